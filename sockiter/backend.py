@@ -1,0 +1,137 @@
+"""The seam between what is done and who does it: a target, its session, and a backend for one iteration.
+
+Decided here: what every target has to offer, be it a model or a running kernel. Drivers, replay and the minimizer know
+these protocols and nothing below them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sockiter.claims import Harm, Hazard, hazards_of
+from sockiter.errors import MachineLacks
+from sockiter.history import History
+from sockiter.operations import Add, Bucket, Operation, Rehash, changes
+
+SLOTS = 16
+"""The slots of an iterator's batch at open, in every kernel that has batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a backend must be laid out for: the number of buckets of each table that is named, and the slots at open.
+
+    A sequence that names no bucket of a table needs none of it, but the first table ("") always has one bucket.
+    """
+
+    buckets: tuple[tuple[str, int], ...] = (("", 1),)
+    slots: int = SLOTS
+
+
+class Backend(Protocol):
+    """One iteration over one table, driven an operation at a time."""
+
+    history: History
+
+    def apply(self, operation: Operation) -> None:
+        """Carry out one operation and record what came of it in `history`.
+
+        The operations of one backend, in order, are a sequence that `operations.check` accepts, or the beginning of one.
+        """
+
+    def state(self) -> tuple[tuple[str, ...], ...] | None:
+        """The names in each bucket from head to tail, in the order of the walk; None where nobody can know."""
+
+    def place(self) -> str:
+        """How far the iterator has come, in its own terms ("" where nobody can know)."""
+
+    def close(self) -> None:
+        """End the iteration and let go of everything it held; a second call does nothing."""
+
+
+class Session(Protocol):
+    """What a target needs once for many iterations; one thread uses it."""
+
+    def begin(self, shape: Shape) -> Backend:
+        """A fresh, empty table and an iterator that is not open yet. Ends what an earlier call began."""
+
+
+class Target(Protocol):
+    """Something that walks sockets: a scheme in the simulation, or an iterator of the running kernel."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def summary(self) -> str:
+        """One line: what it is."""
+
+    @property
+    def progress(self) -> str:
+        """The title of what `Backend.place` tells, as in the RFC's tables; "" where it tells nothing."""
+
+    @property
+    def hazards(self) -> frozenset[Hazard]:
+        """The hazards that it can be put through."""
+
+    @property
+    def harms(self) -> tuple[Harm, ...]:
+        """What it admits; all else it claims not to do."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of its tables in the order of the walk; the first is also called ""."""
+
+    @property
+    def slots(self) -> int | None:
+        """The only number of slots at open that it can have; None: any."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether this is the running kernel: a step costs system calls and nothing inside it can be seen."""
+
+    def missing(self) -> str | None:
+        """What the machine lacks to run it, in one line that says what was probed; None: it runs here."""
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Set up what many iterations share, and take it down again; raises `MachineLacks`."""
+
+
+def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
+    """The least shape in which the operations can be carried out."""
+    highest: dict[str, int] = {"": 0}
+    for op in operations:
+        for change in changes(op):
+            if isinstance(change, (Add, Rehash)):
+                bucket: Bucket = change.bucket
+                highest[bucket.table] = max(highest.get(bucket.table, 0), bucket.number)
+    return Shape(tuple((table, number + 1) for table, number in highest.items()), slots)
+
+
+def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> str | None:
+    """Why this target cannot carry out these operations on any machine, in one line; None: it can."""
+    if unable := hazards_of(operations) - target.hazards:
+        return f"{target.name} cannot be put through: {', '.join(sorted(unable))}"
+    for table, _ in shape.buckets:
+        if table and table not in target.tables:
+            return f"{target.name} has no table named {table!r}"
+    if target.slots is not None and shape.slots != target.slots:
+        return f"{target.name} has {target.slots} slots at open; the case asks for {shape.slots}"
+    return None
+
+
+def run(session: Session, target: Target, operations: Sequence[Operation], *, slots: int = SLOTS) -> History:
+    """Carry out a whole sequence; raises `MachineLacks` for one that this target cannot carry out."""
+    shape = shape_of(operations, slots=slots)
+    if why := refusal(target, operations, shape):
+        raise MachineLacks(why)
+    backend = session.begin(shape)
+    try:
+        for op in operations:
+            backend.apply(op)
+        return backend.history
+    finally:
+        backend.close()

@@ -1,0 +1,351 @@
+"""The text form of a case, and where cases are kept.
+
+Decided here: how a case is read and written, what is wrong with one that cannot be read, and how a file gets to its place
+whole. A case is data: nothing in it is ever executed. Not known here: which targets there are, and what a case does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sockiter.backend import SLOTS
+from sockiter.errors import InputError
+from sockiter.operations import (
+    FIRST,
+    Add,
+    At,
+    Bucket,
+    Change,
+    End,
+    Fail,
+    Impossible,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    changes,
+    check,
+)
+from sockiter.verdict import KINDS, OF_A_SOCKET, Finding, Kind
+
+HEADER = "# sockiter case v1"
+SUFFIX = ".case"
+
+BYTES_MAX = 1 << 20
+BUCKETS_MAX = 1024
+# Counts (records, slots, points) up to here are plain numbers to every target.
+COUNT_MAX = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Expect:
+    """One finding that a target is expected to come to. A target without any is expected to be fine."""
+
+    target: str
+    kind: Kind
+    socket: str | None = None
+
+    @classmethod
+    def of(cls, target: str, finding: Finding) -> Expect:
+        return cls(target, finding.kind, finding.socket)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A sequence of operations, the slots of a batch at open, what is expected of whom, and a comment's lines."""
+
+    operations: tuple[Operation, ...]
+    slots: int = SLOTS
+    expects: tuple[Expect, ...] = ()
+    comment: tuple[str, ...] = ()
+
+
+def loads(text: str, *, file: str = "<case>") -> Case:
+    """Read a case; raises `InputError` for the first thing that is wrong, by file and line. Nothing is run."""
+    return _Reader(file).case(text)
+
+
+def load(path: Path) -> Case:
+    """Read a case from a file of at most `BYTES_MAX` bytes; raises `InputError` as `loads`, and for a missing one."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(BYTES_MAX + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) > BYTES_MAX:
+        line = data.count(b"\n") + 1
+        raise InputError(f"{path}:{line}: the file is too large: expected a case of at most {BYTES_MAX} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8: expected a text file") from None
+    return loads(text, file=str(path))
+
+
+def dumps(case: Case) -> str:
+    """Write a case, so that `loads(dumps(case)) == case`."""
+    lines = [HEADER, *(f"# {line}".rstrip() for line in case.comment)]
+    if case.slots != SLOTS:
+        lines.append(f"batch {case.slots}")
+    for expect in case.expects:
+        lines.append(
+            " ".join(("expect", expect.target, expect.kind, *([expect.socket] if expect.socket is not None else [])))
+        )
+    lines.append("")
+    for op in case.operations:
+        lines.extend(spell(op))
+    return "\n".join(lines) + "\n"
+
+
+def spell(operation: Operation) -> list[str]:
+    """The lines of one operation, the first for itself and one for everything inside it."""
+    match operation:
+        case Open():
+            return ["open"]
+        case Read(count, inside):
+            first = "read all" if count is None else f"read {count}"
+            return [first, *(f"  at {at.point} {at.nth}: {_spell_change(at.what)}" for at in inside)]
+        case _:
+            return [_spell_change(operation)]
+
+
+def save(case: Case, directory: Path, stem: str) -> Path:
+    """Keep a case as DIRECTORY/STEM-HASH.case and return its path; the directory is made if need be.
+
+    The hash is the text's, so that two workers who found the same write the same file, and two who found different
+    things never meet. The file appears whole or not at all, and is on the disk when this returns. Raises OSError, and
+    leaves nothing, where it cannot be written.
+    """
+    text = dumps(case)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    path = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', stem)}-{digest}{SUFFIX}"
+    directory.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text)
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a text file in place, replacing what is there; whole or not at all, and on the disk when this returns."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.fchmod(stream.fileno(), 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The paths in order, with the case files of each directory, sorted by name, in its stead."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(path.glob(f"*{SUFFIX}"))
+        else:
+            yield path
+
+
+def is_name(word: str) -> bool:
+    """Whether a word can name a socket or a target in a case: printable, without spaces, and not like a comment."""
+    return bool(word) and word.split() == [word] and word.isprintable() and not word.startswith("#")
+
+
+def _spell_change(change: Change | Fail) -> str:
+    match change:
+        case Add(name, end, bucket):
+            return f"add {name} {end}" + (f" in {bucket}" if bucket != FIRST else "")
+        case Remove(name):
+            return f"remove {name}"
+        case Reinsert(name, end):
+            return f"reinsert {name} {end}"
+        case Rehash(name, bucket):
+            return f"rehash {name} to {bucket}"
+        case Fail():
+            return "fail"
+
+
+_SPELLINGS = {
+    "add": "add NAME head|tail [in BUCKET]",
+    "remove": "remove NAME",
+    "reinsert": "reinsert NAME head|tail",
+    "rehash": "rehash NAME to BUCKET",
+    "open": "open",
+    "read": "read N, or read all",
+    "batch": "batch SLOTS",
+    "expect": f"expect TARGET {'|'.join(KINDS)} [NAME]",
+    "at": "at show N: CHANGE, or at realloc N: CHANGE, or at realloc N: fail",
+    "fail": "fail",
+}
+
+
+class _Reader:
+    # Reads one case. Keeps the line that it is at, for the errors, and the line of every operation, for those that
+    # only the whole sequence shows.
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.line = 0
+        self.words: list[str] = []
+
+    def case(self, text: str) -> Case:
+        comment: list[str] = []
+        slots: int | None = None
+        expects: dict[Expect, int] = {}
+        operations: list[Operation] = []
+        # For every operation, its line and those of what is inside it.
+        places: list[list[int]] = []
+        for self.line, raw in enumerate(text.split("\n"), start=1):
+            if not raw.replace("\t", " ").rstrip("\r").isprintable():
+                raise self.error(f"{raw.strip()!r} has characters that cannot be printed", "plain text")
+            line = re.sub(r"(^|\s)#.*", "", raw)
+            self.words = line.split()
+            if not self.words:
+                # Comments above everything else belong to the case; the others do not outlive a reading.
+                if (remark := raw.strip()) and not self._is_header(remark) and not (operations or expects or slots):
+                    comment.append(remark[1:].removeprefix(" ").rstrip())
+                continue
+            if self.words[0] == "at":
+                if not operations or not isinstance(read := operations[-1], Read):
+                    raise self.error("`at` outside of a read", "it indented under a `read`")
+                if not line[0].isspace():
+                    raise self.error("`at` is not indented", "it indented under its `read`")
+                operations[-1] = Read(read.count, (*read.at, self._at()))
+                places[-1].append(self.line)
+                continue
+            if line[0].isspace():
+                raise self.error(f"{self.words[0]!r} is indented", "only `at` lines to be, under their `read`")
+            match self.words[0]:
+                case "batch":
+                    if slots is not None:
+                        raise self.error("a second `batch`", "one at the most")
+                    self._arity(2)
+                    slots = self._number(self.words[1], 1, COUNT_MAX)
+                case "expect":
+                    expect = self._expect()
+                    if expect in expects:
+                        raise self.error(f"`{' '.join(self.words)}` stands in line {expects[expect]} already", "it once")
+                    expects[expect] = self.line
+                case "open":
+                    self._arity(1)
+                    operations.append(Open())
+                    places.append([self.line])
+                case "read":
+                    self._arity(2)
+                    count = None if self.words[1] == "all" else self._number(self.words[1], 1, COUNT_MAX)
+                    operations.append(Read(count))
+                    places.append([self.line])
+                case _:
+                    operations.append(self._change(self.words))
+                    places.append([self.line])
+        self._check(operations, places)
+        self._check_expects(operations, expects)
+        return Case(tuple(operations), SLOTS if slots is None else slots, tuple(expects), tuple(comment))
+
+    def error(self, what: str, expected: str, *, line: int | None = None) -> InputError:
+        return InputError(f"{self.file}:{self.line if line is None else line}: {_short(what)}: expected {expected}")
+
+    def _is_header(self, remark: str) -> bool:
+        if self.line == 1 and remark.startswith("# sockiter case") and remark != HEADER:
+            raise self.error(f"{remark!r} is a version that is not known", f"{HEADER!r}")
+        return self.line == 1 and remark == HEADER
+
+    def _at(self) -> At:
+        words = self.words
+        if len(words) < 4 or words[1] not in ("show", "realloc") or not words[2].endswith(":"):
+            raise self.error(f"`{' '.join(words)}`", _SPELLINGS["at"])
+        nth = self._number(words[2][:-1], 1, COUNT_MAX)
+        if words[3:] == ["fail"]:
+            if words[1] != "realloc":
+                raise self.error("`fail` while a socket is shown", "it at realloc")
+            return At("realloc", nth, Fail())
+        return At("show" if words[1] == "show" else "realloc", nth, self._change(words[3:]))
+
+    def _change(self, words: list[str]) -> Change:
+        match words:
+            case ["add", name, ("head" | "tail") as end]:
+                return Add(self._name(name), _end(end))
+            case ["add", name, ("head" | "tail") as end, "in", bucket]:
+                return Add(self._name(name), _end(end), self._bucket(bucket))
+            case ["remove", name]:
+                return Remove(self._name(name))
+            case ["reinsert", name, ("head" | "tail") as end]:
+                return Reinsert(self._name(name), _end(end))
+            case ["rehash", name, "to", bucket]:
+                return Rehash(self._name(name), self._bucket(bucket))
+            case [("add" | "remove" | "reinsert" | "rehash") as verb, *_]:
+                raise self.error(f"`{' '.join(words)}`", _SPELLINGS[verb])
+        raise self.error(f"unknown word {words[0]!r}", ", ".join(word for word in _SPELLINGS if word != "fail"))
+
+    def _expect(self) -> Expect:
+        match self.words:
+            case ["expect", target, kind] if kind in KINDS and kind not in OF_A_SOCKET:
+                return Expect(self._name(target), kind)
+            case ["expect", target, kind, socket] if kind in OF_A_SOCKET:
+                return Expect(self._name(target), kind, self._name(socket))
+        raise self.error(
+            f"`{' '.join(self.words)}`",
+            f"{_SPELLINGS['expect']}, with a NAME for {', '.join(kind for kind in KINDS if kind in OF_A_SOCKET)}",
+        )
+
+    def _arity(self, words: int) -> None:
+        if len(self.words) != words:
+            raise self.error(f"`{' '.join(self.words)}`", _SPELLINGS[self.words[0]])
+
+    def _name(self, word: str) -> str:
+        assert is_name(word)  # it was split off a line, and comments were taken away
+        return word
+
+    def _number(self, word: str, least: int, most: int) -> int:
+        if not re.fullmatch(r"[0-9]{1,10}", word) or not least <= int(word) <= most:
+            raise self.error(f"{word!r}", f"a number from {least} to {most}")
+        return int(word)
+
+    def _bucket(self, word: str) -> Bucket:
+        table, colon, number = word.rpartition(":")
+        if colon and not table:
+            raise self.error(f"{word!r}", "a bucket as NUMBER or TABLE:NUMBER")
+        return Bucket(self._number(number, 0, BUCKETS_MAX - 1), table)
+
+    def _check(self, operations: list[Operation], places: list[list[int]]) -> None:
+        try:
+            check(operations)
+        except Impossible as error:
+            if error.index == len(operations):
+                raise self.error(str(error).partition("; expected ")[0], "one `open`") from None
+            line = places[error.index][0 if error.inside is None else error.inside + 1]
+            what, _, expected = str(error).partition("; expected ")
+            raise self.error(what, expected, line=line) from None
+
+    def _check_expects(self, operations: list[Operation], expects: dict[Expect, int]) -> None:
+        names = {change.name for op in operations for change in changes(op) if isinstance(change, Add)}
+        for expect, line in expects.items():
+            if expect.socket is not None and expect.socket not in names:
+                raise self.error(f"no socket {expect.socket!r} is ever added", "the name of one that is", line=line)
+
+
+def _end(word: str) -> End:
+    return "head" if word == "head" else "tail"
+
+
+def _short(what: str) -> str:
+    # A value that is quoted back at the user, cut to what fits a line of a terminal.
+    return what if len(what) <= 100 else what[:97] + "..."

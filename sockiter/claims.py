@@ -1,0 +1,80 @@
+"""Hazards, and what a target promises under them.
+
+Decided here: which hazards a sequence of operations uses, and whether a harm that was found was admitted. Not known here:
+how a harm is found, and which target admits which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, changes
+from sockiter.verdict import Finding, Kind
+
+Hazard: TypeAlias = Literal["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover"]
+HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """A kind of harm that a target admits, and the least hazards that bring it about.
+
+    A target's harms are its claims read backwards: a kind that no harm admits under the hazards of a run cannot happen in
+    that run. `moved` says whether the harmed socket itself had been taken out and put in again or had been moved.
+    """
+
+    kind: Kind
+    hazards: frozenset[Hazard]
+    moved: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind}{' (moved)' if self.moved else ''} under {', '.join(in_order(self.hazards)) or 'no hazard'}"
+
+
+def harm(kind: Kind, *hazards: Hazard, moved: bool = False) -> Harm:
+    """Short for a `Harm`, as schemes declare them."""
+    return Harm(kind, frozenset(hazards), moved)
+
+
+def in_order(hazards: Iterable[Hazard]) -> list[Hazard]:
+    """The hazards in the order of `HAZARDS`, each once."""
+    present = set(hazards)
+    return [hazard for hazard in HAZARDS if hazard in present]
+
+
+def hazards_of(operations: Sequence[Operation]) -> frozenset[Hazard]:
+    """The hazards that this sequence uses: what is done after `Open`. Narrow versions leave no trace in a sequence."""
+    used: set[Hazard] = set()
+    opened = False
+    for op in operations:
+        if type(op) is Open:
+            opened = True
+        elif opened:
+            for change in changes(op):
+                used.add(_hazard(change))
+            if type(op) is Read:
+                used.update(_inside(at) for at in op.at)
+    return frozenset(used)
+
+
+def admitting(harms: Sequence[Harm], finding: Finding, hazards: frozenset[Hazard]) -> list[Harm]:
+    """The harms that admit this finding under these hazards; none: a claim is broken."""
+    return [h for h in harms if h.kind == finding.kind and h.moved == finding.moved and h.hazards <= hazards]
+
+
+def _hazard(change: Change) -> Hazard:
+    match change:
+        case Add(end=end):
+            return "add-head" if end == "head" else "add-tail"
+        case Remove():
+            return "remove"
+        case Reinsert():
+            return "reinsert"
+        case Rehash():
+            return "rehash"
+
+
+def _inside(at: At) -> Hazard:
+    return "enomem" if isinstance(at.what, Fail) else at.point

@@ -1,0 +1,23 @@
+"""The two kinds of trouble that are nobody's verdict: wrong input, and a machine that lacks something.
+
+Decided here: which errors a user may meet and the exit status each one means. The third kind of trouble, a subject that
+misbehaves, is no error but a `sockiter.verdict.Verdict`. This module knows nothing of what was being done.
+"""
+
+from __future__ import annotations
+
+
+class SockiterError(Exception):
+    """Anything that is told to the user in one line instead of a traceback; `status` is the exit status it means."""
+
+    status = 2
+
+
+class InputError(SockiterError):
+    """The input is wrong: the message names the file, the line, the offending value, and what was expected."""
+
+
+class MachineLacks(SockiterError):
+    """The machine, or this target on any machine, lacks something: the message names what was probed or asked for."""
+
+    status = 3

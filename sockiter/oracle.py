@@ -1,0 +1,67 @@
+"""The judge: a history in, a verdict out.
+
+Decided here: what counts as skip, repeat, stale, stuck, refused, incomplete. It never learns who made the history, nor
+what a table or a scheme is: the verdict is the same for a model and for a kernel.
+"""
+
+from __future__ import annotations
+
+from sockiter.history import GaveUp, History, Returned, Shown
+from sockiter.operations import Add, Rehash, Reinsert, Remove
+from sockiter.verdict import KINDS, Finding, Verdict
+
+
+def judge(history: History) -> Verdict:
+    """Everything that is to be said of an iteration, in the order of `KINDS` and then of names.
+
+    - skip: in the table from open until the first read that said "end", and not delivered by then.
+    - repeat: delivered more than once; stale: its turn came when it was not in the table. Both are certain at once.
+    - stuck: reads went on and on, and none said "end". refused: a read returned an error.
+    - incomplete: none said "end", so that skips were not judged, and nothing worse is certain.
+
+    A socket that is put in again or moved was in the table all the time; `moved` says of the harmed one that this befell
+    it before the end. A socket that was added after open is owed nothing, and may be delivered once.
+    """
+    present = set(history.opened)
+    owed = set(history.opened)
+    moved: set[str] = set()
+    times: dict[str, int] = {}
+    stale: set[str] = set()
+    skipped: set[str] = set()
+    ended = stuck = refused = False
+    for event in history.events:
+        match event:
+            case Shown(name):
+                if name not in present:
+                    stale.add(name)
+            case Returned(delivered, error):
+                if delivered:
+                    for name in delivered:
+                        times[name] = times.get(name, 0) + 1
+                elif error is not None:
+                    refused = True
+                elif not ended:
+                    ended = True
+                    skipped = owed - times.keys()
+            case Add(name):
+                present.add(name)
+            case Remove(name):
+                present.discard(name)
+                owed.discard(name)
+            case Reinsert(name) | Rehash(name):
+                if not ended:
+                    moved.add(name)
+            case GaveUp():
+                stuck = True
+    findings = [Finding("skip", name, name in moved) for name in skipped]
+    findings += [Finding("repeat", name, name in moved) for name, count in times.items() if count > 1]
+    findings += [Finding("stale", name, name in moved) for name in stale]
+    if stuck:
+        findings.append(Finding("stuck"))
+    if not ended and not findings:
+        findings.append(Finding("incomplete"))
+    if refused:
+        findings.append(Finding("refused"))
+    if len(findings) > 1:
+        findings.sort(key=lambda finding: (KINDS.index(finding.kind), finding.socket or ""))
+    return tuple(findings)

@@ -1,0 +1,12 @@
+"""The registry: every scheme, once, by name.
+
+A new scheme is a file in this folder and a line here.
+"""
+
+from __future__ import annotations
+
+from sockiter.schemes.index import Index
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.scheme import AnyScheme
+
+SCHEMES: tuple[AnyScheme, ...] = (OffsetUdp(), Index())

@@ -1,0 +1,186 @@
+"""The frame that every BPF iterator of the kernel runs in, around a scheme: a backend without a kernel.
+
+Models bpf_seq_read of kernel/bpf/bpf_iter.c (Linux 5.8 to 7.1) with a program that writes one record of 16 bytes for every
+socket it is run for. Decided here: when a socket is shown, when a read stops, what an error leaves behind, and when the
+things happen that a case puts inside a read. Not known here: how a scheme keeps its place, and what makes a history good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sockiter.backend import Shape
+from sockiter.history import GaveUp, History, Returned, Shown
+from sockiter.operations import At, Change, Fail, Open, Operation, Read, Remove, reads_max
+from sockiter.schemes.scheme import AnyScheme, Grow, Reply
+from sockiter.table import empty
+
+# The buffer has 8 pages, and a record goes in only if something is left behind it: one short of 2048 records of 16 bytes.
+RECORDS_MAX = 2047
+# Objects of one read, shown or not, after which it comes back for the scheduler's sake (MAX_ITER_OBJECTS).
+OBJECTS_MAX = 1_000_000
+
+
+class Simulation:
+    """A table, an iterator over it that keeps its place by `scheme`, and the history of both."""
+
+    def __init__(
+        self,
+        scheme: AnyScheme,
+        shape: Shape,
+        *,
+        records_max: int = RECORDS_MAX,
+        objects_max: int = OBJECTS_MAX,
+    ) -> None:
+        self.scheme = scheme
+        self.table = empty(dict(shape.buckets)[""])
+        self.history = History()
+        self._slots = shape.slots
+        self._records_max = records_max
+        self._objects_max = objects_max
+        # The scheme's state between two reads; None: not open yet.
+        self._between: Any = None
+        # Records of a read that failed, which the next one hands out.
+        self._left: tuple[str, ...] = ()
+        self._gone: set[str] = set()
+        # What a case put inside the read under way and was not reached yet; how far that read has come.
+        self._script: list[At] = []
+        self._shows = 0
+        self._allocations = 0
+
+    def apply(self, operation: Operation) -> None:
+        match operation:
+            case Read():
+                self._read_operation(operation)
+            case Open():
+                self._between = self.scheme.open(self._slots)
+                self.history.opened = tuple(socket.name for bucket in self.table.buckets for socket in bucket)
+            case _:
+                self._change(operation)
+
+    def state(self) -> tuple[tuple[str, ...], ...]:
+        return self.table.names
+
+    def place(self) -> str:
+        return "" if self._between is None else self.scheme.place(self._between)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _change(self, change: Change) -> None:
+        table = self.table.after(change)
+        if table is not self.table:
+            self.table = table
+            if type(change) is Remove:
+                self._gone.add(change.name)
+            if self._between is not None:
+                self.history.events.append(change)
+
+    def _read_operation(self, operation: Read) -> None:
+        self._script = list(operation.at)
+        self._shows = self._allocations = 0
+        size = self._records_max + 1 if operation.count is None else operation.count
+        events = self.history.events
+        for _ in range(reads_max(operation)):
+            returned = self._read(size)
+            events.append(returned)
+            if operation.count is not None or returned.is_the_end:
+                break
+        else:
+            events.append(GaveUp())
+        for at in self._script:
+            if not isinstance(at.what, Fail):
+                self._change(at.what)
+
+    def _read(self, size: int) -> Returned:
+        # One read(2). The order of the tests is bpf_seq_read's: the step behind a shown socket is made before the size is
+        # looked at, so that a read which stops in mid-bucket leaves the scheme at the first socket not shown.
+        if self._left:
+            records, self._left = self._left[:size], self._left[size:]
+            return Returned(records)
+        produced: list[str] = []
+        objects = 0
+        again = False
+        steps = self.scheme.read(self._between, self.table)
+        try:
+            request = next(steps)
+            while True:
+                if isinstance(request, Grow):
+                    reply = self._allocate(request.locked)
+                elif len(produced) >= size:
+                    reply = (False, self.table)
+                elif objects >= self._objects_max:
+                    again = not produced
+                    reply = (False, self.table)
+                else:
+                    objects += 1
+                    reply = (self._show(request.name, produced), self.table)
+                request = steps.send(reply)
+        except StopIteration as stop:
+            self._between, error = stop.value
+        if error is not None:
+            self._left = tuple(produced)
+            return Returned((), error)
+        return Returned((), "EAGAIN") if again else Returned(tuple(produced))
+
+    def _show(self, name: str, produced: list[str]) -> bool:
+        # False: the record did not fit. The program has run in vain, and the socket is the next read's first.
+        self._shows += 1
+        if self._script:
+            for at in self._reached("show", self._shows):
+                assert not isinstance(at.what, Fail)
+                self._change(at.what)
+        if name in self._gone:
+            return True
+        if len(produced) == self._records_max:
+            return False
+        produced.append(name)
+        self.history.events.append(Shown(name))
+        return True
+
+    def _allocate(self, locked: bool) -> Reply:
+        self._allocations += 1
+        granted = True
+        if self._script:
+            for at in self._reached("realloc", self._allocations, only_fail=locked):
+                if isinstance(at.what, Fail):
+                    granted = False
+                else:
+                    self._change(at.what)
+        return granted, self.table
+
+    def _reached(self, point: str, nth: int, *, only_fail: bool = False) -> Sequence[At]:
+        def is_reached(at: At) -> bool:
+            return at.point == point and at.nth == nth and (not only_fail or isinstance(at.what, Fail))
+
+        reached = [at for at in self._script if is_reached(at)]
+        self._script = [at for at in self._script if not is_reached(at)]
+        return reached
+
+
+class SchemeTarget:
+    """A scheme as a target: it runs everywhere, with any number of slots, and is seen through."""
+
+    is_real = False
+    slots = None
+    tables = ("",)
+
+    def __init__(self, scheme: AnyScheme) -> None:
+        self.scheme = scheme
+        self.name = scheme.name
+        self.summary = scheme.summary
+        self.progress = scheme.progress
+        self.hazards = scheme.hazards
+        self.harms = scheme.harms
+
+    def missing(self) -> None:
+        return None
+
+    @contextmanager
+    def session(self) -> Iterator[SchemeTarget]:
+        yield self
+
+    def begin(self, shape: Shape) -> Simulation:
+        return Simulation(self.scheme, shape)
