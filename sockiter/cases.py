@@ -122,15 +122,15 @@ def spell(operation: Operation) -> list[str]:
 def save(case: Case, directory: Path, stem: str) -> Path:
     """Keep a case as DIRECTORY/STEM-HASH.case and return its path; the directory is made if need be.
 
-    The hash is the text's, so that two workers who found the same write the same file, and two who found different
-    things never meet. The file appears whole or not at all, and is on the disk when this returns. Raises OSError, and
-    leaves nothing, where it cannot be written.
+    The hash is that of the operations and slots, so that two workers who found the same thing mean the same file, and two
+    who found different things never meet; a file that is there is left as it is. It appears whole or not at all, and is on
+    the disk when this returns. Raises OSError, and leaves nothing, where it cannot be written.
     """
-    text = dumps(case)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(dumps(Case(case.operations, case.slots)).encode()).hexdigest()[:8]
     path = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', stem)}-{digest}{SUFFIX}"
     directory.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text)
+    if not path.exists():
+        write_whole(path, dumps(case))
     return path
 
 

@@ -86,7 +86,8 @@ class At:
 
     A point that the read does not reach, and a change at an allocation that is made with the bucket lock held, where
     nothing can come in between: the change happens when the operation is over, so that every target ends with the same
-    table. A `Fail` that is not reached is without effect.
+    table. A `Fail` that is not reached is without effect, and so is a change to a socket that is not in the table when its
+    point is reached, because the line that adds or removes it has a point that was reached in another order.
     """
 
     point: Point

@@ -13,7 +13,7 @@ from typing import Any
 
 from sockiter.backend import Shape
 from sockiter.history import GaveUp, History, Returned, Shown
-from sockiter.operations import At, Change, Fail, Open, Operation, Read, Remove, reads_max
+from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Remove, reads_max
 from sockiter.schemes.scheme import AnyScheme, Grow, Reply
 from sockiter.table import empty
 
@@ -78,6 +78,12 @@ class Simulation:
             if self._between is not None:
                 self.history.events.append(change)
 
+    def _change_inside(self, change: Change) -> None:
+        # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
+        # any more.
+        if isinstance(change, Add) or self.table.has(change.name):
+            self._change(change)
+
     def _read_operation(self, operation: Read) -> None:
         self._script = list(operation.at)
         self._shows = self._allocations = 0
@@ -92,7 +98,7 @@ class Simulation:
             events.append(GaveUp())
         for at in self._script:
             if not isinstance(at.what, Fail):
-                self._change(at.what)
+                self._change_inside(at.what)
 
     def _read(self, size: int) -> Returned:
         # One read(2). The order of the tests is bpf_seq_read's: the step behind a shown socket is made before the size is
@@ -131,7 +137,7 @@ class Simulation:
         if self._script:
             for at in self._reached("show", self._shows):
                 assert not isinstance(at.what, Fail)
-                self._change(at.what)
+                self._change_inside(at.what)
         if name in self._gone:
             return True
         if len(produced) == self._records_max:
@@ -148,7 +154,7 @@ class Simulation:
                 if isinstance(at.what, Fail):
                     granted = False
                 else:
-                    self._change(at.what)
+                    self._change_inside(at.what)
         return granted, self.table
 
     def _reached(self, point: str, nth: int, *, only_fail: bool = False) -> Sequence[At]:

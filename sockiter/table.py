@@ -54,6 +54,10 @@ class Table(NamedTuple):
                     return number, position
         raise KeyError(name)
 
+    def has(self, name: str) -> bool:
+        """Whether a socket is in the table."""
+        return any(socket.name == name for bucket in self.buckets for socket in bucket)
+
     def now(self, socket: Socket) -> Socket:
         """The socket as it is by now; as it was when it is not in the table any more."""
         try:

@@ -36,8 +36,11 @@ class Index:
         harm("skip", "reinsert", "show"),
         harm("skip", "reinsert", moved=True),
         harm("skip", "rehash", moved=True),
+        harm("skip", "reinsert", "realloc", "enomem"),
         harm("repeat", "reinsert", "show"),
         harm("repeat", "rehash", "show"),
+        harm("repeat", "reinsert", "realloc", "enomem"),
+        harm("repeat", "rehash", "realloc", "enomem"),
         harm("repeat", "reinsert", moved=True),
         harm("repeat", "rehash", moved=True),
     )

@@ -1,0 +1,289 @@
+"""A parallel fuzz: which worker does what for how long, and what has come of it so far.
+
+Decided here: how the time is shared among targets and drivers, and that nothing found is lost. Every worker is a process of
+its own for one slice of the time: what it finds it saves before it reports it, so that a report is never ahead of the disk,
+and the memory that it has used up goes with it. A worker that dies takes along only what it had not found yet. Not known
+here: how progress and results are shown.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import platform
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TypeAlias
+
+from sockiter.backend import Session, Target
+from sockiter.cases import save
+from sockiter.claims import Harm, Hazard, hazards_of, in_order
+from sockiter.drivers import DRIVERS
+from sockiter.errors import SockiterError
+from sockiter.hunt import Followed, Found, Hunt
+from sockiter.replay import expecting, with_expects
+from sockiter.targets import SCHEME_TARGETS, target_named
+
+# Long enough that starting a process for it does not matter, short enough that a process stays small.
+SLICE_S = 5.0
+# How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One slice: a driver on a target for some seconds, the first of them the `since`th of this driver's search."""
+
+    target: str
+    driver: str
+    hazards: frozenset[Hazard]
+    seed: str
+    cases: Path
+    seconds: float
+    since: float
+    pending: frozenset[Harm]
+    followed: frozenset[Followed]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none."""
+
+    found: Found
+    driver: str
+    seconds: float
+    path: Path | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a slice did since its last tick."""
+
+    sequences: int
+    operations: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A slice is over: what was followed in it, or, in words, why it could not go on."""
+
+    followed: frozenset[Followed]
+    trouble: str = ""
+
+
+# Not a plain fork, which would copy whatever threads of this process hold; a server forks the workers, with all modules
+# loaded already.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["sockiter.campaign"])
+
+Message: TypeAlias = Kept | Tick | Ended
+
+
+@dataclass(slots=True)
+class Track:
+    """One driver on one target: what it has done so far, in all its slices."""
+
+    target: Target
+    driver: str
+    hazards: frozenset[Hazard]
+    pending: frozenset[Harm]
+    followed: frozenset[Followed] = frozenset()
+    allotted: float = 0.0
+    slices: int = 0
+    sequences: int = 0
+    operations: int = 0
+    seconds: float = 0.0
+    kept: list[Kept] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+class Campaign:
+    """Targets, each with its hazards, times drivers, on so many workers, for so many seconds of all workers together.
+
+    `run` may be interrupted by a KeyboardInterrupt once: it then waits for what the workers are at, and returns.
+    """
+
+    def __init__(
+        self,
+        targets: Iterable[tuple[Target, frozenset[Hazard]]],
+        *,
+        drivers: Iterable[str],
+        seed: int,
+        seconds: float,
+        workers: int,
+        cases: Path,
+        slice_s: float = SLICE_S,
+    ) -> None:
+        drivers = tuple(drivers)
+        self.seed = seed
+        self.interrupted = False
+        self.tracks = [
+            Track(target, driver, hazards, frozenset(harm for harm in target.harms if harm.hazards <= hazards))
+            for target, hazards in targets
+            for driver in drivers
+        ]
+        self._share = seconds * workers / len(self.tracks)
+        self._workers = workers
+        self._cases = cases
+        self._slice_s = slice_s
+        self._waiting = deque(self.tracks)
+        self._running: dict[Connection, tuple[BaseProcess, Track]] = {}
+
+    @property
+    def left_s(self) -> float:
+        """Roughly how many seconds remain."""
+        done = sum(min(track.seconds, self._share) for track in self.tracks)
+        return max(0.0, (self._share * len(self.tracks) - done) / self._workers)
+
+    def run(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Work until the time is up; `progress` is called some ten times a second, from this thread."""
+        try:
+            self._work(progress)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._waiting.clear()
+            self._stop(progress)
+        finally:
+            for connection, (process, _) in self._running.items():
+                process.kill()
+                process.join()
+                connection.close()
+
+    def _work(self, progress: Callable[[], None]) -> None:
+        while True:
+            while self._waiting and len(self._running) < self._workers:
+                self._start(self._waiting.popleft())
+            if not self._running:
+                return
+            self._receive()
+            progress()
+
+    def _stop(self, progress: Callable[[], None]) -> None:
+        for connection in self._running:
+            try:
+                connection.send("stop")
+            except OSError:
+                continue  # it has ended by itself
+        patience = time.monotonic() + PATIENCE_S
+        while self._running and time.monotonic() < patience:
+            self._receive()
+            progress()
+
+    def _start(self, track: Track) -> None:
+        seconds = min(self._slice_s, self._share - track.allotted)
+        job = Job(
+            track.target.name,
+            track.driver,
+            track.hazards,
+            f"{self.seed}/{track.target.name}/{track.driver}/{track.slices}",
+            self._cases,
+            seconds,
+            track.allotted,
+            track.pending,
+            track.followed,
+        )
+        track.allotted += seconds
+        track.slices += 1
+        # More workers than tracks: the next slice of this one may run beside it.
+        if self._share - track.allotted > 0.01:
+            self._waiting.append(track)
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=work, args=(job, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self._running[ours] = (process, track)
+
+    def _receive(self) -> None:
+        for connection in wait(list(self._running), timeout=0.1):
+            assert isinstance(connection, Connection)
+            process, track = self._running[connection]
+            try:
+                message: Message = connection.recv()
+            except (EOFError, OSError):
+                # The worker is gone and everything that it said was heard.
+                process.join()
+                if process.exitcode:
+                    track.troubles.append(f"a worker on {track.target.name} ended with exit code {process.exitcode}")
+                connection.close()
+                del self._running[connection]
+                continue
+            match message:
+                case Tick(sequences, operations, seconds):
+                    track.sequences += sequences
+                    track.operations += operations
+                    track.seconds += seconds
+                case Ended(followed, trouble):
+                    track.followed |= followed
+                    if trouble:
+                        track.troubles.append(trouble)
+                        # What stopped one slice would stop the next.
+                        if track in self._waiting:
+                            self._waiting.remove(track)
+                case Kept(found):
+                    # Two slices side by side may find the same thing.
+                    if all((found.harm, found.case) != (kept.found.harm, kept.found.case) for kept in track.kept):
+                        track.kept.append(message)
+                    track.pending -= {found.harm}
+
+
+def work(job: Job, connection: Connection) -> None:
+    """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
+    # Ctrl-C goes to the whole group; the campaign alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for message in search(job):
+            connection.send(message)
+            if connection.poll():
+                return
+    except OSError:
+        return
+    finally:
+        connection.close()
+
+
+def search(job: Job) -> Iterator[Message]:
+    """The messages of a job, the last of them `Ended` unless it is left before its time is up."""
+    target = target_named(job.target)
+    try:
+        with target.session() as session:
+            hunt = Hunt(target, session, set(job.pending), set(job.followed))
+            started = last = time.monotonic()
+            for bite in DRIVERS[job.driver](hunt, job.hazards, job.seed):
+                now = time.monotonic()
+                if bite.found is not None:
+                    yield keep(bite.found, session, job, job.since + now - started)
+                yield Tick(bite.sequences, bite.operations, now - last)
+                last = now
+                if now - started >= job.seconds:
+                    break
+            yield Ended(frozenset(hunt.followed))
+    except SockiterError as error:
+        yield Ended(frozenset(), str(error))
+
+
+def keep(found: Found, session: Session, job: Job, seconds: float) -> Kept:
+    """Save what was found, with what every scheme makes of it, and, where it was found on a kernel, what that one did."""
+    target = target_named(found.target)
+    case = with_expects(found.case, SCHEME_TARGETS)
+    subject = found.target
+    if target.is_real:
+        case = expecting(case, target, session)
+        subject = f"{found.target} (Linux {platform.release()}, {found.reproduced} of {found.reruns} runs)"
+    under = in_order(hazards_of(case.operations))
+    moved = " of a socket that moved" if found.moved else ""
+    comment = (
+        f"{found.kind.capitalize()}{moved} under {', '.join(under) or 'no hazard'}, found on {subject} by {job.driver}."
+    )
+    case = replace(case, comment=(comment, f"Seed {job.seed}."))
+    stem = "-".join([found.target, found.kind, *(["moved"] if found.moved else []), *under])
+    try:
+        return Kept(found, job.driver, seconds, save(case, job.cases, stem))
+    except OSError as error:
+        return Kept(replace(found, case=case), job.driver, seconds, None, f"{job.cases}: {error.strerror}")

@@ -1,0 +1,95 @@
+"""The two ways to bring a hunt its sequences: swarm's plain loop, and Hypothesis's state machine.
+
+Decided here: how each is run without end, in bites that let the caller look at the clock. What is found is the hunt's
+business, and when to stop the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import TypeAlias
+
+from hypothesis import Phase, Verbosity, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sockiter.backend import Shape
+from sockiter.claims import Hazard
+from sockiter.hunt import Found, Hunt
+from sockiter.machine import Violation, machine_for
+from sockiter.oracle import judge
+from sockiter.swarm import BUCKETS, Swarm
+
+# What a driver does between two looks at the clock: some 20 ms of models, somewhat more of a kernel.
+SWARM_BITE = 500
+SWARM_BITE_REAL = 50
+HYPOTHESIS_BITE = 100
+# Few steps, since each makes several operations. Longer runs found nothing sooner.
+HYPOTHESIS_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bite:
+    """Some sequences that were run, the operations in them, and what was found, if anything."""
+
+    sequences: int
+    operations: int
+    found: Found | None = None
+
+
+Driver: TypeAlias = Callable[[Hunt, frozenset[Hazard], str], Iterator[Bite]]
+"""Runs sequences with these hazards, drawn from this seed, on the hunt's target; without end."""
+
+
+def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    """Sequences from `Swarm`, half of them aimed at what the target admits and nothing has shown yet."""
+    swarm = Swarm(seed_text, hazards, slots=hunt.target.slots)
+    buckets = (("", len(BUCKETS)),)
+    begin = hunt.session.begin
+    while True:
+        swarm.aims = sorted((harm.hazards for harm in hunt.pending), key=sorted)
+        bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
+        sequences = operations = 0
+        found = None
+        while sequences < bite and found is None:
+            sequence, slots = swarm.sequence()
+            backend = begin(Shape(buckets, slots))
+            try:
+                for op in sequence:
+                    backend.apply(op)
+            finally:
+                backend.close()
+            sequences += 1
+            operations += len(sequence)
+            if (verdict := judge(backend.history)) and (finding := hunt.news(sequence, verdict)):
+                found = hunt.follow(sequence, slots, finding)
+        yield Bite(sequences, operations, found)
+
+
+def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    """Runs of the state machine, each with a seed of its own and an engine that is thrown away with all that it remembers.
+
+    Hypothesis neither shrinks nor stores: the first piece of news ends a run, and `Hunt.follow` does the rest.
+    """
+    random = Random(seed_text)
+    machine = machine_for(hunt, hazards)
+    profile = settings(
+        max_examples=HYPOTHESIS_BITE,
+        stateful_step_count=HYPOTHESIS_STEPS,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        verbosity=Verbosity.quiet,
+    )
+    while True:
+        machine.sequences = machine.applied = 0
+        found = None
+        try:
+            run_state_machine_as_test(seed(random.getrandbits(64))(machine), settings=profile)
+        except Violation as violation:
+            found = hunt.follow(violation.operations, violation.slots, violation.finding)
+        yield Bite(machine.sequences, machine.applied, found)
+
+
+DRIVERS: dict[str, Driver] = {"hypothesis": drive_hypothesis, "swarm": drive_swarm}

@@ -1,0 +1,110 @@
+"""What one target has been found to do so far: which finding is news, and how news becomes a case.
+
+Decided here: when a finding is worth following, whether it can be had again, and whether it breaks a claim or was admitted.
+Not known here: which driver brought it, and where its case is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sockiter.backend import Session, Target, run
+from sockiter.cases import Case
+from sockiter.claims import Harm, Hazard, admitting, hazards_of, in_order
+from sockiter.minimize import minimize
+from sockiter.operations import Operation
+from sockiter.oracle import judge
+from sockiter.verdict import Finding, Kind, Verdict
+
+# How often a finding on a running kernel is sought again before it is shrunk. A model needs no second run.
+RERUNS = 5
+
+
+Followed: TypeAlias = tuple[Kind, bool, frozenset[Hazard]]
+"""What makes a finding news, or not: its kind, whether the socket had moved, and the hazards of the sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding with the least case that shows it, and what it says of the target's claims.
+
+    `harm`: what the target admits and this shows; None: it breaks a claim. `reproduced` of `reruns` runs of the sequence
+    that was drawn came to the finding again; a case that never did is that sequence, not shrunk.
+    """
+
+    target: str
+    kind: Kind
+    moved: bool
+    case: Case
+    harm: Harm | None
+    drawn: int
+    reproduced: int
+    reruns: int
+
+    def __str__(self) -> str:
+        moved = " (moved)" if self.moved else ""
+        return (
+            f"{self.target}: {self.kind}{moved} under {', '.join(in_order(hazards_of(self.case.operations))) or 'no hazard'}"
+        )
+
+
+@dataclass(slots=True)
+class Hunt:
+    """One target, in a session of its own, and the findings on it that were followed.
+
+    A finding is news once for each set of hazards in whose company it is met: a claim can be broken under few hazards
+    that is void under many. `pending` holds what the target admits and nothing has shown yet.
+    """
+
+    target: Target
+    session: Session
+    pending: set[Harm] = field(default_factory=set)
+    followed: set[Followed] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, target: Target, session: Session, hazards: Iterable[Hazard]) -> Hunt:
+        """A hunt for what the target admits under these hazards, and for what it does not."""
+        within = frozenset(hazards)
+        return cls(target, session, {harm for harm in target.harms if harm.hazards <= within})
+
+    def news(self, operations: tuple[Operation, ...], verdict: Verdict) -> Finding | None:
+        """The first finding of a verdict that is worth following; an iteration that was not judged to its end is none.
+
+        Worth it is what the target does not admit under the hazards of this sequence, or admits but has not been shown to
+        do, and what was not followed before with these hazards.
+        """
+        hazards = hazards_of(operations)
+        for finding in verdict:
+            if finding.kind != "incomplete" and (finding.kind, finding.moved, hazards) not in self.followed:
+                admitted = admitting(self.target.harms, finding, hazards)
+                if not admitted or not self.pending.isdisjoint(admitted):
+                    return finding
+        return None
+
+    def follow(self, operations: tuple[Operation, ...], slots: int, finding: Finding) -> Found | None:
+        """Have the finding again, shrink it, and tell what it is worth.
+
+        None where the target admits it, and this is not the first case to show it by these hazards alone.
+        """
+        self.followed.add((finding.kind, finding.moved, hazards_of(operations)))
+
+        def fails(candidate: tuple[Operation, ...], slots: int) -> bool:
+            verdict = judge(run(self.session, self.target, candidate, slots=slots))
+            return any(other.kind == finding.kind and other.moved == finding.moved for other in verdict)
+
+        reruns = RERUNS if self.target.is_real else 1
+        reproduced = sum(fails(operations, slots) for _ in range(reruns))
+        least, least_slots = minimize(operations, slots, fails) if reproduced else (operations, slots)
+        hazards = hazards_of(least)
+        self.followed.add((finding.kind, finding.moved, hazards))
+        harm = None
+        if admitted := admitting(self.target.harms, finding, hazards):
+            # Only a case with no other hazard than those of the harm shows that they suffice.
+            harm = next((harm for harm in admitted if harm.hazards == hazards), None)
+            if harm not in self.pending:
+                return None
+            self.pending.remove(harm)
+        case = Case(least, least_slots)
+        return Found(self.target.name, finding.kind, finding.moved, case, harm, len(operations), reproduced, reruns)

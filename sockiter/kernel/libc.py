@@ -1,0 +1,69 @@
+"""The system calls that Python has no name for, and how a refused one is told.
+
+Decided here: how they are reached (ctypes, the C library that is loaded anyway), and the wording of a refusal. Not known
+here: what they are used for. Importing this does nothing, so that it can be done on any system.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from functools import cache
+from typing import Any
+
+from sockiter.errors import MachineLacks
+
+CLONE_NEWNET = 0x40000000
+
+# The number of bpf(2), which the C library has no wrapper for. Only 64-bit little-endian machines: the layout of
+# `bpf.Instruction` is theirs.
+_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64le": 361}
+
+
+def bpf(command: int, attributes: bytes | ctypes.Array[ctypes.c_char], size: int) -> int:
+    """bpf(2): a file descriptor (close-on-exec) or 0; raises OSError."""
+    return _checked(_library().syscall(_bpf_number(), command, attributes, size))
+
+
+def unshare(flags: int) -> None:
+    """unshare(2) for the calling thread; raises OSError."""
+    _checked(_library().unshare(flags))
+
+
+def setns(fd: int, flags: int) -> None:
+    """setns(2) for the calling thread; raises OSError."""
+    _checked(_library().setns(fd, flags))
+
+
+def lacks(probe: str, error: OSError, *, takes: str = "") -> MachineLacks:
+    """What to raise when `probe` ended in `error`; `takes` is the privilege without which it does."""
+    number = error.errno or 0
+    told = f"{probe}: {errno.errorcode.get(number, number)} ({os.strerror(number)})"
+    if takes and number in (errno.EPERM, errno.EACCES):
+        told += f"; it takes root, or {takes}"
+    return MachineLacks(told)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+@cache
+def _library() -> Any:  # a ctypes.CDLL, whose functions ctypes finds by name when they are asked for
+    library = ctypes.CDLL(None, use_errno=True)
+    library.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_long)
+    library.syscall.restype = ctypes.c_long
+    return library
+
+
+@cache
+def _bpf_number() -> int:
+    machine = platform.machine()
+    if machine not in _BPF or ctypes.sizeof(ctypes.c_void_p) != 8:
+        raise MachineLacks(f"bpf(2) has no known number on machine {machine!r}; expected one of {', '.join(_BPF)}")
+    return _BPF[machine]

@@ -1,0 +1,245 @@
+"""The front door: the operations as a Hypothesis state machine, for schemes and kernel alike.
+
+Decided here: which rules there are, and how many operations each of them makes. A rule translates a draw into operations and
+hands them to the backend; it keeps no second model of the table, but the names of the sockets that are in it.
+
+Every step costs Hypothesis some 150 us, whatever the rule does, so a rule draws one number and makes several operations of
+it. Bundles, one rule for each operation, and a draw for each argument were tried: they cost two to three times as much per
+operation, and found nothing sooner. One rule that draws all operations from one number was twice as fast again, but leaves
+Hypothesis nothing to choose between, and its reports nothing to read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from sockiter.backend import SLOTS, Backend, Shape
+from sockiter.claims import Hazard
+from sockiter.hunt import Hunt
+from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Point, Read, Rehash, Reinsert, Remove
+from sockiter.oracle import judge
+from sockiter.swarm import BUCKETS, NAMES, SLOTS_DRAWN
+from sockiter.verdict import Finding, Kind, Verdict
+
+_DRAW = st.integers(min_value=0, max_value=2**40 - 1)
+
+
+class Violation(AssertionError):
+    """A target did what is news to the hunt; carries the sequence and slots, the whole verdict, and the finding."""
+
+    def __init__(self, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.operations = operations
+        self.slots = slots
+        self.verdict = verdict
+        self.finding = finding
+
+
+class Skipped(Violation):
+    """A socket was not delivered."""
+
+
+class Repeated(Violation):
+    """A socket was delivered more than once."""
+
+
+class Stale(Violation):
+    """A socket was delivered that was not there."""
+
+
+class Stuck(Violation):
+    """The iteration did not end."""
+
+
+class Refused(Violation):
+    """A read returned an error."""
+
+
+VIOLATION: dict[Kind, type[Violation]] = {
+    "skip": Skipped,
+    "repeat": Repeated,
+    "stale": Stale,
+    "stuck": Stuck,
+    "refused": Refused,
+}
+
+
+class SocketMachine(RuleBasedStateMachine):
+    """Sockets come and go while an iterator is read in parts; in the end it is read out, and judged.
+
+    Not to be run as it is: `machine_for` gives it a hunt and the rules of certain hazards.
+    """
+
+    hunt: ClassVar[Hunt]
+    slots_drawn: ClassVar[tuple[int, ...]]
+    kinds: ClassVar[tuple[Hazard, ...]]
+    # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
+    sequences: ClassVar[int] = 0
+    applied: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+        self.present: list[str] = []
+        self.added = 0
+        self.opened = False
+        self.slots = SLOTS
+        self.backend: Backend | None = None
+
+    @initialize(draw=_DRAW)
+    def begin(self, draw: int) -> None:
+        draw, pick = divmod(draw, 8)
+        self.slots = self.slots_drawn[pick % len(self.slots_drawn)]
+        self.backend = self.hunt.session.begin(Shape((("", len(BUCKETS)),), self.slots))
+        draw, sockets = divmod(draw, 5)
+        for _ in range(1 + sockets):
+            draw, pick = divmod(draw, 8)
+            self.apply(self.add("head" if pick == 7 else "tail", pick))
+
+    @rule(draw=_DRAW)
+    def add_head(self, draw: int) -> None:
+        self.churn("add-head", draw)
+
+    @rule(draw=_DRAW)
+    def add_tail(self, draw: int) -> None:
+        self.churn("add-tail", draw)
+
+    @rule(draw=_DRAW)
+    def remove(self, draw: int) -> None:
+        self.churn("remove", draw)
+
+    @rule(draw=_DRAW)
+    def reinsert(self, draw: int) -> None:
+        self.churn("reinsert", draw)
+
+    @rule(draw=_DRAW)
+    def rehash(self, draw: int) -> None:
+        self.churn("rehash", draw)
+
+    @rule(draw=_DRAW)
+    def read(self, draw: int) -> None:
+        draw, first = divmod(draw, 4)
+        draw, second = divmod(draw, 4)
+        self.read_some(1 + first)
+        self.read_some(second)
+
+    @rule(draw=_DRAW)
+    def change_while_shown(self, draw: int) -> None:
+        self.read_through("show", draw)
+
+    @rule(draw=_DRAW)
+    def change_while_allocating(self, draw: int) -> None:
+        self.read_through("realloc", draw)
+
+    @rule(draw=_DRAW)
+    def refuse_allocations(self, draw: int) -> None:
+        draw, nth = divmod(draw, 2)
+        draw, more = divmod(draw, 2)
+        refusals = tuple(At("realloc", nth + 1 + further, Fail()) for further in range(1 + more))
+        self.read_some(1 + draw % 4, refusals)
+
+    def teardown(self) -> None:
+        if self.backend is None:
+            return  # the draw broke off before there was anything to judge
+        try:
+            self.read_some(None)
+            type(self).sequences += 1
+            type(self).applied += len(self.operations)
+            operations = tuple(self.operations)
+            verdict = judge(self.backend.history)
+        finally:
+            self.backend.close()
+        if verdict and (finding := self.hunt.news(operations, verdict)):
+            raise VIOLATION[finding.kind](operations, self.slots, verdict, finding)
+
+    def apply(self, operation: Operation) -> None:
+        assert self.backend is not None
+        self.operations.append(operation)
+        self.backend.apply(operation)
+
+    def churn(self, hazard: Hazard, draw: int) -> None:
+        # Up to four times one or two changes, and up to three records read: one number, taken apart from its low end.
+        draw, rounds = divmod(draw, 4)
+        for _ in range(1 + rounds):
+            draw, size = divmod(draw, 4)
+            draw, more = divmod(draw, 2)
+            for _ in range(1 + more):
+                draw, pick = divmod(draw, 8)
+                if change := self.change(hazard, pick):
+                    self.apply(change)
+            self.read_some(size)
+
+    def change(self, hazard: Hazard, pick: int) -> Change | None:
+        # None: it would need a socket, and there is none.
+        match hazard:
+            case "add-head":
+                return self.add("head", pick)
+            case "add-tail":
+                return self.add("tail", pick)
+        if not self.present:
+            return None
+        name = self.present[pick % len(self.present)]
+        match hazard:
+            case "remove":
+                self.present.remove(name)
+                return Remove(name)
+            case "reinsert":
+                return Reinsert(name, "tail" if pick < 4 else "head")
+            case _:
+                return Rehash(name, BUCKETS[pick // 2 % 2])
+
+    def add(self, end: End, pick: int) -> Add:
+        name = NAMES[self.added]
+        self.added += 1
+        self.present.append(name)
+        bucket: Bucket = BUCKETS[pick // 3 if "rehash" in self.kinds else pick // 6]
+        return Add(name, end, bucket)
+
+    def read_some(self, size: int | None, at: tuple[At, ...] = ()) -> None:
+        # The iterator is opened by the first read; a read of nothing opens it, and reads nothing.
+        if not self.opened:
+            self.opened = True
+            self.apply(Open())
+        if size != 0:
+            self.apply(Read(size, at))
+
+    def read_through(self, point: Point, draw: int) -> None:
+        draw, nth = divmod(draw, 4)
+        draw, size = divmod(draw, 4)
+        draw, more = divmod(draw, 2)
+        at: list[At] = []
+        for further in range(1 + more):
+            draw, kind = divmod(draw, len(self.kinds))
+            draw, pick = divmod(draw, 8)
+            if change := self.change(self.kinds[kind], pick):
+                at.append(At(point, 1 + nth // 2 + further, change))
+        self.read_some(1 + size, tuple(at))
+
+
+_RULES: dict[Hazard, str] = {
+    "add-head": "add_head",
+    "add-tail": "add_tail",
+    "remove": "remove",
+    "reinsert": "reinsert",
+    "rehash": "rehash",
+    "show": "change_while_shown",
+    "realloc": "change_while_allocating",
+    "enomem": "refuse_allocations",
+}
+
+
+def machine_for(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
+    """The state machine of one hunt, with the rules of these hazards and no others."""
+    kinds = tuple(hazard for hazard in _RULES if hazard in hazards and hazard not in ("show", "realloc", "enomem"))
+    members: dict[str, Any] = {
+        "hunt": hunt,
+        "kinds": kinds,
+        "slots_drawn": SLOTS_DRAWN if hunt.target.slots is None else (hunt.target.slots,),
+    }
+    for hazard, name in _RULES.items():
+        if hazard not in hazards or (hazard in ("show", "realloc") and not kinds):
+            members[name] = None
+    return type("SocketMachine", (SocketMachine,), members)

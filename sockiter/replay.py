@@ -1,0 +1,53 @@
+"""A case on a target: what each read returned, the verdict, and whether that was expected.
+
+Decided here: what "as expected" means, and which lines a case gets so that it is. Both drivers and the command line use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sockiter.backend import Session, Target, refusal, run, shape_of
+from sockiter.cases import Case, Expect
+from sockiter.history import Returned
+from sockiter.oracle import judge
+from sockiter.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a case on one target. `expected` is what the case says of it, none for fine."""
+
+    target: str
+    reads: tuple[Returned, ...]
+    verdict: Verdict
+    expected: tuple[Expect, ...]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict holds what the case expects, all of it and nothing else."""
+        return {Expect.of(self.target, finding) for finding in self.verdict} == set(self.expected)
+
+
+def replay(case: Case, target: Target, session: Session) -> Outcome:
+    """Run a case on a target; raises `MachineLacks` where the target cannot carry it out."""
+    history = run(session, target, case.operations, slots=case.slots)
+    expected = tuple(expect for expect in case.expects if expect.target == target.name)
+    return Outcome(target.name, tuple(history.reads), judge(history), expected)
+
+
+def expecting(case: Case, target: Target, session: Session) -> Case:
+    """The case with what this target makes of it as what is expected of it; what is expected of others stays."""
+    others = tuple(expect for expect in case.expects if expect.target != target.name)
+    outcome = replay(case, target, session)
+    return replace(case, expects=(*others, *(Expect.of(target.name, finding) for finding in outcome.verdict)))
+
+
+def with_expects(case: Case, targets: Iterable[Target]) -> Case:
+    """The case `expecting` what it gets of each of these targets, but of those that cannot carry it out, or not here."""
+    for target in targets:
+        if target.missing() is None and not refusal(target, case.operations, shape_of(case.operations, slots=case.slots)):
+            with target.session() as session:
+                case = expecting(case, target, session)
+    return case

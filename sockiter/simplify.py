@@ -1,0 +1,336 @@
+"""The steps of shrinking: ways in which a sequence could be simpler.
+
+Decided here: which simpler sequences are worth a try, the big cuts before the small ones. A step may propose what cannot be
+carried out as it stands (`operations.possible` mends it), what is longer, and what does not fail any more: it is `minimize`
+that weighs, tries and chooses. No step brings in a hazard that the sequence has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import TypeAlias
+
+from sockiter.backend import SLOTS
+from sockiter.operations import (
+    FIRST,
+    Add,
+    At,
+    Bucket,
+    Change,
+    Fail,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    changes,
+    possible,
+)
+
+Operations: TypeAlias = tuple[Operation, ...]
+Candidate: TypeAlias = tuple[Operations, int]
+"""A sequence, and the slots at open that it is run with."""
+
+
+def name_of(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else f"S{number}"
+
+
+def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    names = names_in(operations)
+    for number in range(min(len(names) - 1, 8), 0, -1):
+        # The big cuts first: runs of neighbours, then, further down, pairs and single ones wherever they are.
+        for start in range(0, len(names) - number + 1, number):
+            yield _without_names(operations, set(names[start : start + number])), slots
+    for pair in combinations(names, 2):
+        yield _without_names(operations, set(pair)), slots
+
+
+def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
+    # What was done to one socket is done to another, and the one is not needed any more.
+    operations, slots = best
+    names = names_in(operations)
+    for gone in reversed(names):
+        for other in names:
+            if other != gone:
+                yield tuple(_renamed(op, {gone: other}) for op in operations if not _adds(op, gone)), slots
+
+
+def _cut_after(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    opened = operations.index(Open())
+    for end in range(opened + 1, len(operations)):
+        yield operations[:end], slots
+
+
+def _drop_runs(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    lines = _lines(operations)
+    size = len(lines) // 2
+    while size > 1:
+        for start in range(0, len(lines) - size + 1, size):
+            yield _without_lines(operations, set(lines[start : start + size])), slots
+        size //= 2
+
+
+def _drop_lines(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for line in reversed(_lines(operations)):
+        yield _without_lines(operations, {line}), slots
+
+
+def _drop_pairs(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for pair in combinations(reversed(_lines(operations)), 2):
+        yield _without_lines(operations, set(pair)), slots
+
+
+def _merge_reads(best: Candidate) -> Iterator[Candidate]:
+    # Two reads become one, be they neighbours or not, and what was inside them with them.
+    operations, slots = best
+    reads = [index for index, op in enumerate(operations) if type(op) is Read]
+    for first, second in combinations(reads, 2):
+        one, two = operations[first], operations[second]
+        assert type(one) is Read
+        assert type(two) is Read
+        if one.count is None:
+            merged = Read(None, one.at)
+        elif two.count is None:
+            merged = Read(None, one.at + tuple(replace(at, nth=at.nth + one.count) for at in two.at))
+        else:
+            merged = Read(one.count + two.count, one.at + two.at)
+        rest = operations[first + 1 : second]
+        yield (*operations[:first], merged, *rest, *operations[second + 1 :]), slots
+        yield (*operations[:first], *rest, merged, *operations[second + 1 :]), slots
+
+
+def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
+    # A socket that was only there to be counted goes together with one record of a read, or with one step to a point in it.
+    operations, slots = best
+    for name in reversed(names_in(operations)):
+        without = _without_names(operations, {name})
+        for other, _ in _lower_numbers((without, slots)):
+            yield other, slots
+
+
+def _change_before_open(best: Candidate) -> Iterator[Candidate]:
+    # What is done between open and the first read is done before, where it is no hazard, and the table is put up anew.
+    operations, slots = best
+    opened = operations.index(Open())
+    for index, op in enumerate(operations[opened + 1 :], opened + 1):
+        if type(op) is Read:
+            break
+        moved = (*operations[:opened], op, Open(), *operations[opened + 1 : index], *operations[index + 1 :])
+        yield from _settle_before_open((possible(moved), slots))
+
+
+def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
+    # The table at open, put up in the plainest way; what a socket has been through before is forgotten.
+    operations, slots = best
+    opened = operations.index(Open())
+    buckets: dict[Bucket, list[str]] = {}
+    for op in operations[:opened]:
+        match op:
+            case Add(name, end, bucket):
+                sockets = buckets.setdefault(bucket, [])
+                sockets.insert(0 if end == "head" else len(sockets), name)
+            case Remove(name):
+                _bucket_of(buckets, name)[1].remove(name)
+            case Reinsert(name, end):
+                _, sockets = _bucket_of(buckets, name)
+                sockets.remove(name)
+                sockets.insert(0 if end == "head" else len(sockets), name)
+            case Rehash(name, target):
+                bucket, sockets = _bucket_of(buckets, name)
+                if bucket != target:
+                    sockets.remove(name)
+                    buckets.setdefault(target, []).insert(0, name)
+    settled = tuple(Add(name, "tail", bucket) for bucket in sorted(buckets) for name in buckets[bucket])
+    yield settled + operations[opened:], slots
+
+
+def _out_of_reads(best: Candidate) -> Iterator[Candidate]:
+    # A change inside a read is made before it or after it instead.
+    operations, slots = best
+    for index, op in enumerate(operations):
+        if type(op) is Read:
+            for inside, at in enumerate(op.at):
+                if type(at.what) is not Fail:
+                    rest = replace(op, at=op.at[:inside] + op.at[inside + 1 :])
+                    for pair in ((at.what, rest), (rest, at.what)):
+                        yield (*operations[:index], *pair, *operations[index + 1 :]), slots
+
+
+def _to_kernel_slots(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for fewer in (SLOTS, *range(1, slots)):
+        yield operations, fewer
+
+
+def _lower_buckets(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    buckets = sorted({change.bucket for op in operations for change in changes(op) if type(change) in (Add, Rehash)})  # type: ignore[union-attr]
+    for bucket in buckets:
+        for lower in (FIRST, *(Bucket(number, bucket.table) for number in range(bucket.number))):
+            yield tuple(_rebucketed(op, bucket, lower) for op in operations), slots
+    for index, op in enumerate(operations):
+        for bucket in buckets:
+            yield (*operations[:index], _rebucketed(op, None, bucket), *operations[index + 1 :]), slots
+
+
+def _lower_numbers(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for index, op in enumerate(operations):
+        if type(op) is Read:
+            others: list[Read] = []
+            if op.count is not None:
+                others += [replace(op, count=fewer) for fewer in range(1, op.count)]
+            for inside, at in enumerate(op.at):
+                for nth in range(1, at.nth):
+                    others.append(replace(op, at=(*op.at[:inside], replace(at, nth=nth), *op.at[inside + 1 :])))
+            for other in others:
+                yield (*operations[:index], other, *operations[index + 1 :]), slots
+
+
+def _tails_for_heads(best: Candidate) -> Iterator[Candidate]:
+    # Only where the sequence has the hazard of the tail already.
+    operations, slots = best
+    opened = operations.index(Open())
+    after = {end for op in operations[opened:] for change in changes(op) if type(change) is Add for end in (change.end,)}
+    for index, op in enumerate(operations):
+        if type(op) is Reinsert or (type(op) is Add and (index < opened or "tail" in after)):
+            yield (*operations[:index], replace(op, end="tail"), *operations[index + 1 :]), slots
+
+
+def _swap_sockets(best: Candidate) -> Iterator[Candidate]:
+    # Another socket suffers what one does: the same length, but names in order, or one more that can be forgotten.
+    operations, slots = best
+    opened = operations.index(Open())
+    names = names_in(operations)
+    for index, op in enumerate(operations[opened:], opened):
+        for name in {change.name for change in changes(op) if type(change) is not Add}:
+            for other in names:
+                if other != name:
+                    yield (*operations[:index], _renamed(op, {name: other}), *operations[index + 1 :]), slots
+
+
+def _reorder(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for index in range(len(operations) - 1):
+        swapped = (operations[index + 1], operations[index])
+        if Open() not in swapped:
+            yield (*operations[:index], *swapped, *operations[index + 2 :]), slots
+
+
+def _rename(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    names = {name: name_of(number) for number, name in enumerate(names_in(operations))}
+    yield tuple(_renamed(op, names) for op in operations), slots
+
+
+STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
+    _cut_after,
+    _settle_before_open,
+    _forget_sockets,
+    _drop_runs,
+    _drop_lines,
+    _change_before_open,
+    _merge_sockets,
+    _forget_and_read_less,
+    _merge_reads,
+    _out_of_reads,
+    _to_kernel_slots,
+    _lower_buckets,
+    _lower_numbers,
+    _drop_pairs,
+    _tails_for_heads,
+    _swap_sockets,
+    _reorder,
+    _rename,
+)
+
+
+def names_in(operations: Operations) -> list[str]:
+    # In the order in which they appear.
+    return list(dict.fromkeys(change.name for op in operations for change in changes(op)))
+
+
+def _adds(op: Operation, name: str) -> bool:
+    return type(op) is Add and op.name == name
+
+
+def _without_names(operations: Operations, names: set[str]) -> Operations:
+    kept: list[Operation] = []
+    for op in operations:
+        if type(op) is Read:
+            kept.append(replace(op, at=tuple(at for at in op.at if type(at.what) is Fail or at.what.name not in names)))
+        elif type(op) is Open or op.name not in names:
+            kept.append(op)
+    return tuple(kept)
+
+
+def _lines(operations: Operations) -> list[tuple[int, int]]:
+    # Every line but open: the index of its operation, and 0 for the operation itself or, from 1, what is inside it.
+    lines: list[tuple[int, int]] = []
+    for index, op in enumerate(operations):
+        if type(op) is not Open:
+            lines.append((index, 0))
+        if type(op) is Read:
+            lines += [(index, inside) for inside in range(1, len(op.at) + 1)]
+    return lines
+
+
+def _without_lines(operations: Operations, lines: set[tuple[int, int]]) -> Operations:
+    kept: list[Operation] = []
+    for index, op in enumerate(operations):
+        if (index, 0) in lines:
+            continue
+        if type(op) is Read and op.at:
+            op = replace(op, at=tuple(at for inside, at in enumerate(op.at, 1) if (index, inside) not in lines))
+        kept.append(op)
+    return tuple(kept)
+
+
+def _renamed(op: Operation, names: dict[str, str]) -> Operation:
+    match op:
+        case Open():
+            return op
+        case Read():
+            return replace(op, at=tuple(_renamed_at(at, names) for at in op.at)) if op.at else op
+        case _:
+            return _renamed_change(op, names)
+
+
+def _renamed_at(at: At, names: dict[str, str]) -> At:
+    return at if type(at.what) is Fail else replace(at, what=_renamed_change(at.what, names))
+
+
+def _renamed_change(change: Change, names: dict[str, str]) -> Change:
+    return replace(change, name=names.get(change.name, change.name))
+
+
+def _rebucketed(op: Operation, bucket: Bucket | None, lower: Bucket) -> Operation:
+    # Every mention of `bucket`, or with None of any, becomes `lower`.
+    match op:
+        case Add(bucket=here) | Rehash(bucket=here) if bucket in (None, here):
+            return replace(op, bucket=lower)
+        case Read(at=inside) if inside:
+            return replace(op, at=tuple(_rebucketed_at(at, bucket, lower) for at in inside))
+        case _:
+            return op
+
+
+def _rebucketed_at(at: At, bucket: Bucket | None, lower: Bucket) -> At:
+    match at.what:
+        case Add(bucket=here) | Rehash(bucket=here) if bucket in (None, here):
+            return replace(at, what=replace(at.what, bucket=lower))
+        case _:
+            return at
+
+
+def _bucket_of(buckets: dict[Bucket, list[str]], name: str) -> tuple[Bucket, list[str]]:
+    return next((bucket, sockets) for bucket, sockets in buckets.items() if name in sockets)
