@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sockiter.backend import Session, Target
-from sockiter.cases import save
+from sockiter.cases import Case, save
 from sockiter.claims import Harm, Hazard, hazards_of, in_order
 from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
@@ -228,7 +228,7 @@ class Campaign:
                             self._waiting.remove(track)
                 case Kept(found):
                     # Two slices side by side may find the same thing.
-                    if all((found.harm, found.case) != (kept.found.harm, kept.found.case) for kept in track.kept):
+                    if all((found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept):
                         track.kept.append(message)
                     track.pending -= {found.harm}
 
@@ -258,7 +258,7 @@ def search(job: Job) -> Iterator[Message]:
             for bite in DRIVERS[job.driver](hunt, job.hazards, job.seed):
                 now = time.monotonic()
                 if bite.found is not None:
-                    yield keep(bite.found, session, job, job.since + now - started)
+                    yield _kept(bite.found, session, job, job.since + now - started)
                 yield Tick(bite.sequences, bite.operations, now - last)
                 last = now
                 if now - started >= job.seconds:
@@ -268,22 +268,30 @@ def search(job: Job) -> Iterator[Message]:
         yield Ended(frozenset(), str(error))
 
 
-def keep(found: Found, session: Session, job: Job, seconds: float) -> Kept:
-    """Save what was found, with what every scheme makes of it, and, where it was found on a kernel, what that one did."""
+def _kept(found: Found, session: Session, job: Job, seconds: float) -> Kept:
+    case = annotated(found, session, driver=job.driver, seed=job.seed)
+    found = replace(found, case=case)
+    try:
+        return Kept(found, job.driver, seconds, save(case, job.cases, stem(found)))
+    except OSError as error:
+        return Kept(found, job.driver, seconds, None, f"{job.cases}: {error.strerror}")
+
+
+def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case:
+    """The case of a finding, with where it comes from, what every scheme makes of it, and what the kernel did if it was one."""
     target = target_named(found.target)
     case = with_expects(found.case, SCHEME_TARGETS)
     subject = found.target
     if target.is_real:
         case = expecting(case, target, session)
         subject = f"{found.target} (Linux {platform.release()}, {found.reproduced} of {found.reruns} runs)"
-    under = in_order(hazards_of(case.operations))
     moved = " of a socket that moved" if found.moved else ""
-    comment = (
-        f"{found.kind.capitalize()}{moved} under {', '.join(under) or 'no hazard'}, found on {subject} by {job.driver}."
-    )
-    case = replace(case, comment=(comment, f"Seed {job.seed}."))
-    stem = "-".join([found.target, found.kind, *(["moved"] if found.moved else []), *under])
-    try:
-        return Kept(found, job.driver, seconds, save(case, job.cases, stem))
-    except OSError as error:
-        return Kept(replace(found, case=case), job.driver, seconds, None, f"{job.cases}: {error.strerror}")
+    under = ", ".join(in_order(hazards_of(case.operations))) or "no hazard"
+    comment = f"{found.kind.capitalize()}{moved} under {under}, found on {subject} by {driver}."
+    return replace(case, comment=(comment, f"Seed {seed}."))
+
+
+def stem(found: Found) -> str:
+    """The beginning of the name of the file for a finding: the target, the kind, and the hazards."""
+    moved = ["moved"] if found.moved else []
+    return "-".join([found.target, found.kind, *moved, *in_order(hazards_of(found.case.operations))])

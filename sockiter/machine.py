@@ -76,6 +76,7 @@ class SocketMachine(RuleBasedStateMachine):
     hunt: ClassVar[Hunt]
     slots_drawn: ClassVar[tuple[int, ...]]
     kinds: ClassVar[tuple[Hazard, ...]]
+    refuses: ClassVar[bool]
     # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
@@ -216,6 +217,8 @@ class SocketMachine(RuleBasedStateMachine):
             draw, pick = divmod(draw, 8)
             if change := self.change(self.kinds[kind], pick):
                 at.append(At(point, 1 + nth // 2 + further, change))
+        if point == "realloc" and self.refuses and draw % 2:
+            at.append(At(point, 1 + nth // 2, Fail()))  # refused, and changed meanwhile
         self.read_some(1 + size, tuple(at))
 
 
@@ -237,6 +240,7 @@ def machine_for(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
     members: dict[str, Any] = {
         "hunt": hunt,
         "kinds": kinds,
+        "refuses": "enomem" in hazards,
         "slots_drawn": SLOTS_DRAWN if hunt.target.slots is None else (hunt.target.slots,),
     }
     for hazard, name in _RULES.items():

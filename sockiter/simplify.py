@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import TypeAlias
 
 from sockiter.backend import SLOTS
@@ -48,6 +48,16 @@ def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
             yield _without_names(operations, set(names[start : start + number])), slots
     for pair in combinations(names, 2):
         yield _without_names(operations, set(pair)), slots
+
+
+def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
+    # Sockets that were only there to be too many for the batch go together with as many slots of it.
+    operations, slots = best
+    names = names_in(operations)
+    if len(names) > slots:
+        for number in range(slots - 1, 0, -1):
+            for start in range(0, len(names) - number + 1, number):
+                yield _without_names(operations, set(names[start : start + number])), slots - number
 
 
 def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
@@ -106,6 +116,44 @@ def _merge_reads(best: Candidate) -> Iterator[Candidate]:
         rest = operations[first + 1 : second]
         yield (*operations[:first], merged, *rest, *operations[second + 1 :]), slots
         yield (*operations[:first], *rest, merged, *operations[second + 1 :]), slots
+
+
+def _merge_moves(best: Candidate) -> Iterator[Candidate]:
+    # Two moves become one, at the place of either, of any socket to anywhere: a move does harm in more ways than one, and
+    # what two do together, one does at another place and to another socket.
+    operations, slots = best
+    opened = operations.index(Open())
+    moves = [line for line in _lines(operations) if line[0] > opened and type(_what(operations, line)) in (Reinsert, Rehash)]
+    for kept, gone in permutations(reversed(moves), 2):
+        for name in names_in(operations):
+            others: list[Change] = [Reinsert(name, "tail"), Reinsert(name, "head")]
+            if type(_what(operations, kept)) is Rehash:
+                others = [Rehash(name, bucket) for bucket in _buckets_in(operations)]
+            for other in others:
+                yield _without_lines(_with(operations, kept, other), {gone}), slots
+
+
+def _begin_where_moved_to(best: Candidate) -> Iterator[Candidate]:
+    # A socket is added to the bucket that it is moved to, and one move is saved.
+    operations, slots = best
+    for line in _lines(operations):
+        change = _what(operations, line)
+        if type(change) is Rehash:
+            name, bucket = change.name, change.bucket
+            rest = _without_lines(operations, {line})
+            yield tuple(replace(op, bucket=bucket) if type(op) is Add and op.name == name else op for op in rest), slots
+
+
+def _batch_more(best: Candidate) -> Iterator[Candidate]:
+    # A larger batch gets as far with an allocation less: what was at that goes, and what was at later ones is earlier.
+    operations, slots = best
+    for index, op in enumerate(operations):
+        if type(op) is Read:
+            for inside, gone in enumerate(op.at):
+                if gone.point == "realloc":
+                    rest = op.at[:inside] + op.at[inside + 1 :]
+                    at = tuple(replace(a, nth=a.nth - 1) if a.point == "realloc" and a.nth > gone.nth else a for a in rest)
+                    yield (*operations[:index], replace(op, at=at), *operations[index + 1 :]), slots + 1
 
 
 def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
@@ -173,7 +221,7 @@ def _to_kernel_slots(best: Candidate) -> Iterator[Candidate]:
 
 def _lower_buckets(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    buckets = sorted({change.bucket for op in operations for change in changes(op) if type(change) in (Add, Rehash)})  # type: ignore[union-attr]
+    buckets = _buckets_in(operations)
     for bucket in buckets:
         for lower in (FIRST, *(Bucket(number, bucket.table) for number in range(bucket.number))):
             yield tuple(_rebucketed(op, bucket, lower) for op in operations), slots
@@ -236,6 +284,7 @@ STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _cut_after,
     _settle_before_open,
     _forget_sockets,
+    _forget_and_batch_less,
     _drop_runs,
     _drop_lines,
     _change_before_open,
@@ -247,6 +296,9 @@ STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _lower_buckets,
     _lower_numbers,
     _drop_pairs,
+    _merge_moves,
+    _begin_where_moved_to,
+    _batch_more,
     _tails_for_heads,
     _swap_sockets,
     _reorder,
@@ -293,6 +345,26 @@ def _without_lines(operations: Operations, lines: set[tuple[int, int]]) -> Opera
             op = replace(op, at=tuple(at for inside, at in enumerate(op.at, 1) if (index, inside) not in lines))
         kept.append(op)
     return tuple(kept)
+
+
+def _what(operations: Operations, line: tuple[int, int]) -> Operation | Fail:
+    index, inside = line
+    op = operations[index]
+    return op.at[inside - 1].what if inside and type(op) is Read else op
+
+
+def _with(operations: Operations, line: tuple[int, int], change: Change) -> Operations:
+    # Another change in place of the one that this line is.
+    index, inside = line
+    op = operations[index]
+    if type(op) is Read:
+        at = replace(op.at[inside - 1], what=change)
+        return (*operations[:index], replace(op, at=(*op.at[: inside - 1], at, *op.at[inside:])), *operations[index + 1 :])
+    return (*operations[:index], change, *operations[index + 1 :])
+
+
+def _buckets_in(operations: Operations) -> list[Bucket]:
+    return sorted({change.bucket for op in operations for change in changes(op) if isinstance(change, (Add, Rehash))})
 
 
 def _renamed(op: Operation, names: dict[str, str]) -> Operation:

@@ -1,12 +1,16 @@
-"""What several test files need: targets that the machine may lack."""
+"""What several test files need: a Hypothesis profile that draws the same every time, and targets the machine may lack."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import settings
 
 from sockiter.kernel.udp import KernelUdp
+
+settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
+settings.load_profile("tests")
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""Claims hold: no target does what it does not admit, under each hazard alone and under all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sockiter.backend import Target
+from sockiter.claims import Hazard, in_order
+from sockiter.hunt import Hunt
+from sockiter.machine import Violation, machine_for
+from sockiter.targets import TARGETS
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every target, with all its hazards and with each alone.
+
+    Not by the mark: Hypothesis's plugin takes a marked test for one of @given, which a state machine's is not.
+    """
+    runs = []
+    for target in TARGETS:
+        runs.append(pytest.param(target, target.hazards, id=f"{target.name}-all"))
+        for hazard in in_order(target.hazards):
+            runs.append(pytest.param(target, frozenset({hazard}), id=f"{target.name}-{hazard}"))
+    metafunc.parametrize(("target", "hazards"), runs)
+
+
+def test_claims_hold(
+    target: Target,
+    hazards: frozenset[Hazard],
+    here: Callable[[Target], None],
+    keep: Callable[[Hunt, Violation], str],
+) -> None:
+    here(target)
+    with target.session() as session:
+        hunt = Hunt(target, session)  # nothing is pending: only what breaks a claim is news
+        try:
+            run_state_machine_as_test(machine_for(hunt, hazards), settings=settings())
+        except Violation as violation:
+            pytest.fail(keep(hunt, violation), pytrace=False)
+
+
+# What Hypothesis's pytest plugin looks for, to count this run in --hypothesis-show-statistics.
+test_claims_hold.is_hypothesis_test = True  # type: ignore[attr-defined]

@@ -1,0 +1,45 @@
+"""The command line: one file a command, and here what they share with their caller, the exit status.
+
+Decided here: which trouble means which exit status. 0 fine, 1 a claim broken or a case not as expected, 2 wrong usage or
+input, 3 the machine lacks something, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from sockiter import __version__
+from sockiter.cli.fuzz import fuzz
+from sockiter.cli.minimize import minimize
+from sockiter.cli.replay import replay
+from sockiter.cli.show import show
+from sockiter.cli.targets import targets
+from sockiter.errors import SockiterError
+
+
+class _Sockiter(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SockiterError as error:
+            click.echo(f"sockiter: {error}", err=True)
+            sys.exit(error.status)
+        except KeyboardInterrupt:
+            click.echo("sockiter: interrupted", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Sockiter, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sockiter")
+def main() -> None:
+    """Find the interleavings in which an iterator over a changing hash table skips or repeats an element.
+
+    Exit status: 0 fine, 1 a claim broken or a case not as expected, 2 wrong usage or input, 3 the machine lacks something.
+    """
+
+
+for command in (fuzz, replay, show, minimize, targets):
+    main.add_command(command)

@@ -1,0 +1,295 @@
+"""`sockiter fuzz`: the main job, its progress, and its summary."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from sockiter.backend import Target
+from sockiter.campaign import Campaign, Kept
+from sockiter.cases import dumps
+from sockiter.claims import HAZARDS, Harm, Hazard, hazards_of, in_order
+from sockiter.cli.output import console, harm_json, print_json
+from sockiter.drivers import DRIVERS
+from sockiter.errors import MachineLacks
+from sockiter.operations import length
+from sockiter.targets import TARGETS, target_named
+
+SECONDS = 30.0
+CASES = Path("sockiter-cases")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[TARGET...]")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="How long.")
+@click.option("--workers", type=click.IntRange(min=1, max=256), help="How many processes at once; the cores, unless said.")
+@click.option("--seed", type=click.IntRange(min=0), help="What all is drawn from; printed, and drawn itself unless said.")
+@click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this one, instead of both.")
+@click.option(
+    "--hazard", "hazards", type=click.Choice(HAZARDS), multiple=True, help="Only these; all that it can, unless said."
+)
+@click.option(
+    "--cases",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=CASES,
+    show_default=True,
+    help="Where cases are kept.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def fuzz(
+    names: tuple[str, ...],
+    *,
+    seconds: float,
+    workers: int | None,
+    seed: int | None,
+    driver: str | None,
+    hazards: tuple[Hazard, ...],
+    cases: Path,
+    as_json: bool,
+) -> None:
+    """Fuzz the targets: all schemes and, with root on Linux, the kernel's iterators. Keep what fails as least cases.
+
+    Exit status 1 means that a target did what it claims not to do. What it admits, and was shown to do, is no failure.
+    """
+    chosen, absent = _choose(names)
+    cases = _writable(cases)
+    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+    workers = workers or os.cpu_count() or 1
+    campaign = Campaign(
+        [(target, target.hazards & frozenset(hazards or HAZARDS)) for target in chosen],
+        drivers=[driver] if driver else sorted(DRIVERS),
+        seed=seed,
+        seconds=seconds,
+        workers=workers,
+        cases=cases,
+    )
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)
+    _run(campaign)
+    took = time.monotonic() - started
+    if as_json:
+        print_json(_json(campaign, took, absent))
+    else:
+        _print_summary(console(), campaign, took, workers, absent)
+    unsaved = [kept for track in campaign.tracks for kept in track.kept if kept.path is None]
+    for kept in unsaved:
+        click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
+    if any(kept.found.harm is None for track in campaign.tracks for kept in track.kept):
+        sys.exit(1)
+    if unsaved or any(track.troubles for track in campaign.tracks):
+        sys.exit(3)
+
+
+def _choose(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
+    # The targets to fuzz, and those that would have been, but for what the machine lacks.
+    here: list[Target] = []
+    absent: list[tuple[Target, str]] = []
+    for target in [target_named(name) for name in dict.fromkeys(names)] or TARGETS:
+        if (missing := target.missing()) is None:
+            here.append(target)
+        elif names:
+            raise MachineLacks(f"{target.name} does not run here: {missing}")
+        else:
+            absent.append((target, missing))
+    return here, absent
+
+
+def _writable(cases: Path) -> Path:
+    # Better now than after the first find.
+    try:
+        cases.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineLacks(f"{cases}: cannot be made: {error.strerror}; name another directory with --cases") from None
+    if not os.access(cases, os.W_OK | os.X_OK):
+        raise MachineLacks(f"{cases}: cannot be written to; name another directory with --cases")
+    return cases
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(campaign: Campaign) -> None:
+    progress_console = console(stderr=True)
+    if not progress_console.is_terminal:
+        campaign.run()
+        return
+    total = campaign.left_s
+    # Refreshed by hand: a thread of its own would be one too many where processes are started.
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[left]:.0f} s left"),
+        console=progress_console,
+        auto_refresh=False,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("starting", total=total, left=total)
+        told: set[int] = set()
+
+        def show() -> None:
+            kept = [one for track in campaign.tracks for one in track.kept]
+            for one in kept:
+                if id(one) not in told:
+                    told.add(id(one))
+                    bar.console.print(escape(_line(one)), style="bold red" if one.found.harm is None else "")
+            rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
+            saved = sum(one.path is not None for one in kept)
+            bar.update(
+                task,
+                completed=total - campaign.left_s,
+                left=campaign.left_s,
+                description=f"{rate:,.0f} operations/s, {len(kept)} found, {saved} saved",
+            )
+            bar.refresh()
+
+        campaign.run(show)
+
+
+def _line(kept: Kept) -> str:
+    what = "CLAIM BROKEN: " if kept.found.harm is None else ""
+    return f"{what}{kept.found}, {length(kept.found.case.operations)} operations, {kept.driver}: {kept.path or kept.trouble}"
+
+
+def _first(campaign: Campaign, target: Target) -> list[tuple[Harm | None, list[Kept]]]:
+    # What was found on a target, by harm, each with its least case first; broken claims by case.
+    groups: dict[object, list[Kept]] = {}
+    for track in campaign.tracks:
+        if track.target is target:
+            for kept in track.kept:
+                key = kept.found.harm or (kept.found.kind, kept.found.moved, kept.found.case.operations)
+                groups.setdefault(key, []).append(kept)
+    for group in groups.values():
+        group.sort(key=lambda kept: (length(kept.found.case.operations), kept.seconds))
+    return [(group[0].found.harm, group) for group in groups.values()]
+
+
+def _unrefuted(campaign: Campaign, target: Target) -> list[Harm]:
+    tracks = [track for track in campaign.tracks if track.target is target]
+    return [harm for harm in target.harms if all(harm in track.pending for track in tracks)]
+
+
+def _targets(campaign: Campaign) -> list[Target]:
+    return list({track.target.name: track.target for track in campaign.tracks}.values())
+
+
+def _print_summary(out: Console, campaign: Campaign, took: float, workers: int, absent: list[tuple[Target, str]]) -> None:
+    out.print(
+        f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}, {took:.0f} s, {workers} workers"
+        + (", interrupted" if campaign.interrupted else "")
+    )
+    work = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("target", "driver"):
+        work.add_column(title)
+    for title in ("sequences", "operations", "operations/s"):
+        work.add_column(title, justify="right")
+    for track in campaign.tracks:
+        rate = track.operations / track.seconds if track.seconds else 0
+        work.add_row(track.target.name, track.driver, f"{track.sequences:,}", f"{track.operations:,}", f"{rate:,.0f}")
+    out.print(work)
+    admitted = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What the targets admit to, and did", title_justify="left")
+    for title in ("target", "harm", "least case", "found by, after"):
+        admitted.add_column(title, overflow="fold")
+    broken: list[Kept] = []
+    open_harms: list[str] = []
+    example: Path | None = None
+    for target in _targets(campaign):
+        for harm, group in _first(campaign, target):
+            best = group[0]
+            if harm is None:
+                broken.append(best)
+                continue
+            example = example or best.path
+            by = ", ".join(f"{kept.driver} {kept.seconds:.2f} s" for kept in sorted(group, key=lambda kept: kept.seconds))
+            admitted.add_row(
+                target.name, str(harm), f"{length(best.found.case.operations)} operations: {escape(str(best.path))}", by
+            )
+        open_harms += [f"{target.name}: {harm}" for harm in _unrefuted(campaign, target)]
+    if admitted.row_count:
+        out.print(admitted)
+    if open_harms:
+        out.print("Admitted, but not seen in this run: " + "; ".join(open_harms) + ".\n")
+    for kept in broken:
+        found = kept.found
+        again = f", again in {found.reproduced} of {found.reruns} runs" if found.reruns > 1 else ""
+        out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(str(found))}{again}")
+        out.print(f"  replay it: sockiter replay {escape(str(kept.path))} --target {found.target}\n", soft_wrap=True)
+    sequences = sum(track.sequences for track in campaign.tracks)
+    if not broken:
+        names = ", ".join(target.name for target in _targets(campaign))
+        out.print(f"[bold green]No claim was broken[/bold green] in {sequences:,} sequences on {names}. That is no proof.")
+    for track in campaign.tracks:
+        for trouble in track.troubles:
+            out.print(f"[bold]trouble[/bold] ({track.target.name}, {track.driver}): {escape(trouble)}")
+    for target, missing in absent:
+        out.print(f"Not fuzzed: {target.name}: {escape(missing)}")
+    if example:
+        out.print(f"See one:    sockiter show {escape(str(example))}", soft_wrap=True)
+
+
+def _json(campaign: Campaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
+    return {
+        "seed": campaign.seed,
+        "seconds": round(took, 3),
+        "interrupted": campaign.interrupted,
+        "targets": [_target_json(campaign, target) for target in _targets(campaign)],
+        "not_here": [{"target": target.name, "missing": missing} for target, missing in absent],
+        "troubles": [trouble for track in campaign.tracks for trouble in track.troubles],
+    }
+
+
+def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
+    tracks = [track for track in campaign.tracks if track.target is target]
+    found = _first(campaign, target)
+    seconds = sum(track.seconds for track in tracks)
+    return {
+        "target": target.name,
+        "hazards": in_order(tracks[0].hazards),
+        "sequences": sum(track.sequences for track in tracks),
+        "operations": sum(track.operations for track in tracks),
+        "per_second": round(sum(track.operations for track in tracks) / seconds) if seconds else 0,
+        "drivers": {
+            track.driver: {
+                "sequences": track.sequences,
+                "operations": track.operations,
+                "per_second": round(track.operations / track.seconds) if track.seconds else 0,
+            }
+            for track in tracks
+        },
+        "claims_broken": [
+            _kept_json(group) | {"reproduced": group[0].found.reproduced, "reruns": group[0].found.reruns}
+            for harm, group in found
+            if harm is None
+        ],
+        "refuted": [_kept_json(group) for harm, group in found if harm is not None],
+        "unrefuted": [harm_json(harm) for harm in _unrefuted(campaign, target)],
+    }
+
+
+def _kept_json(group: list[Kept]) -> dict[str, object]:
+    best = group[0]
+    soonest = min(group, key=lambda kept: kept.seconds)
+    return {
+        "kind": best.found.kind,
+        "moved": best.found.moved,
+        "hazards": in_order(hazards_of(best.found.case.operations)),
+        "case": None if best.path is None else str(best.path),
+        "operations": length(best.found.case.operations),
+        "driver": soonest.driver,
+        "seconds_to_find": round(soonest.seconds, 4),
+        "found_by": {kept.driver: round(kept.seconds, 4) for kept in reversed(group)},
+    }

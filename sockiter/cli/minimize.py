@@ -1,0 +1,75 @@
+"""`sockiter minimize`: shrink a case by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sockiter.backend import refusal, run, shape_of
+from sockiter.cases import Case, dumps, load, write_whole
+from sockiter.cli.output import print_json
+from sockiter.cli.subject import choose
+from sockiter.errors import InputError, MachineLacks
+from sockiter.minimize import minimize as minimize_operations
+from sockiter.operations import Operation, length
+from sockiter.oracle import judge
+from sockiter.replay import with_expects
+from sockiter.targets import SCHEME_TARGETS
+from sockiter.verdict import KINDS, describe
+
+
+@click.command()
+@click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
+@click.option(
+    "--target", "name", metavar="T", help="The target it fails on; the first that it expects to fail, unless said."
+)
+@click.option(
+    "--kind", type=click.Choice([kind for kind in KINDS if kind != "incomplete"]), help="Which of several findings."
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to standard output."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Path | None, as_json: bool) -> None:
+    """Shrink a case to a least one that fails in the same way on the same target."""
+    case = load(case_file)
+    target = choose(case, name)
+    if why := refusal(target, case.operations, shape_of(case.operations, slots=case.slots)):
+        raise MachineLacks(f"{case_file}: {why}")
+    with target.session() as session:
+
+        def verdict(operations: tuple[Operation, ...], slots: int) -> tuple[tuple[str, bool], ...]:
+            found = judge(run(session, target, operations, slots=slots))
+            return tuple((finding.kind, finding.moved) for finding in found if finding.kind != "incomplete")
+
+        given = judge(run(session, target, case.operations, slots=case.slots))
+        wanted = [finding for finding in given if finding.kind != "incomplete" and kind in (None, finding.kind)]
+        if not wanted:
+            raise InputError(f"{case_file}: {describe(given)} on {target.name}: expected a case that fails there")
+        subject = (wanted[0].kind, wanted[0].moved)
+        operations, slots = minimize_operations(case.operations, case.slots, lambda ops, n: subject in verdict(ops, n))
+    known = {scheme.name for scheme in SCHEME_TARGETS} | {target.name}
+    least = Case(operations, slots, tuple(e for e in case.expects if e.target in known), (f"Shrunk from {case_file.name}.",))
+    least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
+    if output is not None:
+        try:
+            write_whole(output, dumps(least))
+        except OSError as error:
+            raise MachineLacks(f"{output}: cannot be written: {error.strerror}\n{dumps(least)}") from None
+    summary = {
+        "target": target.name,
+        "kind": subject[0],
+        "moved": subject[1],
+        "operations_before": length(case.operations),
+        "operations": length(operations),
+        "case": dumps(least),
+    }
+    if as_json:
+        print_json(summary)
+        return
+    click.echo(
+        f"sockiter: {target.name}: {wanted[0]}: from {length(case.operations)} operations to {length(operations)}", err=True
+    )
+    if output is None:
+        click.echo(dumps(least), nl=False)

@@ -1,0 +1,38 @@
+"""What all commands print alike: tables, JSON, a case's findings.
+
+Decided here: the width of what is no terminal's, and the JSON spelling of findings and claims.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+
+from sockiter.claims import Harm, in_order
+from sockiter.verdict import Finding
+
+# Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.
+WIDTH = 160
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on standard output, or on standard error, that is as wide as its terminal, or `WIDTH`."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document, and nothing else, on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    return {"kind": finding.kind, "socket": finding.socket, "moved": finding.moved}
+
+
+def harm_json(harm: Harm) -> dict[str, Any]:
+    return {"kind": harm.kind, "moved": harm.moved, "hazards": in_order(harm.hazards)}

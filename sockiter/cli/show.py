@@ -1,0 +1,53 @@
+"""`sockiter show`: one case on one target, step by step, and why it comes out as it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sockiter.backend import refusal, shape_of
+from sockiter.cases import load, write_whole
+from sockiter.cli.output import finding_json, print_json
+from sockiter.cli.subject import choose
+from sockiter.errors import MachineLacks
+from sockiter.picture import html as page_of
+from sockiter.picture import svg as picture_of
+from sockiter.report import table, trace, words
+
+
+@click.command()
+@click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
+@click.option("--target", "name", metavar="T", help="On this target; the first that it expects to fail, unless said.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page that needs nothing else.")
+@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
+    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words."""
+    case = load(case_file)
+    target = choose(case, name)
+    if why := refusal(target, case.operations, shape_of(case.operations, slots=case.slots)):
+        raise MachineLacks(f"{case_file}: {why}")
+    with target.session() as session:
+        told = trace(case, target, session)
+    for path, write in ((html, page_of), (svg, picture_of)):
+        if path is not None:
+            try:
+                write_whole(path, write(told))
+            except OSError as error:
+                raise MachineLacks(f"{path}: cannot be written: {error.strerror}") from None
+    if as_json:
+        print_json(
+            {
+                "case": str(case_file),
+                "target": target.name,
+                "rows": [
+                    {"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in told.rows
+                ],
+                "verdict": [finding_json(finding) for finding in told.verdict],
+                "words": list(words(told)),
+            }
+        )
+        return
+    click.echo(f"{case_file} on {target.name}")
+    click.echo(table(told), nl=False)

@@ -1,0 +1,46 @@
+"""`sockiter targets`: what there is to fuzz, what each promises, and whether it runs here."""
+
+from __future__ import annotations
+
+import click
+from rich import box
+from rich.table import Table
+
+from sockiter.backend import Target
+from sockiter.claims import in_order
+from sockiter.cli.output import console, harm_json, print_json
+from sockiter.targets import TARGETS
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def targets(*, as_json: bool) -> None:
+    """Schemes and kernel iterators, their claims, and whether each can run here and why not."""
+    if as_json:
+        print_json([_json(target) for target in TARGETS])
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("target", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("claims not to skip, repeat, be stale or stuck, or refuse, except")
+    table.add_column("runs here")
+    for target in TARGETS:
+        table.add_row(
+            target.name,
+            target.summary,
+            "\n".join(str(harm) for harm in target.harms) or "never",
+            "yes" if (missing := target.missing()) is None else f"no: {missing}",
+        )
+    console().print(table)
+
+
+def _json(target: Target) -> dict[str, object]:
+    missing = target.missing()
+    return {
+        "target": target.name,
+        "summary": target.summary,
+        "hazards": in_order(target.hazards),
+        "admits": [harm_json(harm) for harm in target.harms],
+        "runs_here": missing is None,
+        "missing": missing,
+    }

@@ -1,0 +1,115 @@
+"""Hazards and claims: what a sequence uses, and which harm a target admits under it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sockiter.claims import HAZARDS, Harm, Hazard, admitting, harm, hazards_of, in_order
+from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
+from sockiter.schemes import SCHEMES
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.verdict import VIOLATIONS, Finding
+
+CHANGES: list[tuple[Change, Hazard]] = [
+    (Add("B", "head"), "add-head"),
+    (Add("B", "tail", Bucket(1)), "add-tail"),
+    (Remove("A"), "remove"),
+    (Reinsert("A", "tail"), "reinsert"),
+    (Rehash("A", Bucket(1)), "rehash"),
+]
+
+
+def test_the_hazards_have_the_order_and_the_names_of_the_design() -> None:
+    assert HAZARDS == ("add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover")
+
+
+@pytest.mark.parametrize(("change", "hazard"), CHANGES, ids=[hazard for _, hazard in CHANGES])
+class TestAChange:
+    def test_is_a_hazard_between_two_reads(self, change: Change, hazard: Hazard) -> None:
+        assert hazards_of([Add("A", "head"), Open(), Read(1), change]) == {hazard}
+
+    def test_is_none_before_open(self, change: Change, hazard: Hazard) -> None:
+        assert hazards_of([Add("A", "head"), change, Open(), Read(None)]) == frozenset()
+
+    def test_is_one_more_where_it_is_made_inside_a_read(self, change: Change, hazard: Hazard) -> None:
+        assert hazards_of([Open(), Read(1, (At("show", 2, change),))]) == {hazard, "show"}
+        assert hazards_of([Open(), Read(None, (At("realloc", 1, change),))]) == {hazard, "realloc"}
+
+
+def test_a_refused_allocation_is_the_hazard_enomem_and_no_other() -> None:
+    assert hazards_of([Open(), Read(1, (At("realloc", 1, Fail()),))]) == {"enomem"}
+
+
+def test_the_hazards_of_a_sequence_are_those_of_all_its_operations() -> None:
+    inside = (At("realloc", 1, Fail()), At("show", 1, Remove("A")), At("realloc", 2, Add("B", "tail")))
+    operations: list[Operation] = [Add("A", "head"), Open(), Read(1, inside), Rehash("B", Bucket(1))]
+    assert hazards_of(operations) == {"enomem", "show", "remove", "realloc", "add-tail", "rehash"}
+
+
+def test_a_sequence_without_operations_uses_no_hazard() -> None:
+    assert hazards_of([]) == frozenset()
+
+
+def test_hazards_are_put_in_order_each_once() -> None:
+    assert in_order(["show", "add-tail", "show", "add-head"]) == ["add-head", "add-tail", "show"]
+
+
+@pytest.mark.parametrize(
+    ("admitted", "text"),
+    [
+        (harm("skip", "show", "remove"), "skip under remove, show"),
+        (harm("repeat", "rehash", moved=True), "repeat (moved) under rehash"),
+        (harm("stuck"), "stuck under no hazard"),
+    ],
+    ids=["plain", "moved", "always"],
+)
+def test_a_harm_is_told_in_one_line(admitted: Harm, text: str) -> None:
+    assert str(admitted) == text
+
+
+def test_a_harm_says_of_a_socket_that_it_stayed_unless_told_otherwise() -> None:
+    assert harm("skip", "remove", "remove") == Harm("skip", frozenset({"remove"}), False)
+    assert harm("skip", moved=True) == Harm("skip", frozenset(), True)
+
+
+SKIP, REPEAT, MOVED = harm("skip", "remove", "show"), harm("repeat", "remove"), harm("skip", "reinsert", moved=True)
+
+
+@pytest.mark.parametrize(
+    ("finding", "hazards", "expected"),
+    [
+        (Finding("skip", "A"), {"remove", "show"}, [SKIP]),
+        (Finding("skip", "A"), {"remove", "show", "add-head"}, [SKIP]),
+        (Finding("skip", "A"), {"remove"}, []),
+        (Finding("repeat", "A"), {"remove"}, [REPEAT]),
+        (Finding("repeat", "A", moved=True), {"remove", "show", "reinsert"}, []),
+        (Finding("skip", "A", moved=True), {"reinsert", "remove", "show"}, [MOVED]),
+        (Finding("stale", "A"), {"remove", "show", "reinsert"}, []),
+    ],
+    ids=["just", "more", "too little", "other kind", "moved and not admitted", "moved and admitted", "never admitted"],
+)
+def test_a_finding_is_admitted_by_the_harms_of_its_kind_whose_hazards_are_all_there(
+    finding: Finding, hazards: set[Hazard], expected: list[Harm]
+) -> None:
+    assert admitting((SKIP, REPEAT, MOVED), finding, frozenset(hazards)) == expected
+
+
+def test_every_harm_that_admits_a_finding_is_told_in_their_order() -> None:
+    wide, narrow = harm("skip", "remove"), harm("skip")
+    assert admitting((wide, REPEAT, narrow), Finding("skip", "A"), frozenset({"remove"})) == [wide, narrow]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
+class TestAScheme:
+    def test_admits_only_violations_under_hazards_that_it_can_be_put_through(self, scheme: AnyScheme) -> None:
+        assert {admitted.kind for admitted in scheme.harms} <= set(VIOLATIONS)
+        assert frozenset().union(*(admitted.hazards for admitted in scheme.harms)) <= scheme.hazards
+
+    def test_admits_nothing_twice(self, scheme: AnyScheme) -> None:
+        for admitted in scheme.harms:
+            finding = Finding(admitted.kind, None, admitted.moved)
+            assert admitting(scheme.harms, finding, admitted.hazards) == [admitted]
+
+    def test_names_the_socket_as_moved_only_where_sockets_are_moved(self, scheme: AnyScheme) -> None:
+        moves = {"reinsert", "rehash"}
+        assert all(admitted.hazards & moves for admitted in scheme.harms if admitted.moved)

@@ -1,0 +1,187 @@
+"""The alphabet: which sequences of operations can be brought about, what is left of one that was cut up, and its length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockiter.operations import (
+    FIRST,
+    READS_MAX,
+    Add,
+    At,
+    Bucket,
+    Change,
+    Fail,
+    Impossible,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    changes,
+    check,
+    length,
+    possible,
+    reads_max,
+)
+
+A, B = Add("A", "tail"), Add("B", "head", Bucket(1))
+OPEN, READ = Open(), Read(1)
+
+
+def reading(*inside: Change | Fail) -> Read:
+    """A read with a change at its first show, or a refusal at its first allocation, for each thing that is given."""
+    return Read(1, tuple(At("realloc" if what == Fail() else "show", 1, what) for what in inside))
+
+
+def accepts(operations: Sequence[Operation]) -> bool:
+    try:
+        check(operations)
+    except Impossible:
+        return False
+    return True
+
+
+NAMES = st.sampled_from("AB")
+ENDS = st.sampled_from(("head", "tail"))
+CHANGES: st.SearchStrategy[Change] = st.one_of(
+    st.builds(Add, NAMES, ENDS),
+    st.builds(Remove, NAMES),
+    st.builds(Reinsert, NAMES, ENDS),
+    st.builds(Rehash, NAMES, st.just(Bucket(1))),
+)
+OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
+    st.just(OPEN),
+    CHANGES,
+    st.builds(reading),
+    st.builds(lambda inside: reading(*inside), st.lists(CHANGES | st.just(Fail()), max_size=3)),
+)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "text"),
+    [(FIRST, "0"), (Bucket(7), "7"), (Bucket(2, "established"), "established:2")],
+    ids=str,
+)
+def test_a_bucket_is_written_as_its_number_behind_the_name_of_its_table(bucket: Bucket, text: str) -> None:
+    assert str(bucket) == text
+
+
+def test_buckets_are_sorted_by_number_and_then_by_table() -> None:
+    assert sorted([Bucket(1), Bucket(0, "b"), Bucket(0)]) == [Bucket(0), Bucket(0, "b"), Bucket(1)]
+
+
+def test_an_operation_is_a_hashable_value() -> None:
+    assert len({reading(A, Fail()), reading(A, Fail()), reading(A), OPEN, Open()}) == 3
+
+
+@pytest.mark.parametrize("count", [1, 1_000_000])
+def test_a_read_for_some_records_is_one_read_whatever_is_inside_it(count: int) -> None:
+    assert reads_max(Read(count, reading(A, Fail()).at)) == 1
+
+
+def test_a_read_of_all_may_make_a_hundred_reads_and_one_more_for_everything_inside_it() -> None:
+    assert READS_MAX == 100
+    assert reads_max(Read(None)) == 100
+    assert reads_max(Read(None, reading(A, Fail()).at)) == 102
+
+
+@pytest.mark.parametrize(
+    ("operations", "lines"),
+    [
+        ([], 0),
+        ([OPEN], 1),
+        ([A, OPEN, Read(None)], 3),
+        ([A, OPEN, reading(B), reading(Remove("A"), Fail()), Remove("B")], 8),
+    ],
+    ids=["nothing", "open", "plain", "inside"],
+)
+def test_a_sequence_is_as_long_as_its_lines(operations: list[Operation], lines: int) -> None:
+    assert length(operations) == lines
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (OPEN, []),
+        (READ, []),
+        (A, [A]),
+        (Remove("A"), [Remove("A")]),
+        (Reinsert("A", "head"), [Reinsert("A", "head")]),
+        (Rehash("A", Bucket(1)), [Rehash("A", Bucket(1))]),
+        (reading(B, Fail(), Remove("A")), [B, Remove("A")]),
+    ],
+    ids=["open", "read", "add", "remove", "reinsert", "rehash", "inside"],
+)
+def test_an_operation_tells_the_changes_that_it_brings_along(operation: Operation, expected: list[Change]) -> None:
+    assert list(changes(operation)) == expected
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [OPEN],
+        [A, B, OPEN, READ, Remove("A"), Reinsert("B", "head"), Rehash("B", FIRST), Read(None)],
+        [OPEN, reading(A, Fail(), Reinsert("A", "tail"), Remove("A")), READ],
+        [A, Reinsert("A", "head"), Rehash("A", Bucket(3)), Remove("A"), OPEN],
+    ],
+    ids=["open", "after", "inside", "before"],
+)
+def test_what_user_space_can_bring_about_is_accepted_and_kept_whole(operations: list[Operation]) -> None:
+    check(operations)
+    assert possible(operations) == tuple(operations)
+
+
+NO_OPEN = "the iterator is never opened; expected one `open`"
+NEVER = "socket 'X' was never added; expected one that is in the table"
+GONE = "socket 'A' is not in the table any more; expected one that is in the table"
+USED = "a socket named 'A' was added before; expected a name that is new"
+
+
+@pytest.mark.parametrize(
+    ("operations", "index", "inside", "why", "kept"),
+    [
+        ([], 0, None, NO_OPEN, []),
+        ([A, B], 2, None, NO_OPEN, []),
+        ([A, READ], 1, None, "a read before open; expected `open` above the first read", []),
+        ([A, reading(B), OPEN], 1, None, "a read before open; expected `open` above the first read", [A, OPEN]),
+        ([OPEN, A, OPEN, READ], 2, None, "the iterator is open already; expected one `open`", [OPEN, A, READ]),
+        ([A, A, OPEN], 1, None, USED, [A, OPEN]),
+        ([A, Remove("A"), A, OPEN], 2, None, USED, [A, Remove("A"), OPEN]),
+        ([OPEN, A, Remove("A"), Remove("A")], 3, None, GONE, [OPEN, A, Remove("A")]),
+        ([OPEN, A, Remove("A"), Reinsert("A", "head")], 3, None, GONE, [OPEN, A, Remove("A")]),
+        ([OPEN, A, Remove("A"), Rehash("A", FIRST)], 3, None, GONE, [OPEN, A, Remove("A")]),
+        ([OPEN, Remove("X")], 1, None, NEVER, [OPEN]),
+        ([Reinsert("X", "tail"), OPEN], 0, None, NEVER, [OPEN]),
+        ([OPEN, READ, Rehash("X", FIRST)], 2, None, NEVER, [OPEN, READ]),
+        ([OPEN, reading(Fail(), A, Remove("X"), B)], 1, 2, NEVER, [OPEN, reading(Fail(), A, B)]),
+        ([A, OPEN, reading(Remove("A")), Remove("A")], 3, None, GONE, [A, OPEN, reading(Remove("A"))]),
+        ([A, OPEN, reading(A)], 2, 0, USED, [A, OPEN, READ]),
+    ],
+)
+def test_what_no_user_space_could_bring_about_is_refused_with_its_place_and_left_out(
+    operations: list[Operation], index: int, inside: int | None, why: str, kept: list[Operation]
+) -> None:
+    with pytest.raises(Impossible) as caught:
+        check(operations)
+    assert (caught.value.index, caught.value.inside, str(caught.value)) == (index, inside, why)
+    assert possible(operations) == tuple(kept)
+
+
+def test_a_name_that_a_refused_read_would_have_given_is_still_free() -> None:
+    assert possible([reading(A), OPEN, A]) == (OPEN, A)
+
+
+@given(st.lists(OPERATIONS, max_size=10))
+def test_what_is_left_of_any_sequence_can_be_carried_out(operations: list[Operation]) -> None:
+    kept = possible(operations)
+    assert accepts(kept) == (OPEN in operations)
+    assert possible(kept) == kept
+    if accepts(operations):
+        assert kept == tuple(operations)
+    assert all(operation in operations or isinstance(operation, Read) for operation in kept)

@@ -1,0 +1,131 @@
+"""The socket table: what each change does to it, which idx it gives, and that a table is a value."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockiter.operations import Add, Bucket, Change, End, Rehash, Reinsert, Remove
+from sockiter.table import Socket, Table, empty
+
+
+def table(*buckets: str) -> Table:
+    """A table with these buckets, filled at the tail one after the other, a letter a socket."""
+    made = empty(len(buckets))
+    for number, names in enumerate(buckets):
+        for name in names:
+            made = made.after(Add(name, "tail", Bucket(number)))
+    return made
+
+
+def idx(of: Table) -> dict[str, int]:
+    return {socket.name: socket.idx for bucket in of.buckets for socket in bucket}
+
+
+ABC = table("", "ABC", "")
+
+
+def test_an_empty_table_has_its_buckets_and_no_sockets() -> None:
+    assert empty(3) == Table(((), (), ()), 0)
+
+
+def test_sockets_stand_from_head_to_tail() -> None:
+    made = empty(1).after(Add("A", "tail")).after(Add("B", "head")).after(Add("C", "tail"))
+    assert made == Table(((Socket("B", -2), Socket("A", 1), Socket("C", 3)),), 3)
+
+
+def test_an_insertion_is_numbered_across_all_buckets() -> None:
+    made = empty(2).after(Add("A", "tail", Bucket(1))).after(Add("B", "head")).after(Add("C", "head", Bucket(1)))
+    assert made == Table(((Socket("B", -2),), (Socket("C", -3), Socket("A", 1))), 3)
+
+
+CHANGES: list[tuple[Change, tuple[str, str, str], int, dict[str, int]]] = [
+    (Add("D", "head", Bucket(1)), ("", "DABC", ""), 4, {"D": -4}),
+    (Add("D", "tail", Bucket(1)), ("", "ABCD", ""), 4, {"D": 4}),
+    (Add("D", "tail"), ("D", "ABC", ""), 4, {"D": 4}),
+    (Remove("A"), ("", "BC", ""), 3, {}),
+    (Remove("B"), ("", "AC", ""), 3, {}),
+    (Remove("C"), ("", "AB", ""), 3, {}),
+    (Reinsert("B", "head"), ("", "BAC", ""), 4, {"B": -4}),
+    (Reinsert("B", "tail"), ("", "ACB", ""), 4, {"B": 4}),
+    (Reinsert("A", "head"), ("", "ABC", ""), 4, {"A": -4}),
+    (Rehash("B", Bucket(0)), ("B", "AC", ""), 4, {"B": -4}),
+    (Rehash("B", Bucket(2)), ("", "AC", "B"), 4, {"B": -4}),
+]
+
+
+@pytest.mark.parametrize(("change", "buckets", "ver", "new"), CHANGES, ids=[str(change) for change, *_ in CHANGES])
+def test_a_change_moves_one_socket_and_gives_it_a_new_idx(
+    change: Change, buckets: tuple[str, ...], ver: int, new: dict[str, int]
+) -> None:
+    after = ABC.after(change)
+    assert after.names == tuple(tuple(names) for names in buckets)
+    assert after.ver == ver
+    stayed = {name: number for name, number in idx(ABC).items() if name in "".join(buckets)}
+    assert idx(after) == stayed | new
+
+
+def test_a_move_goes_to_the_head_of_a_bucket_that_holds_others() -> None:
+    after = table("AB", "CD").after(Rehash("B", Bucket(1)))
+    assert after.names == (("A",), ("B", "C", "D"))
+
+
+def test_a_move_to_where_the_socket_is_gives_the_very_same_table() -> None:
+    assert ABC.after(Rehash("C", Bucket(1))) is ABC
+
+
+def test_a_change_leaves_the_old_table_as_it_was() -> None:
+    before = table("AB")
+    before.after(Remove("A"))
+    before.after(Add("C", "head"))
+    assert before == Table(((Socket("A", 1), Socket("B", 2)),), 2)
+
+
+@pytest.mark.parametrize("change", [Remove("X"), Reinsert("X", "head"), Rehash("X", Bucket(1))], ids=str)
+def test_a_socket_that_is_not_there_is_a_key_error(change: Change) -> None:
+    with pytest.raises(KeyError, match=r"^'X'$"):
+        ABC.after(change)
+
+
+@pytest.mark.parametrize("change", [Add("X", "head", Bucket(3)), Rehash("A", Bucket(3))], ids=str)
+def test_a_bucket_that_is_not_there_is_an_index_error(change: Change) -> None:
+    with pytest.raises(IndexError):
+        ABC.after(change)
+
+
+def test_a_socket_is_found_by_its_bucket_and_its_position_from_the_head() -> None:
+    two = table("AB", "CDE")
+    assert [two.where(name) for name in "ABCDE"] == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
+
+
+def test_a_table_has_the_sockets_of_all_its_buckets_and_no_others() -> None:
+    two = table("A", "B")
+    assert [name for name in "ABC" if two.has(name)] == ["A", "B"]
+
+
+def test_a_socket_now_is_what_it_became() -> None:
+    assert table("AB").after(Reinsert("A", "tail")).now(Socket("A", 1)) == Socket("A", 3)
+    assert table("A", "B").after(Rehash("B", Bucket(0))).now(Socket("B", 2)) == Socket("B", -3)
+
+
+def test_a_socket_that_is_gone_stays_as_it_was() -> None:
+    assert table("AB").after(Remove("A")).now(Socket("A", 1)) == Socket("A", 1)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(("head", "tail")), st.integers(0, 2)), max_size=12))
+def test_indexes_rise_from_head_to_tail_and_are_never_given_twice(steps: list[tuple[str, End, int]]) -> None:
+    made = empty(3)
+    for name, end, number in steps:
+        if not made.has(name):
+            made = made.after(Add(name, end, Bucket(number)))
+        elif number == 2:
+            made = made.after(Reinsert(name, end))
+        else:
+            made = made.after(Rehash(name, Bucket(number)))
+        for bucket in made.buckets:
+            assert [socket.idx for socket in bucket] == sorted(socket.idx for socket in bucket)
+    given_out = [abs(number) for number in idx(made).values()]
+    assert len(set(given_out)) == len(given_out)
+    assert max(given_out, default=0) <= made.ver <= len(steps)
+    assert hash(made) == hash(Table(made.buckets, made.ver))
