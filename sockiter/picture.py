@@ -1,7 +1,7 @@
 """A trace to look at: an SVG picture, and a page with the picture, the table, the words and the case.
 
 Decided here: where everything stands, and which marks a socket carries in which row. What the marks look like is the
-templates' affair. What happened and what is to be said of it, the report knows.
+templates' affair. What happened, what is to be said of it, and what stands in a cell: trace, explain and report know.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sockiter.cases import dumps
+from sockiter.explain import turn, words
 from sockiter.history import Returned
 from sockiter.operations import Add, Rehash, Reinsert
-from sockiter.report import Row, Trace, columns_of, fold, place_cell, seen, state_lines, turn, used, words
+from sockiter.report import columns_of, fold, place_cell, seen, state_lines, used
+from sockiter.trace import Row, Trace
 from sockiter.verdict import VIOLATIONS, Kind, describe
 
 Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]

@@ -11,9 +11,11 @@ from sockiter.cases import load, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import MachineLacks
+from sockiter.explain import words
 from sockiter.picture import html as page_of
 from sockiter.picture import svg as picture_of
-from sockiter.report import table, trace, words
+from sockiter.report import table
+from sockiter.trace import trace
 
 
 @click.command()
