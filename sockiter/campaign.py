@@ -31,6 +31,8 @@ from sockiter.targets import SCHEME_TARGETS, target_named
 
 # Long enough that starting a process for it does not matter, short enough that a process stays small.
 SLICE_S = 5.0
+# The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting.
+FIRST_SLICE_S = 1.0
 # How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
 PATIENCE_S = 10.0
 
@@ -177,7 +179,8 @@ class Campaign:
             progress()
 
     def _start(self, track: Track) -> None:
-        seconds = min(self._slice_s, self._share - track.allotted)
+        longest = self._slice_s if track.slices else min(FIRST_SLICE_S, self._slice_s)
+        seconds = min(longest, self._share - track.allotted)
         job = Job(
             track.target.name,
             track.driver,
@@ -228,7 +231,9 @@ class Campaign:
                             self._waiting.remove(track)
                 case Kept(found):
                     # Two slices side by side may find the same thing.
-                    if all((found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept):
+                    if all(
+                        (found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept
+                    ):
                         track.kept.append(message)
                     track.pending -= {found.harm}
 

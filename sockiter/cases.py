@@ -213,6 +213,8 @@ class _Reader:
         operations: list[Operation] = []
         # For every operation, its line and those of what is inside it.
         places: list[list[int]] = []
+        # What is inside a read, by the read's index; put there in the end, since a case may have very many of such lines.
+        inside: dict[int, list[At]] = {}
         for self.line, raw in enumerate(text.split("\n"), start=1):
             if not raw.replace("\t", " ").rstrip("\r").isprintable():
                 raise self.error(f"{raw.strip()!r} has characters that cannot be printed", "plain text")
@@ -224,11 +226,11 @@ class _Reader:
                     comment.append(remark[1:].removeprefix(" ").rstrip())
                 continue
             if self.words[0] == "at":
-                if not operations or not isinstance(read := operations[-1], Read):
+                if not operations or not isinstance(operations[-1], Read):
                     raise self.error("`at` outside of a read", "it indented under a `read`")
                 if not line[0].isspace():
                     raise self.error("`at` is not indented", "it indented under its `read`")
-                operations[-1] = Read(read.count, (*read.at, self._at()))
+                inside.setdefault(len(operations) - 1, []).append(self._at())
                 places[-1].append(self.line)
                 continue
             if line[0].isspace():
@@ -256,6 +258,9 @@ class _Reader:
                 case _:
                     operations.append(self._change(self.words))
                     places.append([self.line])
+        for index, points in inside.items():
+            assert isinstance(read := operations[index], Read)
+            operations[index] = Read(read.count, tuple(points))
         self._check(operations, places)
         self._check_expects(operations, expects)
         return Case(tuple(operations), SLOTS if slots is None else slots, tuple(expects), tuple(comment))
@@ -273,9 +278,11 @@ class _Reader:
         if len(words) < 4 or words[1] not in ("show", "realloc") or not words[2].endswith(":"):
             raise self.error(f"`{' '.join(words)}`", _SPELLINGS["at"])
         nth = self._number(words[2][:-1], 1, COUNT_MAX)
-        if words[3:] == ["fail"]:
+        if words[3] == "fail":
             if words[1] != "realloc":
                 raise self.error("`fail` while a socket is shown", "it at realloc")
+            if len(words) > 4:
+                raise self.error(f"`{' '.join(words[3:])}`", _SPELLINGS["fail"])
             return At("realloc", nth, Fail())
         return At("show" if words[1] == "show" else "realloc", nth, self._change(words[3:]))
 
@@ -293,7 +300,11 @@ class _Reader:
                 return Rehash(self._name(name), self._bucket(bucket))
             case [("add" | "remove" | "reinsert" | "rehash") as verb, *_]:
                 raise self.error(f"`{' '.join(words)}`", _SPELLINGS[verb])
-        raise self.error(f"unknown word {words[0]!r}", ", ".join(word for word in _SPELLINGS if word != "fail"))
+        if self.words[0] == "at":
+            known = f"add, remove, reinsert, rehash{', fail' if self.words[1] == 'realloc' else ''}"
+        else:
+            known = ", ".join(word for word in _SPELLINGS if word != "fail")
+        raise self.error(f"unknown word {words[0]!r}", known)
 
     def _expect(self) -> Expect:
         match self.words:

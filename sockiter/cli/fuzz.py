@@ -139,13 +139,15 @@ def _run(campaign: Campaign) -> None:
     )
     with bar:
         task = bar.add_task("starting", total=total, left=total)
-        told: set[int] = set()
+        told: set[object] = set()
 
         def show() -> None:
             kept = [one for track in campaign.tracks for one in track.kept]
             for one in kept:
-                if id(one) not in told:
-                    told.add(id(one))
+                # What the other driver finds as well is no news.
+                what = (one.found.target, one.found.harm or one.found.case.operations)
+                if what not in told:
+                    told.add(what)
                     bar.console.print(escape(_line(one)), style="bold red" if one.found.harm is None else "")
             rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
             saved = sum(one.path is not None for one in kept)
@@ -161,8 +163,8 @@ def _run(campaign: Campaign) -> None:
 
 
 def _line(kept: Kept) -> str:
-    what = "CLAIM BROKEN: " if kept.found.harm is None else ""
-    return f"{what}{kept.found}, {length(kept.found.case.operations)} operations, {kept.driver}: {kept.path or kept.trouble}"
+    line = f"{kept.found}, {length(kept.found.case.operations)} operations, by {kept.driver}"
+    return f"CLAIM BROKEN: {line}: {kept.path or kept.trouble}" if kept.found.harm is None else line
 
 
 def _first(campaign: Campaign, target: Target) -> list[tuple[Harm | None, list[Kept]]]:
@@ -201,9 +203,17 @@ def _print_summary(out: Console, campaign: Campaign, took: float, workers: int, 
         rate = track.operations / track.seconds if track.seconds else 0
         work.add_row(track.target.name, track.driver, f"{track.sequences:,}", f"{track.operations:,}", f"{rate:,.0f}")
     out.print(work)
-    admitted = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What the targets admit to, and did", title_justify="left")
-    for title in ("target", "harm", "least case", "found by, after"):
-        admitted.add_column(title, overflow="fold")
+    admitted = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title="What the targets admit, and did: the least case, and when each driver had it",
+        title_justify="left",
+    )
+    for title in ("target", "harm"):
+        admitted.add_column(title)
+    drivers = list(dict.fromkeys(track.driver for track in campaign.tracks))
+    for title in ("operations", *(f"{driver} after" for driver in drivers)):
+        admitted.add_column(title, justify="right")
     broken: list[Kept] = []
     open_harms: list[str] = []
     example: Path | None = None
@@ -214,9 +224,12 @@ def _print_summary(out: Console, campaign: Campaign, took: float, workers: int, 
                 broken.append(best)
                 continue
             example = example or best.path
-            by = ", ".join(f"{kept.driver} {kept.seconds:.2f} s" for kept in sorted(group, key=lambda kept: kept.seconds))
+            after = {kept.driver: f"{kept.seconds:.2f} s" for kept in reversed(group)}
             admitted.add_row(
-                target.name, str(harm), f"{length(best.found.case.operations)} operations: {escape(str(best.path))}", by
+                target.name,
+                str(harm),
+                str(length(best.found.case.operations)),
+                *(after.get(driver, "-") for driver in drivers),
             )
         open_harms += [f"{target.name}: {harm}" for harm in _unrefuted(campaign, target)]
     if admitted.row_count:
@@ -229,16 +242,22 @@ def _print_summary(out: Console, campaign: Campaign, took: float, workers: int, 
         out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(str(found))}{again}")
         out.print(f"  replay it: sockiter replay {escape(str(kept.path))} --target {found.target}\n", soft_wrap=True)
     sequences = sum(track.sequences for track in campaign.tracks)
-    if not broken:
-        names = ", ".join(target.name for target in _targets(campaign))
-        out.print(f"[bold green]No claim was broken[/bold green] in {sequences:,} sequences on {names}. That is no proof.")
+    reached = {track.target.name: None for track in campaign.tracks if track.sequences}
+    if reached and not broken:
+        on = ", ".join(reached)
+        out.print(f"[bold green]No claim was broken[/bold green] in {sequences:,} sequences on {on}. That is no proof.")
+    if unreached := [target.name for target in _targets(campaign) if target.name not in reached]:
+        out.print(f"Not reached: {', '.join(unreached)}")
     for track in campaign.tracks:
         for trouble in track.troubles:
             out.print(f"[bold]trouble[/bold] ({track.target.name}, {track.driver}): {escape(trouble)}")
     for target, missing in absent:
         out.print(f"Not fuzzed: {target.name}: {escape(missing)}")
     if example:
-        out.print(f"See one:    sockiter show {escape(str(example))}", soft_wrap=True)
+        out.print(
+            f"All cases are in {escape(str(example.parent))}. Look at one: sockiter show {escape(str(example))}",
+            soft_wrap=True,
+        )
 
 
 def _json(campaign: Campaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
