@@ -8,11 +8,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sockiter.backend import Target
+from sockiter.backend import Target, run
 from sockiter.claims import Hazard, in_order
 from sockiter.hunt import Hunt
 from sockiter.machine import Violation, machine_for
-from sockiter.targets import TARGETS
+from sockiter.targets import SCHEME_TARGETS, TARGETS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -40,7 +40,20 @@ def test_claims_hold(
         try:
             run_state_machine_as_test(machine_for(hunt, hazards), settings=settings())
         except Violation as violation:
-            pytest.fail(keep(hunt, violation), pytrace=False)
+            message = keep(hunt, violation)
+            if target.is_real and (scheme := explanation(hunt, violation)):
+                pytest.xfail(f"the running kernel does what {scheme} admits: {message}")
+            pytest.fail(message, pytrace=False)
+
+
+def explanation(hunt: Hunt, violation: Violation) -> str | None:
+    """The scheme that delivers just what a running kernel did: then the kernel is an old one, and this is no find."""
+    for scheme in SCHEME_TARGETS:
+        with scheme.session() as session:
+            model = run(session, scheme, violation.operations, slots=violation.slots)
+        if model.reads == run(hunt.session, hunt.target, violation.operations, slots=violation.slots).reads:
+            return scheme.name
+    return None
 
 
 # What Hypothesis's pytest plugin looks for, to count this run in --hypothesis-show-statistics.

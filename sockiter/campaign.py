@@ -283,7 +283,7 @@ def _kept(found: Found, session: Session, job: Job, seconds: float) -> Kept:
 
 
 def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case:
-    """The case of a finding, with where it comes from, what every scheme makes of it, and what the kernel did if it was one."""
+    """The case of a finding, with where it comes from, what every scheme makes of it, and what the kernel did."""
     target = target_named(found.target)
     case = with_expects(found.case, SCHEME_TARGETS)
     subject = found.target

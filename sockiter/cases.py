@@ -259,7 +259,8 @@ class _Reader:
                     operations.append(self._change(self.words))
                     places.append([self.line])
         for index, points in inside.items():
-            assert isinstance(read := operations[index], Read)
+            read = operations[index]
+            assert isinstance(read, Read)
             operations[index] = Read(read.count, tuple(points))
         self._check(operations, places)
         self._check_expects(operations, expects)

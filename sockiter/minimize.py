@@ -18,7 +18,9 @@ from sockiter.operations import Add, Open, Operation, Read, Rehash, Reinsert, Re
 from sockiter.simplify import STEPS, Candidate, Operations, name_of
 
 Fails: TypeAlias = Callable[[Operations, int], bool]
-"""Whether a sequence, run with so many slots at open, still fails in the way that is being shrunk."""
+"""Whether a sequence, run with so many slots at open, still fails in the way that is being shrunk.
+
+It is asked about other slots than those it fails with, too, and has to say no to what its target cannot have."""
 
 
 def minimize(operations: Sequence[Operation], slots: int, fails: Fails) -> tuple[Operations, int]:

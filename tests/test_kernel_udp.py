@@ -25,6 +25,8 @@ from sockiter.kernel.bpf import MANY
 from sockiter.kernel.namespace import private, where
 from sockiter.kernel.udp import KernelUdp, UdpSession
 from sockiter.operations import Add, Bucket, End, Open, Operation, Read, Remove
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.simulation import SchemeTarget
 
 ENDS: tuple[End, ...] = ("head", "tail")
 FD = "/proc/self/fd"
@@ -52,6 +54,15 @@ def reads(session: Session, operations: Sequence[Operation]) -> list[str]:
     history = run(session, KernelUdp(), operations)
     assert all(read.error is None for read in history.reads)
     return ["".join(read.delivered) for read in history.reads]
+
+
+def due(session: Session, operations: Sequence[Operation], remembering: list[str]) -> list[str]:
+    """What each read ought to deliver: `remembering`, or what a kernel that counts (Linux 6.8 to 6.15) makes of it."""
+    model = SchemeTarget(OffsetUdp())
+    probe: list[Operation] = [*adds("AB"), Open(), Read(1), Remove("A"), Read(1)]
+    if reads(session, probe) == ["A", ""]:
+        return ["".join(read.delivered) for read in run(model, model, operations).reads]
+    return remembering
 
 
 def open_files() -> dict[str, str]:
@@ -105,15 +116,15 @@ def test_what_is_gone_before_open_is_not_in_the_history(session: UdpSession) -> 
 
 
 def test_a_history_has_changes_turns_and_reads_in_order(session: UdpSession) -> None:
-    history = begun(session, [*adds("AB"), Open(), Read(1), *adds("C"), Remove("A"), Read(5), Read(1)]).history
+    history = begun(session, [*adds("ABC"), Open(), Read(1), *adds("D"), Remove("C"), Read(5), Read(1)]).history
     assert [str(event) for event in history.events] == [
         "Shown(name='A')",
         "Returned(delivered=('A',), error=None)",
-        "Add(name='C', end='tail', bucket=Bucket(number=0, table=''))",
-        "Remove(name='A')",
+        "Add(name='D', end='tail', bucket=Bucket(number=0, table=''))",
+        "Remove(name='C')",
         "Shown(name='B')",
-        "Shown(name='C')",
-        "Returned(delivered=('B', 'C'), error=None)",
+        "Shown(name='D')",
+        "Returned(delivered=('B', 'D'), error=None)",
         "Returned(delivered=(), error=None)",
     ]
 
@@ -140,7 +151,7 @@ FOUR = {"head": "DCBA", "tail": "ABCD"}
 def test_a_seen_socket_that_is_removed_hides_no_other(end: End, session: UdpSession) -> None:
     order = FOUR[end]
     operations: list[Operation] = [*adds("ABCD", end), Open(), ONE, ONE, ONE, Remove(order[1]), ONE, ONE]
-    assert reads(session, operations) == [*order, ""]
+    assert reads(session, operations) == due(session, operations, [*order, ""])
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -159,7 +170,7 @@ def test_nothing_is_delivered_when_all_unseen_sockets_are_removed(end: End, sess
 
 def test_sockets_added_at_the_head_behind_the_iterator_are_not_seen(session: UdpSession) -> None:
     operations: list[Operation] = [*adds("ABCD", "head"), Open(), ONE, ONE, ONE, *adds("EFGH", "head"), ONE, ONE]
-    assert reads(session, operations) == [*"DCBA", ""]
+    assert reads(session, operations) == due(session, operations, [*"DCBA", ""])
 
 
 def test_a_batch_that_has_to_grow_delivers_each_of_the_first_sixteen_once(session: UdpSession) -> None:

@@ -81,7 +81,7 @@ class UdpSession:
             raise MachineLacks(why)
         self._namespace.enter()
         places = self._ports.places(max(number for _, number in shape.buckets))
-        sockets = UdpSockets(self._namespace, places, has_tail=self._ports.has_tail)
+        sockets = UdpSockets(self._namespace, places)
         self._current = Iteration(self._target.name, self._walker, sockets)
         return self._current
 

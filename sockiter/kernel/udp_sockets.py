@@ -1,7 +1,7 @@
 """Real UDP sockets, each in the bucket and at the end of it where it is wanted.
 
 Decided here: which kind of socket, bound to which port, gets where. Learned from the running kernel by reading its
-iterator, not computed: which port is in which bucket, and whether an IPv6 socket goes to the tail. Not known here: what
+iterator, not computed: which port is in which bucket, and that an IPv6 socket goes to the tail. Not known here: what
 an iteration over them shows.
 """
 
@@ -36,7 +36,7 @@ _TRIED: tuple[End, ...] = ("head", "tail", "head")
 class Ports:
     """Which port is in which bucket; learned when it is first asked for, and kept."""
 
-    __slots__ = ("_namespace", "_next", "_ports", "_walker", "has_tail")
+    __slots__ = ("_namespace", "_next", "_ports", "_walker")
 
     def __init__(self, walker: Walker, namespace: Namespace) -> None:
         self._walker = walker
@@ -44,7 +44,7 @@ class Ports:
         self._next = _FIRST_PORT
         self._ports: dict[int, int] = {}  # one port of each bucket
         namespace.stay()
-        self.has_tail = self._learn_the_ends()
+        self._learn_the_ends()
 
     def places(self, count: int) -> tuple[tuple[int, int], ...]:
         """The first `count` buckets in the order of the walk, each with a port; raises `MachineLacks` if there are fewer."""
@@ -74,8 +74,9 @@ class Ports:
                 one.close()
         return len(self._ports) > before
 
-    def _learn_the_ends(self) -> bool:
-        # Up to 6.4 the iterator walks another table, the one by port alone, which every socket enters at the head.
+    def _learn_the_ends(self) -> None:
+        # Up to 6.4 the iterator walks another table, the one by port alone, which every socket enters at the head: there a
+        # case that says tail cannot be carried out, and next to all of them do.
         sockets: list[_Socket] = []
         try:
             for end in _TRIED:
@@ -85,20 +86,20 @@ class Ports:
         finally:
             for one in sockets:
                 one.close()
-        if order not in ([third, first, second], [third, second, first]):
+        if order == [third, second, first]:
+            raise MachineLacks("the running kernel's iterator walks a table that has no tail adds (as Linux before 6.5)")
+        if order != [third, first, second]:
             raise MachineLacks("sockets that were added at head, tail and head are walked in neither of the known orders")
-        return order[2] == second
 
 
 class UdpSockets:
     """The sockets of one iteration, in the buckets that `places` says, each by its number and a port in it."""
 
-    __slots__ = ("_has_tail", "_namespace", "_places", "_sockets")
+    __slots__ = ("_namespace", "_places", "_sockets")
 
-    def __init__(self, namespace: Namespace, places: tuple[tuple[int, int], ...], *, has_tail: bool) -> None:
+    def __init__(self, namespace: Namespace, places: tuple[tuple[int, int], ...]) -> None:
         self._namespace = namespace
         self._places = places
-        self._has_tail = has_tail
         self._sockets: dict[str, _Socket] = {}
 
     @property
@@ -112,8 +113,6 @@ class UdpSockets:
 
     def add(self, name: str, end: End, bucket: Bucket) -> int:
         """Bind a new socket, and return its cookie; raises `MachineLacks`."""
-        if end == "tail" and not self._has_tail:
-            raise MachineLacks("on this kernel no socket can be added at the tail of what the iterator walks")
         if len(self._sockets) >= SOCKETS_MAX:
             raise MachineLacks(f"an iteration can have {SOCKETS_MAX} sockets at a time; the case asks for more")
         self._namespace.stay()
