@@ -14,7 +14,9 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,6 +37,8 @@ SLICE_S = 5.0
 FIRST_SLICE_S = 1.0
 # How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
 PATIENCE_S = 10.0
+# Ctrl-C goes to the whole group, and so does what `timeout` sends. The campaign alone decides what they mean.
+_TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class Campaign:
 
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Work until the time is up; `progress` is called some ten times a second, from this thread."""
+        _start_server()
         try:
             self._work(progress)
         except KeyboardInterrupt:
@@ -161,7 +166,8 @@ class Campaign:
     def _work(self, progress: Callable[[], None]) -> None:
         while True:
             while self._waiting and len(self._running) < self._workers:
-                self._start(self._waiting.popleft())
+                with _undisturbed():
+                    self._start(self._waiting.popleft())
             if not self._running:
                 return
             self._receive()
@@ -207,45 +213,72 @@ class Campaign:
         for connection in wait(list(self._running), timeout=0.1):
             assert isinstance(connection, Connection)
             process, track = self._running[connection]
-            try:
-                message: Message = connection.recv()
-            except (EOFError, OSError):
-                # The worker is gone and everything that it said was heard.
+            with _undisturbed():
+                is_over = not self._hear(connection, track)
+            if is_over:
                 process.join()
-                if process.exitcode:
-                    track.troubles.append(f"a worker on {track.target.name} ended with exit code {process.exitcode}")
-                connection.close()
-                del self._running[connection]
-                continue
-            match message:
-                case Tick(sequences, operations, seconds):
-                    track.sequences += sequences
-                    track.operations += operations
-                    track.seconds += seconds
-                case Ended(followed, trouble):
-                    track.followed |= followed
-                    if trouble:
-                        track.troubles.append(trouble)
-                        # What stopped one slice would stop the next.
-                        if track in self._waiting:
-                            self._waiting.remove(track)
-                case Kept(found):
-                    # Two slices side by side may find the same thing.
-                    if all(
-                        (found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept
-                    ):
-                        track.kept.append(message)
-                    track.pending -= {found.harm}
+                with _undisturbed():
+                    if process.exitcode:
+                        track.troubles.append(f"a worker on {track.target.name} ended with exit code {process.exitcode}")
+                    connection.close()
+                    del self._running[connection]
+
+    def _hear(self, connection: Connection, track: Track) -> bool:
+        # Carries one message over into the track. False: the worker is gone, and everything that it said was heard.
+        try:
+            message: Message = connection.recv()
+        except (EOFError, OSError):
+            return False
+        match message:
+            case Tick(sequences, operations, seconds):
+                track.sequences += sequences
+                track.operations += operations
+                track.seconds += seconds
+            case Ended(followed, trouble):
+                track.followed |= followed
+                if trouble:
+                    track.troubles.append(trouble)
+                    # What stopped one slice would stop the next.
+                    if track in self._waiting:
+                        self._waiting.remove(track)
+            case _:
+                found = message.found
+                # Two slices side by side may find the same thing.
+                if all((found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept):
+                    track.kept.append(message)
+                track.pending -= {found.harm}
+        return True
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    # An interrupt waits until the end: half of a message, or a worker that is in no list, would be lost.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_server() -> None:
+    # Its workers ignore what it ignores, from their first moment on. Nothing happens if it is there already.
+    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in _TO_THE_GROUP]
+    try:
+        forkserver.ensure_running()
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
 
 
 def work(job: Job, connection: Connection) -> None:
     """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
-    # Ctrl-C goes to the whole group; the campaign alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _TO_THE_GROUP:
+        signal.signal(number, signal.SIG_IGN)
     try:
         for message in search(job):
             connection.send(message)
-            if connection.poll():
+            # Not before what it took to find something is told as well.
+            if isinstance(message, Tick) and connection.poll():
                 return
     except OSError:
         return

@@ -179,7 +179,7 @@ def _spell_change(change: Change | Fail) -> str:
             return f"reinsert {name} {end}"
         case Rehash(name, bucket):
             return f"rehash {name} to {bucket}"
-        case Fail():
+        case _:
             return "fail"
 
 

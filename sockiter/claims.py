@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, changes
+from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Reinsert, Remove, changes
 from sockiter.verdict import Finding, Kind
 
 Hazard: TypeAlias = Literal["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover"]
@@ -72,7 +72,7 @@ def _hazard(change: Change) -> Hazard:
             return "remove"
         case Reinsert():
             return "reinsert"
-        case Rehash():
+        case _:
             return "rehash"
 
 

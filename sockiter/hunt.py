@@ -91,6 +91,8 @@ class Hunt:
         self.followed.add((finding.kind, finding.moved, hazards_of(operations)))
 
         def fails(candidate: tuple[Operation, ...], slots: int) -> bool:
+            if self.target.slots not in (None, slots):
+                return False
             verdict = judge(run(self.session, self.target, candidate, slots=slots))
             return any(other.kind == finding.kind and other.moved == finding.moved for other in verdict)
 

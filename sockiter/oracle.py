@@ -6,7 +6,7 @@ what a table or a scheme is: the verdict is the same for a model and for a kerne
 
 from __future__ import annotations
 
-from sockiter.history import GaveUp, History, Returned, Shown
+from sockiter.history import History, Returned, Shown
 from sockiter.operations import Add, Rehash, Reinsert, Remove
 from sockiter.verdict import KINDS, Finding, Verdict
 
@@ -51,8 +51,8 @@ def judge(history: History) -> Verdict:
             case Reinsert(name) | Rehash(name):
                 if not ended:
                     moved.add(name)
-            case GaveUp():
-                stuck = True
+            case _:
+                stuck = True  # it gave up
     findings = [Finding("skip", name, name in moved) for name in skipped]
     findings += [Finding("repeat", name, name in moved) for name, count in times.items() if count > 1]
     findings += [Finding("stale", name, name in moved) for name in stale]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import combinations, permutations
+from itertools import chain, combinations, permutations
 from typing import TypeAlias
 
 from sockiter.backend import SLOTS
@@ -181,8 +181,8 @@ def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     opened = operations.index(Open())
     buckets: dict[Bucket, list[str]] = {}
-    for op in operations[:opened]:
-        match op:
+    for change in chain.from_iterable(map(changes, operations[:opened])):
+        match change:
             case Add(name, end, bucket):
                 sockets = buckets.setdefault(bucket, [])
                 sockets.insert(0 if end == "head" else len(sockets), name)
@@ -192,11 +192,11 @@ def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
                 _, sockets = _bucket_of(buckets, name)
                 sockets.remove(name)
                 sockets.insert(0 if end == "head" else len(sockets), name)
-            case Rehash(name, target):
-                bucket, sockets = _bucket_of(buckets, name)
-                if bucket != target:
-                    sockets.remove(name)
-                    buckets.setdefault(target, []).insert(0, name)
+            case _:
+                bucket, sockets = _bucket_of(buckets, change.name)
+                if bucket != change.bucket:
+                    sockets.remove(change.name)
+                    buckets.setdefault(change.bucket, []).insert(0, change.name)
     settled = tuple(Add(name, "tail", bucket) for bucket in sorted(buckets) for name in buckets[bucket])
     yield settled + operations[opened:], slots
 

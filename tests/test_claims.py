@@ -70,6 +70,7 @@ def test_a_harm_is_told_in_one_line(admitted: Harm, text: str) -> None:
 def test_a_harm_says_of_a_socket_that_it_stayed_unless_told_otherwise() -> None:
     assert harm("skip", "remove", "remove") == Harm("skip", frozenset({"remove"}), False)
     assert harm("skip", moved=True) == Harm("skip", frozenset(), True)
+    assert Harm("skip", frozenset()) == harm("skip")
 
 
 SKIP, REPEAT, MOVED = harm("skip", "remove", "show"), harm("repeat", "remove"), harm("skip", "reinsert", moved=True)

@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from sockiter import simplify
-from sockiter.backend import SLOTS, Target, run
+from sockiter.backend import SLOTS, Shape, Target, run
 from sockiter.cases import loads, spell
 from sockiter.claims import Harm, Hazard, hazards_of
 from sockiter.minimize import minimize
@@ -27,21 +27,18 @@ from sockiter.operations import (
     Rehash,
     Reinsert,
     Remove,
-    changes,
     check,
     length,
     possible,
 )
 from sockiter.oracle import judge
 from sockiter.simplify import Candidate, name_of, names_in
-from sockiter.swarm import Swarm
+from sockiter.swarm import BUCKETS, Swarm
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Kind
 
 Operations = tuple[Operation, ...]
 Fails = Callable[[Operations, int], bool]
-
-SEEDS = 50
 
 
 def ops(text: str) -> Operations:
@@ -263,30 +260,446 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
     """The length of the case that comes of the first harm of this kind that a swarm meets."""
     swarm = Swarm(seed, harm.hazards)
     swarm.aims = [harm.hazards]
-    fails = failing(target, harm.kind, harm.moved)
-    while True:
-        operations, slots = swarm.sequence()
-        if hazards_of(operations) == harm.hazards and fails(operations, slots):
-            return length(minimize(operations, slots, fails)[0])
+    with target.session() as session:
+        while True:
+            operations, slots = swarm.sequence()
+            backend = session.begin(Shape((("", len(BUCKETS)),), slots))
+            for op in operations:
+                backend.apply(op)
+            verdict = judge(backend.history)
+            harms = {(finding.kind, finding.moved, hazards_of(operations)) for finding in verdict}
+            if (harm.kind, harm.moved, harm.hazards) in harms:
+                return length(minimize(operations, slots, failing(target, harm.kind, harm.moved))[0])
 
 
 @pytest.mark.parametrize(
     ("target", "harm"),
-    [
-        pytest.param(target, harm, id=f"{target.name}: {harm}")
-        for target in SCHEME_TARGETS
-        for harm in target.harms
-    ],
+    [pytest.param(target, harm, id=f"{target.name}: {harm}") for target in SCHEME_TARGETS for harm in target.harms],
 )
 def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(target: Target, harm: Harm) -> None:
     least = shortest(target, harm)
-    lengths = [minimized(target, harm, seed) for seed in range(SEEDS)]
+    # What takes a refused allocation too is met once in thousands of sequences.
+    lengths = [minimized(target, harm, seed) for seed in range(20 if "enomem" in harm.hazards else 50)]
 
-    print(f"\n{target.name}: {harm}: {least}, {median(lengths)}, {max(lengths)}, {lengths.count(least) / SEEDS:.0%}")
     assert min(lengths) == median(lengths) == least
-    assert lengths.count(least) >= 0.95 * SEEDS
+    assert lengths.count(least) >= 0.95 * len(lengths), lengths
 
 
 @pytest.mark.parametrize(("kind", "hazard"), [("skip", "remove"), ("repeat", "add-head")])
 def test_the_skip_and_the_repeat_of_the_rfc_take_six_operations(kind: Kind, hazard: Hazard) -> None:
     assert shortest(target_named("offset-udp"), Harm(kind, frozenset({hazard}))) == 6
+
+
+# The steps one by one
+
+
+def step(name: str, text_: str, slots: int = SLOTS) -> list[str]:
+    """What a step proposes, each with its slots where those are others."""
+    return [
+        text(proposed) + ("" if batch == slots else f" (batch {batch})")
+        for proposed, batch in getattr(simplify, f"_{name}")((ops(text_), slots))
+    ]
+
+
+def test_names_are_letters_and_then_numbers() -> None:
+    assert [name_of(number) for number in (0, 25, 26)] == ["A", "Z", "S26"]
+
+
+def test_every_step_is_taken() -> None:
+    steps = {
+        function
+        for name, function in vars(simplify).items()
+        if name.startswith("_") and getattr(function, "__annotations__", {}).get("best") == "Candidate"
+    }
+
+    assert steps == set(simplify.STEPS)
+
+
+def test_sockets_are_forgotten_in_runs_then_one_by_one_then_in_pairs_with_all_that_is_done_to_them() -> None:
+    assert step(
+        "forget_sockets", "add A tail | add B tail | add C tail | open | remove A | read 2 | at show 1: remove B"
+    ) == [
+        "add C tail | open | read 2",
+        "add B tail | add C tail | open | read 2 | at show 1: remove B",
+        "add A tail | add C tail | open | remove A | read 2",
+        "add A tail | add B tail | open | remove A | read 2 | at show 1: remove B",
+        "add C tail | open | read 2",
+        "add B tail | open | read 2 | at show 1: remove B",
+        "add A tail | open | remove A | read 2",
+    ]
+
+
+def test_an_allocation_stays_refused_whoever_is_forgotten() -> None:
+    assert step("forget_sockets", "add A tail | add B tail | open | read 1 | at realloc 1: fail")[0] == (
+        "add B tail | open | read 1 | at realloc 1: fail"
+    )
+
+
+def test_sockets_that_are_too_many_for_the_batch_go_with_as_many_of_its_slots() -> None:
+    assert step("forget_and_batch_less", "add A tail | add B tail | add C tail | add D tail | open | read all", 3) == [
+        "add C tail | add D tail | open | read all (batch 1)",
+        "add A tail | add B tail | open | read all (batch 1)",
+        "add B tail | add C tail | add D tail | open | read all (batch 2)",
+        "add A tail | add C tail | add D tail | open | read all (batch 2)",
+        "add A tail | add B tail | add D tail | open | read all (batch 2)",
+        "add A tail | add B tail | add C tail | open | read all (batch 2)",
+    ]
+
+
+def test_the_batch_stays_where_it_has_room_for_all() -> None:
+    assert step("forget_and_batch_less", "add A tail | add B tail | open | read all", 2) == []
+
+
+def test_what_was_done_to_one_socket_is_done_to_another() -> None:
+    assert step("merge_sockets", "add A tail | add B tail | open | read 1 | remove B") == [
+        "add A tail | open | read 1 | remove A",
+        "add B tail | open | read 1 | remove B",
+    ]
+
+
+def test_everything_behind_a_line_is_cut_off() -> None:
+    assert step("cut_after", "add A tail | open | read 1 | remove A | read all") == [
+        "add A tail | open",
+        "add A tail | open | read 1",
+        "add A tail | open | read 1 | remove A",
+    ]
+
+
+def test_runs_of_lines_are_dropped_the_long_ones_first_but_never_open() -> None:
+    inside = "read 1 | at show 1: remove A | read 2 | at realloc 1: fail"
+
+    assert step("drop_runs", f"add A tail | open | {inside} | read 3") == [
+        "open | read 2 | at realloc 1: fail | read 3",
+        "add A tail | open | read 1 | at show 1: remove A",
+    ]
+    assert step("drop_runs", "open | read 1 | read 2 | read 3 | read 4 | read 5 | read 6 | read 7 | read 8") == [
+        "open | read 5 | read 6 | read 7 | read 8",
+        "open | read 1 | read 2 | read 3 | read 4",
+        "open | read 3 | read 4 | read 5 | read 6 | read 7 | read 8",
+        "open | read 1 | read 2 | read 5 | read 6 | read 7 | read 8",
+        "open | read 1 | read 2 | read 3 | read 4 | read 7 | read 8",
+        "open | read 1 | read 2 | read 3 | read 4 | read 5 | read 6",
+    ]
+
+
+def test_lines_are_dropped_one_by_one_from_the_last_and_a_read_with_all_that_is_inside() -> None:
+    assert step("drop_lines", "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail | read 2") == [
+        "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail",
+        "add A tail | open | read 1 | at show 1: remove A | read 2",
+        "add A tail | open | read 1 | at realloc 1: fail | read 2",
+        "add A tail | open | read 2",
+        "open | read 1 | at show 1: remove A | at realloc 1: fail | read 2",
+    ]
+
+
+def test_lines_are_dropped_two_at_a_time_wherever_they_are() -> None:
+    assert step("drop_pairs", "add A tail | open | read 1 | read 2") == [
+        "add A tail | open",
+        "open | read 1",
+        "open | read 2",
+    ]
+
+
+def test_two_reads_become_one_at_the_place_of_either() -> None:
+    assert step("merge_reads", "add A tail | open | read 1 | remove A | read 2") == [
+        "add A tail | open | read 3 | remove A",
+        "add A tail | open | remove A | read 3",
+    ]
+
+
+def test_what_was_inside_two_reads_is_inside_the_one_and_later_where_the_second_was_to_the_end() -> None:
+    assert step("merge_reads", "open | read 2 | at realloc 1: fail | read all | at realloc 1: fail")[0] == (
+        "open | read all | at realloc 1: fail | at realloc 3: fail"
+    )
+    assert step("merge_reads", "open | read all | at realloc 2: fail | read 1 | at realloc 1: fail")[0] == (
+        "open | read all | at realloc 2: fail"
+    )
+
+
+def test_a_socket_that_was_only_counted_goes_with_one_record_or_one_step_to_a_point() -> None:
+    assert step("forget_and_read_less", "add A tail | add B tail | open | read 2 | read 1 | at realloc 2: fail") == [
+        "add A tail | open | read 1 | read 1 | at realloc 2: fail",
+        "add A tail | open | read 2 | read 1 | at realloc 1: fail",
+        "add B tail | open | read 1 | read 1 | at realloc 2: fail",
+        "add B tail | open | read 2 | read 1 | at realloc 1: fail",
+    ]
+
+
+def test_a_change_before_the_first_read_is_made_before_open_and_the_table_put_up_anew() -> None:
+    assert step("change_before_open", "add A tail | add B tail | open | add C head | remove A | read 1 | remove B") == [
+        "add C tail | add A tail | add B tail | open | remove A | read 1 | remove B",
+        "add B tail | open | add C head | read 1 | remove B",
+    ]
+    assert step("change_before_open", "add A tail | open") == []
+
+
+def test_the_table_at_open_is_put_up_in_the_plainest_way() -> None:
+    before = "add A head in 1 | add B tail | add C head | reinsert C tail | add D tail | reinsert D head"
+    moved = "rehash B to 1 | rehash D to 0 | rehash D to 2 | remove C"
+
+    assert step("settle_before_open", f"{before} | {moved} | open | read all") == [
+        "add B tail in 1 | add A tail in 1 | add D tail in 2 | open | read all"
+    ]
+
+
+def test_a_change_inside_a_read_is_made_before_it_or_after_it() -> None:
+    assert step("out_of_reads", "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail") == [
+        "add A tail | open | remove A | read 1 | at realloc 1: fail",
+        "add A tail | open | read 1 | at realloc 1: fail | remove A",
+    ]
+
+
+def test_the_batch_is_the_kernels_or_smaller() -> None:
+    assert step("to_kernel_slots", "open | read all", 3) == [
+        "open | read all (batch 16)",
+        "open | read all (batch 1)",
+        "open | read all (batch 2)",
+    ]
+
+
+def test_buckets_are_lowered_all_mentions_of_one_and_each_operation_by_itself() -> None:
+    assert step("lower_buckets", "add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail") == [
+        "add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
+        "add A tail in 2 | open | read 1 | at show 1: rehash A to 0 | at show 1: add B tail",
+        "add A tail in 2 | open | read 1 | at show 1: rehash A to 0 | at show 1: add B tail",
+        "add A tail | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
+        "add A tail | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
+        "add A tail in 1 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
+        "add A tail | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
+        "add A tail in 1 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
+        "add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
+        *["add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail"] * 3,
+        "add A tail in 2 | open | read 1 | at show 1: rehash A to 0 | at show 1: add B tail",
+        "add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail in 1",
+        "add A tail in 2 | open | read 1 | at show 1: rehash A to 2 | at show 1: add B tail in 2",
+    ]
+
+
+def test_a_bucket_of_a_second_table_is_lowered_in_that_table_or_given_up_for_the_first() -> None:
+    assert step("lower_buckets", "add A tail in established:1 | open")[:2] == [
+        "add A tail | open",
+        "add A tail in established:0 | open",
+    ]
+
+
+def test_records_and_points_are_counted_down() -> None:
+    assert step("lower_numbers", "open | read 3 | at realloc 3: fail | read all") == [
+        "open | read 1 | at realloc 3: fail | read all",
+        "open | read 2 | at realloc 3: fail | read all",
+        "open | read 3 | at realloc 1: fail | read all",
+        "open | read 3 | at realloc 2: fail | read all",
+    ]
+
+
+def test_two_moves_become_one_at_the_place_of_either_of_any_socket_to_anywhere() -> None:
+    assert step("merge_moves", "add A tail | add B tail | open | reinsert A tail | read 1 | at show 1: reinsert B tail") == [
+        "add A tail | add B tail | open | read 1 | at show 1: reinsert A tail",
+        "add A tail | add B tail | open | read 1 | at show 1: reinsert A head",
+        "add A tail | add B tail | open | read 1 | at show 1: reinsert B tail",
+        "add A tail | add B tail | open | read 1 | at show 1: reinsert B head",
+        "add A tail | add B tail | open | reinsert A tail | read 1",
+        "add A tail | add B tail | open | reinsert A head | read 1",
+        "add A tail | add B tail | open | reinsert B tail | read 1",
+        "add A tail | add B tail | open | reinsert B head | read 1",
+    ]
+    assert step("merge_moves", "add A tail | open | rehash A to 1 | read 1 | rehash A to 0") == [
+        "add A tail | open | read 1 | rehash A to 0",
+        "add A tail | open | read 1 | rehash A to 1",
+        "add A tail | open | rehash A to 0 | read 1",
+        "add A tail | open | rehash A to 1 | read 1",
+    ]
+
+
+def test_one_move_by_itself_is_left_alone() -> None:
+    assert step("merge_moves", "add A tail | reinsert A tail | open | remove A | add B tail | reinsert B tail") == []
+
+
+def test_a_socket_begins_where_it_is_moved_to() -> None:
+    assert step(
+        "begin_where_moved_to", "add A tail | add B tail | open | rehash A to 1 | read 1 | at show 1: rehash B to 2"
+    ) == [
+        "add A tail in 1 | add B tail | open | read 1 | at show 1: rehash B to 2",
+        "add A tail | add B tail in 2 | open | rehash A to 1 | read 1",
+    ]
+
+
+def test_a_larger_batch_saves_an_allocation_and_later_ones_come_earlier() -> None:
+    inside = "at realloc 1: fail | at show 2: remove A | at realloc 2: remove B | at realloc 3: fail"
+
+    assert step("batch_more", f"add A tail | add B tail | open | read 1 | {inside}", 1) == [
+        "add A tail | add B tail | open | read 1 | "
+        "at show 2: remove A | at realloc 1: remove B | at realloc 2: fail (batch 2)",
+        "add A tail | add B tail | open | read 1 | at realloc 1: fail | at show 2: remove A | at realloc 2: fail (batch 2)",
+        "add A tail | add B tail | open | read 1 | "
+        "at realloc 1: fail | at show 2: remove A | at realloc 2: remove B (batch 2)",
+    ]
+
+
+def test_sockets_are_added_at_the_tail_where_that_is_no_new_hazard() -> None:
+    assert step("tails_for_heads", "add A head | open | add B head | reinsert A head") == [
+        "add A tail | open | add B head | reinsert A head",
+        "add A head | open | add B head | reinsert A tail",
+    ]
+    assert step("tails_for_heads", "open | add B head | read 1 | at show 1: add C tail") == [
+        "open | add B tail | read 1 | at show 1: add C tail",
+    ]
+
+
+def test_another_socket_suffers_what_one_does() -> None:
+    assert step("swap_sockets", "add A tail | add B tail | open | add C head | read 1 | at show 1: remove B") == [
+        "add A tail | add B tail | open | add C head | read 1 | at show 1: remove A",
+        "add A tail | add B tail | open | add C head | read 1 | at show 1: remove C",
+    ]
+
+
+def test_neighbours_change_places_but_not_across_open() -> None:
+    assert step("reorder", "add A tail | add B tail | open | read 1 | remove A") == [
+        "add B tail | add A tail | open | read 1 | remove A",
+        "add A tail | add B tail | open | remove A | read 1",
+    ]
+
+
+def test_sockets_are_named_in_the_order_in_which_they_appear() -> None:
+    assert step("rename", "add X tail | add A tail | open | read 1 | at realloc 1: fail | at show 1: remove X") == [
+        "add A tail | add B tail | open | read 1 | at realloc 1: fail | at show 1: remove A",
+    ]
+
+
+# Where dropping one line at a time gets stuck
+
+
+def dropped_singly(operations: Operations, slots: int, fails: Fails) -> Operations:
+    """What is left when lines are dropped one at a time for as long as that helps."""
+    for line in range(length(operations)):
+        less = without_line(operations, line)
+        if length(less) < length(operations) and fails(less, slots):
+            return dropped_singly(less, slots, fails)
+    return operations
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "moved", "slots", "stuck", "least"),
+    [
+        pytest.param(
+            "offset-udp",
+            "repeat",
+            True,
+            3,
+            "add A tail | open | read 2 | at show 1: rehash A to 1 | read all",
+            "add A tail | open | read all | at show 1: rehash A to 1",
+            id="merging reads",
+        ),
+        pytest.param(
+            "offset-udp",
+            "repeat",
+            True,
+            2,
+            "add A tail | open | add D head in 1 | read 1 | at show 2: rehash A to 1 | read all",
+            "add A tail | open | read all | at show 1: rehash A to 1",
+            id="a counted socket",
+        ),
+        pytest.param(
+            "offset-udp",
+            "repeat",
+            True,
+            16,
+            "add A tail | open | add F head | reinsert A head | read 1 | add G head | read all",
+            "add A tail | add B tail | open | read 1 | reinsert A tail | read all",
+            id="changing before open",
+        ),
+        pytest.param(
+            "offset-udp",
+            "skip",
+            False,
+            1,
+            "add B tail | add C tail | open | add E head | read 1 | at show 1: remove E | read all",
+            "add A tail | add B tail | open | read 1 | remove A | read all",
+            id="changing outside the read",
+        ),
+        pytest.param(
+            "offset-udp",
+            "skip",
+            True,
+            2,
+            "add A head | add B tail | open | read 1 | reinsert B tail | reinsert A tail | read all",
+            "add A tail | add B tail | open | read 1 | reinsert B head | read all",
+            id="merging moves",
+        ),
+        pytest.param(
+            "offset-udp",
+            "skip",
+            True,
+            16,
+            "add A tail | add B tail | open | read 1 | rehash B to 1 | rehash B to 0 | read all",
+            "add A tail in 1 | add B tail | open | read 1 | rehash A to 0 | read all",
+            id="beginning where moved to",
+        ),
+        pytest.param(
+            "index",
+            "skip",
+            False,
+            4,
+            "add A tail in 1 | add C tail | add D tail | add E tail | add F tail in 1 | open | read 3 | "
+            "read 1 | at show 1: reinsert A tail | read all",
+            "add A tail | add B tail | open | read 1 | at show 1: reinsert A tail | read all",
+            id="pairs",
+        ),
+        pytest.param(
+            "offset-udp",
+            "skip",
+            True,
+            2,
+            "add C tail | add D head | add E head in 1 | add F head | open | add G tail in 1 | read 2 | "
+            "reinsert G head | read 2 | reinsert E head | read all",
+            "add A tail | add B tail | open | read 1 | reinsert B head | read all",
+            id="merging sockets",
+        ),
+        pytest.param(
+            "offset-udp",
+            "skip",
+            True,
+            3,
+            "add A head in 1 | add B tail | add C tail in 1 | add D head in 1 | open | read 3 | "
+            "at realloc 1: rehash D to 0 | at show 1: reinsert C tail | read all",
+            "add A tail in 1 | add B tail in 1 | open | read all | at realloc 1: rehash A to 0",
+            id="a smaller batch",
+        ),
+        pytest.param(
+            "index",
+            "repeat",
+            False,
+            1,
+            "add A tail | add B head | add C tail | open | read 4 | at realloc 1: fail | "
+            "at realloc 2: reinsert A head | at realloc 2: fail | read all",
+            "add A tail | add B tail | add C tail | open | read all | at realloc 1: reinsert B head | at realloc 1: fail",
+            id="a larger batch",
+        ),
+        pytest.param(
+            "index",
+            "skip",
+            False,
+            3,
+            "add A tail | add B tail | add C tail | open | read 2 | at show 2: reinsert B tail | read all",
+            "add A tail | add B tail | open | read 1 | at show 1: reinsert A tail | read all",
+            id="lower numbers",
+        ),
+        pytest.param(
+            "index",
+            "skip",
+            False,
+            1,
+            "add A tail | add C head in 1 | add D head in 1 | add E head | open | add F head in 1 | "
+            "read 1 | read 3 | at show 2: reinsert D tail | read all",
+            "add A tail | add B tail | open | read 1 | at show 1: reinsert A tail | read all",
+            id="lower buckets",
+        ),
+    ],
+)
+def test_dropping_single_lines_gets_stuck_where_the_steps_do_not(
+    name: str, kind: Kind, moved: bool, slots: int, stuck: str, least: str
+) -> None:
+    fails = failing(target_named(name), kind, moved)
+    operations = ops(stuck)
+
+    assert dropped_singly(operations, slots, fails) == operations
+    assert text(minimize(operations, slots, fails)[0]) == least

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -76,8 +77,13 @@ def test_buckets_are_sorted_by_number_and_then_by_table() -> None:
     assert sorted([Bucket(1), Bucket(0, "b"), Bucket(0)]) == [Bucket(0), Bucket(0, "b"), Bucket(1)]
 
 
-def test_an_operation_is_a_hashable_value() -> None:
-    assert len({reading(A, Fail()), reading(A, Fail()), reading(A), OPEN, Open()}) == 3
+@pytest.mark.parametrize(
+    "operation",
+    [OPEN, A, Remove("A"), Reinsert("A", "head"), Rehash("A", Bucket(1)), reading(B, Fail())],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_an_operation_is_a_hashable_value(operation: Operation) -> None:
+    assert len({operation, replace(operation)}) == 1
 
 
 @pytest.mark.parametrize("count", [1, 1_000_000])

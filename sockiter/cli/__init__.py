@@ -6,6 +6,7 @@ input, 3 the machine lacks something, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -17,7 +18,7 @@ from sockiter.cli.minimize import minimize
 from sockiter.cli.replay import replay
 from sockiter.cli.show import show
 from sockiter.cli.targets import targets
-from sockiter.errors import SockiterError
+from sockiter.errors import MachineLacks, SockiterError
 
 
 class _Sockiter(click.Group):
@@ -27,6 +28,11 @@ class _Sockiter(click.Group):
         except SockiterError as error:
             click.echo(f"sockiter: {error}", err=True)
             sys.exit(error.status)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # the reader has seen enough; click knows what to do
+            click.echo(f"sockiter: {error}", err=True)
+            sys.exit(MachineLacks.status)
         except KeyboardInterrupt:
             click.echo("sockiter: interrupted", err=True)
             sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
 import sys
 import time
@@ -79,13 +80,14 @@ def fuzz(
     signal.signal(signal.SIGTERM, _interrupt)
     _run(campaign)
     took = time.monotonic() - started
+    # Before the summary, which may come to nothing on a disk that is full.
+    unsaved = [kept for track in campaign.tracks for kept in track.kept if kept.path is None]
+    for kept in unsaved:
+        click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
     if as_json:
         print_json(_json(campaign, took, absent))
     else:
         _print_summary(console(), campaign, took, workers, absent)
-    unsaved = [kept for track in campaign.tracks for kept in track.kept if kept.path is None]
-    for kept in unsaved:
-        click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
     if any(kept.found.harm is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if unsaved or any(track.troubles for track in campaign.tracks):
@@ -148,7 +150,8 @@ def _run(campaign: Campaign) -> None:
                 what = (one.found.target, one.found.harm or one.found.case.operations)
                 if what not in told:
                     told.add(what)
-                    bar.console.print(escape(_line(one)), style="bold red" if one.found.harm is None else "")
+                    style = "bold red" if one.found.harm is None else ""
+                    bar.console.print(escape(_line(one)), style=style, soft_wrap=True)
             rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
             saved = sum(one.path is not None for one in kept)
             bar.update(
@@ -240,7 +243,8 @@ def _print_summary(out: Console, campaign: Campaign, took: float, workers: int, 
         found = kept.found
         again = f", again in {found.reproduced} of {found.reruns} runs" if found.reruns > 1 else ""
         out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(str(found))}{again}")
-        out.print(f"  replay it: sockiter replay {escape(str(kept.path))} --target {found.target}\n", soft_wrap=True)
+        replay = f"replay it: sockiter replay {_quoted(kept.path)} --target {found.target}" if kept.path else "not saved"
+        out.print(f"  {replay}\n", soft_wrap=True)
     sequences = sum(track.sequences for track in campaign.tracks)
     reached = {track.target.name: None for track in campaign.tracks if track.sequences}
     if reached and not broken:
@@ -255,9 +259,14 @@ def _print_summary(out: Console, campaign: Campaign, took: float, workers: int, 
         out.print(f"Not fuzzed: {target.name}: {escape(missing)}")
     if example:
         out.print(
-            f"All cases are in {escape(str(example.parent))}. Look at one: sockiter show {escape(str(example))}",
+            f"All cases are in {escape(str(example.parent))}. Look at one: sockiter show {_quoted(example)}",
             soft_wrap=True,
         )
+
+
+def _quoted(path: Path) -> str:
+    # For a shell, and not taken for markup.
+    return escape(shlex.quote(str(path)))
 
 
 def _json(campaign: Campaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:

@@ -49,8 +49,8 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
             raise InputError(f"{case_file}: {describe(given)} on {target.name}: expected a case that fails there")
         subject = (wanted[0].kind, wanted[0].moved)
         operations, slots = minimize_operations(case.operations, case.slots, lambda ops, n: subject in verdict(ops, n))
-    known = {scheme.name for scheme in SCHEME_TARGETS} | {target.name}
-    least = Case(operations, slots, tuple(e for e in case.expects if e.target in known), (f"Shrunk from {case_file.name}.",))
+    # Of what was expected nothing stays: it may be of sockets that are not there any more.
+    least = Case(operations, slots, comment=(f"Shrunk from {case_file.name}.",))
     least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
     if output is not None:
         try:

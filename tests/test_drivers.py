@@ -1,0 +1,175 @@
+"""Both drivers: they find the skip and the repeat of the RFC, keep to their bites, and do not grow."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Iterable
+from itertools import islice
+
+import pytest
+
+from sockiter.backend import Shape
+from sockiter.cases import loads
+from sockiter.claims import Harm, Hazard, harm
+from sockiter.drivers import DRIVERS, HYPOTHESIS_BITE, SWARM_BITE, SWARM_BITE_REAL, Bite, drive_hypothesis, drive_swarm
+from sockiter.hunt import Found, Hunt
+from sockiter.operations import Operation, Read
+from sockiter.schemes.index import Index
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
+from sockiter.simulation import SchemeTarget, Simulation
+from sockiter.targets import SCHEME_TARGETS
+
+SKIP = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all").operations
+REPEAT = loads("add A tail\nadd B tail\nopen\nread 1\nadd C head\nread all").operations
+
+
+class Counted(SchemeTarget):
+    """Counts its backends and those that were closed."""
+
+    def __init__(
+        self, scheme: AnyScheme, *, is_real: bool = False, harms: Iterable[Harm] | None = None, breaks: bool = False
+    ) -> None:
+        super().__init__(scheme)
+        self.is_real = is_real
+        self.harms = scheme.harms if harms is None else tuple(harms)
+        self.breaks = breaks
+        self.begun = self.closed = self.applied = 0
+
+    def begin(self, shape: Shape) -> Simulation:
+        target = self
+        target.begun += 1
+
+        class Backend(Simulation):
+            def apply(self, operation: Operation) -> None:
+                if target.breaks and type(operation) is Read:
+                    raise OSError("no more")
+                target.applied += 1
+                super().apply(operation)
+
+            def close(self) -> None:
+                target.closed += 1
+
+        return Backend(self.scheme, shape)
+
+
+def hunting(target: SchemeTarget, hazards: Iterable[Hazard]) -> Hunt:
+    return Hunt.of(target, target, hazards)
+
+
+def all_found(driver: str, hunt: Hunt, hazards: Iterable[Hazard], seed: str, bites: int) -> list[Found]:
+    bitten = islice(DRIVERS[driver](hunt, frozenset(hazards), seed), bites)
+    return [bite.found for bite in bitten if bite.found is not None]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases(driver: str, seed: str) -> None:
+    hunt = hunting(SchemeTarget(OffsetUdp()), {"add-head", "add-tail", "remove"})
+    found = all_found(driver, hunt, {"add-head", "add-tail", "remove"}, seed, 5)
+
+    assert {(one.harm, one.case.operations) for one in found} == {
+        (harm("skip", "remove"), SKIP),
+        (harm("repeat", "add-head"), REPEAT),
+    }
+    assert len(found) == 2
+    assert hunt.pending == set()
+
+
+def test_swarm_shows_all_that_the_schemes_admit() -> None:
+    for target in SCHEME_TARGETS:
+        assert isinstance(target, SchemeTarget)
+        hunt = hunting(target, ANY_HAZARD)
+        for bite in drive_swarm(hunt, ANY_HAZARD, "1"):
+            assert bite.found is None or bite.found.harm is not None
+            if not hunt.pending:
+                break
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
+    def drawn(seed: str) -> list[tuple[str, int]]:
+        hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
+        return [(str(found), found.drawn) for found in all_found(driver, hunt, ANY_HAZARD, seed, 3)]
+
+    assert drawn("1") == drawn("1")
+    assert drawn("1") != drawn("2")
+
+
+@pytest.mark.parametrize(
+    ("driver", "is_real", "bite"),
+    [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, HYPOTHESIS_BITE)],
+)
+def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(driver: str, is_real: bool, bite: int) -> None:
+    target = Counted(Index(), is_real=is_real)
+    # Nothing that the index admits happens when sockets only come and go.
+    hazards: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
+    bites = list(islice(DRIVERS[driver](hunting(target, hazards), hazards, "1"), 3))
+
+    # Hypothesis does not count what it breaks off.
+    assert all(one.sequences == bite or (driver == "hypothesis" and bite < one.sequences < 2 * bite) for one in bites)
+    assert sum(one.operations for one in bites) == target.applied
+    assert [one.found for one in bites] == [None] * 3
+    assert target.begun == target.closed == sum(one.sequences for one in bites)
+
+
+@pytest.mark.parametrize(("driver", "bite"), [("swarm", SWARM_BITE), ("hypothesis", HYPOTHESIS_BITE)])
+def test_news_of_which_nothing_comes_is_followed_once(driver: str, bite: int) -> None:
+    # One hazard suffices, so that no least case has the two that this harm is said to need.
+    needless = harm("skip", "remove", "add-tail")
+    target = Counted(OffsetUdp(), harms=[needless, harm("skip", "remove")])
+    hunt = Hunt.of(target, target, needless.hazards)
+    hunt.pending = {needless}
+    bites: list[Bite] = list(islice(DRIVERS[driver](hunt, needless.hazards, "1"), 4))
+
+    assert [one.found for one in bites] == [None] * 4
+    # A machine that has raised is over; a loop goes on.
+    assert sum(one.sequences < bite for one in bites) == (driver == "hypothesis")
+    assert hunt.followed == {("skip", False, needless.hazards), ("skip", False, frozenset({"remove"}))}
+    assert hunt.pending == {needless}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_target_that_breaks_is_let_go_of(driver: str) -> None:
+    target = Counted(Index(), breaks=True)
+    with pytest.raises(OSError, match="no more"):
+        next(DRIVERS[driver](hunting(target, {"remove"}), frozenset({"remove"}), "1"))
+
+    assert target.begun == target.closed > 0
+
+
+def test_swarm_aims_at_what_is_pending_and_at_nothing_else_once_all_was_shown() -> None:
+    def used(hunt: Hunt) -> int:
+        target = hunt.target
+        assert isinstance(target, Counted)
+        next(drive_swarm(hunt, ANY_HAZARD, "1"))
+        return target.applied
+
+    aimed, free = hunting(Counted(Index()), ANY_HAZARD), hunting(Counted(Index()), ANY_HAZARD)
+    free.pending.clear()
+
+    assert used(aimed) != used(free)
+
+
+def test_the_memory_of_swarm_stays_flat() -> None:
+    hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
+    hunt.pending.clear()
+    bites = drive_swarm(hunt, ANY_HAZARD, "1")
+    tracemalloc.start()
+    try:
+        # By then every form of a set of hazards has been met, and every free list is as long as it gets.
+        sizes = [(next(bites), gc.collect(), tracemalloc.get_traced_memory()[0])[2] for _ in range(9)]
+    finally:
+        tracemalloc.stop()
+
+    assert sizes[-1] - sizes[4] < 8 * 1024, sizes
+
+
+def test_the_memory_of_hypothesis_stays_flat_once_its_caches_are_full() -> None:
+    hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
+    hunt.pending.clear()
+    bites = drive_hypothesis(hunt, ANY_HAZARD, "1")
+    objects = [(next(bites), gc.collect(), len(gc.get_objects()))[2] for _ in range(14)]
+
+    assert objects[-1] - objects[9] < 100, objects

@@ -1,0 +1,250 @@
+"""Replaying: a case on a target, against what is expected, and what a target has to be able to do for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from sockiter.backend import SLOTS, Shape, Target, refusal, run, shape_of
+from sockiter.cases import Case, Expect
+from sockiter.claims import Harm, Hazard
+from sockiter.errors import InputError, MachineLacks
+from sockiter.history import History, Returned
+from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
+from sockiter.replay import Outcome, expecting, replay, with_expects
+from sockiter.schemes import SCHEMES
+from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
+from sockiter.verdict import Finding, Verdict
+
+OFFSET, INDEX = target_named("offset-udp"), target_named("index")
+END = Returned(())
+
+# The RFC's first scenario, which makes offset-udp skip B.
+SKIPS = Case((Add("A", "tail"), Add("B", "tail"), Open(), Read(1), Remove("A"), Read(None)))
+SKIP_B = Expect("offset-udp", "skip", "B")
+OTHER = Expect("kernel:udp", "stuck")
+
+
+@dataclass
+class Limited:
+    """A target, and its own session and backend, that says EAGAIN to every read, and can do little."""
+
+    name: str = "limited"
+    summary: str = ""
+    progress: str = ""
+    hazards: frozenset[Hazard] = frozenset({"remove"})
+    harms: tuple[Harm, ...] = ()
+    tables: tuple[str, ...] = ("listening", "established")
+    slots: int | None = SLOTS
+    is_real: bool = False
+    lacks: str | None = None
+    began: int = 0
+    closed: int = 0
+
+    def missing(self) -> str | None:
+        return self.lacks
+
+    @contextmanager
+    def session(self) -> Iterator[Limited]:
+        yield self
+
+    def begin(self, shape: Shape) -> Limited:
+        self.began += 1
+        self.shape = shape
+        self.history = History()
+        return self
+
+    def apply(self, operation: Operation) -> None:
+        if operation == Read(13):
+            raise MachineLacks("thirteen")
+        if isinstance(operation, Read):
+            self.history.events.append(Returned((), "EAGAIN"))
+
+    def state(self) -> None:
+        return None
+
+    def place(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def outcome_of(verdict: Verdict, *expected: Expect) -> Outcome:
+    return Outcome("t", (), verdict, expected)
+
+
+class TestTheShapeOfASequence:
+    @pytest.mark.parametrize(
+        ("operations", "buckets"),
+        [
+            ([], (("", 1),)),
+            ([Add("A", "head")], (("", 1),)),
+            ([Add("A", "head", Bucket(2)), Add("B", "head", Bucket(1)), Remove("A")], (("", 3),)),
+            ([Rehash("A", Bucket(4))], (("", 5),)),
+            ([Open(), Read(1, (At("show", 9, Add("A", "head", Bucket(3))), At("realloc", 1, Fail())))], (("", 4),)),
+            ([Add("A", "head", Bucket(0, "t"))], (("", 1), ("t", 1))),
+            ([Add("A", "head", Bucket(0, "t")), Rehash("A", Bucket(1, "t"))], (("", 1), ("t", 2))),
+        ],
+        ids=["nothing", "bucket 0", "highest", "rehash", "inside", "other table", "highest of another table"],
+    )
+    def test_has_as_many_buckets_as_are_named(
+        self, operations: Sequence[Operation], buckets: tuple[tuple[str, int], ...]
+    ) -> None:
+        assert shape_of(operations) == Shape(buckets, 16)
+
+    def test_has_the_slots_that_are_said(self) -> None:
+        assert shape_of([], slots=3) == Shape((("", 1),), 3)
+        assert Shape() == shape_of([])
+
+
+class TestARefusal:
+    def test_names_all_hazards_that_the_target_cannot_be_put_through(self) -> None:
+        operations: list[Operation] = [Open(), Read(1, (At("realloc", 1, Fail()), At("show", 1, Add("A", "tail"))))]
+        said = "limited cannot be put through: add-tail, enomem, show"
+        assert refusal(Limited(), operations, Shape()) == said
+
+    def test_names_a_table_that_the_target_has_not_got(self) -> None:
+        shape = Shape((("", 1), ("established", 2), ("other", 1)))
+        assert refusal(Limited(), [], shape) == "limited has no table named 'other'"
+
+    def test_names_the_slots_that_the_target_is_bound_to(self) -> None:
+        assert refusal(Limited(), [], Shape(slots=4)) == "limited has 16 slots at open; the case asks for 4"
+
+    @pytest.mark.parametrize(
+        ("target", "shape"),
+        [
+            (Limited(), Shape((("", 9), ("established", 2), ("listening", 1)))),
+            (Limited(slots=None), Shape(slots=4)),
+            (OFFSET, Shape(slots=1)),
+        ],
+        ids=["tables", "any slots", "scheme"],
+    )
+    def test_is_none_where_the_target_can_do_it(self, target: Target, shape: Shape) -> None:
+        assert refusal(target, [Add("A", "head"), Open(), Remove("A")], shape) is None
+
+
+class TestARun:
+    def test_gives_the_history_of_the_whole_sequence(self) -> None:
+        with OFFSET.session() as session:
+            history = run(session, OFFSET, SKIPS.operations)
+        assert history.opened == ("A", "B")
+        assert history.reads == [Returned(("A",)), END]
+
+    def test_is_laid_out_for_the_sequence_and_ended_afterwards(self) -> None:
+        target = Limited()
+        run(target, target, [Add("A", "tail", Bucket(2)), Open(), Read(1)])
+        assert (target.shape, target.began, target.closed) == (Shape((("", 3),), 16), 1, 1)
+
+    def test_has_the_slots_that_are_said(self) -> None:
+        target = Limited(slots=3)
+        run(target, target, [Open()], slots=3)
+        assert target.shape.slots == 3
+
+    def test_that_fails_is_ended_too(self) -> None:
+        target = Limited()
+        with pytest.raises(MachineLacks, match=r"^thirteen$"):
+            run(target, target, [Open(), Read(13)])
+        assert target.closed == 1
+
+    def test_of_what_the_target_cannot_do_is_not_begun(self) -> None:
+        target = Limited()
+        with pytest.raises(MachineLacks, match=r"^limited cannot be put through: add-head$"):
+            run(target, target, [Open(), Add("A", "head")])
+        assert target.began == 0
+
+
+class TestAnOutcome:
+    def test_tells_reads_and_verdict_and_what_is_expected_of_this_target(self) -> None:
+        with OFFSET.session() as session:
+            outcome = replay(replace(SKIPS, expects=(OTHER, SKIP_B)), OFFSET, session)
+        assert outcome == Outcome("offset-udp", (Returned(("A",)), END), (Finding("skip", "B"),), (SKIP_B,))
+
+    def test_is_of_the_slots_of_the_case(self) -> None:
+        target = Limited(slots=3)
+        replay(Case((Open(),), 3), target, target)
+        assert target.shape.slots == 3
+
+    @pytest.mark.parametrize(
+        ("verdict", "expected"),
+        [
+            ((), ()),
+            ((Finding("skip", "B", moved=True),), (Expect("t", "skip", "B"),)),
+            ((Finding("skip", "B"), Finding("stuck")), (Expect("t", "stuck"), Expect("t", "skip", "B"))),
+        ],
+        ids=["fine", "moved or not", "in any order"],
+    )
+    def test_is_as_expected_when_all_of_it_was(self, verdict: Verdict, expected: tuple[Expect, ...]) -> None:
+        assert outcome_of(verdict, *expected).as_expected
+
+    @pytest.mark.parametrize(
+        ("verdict", "expected"),
+        [
+            ((Finding("skip", "B"),), ()),
+            ((), (Expect("t", "skip", "B"),)),
+            ((Finding("skip", "B"),), (Expect("t", "skip", "A"),)),
+            ((Finding("skip", "B"),), (Expect("t", "repeat", "B"),)),
+            ((Finding("skip", "B"), Finding("skip", "C")), (Expect("t", "skip", "B"),)),
+        ],
+        ids=["not expected", "did not come", "other socket", "other kind", "more"],
+    )
+    def test_is_not_as_expected_when_anything_else_came(self, verdict: Verdict, expected: tuple[Expect, ...]) -> None:
+        assert not outcome_of(verdict, *expected).as_expected
+
+
+class TestExpecting:
+    def expecting(self, *before: Expect, target: Target = OFFSET) -> tuple[Expect, ...]:
+        with target.session() as session:
+            return expecting(replace(SKIPS, expects=before), target, session).expects
+
+    def test_writes_down_what_comes(self) -> None:
+        assert self.expecting() == (SKIP_B,)
+
+    def test_takes_the_place_of_what_was_expected_of_the_target_and_leaves_the_others(self) -> None:
+        assert self.expecting(Expect("offset-udp", "stuck"), OTHER) == (OTHER, SKIP_B)
+
+    def test_expects_nothing_of_a_target_that_is_fine(self) -> None:
+        assert self.expecting(Expect("index", "stuck"), target=INDEX) == ()
+
+    def test_changes_nothing_else(self) -> None:
+        case = replace(SKIPS, comment=("Why.",), slots=2)
+        with OFFSET.session() as session:
+            assert expecting(case, OFFSET, session) == replace(case, expects=(SKIP_B,))
+
+    def test_asks_all_targets_that_can_carry_it_out_here(self) -> None:
+        absent, unable, able = Limited(lacks="no kernel"), Limited(hazards=frozenset()), Limited(name="able")
+        expects = with_expects(SKIPS, [OFFSET, absent, unable, INDEX, able]).expects
+        # The one that is able says EAGAIN to each read, and never that it is at the end.
+        assert expects == (SKIP_B, Expect("able", "refused"), Expect("able", "incomplete"))
+        assert (absent.began, unable.began, able.began) == (0, 0, 1)
+
+    def test_asks_for_the_slots_of_the_case(self) -> None:
+        bound = Limited(slots=16)
+        assert with_expects(replace(SKIPS, slots=3), [bound]).expects == ()
+        assert bound.began == 0
+
+    def test_leaves_what_is_expected_of_a_target_that_was_not_asked(self) -> None:
+        case = replace(SKIPS, expects=(OTHER,))
+        assert with_expects(case, [Limited(name="kernel:udp", lacks="root")]) == case
+
+
+class TestTheTargets:
+    def test_are_the_schemes_first_and_then_the_kernels(self) -> None:
+        assert [target.name for target in SCHEME_TARGETS] == [scheme.name for scheme in SCHEMES]
+        assert TARGETS[: len(SCHEME_TARGETS)] == SCHEME_TARGETS
+        assert [target.is_real for target in TARGETS] == sorted(target.is_real for target in TARGETS)
+
+    def test_are_found_by_name(self) -> None:
+        assert [target_named(target.name) for target in TARGETS] == list(TARGETS)
+
+    def test_have_names_of_their_own(self) -> None:
+        assert len({target.name for target in TARGETS}) == len(TARGETS)
+
+    def test_are_all_named_to_one_who_asks_for_another(self) -> None:
+        with pytest.raises(InputError) as caught:
+            target_named("offset")
+        names = ", ".join(target.name for target in TARGETS)
+        assert str(caught.value) == f"no target is named 'offset': expected one of {names}"

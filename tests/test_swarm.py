@@ -1,0 +1,172 @@
+"""Drawing: what every sequence is like, that a seed means a sequence, and that switches and aims do what they say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from sockiter.backend import SLOTS, shape_of
+from sockiter.claims import HAZARDS, Hazard, hazards_of
+from sockiter.operations import Open, Operation, Read, Remove, check, length
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.scheme import ANY_HAZARD, Reply
+from sockiter.simplify import name_of
+from sockiter.simulation import Simulation
+from sockiter.swarm import BUCKETS, NAMES, SLOTS_DRAWN, Swarm
+
+CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
+
+
+def drawn(swarm: Swarm, number: int) -> list[tuple[tuple[Operation, ...], int]]:
+    return [swarm.sequence() for _ in range(number)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_sequence_is_possible_opened_once_and_read_to_its_end(seed: int) -> None:
+    for operations, slots in drawn(Swarm(seed, HAZARDS), 400):
+        check(operations)
+        assert operations.count(Open()) == 1
+        assert operations[-1] == Read(None)
+        assert slots in SLOTS_DRAWN
+        assert dict(shape_of(operations).buckets)[""] <= len(BUCKETS)
+
+
+def test_every_number_of_slots_and_of_buckets_is_drawn() -> None:
+    sequences = drawn(Swarm(0, ANY_HAZARD), 500)
+
+    assert {slots for _, slots in sequences} == set(SLOTS_DRAWN)
+    assert {shape_of(operations).buckets for operations, _ in sequences} == {(("", 1),), (("", 2),), (("", 3),)}
+
+
+def test_the_same_seed_draws_the_same_whatever_the_hash_seed() -> None:
+    program = (
+        "from sockiter.swarm import Swarm; from sockiter.schemes.scheme import ANY_HAZARD\n"
+        "swarm = Swarm('7/x', ANY_HAZARD); swarm.aims = [frozenset({'show', 'remove', 'rehash'})]\n"
+        "print([swarm.sequence() for _ in range(200)])"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    swarm = Swarm("7/x", ANY_HAZARD)
+    swarm.aims = [frozenset({"show", "remove", "rehash"})]
+
+    assert outputs == {f"{drawn(swarm, 200)}\n".encode()}
+
+
+def test_other_seeds_draw_other_sequences() -> None:
+    first = [operations for operations, _ in drawn(Swarm("1", ANY_HAZARD), 20)]
+    second = [operations for operations, _ in drawn(Swarm("2", ANY_HAZARD), 20)]
+
+    assert not [a for a, b in zip(first, second, strict=True) if a == b]
+
+
+def test_every_hazard_occurs_and_those_that_need_no_other_occur_alone() -> None:
+    met = {hazards_of(operations) for operations, _ in drawn(Swarm(0, ANY_HAZARD), 4000)}
+
+    assert frozenset().union(*met) == ANY_HAZARD
+    assert {frozenset({hazard}) for hazard in (*CHANGES, "enomem")} <= met
+    assert {frozenset({hazard, point}) for hazard in CHANGES for point in ("show", "realloc")} <= met
+    assert frozenset() in met
+    assert max(map(len, met)) == len(ANY_HAZARD) - 1
+
+
+@pytest.mark.parametrize("hazard", [*CHANGES, "enomem"])
+def test_a_hazard_that_is_switched_on_alone_occurs_and_no_other(hazard: Hazard) -> None:
+    met = {hazards_of(operations) for operations, _ in drawn(Swarm(3, {hazard}), 100)}
+
+    assert met == {frozenset(), frozenset({hazard})}
+
+
+@pytest.mark.parametrize("point", ["show", "realloc"])
+def test_nothing_happens_inside_a_read_where_nothing_can_happen_at_all(point: Hazard) -> None:
+    assert {hazards_of(operations) for operations, _ in drawn(Swarm(3, {point}), 100)} == {frozenset()}
+
+
+@pytest.mark.parametrize("point", ["show", "realloc"])
+def test_a_change_inside_a_read_is_one_of_those_that_are_switched_on(point: Hazard) -> None:
+    met = {hazards_of(operations) for operations, _ in drawn(Swarm(3, {point, "reinsert"}), 200)}
+
+    assert met == {frozenset(), frozenset({"reinsert"}), frozenset({point, "reinsert"})}
+
+
+def test_nothing_is_switched_on_and_nothing_happens_but_reads() -> None:
+    assert all(hazards_of(operations) == frozenset() for operations, _ in drawn(Swarm(0, ()), 100))
+
+
+def test_half_of_the_sequences_are_aimed() -> None:
+    aim: frozenset[Hazard] = frozenset({"remove", "enomem"})
+
+    def within(swarm: Swarm) -> int:
+        used = [hazards_of(operations) for operations, _ in drawn(swarm, 1000)]
+        return sum(hazards == aim for hazards in used)
+
+    aimed = Swarm(0, ANY_HAZARD)
+    aimed.aims = [aim]
+
+    assert within(Swarm(0, ANY_HAZARD)) < 40
+    assert 250 < within(aimed) < 540
+
+
+def test_every_aim_has_its_turn_and_its_hazards_only_where_they_are_switched_on() -> None:
+    swarm = Swarm(0, {"remove", "add-head"})
+    swarm.aims = [frozenset({"remove"}), frozenset({"add-head", "show"})]
+    met = {hazards_of(operations) for operations, _ in drawn(swarm, 400)}
+
+    assert met == {frozenset(), frozenset({"remove"}), frozenset({"add-head"}), frozenset({"remove", "add-head"})}
+
+
+def test_a_target_with_one_number_of_slots_gets_no_other() -> None:
+    assert {slots for _, slots in drawn(Swarm(0, ANY_HAZARD, slots=5), 100)} == {5}
+
+
+def test_now_and_then_there_are_more_sockets_than_the_kernels_batch_has_slots() -> None:
+    counts = [operations.index(Open()) for operations, _ in drawn(Swarm(0, ANY_HAZARD, slots=SLOTS), 1000)]
+
+    assert min(counts) == 1
+    assert max(counts) == SLOTS + 8
+    assert 30 < sum(count > SLOTS for count in counts) < 100
+
+
+def test_batches_grow_and_are_refused_and_changed_under() -> None:
+    met: Counter[str] = Counter()
+
+    class Watched(Simulation):
+        def _allocate(self, locked: bool) -> Reply:
+            before = self.table
+            granted, table = super()._allocate(locked)
+            met.update(grown=granted, refused=not granted, changed=table is not before)
+            return granted, table
+
+    swarm = Swarm(0, ANY_HAZARD)
+    for _ in range(500):
+        operations, slots = swarm.sequence()
+        simulation = Watched(OffsetUdp(), shape_of(operations, slots=slots))
+        for operation in operations:
+            simulation.apply(operation)
+
+    assert min(met["grown"], met["refused"], met["changed"]) >= 10
+
+
+def test_the_names_are_those_that_shrinking_ends_with() -> None:
+    assert [name_of(number) for number in range(len(NAMES))] == list(NAMES)
+
+
+def test_a_change_that_needs_a_socket_is_left_out_where_there_is_none() -> None:
+    emptied = [
+        operations
+        for operations, _ in drawn(Swarm(0, {"remove"}), 400)
+        if sum(type(op) is Remove for op in operations) == operations.index(Open())
+    ]
+
+    assert emptied
+    assert max(length(operations) for operations in emptied) < 16
