@@ -13,7 +13,7 @@ from typing import TypeAlias
 from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
 from sockiter.claims import Harm, Hazard, admitting, hazards_of, in_order
-from sockiter.minimize import minimize
+from sockiter.minimize import Fails, minimize
 from sockiter.operations import Operation
 from sockiter.oracle import judge
 from sockiter.verdict import Finding, Kind, Verdict
@@ -90,12 +90,7 @@ class Hunt:
         """
         self.followed.add((finding.kind, finding.moved, hazards_of(operations)))
 
-        def fails(candidate: tuple[Operation, ...], slots: int) -> bool:
-            if self.target.slots not in (None, slots):
-                return False
-            verdict = judge(run(self.session, self.target, candidate, slots=slots))
-            return any(other.kind == finding.kind and other.moved == finding.moved for other in verdict)
-
+        fails = fails_as(finding, self.target, self.session)
         reruns = RERUNS if self.target.is_real else 1
         reproduced = sum(fails(operations, slots) for _ in range(reruns))
         least, least_slots = minimize(operations, slots, fails) if reproduced else (operations, slots)
@@ -110,3 +105,15 @@ class Hunt:
             self.pending.remove(harm)
         case = Case(least, least_slots)
         return Found(self.target.name, finding.kind, finding.moved, case, harm, len(operations), reproduced, reruns)
+
+
+def fails_as(finding: Finding, target: Target, session: Session) -> Fails:
+    """What asks of a sequence whether it comes to a finding of the same kind, of a socket that had moved or not likewise."""
+
+    def fails(operations: tuple[Operation, ...], slots: int) -> bool:
+        if target.slots not in (None, slots):
+            return False
+        verdict = judge(run(session, target, operations, slots=slots))
+        return any(other.kind == finding.kind and other.moved == finding.moved for other in verdict)
+
+    return fails

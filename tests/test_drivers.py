@@ -152,6 +152,7 @@ def test_swarm_aims_at_what_is_pending_and_at_nothing_else_once_all_was_shown() 
     assert used(aimed) != used(free)
 
 
+@pytest.mark.slow
 def test_the_memory_of_swarm_stays_flat() -> None:
     hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
     hunt.pending.clear()
@@ -163,9 +164,11 @@ def test_the_memory_of_swarm_stays_flat() -> None:
     finally:
         tracemalloc.stop()
 
-    assert sizes[-1] - sizes[4] < 8 * 1024, sizes
+    # One small object kept of every sequence would be 100 KiB.
+    assert sizes[-1] - sizes[4] < 32 * 1024, sizes
 
 
+@pytest.mark.slow
 def test_the_memory_of_hypothesis_stays_flat_once_its_caches_are_full() -> None:
     hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
     hunt.pending.clear()

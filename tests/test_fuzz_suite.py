@@ -26,6 +26,23 @@ from sockiter.schemes.offset_udp import OffsetUdp
 OffsetUdp.harms = ()
 """
 
+# A kernel that counts, as Linux 6.8 to 6.15 does.
+OLD_KERNEL = """
+from sockiter import targets
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.simulation import SchemeTarget
+
+
+class OldKernel(SchemeTarget):
+    is_real = True
+    slots = 16
+
+
+old = OldKernel(OffsetUdp())
+old.name, old.harms, old.hazards = "kernel:old", (), frozenset({"remove"})
+targets.TARGETS = (*targets.TARGETS, old)
+"""
+
 
 def pytest_on_the_suite(tmp_path: Path, *args: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", str(FUZZ), f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
@@ -36,6 +53,7 @@ def pytest_on_the_suite(tmp_path: Path, *args: object) -> subprocess.CompletedPr
     return subprocess.run([*command, *map(str, args)], capture_output=True, text=True, env=environment, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_scheme_that_lies_fails_its_tests_with_one_line_each_and_leaves_a_least_case(tmp_path: Path) -> None:
     (tmp_path / "liar.py").write_text(LIAR, encoding="utf-8")
     cases = tmp_path / "cases"
@@ -61,3 +79,18 @@ def test_a_scheme_that_lies_fails_its_tests_with_one_line_each_and_leaves_a_leas
             outcome = replay(case, target, session)
             assert [finding.kind for finding in outcome.verdict] == [kind]
             assert outcome.as_expected
+
+
+@pytest.mark.slow
+def test_a_kernel_that_does_what_an_old_scheme_admits_is_no_find_but_its_case_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "old_kernel.py").write_text(OLD_KERNEL, encoding="utf-8")
+    cases = tmp_path / "cases"
+    chosen = "test_claims_hold and kernel:old-remove"
+    done = pytest_on_the_suite(
+        tmp_path, "-rx", "-p", "old_kernel", "--hypothesis-profile=ci", "--cases", cases, "-k", chosen
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 xfailed" in done.stdout
+    assert "the running kernel does what offset-udp admits: kernel:old: skip under remove; replay it with: " in done.stdout
+    (kept,) = files([cases])
+    assert len(load(kept).operations) == 6

@@ -272,6 +272,7 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
                 return length(minimize(operations, slots, failing(target, harm.kind, harm.moved))[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "harm"),
     [pytest.param(target, harm, id=f"{target.name}: {harm}") for target in SCHEME_TARGETS for harm in target.harms],

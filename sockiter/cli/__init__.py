@@ -7,7 +7,10 @@ input, 3 the machine lacks something, 130 interrupted.
 from __future__ import annotations
 
 import errno
+import io
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -24,7 +27,11 @@ from sockiter.errors import MachineLacks, SockiterError
 class _Sockiter(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # Here, and not when all is over, where there is nobody left to tell of a full disk.
+                sys.stdout.flush()
         except SockiterError as error:
             click.echo(f"sockiter: {error}", err=True)
             sys.exit(error.status)
@@ -32,6 +39,9 @@ class _Sockiter(click.Group):
             if error.errno == errno.EPIPE:
                 raise  # the reader has seen enough; click knows what to do
             click.echo(f"sockiter: {error}", err=True)
+            # What could not be written would be tried again at exit; unless it is no file, but a caller's stand-in.
+            with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
             sys.exit(MachineLacks.status)
         except KeyboardInterrupt:
             click.echo("sockiter: interrupted", err=True)

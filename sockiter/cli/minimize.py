@@ -11,8 +11,9 @@ from sockiter.cases import Case, dumps, load, write_whole
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import InputError, MachineLacks
+from sockiter.hunt import fails_as
 from sockiter.minimize import minimize as minimize_operations
-from sockiter.operations import Operation, length
+from sockiter.operations import length
 from sockiter.oracle import judge
 from sockiter.replay import with_expects
 from sockiter.targets import SCHEME_TARGETS
@@ -38,17 +39,12 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
     if why := refusal(target, case.operations, shape_of(case.operations, slots=case.slots)):
         raise MachineLacks(f"{case_file}: {why}")
     with target.session() as session:
-
-        def verdict(operations: tuple[Operation, ...], slots: int) -> tuple[tuple[str, bool], ...]:
-            found = judge(run(session, target, operations, slots=slots))
-            return tuple((finding.kind, finding.moved) for finding in found if finding.kind != "incomplete")
-
         given = judge(run(session, target, case.operations, slots=case.slots))
         wanted = [finding for finding in given if finding.kind != "incomplete" and kind in (None, finding.kind)]
         if not wanted:
             raise InputError(f"{case_file}: {describe(given)} on {target.name}: expected a case that fails there")
-        subject = (wanted[0].kind, wanted[0].moved)
-        operations, slots = minimize_operations(case.operations, case.slots, lambda ops, n: subject in verdict(ops, n))
+        subject = wanted[0]
+        operations, slots = minimize_operations(case.operations, case.slots, fails_as(subject, target, session))
     # Of what was expected nothing stays: it may be of sockets that are not there any more.
     least = Case(operations, slots, comment=(f"Shrunk from {case_file.name}.",))
     least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
@@ -59,8 +55,8 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
             raise MachineLacks(f"{output}: cannot be written: {error.strerror}\n{dumps(least)}") from None
     summary = {
         "target": target.name,
-        "kind": subject[0],
-        "moved": subject[1],
+        "kind": subject.kind,
+        "moved": subject.moved,
         "operations_before": length(case.operations),
         "operations": length(operations),
         "case": dumps(least),
@@ -69,7 +65,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         print_json(summary)
         return
     click.echo(
-        f"sockiter: {target.name}: {wanted[0]}: from {length(case.operations)} operations to {length(operations)}", err=True
+        f"sockiter: {target.name}: {subject}: from {length(case.operations)} operations to {length(operations)}", err=True
     )
     if output is None:
         click.echo(dumps(least), nl=False)

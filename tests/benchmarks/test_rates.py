@@ -10,9 +10,9 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from naive import NaiveMachine, naive_machine
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.naive import NaiveMachine, naive_machine
 from sockiter.claims import Hazard
 from sockiter.drivers import Bite, drive_hypothesis, drive_swarm
 from sockiter.hunt import Hunt

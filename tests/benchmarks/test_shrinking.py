@@ -9,8 +9,8 @@ from statistics import median
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from naive import Harmed, naive_machine
 
+from benchmarks.naive import Harmed, naive_machine
 from sockiter.claims import Harm, Hazard, harm
 from sockiter.drivers import Driver, drive_hypothesis, drive_swarm
 from sockiter.hunt import Hunt
