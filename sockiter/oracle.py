@@ -6,8 +6,8 @@ what a table or a scheme is: the verdict is the same for a model and for a kerne
 
 from __future__ import annotations
 
-from sockiter.history import History, Returned, Shown
-from sockiter.operations import Add, Rehash, Reinsert, Remove
+from sockiter.history import GaveUp, History, Returned, Shown
+from sockiter.operations import Add, Remove
 from sockiter.verdict import KINDS, Finding, Verdict
 
 
@@ -30,29 +30,25 @@ def judge(history: History) -> Verdict:
     skipped: set[str] = set()
     ended = stuck = refused = False
     for event in history.events:
-        match event:
-            case Shown(name):
-                if name not in present:
-                    stale.add(name)
-            case Returned(delivered, error):
-                if delivered:
-                    for name in delivered:
-                        times[name] = times.get(name, 0) + 1
-                elif error is not None:
-                    refused = True
-                elif not ended:
-                    ended = True
-                    skipped = owed - times.keys()
-            case Add(name):
-                present.add(name)
-            case Remove(name):
-                present.discard(name)
-                owed.discard(name)
-            case Reinsert(name) | Rehash(name):
-                if not ended:
-                    moved.add(name)
-            case _:
-                stuck = True  # it gave up
+        if isinstance(event, Shown):
+            if event.name not in present:
+                stale.add(event.name)
+        elif isinstance(event, Returned):
+            for name in event.delivered:
+                times[name] = times.get(name, 0) + 1
+            refused = refused or event.error is not None
+            if event.is_the_end and not ended:
+                ended = True
+                skipped = owed - times.keys()
+        elif isinstance(event, Add):
+            present.add(event.name)
+        elif isinstance(event, Remove):
+            present.discard(event.name)
+            owed.discard(event.name)
+        elif isinstance(event, GaveUp):
+            stuck = True
+        elif not ended:
+            moved.add(event.name)
     findings = [Finding("skip", name, name in moved) for name in skipped]
     findings += [Finding("repeat", name, name in moved) for name, count in times.items() if count > 1]
     findings += [Finding("stale", name, name in moved) for name in stale]
