@@ -80,8 +80,8 @@ def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases
 def test_swarm_shows_all_that_the_schemes_admit() -> None:
     for target in SCHEME_TARGETS:
         assert isinstance(target, SchemeTarget)
-        hunt = hunting(target, ANY_HAZARD)
-        for bite in drive_swarm(hunt, ANY_HAZARD, "1"):
+        hunt = hunting(target, target.hazards)
+        for bite in drive_swarm(hunt, target.hazards, "1"):
             assert bite.found is None or bite.found.harm is not None
             if not hunt.pending:
                 break

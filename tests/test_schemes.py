@@ -5,64 +5,23 @@ A scheme is driven here without the frame: the test plays bpf_seq_read, and says
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
+from stepping import changed, table, walk
 
 from sockiter.claims import HAZARDS
-from sockiter.operations import Add, Bucket, Change, End, Rehash, Reinsert, Remove
+from sockiter.operations import Add, Bucket, End, Rehash, Reinsert, Remove
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.index import Index
 from sockiter.schemes.index import State as IndexState
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.offset_udp import State as OffsetState
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme, Grow
+from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.table import Table, empty
 
 OFFSET, INDEX = OffsetUdp(), Index()
 BATCHED = pytest.mark.parametrize("scheme", [OFFSET, INDEX], ids=["offset-udp", "index"])
-
-
-def table(*buckets: str) -> Table:
-    """A table with these buckets, filled at the tail one after the other, a letter a socket."""
-    return changed(empty(len(buckets)), *(Add(name, "tail", Bucket(n)) for n, names in enumerate(buckets) for name in names))
-
-
-def changed(before: Table, *changes: Change) -> Table:
-    for change in changes:
-        before = before.after(change)
-    return before
-
-
-def walk(
-    scheme: AnyScheme,
-    state: Any,
-    now: Table,
-    *,
-    stop: str = "",
-    refuse: Collection[str] = (),
-    meanwhile: Mapping[str, Table] | None = None,
-) -> tuple[str, Any]:
-    """One read: what the scheme asks for, in order and in words, and the state that it leaves behind.
-
-    The read stops before the socket `stop`, refuses the growths in `refuse`, and has the table of `meanwhile` from the
-    request on that is the key.
-    """
-    steps, asked = scheme.read(state, now), []
-    try:
-        request = next(steps)
-        while True:
-            word = f"grow:{request.slots}" if isinstance(request, Grow) else request.name
-            asked.append(word)
-            if isinstance(request, Grow):
-                assert not request.locked
-            now = (meanwhile or {}).get(word, now)
-            request = steps.send((word != stop and word not in refuse, now))
-    except StopIteration as over:
-        after, error = over.value
-        assert error is None
-        return " ".join(asked), after
 
 
 @BATCHED

@@ -1,0 +1,106 @@
+"""`cookie-udp`: the place is a bucket and the cookies of the sockets in it that were captured and not yet shown.
+
+Models bpf_iter_udp_batch, bpf_iter_udp_resume, bpf_iter_udp_realloc_batch and bpf_iter_udp_put_batch of net/ipv4/udp.c,
+Linux 6.16 on: what was merged instead of the RFC's proposal. The walk goes on with the first remembered socket, in the
+order in which they were captured, that is still in the bucket; with none of them left, nothing more comes from it. So what
+is not remembered hangs on what is: sockets that did not fit into the batch when the larger one was allocated, or refused.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sockiter.claims import harm
+from sockiter.schemes.scheme import ANY_HAZARD, Grow, Reading
+from sockiter.table import Socket, Table
+
+
+class State(NamedTuple):
+    """`cookies`: of the sockets still to be shown, none where `bucket` is done with. `slots`: the batch."""
+
+    bucket: int
+    cookies: tuple[str, ...]
+    slots: int
+
+
+class CookieUdp:
+    """Claims: nothing stale, always an end, and an error only where an allocation is refused. Exactly once for every socket
+    that stays where it is, as long as none is moved, and none is removed while others wait for a larger batch that was
+    refused: tests/cases/cookie_refused_then_gone.case."""
+
+    name = "cookie-udp"
+    summary = "bucket and cookies of the sockets not yet shown (UDP, Linux 6.16 on)"
+    progress = "Unseen Cookies"
+    hazards = ANY_HAZARD
+    harms = (
+        harm("skip", "reinsert"),
+        harm("skip", "remove", "enomem"),
+        harm("skip", "rehash", "enomem"),
+        harm("skip", "reinsert", moved=True),
+        harm("skip", "rehash", moved=True),
+        harm("repeat", "reinsert"),
+        harm("repeat", "rehash"),
+        harm("repeat", "reinsert", moved=True),
+        harm("repeat", "rehash", moved=True),
+        harm("refused", "enomem"),
+    )
+
+    def open(self, slots: int) -> State:
+        return State(-1, (), slots)
+
+    def read(self, state: State, table: Table) -> Reading[State]:
+        bucket, cookies, slots = state
+        while True:
+            resume_bucket = bucket
+            if not cookies:
+                bucket += 1
+            tries = 0
+            batch: tuple[Socket, ...] = ()
+            while bucket < len(table.buckets):
+                unseen = table.buckets[bucket]
+                if bucket == resume_bucket:
+                    unseen = resume(unseen, cookies)
+                batch = unseen[:slots]
+                if len(batch) < len(unseen):
+                    tries += 1
+                    if tries > 1:
+                        # The bucket stays locked, so that what did not fit is taken as it is.
+                        granted, _ = yield Grow(len(unseen), locked=True)
+                        if not granted:
+                            return State(bucket, names(batch), slots), "ENOMEM"
+                        slots, batch = len(unseen), unseen
+                        break
+                    granted, table = yield Grow(len(unseen) * 3 // 2)
+                    if not granted:
+                        return State(bucket, names(batch), slots), "ENOMEM"
+                    slots = len(unseen) * 3 // 2
+                    cookies, batch = names(batch), ()
+                elif batch:
+                    break
+                else:
+                    tries = 0
+                    bucket += 1
+            if not batch:
+                return State(bucket, (), slots), None
+            for shown, socket in enumerate(batch):
+                go, table = yield socket
+                if not go:
+                    return State(bucket, names(batch[shown:]), slots), None
+            cookies = ()
+
+    def place(self, state: State) -> str:
+        return f"{state.bucket}:{','.join(state.cookies) or '-'}"
+
+
+def resume(bucket: tuple[Socket, ...], cookies: tuple[str, ...]) -> tuple[Socket, ...]:
+    """The bucket from the first remembered socket on that is still in it; nothing where none is."""
+    present = names(bucket)
+    for cookie in cookies:
+        if cookie in present:
+            return bucket[present.index(cookie) :]
+    return ()
+
+
+def names(sockets: tuple[Socket, ...]) -> tuple[str, ...]:
+    """The cookies of some sockets. A name is given once and for ever, as a cookie is."""
+    return tuple(socket.name for socket in sockets)

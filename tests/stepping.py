@@ -1,0 +1,48 @@
+"""What the tests of schemes share: a table by its names, and a read without the frame, where the test says what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sockiter.operations import Add, Bucket, Change
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.table import Socket, Table, empty
+
+
+def table(*buckets: str) -> Table:
+    """A table with these buckets, filled at the tail one after the other, a letter a socket."""
+    return changed(empty(len(buckets)), *(Add(name, "tail", Bucket(n)) for n, names in enumerate(buckets) for name in names))
+
+
+def changed(before: Table, *changes: Change) -> Table:
+    for change in changes:
+        before = before.after(change)
+    return before
+
+
+def walk(
+    scheme: AnyScheme,
+    state: Any,
+    now: Table,
+    *,
+    stop: str = "",
+    refuse: Collection[str] = (),
+    meanwhile: Mapping[str, Table] | None = None,
+) -> tuple[str, Any]:
+    """One read: what the scheme asks for, in order and in words, the error if there is one, and the state it leaves behind.
+
+    The read stops before the socket `stop`, refuses the growths in `refuse`, and has the table of `meanwhile` from the
+    request on that is the key.
+    """
+    steps, asked = scheme.read(state, now), []
+    try:
+        request = next(steps)
+        while True:
+            word = request.name if isinstance(request, Socket) else f"{'lock' if request.locked else 'grow'}:{request.slots}"
+            asked.append(word)
+            now = (meanwhile or {}).get(word, now)
+            request = steps.send((word != stop and word not in refuse, now))
+    except StopIteration as over:
+        after, error = over.value
+        return " ".join([*asked, *([] if error is None else [error])]), after
