@@ -105,7 +105,7 @@ _RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
 
 
 def _drained(operations: Operations) -> Operations:
-    # Ends in one `read all`, and has no other one last but it: reads behind the end show nothing.
+    # Judged to its end, whatever the last read was.
     if not operations or (type(last := operations[-1]) is Read and last.count is None):
         return operations
     return (*operations, Read(None))
