@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
-from sockiter.claims import Harm, Hazard, hazards_of, in_order
+from sockiter.claims import Harm, Hazard, hazards_of, in_order, within
 from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
 from sockiter.hunt import Followed, Found, Hunt
@@ -131,7 +131,7 @@ class Campaign:
         self.seed = seed
         self.interrupted = False
         self.tracks = [
-            Track(target, driver, hazards, frozenset(harm for harm in target.harms if harm.hazards <= hazards))
+            Track(target, driver, hazards, within(target.harms, hazards))
             for target, hazards in targets
             for driver in drivers
         ]

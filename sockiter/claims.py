@@ -15,6 +15,8 @@ from sockiter.verdict import Finding, Kind
 
 Hazard: TypeAlias = Literal["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover"]
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
+# Those that are one kind of change each; the others say when it happens, or that it is refused, or how wide versions are.
+CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ def hazards_of(operations: Sequence[Operation]) -> frozenset[Hazard]:
             if type(op) is Read:
                 used.update(_inside(at) for at in op.at)
     return frozenset(used)
+
+
+def within(harms: Iterable[Harm], hazards: Iterable[Hazard]) -> frozenset[Harm]:
+    """The harms that these hazards suffice for."""
+    there = frozenset(hazards)
+    return frozenset(harm for harm in harms if harm.hazards <= there)
 
 
 def admitting(harms: Sequence[Harm], finding: Finding, hazards: frozenset[Hazard]) -> list[Harm]:

@@ -14,12 +14,11 @@ from typing import TypeAlias
 from hypothesis import Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sockiter.backend import Shape
 from sockiter.claims import Hazard
 from sockiter.hunt import Found, Hunt
 from sockiter.machine import Violation, machine_for
 from sockiter.oracle import judge
-from sockiter.swarm import BUCKETS, Swarm
+from sockiter.swarm import Swarm, shape_drawn
 
 # What a driver does between two looks at the clock: some 20 ms of models, somewhat more of a kernel.
 SWARM_BITE = 500
@@ -45,16 +44,15 @@ Driver: TypeAlias = Callable[[Hunt, frozenset[Hazard], str], Iterator[Bite]]
 def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
     """Sequences from `Swarm`, half of them aimed at what the target admits and nothing has shown yet."""
     swarm = Swarm(seed_text, hazards, slots=hunt.target.slots)
-    buckets = (("", len(BUCKETS)),)
     begin = hunt.session.begin
+    bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
     while True:
         swarm.aims = sorted((harm.hazards for harm in hunt.pending), key=sorted)
-        bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
         sequences = operations = 0
         found = None
         while sequences < bite and found is None:
             sequence, slots = swarm.sequence()
-            backend = begin(Shape(buckets, slots))
+            backend = begin(shape_drawn(slots))
             try:
                 for op in sequence:
                     backend.apply(op)

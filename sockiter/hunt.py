@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
-from sockiter.claims import Harm, Hazard, admitting, hazards_of, in_order
+from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
 from sockiter.minimize import Fails, minimize
 from sockiter.operations import Operation
 from sockiter.oracle import judge
@@ -44,10 +44,7 @@ class Found:
     reruns: int
 
     def __str__(self) -> str:
-        moved = " (moved)" if self.moved else ""
-        return (
-            f"{self.target}: {self.kind}{moved} under {', '.join(in_order(hazards_of(self.case.operations))) or 'no hazard'}"
-        )
+        return f"{self.target}: {Harm(self.kind, hazards_of(self.case.operations), self.moved)}"
 
 
 @dataclass(slots=True)
@@ -66,8 +63,7 @@ class Hunt:
     @classmethod
     def of(cls, target: Target, session: Session, hazards: Iterable[Hazard]) -> Hunt:
         """A hunt for what the target admits under these hazards, and for what it does not."""
-        within = frozenset(hazards)
-        return cls(target, session, {harm for harm in target.harms if harm.hazards <= within})
+        return cls(target, session, set(within(target.harms, hazards)))
 
     def news(self, operations: tuple[Operation, ...], verdict: Verdict) -> Finding | None:
         """The first finding of a verdict that is worth following; an iteration that was not judged to its end is none.

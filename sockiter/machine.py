@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from sockiter.backend import SLOTS, Backend, Shape
-from sockiter.claims import Hazard
+from sockiter.backend import SLOTS, Backend
+from sockiter.claims import CHANGES, Hazard
 from sockiter.hunt import Hunt
 from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Point, Read, Rehash, Reinsert, Remove
 from sockiter.oracle import judge
 from sockiter.simplify import name_of
-from sockiter.swarm import BUCKETS, SLOTS_DRAWN
+from sockiter.swarm import BUCKETS, shape_drawn, slots_drawn
 from sockiter.verdict import Finding, Kind, Verdict
 
 _DRAW = st.integers(min_value=0, max_value=2**40 - 1)
@@ -96,7 +96,7 @@ class SocketMachine(RuleBasedStateMachine):
     def begin(self, draw: int) -> None:
         draw, pick = divmod(draw, 8)
         self.slots = self.slots_drawn[pick % len(self.slots_drawn)]
-        self.backend = self.hunt.session.begin(Shape((("", len(BUCKETS)),), self.slots))
+        self.backend = self.hunt.session.begin(shape_drawn(self.slots))
         draw, sockets = divmod(draw, 5)
         for _ in range(1 + sockets):
             draw, pick = divmod(draw, 8)
@@ -238,12 +238,12 @@ _RULES: dict[Hazard, str] = {
 
 def machine_for(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
     """The state machine of one hunt, with the rules of these hazards and no others."""
-    kinds = tuple(hazard for hazard in _RULES if hazard in hazards and hazard not in ("show", "realloc", "enomem"))
+    kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
     members: dict[str, Any] = {
         "hunt": hunt,
         "kinds": kinds,
         "refuses": "enomem" in hazards,
-        "slots_drawn": SLOTS_DRAWN if hunt.target.slots is None else (hunt.target.slots,),
+        "slots_drawn": slots_drawn(hunt.target.slots),
     }
     for hazard, name in _RULES.items():
         if hazard not in hazards or (hazard in ("show", "realloc") and not kinds):

@@ -30,6 +30,11 @@ class Outcome:
         return {Expect.of(self.target, finding) for finding in self.verdict} == set(self.expected)
 
 
+def refused(case: Case, target: Target) -> str | None:
+    """Why this target cannot carry out a case on any machine, in one line; None: it can."""
+    return refusal(target, case.operations, shape_of(case.operations, slots=case.slots))
+
+
 def replay(case: Case, target: Target, session: Session) -> Outcome:
     """Run a case on a target; raises `MachineLacks` where the target cannot carry it out."""
     history = run(session, target, case.operations, slots=case.slots)
@@ -47,7 +52,7 @@ def expecting(case: Case, target: Target, session: Session) -> Case:
 def with_expects(case: Case, targets: Iterable[Target]) -> Case:
     """The case `expecting` what it gets of each of these targets, but of those that cannot carry it out, or not here."""
     for target in targets:
-        if target.missing() is None and not refusal(target, case.operations, shape_of(case.operations, slots=case.slots)):
+        if target.missing() is None and not refused(case, target):
             with target.session() as session:
                 case = expecting(case, target, session)
     return case

@@ -36,6 +36,7 @@ Candidate: TypeAlias = tuple[Operations, int]
 
 
 def name_of(number: int) -> str:
+    """The name of a socket by its number from 0: a letter, and behind the last one a number."""
     return chr(ord("A") + number) if number < 26 else f"S{number}"
 
 

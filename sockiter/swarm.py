@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from itertools import count
 from random import Random
 
-from sockiter.backend import SLOTS
-from sockiter.claims import HAZARDS, Hazard
+from sockiter.backend import SLOTS, Shape
+from sockiter.claims import CHANGES, HAZARDS, Hazard
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
+from sockiter.simplify import name_of
 
 BUCKETS = tuple(Bucket(number) for number in range(3))
 # Small batches make growth and partial batches cheap to reach; the kernels' 16 slots keep it honest.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
-NAMES = tuple(chr(ord("A") + n) if n < 26 else f"S{n}" for n in range(128))
+NAMES = tuple(name_of(number) for number in range(128))
 
 # A drawn operation is picked from these, not made: making one costs more than all the rest of drawing it.
 _ADD_HEAD = tuple(tuple(Add(name, "head", bucket) for name in NAMES) for bucket in BUCKETS)
@@ -32,8 +33,17 @@ _OPEN = Open()
 _READ_ALL = Read(None)
 _FAIL = Fail()
 
-_CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 _INSIDE: frozenset[Hazard] = frozenset({"show", "realloc", "enomem"})
+
+
+def slots_drawn(only: int | None) -> tuple[int, ...]:
+    """The slots at open to choose from, for a target that can have these only, or with None any."""
+    return SLOTS_DRAWN if only is None else (only,)
+
+
+def shape_drawn(slots: int) -> Shape:
+    """What a backend must be laid out for, whichever sequence is drawn."""
+    return Shape((("", len(BUCKETS)),), slots)
 
 
 class Swarm:
@@ -48,7 +58,7 @@ class Swarm:
         self.aims: list[frozenset[Hazard]] = []
         self._random = Random(seed)
         self._hazards = [hazard for hazard in HAZARDS if hazard in set(hazards)]
-        self._slots = SLOTS_DRAWN if slots is None else (slots,)
+        self._slots = slots_drawn(slots)
 
     def sequence(self) -> tuple[tuple[Operation, ...], int]:
         """The next sequence, and the slots at open that it is meant for."""
@@ -59,7 +69,7 @@ class Swarm:
         else:
             switches = self._random.getrandbits(len(self._hazards) or 1)
             on = [hazard for bit, hazard in enumerate(self._hazards) if switches >> bit & 1]
-        kinds = [hazard for hazard in on if hazard in _CHANGES]
+        kinds = [hazard for hazard in on if hazard in CHANGES]
         inside = [hazard for hazard in on if hazard in _INSIDE and (kinds or hazard == "enomem")]
         slots = self._slots[int(chance() * len(self._slots))]
         buckets = 1 + int(chance() * 2.2) if "rehash" in on else int(1 + 2.2 * chance() ** 3)

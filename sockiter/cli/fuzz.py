@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from sockiter.backend import Target
-from sockiter.campaign import Campaign, Kept
+from sockiter.campaign import Campaign, Kept, Track
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Harm, Hazard, hazards_of, in_order
 from sockiter.cli.output import console, harm_json, print_json
@@ -173,19 +174,27 @@ def _line(kept: Kept) -> str:
 def _first(campaign: Campaign, target: Target) -> list[tuple[Harm | None, list[Kept]]]:
     # What was found on a target, by harm, each with its least case first; broken claims by case.
     groups: dict[object, list[Kept]] = {}
-    for track in campaign.tracks:
-        if track.target is target:
-            for kept in track.kept:
-                key = kept.found.harm or (kept.found.kind, kept.found.moved, kept.found.case.operations)
-                groups.setdefault(key, []).append(kept)
+    for track in _tracks(campaign, target):
+        for kept in track.kept:
+            key = kept.found.harm or (kept.found.kind, kept.found.moved, kept.found.case.operations)
+            groups.setdefault(key, []).append(kept)
     for group in groups.values():
         group.sort(key=lambda kept: (length(kept.found.case.operations), kept.seconds))
     return [(group[0].found.harm, group) for group in groups.values()]
 
 
 def _unrefuted(campaign: Campaign, target: Target) -> list[Harm]:
-    tracks = [track for track in campaign.tracks if track.target is target]
-    return [harm for harm in target.harms if all(harm in track.pending for track in tracks)]
+    return [harm for harm in target.harms if all(harm in track.pending for track in _tracks(campaign, target))]
+
+
+def _tracks(campaign: Campaign, target: Target) -> list[Track]:
+    return [track for track in campaign.tracks if track.target is target]
+
+
+def _rate(tracks: Sequence[Track]) -> float:
+    # Operations a second of search; 0 where none was made.
+    seconds = sum(track.seconds for track in tracks)
+    return sum(track.operations for track in tracks) / seconds if seconds else 0
 
 
 def _targets(campaign: Campaign) -> list[Target]:
@@ -203,8 +212,8 @@ def _print_summary(out: Console, campaign: Campaign, took: float, workers: int, 
     for title in ("sequences", "operations", "operations/s"):
         work.add_column(title, justify="right")
     for track in campaign.tracks:
-        rate = track.operations / track.seconds if track.seconds else 0
-        work.add_row(track.target.name, track.driver, f"{track.sequences:,}", f"{track.operations:,}", f"{rate:,.0f}")
+        done = (f"{number:,.0f}" for number in (track.sequences, track.operations, _rate([track])))
+        work.add_row(track.target.name, track.driver, *done)
     out.print(work)
     admitted = Table(
         box=box.SIMPLE_HEAD,
@@ -281,20 +290,19 @@ def _json(campaign: Campaign, took: float, absent: list[tuple[Target, str]]) -> 
 
 
 def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
-    tracks = [track for track in campaign.tracks if track.target is target]
+    tracks = _tracks(campaign, target)
     found = _first(campaign, target)
-    seconds = sum(track.seconds for track in tracks)
     return {
         "target": target.name,
         "hazards": in_order(tracks[0].hazards),
         "sequences": sum(track.sequences for track in tracks),
         "operations": sum(track.operations for track in tracks),
-        "per_second": round(sum(track.operations for track in tracks) / seconds) if seconds else 0,
+        "per_second": round(_rate(tracks)),
         "drivers": {
             track.driver: {
                 "sequences": track.sequences,
                 "operations": track.operations,
-                "per_second": round(track.operations / track.seconds) if track.seconds else 0,
+                "per_second": round(_rate([track])),
             }
             for track in tracks
         },

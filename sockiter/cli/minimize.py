@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sockiter.backend import refusal, run, shape_of
+from sockiter.backend import run
 from sockiter.cases import Case, dumps, load, write_whole
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose
@@ -15,7 +15,7 @@ from sockiter.hunt import fails_as
 from sockiter.minimize import minimize as minimize_operations
 from sockiter.operations import length
 from sockiter.oracle import judge
-from sockiter.replay import with_expects
+from sockiter.replay import refused, with_expects
 from sockiter.targets import SCHEME_TARGETS
 from sockiter.verdict import KINDS, describe
 
@@ -36,7 +36,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
     """Shrink a case to a least one that fails in the same way on the same target."""
     case = load(case_file)
     target = choose(case, name)
-    if why := refusal(target, case.operations, shape_of(case.operations, slots=case.slots)):
+    if why := refused(case, target):
         raise MachineLacks(f"{case_file}: {why}")
     with target.session() as session:
         given = judge(run(session, target, case.operations, slots=case.slots))

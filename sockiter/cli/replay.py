@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from sockiter.backend import Session, Target, refusal, shape_of
+from sockiter.backend import Session
 from sockiter.cases import Case, Expect, files, load
 from sockiter.cli.output import finding_json, print_json
 from sockiter.errors import InputError, MachineLacks
-from sockiter.replay import Outcome
+from sockiter.replay import Outcome, refused
 from sockiter.replay import replay as replay_case
 from sockiter.targets import TARGETS, target_named
 from sockiter.verdict import describe
@@ -44,7 +44,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, as_json: bool) -> None:
             _warn_of_unknown(path, case)
             for target in chosen:
                 session = sessions[target.name]
-                why = session if isinstance(session, str) else _refusal(target, case)
+                why = session if isinstance(session, str) else refused(case, target)
                 if isinstance(session, str) or why is not None:
                     if name is not None:
                         raise MachineLacks(f"{path}: {target.name} cannot run it: {why}")
@@ -59,10 +59,6 @@ def replay(cases: tuple[Path, ...], *, name: str | None, as_json: bool) -> None:
         print_json([_json(path, outcome) for path, outcome in outcomes])
     if not all(outcome.as_expected for _, outcome in outcomes):
         sys.exit(1)
-
-
-def _refusal(target: Target, case: Case) -> str | None:
-    return refusal(target, case.operations, shape_of(case.operations, slots=case.slots))
 
 
 def _in_words(outcome: Outcome) -> str:

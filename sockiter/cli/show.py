@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from sockiter.backend import refusal, shape_of
 from sockiter.cases import load, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose
@@ -14,6 +13,7 @@ from sockiter.errors import MachineLacks
 from sockiter.explain import words
 from sockiter.picture import html as page_of
 from sockiter.picture import svg as picture_of
+from sockiter.replay import refused
 from sockiter.report import table
 from sockiter.trace import trace
 
@@ -28,7 +28,7 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
     """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words."""
     case = load(case_file)
     target = choose(case, name)
-    if why := refusal(target, case.operations, shape_of(case.operations, slots=case.slots)):
+    if why := refused(case, target):
         raise MachineLacks(f"{case_file}: {why}")
     with target.session() as session:
         told = trace(case, target, session)
