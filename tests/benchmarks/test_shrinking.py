@@ -46,7 +46,7 @@ def naively(sought: Harm, number: int) -> Outcome:
         verbosity=Verbosity.quiet,
         print_blob=False,
         report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # as every machine's own TestCase has it
     )
     started = time.process_time()
     with pytest.raises(Harmed) as caught:
