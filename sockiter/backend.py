@@ -30,6 +30,12 @@ class Shape:
     buckets: tuple[tuple[str, int], ...] = (("", 1),)
     slots: int = SLOTS
 
+    def phases(self, tables: Sequence[str]) -> list[tuple[str, int]]:
+        """The tables in the order of the walk, each with its number of buckets, which may be none but for the first."""
+        counts = dict(self.buckets)
+        first = max(counts.get("", 0), counts.get(tables[0], 0), 1)
+        return [(tables[0], first), *((table, counts.get(table, 0)) for table in tables[1:])]
+
 
 class Backend(Protocol):
     """One iteration over one table, driven an operation at a time."""

@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
-from sockiter.claims import Harm, Hazard, hazards_of, in_order, within
+from sockiter.claims import Harm, Hazard, in_order, within
 from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
 from sockiter.hunt import Followed, Found, Hunt
@@ -324,7 +324,7 @@ def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case
         case = expecting(case, target, session)
         subject = f"{found.target} (Linux {platform.release()}, {found.reproduced} of {found.reruns} runs)"
     moved = " of a socket that moved" if found.moved else ""
-    under = ", ".join(in_order(hazards_of(case.operations))) or "no hazard"
+    under = ", ".join(in_order(found.hazards)) or "no hazard"
     comment = f"{found.kind.capitalize()}{moved} under {under}, found on {subject} by {driver}."
     return replace(case, comment=(comment, f"Seed {seed}."))
 
@@ -332,4 +332,4 @@ def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case
 def stem(found: Found) -> str:
     """The beginning of the name of the file for a finding: the target, the kind, and the hazards."""
     moved = ["moved"] if found.moved else []
-    return "-".join([found.target, found.kind, *moved, *in_order(hazards_of(found.case.operations))])
+    return "-".join([found.target, found.kind, *moved, *in_order(found.hazards)])

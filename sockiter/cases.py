@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sockiter.backend import SLOTS
@@ -112,8 +112,8 @@ def spell(operation: Operation) -> list[str]:
     match operation:
         case Open():
             return ["open"]
-        case Read(count, inside):
-            first = "read all" if count is None else f"read {count}"
+        case Read(count, inside, gives_up):
+            first = f"read {count}" if count is not None else "read until error" if gives_up else "read all"
             return [first, *(f"  at {at.point} {at.nth}: {_spell_change(at.what)}" for at in inside)]
         case _:
             return [_spell_change(operation)]
@@ -189,7 +189,7 @@ _SPELLINGS = {
     "reinsert": "reinsert NAME head|tail",
     "rehash": "rehash NAME to BUCKET",
     "open": "open",
-    "read": "read N, or read all",
+    "read": "read N, read all, or read until error",
     "batch": "batch SLOTS",
     "expect": f"expect TARGET {'|'.join(KINDS)} [NAME]",
     "at": "at show N: CHANGE, or at realloc N: CHANGE, or at realloc N: fail",
@@ -251,9 +251,7 @@ class _Reader:
                     operations.append(Open())
                     places.append([self.line])
                 case "read":
-                    self._arity(2)
-                    count = None if self.words[1] == "all" else self._number(self.words[1], 1, COUNT_MAX)
-                    operations.append(Read(count))
+                    operations.append(self._read())
                     places.append([self.line])
                 case _:
                     operations.append(self._change(self.words))
@@ -261,7 +259,7 @@ class _Reader:
         for index, points in inside.items():
             read = operations[index]
             assert isinstance(read, Read)
-            operations[index] = Read(read.count, tuple(points))
+            operations[index] = replace(read, at=tuple(points))
         self._check(operations, places)
         self._check_expects(operations, expects)
         return Case(tuple(operations), SLOTS if slots is None else slots, tuple(expects), tuple(comment))
@@ -273,6 +271,12 @@ class _Reader:
         if self.line == 1 and remark.startswith("# sockiter case") and remark != HEADER:
             raise self.error(f"{remark!r} is a version that is not known", f"{HEADER!r}")
         return self.line == 1 and remark == HEADER
+
+    def _read(self) -> Read:
+        if self.words == ["read", "until", "error"]:
+            return Read(None, gives_up=True)
+        self._arity(2)
+        return Read(None if self.words[1] == "all" else self._number(self.words[1], 1, COUNT_MAX))
 
     def _at(self) -> At:
         words = self.words

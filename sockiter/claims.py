@@ -18,6 +18,11 @@ HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
 # Those that are one kind of change each; the others say when it happens, or that it is refused, or how wide versions are.
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 
+VERSION_BITS = 4
+"""The width of narrow versions, which are signed numbers."""
+INSERTIONS_MAX = (1 << VERSION_BITS - 1) - 1
+"""As many insertions as narrow versions can number; the next one rolls them over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Harm:
@@ -46,18 +51,27 @@ def in_order(hazards: Iterable[Hazard]) -> list[Hazard]:
     return [hazard for hazard in HAZARDS if hazard in present]
 
 
-def hazards_of(operations: Sequence[Operation]) -> frozenset[Hazard]:
-    """The hazards that this sequence uses: what is done after `Open`. Narrow versions leave no trace in a sequence."""
+def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> frozenset[Hazard]:
+    """The hazards that this sequence uses: what is done after `Open`, and with `narrow` versions also their rollover.
+
+    They roll over where more sockets are put in, before `Open` or after, than they can number. A move counts as one even if
+    it leads nowhere, so that a sequence which does not use the hazard is certain not to roll anything over.
+    """
     used: set[Hazard] = set()
     opened = False
+    insertions = 0
     for op in operations:
         if type(op) is Open:
             opened = True
-        elif opened:
-            for change in changes(op):
+            continue
+        for change in changes(op):
+            insertions += type(change) is not Remove
+            if opened:
                 used.add(_hazard(change))
-            if type(op) is Read:
-                used.update(_inside(at) for at in op.at)
+        if type(op) is Read:
+            used.update(_inside(at) for at in op.at)
+    if narrow and insertions > INSERTIONS_MAX:
+        used.add("rollover")
     return frozenset(used)
 
 

@@ -18,7 +18,7 @@ from sockiter.claims import Hazard
 from sockiter.hunt import Found, Hunt
 from sockiter.machine import Violation, machine_for
 from sockiter.oracle import judge
-from sockiter.swarm import Swarm, shape_drawn
+from sockiter.swarm import Room, Swarm
 
 # What a driver does between two looks at the clock: some 20 ms of models, somewhat more of a kernel.
 SWARM_BITE = 500
@@ -43,7 +43,8 @@ Driver: TypeAlias = Callable[[Hunt, frozenset[Hazard], str], Iterator[Bite]]
 
 def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
     """Sequences from `Swarm`, half of them aimed at what the target admits and nothing has shown yet."""
-    swarm = Swarm(seed_text, hazards, slots=hunt.target.slots)
+    room = Room.of(hunt.target)
+    swarm = Swarm(seed_text, hazards, room)
     begin = hunt.session.begin
     bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
     while True:
@@ -52,7 +53,7 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
         found = None
         while sequences < bite and found is None:
             sequence, slots = swarm.sequence()
-            backend = begin(shape_drawn(slots))
+            backend = begin(room.shape(slots))
             try:
                 for op in sequence:
                     backend.apply(op)

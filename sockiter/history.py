@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias, final
 
-from sockiter.operations import Change
+from sockiter.operations import Change, Read
 
 
 @final
@@ -31,6 +31,11 @@ class Returned:
     def is_the_end(self) -> bool:
         """Whether this read said that the iteration is over: nothing, and no error."""
         return not self.delivered and self.error is None
+
+
+def is_last(read: Read, returned: Returned) -> bool:
+    """Whether an operation makes no more read(2) calls after this one came back."""
+    return read.count is not None or returned.is_the_end or (read.gives_up and returned.error is not None)
 
 
 @final

@@ -6,7 +6,7 @@ Not known here: which driver brought it, and where its case is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -28,7 +28,7 @@ Followed: TypeAlias = tuple[Kind, bool, frozenset[Hazard]]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding with the least case that shows it, and what it says of the target's claims.
+    """A finding with the least case that shows it, the hazards of that, and what it says of the target's claims.
 
     `harm`: what the target admits and this shows; None: it breaks a claim. `reproduced` of `reruns` runs of the sequence
     that was drawn came to the finding again; a case that never did is that sequence, not shrunk.
@@ -38,13 +38,14 @@ class Found:
     kind: Kind
     moved: bool
     case: Case
+    hazards: frozenset[Hazard]
     harm: Harm | None
     drawn: int
     reproduced: int
     reruns: int
 
     def __str__(self) -> str:
-        return f"{self.target}: {Harm(self.kind, hazards_of(self.case.operations), self.moved)}"
+        return f"{self.target}: {Harm(self.kind, self.hazards, self.moved)}"
 
 
 @dataclass(slots=True)
@@ -65,13 +66,17 @@ class Hunt:
         """A hunt for what the target admits under these hazards, and for what it does not."""
         return cls(target, session, set(within(target.harms, hazards)))
 
+    def hazards_of(self, operations: Sequence[Operation]) -> frozenset[Hazard]:
+        """The hazards that a sequence uses on this target."""
+        return hazards_of(operations, narrow="rollover" in self.target.hazards)
+
     def news(self, operations: tuple[Operation, ...], verdict: Verdict) -> Finding | None:
         """The first finding of a verdict that is worth following; an iteration that was not judged to its end is none.
 
         Worth it is what the target does not admit under the hazards of this sequence, or admits but has not been shown to
         do, and what was not followed before with these hazards.
         """
-        hazards = hazards_of(operations)
+        hazards = self.hazards_of(operations)
         for finding in verdict:
             if finding.kind != "incomplete" and (finding.kind, finding.moved, hazards) not in self.followed:
                 admitted = admitting(self.target.harms, finding, hazards)
@@ -84,13 +89,13 @@ class Hunt:
 
         None where the target admits it, and this is not the first case to show it by these hazards alone.
         """
-        self.followed.add((finding.kind, finding.moved, hazards_of(operations)))
+        self.followed.add((finding.kind, finding.moved, self.hazards_of(operations)))
 
         fails = fails_as(finding, self.target, self.session)
         reruns = RERUNS if self.target.is_real else 1
         reproduced = sum(fails(operations, slots) for _ in range(reruns))
         least, least_slots = minimize(operations, slots, fails) if reproduced else (operations, slots)
-        hazards = hazards_of(least)
+        hazards = self.hazards_of(least)
         self.followed.add((finding.kind, finding.moved, hazards))
         harm = None
         if admitted := admitting(self.target.harms, finding, hazards):
@@ -100,7 +105,7 @@ class Hunt:
                 return None
             self.pending.remove(harm)
         case = Case(least, least_slots)
-        return Found(self.target.name, finding.kind, finding.moved, case, harm, len(operations), reproduced, reruns)
+        return Found(self.target.name, finding.kind, finding.moved, case, hazards, harm, len(operations), reproduced, reruns)
 
 
 def fails_as(finding: Finding, target: Target, session: Session) -> Fails:

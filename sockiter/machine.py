@@ -20,10 +20,25 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
 from sockiter.hunt import Hunt
-from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Point, Read, Rehash, Reinsert, Remove
+from sockiter.operations import (
+    Add,
+    At,
+    Bucket,
+    Change,
+    End,
+    Fail,
+    Open,
+    Operation,
+    Point,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    has_tail,
+)
 from sockiter.oracle import judge
 from sockiter.simplify import name_of
-from sockiter.swarm import BUCKETS, shape_drawn, slots_drawn
+from sockiter.swarm import Room
 from sockiter.verdict import Finding, Kind, Verdict
 
 _DRAW = st.integers(min_value=0, max_value=2**40 - 1)
@@ -76,9 +91,11 @@ class SocketMachine(RuleBasedStateMachine):
     """
 
     hunt: ClassVar[Hunt]
-    slots_drawn: ClassVar[tuple[int, ...]]
+    room: ClassVar[Room]
+    buckets: ClassVar[tuple[Bucket, ...]]
     kinds: ClassVar[tuple[Hazard, ...]]
     refuses: ClassVar[bool]
+    rolls_over: ClassVar[bool]
     # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
@@ -87,20 +104,26 @@ class SocketMachine(RuleBasedStateMachine):
         super().__init__()
         self.operations: list[Operation] = []
         self.present: list[str] = []
-        self.added = 0
+        self.tables: dict[str, str] = {}
+        self.added = self.inserted = 0
         self.opened = False
         self.slots = SLOTS
+        self.gives_up = False
         self.backend: Backend | None = None
 
     @initialize(draw=_DRAW)
     def begin(self, draw: int) -> None:
         draw, pick = divmod(draw, 8)
-        self.slots = self.slots_drawn[pick % len(self.slots_drawn)]
-        self.backend = self.hunt.session.begin(shape_drawn(self.slots))
+        self.slots = self.room.slots_drawn[pick % len(self.room.slots_drawn)]
+        self.backend = self.hunt.session.begin(self.room.shape(self.slots))
         draw, sockets = divmod(draw, 5)
+        if self.rolls_over:
+            draw, more = divmod(draw, 3)
+            sockets += 4 * more
         for _ in range(1 + sockets):
             draw, pick = divmod(draw, 8)
             self.apply(self.add("head" if pick == 7 else "tail", pick))
+        self.gives_up = draw % 8 == 7
 
     @rule(draw=_DRAW)
     def add_head(self, draw: int) -> None:
@@ -148,7 +171,7 @@ class SocketMachine(RuleBasedStateMachine):
         if self.backend is None:
             return  # the draw broke off before there was anything to judge
         try:
-            self.read_some(None)
+            self.read_some(None, gives_up=self.gives_up)
             type(self).sequences += 1
             type(self).applied += len(self.operations)
             operations = tuple(self.operations)
@@ -176,7 +199,9 @@ class SocketMachine(RuleBasedStateMachine):
             self.read_some(size)
 
     def change(self, hazard: Hazard, pick: int) -> Change | None:
-        # None: it would need a socket, and there is none.
+        # None: it would need a socket, or a version, and there is none.
+        if hazard != "remove" and self.inserted == self.room.insertions and not self.rolls_over:
+            return None
         match hazard:
             case "add-head":
                 return self.add("head", pick)
@@ -185,29 +210,34 @@ class SocketMachine(RuleBasedStateMachine):
         if not self.present:
             return None
         name = self.present[pick % len(self.present)]
-        match hazard:
-            case "remove":
-                self.present.remove(name)
-                return Remove(name)
-            case "reinsert":
-                return Reinsert(name, "tail" if pick < 4 else "head")
-            case _:
-                return Rehash(name, BUCKETS[pick // 2 % 2])
+        if hazard == "remove":
+            self.present.remove(name)
+            return Remove(name)
+        self.inserted += 1
+        if hazard == "reinsert":
+            return Reinsert(name, "tail" if pick < 4 and has_tail(self.tables[name]) else "head")
+        bucket = self.buckets[pick // 2 % 2]
+        self.tables[name] = bucket.table
+        return Rehash(name, bucket)
 
     def add(self, end: End, pick: int) -> Add:
         name = name_of(self.added)
         self.added += 1
+        self.inserted += 1
         self.present.append(name)
-        bucket: Bucket = BUCKETS[pick // 3 if "rehash" in self.kinds else pick // 6]
+        bucket = self.buckets[pick // 3 if "rehash" in self.kinds or len(self.room.tables) > 1 else pick // 6]
+        if end == "tail" and not has_tail(bucket.table):
+            bucket = self.buckets[0]
+        self.tables[name] = bucket.table
         return Add(name, end, bucket)
 
-    def read_some(self, size: int | None, at: tuple[At, ...] = ()) -> None:
+    def read_some(self, size: int | None, at: tuple[At, ...] = (), *, gives_up: bool = False) -> None:
         # The iterator is opened by the first read; a read of nothing opens it, and reads nothing.
         if not self.opened:
             self.apply(Open())
             self.opened = True
         if size != 0:
-            self.apply(Read(size, at))
+            self.apply(Read(size, at, gives_up))
 
     def read_through(self, point: Point, draw: int) -> None:
         draw, nth = divmod(draw, 4)
@@ -239,11 +269,14 @@ _RULES: dict[Hazard, str] = {
 def machine_for(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
     """The state machine of one hunt, with the rules of these hazards and no others."""
     kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
+    room = Room.of(hunt.target)
     members: dict[str, Any] = {
         "hunt": hunt,
         "kinds": kinds,
         "refuses": "enomem" in hazards,
-        "slots_drawn": slots_drawn(hunt.target.slots),
+        "rolls_over": "rollover" in hazards,
+        "room": room,
+        "buckets": room.buckets,
     }
     for hazard, name in _RULES.items():
         if hazard not in hazards or (hazard in ("show", "realloc") and not kinds):

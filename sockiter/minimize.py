@@ -60,16 +60,18 @@ def minimize(operations: Sequence[Operation], slots: int, fails: Fails) -> tuple
 
 
 def _cost(candidate: Candidate) -> tuple[object, ...]:
-    # What is simpler: fewer lines above all; then fewer sockets, fewer changes inside reads, the slots of the kernel, fewer
-    # and lower buckets, smaller reads and earlier points, adds at the tail, and names in order, so that alike ends alike.
+    # What is simpler: fewer lines above all; then fewer sockets, fewer changes inside reads, nobody who gives up, the
+    # slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and names in order,
+    # so that alike ends alike.
     operations, slots = candidate
-    inside = numbers = heads = buckets = 0
+    inside = numbers = heads = buckets = given_up = 0
     names: dict[str, int] = {}
     order: list[int] = []
     kinds: list[int] = []
     for op in operations:
         if type(op) is Read:
             numbers += op.count or 0
+            given_up += op.gives_up
             for at in op.at:
                 inside += 1
                 numbers += at.nth
@@ -90,6 +92,7 @@ def _cost(candidate: Candidate) -> tuple[object, ...]:
         length(operations),
         len(names),
         inside,
+        given_up,
         slots != SLOTS,
         slots,
         buckets,

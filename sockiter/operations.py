@@ -28,6 +28,12 @@ class Bucket:
 FIRST = Bucket()
 
 
+def has_tail(table: str) -> bool:
+    """Whether sockets can enter a table's buckets at the tail: not TCP's established ones, whose lists have only a head
+    (inet_ehash_insert of net/ipv4/inet_hashtables.c)."""
+    return table != "established"
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Open:
@@ -100,11 +106,13 @@ class At:
 class Read:
     """One read(2) for `count` records, or, with None, reads of many records until one returns nothing and no error.
 
-    The points of `at` are counted over the whole operation, all its reads together. Those of one point are in order.
+    With `gives_up`, which goes with None, the first error ends the operation as well. The points of `at` are counted over
+    the whole operation, all its reads together. Those of one point are in order.
     """
 
     count: int | None
     at: tuple[At, ...] = ()
+    gives_up: bool = False
 
 
 Operation: TypeAlias = Open | Add | Remove | Reinsert | Rehash | Read
@@ -148,10 +156,10 @@ class Impossible(Exception):
 def check(operations: Sequence[Operation]) -> None:
     """Raise `Impossible` for the first operation that cannot be carried out; do nothing for a sequence that can.
 
-    A name is given once and for ever; a socket has to be in the table to be removed, put in again or moved; the iterator
-    is opened once, and read only after that.
+    A name is given once and for ever; a socket has to be in the table to be removed, put in again or moved, and goes to the
+    tail only where there is one; the iterator is opened once, and read only after that.
     """
-    present: set[str] = set()
+    present: dict[str, str] = {}
     known: set[str] = set()
     opened = False
     for index, op in enumerate(operations):
@@ -176,7 +184,7 @@ def possible(operations: Sequence[Operation]) -> tuple[Operation, ...]:
 
     Needs an `Open` somewhere: a sequence without one is returned empty.
     """
-    present: set[str] = set()
+    present: dict[str, str] = {}
     known: set[str] = set()
     opened = False
     kept: list[Operation] = []
@@ -198,17 +206,24 @@ def possible(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     return tuple(kept) if opened else ()
 
 
-def _step(change: Change, present: set[str], known: set[str]) -> str:
-    # Carries the change over into the two sets. Returns why it is impossible, and leaves the sets alone, or "".
+def _step(change: Change, present: dict[str, str], known: set[str]) -> str:
+    # Carries the change over into the names of all sockets and the table that each of those in one is in. Returns why it is
+    # impossible, and carries nothing over, or "".
     name = change.name
     if type(change) is Add:
         if name in known:
             return f"a socket named {name!r} was added before; expected a name that is new"
+        if change.end == "tail" and not has_tail(change.bucket.table):
+            return f"table {change.bucket.table!r} takes sockets at the head only; expected `head`"
         known.add(name)
-        present.add(name)
+        present[name] = change.bucket.table
     elif name not in present:
         gone = "is not in the table any more" if name in known else "was never added"
         return f"socket {name!r} {gone}; expected one that is in the table"
     elif type(change) is Remove:
-        present.discard(name)
+        del present[name]
+    elif type(change) is Rehash:
+        present[name] = change.bucket.table
+    elif type(change) is Reinsert and change.end == "tail" and not has_tail(present[name]):
+        return f"socket {name!r} is in table {present[name]!r}, which takes sockets at the head only; expected `head`"
     return ""

@@ -214,6 +214,12 @@ def _out_of_reads(best: Candidate) -> Iterator[Candidate]:
                         yield (*operations[:index], *pair, *operations[index + 1 :]), slots
 
 
+def _read_on(best: Candidate) -> Iterator[Candidate]:
+    # Nobody gives up at an error.
+    operations, slots = best
+    yield tuple(replace(op, gives_up=False) if type(op) is Read and op.gives_up else op for op in operations), slots
+
+
 def _to_kernel_slots(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     for fewer in (SLOTS, *range(1, slots)):
@@ -293,6 +299,7 @@ STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _forget_and_read_less,
     _merge_reads,
     _out_of_reads,
+    _read_on,
     _to_kernel_slots,
     _lower_buckets,
     _lower_numbers,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sockiter.backend import Shape
-from sockiter.history import GaveUp, History, Returned, Shown
+from sockiter.history import GaveUp, History, Returned, Shown, is_last
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Remove, reads_max
 from sockiter.schemes.scheme import AnyScheme, Grow, Reply
 from sockiter.table import empty
@@ -35,7 +35,7 @@ class Simulation:
         objects_max: int = OBJECTS_MAX,
     ) -> None:
         self.scheme = scheme
-        self.table = empty(dict(shape.buckets)[""])
+        self.table = empty(shape.phases(scheme.tables))
         self.history = History()
         self._slots = shape.slots
         self._records_max = records_max
@@ -55,7 +55,7 @@ class Simulation:
             case Read():
                 self._read_operation(operation)
             case Open():
-                self._between = self.scheme.open(self._slots)
+                self._between = self.scheme.open(self._slots, self.table)
                 self.history.opened = tuple(socket.name for bucket in self.table.buckets for socket in bucket)
             case _:
                 self._change(operation)
@@ -92,7 +92,7 @@ class Simulation:
         for _ in range(reads_max(operation)):
             returned = self._read(size)
             events.append(returned)
-            if operation.count is not None or returned.is_the_end:
+            if is_last(operation, returned):
                 break
         else:
             events.append(GaveUp())
@@ -171,7 +171,6 @@ class SchemeTarget:
 
     is_real = False
     slots = None
-    tables = ("",)
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.scheme = scheme
@@ -180,6 +179,7 @@ class SchemeTarget:
         self.progress = scheme.progress
         self.hazards = scheme.hazards
         self.harms = scheme.harms
+        self.tables = scheme.tables
 
     def missing(self) -> None:
         return None

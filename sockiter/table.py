@@ -6,9 +6,10 @@ table it has been at. Not known here: who walks it, and what has been seen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from sockiter.operations import Add, Change, Rehash, Reinsert, Remove
+from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
 
 
 class Socket(NamedTuple):
@@ -18,36 +19,67 @@ class Socket(NamedTuple):
     idx: int
 
 
+class Phase(NamedTuple):
+    """A part of the walk, as TCP's listening and established sockets are one each: its buckets are from `first` to below
+    `end`, and `name` is what a `Bucket` calls its table."""
+
+    name: str
+    first: int
+    end: int
+
+
 class Table(NamedTuple):
-    """The buckets in the order of the walk, and `ver`, the number of insertions so far."""
+    """The buckets in the order of the walk, one phase after the other.
+
+    `ver` is the number of insertions so far, and `removals` has for each bucket how many sockets were taken out of it; a
+    move is both.
+    """
 
     buckets: tuple[tuple[Socket, ...], ...]
-    ver: int = 0
+    ver: int
+    removals: tuple[int, ...]
+    phases: tuple[Phase, ...]
 
     def after(self, change: Change) -> Table:
         """The table after a change; the very same one when nothing changed, as by a move to where the socket is.
 
         An insertion raises `ver` and gives the socket the idx -ver at the head and +ver at the tail; a move is an
-        insertion at the head. A bucket that the table has not got is an IndexError, a socket that is not in it a
-        KeyError: neither can come out of `operations.check` and `backend.shape_of`.
+        insertion at the head, and so is every insertion into a table that has no tail. A bucket that the table has not got
+        is an IndexError, a socket that is not in it a KeyError: neither can come out of `operations.check` and
+        `backend.shape_of`.
         """
-        buckets, ver = self
+        buckets, ver, removals, phases = self
         if type(change) is Add:
-            return Table(_inserted(buckets, change.bucket.number, change.name, change.end == "head", ver + 1), ver + 1)
+            number = self.number(change.bucket)
+            return Table(_inserted(buckets, number, change.name, change.end == "head", ver + 1), ver + 1, removals, phases)
         number, position = self.where(change.name)
         bucket = buckets[number]
-        if type(change) is Rehash and change.bucket.number == number:
+        to = self.number(change.bucket) if type(change) is Rehash else number
+        if type(change) is Rehash and to == number:
             return self
         buckets = _replaced(buckets, number, bucket[:position] + bucket[position + 1 :])
+        removals = (*removals[:number], removals[number] + 1, *removals[number + 1 :])
         if type(change) is Remove:
-            return Table(buckets, ver)
-        if type(change) is Rehash:
-            return Table(_inserted(buckets, change.bucket.number, change.name, True, ver + 1), ver + 1)
-        assert type(change) is Reinsert
-        return Table(_inserted(buckets, number, change.name, change.end == "head", ver + 1), ver + 1)
+            return Table(buckets, ver, removals, phases)
+        at_head = type(change) is not Reinsert or change.end == "head" or not has_tail(self.phase_of(number).name)
+        return Table(_inserted(buckets, to, change.name, at_head, ver + 1), ver + 1, removals, phases)
+
+    def number(self, bucket: Bucket) -> int:
+        """The place of a bucket in the walk, from 0; a bucket of no named table is one of the first phase's."""
+        for phase in self.phases:
+            if not bucket.table or bucket.table == phase.name:
+                if (number := phase.first + bucket.number) < phase.end:
+                    return number
+                break
+        raise IndexError(bucket)
+
+    def phase_of(self, number: int) -> Phase:
+        """The phase of a bucket, by its place in the walk; behind the last bucket it is the last phase."""
+        return next((phase for phase in self.phases if number < phase.end), self.phases[-1])
 
     def where(self, name: str) -> tuple[int, int]:
-        """The number of the bucket that a socket is in, and its position there from the head; KeyError if it is in none."""
+        """The place in the walk of the bucket that a socket is in, and its position there from the head; KeyError if it is
+        in none."""
         for number, bucket in enumerate(self.buckets):
             for position, socket in enumerate(bucket):
                 if socket.name == name:
@@ -72,9 +104,14 @@ class Table(NamedTuple):
         return tuple(tuple(socket.name for socket in bucket) for bucket in self.buckets)
 
 
-def empty(buckets: int) -> Table:
-    """A table of so many empty buckets."""
-    return Table(((),) * buckets)
+def empty(phases: Iterable[tuple[str, int]]) -> Table:
+    """A table without sockets: the phases in the order of the walk, each with its name and number of buckets."""
+    made: list[Phase] = []
+    end = 0
+    for name, buckets in phases:
+        made.append(Phase(name, end, end + buckets))
+        end += buckets
+    return Table(((),) * end, 0, (0,) * end, tuple(made))
 
 
 _Buckets = tuple[tuple[Socket, ...], ...]

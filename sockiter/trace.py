@@ -25,13 +25,12 @@ from sockiter.operations import (
     Open,
     Operation,
     Read,
-    Rehash,
     Reinsert,
     Remove,
 )
 from sockiter.oracle import judge
 from sockiter.simulation import RECORDS_MAX
-from sockiter.table import Socket, Table
+from sockiter.table import Socket, Table, empty
 from sockiter.verdict import Verdict
 
 Names: TypeAlias = tuple[tuple[str, ...], ...]
@@ -103,7 +102,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         for op in case.operations[:first]:
             backend.apply(op)
         start = backend.state()
-        recorder = _Recorder(backend, start)
+        recorder = _Recorder(backend, start, empty(shape.phases(target.tables)))
         groups = [recorder.rows_of(op) for op in case.operations[first:]]
     finally:
         backend.close()
@@ -145,8 +144,9 @@ def listed(names: Sequence[str], most: int) -> str:
 class _Recorder:
     # Applies one operation after the other, and makes rows of what it did and moments of what that left in the history.
 
-    def __init__(self, backend: Backend, state: Names | None) -> None:
+    def __init__(self, backend: Backend, state: Names | None, blank: Table) -> None:
         self.moments: list[Moment] = []
+        self._blank = blank
         self._backend = backend
         self._state = state
         self._time = 0
@@ -177,7 +177,7 @@ class _Recorder:
             if isinstance(event, Change):
                 lines[-1].append(_taken(op.at, open_ats, event))
                 made.append(event)
-                self._state = _after(self._state, event)
+                self._state = _after(self._blank, self._state, event)
             self.moments.append(Moment(self._reads, True, self._state))
             if isinstance(event, Returned):
                 self._reads += 1
@@ -191,7 +191,7 @@ class _Recorder:
         for event in events[last + 1 :]:
             if isinstance(event, Change):
                 at = op.at[_taken(op.at, open_ats, event)]
-                self._state = _after(self._state, event)
+                self._state = _after(self._blank, self._state, event)
                 self.moments.append(Moment(self._reads, False, self._state))
                 waited.append(self._row((call(event), f"  {at.point} {at.nth} was not reached"), made=(event,)))
             else:
@@ -216,12 +216,12 @@ def _taken(ats: Sequence[At], open_ats: list[int], change: Change) -> int:
     return found
 
 
-def _after(state: Names | None, change: Change) -> Names | None:
-    # Only for what happens inside a read, where the backend cannot be asked. Of two tables it is not known where in the
-    # state the second one begins.
-    if state is None or (isinstance(change, (Add, Rehash)) and change.bucket.table):
+def _after(blank: Table, state: Names | None, change: Change) -> Names | None:
+    # Only for what happens inside a read, where the backend cannot be asked. A state that is not laid out as the case asks
+    # for says nothing of what becomes of it.
+    if state is None or len(state) != len(blank.buckets):
         return None
-    return Table(tuple(tuple(Socket(name, 0) for name in bucket) for bucket in state)).after(change).names
+    return blank._replace(buckets=tuple(tuple(Socket(name, 0) for name in bucket) for bucket in state)).after(change).names
 
 
 def _places(session: Session, shape: Shape, operations: Sequence[Operation], count: int) -> list[str]:
@@ -258,12 +258,7 @@ def _cut(rows: list[Row]) -> list[Row]:
 
 
 def _buckets(shape: Shape, tables: Sequence[str], start: Names | None) -> tuple[str, ...]:
-    counts = dict(shape.buckets)
-    first = max(counts.pop("", 0), counts.pop(tables[0], 0))
-    several = [
-        Bucket(nth, table) for table in tables for nth in range(first if table == tables[0] else counts.get(table, 0))
-    ]
-    names = [str(bucket) for bucket in several]
+    names = [str(Bucket(nth, table)) for table, count in shape.phases(tables) for nth in range(count)]
     if start is not None and len(start) != len(names):
         names = [str(nth) for nth in range(len(start))]
     return tuple(names) if len(names) > 1 else ("",)

@@ -11,7 +11,7 @@ from sockiter.cases import loads
 from sockiter.claims import HAZARDS, Harm, Hazard
 from sockiter.history import Event, History, Returned
 from sockiter.operations import Open, Operation
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow, Reading
 from sockiter.simulation import SchemeTarget
 from sockiter.table import Table
 from sockiter.trace import Names, Trace, trace
@@ -36,12 +36,13 @@ class Impatient:
     summary = "wants memory"
     progress = "Shown"
     hazards = ANY_HAZARD
+    tables = ONE_TABLE
     harms = ()
 
     def __init__(self, *, is_hopeless: bool = False) -> None:
         self.is_hopeless = is_hopeless
 
-    def open(self, slots: int) -> Place:
+    def open(self, slots: int, table: Table) -> Place:
         return Place()
 
     def read(self, state: Place, table: Table) -> Reading[Place]:

@@ -10,9 +10,17 @@ from sockiter.schemes.scheme import AnyScheme
 from sockiter.table import Socket, Table, empty
 
 
+def blank(buckets: int) -> Table:
+    """A table of so many empty buckets."""
+    return empty([("", buckets)])
+
+
+BLANK = blank(1)
+
+
 def table(*buckets: str) -> Table:
     """A table with these buckets, filled at the tail one after the other, a letter a socket."""
-    return changed(empty(len(buckets)), *(Add(name, "tail", Bucket(n)) for n, names in enumerate(buckets) for name in names))
+    return changed(blank(len(buckets)), *(Add(name, "tail", Bucket(n)) for n, names in enumerate(buckets) for name in names))
 
 
 def changed(before: Table, *changes: Change) -> Table:

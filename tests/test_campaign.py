@@ -18,7 +18,7 @@ from inline import work_inline
 from sockiter import campaign
 from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick, annotated, search, stem, work
 from sockiter.cases import Case, load, loads
-from sockiter.claims import Hazard, harm
+from sockiter.claims import Hazard, harm, hazards_of
 from sockiter.drivers import DRIVERS, Bite
 from sockiter.errors import MachineLacks
 from sockiter.hunt import Found, Hunt
@@ -129,7 +129,7 @@ def test_a_target_that_the_machine_cannot_run_is_trouble_in_words(tmp_path: Path
 
 
 def found(case: Case, *, moved: bool = False, target: str = "offset-udp", reproduced: int = 1, reruns: int = 1) -> Found:
-    return Found(target, "skip", moved, case, None, 9, reproduced, reruns)
+    return Found(target, "skip", moved, case, hazards_of(case.operations), None, 9, reproduced, reruns)
 
 
 MOVED = loads("add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n")

@@ -82,7 +82,7 @@ class TestACase:
             "expect t stuck",
             "add A head in established:2",
             "open",
-            "reinsert A tail",
+            "reinsert A head",
             "read 12",
             "\tat show 2: remove A",
             "  at realloc 1: fail",
@@ -98,7 +98,7 @@ class TestACase:
             (
                 Add("A", "head", Bucket(2, "established")),
                 Open(),
-                Reinsert("A", "tail"),
+                Reinsert("A", "head"),
                 Read(12, inside),
                 Rehash("B", Bucket(0)),
             ),
@@ -193,8 +193,8 @@ MALFORMED: list[tuple[str, str]] = [
     ("add A tail\nreinsert A", "2: `reinsert A`: expected reinsert NAME head|tail"),
     ("add A tail\nrehash A 1", "2: `rehash A 1`: expected rehash NAME to BUCKET"),
     ("open now", "1: `open now`: expected open"),
-    ("open\nread", "2: `read`: expected read N, or read all"),
-    ("open\nread 1 2", "2: `read 1 2`: expected read N, or read all"),
+    ("open\nread", "2: `read`: expected read N, read all, or read until error"),
+    ("open\nread 1 2", "2: `read 1 2`: expected read N, read all, or read until error"),
     ("batch", "1: `batch`: expected batch SLOTS"),
     ("close", f"1: unknown word 'close': expected {WORDS}"),
     ("Open", f"1: unknown word 'Open': expected {WORDS}"),
@@ -351,7 +351,8 @@ def whole_cases(draw: st.DrawFn) -> Case:
     )
     show = st.builds(At, st.just("show"), COUNTS, changes)
     realloc = st.builds(At, st.just("realloc"), COUNTS, changes | st.just(Fail()))
-    reads = st.builds(Read, st.none() | COUNTS, st.lists(show | realloc, max_size=3).map(tuple))
+    inside = st.lists(show | realloc, max_size=3).map(tuple)
+    reads = st.builds(Read, COUNTS, inside) | st.builds(Read, st.none(), inside, st.booleans())
     before = draw(st.lists(adds | changes, max_size=4))
     after = draw(st.lists(st.one_of(reads, changes, reads), max_size=5))
     operations = possible([*before, Open(), *after])
@@ -415,7 +416,7 @@ class TestAFile:
     def test_is_named_in_what_is_wrong_with_its_text(self, tmp_path: Path) -> None:
         path = tmp_path / "a.case"
         path.write_text("open\nread")
-        assert self.read(path) == "2: `read`: expected read N, or read all"
+        assert self.read(path) == "2: `read`: expected read N, read all, or read until error"
 
     def test_that_is_missing_is_said_to_be(self, tmp_path: Path) -> None:
         assert self.read(tmp_path / "none.case") == " cannot be read: No such file or directory"

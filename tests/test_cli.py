@@ -26,7 +26,7 @@ from rich.console import Console
 from sockiter import __version__, campaign
 from sockiter.campaign import Ended, Job, Kept, Message, Tick
 from sockiter.cases import dumps, load, loads
-from sockiter.claims import HAZARDS, Harm, harm
+from sockiter.claims import HAZARDS, Harm, harm, hazards_of
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks
@@ -233,9 +233,9 @@ def test_the_corpus_comes_out_as_it_expects() -> None:
 def test_a_replay_tells_of_every_target_what_came_of_it() -> None:
     assert sockiter("replay", RFC_SKIP).stdout == (
         f"{RFC_SKIP}\n"
-        "  offset-udp    skip B, as expected\n"
-        "  index         ok, as expected\n"
-        f"  kernel:udp    not run: {NO_KERNEL}\n"
+        "  offset-udp       skip B, as expected\n"
+        "  index            ok, as expected\n"
+        f"  kernel:udp       not run: {NO_KERNEL}\n"
     )
 
 
@@ -279,7 +279,7 @@ def test_a_case_that_is_not_as_expected_is_status_1(expects: str, told: str, tmp
     path = written(tmp_path, expects + dumps(replace(load(RFC_SKIP), expects=())))
     result = sockiter("replay", path, "--target", "offset-udp")
     assert (result.exit_code, result.stderr) == (1, "")
-    assert result.stdout == f"{path}\n  offset-udp    {told}\n"
+    assert result.stdout == f"{path}\n  offset-udp       {told}\n"
     as_json = sockiter("replay", path, "--target", "offset-udp", "--json")
     assert as_json.exit_code == 1
     assert [one["as_expected"] for one in document(as_json)] == [False]
@@ -292,8 +292,8 @@ def test_one_case_in_a_directory_that_is_not_as_expected_is_status_1_and_the_oth
     result = sockiter("replay", tmp_path, "--target", "offset-udp")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[1::2] == [
-        "  offset-udp    skip B, NOT AS EXPECTED: ok",
-        "  offset-udp    skip B, as expected",
+        "  offset-udp       skip B, NOT AS EXPECTED: ok",
+        "  offset-udp       skip B, as expected",
     ]
 
 
@@ -338,7 +338,7 @@ def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_pat
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
         f"{path}: kernel:udp cannot run it: {unable}"
     )
-    assert f"\n  kernel:udp    not run: {unable}\n" in sockiter("replay", path).stdout
+    assert f"\n  kernel:udp       not run: {unable}\n" in sockiter("replay", path).stdout
     assert failed(sockiter("show", path, "--target", "kernel:udp"), 3) == f"{path}: {unable}"
     assert failed(sockiter("minimize", path, "--target", "kernel:udp"), 3) == f"{path}: {unable}"
 
@@ -750,7 +750,7 @@ SKIP = harm("skip", "remove")
 def kept(job: Job, *, drawn: int, seconds: float, text: str | None = None, of: Harm | None = SKIP) -> Kept:
     case = load(RFC_SKIP) if text is None else loads(text)
     kind: Kind = "skip"
-    found = Found(job.target, kind, False, case, of, drawn, 1, 1)
+    found = Found(job.target, kind, False, case, hazards_of(case.operations), of, drawn, 1, 1)
     return Kept(found, job.driver, seconds, job.cases / f"{job.driver}-{drawn}.case")
 
 

@@ -184,8 +184,11 @@ def test_a_moved_socket_and_no_hazard_at_all_are_told_in_words() -> None:
     found = followed(hunting(Told(OffsetUdp(), ())), SKIP, SKIPPED)
     operations = loads("add A tail\nopen\nread all").operations
 
-    assert str(Found("t", "skip", True, found.case, None, 8, 1, 1)) == "t: skip (moved) under remove"
-    assert str(Found("t", "stuck", False, type(found.case)(operations), None, 3, 1, 1)) == "t: stuck under no hazard"
+    assert str(Found("t", "skip", True, found.case, found.hazards, None, 8, 1, 1)) == "t: skip (moved) under remove"
+    assert (
+        str(Found("t", "stuck", False, type(found.case)(operations), frozenset(), None, 3, 1, 1))
+        == "t: stuck under no hazard"
+    )
 
 
 @pytest.mark.parametrize(("does", "reproduced"), [("xxxxx+", 5), ("x-x--+", 2), ("----x+", 1)])

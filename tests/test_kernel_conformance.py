@@ -8,7 +8,7 @@ from sockiter.operations import Add, Open, Read, Remove
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
-from sockiter.swarm import Swarm
+from sockiter.swarm import Room, Swarm
 
 SEQUENCES = 1_500
 
@@ -21,7 +21,7 @@ def likeness(session: Session, kernel: KernelUdp) -> SchemeTarget:
 
 
 def test_the_kernels_udp_iterator_delivers_what_its_scheme_does_at_every_read(kernel_udp: KernelUdp) -> None:
-    swarm = Swarm("conformance", kernel_udp.hazards, slots=kernel_udp.slots)
+    swarm = Swarm("conformance", kernel_udp.hazards, Room.of(kernel_udp))
     with kernel_udp.session() as session:
         model = likeness(session, kernel_udp)
         grown = 0

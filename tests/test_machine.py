@@ -15,7 +15,7 @@ from sockiter.machine import VIOLATION, Skipped, SocketMachine, Violation, machi
 from sockiter.operations import Add, Bucket, Open, Operation, Read, Remove, check
 from sockiter.oracle import judge
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Reading
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.swarm import SLOTS_DRAWN
 from sockiter.table import Table
@@ -41,9 +41,10 @@ class Exact:
     summary = "the names of all that were shown"
     progress = "Seen"
     hazards = ANY_HAZARD
+    tables = ONE_TABLE
     harms: tuple[Harm, ...] = ()
 
-    def open(self, slots: int) -> frozenset[str]:
+    def open(self, slots: int, table: Table) -> frozenset[str]:
         return frozenset()
 
     def read(self, state: frozenset[str], table: Table) -> Reading[frozenset[str]]:
@@ -141,7 +142,7 @@ def test_every_sequence_is_possible_begins_with_sockets_and_is_read_to_its_end()
     for operations in sequences:
         check(operations)
         assert type(operations[0]) is Add
-        assert operations[-1] == Read(None)
+        assert operations[-1] in (Read(None), Read(None, gives_up=True))
 
 
 @pytest.mark.parametrize("hazard", ALONE)

@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from sockiter import simplify
-from sockiter.backend import SLOTS, Shape, Target, run
+from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
 from sockiter.claims import Harm, Hazard, hazards_of
 from sockiter.minimize import minimize
@@ -33,7 +33,7 @@ from sockiter.operations import (
 )
 from sockiter.oracle import judge
 from sockiter.simplify import Candidate, name_of, names_in
-from sockiter.swarm import BUCKETS, Swarm
+from sockiter.swarm import Room, Swarm
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Kind
 
@@ -63,12 +63,18 @@ def failing(target: Target, kind: Kind, moved: bool = False) -> Fails:
     return fails
 
 
+# Of each way to keep one's place, one scheme that is known to do harm in few lines.
+BRUTE_FORCED = [
+    target_named(name) for name in ("offset-udp", "index", "rank", "full-batch-held", "cookie-udp", "cookie-tcp")
+]
+
+
 # What every result is like
 
 
 def findings(target: Target, seed: int) -> Iterator[tuple[Operations, int, Fails]]:
     """The first sequence for each kind of harm among the first 150 with everything switched on now and then."""
-    swarm = Swarm(seed, target.hazards)
+    swarm = Swarm(seed, target.hazards, Room.of(target))
     met: set[tuple[Kind, bool]] = set()
     with target.session() as session:
         for _ in range(150):
@@ -120,7 +126,7 @@ def test_a_result_is_least_possible_plain_and_reached_without_asking_twice(targe
 
 
 def test_every_kind_of_harm_was_among_those_that_were_shrunk() -> None:
-    for target in SCHEME_TARGETS:
+    for target in BRUTE_FORCED:
         with target.session() as session:
             kinds = {
                 (finding.kind, finding.moved)
@@ -160,7 +166,7 @@ def test_what_always_fails_ends_as_an_iterator_over_nothing() -> None:
 
 
 def test_a_second_table_costs_more_than_a_first_one() -> None:
-    operations = ops("add A tail in established:1 | add B tail | open | rehash B to established:0 | read all")
+    operations = ops("add A head in established:1 | add B tail | open | rehash B to established:0 | read all")
 
     def fails(candidate: Operations, slots: int) -> bool:
         return any(type(op) is Rehash for op in candidate)
@@ -258,12 +264,13 @@ def shortest(target: Target, harm: Harm) -> int:
 
 def minimized(target: Target, harm: Harm, seed: int) -> int:
     """The length of the case that comes of the first harm of this kind that a swarm meets."""
-    swarm = Swarm(seed, harm.hazards)
+    room = Room.of(target)
+    swarm = Swarm(seed, harm.hazards, room)
     swarm.aims = [harm.hazards]
     with target.session() as session:
         while True:
             operations, slots = swarm.sequence()
-            backend = session.begin(Shape((("", len(BUCKETS)),), slots))
+            backend = session.begin(room.shape(slots))
             for op in operations:
                 backend.apply(op)
             verdict = judge(backend.history)
@@ -277,10 +284,11 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
     ("target", "harm"),
     [
         pytest.param(target, harm, id=f"{target.name}: {harm}")
-        for target in SCHEME_TARGETS
+        for target in BRUTE_FORCED
         for harm in target.harms
-        # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found.
-        if (target.name, *harm.hazards) != ("rank", "add-tail")
+        # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found. The other
+        # takes more lines than the brute force can go through.
+        if (target.name, *harm.hazards) != ("rank", "add-tail") and harm.hazards != {"add-tail", "enomem"}
     ],
 )
 def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(target: Target, harm: Harm) -> None:
@@ -485,9 +493,9 @@ def test_buckets_are_lowered_all_mentions_of_one_and_each_operation_by_itself() 
 
 
 def test_a_bucket_of_a_second_table_is_lowered_in_that_table_or_given_up_for_the_first() -> None:
-    assert step("lower_buckets", "add A tail in established:1 | open")[:2] == [
-        "add A tail | open",
-        "add A tail in established:0 | open",
+    assert step("lower_buckets", "add A head in established:1 | open")[:2] == [
+        "add A head | open",
+        "add A head in established:0 | open",
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepping import changed, table, walk
+from stepping import BLANK, changed, table, walk
 
 from sockiter.claims import HAZARDS
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
@@ -18,7 +18,7 @@ class TestRank:
     scheme = Rank()
 
     def test_counts_across_buckets(self) -> None:
-        assert walk(self.scheme, self.scheme.open(16), table("AB", "", "CD"), stop="D") == ("A B C D", RankState(3))
+        assert walk(self.scheme, self.scheme.open(16, BLANK), table("AB", "", "CD"), stop="D") == ("A B C D", RankState(3))
 
     def test_steps_over_as_many_sockets_whichever_they_are(self) -> None:
         now = table("AB", "C")
@@ -27,7 +27,7 @@ class TestRank:
 
     def test_is_that_of_the_socket_behind_the_last_after_the_end(self) -> None:
         now = table("AB")
-        asked, state = walk(self.scheme, self.scheme.open(16), now)
+        asked, state = walk(self.scheme, self.scheme.open(16, BLANK), now)
         assert (asked, state) == ("A B", RankState(2))
         assert walk(self.scheme, state, changed(now, Add("C", "tail"))) == ("C", RankState(3))
 
@@ -46,18 +46,18 @@ class TestFullBatch:
     def test_captures_a_bucket_whole_growing_twice_if_need_be(self) -> None:
         before = table("AB", "C")
         more = changed(before, *(Add(name, "tail") for name in "DEF"))
-        asked, state = walk(self.scheme, self.scheme.open(1), before, meanwhile={"grow:3": more}, stop="C")
+        asked, state = walk(self.scheme, self.scheme.open(1, BLANK), before, meanwhile={"grow:3": more}, stop="C")
         assert (asked, state) == ("grow:3 lock:5 A B D E F C", FullState(1, 0, False, 5))
 
     def test_fails_where_it_cannot_and_begins_at_the_same_place_again(self) -> None:
         now = table("ABC")
-        asked, state = walk(self.scheme, self.scheme.open(2), now, refuse=["grow:4"])
+        asked, state = walk(self.scheme, self.scheme.open(2, BLANK), now, refuse=["grow:4"])
         assert (asked, state) == ("grow:4 ENOMEM", FullState(0, 0, False, 2))
         assert walk(self.scheme, state, now)[0] == "grow:4 A B C"
 
     def test_seeks_its_place_by_the_count_of_sockets_seen(self) -> None:
         now = table("ABCD")
-        asked, state = walk(self.scheme, self.scheme.open(9), now, stop="B")
+        asked, state = walk(self.scheme, self.scheme.open(9, BLANK), now, stop="B")
         assert (asked, state) == ("A B", FullState(0, 1, False, 9))
         assert walk(self.scheme, state, changed(now, Remove("A")))[0] == "C D"
 
@@ -75,27 +75,27 @@ class TestFullBatchHeld:
 
     def test_holds_what_is_still_to_be_shown(self) -> None:
         now = table("ABC", "D")
-        asked, state = walk(self.scheme, self.scheme.open(9), now, stop="B")
+        asked, state = walk(self.scheme, self.scheme.open(9, BLANK), now, stop="B")
         assert (asked, [socket.name for socket in state.batch], state.bucket) == ("A B", ["B", "C"], 1)
         assert walk(self.scheme, state, changed(now, Remove("A"), Add("E", "head"), Reinsert("C", "head")))[0] == "B C D"
 
     def test_meets_a_socket_again_that_moves_to_a_later_bucket(self) -> None:
         now = table("AB", "C")
-        _, state = walk(self.scheme, self.scheme.open(9), now, stop="B")
+        _, state = walk(self.scheme, self.scheme.open(9, BLANK), now, stop="B")
         assert walk(self.scheme, state, changed(now, Rehash("A", Bucket(1))))[0] == "B A C"
 
     def test_fails_where_it_cannot_grow_and_begins_with_that_bucket_again(self) -> None:
         now = table("A", "BCD")
-        asked, state = walk(self.scheme, self.scheme.open(2), now, refuse=["grow:4"])
+        asked, state = walk(self.scheme, self.scheme.open(2, BLANK), now, refuse=["grow:4"])
         assert (asked, state) == ("A grow:4 ENOMEM", Held(1, (), 2))
         assert walk(self.scheme, state, now)[0] == "grow:4 B C D"
 
     def test_is_over_after_the_end(self) -> None:
         now = table("A")
-        _, state = walk(self.scheme, self.scheme.open(9), now)
+        _, state = walk(self.scheme, self.scheme.open(9, BLANK), now)
         assert walk(self.scheme, state, changed(now, Add("B", "tail")))[0] == ""
 
     def test_is_written_as_the_next_bucket_and_those_held(self) -> None:
-        _, state = walk(self.scheme, self.scheme.open(9), table("ABC"), stop="B")
+        _, state = walk(self.scheme, self.scheme.open(9, BLANK), table("ABC"), stop="B")
         assert self.scheme.place(state) == "1:B,C"
         assert self.scheme.place(Held(1, (), 9)) == "1:-"

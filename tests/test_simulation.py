@@ -19,7 +19,7 @@ from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operat
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow, Reading
 from sockiter.simulation import OBJECTS_MAX, RECORDS_MAX, SchemeTarget, Simulation
 from sockiter.table import Socket, Table
 
@@ -42,13 +42,14 @@ class Steps:
     summary = "a script"
     progress = "Steps"
     hazards = ANY_HAZARD
+    tables = ONE_TABLE
     harms = ()
 
     def __init__(self, *steps: Step) -> None:
         self.steps = steps
         self.log: list[str] = []
 
-    def open(self, slots: int) -> int:
+    def open(self, slots: int, table: Table) -> int:
         self.log.append(f"open {slots}")
         return 0
 

@@ -16,7 +16,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, Reply
 from sockiter.simplify import name_of
 from sockiter.simulation import Simulation
-from sockiter.swarm import BUCKETS, NAMES, SLOTS_DRAWN, Swarm
+from sockiter.swarm import BUCKETS_DRAWN, NAMES, SLOTS_DRAWN, Room, Swarm
 
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 
@@ -30,9 +30,9 @@ def test_every_sequence_is_possible_opened_once_and_read_to_its_end(seed: int) -
     for operations, slots in drawn(Swarm(seed, HAZARDS), 400):
         check(operations)
         assert operations.count(Open()) == 1
-        assert operations[-1] == Read(None)
+        assert operations[-1] in (Read(None), Read(None, gives_up=True))
         assert slots in SLOTS_DRAWN
-        assert dict(shape_of(operations).buckets)[""] <= len(BUCKETS)
+        assert dict(shape_of(operations).buckets)[""] <= BUCKETS_DRAWN
 
 
 def test_every_number_of_slots_and_of_buckets_is_drawn() -> None:
@@ -126,11 +126,11 @@ def test_every_aim_has_its_turn_and_its_hazards_only_where_they_are_switched_on(
 
 
 def test_a_target_with_one_number_of_slots_gets_no_other() -> None:
-    assert {slots for _, slots in drawn(Swarm(0, ANY_HAZARD, slots=5), 100)} == {5}
+    assert {slots for _, slots in drawn(Swarm(0, ANY_HAZARD, Room(slots=5)), 100)} == {5}
 
 
 def test_now_and_then_there_are_more_sockets_than_the_kernels_batch_has_slots() -> None:
-    counts = [operations.index(Open()) for operations, _ in drawn(Swarm(0, ANY_HAZARD, slots=SLOTS), 1000)]
+    counts = [operations.index(Open()) for operations, _ in drawn(Swarm(0, ANY_HAZARD, Room(slots=SLOTS)), 1000)]
 
     assert min(counts) == 1
     assert max(counts) == SLOTS + 8
@@ -169,4 +169,4 @@ def test_a_change_that_needs_a_socket_is_left_out_where_there_is_none() -> None:
     ]
 
     assert emptied
-    assert max(length(operations) for operations in emptied) < 16
+    assert max(length(operations) for operations in emptied) <= 16

@@ -5,18 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stepping import blank, changed, table
 
 from sockiter.operations import Add, Bucket, Change, End, Rehash, Reinsert, Remove
-from sockiter.table import Socket, Table, empty
-
-
-def table(*buckets: str) -> Table:
-    """A table with these buckets, filled at the tail one after the other, a letter a socket."""
-    made = empty(len(buckets))
-    for number, names in enumerate(buckets):
-        for name in names:
-            made = made.after(Add(name, "tail", Bucket(number)))
-    return made
+from sockiter.table import Phase, Socket, Table, empty
 
 
 def idx(of: Table) -> dict[str, int]:
@@ -27,17 +19,19 @@ ABC = table("", "ABC", "")
 
 
 def test_an_empty_table_has_its_buckets_and_no_sockets() -> None:
-    assert empty(3) == Table(((), (), ()), 0)
+    assert blank(3) == Table(((), (), ()), 0, (0, 0, 0), (Phase("", 0, 3),))
 
 
 def test_sockets_stand_from_head_to_tail() -> None:
-    made = empty(1).after(Add("A", "tail")).after(Add("B", "head")).after(Add("C", "tail"))
-    assert made == Table(((Socket("B", -2), Socket("A", 1), Socket("C", 3)),), 3)
+    made = blank(1).after(Add("A", "tail")).after(Add("B", "head")).after(Add("C", "tail"))
+    assert made.buckets == ((Socket("B", -2), Socket("A", 1), Socket("C", 3)),)
+    assert made.ver == 3
 
 
 def test_an_insertion_is_numbered_across_all_buckets() -> None:
-    made = empty(2).after(Add("A", "tail", Bucket(1))).after(Add("B", "head")).after(Add("C", "head", Bucket(1)))
-    assert made == Table(((Socket("B", -2),), (Socket("C", -3), Socket("A", 1))), 3)
+    made = blank(2).after(Add("A", "tail", Bucket(1))).after(Add("B", "head")).after(Add("C", "head", Bucket(1)))
+    assert made.buckets == ((Socket("B", -2),), (Socket("C", -3), Socket("A", 1)))
+    assert made.ver == 3
 
 
 CHANGES: list[tuple[Change, tuple[str, str, str], int, dict[str, int]]] = [
@@ -66,6 +60,66 @@ def test_a_change_moves_one_socket_and_gives_it_a_new_idx(
     assert idx(after) == stayed | new
 
 
+@pytest.mark.parametrize(
+    ("change", "removals"),
+    [
+        (Add("D", "head", Bucket(1)), (0, 0, 0)),
+        (Remove("B"), (0, 1, 0)),
+        (Reinsert("B", "tail"), (0, 1, 0)),
+        (Rehash("B", Bucket(2)), (0, 1, 0)),
+        (Rehash("B", Bucket(1)), (0, 0, 0)),
+    ],
+    ids=str,
+)
+def test_what_is_taken_out_of_a_bucket_is_counted_there(change: Change, removals: tuple[int, ...]) -> None:
+    assert ABC.after(change).removals == removals
+
+
+def test_removals_add_up() -> None:
+    assert changed(ABC, Remove("A"), Remove("C"), Rehash("B", Bucket(0)), Remove("B")).removals == (1, 3, 0)
+
+
+class TestPhases:
+    """TCP's listening sockets, and behind them in the walk its established ones."""
+
+    tcp = changed(
+        empty([("listening", 2), ("established", 2)]),
+        Add("A", "tail"),
+        Add("B", "tail", Bucket(1, "listening")),
+        Add("C", "head", Bucket(0, "established")),
+        Add("D", "head", Bucket(0, "established")),
+    )
+
+    def test_lie_behind_each_other_in_the_walk(self) -> None:
+        assert self.tcp.phases == (Phase("listening", 0, 2), Phase("established", 2, 4))
+        assert self.tcp.names == (("A",), ("B",), ("D", "C"), ())
+
+    @pytest.mark.parametrize(("number", "phase"), [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1)])
+    def test_are_told_by_the_bucket_and_behind_the_last_bucket_it_is_the_last(self, number: int, phase: int) -> None:
+        assert self.tcp.phase_of(number) == self.tcp.phases[phase]
+
+    def test_have_buckets_of_their_own_and_the_first_needs_no_name(self) -> None:
+        buckets = [Bucket(1), Bucket(1, "listening"), Bucket(1, "established")]
+        assert [self.tcp.number(bucket) for bucket in buckets] == [1, 1, 3]
+
+    @pytest.mark.parametrize("bucket", [Bucket(2), Bucket(2, "established"), Bucket(0, "unix")], ids=str)
+    def test_have_no_buckets_but_those(self, bucket: Bucket) -> None:
+        with pytest.raises(IndexError):
+            self.tcp.number(bucket)
+
+    def test_are_left_and_entered_by_a_move(self) -> None:
+        assert self.tcp.after(Rehash("A", Bucket(0, "established"))).names == ((), ("B",), ("A", "D", "C"), ())
+        assert self.tcp.after(Rehash("C", Bucket(1))).names == (("A",), ("C", "B"), ("D",), ())
+
+    def test_may_have_no_tail_and_then_what_is_put_in_again_goes_to_the_head(self) -> None:
+        assert self.tcp.after(Reinsert("C", "tail")).names[2] == ("C", "D")
+
+    def test_may_have_no_buckets(self) -> None:
+        table = empty([("listening", 1), ("established", 0)])
+        assert table.names == ((),)
+        assert table.phase_of(1) == Phase("established", 1, 1)
+
+
 def test_a_move_goes_to_the_head_of_a_bucket_that_holds_others() -> None:
     after = table("AB", "CD").after(Rehash("B", Bucket(1)))
     assert after.names == (("A",), ("B", "C", "D"))
@@ -79,7 +133,7 @@ def test_a_change_leaves_the_old_table_as_it_was() -> None:
     before = table("AB")
     before.after(Remove("A"))
     before.after(Add("C", "head"))
-    assert before == Table(((Socket("A", 1), Socket("B", 2)),), 2)
+    assert before == table("AB")
 
 
 @pytest.mark.parametrize("change", [Remove("X"), Reinsert("X", "head"), Rehash("X", Bucket(1))], ids=str)
@@ -115,7 +169,7 @@ def test_a_socket_that_is_gone_stays_as_it_was() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(("head", "tail")), st.integers(0, 2)), max_size=12))
 def test_indexes_rise_from_head_to_tail_and_are_never_given_twice(steps: list[tuple[str, End, int]]) -> None:
-    made = empty(3)
+    made = blank(3)
     for name, end, number in steps:
         if not made.has(name):
             made = made.after(Add(name, end, Bucket(number)))
@@ -128,4 +182,4 @@ def test_indexes_rise_from_head_to_tail_and_are_never_given_twice(steps: list[tu
     given_out = [abs(number) for number in idx(made).values()]
     assert len(set(given_out)) == len(given_out)
     assert max(given_out, default=0) <= made.ver <= len(steps)
-    assert hash(made) == hash(Table(made.buckets, made.ver))
+    assert hash(made) == hash(Table(*made))

@@ -39,7 +39,7 @@ def test_between_two_reads_of_a_real_iterator_nothing_is_run_again() -> None:
     assert [row.state for row in two.rows] == [(("A",),), (("A",),)]
 
 
-def test_buckets_of_two_tables_are_named_by_their_tables_and_not_followed_inside_a_read() -> None:
+def test_buckets_of_two_tables_are_named_by_their_tables_and_followed_inside_a_read() -> None:
     established = Bucket(0, "established")
     target = Scripted(
         ["A", "B"],
@@ -49,7 +49,7 @@ def test_buckets_of_two_tables_are_named_by_their_tables_and_not_followed_inside
     )
     text = """
 add A tail
-add B tail in established:0
+add B head in established:0
 open
 remove A
 read all
@@ -57,7 +57,7 @@ read all
 """
     two = trace(loads(text), target, target)
     assert two.buckets == ("listening:0", "established:0")
-    assert [row.state for row in two.rows] == [((), ("B",)), None, None]
+    assert [row.state for row in two.rows] == [((), ("B",)), ((), ("C", "B")), ((), ("C", "B"))]
 
 
 def test_buckets_that_nobody_named_are_numbered() -> None:
@@ -67,4 +67,4 @@ def test_buckets_that_nobody_named_are_numbered() -> None:
 
 def test_a_case_that_the_target_cannot_carry_out_is_refused() -> None:
     with pytest.raises(MachineLacks, match="no table named 'established'"):
-        traced("add A tail in established:0\nopen\nread 1\n", OffsetUdp())
+        traced("add A head in established:0\nopen\nread 1\n", OffsetUdp())

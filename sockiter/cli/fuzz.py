@@ -22,7 +22,7 @@ from rich.table import Table
 from sockiter.backend import Target
 from sockiter.campaign import Campaign, Kept, Track
 from sockiter.cases import dumps
-from sockiter.claims import HAZARDS, Harm, Hazard, hazards_of, in_order
+from sockiter.claims import HAZARDS, Harm, Hazard, in_order
 from sockiter.cli.output import console, harm_json, print_json
 from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
@@ -322,7 +322,7 @@ def _kept_json(group: list[Kept]) -> dict[str, object]:
     return {
         "kind": best.found.kind,
         "moved": best.found.moved,
-        "hazards": in_order(hazards_of(best.found.case.operations)),
+        "hazards": in_order(best.found.hazards),
         "case": None if best.path is None else str(best.path),
         "operations": length(best.found.case.operations),
         "driver": soonest.driver,

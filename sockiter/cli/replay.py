@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from sockiter.backend import Session
-from sockiter.cases import Case, Expect, files, load
+from sockiter.backend import Session, Target
+from sockiter.cases import Case, Expect, dumps, files, load, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.errors import InputError, MachineLacks
-from sockiter.replay import Outcome, refused
+from sockiter.replay import Outcome, refused, with_expects
 from sockiter.replay import replay as replay_case
-from sockiter.targets import TARGETS, target_named
+from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import describe
 
 
 @click.command()
 @click.argument("cases", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CASE...")
 @click.option("--target", "name", metavar="T", help="Only this target, instead of every scheme and every iterator here.")
+@click.option("--record", is_flag=True, help="Write what comes of a case into it, in place of what it expects.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def replay(cases: tuple[Path, ...], *, name: str | None, as_json: bool) -> None:
+def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: bool) -> None:
     """Run cases, and compare what comes of them with what they expect.
 
     A CASE is a file, or a directory of them. Without --target, a target that does not run here, or cannot carry out a case,
-    is left out, and said to be.
+    is left out, and said to be. --record goes through the schemes only, unless it is told a --target: what a running kernel
+    does is not for everybody's cases.
     """
     loaded = [(path, load(path)) for path in files(cases)]
     if not loaded:
         raise InputError(f"{', '.join(map(str, cases))}: no case in there: expected files that end in .case")
     chosen = TARGETS if name is None else (target_named(name),)
+    if record:
+        chosen = SCHEME_TARGETS if name is None else chosen
+        loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
     outcomes: list[tuple[Path, Outcome]] = []
     with ExitStack() as stack:
         sessions: dict[str, Session | str] = {}
@@ -49,16 +55,26 @@ def replay(cases: tuple[Path, ...], *, name: str | None, as_json: bool) -> None:
                     if name is not None:
                         raise MachineLacks(f"{path}: {target.name} cannot run it: {why}")
                     if not as_json:
-                        click.echo(f"  {target.name:<12}  not run: {why}")
+                        click.echo(f"  {target.name:<15}  not run: {why}")
                     continue
                 outcome = replay_case(case, target, session)
                 outcomes.append((path, outcome))
                 if not as_json:
-                    click.echo(f"  {target.name:<12}  {_in_words(outcome)}")
+                    click.echo(f"  {target.name:<15}  {_in_words(outcome)}")
     if as_json:
         print_json([_json(path, outcome) for path, outcome in outcomes])
     if not all(outcome.as_expected for _, outcome in outcomes):
         sys.exit(1)
+
+
+def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
+    recorded = with_expects(case, targets)
+    if recorded != case:
+        try:
+            write_whole(path, dumps(recorded))
+        except OSError as error:
+            raise MachineLacks(f"{path}: cannot be written: {error.strerror}") from None
+    return recorded
 
 
 def _in_words(outcome: Outcome) -> str:

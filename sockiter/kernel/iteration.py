@@ -13,7 +13,7 @@ from errno import errorcode
 from typing import Protocol
 
 from sockiter.errors import MachineLacks
-from sockiter.history import GaveUp, History, Returned, Shown
+from sockiter.history import GaveUp, History, Returned, Shown, is_last
 from sockiter.kernel.bpf import MANY, Walker, read
 from sockiter.operations import READS_MAX, Add, Bucket, End, Open, Operation, Read, Remove, reads_max
 
@@ -114,7 +114,7 @@ class Iteration:
     def _read(self, operation: Read) -> None:
         for _ in range(reads_max(operation)):
             returned = self._read_once(MANY if operation.count is None else operation.count)
-            if operation.count is not None or returned.is_the_end:
+            if is_last(operation, returned):
                 return
         self.history.events.append(GaveUp())
 

@@ -5,11 +5,35 @@ A new scheme is a file in this folder and a line here.
 
 from __future__ import annotations
 
+from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld
 from sockiter.schemes.index import Index
+from sockiter.schemes.index_detect import IndexDetect
+from sockiter.schemes.index_narrow import IndexNarrow
+from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
+from sockiter.schemes.removal_count import RemovalCount
+from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.schemes.unix import Unix
 
-SCHEMES: tuple[AnyScheme, ...] = (OffsetUdp(), Index(), Rank(), FullBatch(), FullBatchHeld(), CookieUdp())
+# What Linux ran, what the RFC proposed and weighed, and what Linux runs now.
+SCHEMES: tuple[AnyScheme, ...] = (
+    OffsetUdp(),
+    OffsetTcp(),
+    Rank(),
+    Unix(),
+    Index(),
+    IndexSnapshot(),
+    IndexNarrow(),
+    IndexDetect(),
+    RemovalCount(),
+    FullBatch(),
+    FullBatchHeld(),
+    Restart(),
+    CookieUdp(),
+    CookieTcp(),
+)

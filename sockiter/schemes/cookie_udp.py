@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading
 from sockiter.table import Socket, Table
 
 
@@ -32,6 +32,7 @@ class CookieUdp:
     summary = "bucket and cookies of the sockets not yet shown (UDP, Linux 6.16 on)"
     progress = "Unseen Cookies"
     hazards = ANY_HAZARD
+    tables = ONE_TABLE
     harms = (
         harm("skip", "reinsert"),
         harm("skip", "remove", "enomem"),
@@ -45,7 +46,7 @@ class CookieUdp:
         harm("refused", "enomem"),
     )
 
-    def open(self, slots: int) -> State:
+    def open(self, slots: int, table: Table) -> State:
         return State(-1, (), slots)
 
     def read(self, state: State, table: Table) -> Reading[State]:

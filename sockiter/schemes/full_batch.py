@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sockiter.claims import harm
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, Grow, Reading, Reply
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading, Reply
 from sockiter.table import Socket, Table
 
 
@@ -34,9 +34,10 @@ class FullBatch:
     summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
     progress = "Bucket Offset"
     hazards = ANY_HAZARD
+    tables = ONE_TABLE
     harms = (*OffsetUdp.harms, harm("refused", "enomem"))
 
-    def open(self, slots: int) -> State:
+    def open(self, slots: int, table: Table) -> State:
         return State(0, 0, False, slots)
 
     def read(self, state: State, table: Table) -> Reading[State]:
@@ -76,13 +77,14 @@ class FullBatchHeld:
     summary = "the sockets of a bucket that are still to be shown, captured whole and held (the RFC's alternative 2)"
     progress = "Held"
     hazards = ANY_HAZARD
+    tables = ONE_TABLE
     harms = (
         harm("skip", "rehash", moved=True),
         harm("repeat", "rehash", moved=True),
         harm("refused", "enomem"),
     )
 
-    def open(self, slots: int) -> Held:
+    def open(self, slots: int, table: Table) -> Held:
         return Held(0, (), slots)
 
     def read(self, state: Held, table: Table) -> Reading[Held]:

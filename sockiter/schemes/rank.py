@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import HAZARDS, harm
-from sockiter.schemes.scheme import Reading
+from sockiter.schemes.scheme import ONE_TABLE, Reading
 from sockiter.table import Table
 
 
@@ -27,6 +27,7 @@ class Rank:
     name = "rank"
     summary = "count of sockets seen in the whole table (UDP before Linux 6.5, /proc/net/udp)"
     progress = "Rank"
+    tables = ONE_TABLE
     hazards = frozenset(HAZARDS) - {"show", "realloc", "enomem", "rollover"}
     harms = (
         harm("skip", "remove"),
@@ -42,7 +43,7 @@ class Rank:
         harm("repeat", "rehash", moved=True),
     )
 
-    def open(self, slots: int) -> State:
+    def open(self, slots: int, table: Table) -> State:
         return State(0)
 
     def read(self, state: State, table: Table) -> Reading[State]:

@@ -38,6 +38,10 @@ ANY_HAZARD: frozenset[Hazard] = frozenset(HAZARDS) - {"rollover"}
 """All that a table and an iterator can be put through where versions are wide enough."""
 
 
+ONE_TABLE = ("",)
+"""The tables of a scheme that walks one, which then needs no name."""
+
+
 class Scheme(Protocol[S]):
     """One way to keep one's place. `read` is called with the state that the last call left, or with `open`'s."""
 
@@ -57,8 +61,12 @@ class Scheme(Protocol[S]):
     @property
     def hazards(self) -> frozenset[Hazard]: ...
 
-    def open(self, slots: int) -> S:
-        """The state of a fresh iterator whose batch has so many slots."""
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of the tables that it walks, in order, each a phase of the table it is given; `ONE_TABLE` for most."""
+
+    def open(self, slots: int, table: Table) -> S:
+        """The state of a fresh iterator over this table, whose batch has so many slots."""
 
     def read(self, state: S, table: Table) -> Reading[S]:
         """Walk on from `state`: the sockets to be shown, in order, until the frame says stop or there are no more.

@@ -1,0 +1,53 @@
+"""`index-detect`: as `index`, with versions of a few bits, and rollover detected.
+
+Models the RFC's first note, on rollover, with the detection that it offers, and settles what then is done. When the versions
+of the width are used up, the table gives its sockets new indexes in their order, starts its version again, and counts an
+epoch. An iterator that finds another epoch than it remembers knows that its index means nothing any more, and walks the
+bucket again: it may repeat, as the RFC says, and skips nobody. (Just to go on comparing would not do: with the old indexes
+left as they are, a bucket stays out of order long after the rollover, as in `index-narrow`.) The new indexes are not spelled
+out here, since the order that they keep is that of versions without end; every epoch is as long as the width allows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sockiter.claims import HAZARDS, VERSION_BITS, harm
+from sockiter.schemes.index import Index, PrevIdx
+from sockiter.schemes.partial_batch import PartialBatch, State
+from sockiter.table import Socket, Table
+
+
+class Place(NamedTuple):
+    """`prev_idx`: as in `index`. `epoch`: when the bucket was last looked at."""
+
+    prev_idx: PrevIdx
+    epoch: int
+
+
+class IndexDetect(PartialBatch[Place]):
+    """Claims: as `index`, but for repeats after a rollover."""
+
+    name = "index-detect"
+    summary = f"as index, with versions of {VERSION_BITS} bits, and buckets walked again after a rollover"
+    progress = Index.progress
+    hazards = frozenset(HAZARDS)
+    harms = (
+        *Index.harms,
+        harm("repeat", "add-head", "rollover"),
+        harm("repeat", "add-tail", "rollover"),
+        harm("repeat", "reinsert", "rollover"),
+        harm("repeat", "rehash", "rollover"),
+    )
+    start = Place(None, 0)
+
+    def unseen(self, table: Table, bucket: int, place: Place, opened: int) -> tuple[tuple[Socket, ...], Place]:
+        epoch = table.ver >> VERSION_BITS - 1
+        prev_idx = place.prev_idx if place.epoch == epoch else None
+        return tuple(s for s in table.buckets[bucket] if prev_idx is None or s.idx > prev_idx), Place(prev_idx, epoch)
+
+    def behind(self, place: Place, socket: Socket) -> Place:
+        return Place(socket.idx, place.epoch)
+
+    def place(self, state: State[Place]) -> str:
+        return f"{state.bucket}:{'-' if state.place.prev_idx is None else state.place.prev_idx}"

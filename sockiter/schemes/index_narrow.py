@@ -1,0 +1,36 @@
+"""`index-narrow`: as `index`, with versions of a few bits that wrap around.
+
+Models the RFC's first note, on rollover, at a width at which it happens: after the largest positive number comes the least
+negative one, so that what is put in at the tail sorts before what is there, and the order that all rests on is gone.
+"""
+
+from __future__ import annotations
+
+from sockiter.claims import HAZARDS, VERSION_BITS, harm
+from sockiter.schemes.index import Index, PrevIdx
+from sockiter.table import Socket, Table
+
+
+class IndexNarrow(Index):
+    """Claims: as `index`, as long as no version rolls over; nothing stale, always an end, no error."""
+
+    name = "index-narrow"
+    summary = f"as index, with versions of {VERSION_BITS} bits that wrap around"
+    hazards = frozenset(HAZARDS)
+    harms = (
+        *Index.harms,
+        harm("skip", "rollover"),
+        harm("repeat", "rollover"),
+    )
+
+    def unseen(self, table: Table, bucket: int, place: PrevIdx, opened: int) -> tuple[tuple[Socket, ...], PrevIdx]:
+        return tuple(socket for socket in table.buckets[bucket] if place is None or wrapped(socket.idx) > place), place
+
+    def behind(self, place: PrevIdx, socket: Socket) -> PrevIdx:
+        return wrapped(socket.idx)
+
+
+def wrapped(idx: int) -> int:
+    """An index as it is with so few bits, in two's complement."""
+    half = 1 << VERSION_BITS - 1
+    return (idx + half) % (2 * half) - half

@@ -1,0 +1,51 @@
+"""`removal-count`: the RFC's first alternative. As `offset-udp`, and the offset is walked back by the removals since.
+
+Models "Some alternatives", 1, of the RFC: every bucket counts the sockets that were removed from it, the iterator remembers
+that number with its place, and where it has risen, it goes back by so much. That skips nobody who stays where he is, and
+repeats where those that were removed had not been seen yet, besides where `offset-udp` does.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sockiter.claims import harm
+from sockiter.schemes.partial_batch import PartialBatch, State
+from sockiter.table import Socket, Table
+
+
+class Place(NamedTuple):
+    """`removals`: those from the bucket when the offset was right."""
+
+    offset: int
+    removals: int
+
+
+class RemovalCount(PartialBatch[Place]):
+    """Claims: nothing stale, always an end, no error, and no socket that stays where it is is skipped."""
+
+    name = "removal-count"
+    summary = "bucket and count of sockets seen in it, less those removed from it (the RFC's alternative 1)"
+    progress = "Bucket Offset"
+    harms = (
+        harm("skip", "reinsert", moved=True),
+        harm("skip", "rehash", moved=True),
+        harm("repeat", "add-head"),
+        harm("repeat", "remove"),
+        harm("repeat", "reinsert"),
+        harm("repeat", "rehash"),
+        harm("repeat", "reinsert", moved=True),
+        harm("repeat", "rehash", moved=True),
+    )
+    start = Place(0, 0)
+
+    def unseen(self, table: Table, bucket: int, place: Place, opened: int) -> tuple[tuple[Socket, ...], Place]:
+        sockets, removals = table.buckets[bucket], table.removals[bucket]
+        offset = max(place.offset - (removals - place.removals), 0)
+        return sockets[offset:], Place(min(offset, len(sockets)), removals)
+
+    def behind(self, place: Place, socket: Socket) -> Place:
+        return Place(place.offset + 1, place.removals)
+
+    def place(self, state: State[Place]) -> str:
+        return f"{state.bucket}:{state.place.offset}"

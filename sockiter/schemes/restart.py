@@ -1,0 +1,46 @@
+"""`restart`: the RFC's third alternative. As `offset-udp`, and an error where something may have been skipped.
+
+Models "Some alternatives", 3, of the RFC: where a bucket that is to be gone on with has lost a socket since it was last
+looked at, the read returns ESTALE, and the iterator stands at the start again. Whoever reads on sees everything once more.
+"""
+
+from __future__ import annotations
+
+from sockiter.claims import harm
+from sockiter.schemes.partial_batch import PartialBatch, State
+from sockiter.schemes.removal_count import Place
+from sockiter.table import Socket, Table
+
+
+class Restart(PartialBatch[Place]):
+    """Claims: nothing stale, always an end, and an error only where a socket left its bucket; whoever reads on after that
+    misses no socket that stays in its bucket."""
+
+    name = "restart"
+    summary = "bucket and count of sockets seen in it; an error, and back to the start (the RFC's alternative 3)"
+    progress = "Bucket Offset"
+    harms = (
+        harm("skip", "rehash", moved=True),
+        harm("repeat", "add-head"),
+        harm("repeat", "remove"),
+        harm("repeat", "reinsert"),
+        harm("repeat", "rehash"),
+        harm("repeat", "reinsert", moved=True),
+        harm("repeat", "rehash", moved=True),
+        harm("refused", "remove"),
+        harm("refused", "reinsert"),
+        harm("refused", "rehash"),
+    )
+    start = Place(0, 0)
+
+    def unseen(self, table: Table, bucket: int, place: Place, opened: int) -> tuple[tuple[Socket, ...], Place] | None:
+        removals = table.removals[bucket]
+        if place.offset and removals != place.removals:
+            return None
+        return table.buckets[bucket][place.offset :], Place(place.offset, removals)
+
+    def behind(self, place: Place, socket: Socket) -> Place:
+        return Place(place.offset + 1, place.removals)
+
+    def place(self, state: State[Place]) -> str:
+        return f"{state.bucket}:{state.place.offset}"
