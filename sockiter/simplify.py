@@ -166,6 +166,13 @@ def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
             yield other, slots
 
 
+def _forget_and_lower_bucket(best: Candidate) -> Iterator[Candidate]:
+    # A socket that was only there to lead to a bucket goes together with that bucket's number.
+    operations, slots = best
+    for name in reversed(names_in(operations)):
+        yield from _lower_buckets((_without_names(operations, {name}), slots))
+
+
 def _change_before_open(best: Candidate) -> Iterator[Candidate]:
     # What is done between open and the first read is done before, where it is no hazard, and the table is put up anew.
     operations, slots = best
@@ -302,6 +309,7 @@ STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _read_on,
     _to_kernel_slots,
     _lower_buckets,
+    _forget_and_lower_bucket,
     _lower_numbers,
     _drop_pairs,
     _merge_moves,

@@ -7,7 +7,7 @@ table it has been at. Not known here: who walks it, and what has been seen.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
 
@@ -17,6 +17,10 @@ class Socket(NamedTuple):
 
     name: str
     idx: int
+
+
+Buckets: TypeAlias = tuple[tuple[Socket, ...], ...]
+"""Buckets in the order of the walk, each from head to tail."""
 
 
 class Phase(NamedTuple):
@@ -35,7 +39,7 @@ class Table(NamedTuple):
     move is both.
     """
 
-    buckets: tuple[tuple[Socket, ...], ...]
+    buckets: Buckets
     ver: int
     removals: tuple[int, ...]
     phases: tuple[Phase, ...]
@@ -61,7 +65,7 @@ class Table(NamedTuple):
         removals = (*removals[:number], removals[number] + 1, *removals[number + 1 :])
         if type(change) is Remove:
             return Table(buckets, ver, removals, phases)
-        at_head = type(change) is not Reinsert or change.end == "head" or not has_tail(self.phase_of(number).name)
+        at_head = type(change) is not Reinsert or change.end == "head" or not self._has_tail(number)
         return Table(_inserted(buckets, to, change.name, at_head, ver + 1), ver + 1, removals, phases)
 
     def number(self, bucket: Bucket) -> int:
@@ -73,9 +77,10 @@ class Table(NamedTuple):
                 break
         raise IndexError(bucket)
 
-    def phase_of(self, number: int) -> Phase:
-        """The phase of a bucket, by its place in the walk; behind the last bucket it is the last phase."""
-        return next((phase for phase in self.phases if number < phase.end), self.phases[-1])
+    def buckets_of(self, phase: int) -> Buckets:
+        """The buckets of one phase, by its number from 0."""
+        _, first, end = self.phases[phase]
+        return self.buckets[first:end]
 
     def where(self, name: str) -> tuple[int, int]:
         """The place in the walk of the bucket that a socket is in, and its position there from the head; KeyError if it is
@@ -98,6 +103,9 @@ class Table(NamedTuple):
             return socket
         return self.buckets[number][position]
 
+    def _has_tail(self, number: int) -> bool:
+        return all(has_tail(name) for name, first, end in self.phases if first <= number < end)
+
     @property
     def names(self) -> tuple[tuple[str, ...], ...]:
         """The names in each bucket from head to tail."""
@@ -114,13 +122,10 @@ def empty(phases: Iterable[tuple[str, int]]) -> Table:
     return Table(((),) * end, 0, (0,) * end, tuple(made))
 
 
-_Buckets = tuple[tuple[Socket, ...], ...]
-
-
-def _inserted(buckets: _Buckets, number: int, name: str, at_head: bool, ver: int) -> _Buckets:
+def _inserted(buckets: Buckets, number: int, name: str, at_head: bool, ver: int) -> Buckets:
     bucket = buckets[number]
     return _replaced(buckets, number, (Socket(name, -ver), *bucket) if at_head else (*bucket, Socket(name, ver)))
 
 
-def _replaced(buckets: _Buckets, number: int, bucket: tuple[Socket, ...]) -> _Buckets:
+def _replaced(buckets: Buckets, number: int, bucket: tuple[Socket, ...]) -> Buckets:
     return (*buckets[:number], bucket, *buckets[number + 1 :])

@@ -94,9 +94,9 @@ class TestPhases:
         assert self.tcp.phases == (Phase("listening", 0, 2), Phase("established", 2, 4))
         assert self.tcp.names == (("A",), ("B",), ("D", "C"), ())
 
-    @pytest.mark.parametrize(("number", "phase"), [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1)])
-    def test_are_told_by_the_bucket_and_behind_the_last_bucket_it_is_the_last(self, number: int, phase: int) -> None:
-        assert self.tcp.phase_of(number) == self.tcp.phases[phase]
+    def test_are_told_apart_by_their_number(self) -> None:
+        assert [len(self.tcp.buckets_of(phase)[0]) for phase in (0, 1)] == [1, 2]
+        assert self.tcp.buckets_of(0) + self.tcp.buckets_of(1) == self.tcp.buckets
 
     def test_have_buckets_of_their_own_and_the_first_needs_no_name(self) -> None:
         buckets = [Bucket(1), Bucket(1, "listening"), Bucket(1, "established")]
@@ -116,8 +116,7 @@ class TestPhases:
 
     def test_may_have_no_buckets(self) -> None:
         table = empty([("listening", 1), ("established", 0)])
-        assert table.names == ((),)
-        assert table.phase_of(1) == Phase("established", 1, 1)
+        assert (table.buckets_of(0), table.buckets_of(1)) == (((),), ())
 
 
 def test_a_move_goes_to_the_head_of_a_bucket_that_holds_others() -> None:

@@ -1,9 +1,10 @@
 """`unix`: the place is a bucket, an offset in it from 1, and a flag that its last batch held all of the bucket.
 
 Models bpf_iter_unix_batch, unix_get_first, bpf_iter_unix_seq_next and bpf_iter_unix_seq_stop of net/unix/af_unix.c, Linux
-6.1 to 7.1. The offset is that of `offset-udp`, and so is what goes wrong with it. But the flag stays up when a read stops in
-the middle of a batch: the next read takes the bucket for done, and loses what was left of it, with no change to the table at
-all.
+6.1 to 7.1. The offset is that of `offset-udp`, and so is what goes wrong with it. But the flag stays up when a read stops:
+the next one takes the bucket for done, and loses all of its batch that was not shown, with no change to the table at all.
+(Not modelled: the kernel's bucket number has 10 bits and goes on rising behind the end, so that after some 512 reads that
+returned nothing the walk begins again.)
 """
 
 from __future__ import annotations
