@@ -288,8 +288,8 @@ def work(job: Job, connection: Connection) -> None:
 
 def search(job: Job) -> Iterator[Message]:
     """The messages of a job, the last of them `Ended` unless it is left before its time is up."""
-    target = target_named(job.target)
     try:
+        target = target_named(job.target)
         with target.session() as session:
             hunt = Hunt(target, session, set(job.pending), set(job.followed))
             started = last = time.monotonic()
@@ -316,12 +316,13 @@ def _kept(found: Found, session: Session, job: Job, seconds: float) -> Kept:
 
 
 def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case:
-    """The case of a finding, with where it comes from, what every scheme makes of it, and what the kernel did."""
+    """The case of a finding, with where it comes from, and what its target and every scheme of the project make of it."""
     target = target_named(found.target)
     case = with_expects(found.case, SCHEME_TARGETS)
     subject = found.target
-    if target.is_real:
+    if target not in SCHEME_TARGETS:
         case = expecting(case, target, session)
+    if target.is_real:
         subject = f"{found.target} (Linux {platform.release()}, {found.reproduced} of {found.reruns} runs)"
     moved = " of a socket that moved" if found.moved else ""
     under = ", ".join(in_order(found.hazards)) or "no hazard"

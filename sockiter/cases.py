@@ -273,7 +273,9 @@ class _Reader:
         return self.line == 1 and remark == HEADER
 
     def _read(self) -> Read:
-        if self.words == ["read", "until", "error"]:
+        if self.words[1:2] == ["until"]:
+            if self.words[2:] != ["error"]:
+                raise self.error(f"`{' '.join(self.words)}`", _SPELLINGS["read"])
             return Read(None, gives_up=True)
         self._arity(2)
         return Read(None if self.words[1] == "all" else self._number(self.words[1], 1, COUNT_MAX))

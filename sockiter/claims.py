@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Reinsert, Remove, changes
-from sockiter.verdict import Finding, Kind
+from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
 
 Hazard: TypeAlias = Literal["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover"]
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
@@ -79,6 +79,26 @@ def within(harms: Iterable[Harm], hazards: Iterable[Hazard]) -> frozenset[Harm]:
     """The harms that these hazards suffice for."""
     there = frozenset(hazards)
     return frozenset(harm for harm in harms if harm.hazards <= there)
+
+
+def largest_claims(harms: Sequence[Harm], hazards: frozenset[Hazard]) -> dict[frozenset[Hazard], set[tuple[Kind, bool]]]:
+    """What is claimed, in full: the largest sets of these hazards under which a kind of harm cannot happen, and which.
+
+    A kind is told with whether the harmed socket had moved. One that happens without any hazard is in no set.
+    """
+    claims: dict[frozenset[Hazard], set[tuple[Kind, bool]]] = {}
+    for kind in (*VIOLATIONS, "refused"):
+        for moved in (False, True):
+            if moved and kind not in OF_A_SOCKET:
+                continue
+            # Of each harm, at least one hazard has to be left out; and of what leaves out more than it has to, nothing.
+            left_out: set[frozenset[Hazard]] = {frozenset()}
+            for one in (harm.hazards for harm in harms if (harm.kind, harm.moved) == (kind, moved)):
+                left_out = {out if out & one else out | {hazard} for out in left_out for hazard in one}
+                left_out = {out for out in left_out if not any(less < out for less in left_out)}
+            for out in sorted(left_out, key=in_order):
+                claims.setdefault(hazards - out, set()).add((kind, moved))
+    return claims
 
 
 def admitting(harms: Sequence[Harm], finding: Finding, hazards: frozenset[Hazard]) -> list[Harm]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
 from typing import TypeAlias
 
@@ -69,10 +70,10 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
 def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
     """Runs of the state machine, each with a seed of its own and an engine that is thrown away with all that it remembers.
 
-    Hypothesis neither shrinks nor stores: the first piece of news ends a run, and `Hunt.follow` does the rest.
+    Every other one has just the hazards of something that the target admits and nothing has shown yet. Hypothesis neither
+    shrinks nor stores: the first piece of news ends a run, and `Hunt.follow` does the rest.
     """
     random = Random(seed_text)
-    machine = machine_for(hunt, hazards)
     profile = settings(
         max_examples=HYPOTHESIS_BITE,
         stateful_step_count=HYPOTHESIS_STEPS,
@@ -81,7 +82,14 @@ def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> 
         deadline=None,
         verbosity=Verbosity.quiet,
     )
-    while True:
+    # Hypothesis keeps something for every class of machine that it ever ran.
+    machines = {hazards: machine_for(hunt, hazards)}
+    for is_aimed in cycle((False, True)):
+        aims = sorted((harm.hazards for harm in hunt.pending), key=sorted) if is_aimed else []
+        on = random.choice(aims) if aims else hazards
+        if on not in machines:
+            machines[on] = machine_for(hunt, on)
+        machine = machines[on]
         machine.sequences = machine.applied = 0
         found = None
         try:

@@ -74,13 +74,14 @@ class Hunt:
         """The first finding of a verdict that is worth following; an iteration that was not judged to its end is none.
 
         Worth it is what the target does not admit under the hazards of this sequence, or admits but has not been shown to
-        do, and what was not followed before with these hazards.
+        do, and what was not followed before with these hazards. What one shown harm accounts for is left alone, whichever
+        others might, too: shrinking would nearly always end with the one that was shown.
         """
         hazards = self.hazards_of(operations)
         for finding in verdict:
             if finding.kind != "incomplete" and (finding.kind, finding.moved, hazards) not in self.followed:
                 admitted = admitting(self.target.harms, finding, hazards)
-                if not admitted or not self.pending.isdisjoint(admitted):
+                if self.pending.issuperset(admitted):
                     return finding
         return None
 

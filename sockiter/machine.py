@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from hypothesis import currently_in_test_context, event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -38,10 +39,18 @@ from sockiter.operations import (
 )
 from sockiter.oracle import judge
 from sockiter.simplify import name_of
+from sockiter.situations import Watch
 from sockiter.swarm import Room
 from sockiter.verdict import Finding, Kind, Verdict
 
-_DRAW = st.integers(min_value=0, max_value=2**40 - 1)
+# Of a range above 24 bits, Hypothesis mostly draws numbers of 8 or 16 bits, and whatever is taken from above them would be
+# the first choice. So 24 bits are drawn, and `_spread`.
+_DRAW = st.integers(min_value=0, max_value=2**24 - 1)
+
+
+def _spread(draw: int) -> int:
+    # The 24 bits over 48, by an odd factor; 0 stays 0, the plainest draw.
+    return draw * 0x9E3779B97F4B % 2**48
 
 
 class Violation(AssertionError):
@@ -95,10 +104,13 @@ class SocketMachine(RuleBasedStateMachine):
     buckets: ClassVar[tuple[Bucket, ...]]
     kinds: ClassVar[tuple[Hazard, ...]]
     refuses: ClassVar[bool]
+    allocates: ClassVar[bool]
     rolls_over: ClassVar[bool]
     # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
+    # Whether Hypothesis is told which situations a sequence came to; a campaign shows nobody, and does not pay for it.
+    watches: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,61 +120,70 @@ class SocketMachine(RuleBasedStateMachine):
         self.added = self.inserted = 0
         self.opened = False
         self.slots = SLOTS
-        self.gives_up = False
+        self.gives_up = self.is_crowded = False
         self.backend: Backend | None = None
+        self.watch: Watch | None = None
 
     @initialize(draw=_DRAW)
     def begin(self, draw: int) -> None:
-        draw, pick = divmod(draw, 8)
-        self.slots = self.room.slots_drawn[pick % len(self.room.slots_drawn)]
+        draw, pick = divmod(_spread(draw), 8)
+        slots = self.room.slots_drawn
+        draw, tight = divmod(draw, 4)
+        # Where something may happen while a batch grows, it mostly has to: there are more sockets than slots then.
+        self.slots = slots[pick % (min(2, len(slots)) if self.allocates and tight else len(slots))]
         self.backend = self.hunt.session.begin(self.room.shape(self.slots))
+        self.watch = Watch(self.backend) if self.watches else None
+        draw, last = divmod(draw, 10)
+        self.gives_up = last == 9
+        draw, crowded = divmod(draw, 2)
+        self.is_crowded = bool(crowded)
         draw, sockets = divmod(draw, 5)
+        sockets += self.allocates and sockets > 0
         if self.rolls_over:
             draw, more = divmod(draw, 3)
             sockets += 4 * more
         for _ in range(1 + sockets):
             draw, pick = divmod(draw, 8)
             self.apply(self.add("head" if pick == 7 else "tail", pick))
-        self.gives_up = draw % 8 == 7
 
     @rule(draw=_DRAW)
     def add_head(self, draw: int) -> None:
-        self.churn("add-head", draw)
+        self.churn("add-head", _spread(draw))
 
     @rule(draw=_DRAW)
     def add_tail(self, draw: int) -> None:
-        self.churn("add-tail", draw)
+        self.churn("add-tail", _spread(draw))
 
     @rule(draw=_DRAW)
     def remove(self, draw: int) -> None:
-        self.churn("remove", draw)
+        self.churn("remove", _spread(draw))
 
     @rule(draw=_DRAW)
     def reinsert(self, draw: int) -> None:
-        self.churn("reinsert", draw)
+        self.churn("reinsert", _spread(draw))
 
     @rule(draw=_DRAW)
     def rehash(self, draw: int) -> None:
-        self.churn("rehash", draw)
+        self.churn("rehash", _spread(draw))
 
     @rule(draw=_DRAW)
     def read(self, draw: int) -> None:
-        draw, first = divmod(draw, 4)
+        draw, first = divmod(_spread(draw), 4)
         draw, second = divmod(draw, 4)
         self.read_some(1 + first)
         self.read_some(second)
 
     @rule(draw=_DRAW)
     def change_while_shown(self, draw: int) -> None:
-        self.read_through("show", draw)
+        self.read_through("show", _spread(draw))
 
     @rule(draw=_DRAW)
     def change_while_allocating(self, draw: int) -> None:
-        self.read_through("realloc", draw)
+        self.read_through("realloc", _spread(draw))
 
     @rule(draw=_DRAW)
     def refuse_allocations(self, draw: int) -> None:
-        draw, nth = divmod(draw, 2)
+        draw, nth = divmod(_spread(draw), 2)
         draw, more = divmod(draw, 2)
         refusals = tuple(At("realloc", nth + 1 + further, Fail()) for further in range(1 + more))
         self.read_some(1 + draw % 4, refusals)
@@ -176,6 +197,9 @@ class SocketMachine(RuleBasedStateMachine):
             type(self).applied += len(self.operations)
             operations = tuple(self.operations)
             verdict = judge(self.backend.history)
+            if self.watch is not None and currently_in_test_context():
+                for situation in self.watch.reached:
+                    event(situation)
         finally:
             self.backend.close()
         if verdict and (finding := self.hunt.news(operations, verdict)):
@@ -184,7 +208,7 @@ class SocketMachine(RuleBasedStateMachine):
     def apply(self, operation: Operation) -> None:
         assert self.backend is not None
         self.operations.append(operation)
-        self.backend.apply(operation)
+        (self.watch or self.backend).apply(operation)
 
     def churn(self, hazard: Hazard, draw: int) -> None:
         # Up to four times one or two changes, and up to three records read: one number, taken apart from its low end.
@@ -225,9 +249,14 @@ class SocketMachine(RuleBasedStateMachine):
         self.added += 1
         self.inserted += 1
         self.present.append(name)
-        bucket = self.buckets[pick // 3 if "rehash" in self.kinds or len(self.room.tables) > 1 else pick // 6]
+        # Mostly one bucket, and more than two only where there are two tables, or sockets move between them.
+        several = 2 if len(self.room.tables) > 1 else 3 if "rehash" in self.kinds else 6
+        bucket = self.buckets[pick // (6 if self.is_crowded else several)]
         if end == "tail" and not has_tail(bucket.table):
-            bucket = self.buckets[0]
+            if self.opened:
+                bucket = self.buckets[0]
+            else:
+                end = "head"  # which is no hazard before open
         self.tables[name] = bucket.table
         return Add(name, end, bucket)
 
@@ -242,15 +271,20 @@ class SocketMachine(RuleBasedStateMachine):
     def read_through(self, point: Point, draw: int) -> None:
         draw, nth = divmod(draw, 4)
         draw, size = divmod(draw, 4)
-        draw, more = divmod(draw, 2)
+        draw, more = divmod(draw, 4)
+        draw, apart = divmod(draw, 2)
         at: list[At] = []
-        for further in range(1 + more):
+        # Of sockets any is good; of allocations there is mostly one.
+        first = 1 + (nth // 2 if point == "show" else nth // 3)
+        # Up to four changes, at one point or each at the next: what was captured may all go in one window, and a larger
+        # batch turn out too small again.
+        for further in range((1, 1, 2, 4)[more]):
             draw, kind = divmod(draw, len(self.kinds))
             draw, pick = divmod(draw, 8)
             if change := self.change(self.kinds[kind], pick):
-                at.append(At(point, 1 + nth // 2 + further, change))
+                at.append(At(point, first + apart * further, change))
         if point == "realloc" and self.refuses and draw % 2:
-            at.append(At(point, 1 + nth // 2, Fail()))  # refused, and changed meanwhile
+            at.append(At(point, first, Fail()))  # refused, and changed meanwhile
         self.read_some(1 + size, tuple(at))
 
 
@@ -274,6 +308,7 @@ def machine_for(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
         "hunt": hunt,
         "kinds": kinds,
         "refuses": "enomem" in hazards,
+        "allocates": not hazards.isdisjoint({"realloc", "enomem"}),
         "rolls_over": "rollover" in hazards,
         "room": room,
         "buckets": room.buckets,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from sockiter.backend import Shape
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
@@ -21,6 +21,13 @@ from sockiter.table import empty
 RECORDS_MAX = 2047
 # Objects of one read, shown or not, after which it comes back for the scheduler's sake (MAX_ITER_OBJECTS).
 OBJECTS_MAX = 1_000_000
+
+
+class Allocation(NamedTuple):
+    """One that was asked for: how many sockets' turns had come before in the same operation, and whether it was granted."""
+
+    turns: int
+    granted: bool
 
 
 class Simulation:
@@ -37,6 +44,8 @@ class Simulation:
         self.scheme = scheme
         self.table = empty(shape.phases(scheme.tables))
         self.history = History()
+        # Those of the last read operation, in order.
+        self.allocations: list[Allocation] = []
         self._slots = shape.slots
         self._records_max = records_max
         self._objects_max = objects_max
@@ -48,7 +57,6 @@ class Simulation:
         # What a case put inside the read under way and was not reached yet; how far that read has come.
         self._script: list[At] = []
         self._shows = 0
-        self._allocations = 0
 
     def apply(self, operation: Operation) -> None:
         match operation:
@@ -86,7 +94,8 @@ class Simulation:
 
     def _read_operation(self, operation: Read) -> None:
         self._script = list(operation.at)
-        self._shows = self._allocations = 0
+        self._shows = 0
+        self.allocations = []
         size = self._records_max + 1 if operation.count is None else operation.count
         events = self.history.events
         for _ in range(reads_max(operation)):
@@ -147,14 +156,14 @@ class Simulation:
         return True
 
     def _allocate(self, locked: bool) -> Reply:
-        self._allocations += 1
         granted = True
         if self._script:
-            for at in self._reached("realloc", self._allocations, only_fail=locked):
+            for at in self._reached("realloc", len(self.allocations) + 1, only_fail=locked):
                 if isinstance(at.what, Fail):
                     granted = False
                 else:
                     self._change_inside(at.what)
+        self.allocations.append(Allocation(self._shows, granted))
         return granted, self.table
 
     def _reached(self, point: str, nth: int, *, only_fail: bool = False) -> Sequence[At]:

@@ -1,18 +1,23 @@
-"""Every target there is: the schemes, in the simulation, and the iterators of the running kernel.
+"""Every target there is: the schemes, in the simulation, those of other packages, and the iterators of the running kernel.
 
-Decided here: which targets a user can name. What a target is, `backend` says; how each works, `schemes` and `kernel`.
+Decided here: which targets a user can name, and which of them are the project's own schemes. What a target is, `backend`
+says; how each works, `schemes` and `kernel`; what a package has to give, `installed`.
 """
 
 from __future__ import annotations
 
 from sockiter.backend import Target
 from sockiter.errors import InputError
+from sockiter.installed import installed
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
 
 SCHEME_TARGETS: tuple[Target, ...] = tuple(SchemeTarget(scheme) for scheme in SCHEMES)
-TARGETS: tuple[Target, ...] = (*SCHEME_TARGETS, *KERNEL_TARGETS)
+"""The project's own schemes, whatever else is installed: what every case is recorded on."""
+INSTALLED_TARGETS: tuple[Target, ...] = installed({target.name for target in (*SCHEME_TARGETS, *KERNEL_TARGETS)})
+"""The schemes of other packages. A case says something of one only where it names it: whoever wrote it may not know it."""
+TARGETS: tuple[Target, ...] = (*SCHEME_TARGETS, *INSTALLED_TARGETS, *KERNEL_TARGETS)
 
 
 def target_named(name: str) -> Target:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sockiter.operations import Add, Bucket, Change
@@ -21,6 +21,18 @@ BLANK = blank(1)
 def table(*buckets: str) -> Table:
     """A table with these buckets, filled at the tail one after the other, a letter a socket."""
     return changed(blank(len(buckets)), *(Add(name, "tail", Bucket(n)) for n, names in enumerate(buckets) for name in names))
+
+
+def tcp(*listening: str, est: Sequence[str] = ()) -> Table:
+    """A table in two phases, each with these buckets from head to tail, a letter a socket.
+
+    The listening sockets are put in first and at the tail, the established ones at the head, since that is all they can.
+    """
+    return changed(
+        empty([("listening", len(listening)), ("established", len(est))]),
+        *(Add(name, "tail", Bucket(n)) for n, names in enumerate(listening) for name in names),
+        *(Add(name, "head", Bucket(n, "established")) for n, names in enumerate(est) for name in reversed(names)),
+    )
 
 
 def changed(before: Table, *changes: Change) -> Table:

@@ -33,6 +33,7 @@ EXPECT = "expect TARGET skip|repeat|stale|stuck|refused|incomplete [NAME], with 
 COUNT = "a number from 1 to 1000000"
 BUCKET = "a number from 0 to 1023"
 THERE = "one that is in the table"
+HEAD_ONLY = "table 'established' takes sockets at the head only: expected `head`"
 PRINT = "has characters that cannot be printed: expected plain text"
 
 ADDED: tuple[Operation, ...] = (Add("A", "tail"), Open())
@@ -141,6 +142,12 @@ class TestACase:
     def test_may_name_a_thousand_buckets(self, number: int) -> None:
         assert loads(lines(f"add A tail in {number}", "open")).operations[0] == Add("A", "tail", Bucket(number))
 
+    def test_may_end_with_the_first_error(self) -> None:
+        text = lines("# sockiter case v1", "", "open", "read until error", "  at realloc 1: fail", "read until error")
+        case = Case((Open(), Read(None, (At("realloc", 1, Fail()),), gives_up=True), Read(None, gives_up=True)))
+        assert loads(text) == loads(text.replace(" error", "  error # and no further")) == case
+        assert dumps(case) == text
+
     def test_may_have_its_settings_anywhere(self) -> None:
         assert loads(lines("add A tail", "open", "batch 2", "expect t skip A")) == Case(
             ADDED, 2, (Expect("t", "skip", "A"),)
@@ -195,6 +202,10 @@ MALFORMED: list[tuple[str, str]] = [
     ("open now", "1: `open now`: expected open"),
     ("open\nread", "2: `read`: expected read N, read all, or read until error"),
     ("open\nread 1 2", "2: `read 1 2`: expected read N, read all, or read until error"),
+    ("open\nread until", "2: `read until`: expected read N, read all, or read until error"),
+    ("open\nread until end", "2: `read until end`: expected read N, read all, or read until error"),
+    ("open\nread until error now", "2: `read until error now`: expected read N, read all, or read until error"),
+    ("open\nread 1 until error", "2: `read 1 until error`: expected read N, read all, or read until error"),
     ("batch", "1: `batch`: expected batch SLOTS"),
     ("close", f"1: unknown word 'close': expected {WORDS}"),
     ("Open", f"1: unknown word 'Open': expected {WORDS}"),
@@ -221,6 +232,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("# nothing\n\n", "3: the iterator is never opened: expected one `open`"),
     ("add A tail\nremove A", "2: the iterator is never opened: expected one `open`"),
     ("open\n\nopen", "3: the iterator is open already: expected one `open`"),
+    ("read until error", "1: a read before open: expected `open` above the first read"),
     ("read 1\nopen", "1: a read before open: expected `open` above the first read"),
     ("add A tail\nopen\nadd A head", "3: a socket named 'A' was added before: expected a name that is new"),
     ("add A tail\nremove A\nadd A tail", "3: a socket named 'A' was added before: expected a name that is new"),
@@ -230,6 +242,16 @@ MALFORMED: list[tuple[str, str]] = [
     (
         "add A tail\nopen\nread 1\n  at show 1: add B tail\n\n  at show 1: remove C",
         f"6: socket 'C' was never added: expected {THERE}",
+    ),
+    ("add X tail in established:0\nopen", f"1: {HEAD_ONLY}"),
+    ("open\nread all\n  at show 1: add X head\n  at show 1: add Y tail in established:7", f"4: {HEAD_ONLY}"),
+    (
+        "add X head in established:0\nopen\n\nreinsert X tail",
+        "4: socket 'X' is in table 'established', which takes sockets at the head only: expected `head`",
+    ),
+    (
+        "add X tail\nopen\nread 1\n  at show 1: rehash X to established:0\n  at show 2: reinsert X tail",
+        "5: socket 'X' is in table 'established', which takes sockets at the head only: expected `head`",
     ),
     # inside a read
     ("  at show 1: remove A", "1: `at` outside of a read: expected it indented under a `read`"),
@@ -307,6 +329,8 @@ def test_wrong_input_and_a_lacking_machine_have_exit_statuses_of_their_own() -> 
         (Rehash("A", Bucket(0)), ["rehash A to 0"]),
         (Read(None), ["read all"]),
         (Read(7, (At("show", 2, Remove("A")),)), ["read 7", "  at show 2: remove A"]),
+        (Read(None, gives_up=True), ["read until error"]),
+        (Read(None, (At("realloc", 1, Fail()),), gives_up=True), ["read until error", "  at realloc 1: fail"]),
         (
             Read(None, (At("realloc", 1, Fail()), At("realloc", 9, Add("B", "head")))),
             ["read all", "  at realloc 1: fail", "  at realloc 9: add B head"],
@@ -377,7 +401,8 @@ def test_every_case_is_read_back_as_it_was_written_with_the_line_ends_of_windows
 
 
 VOCABULARY = (
-    "add remove reinsert rehash open read batch expect at A B head tail in to 0 1 all show realloc 1: fail skip stuck"
+    "add remove reinsert rehash open read batch expect at A B head tail in to 0 1 all until error show realloc 1: fail "
+    "skip stuck established:0"
 )
 SENTENCES = st.lists(st.sampled_from(VOCABULARY.split()), max_size=6).map(" ".join)
 TEXTS = st.lists(st.tuples(st.sampled_from(("", "", "  ", "#")), SENTENCES).map("".join), max_size=8).map("\n".join)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from sockiter.claims import HAZARDS, Harm, Hazard, admitting, harm, hazards_of, in_order
+from sockiter.claims import (
+    HAZARDS,
+    INSERTIONS_MAX,
+    Harm,
+    Hazard,
+    admitting,
+    harm,
+    hazards_of,
+    in_order,
+    largest_claims,
+)
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import AnyScheme
@@ -48,6 +58,50 @@ def test_the_hazards_of_a_sequence_are_those_of_all_its_operations() -> None:
 
 def test_a_sequence_without_operations_uses_no_hazard() -> None:
     assert hazards_of([]) == frozenset()
+
+
+SEVEN: list[Operation] = [Add(f"S{number}", "tail") for number in range(7)]
+EIGHTH: list[Change] = [
+    Add("A", "head"),
+    Add("A", "tail", Bucket(1)),
+    Reinsert("S0", "tail"),
+    Rehash("S0", Bucket(1)),
+    Rehash("S0", Bucket(0)),  # it is there already
+]
+
+
+class TestNarrowVersions:
+    def test_can_number_seven_insertions(self) -> None:
+        assert INSERTIONS_MAX == 7
+        assert hazards_of([*SEVEN, Open()], narrow=True) == frozenset()
+
+    @pytest.mark.parametrize("change", EIGHTH, ids=str)
+    def test_roll_over_with_the_eighth_wherever_it_is_made_and_with_moves_as_well(self, change: Change) -> None:
+        assert hazards_of([*SEVEN, change, Open()], narrow=True) == {"rollover"}
+        alone = hazards_of([*SEVEN, Open(), change])
+        assert hazards_of([*SEVEN, Open(), change], narrow=True) == {*alone, "rollover"}
+        for at in (At("show", 1, change), At("realloc", 9, change)):
+            assert hazards_of([*SEVEN, Open(), Read(1, (at,))], narrow=True) == {*alone, at.point, "rollover"}
+
+    @pytest.mark.parametrize("change", EIGHTH, ids=str)
+    def test_do_not_roll_over_one_insertion_sooner(self, change: Change) -> None:
+        assert "rollover" not in hazards_of([*SEVEN[:-1], Open(), change, Read(None)], narrow=True)
+
+    def test_are_not_used_up_by_removals_nor_given_back(self) -> None:
+        gone: list[Operation] = [Remove(f"S{number}") for number in range(3)]
+        assert hazards_of([*SEVEN, *gone, Open(), Remove("S5"), Read(1)], narrow=True) == {"remove"}
+        assert hazards_of([*SEVEN, *gone, Open(), Add("A", "tail")], narrow=True) == {"add-tail", "rollover"}
+
+    def test_are_not_used_up_by_reads_and_refusals(self) -> None:
+        fails = tuple(At("realloc", nth, Fail()) for nth in range(1, 9))
+        assert hazards_of([*SEVEN, Open(), Read(1), Read(None, fails)], narrow=True) == {"enomem"}
+
+    def test_are_what_counts_and_wide_ones_never_roll_over(self) -> None:
+        assert hazards_of([Add(f"S{number}", "tail") for number in range(100)]) == frozenset()
+
+
+def test_a_read_that_gives_up_is_no_hazard() -> None:
+    assert hazards_of([Open(), Read(None, gives_up=True)]) == frozenset()
 
 
 def test_hazards_are_put_in_order_each_once() -> None:
@@ -98,6 +152,41 @@ def test_a_finding_is_admitted_by_the_harms_of_its_kind_whose_hazards_are_all_th
 def test_every_harm_that_admits_a_finding_is_told_in_their_order() -> None:
     wide, narrow = harm("skip", "remove"), harm("skip")
     assert admitting((wide, REPEAT, narrow), Finding("skip", "A"), frozenset({"remove"})) == [wide, narrow]
+
+
+EVERYTHING: frozenset[Hazard] = frozenset({"add-head", "remove", "rehash"})
+
+
+def claims(*harms: Harm) -> dict[frozenset[Hazard], set[str]]:
+    """The largest claims with what is claimed in words."""
+    told = largest_claims(harms, EVERYTHING)
+    return {hazards: {f"{kind}{' moved' if moved else ''}" for kind, moved in kinds} for hazards, kinds in told.items()}
+
+
+def test_what_is_never_admitted_is_claimed_under_everything() -> None:
+    kinds = {"skip", "skip moved", "repeat", "repeat moved", "stale", "stale moved", "stuck", "refused"}
+    assert claims() == {EVERYTHING: kinds}
+
+
+def test_a_claim_leaves_out_one_hazard_of_each_harm_and_no_more() -> None:
+    told = claims(harm("skip", "remove"), harm("skip", "add-head", "rehash"))
+    assert {hazards for hazards, kinds in told.items() if "skip" in kinds} == {
+        frozenset({"add-head"}),
+        frozenset({"rehash"}),
+    }
+    assert "skip moved" in told[EVERYTHING]
+
+
+def test_a_hazard_that_is_left_out_for_two_harms_leaves_the_others_in() -> None:
+    told = claims(harm("skip", "remove", "rehash"), harm("skip", "remove", "add-head"))
+    assert {hazards for hazards, kinds in told.items() if "skip" in kinds} == {
+        frozenset({"add-head", "rehash"}),
+        frozenset({"remove"}),
+    }
+
+
+def test_what_takes_no_hazard_is_claimed_under_none() -> None:
+    assert not [kinds for kinds in claims(harm("skip")).values() if "skip" in kinds]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)

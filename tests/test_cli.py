@@ -25,7 +25,7 @@ from rich.console import Console
 
 from sockiter import __version__, campaign
 from sockiter.campaign import Ended, Job, Kept, Message, Tick
-from sockiter.cases import dumps, load, loads
+from sockiter.cases import Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, Harm, harm, hazards_of
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
@@ -295,6 +295,109 @@ def test_one_case_in_a_directory_that_is_not_as_expected_is_status_1_and_the_oth
         "  offset-udp       skip B, NOT AS EXPECTED: ok",
         "  offset-udp       skip B, as expected",
     ]
+
+
+SAID_WRONG = (Expect("index", "stuck"), Expect("offset-udp", "skip", "A"), Expect("kernel:udp", "skip", "C"))
+
+
+def test_recording_writes_what_comes_of_the_schemes_into_a_case_in_place_of_what_it_expects(tmp_path: Path) -> None:
+    right = load(RFC_SKIP)
+    path = written(tmp_path, dumps(replace(right, expects=SAID_WRONG)))
+    result = sockiter("replay", path, "--record")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "NOT AS EXPECTED" not in result.stdout
+    assert "\n  offset-udp       skip B, as expected\n" in result.stdout
+    # What is expected of others stays, and stands first.
+    assert path.read_text() == dumps(replace(right, expects=(SAID_WRONG[-1], *right.expects)))
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_recording_goes_through_a_directory_and_what_is_told_is_what_was_recorded(tmp_path: Path) -> None:
+    for name in ("a.case", "b.case"):
+        written(tmp_path, dumps(replace(load(RFC_SKIP), expects=())), name)
+    outcomes = document(sockiter("replay", tmp_path, "--record", "--json"))
+    assert len(outcomes) == 2 * len(SCHEME_TARGETS)
+    assert all(one["as_expected"] for one in outcomes)
+    assert {load(path).expects for path in tmp_path.iterdir()} == {load(RFC_SKIP).expects}
+
+
+def test_recording_again_changes_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path, MOVES)
+    sockiter("replay", path, "--record")
+    first = path.read_bytes()
+    sockiter("replay", path, "--record")
+    assert path.read_bytes() == first
+
+
+def test_recording_leaves_a_file_that_is_right_as_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path, text := "# mine\nadd  A tail # the only one\n\nopen\nread all\n")
+    before = path.stat()
+    assert sockiter("replay", path, "--record").exit_code == 0
+    assert path.read_text() == text
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_known_recording_writes_a_file_anew_and_loses_the_comments_between_its_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, "# Why.\nexpect rank refused\n# gone\nadd A tail # gone\nopen\nread all\n")
+    sockiter("replay", path, "--record")
+    assert path.read_text() == "# sockiter case v1\n# Why.\n\nadd A tail\nopen\nread all\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "expects"),
+    [
+        ("offset-udp", (SAID_WRONG[0], SAID_WRONG[2], Expect("offset-udp", "skip", "B"))),
+        ("index", SAID_WRONG[1:]),
+    ],
+)
+def test_recording_on_one_target_leaves_what_is_expected_of_the_others(
+    target: str, expects: tuple[Expect, ...], tmp_path: Path
+) -> None:
+    path = written(tmp_path, dumps(replace(load(RFC_SKIP), expects=SAID_WRONG)))
+    result = sockiter("replay", path, "--record", "--target", target)
+    assert result.exit_code == 0
+    assert result.stdout.count("\n") == 2
+    assert load(path).expects == expects
+
+
+def test_recording_asks_no_kernel_unless_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(self: KernelUdp) -> None:
+        raise MachineLacks("it was asked")
+
+    monkeypatch.setattr(KernelUdp, "missing", lambda self: None)
+    monkeypatch.setattr(KernelUdp, "session", asked)
+    path = written(tmp_path, dumps(replace(load(RFC_SKIP), expects=())))
+    result = sockiter("replay", path, "--record")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "kernel:udp" not in result.stdout
+    assert failed(sockiter("replay", path, "--record", "--target", "kernel:udp"), 3) == "it was asked"
+
+
+def test_recording_on_a_target_that_does_not_run_here_is_status_3_and_the_file_is_left(tmp_path: Path) -> None:
+    path = written(tmp_path, text := dumps(replace(load(RFC_SKIP), expects=SAID_WRONG)))
+    result = sockiter("replay", path, "--record", "--target", "kernel:udp", "--json")
+    assert failed(result, 3) == f"{path}: kernel:udp cannot run it: {NO_KERNEL}"
+    assert path.read_text() == text
+
+
+def test_a_case_that_cannot_be_written_is_status_3_and_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, MOVES)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", full)
+    assert failed(sockiter("replay", path, "--record"), 3) == f"{path}: cannot be written: Read-only file system"
+    assert path.read_text() == MOVES
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_nothing_is_recorded_where_one_case_is_malformed(tmp_path: Path) -> None:
+    path = written(tmp_path, MOVES)
+    assert failed(sockiter("replay", path, written(tmp_path, "open\nopen\n", "bad.case"), "--record"), 2)
+    assert path.read_text() == MOVES
 
 
 def test_nothing_is_run_where_one_case_is_malformed(tmp_path: Path) -> None:
@@ -602,8 +705,15 @@ def test_only_the_hazards_that_are_asked_for_are_switched_on(tmp_path: Path) -> 
 def test_all_targets_and_both_drivers_are_used_unless_others_are_asked_for(tmp_path: Path) -> None:
     result = sockiter("fuzz", "--seconds", "0.2", "--hazard", "add-tail", "--cases", tmp_path)
     assert result.exit_code == 0
-    lines = [line.split()[:2] for line in result.stdout.splitlines() if line.startswith((" offset-udp ", " index "))]
-    assert lines == [["offset-udp", "hypothesis"], ["offset-udp", "swarm"], ["index", "hypothesis"], ["index", "swarm"]]
+    first = [line.split()[0] for line in result.stdout.splitlines() if line.startswith(" ") and line.strip()]
+    assert [word for word in first if word[0].isalpha()] == [
+        "driver",
+        "hypothesis",
+        "swarm",
+        "target",
+        "offset-udp",
+        "index",
+    ]
     assert f"Not fuzzed: kernel:udp: {NO_KERNEL}\n" in result.stdout
     assert "sequences on offset-udp, index. That is no proof." in result.stdout
     assert f", {os.cpu_count()} workers\n" in result.stdout

@@ -12,40 +12,49 @@ import sockiter
 ROOT = Path(sockiter.__file__).parent.parent
 CASES = Path(__file__).parent / "cases"
 
-# Tells every step of every case of the corpus, and of one more in which much is harmed at once, on every scheme.
+# Tells every step of every case of the corpus, and of one more in which much is harmed at once, on every scheme: by one
+# process, or shared among so many.
 TELL = """
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from sockiter.backend import refusal, run, shape_of
+from sockiter.backend import run
 from sockiter.cases import dumps, files, load, loads
 from sockiter.claims import hazards_of, in_order
 from sockiter.oracle import judge
-from sockiter.replay import with_expects
+from sockiter.replay import refused, with_expects
 from sockiter.targets import SCHEME_TARGETS
 
-adds = "".join(f"add S{n} tail in {n % 3}\\n" for n in range(20))
-removes = "".join(f"remove S{n}\\n" for n in range(9))
-inside = "".join(f"  at show {n}: reinsert S{n + 3} tail\\n  at realloc {n}: fail\\n" for n in range(1, 6))
-much = f"batch 2\\n{adds}open\\nread 9\\n{inside}{removes}rehash S12 to 1\\nread all\\n"
-for case in [*map(load, files([Path(sys.argv[1])])), loads(much)]:
-    shape = shape_of(case.operations, slots=case.slots)
-    able = [target for target in SCHEME_TARGETS if not refusal(target, case.operations, shape)]
+
+def tell(case):
+    lines = []
+    able = [target for target in SCHEME_TARGETS if not refused(case, target)]
     for target in able:
         with target.session() as session:
             history = run(session, target, case.operations, slots=case.slots)
-        print(target.name, history, judge(history), in_order(hazards_of(case.operations)))
-    print(dumps(with_expects(case, able)))
+        lines.append(f"{target.name} {history} {judge(history)} {in_order(hazards_of(case.operations))}")
+    return "\\n".join([*lines, dumps(with_expects(case, able))])
+
+
+if __name__ == "__main__":
+    adds = "".join(f"add S{n} tail in {n % 3}\\n" for n in range(20))
+    removes = "".join(f"remove S{n}\\n" for n in range(9))
+    inside = "".join(f"  at show {n}: reinsert S{n + 3} tail\\n  at realloc {n}: fail\\n" for n in range(1, 6))
+    much = f"batch 2\\n{adds}open\\nread 9\\n{inside}{removes}rehash S12 to 1\\nread all\\n"
+    cases = [*map(load, files([Path(sys.argv[1])])), loads(much)]
+    with ProcessPoolExecutor(int(sys.argv[2])) as workers:
+        print(*workers.map(tell, cases, chunksize=3), sep="\\n")
 """
 
 
-def told(hash_seed: str) -> str:
+def told(hash_seed: str, workers: int) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", TELL, str(CASES)]
+    command = [sys.executable, "-c", TELL, str(CASES), str(workers)]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
-def test_the_same_cases_give_the_same_histories_and_verdicts_whatever_the_seed_of_hashes_is() -> None:
-    once, again = told("1"), told("2")
+def test_the_same_cases_give_the_same_histories_whatever_the_seed_of_hashes_and_however_many_work_on_them() -> None:
+    once, again = told("1", 1), told("2", 3)
     assert once == again
     # It did come to sets with several members: the findings of one kind.
     assert once.count("kind='skip'") > 3

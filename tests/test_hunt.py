@@ -11,7 +11,7 @@ from sockiter.backend import SLOTS, Shape, run
 from sockiter.cases import loads
 from sockiter.claims import Harm, harm, hazards_of
 from sockiter.hunt import RERUNS, Found, Hunt
-from sockiter.operations import Operation
+from sockiter.operations import Add, Operation
 from sockiter.oracle import judge
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -95,6 +95,17 @@ def test_a_finding_that_was_shown_is_no_news_any_more() -> None:
     followed(hunt, SKIP, SKIPPED)
 
     assert hunt.news(SKIP, (SKIPPED,)) is None
+
+
+def test_a_finding_that_something_shown_accounts_for_is_no_news_although_something_else_is_pending() -> None:
+    wide, narrow = harm("skip", "remove"), harm("skip", "add-tail")
+    target = Told(OffsetUdp(), (wide, narrow))
+    hunt = hunting(target)
+    both = (*SKIP[:-1], Add("E", "tail"), SKIP[-1])
+
+    assert hunt.news(both, (SKIPPED,)) == SKIPPED
+    hunt.pending.remove(wide)
+    assert hunt.news(both, (SKIPPED,)) is None
 
 
 def test_what_nobody_admits_is_news_however_much_else_was_shown() -> None:

@@ -21,8 +21,8 @@ LAYERS = (
     ("backend",),
     ("oracle", "schemes", "cases"),
     ("simulation", "kernel"),
-    ("targets",),
-    ("trace", "explain", "replay", "simplify", "minimize", "hunt", "swarm", "machine", "drivers", "campaign"),
+    ("installed", "targets"),
+    ("trace", "explain", "replay", "simplify", "minimize", "hunt", "swarm", "situations", "machine", "drivers", "campaign"),
     ("report", "picture"),
     ("cli", "__main__"),
 )

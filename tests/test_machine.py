@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import pytest
 
 from sockiter.backend import Shape, run
-from sockiter.claims import Harm, Hazard, hazards_of
+from sockiter.claims import HAZARDS, INSERTIONS_MAX, Harm, Hazard, hazards_of
 from sockiter.drivers import drive_hypothesis
 from sockiter.hunt import Hunt
 from sockiter.machine import VIOLATION, Skipped, SocketMachine, Violation, machine_for
-from sockiter.operations import Add, Bucket, Open, Operation, Read, Remove, check
+from sockiter.operations import Add, Bucket, Change, Open, Operation, Read, Rehash, Reinsert, Remove, changes, check
 from sockiter.oracle import judge
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Reading
 from sockiter.simulation import SchemeTarget, Simulation
-from sockiter.swarm import SLOTS_DRAWN
+from sockiter.swarm import SLOTS_DRAWN, Room
 from sockiter.table import Table
 from sockiter.verdict import VIOLATIONS, Finding
 
@@ -57,6 +58,18 @@ class Exact:
 
     def place(self, state: frozenset[str]) -> str:
         return " ".join(sorted(state))
+
+
+class ExactInTwo(Exact):
+    """The same of two tables, the second without a tail."""
+
+    tables = ("listening", "established")  # type: ignore[assignment]
+
+
+class ExactAndNarrow(Exact):
+    """The same of a table whose versions can roll over, which it does not look at."""
+
+    hazards = frozenset(HAZARDS)
 
 
 class Recorded(Simulation):
@@ -180,6 +193,105 @@ def test_a_third_bucket_is_there_to_move_between_and_a_second_for_the_rest() -> 
 
     assert buckets({"add-tail", "rehash"}) == {Bucket(0), Bucket(1), Bucket(2)}
     assert buckets({"add-tail", "remove"}) == {Bucket(0), Bucket(1)}
+
+
+def changed(operations: Iterable[Operation]) -> Iterator[Change]:
+    return (change for op in operations for change in changes(op))
+
+
+def before_open(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    return operations[: operations.index(Open())]
+
+
+class TestTwoTables:
+    def test_have_a_backend_that_is_laid_out_for_both(self) -> None:
+        target = Recording(ExactInTwo())
+        ran(target, ())
+        assert machine_on(target).room == Room(("listening", "established"))
+        assert {backend.shape.buckets for backend in target.begun} == {(("", 3), ("established", 3))}
+
+    def test_are_never_entered_at_the_tail_where_there_is_none(self) -> None:
+        for operations in ran(Recording(ExactInTwo()), ANY_HAZARD, bites=4):
+            check(operations)
+
+    def test_are_both_used_by_every_kind_of_change(self) -> None:
+        adds: Counter[tuple[str, str]] = Counter()
+        moves: Counter[str] = Counter()
+        reinserts: Counter[tuple[str, str]] = Counter()
+        for operations in ran(Recording(ExactInTwo()), ANY_HAZARD, bites=4):
+            # Where each of the sockets is.
+            tables: dict[str, str] = {}
+            for change in changed(operations):
+                match change:
+                    case Add(name, end, bucket):
+                        adds[bucket.table, end] += 1
+                        tables[name] = bucket.table
+                    case Rehash(name, bucket):
+                        moves[bucket.table] += 1
+                        tables[name] = bucket.table
+                    case Reinsert(name, end):
+                        reinserts[tables[name], end] += 1
+        assert min(adds["", "head"], adds["", "tail"], adds["established", "head"]) > 50
+        assert min(moves[""], moves["established"]) > 50
+        assert min(reinserts["", "head"], reinserts["", "tail"], reinserts["established", "head"]) > 20
+        assert adds["established", "tail"] == reinserts["established", "tail"] == 0
+
+    @pytest.mark.parametrize("hazards", [(), {"add-tail"}, {"remove"}, {"enomem"}], ids=str)
+    def test_both_have_sockets_at_open_whatever_is_switched_on(self, hazards: Iterable[Hazard]) -> None:
+        tables: Counter[str] = Counter()
+        for operations in ran(Recording(ExactInTwo()), hazards):
+            tables.update({change.bucket.table for change in changed(before_open(operations)) if isinstance(change, Add)})
+        assert min(tables[""], tables["established"]) > 20
+
+    def test_get_no_hazard_that_is_switched_off_because_one_of_them_has_no_tail(self) -> None:
+        met = {hazards_of(operations) for operations in ran(Recording(ExactInTwo()), {"add-tail"})}
+        assert met == {frozenset(), frozenset({"add-tail"})}
+
+    def test_are_one_where_the_target_has_one(self) -> None:
+        for operations in ran(Recording(Exact()), ANY_HAZARD):
+            buckets = [change.bucket for change in changed(operations) if isinstance(change, (Add, Rehash))]
+            assert not any(bucket.table for bucket in buckets)
+
+
+def insertions(operations: Iterable[Operation]) -> int:
+    return sum(not isinstance(change, Remove) for change in changed(operations))
+
+
+class TestNarrowVersions:
+    def test_are_never_rolled_over_where_that_is_switched_off(self) -> None:
+        sequences = ran(Recording(ExactAndNarrow()), ANY_HAZARD, bites=4)
+        assert max(map(insertions, sequences)) == INSERTIONS_MAX
+        assert not any("rollover" in hazards_of(operations, narrow=True) for operations in sequences)
+
+    @pytest.mark.parametrize("hazards", [{"rollover"}, HAZARDS], ids=["alone", "all"])
+    def test_are_rolled_over_now_and_then_where_that_is_switched_on(self, hazards: Iterable[Hazard]) -> None:
+        sequences = ran(Recording(ExactAndNarrow()), hazards, bites=2)
+        rolled_over = sum("rollover" in hazards_of(operations, narrow=True) for operations in sequences)
+        assert 0.1 < rolled_over / len(sequences) < 0.9
+
+    def test_do_not_hinder_a_removal_when_they_are_used_up(self) -> None:
+        machine = machine_on(Recording(ExactAndNarrow()), {"add-tail", "remove"})()
+        machine.begin(draw=0)
+        for _ in range(9):
+            machine.add_tail(draw=0)
+        machine.remove(draw=0)
+        done = [op for op in machine.operations if op != Open()]
+        assert done == [*(Add(name, "tail") for name in "ABCDEFG"), Remove("A")]
+
+    def test_matter_to_nobody_whose_versions_are_wide(self) -> None:
+        assert max(map(insertions, ran(Recording(Exact()), ANY_HAZARD))) > 2 * INSERTIONS_MAX
+
+
+def test_some_sequences_are_read_until_an_error_and_most_to_the_end() -> None:
+    ends = Counter(operations[-1] for operations in ran(Recording(Exact()), ANY_HAZARD, bites=4))
+
+    assert set(ends) == {Read(None), Read(None, gives_up=True)}
+    assert 0 < ends[Read(None, gives_up=True)] < 0.3 * ends.total()
+
+
+def test_only_the_end_of_a_sequence_gives_up() -> None:
+    for operations in ran(Recording(Exact()), ANY_HAZARD):
+        assert not any(op.gives_up for op in operations[:-1] if isinstance(op, Read))
 
 
 def test_the_same_seed_makes_the_same_sequences() -> None:
@@ -319,9 +431,9 @@ def test_a_change_that_needs_a_socket_is_left_out_where_there_is_none() -> None:
 
 def test_a_machine_does_not_run_out_of_names() -> None:
     machine = begun(SchemeTarget(Exact()))
-    for _ in range(40):
-        machine.add_tail(draw=2**40 - 1)
+    for draw in range(100):
+        machine.add_tail(draw=draw)
     machine.teardown()
 
     check(tuple(machine.operations))
-    assert sum(type(op) is Add for op in machine.operations) == 321
+    assert sum(type(op) is Add for op in machine.operations) > 300

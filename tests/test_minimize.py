@@ -159,6 +159,31 @@ def test_no_operations_at_all_come_back_and_nobody_is_asked() -> None:
     assert minimize((), SLOTS, lambda candidate, slots: pytest.fail("asked")) == ((), SLOTS)
 
 
+@pytest.mark.parametrize(
+    "operations",
+    [
+        "add A tail | add B tail | open | read 1 | remove A | read until error",
+        "add A tail | add B tail | open | read 1 | remove A | read until error | read until error | read 1",
+    ],
+    ids=["at the end", "before"],
+)
+def test_a_result_goes_on_after_an_error_where_it_fails_so_too(operations: str) -> None:
+    fails = failing(target_named("restart"), "refused")
+    least, slots = minimize(ops(operations), SLOTS, fails)
+
+    assert text(least) == "add A tail | add B tail | open | read 1 | remove A | read all"
+    assert slots == SLOTS
+
+
+def test_a_result_gives_up_where_it_fails_only_so() -> None:
+    operations = ops("add A tail | open | read until error")
+
+    assert minimize(operations, SLOTS, lambda candidate, slots: Read(None, gives_up=True) in candidate) == (
+        ops("open | read until error"),
+        SLOTS,
+    )
+
+
 def test_what_always_fails_ends_as_an_iterator_over_nothing() -> None:
     operations = ops("add A head in 2 | open | read 2 |at show 1: rehash A to 1|at realloc 2: fail | reinsert A head")
 
@@ -466,6 +491,33 @@ def test_a_change_inside_a_read_is_made_before_it_or_after_it() -> None:
     ]
 
 
+def test_nobody_gives_up_at_an_error() -> None:
+    inside = "read until error | at realloc 1: fail | remove A"
+
+    assert step("read_on", f"add A tail | open | {inside} | read 1 | read until error") == [
+        "add A tail | open | read all | at realloc 1: fail | remove A | read 1 | read all"
+    ]
+    assert step("read_on", "add A tail | open | read 1 | read all") == ["add A tail | open | read 1 | read all"]
+
+
+def test_a_socket_that_only_led_to_a_bucket_goes_with_that_buckets_number() -> None:
+    assert step("forget_and_lower_bucket", "add A tail | add B head in established:1 | open") == [
+        # Without B nothing is lower.
+        *["add A tail | open"] * 3,
+        # Without A the bucket is, all mentions of it, and then each operation by itself.
+        "add B head | open",
+        "add B head in established:0 | open",
+        *["add B head in established:1 | open"] * 2,
+    ]
+
+
+def test_a_socket_goes_with_a_bucket_that_others_are_moved_to() -> None:
+    proposed = step("forget_and_lower_bucket", "add A tail in 1 | add B tail | open | rehash B to 2 | read 1 | remove A")
+
+    assert "add B tail | open | rehash B to 1 | read 1" in proposed
+    assert "add A tail | open | read 1 | remove A" in proposed
+
+
 def test_the_batch_is_the_kernels_or_smaller() -> None:
     assert step("to_kernel_slots", "open | read all", 3) == [
         "open | read all (batch 16)",
@@ -709,6 +761,15 @@ def dropped_singly(operations: Operations, slots: int, fails: Fails) -> Operatio
             "read 1 | read 3 | at show 2: reinsert D tail | read all",
             "add A tail | add B tail | open | read 1 | at show 1: reinsert A tail | read all",
             id="lower buckets",
+        ),
+        pytest.param(
+            "offset-tcp",
+            "skip",
+            False,
+            16,
+            "add A tail | add B head in established:1 | open | read all",
+            "add A head in established:0 | open | read all",
+            id="a socket that led to a bucket",
         ),
     ],
 )

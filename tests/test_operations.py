@@ -26,6 +26,7 @@ from sockiter.operations import (
     Remove,
     changes,
     check,
+    has_tail,
     length,
     possible,
     reads_max,
@@ -33,6 +34,9 @@ from sockiter.operations import (
 
 A, B = Add("A", "tail"), Add("B", "head", Bucket(1))
 OPEN, READ = Open(), Read(1)
+ESTABLISHED = Bucket(0, "established")
+# In a table without a tail.
+E = Add("E", "head", ESTABLISHED)
 
 
 def reading(*inside: Change | Fail) -> Read:
@@ -50,11 +54,12 @@ def accepts(operations: Sequence[Operation]) -> bool:
 
 NAMES = st.sampled_from("AB")
 ENDS = st.sampled_from(("head", "tail"))
+BUCKETS = st.sampled_from((FIRST, Bucket(1), ESTABLISHED))
 CHANGES: st.SearchStrategy[Change] = st.one_of(
-    st.builds(Add, NAMES, ENDS),
+    st.builds(Add, NAMES, ENDS, BUCKETS),
     st.builds(Remove, NAMES),
     st.builds(Reinsert, NAMES, ENDS),
-    st.builds(Rehash, NAMES, st.just(Bucket(1))),
+    st.builds(Rehash, NAMES, BUCKETS),
 )
 OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
     st.just(OPEN),
@@ -79,7 +84,7 @@ def test_buckets_are_sorted_by_number_and_then_by_table() -> None:
 
 @pytest.mark.parametrize(
     "operation",
-    [OPEN, A, Remove("A"), Reinsert("A", "head"), Rehash("A", Bucket(1)), reading(B, Fail())],
+    [OPEN, A, Remove("A"), Reinsert("A", "head"), Rehash("A", Bucket(1)), reading(B, Fail()), Read(None, gives_up=True)],
     ids=lambda operation: type(operation).__name__,
 )
 def test_an_operation_is_a_hashable_value(operation: Operation) -> None:
@@ -95,6 +100,23 @@ def test_a_read_of_all_may_make_a_hundred_reads_and_one_more_for_everything_insi
     assert READS_MAX == 100
     assert reads_max(Read(None)) == 100
     assert reads_max(Read(None, reading(A, Fail()).at)) == 102
+
+
+def test_a_read_goes_on_after_an_error_unless_it_is_told_to_give_up() -> None:
+    assert not Read(None).gives_up
+    assert Read(None) != Read(None, gives_up=True)
+
+
+def test_a_read_that_gives_up_may_make_as_many_reads_and_is_as_long_as_one_that_does_not() -> None:
+    giving_up = Read(None, reading(A, Fail()).at, gives_up=True)
+    assert reads_max(giving_up) == reads_max(replace(giving_up, gives_up=False)) == 102
+    assert length([OPEN, giving_up]) == 4
+    assert list(changes(giving_up)) == [A]
+
+
+@pytest.mark.parametrize(("table", "has"), [("", True), ("listening", True), ("established", False)])
+def test_sockets_can_be_put_at_the_tail_everywhere_but_in_the_established_table(table: str, has: bool) -> None:
+    assert has_tail(table) == has
 
 
 @pytest.mark.parametrize(
@@ -135,8 +157,11 @@ def test_an_operation_tells_the_changes_that_it_brings_along(operation: Operatio
         [A, B, OPEN, READ, Remove("A"), Reinsert("B", "head"), Rehash("B", FIRST), Read(None)],
         [OPEN, reading(A, Fail(), Reinsert("A", "tail"), Remove("A")), READ],
         [A, Reinsert("A", "head"), Rehash("A", Bucket(3)), Remove("A"), OPEN],
+        [A, E, OPEN, Reinsert("E", "head"), Rehash("A", ESTABLISHED), Reinsert("A", "head"), reading(Remove("E"))],
+        [E, OPEN, Rehash("E", FIRST), Reinsert("E", "tail"), reading(Add("A", "tail", Bucket(2, "listening")))],
+        [E, OPEN, Rehash("E", Bucket(1, "listening")), reading(Reinsert("E", "tail")), Read(None, gives_up=True)],
     ],
-    ids=["open", "after", "inside", "before"],
+    ids=["open", "after", "inside", "before", "without a tail", "out of there", "named"],
 )
 def test_what_user_space_can_bring_about_is_accepted_and_kept_whole(operations: list[Operation]) -> None:
     check(operations)
@@ -147,6 +172,15 @@ NO_OPEN = "the iterator is never opened; expected one `open`"
 NEVER = "socket 'X' was never added; expected one that is in the table"
 GONE = "socket 'A' is not in the table any more; expected one that is in the table"
 USED = "a socket named 'A' was added before; expected a name that is new"
+HEAD_ONLY = "table 'established' takes sockets at the head only; expected `head`"
+
+
+def in_there(name: str) -> str:
+    return f"socket {name!r} is in table 'established', which takes sockets at the head only; expected `head`"
+
+
+T = Add("T", "tail", ESTABLISHED)
+TO_TAIL = Reinsert("A", "tail")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +202,27 @@ USED = "a socket named 'A' was added before; expected a name that is new"
         ([OPEN, reading(Fail(), A, Remove("X"), B)], 1, 2, NEVER, [OPEN, reading(Fail(), A, B)]),
         ([A, OPEN, reading(Remove("A")), Remove("A")], 3, None, GONE, [A, OPEN, reading(Remove("A"))]),
         ([A, OPEN, reading(A)], 2, 0, USED, [A, OPEN, READ]),
+        ([T, OPEN], 0, None, HEAD_ONLY, [OPEN]),
+        ([OPEN, reading(A, T)], 1, 1, HEAD_ONLY, [OPEN, reading(A)]),
+        ([A, Add("A", "tail", ESTABLISHED), OPEN], 1, None, USED, [A, OPEN]),
+        ([E, OPEN, Reinsert("E", "tail"), READ], 2, None, in_there("E"), [E, OPEN, READ]),
+        ([E, OPEN, reading(Reinsert("E", "tail"))], 2, 0, in_there("E"), [E, OPEN, READ]),
+        ([A, OPEN, Rehash("A", ESTABLISHED), TO_TAIL], 3, None, in_there("A"), [A, OPEN, Rehash("A", ESTABLISHED)]),
+        (
+            [A, Rehash("A", ESTABLISHED), OPEN, reading(TO_TAIL)],
+            3,
+            0,
+            in_there("A"),
+            [A, Rehash("A", ESTABLISHED), OPEN, READ],
+        ),
+        (
+            [A, OPEN, reading(Rehash("A", ESTABLISHED)), TO_TAIL],
+            3,
+            None,
+            in_there("A"),
+            [A, OPEN, reading(Rehash("A", ESTABLISHED))],
+        ),
+        ([E, OPEN, Remove("E"), Reinsert("E", "tail")], 3, None, GONE.replace("A", "E"), [E, OPEN, Remove("E")]),
     ],
 )
 def test_what_no_user_space_could_bring_about_is_refused_with_its_place_and_left_out(
@@ -181,6 +236,15 @@ def test_what_no_user_space_could_bring_about_is_refused_with_its_place_and_left
 
 def test_a_name_that_a_refused_read_would_have_given_is_still_free() -> None:
     assert possible([reading(A), OPEN, A]) == (OPEN, A)
+
+
+def test_a_name_that_was_refused_for_its_end_is_still_free() -> None:
+    assert possible([Add("A", "tail", ESTABLISHED), OPEN, A]) == (OPEN, A)
+
+
+def test_a_read_that_gives_up_does_so_too_where_something_inside_it_was_left_out() -> None:
+    giving_up = Read(None, reading(Fail(), Remove("X")).at, gives_up=True)
+    assert possible([OPEN, giving_up]) == (OPEN, Read(None, reading(Fail()).at, gives_up=True))
 
 
 @given(st.lists(OPERATIONS, max_size=10))

@@ -20,7 +20,7 @@ from sockiter.schemes import SCHEMES
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow, Reading
-from sockiter.simulation import OBJECTS_MAX, RECORDS_MAX, SchemeTarget, Simulation
+from sockiter.simulation import OBJECTS_MAX, RECORDS_MAX, Allocation, SchemeTarget, Simulation
 from sockiter.table import Socket, Table
 
 OFFSET, INDEX = OffsetUdp(), Index()
@@ -35,7 +35,8 @@ Step: TypeAlias = "str | Grow | Exception"
 class Steps:
     """Asks for these steps one by one: a socket by its name, a growth, or to end the read with an error's name.
 
-    The state is the number of steps that are behind. `log` tells what the frame did, and the table at the time.
+    The state is the number of steps that are behind. `log` tells what the frame did, and the table at the time; `answers`
+    has whether it was to go on, for each request.
     """
 
     name = "steps"
@@ -48,9 +49,10 @@ class Steps:
     def __init__(self, *steps: Step) -> None:
         self.steps = steps
         self.log: list[str] = []
+        self.answers: list[bool] = []
 
     def open(self, slots: int, table: Table) -> int:
-        self.log.append(f"open {slots}")
+        self.log.append(f"open {slots}: {tell(table)}")
         return 0
 
     def read(self, state: int, table: Table) -> Reading[int]:
@@ -59,6 +61,7 @@ class Steps:
             if isinstance(step, Exception):
                 return place + 1, str(step)
             go, table = yield step if isinstance(step, Grow) else Socket(step, 0)
+            self.answers.append(go)
             if isinstance(step, str) and not go:
                 self.log.append(f"stop before {step}: {tell(table)}")
                 return place, None
@@ -138,10 +141,10 @@ class TestOpen:
         made = done(Steps(), adds("A", bucket=1), adds("BC"), adds("D", "head"), Remove("C"), Open(), buckets=2)
         assert made.history.opened == ("D", "B", "A")
 
-    def test_gives_the_scheme_its_slots(self) -> None:
+    def test_gives_the_scheme_its_slots_and_the_table(self) -> None:
         scheme = Steps()
-        done(scheme, Open(), slots=3)
-        assert scheme.log == ["open 3"]
+        done(scheme, adds("AB"), Open(), slots=3)
+        assert scheme.log == ["open 3: AB"]
 
     def test_is_where_the_record_begins(self) -> None:
         made = done(Steps(), adds("A"), Remove("A"), Open(), adds("B"))
@@ -215,6 +218,11 @@ class TestARead:
 
     def test_shows_what_the_scheme_shows_even_if_it_never_was_there(self) -> None:
         assert events(Steps("X"), Open(), Read(1)) == got("X")
+
+    def test_answers_each_request_with_yes_or_no(self) -> None:
+        scheme = Steps("A", GROW, LOCKED, "B", "C")
+        done(scheme, adds("ABC"), Open(), Read(2, (realloc(1, Fail()),)))
+        assert scheme.answers == [True, False, True, True, False]
 
 
 class TestAnError:
@@ -318,14 +326,15 @@ class TestAFullBuffer:
         made = done(Steps(*"ABC"), adds("ABC"), Open(), Read(2, (late,)), records_max=2)
         assert made.history.events == [*got("A", "B"), Add("N", "tail")]
 
-    def test_is_met_by_a_read_of_all(self) -> None:
-        late = show(3, Add("N", "tail"))
-        made = done(Steps(*"ABC"), adds("ABC"), Open(), Read(None, (late,)), records_max=2)
+    @pytest.mark.parametrize("fit", ["AB", "ABC"])
+    def test_is_met_by_a_read_of_all(self, fit: str) -> None:
+        late = show(len(fit) + 1, Add("N", "tail"))
+        made = done(Steps(*fit, "X"), adds(fit + "X"), Open(), Read(None, (late,)), records_max=len(fit))
         assert made.history.events == [
-            *map(Shown, "AB"),
+            *map(Shown, fit),
             Add("N", "tail"),
-            Returned(("A", "B")),
-            *got("C"),
+            Returned(tuple(fit)),
+            *got("X"),
             END,
         ]
 
@@ -515,6 +524,17 @@ class TestAnAllocation:
             "refused: ",
         ]
 
+    def test_is_told_with_the_turns_before_it_and_whether_it_was_granted(self) -> None:
+        steps = Steps(GROW, "A", LOCKED, error("ENOMEM"), GROW, "B")
+        made = done(steps, adds("AB"), Open(), Read(None, (realloc(2, Fail()),)))
+        assert made.allocations == [Allocation(0, True), Allocation(1, False), Allocation(1, True)]
+
+    def test_is_told_of_until_the_next_read(self) -> None:
+        steps = Steps("A", GROW, "B")
+        assert done(steps, adds("AB"), Open()).allocations == []
+        assert done(steps, adds("AB"), Open(), Read(1), Remove("A")).allocations == [Allocation(1, True)]
+        assert done(steps, adds("AB"), Open(), Read(1), Read(1)).allocations == []
+
 
 class TestASchemeAsATarget:
     @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
@@ -533,7 +553,7 @@ class TestASchemeAsATarget:
             backend = session.begin(Shape((("", 3), ("other", 9)), slots=5))
         assert (backend.state(), backend.place(), backend.history.events) == (((), (), ()), "", [])
         backend.apply(Open())
-        assert scheme.log == ["open 5"]
+        assert scheme.log == ["open 5: ||"]
 
     def test_begins_afresh_each_time(self) -> None:
         with SchemeTarget(Steps()).session() as session:

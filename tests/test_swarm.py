@@ -9,14 +9,28 @@ from collections import Counter
 
 import pytest
 
-from sockiter.backend import SLOTS, shape_of
-from sockiter.claims import HAZARDS, Hazard, hazards_of
-from sockiter.operations import Open, Operation, Read, Remove, check, length
+from sockiter.backend import SLOTS, Shape, shape_of
+from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, hazards_of
+from sockiter.operations import (
+    Add,
+    Bucket,
+    Change,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    changes,
+    check,
+    length,
+)
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, Reply
 from sockiter.simplify import name_of
 from sockiter.simulation import Simulation
 from sockiter.swarm import BUCKETS_DRAWN, NAMES, SLOTS_DRAWN, Room, Swarm
+from sockiter.targets import target_named
 
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 
@@ -127,6 +141,134 @@ def test_every_aim_has_its_turn_and_its_hazards_only_where_they_are_switched_on(
 
 def test_a_target_with_one_number_of_slots_gets_no_other() -> None:
     assert {slots for _, slots in drawn(Swarm(0, ANY_HAZARD, Room(slots=5)), 100)} == {5}
+
+
+TWO = Room(("listening", "established"))
+NARROW = Room(insertions=INSERTIONS_MAX)
+
+
+class TestTheRoom:
+    @pytest.mark.parametrize(
+        ("target", "room"),
+        [
+            ("offset-udp", Room(("",), None, None)),
+            ("offset-tcp", Room(("listening", "established"), None, None)),
+            ("cookie-tcp", Room(("listening", "established"), None, None)),
+            ("index-narrow", Room(("",), None, INSERTIONS_MAX)),
+            ("index-detect", Room(("",), None, INSERTIONS_MAX)),
+            ("kernel:udp", Room(("",), SLOTS, None)),
+        ],
+    )
+    def test_is_what_the_target_leaves(self, target: str, room: Room) -> None:
+        assert Room.of(target_named(target)) == room
+
+    def test_is_one_table_any_slots_and_any_number_of_insertions_unless_told_otherwise(self) -> None:
+        assert Room() == Room.of(target_named("offset-udp"))
+
+    def test_has_all_slots_to_choose_from_or_the_only_ones(self) -> None:
+        assert Room().slots_drawn == SLOTS_DRAWN
+        assert Room(slots=7).slots_drawn == (7,)
+
+    def test_has_the_first_bucket_of_each_table_before_the_second_of_any(self) -> None:
+        assert Room().buckets == (Bucket(0), Bucket(1), Bucket(2))
+        assert [str(bucket) for bucket in TWO.buckets] == ["0", "established:0", "1", "established:1", "2", "established:2"]
+
+    def test_is_laid_out_for_whatever_is_drawn(self) -> None:
+        assert Room().shape(3) == Shape((("", 3),), 3)
+        assert TWO.shape(16) == Shape((("", 3), ("established", 3)), 16)
+        for operations, slots in drawn(Swarm(0, ANY_HAZARD, TWO), 200):
+            laid_out = dict(TWO.shape(slots).buckets)
+            assert all(laid_out[table] >= number for table, number in shape_of(operations).buckets)
+
+
+def into(change: Change) -> Bucket | None:
+    """The bucket that a change names."""
+    return change.bucket if isinstance(change, (Add, Rehash)) else None
+
+
+class TestTwoTables:
+    @pytest.mark.parametrize("seed", range(5))
+    def test_are_never_entered_at_the_tail_where_there_is_none(self, seed: int) -> None:
+        for operations, _ in drawn(Swarm(seed, ANY_HAZARD, TWO), 400):
+            check(operations)
+
+    def test_are_both_used_by_every_kind_of_change(self) -> None:
+        adds: Counter[tuple[str, str]] = Counter()
+        moves: Counter[str] = Counter()
+        reinserts: Counter[tuple[str, str]] = Counter()
+        for operations, _ in drawn(Swarm(0, ANY_HAZARD, TWO), 400):
+            # Where each of the sockets is.
+            tables: dict[str, str] = {}
+            for op in operations:
+                for change in changes(op):
+                    match change:
+                        case Add(name, end, bucket):
+                            adds[bucket.table, end] += 1
+                            tables[name] = bucket.table
+                        case Rehash(name, bucket):
+                            moves[bucket.table] += 1
+                            tables[name] = bucket.table
+                        case Reinsert(name, end):
+                            reinserts[tables[name], end] += 1
+        assert min(adds["", "head"], adds["", "tail"], adds["established", "head"]) > 50
+        assert min(moves[""], moves["established"]) > 50
+        assert min(reinserts["", "head"], reinserts["", "tail"], reinserts["established", "head"]) > 20
+        assert adds["established", "tail"] == reinserts["established", "tail"] == 0
+
+    @pytest.mark.parametrize("hazards", [(), ("add-tail",), ("remove",), ("enomem",)], ids=str)
+    def test_both_have_sockets_at_open_whatever_is_switched_on(self, hazards: tuple[Hazard, ...]) -> None:
+        buckets: Counter[Bucket | None] = Counter()
+        for operations, _ in drawn(Swarm(0, hazards, TWO), 300):
+            buckets.update(into(change) for op in operations[: operations.index(Open())] for change in changes(op))
+        assert {bucket for bucket in buckets if bucket} == set(TWO.buckets[:5])
+        assert min(buckets[bucket] for bucket in TWO.buckets[:4]) > 10
+
+    def test_are_one_where_the_target_has_one(self) -> None:
+        for operations, _ in drawn(Swarm(0, ANY_HAZARD), 200):
+            assert all(bucket is None or not bucket.table for op in operations for bucket in map(into, changes(op)))
+
+
+def insertions(operations: tuple[Operation, ...]) -> int:
+    return sum(not isinstance(change, Remove) for op in operations for change in changes(op))
+
+
+class TestNarrowVersions:
+    def test_are_never_rolled_over_where_that_is_switched_off(self) -> None:
+        sequences = [operations for operations, _ in drawn(Swarm(0, ANY_HAZARD, NARROW), 1000)]
+        assert max(map(insertions, sequences)) == INSERTIONS_MAX
+        assert not any("rollover" in hazards_of(operations, narrow=True) for operations in sequences)
+
+    @pytest.mark.parametrize("hazards", [("rollover",), HAZARDS], ids=["alone", "all"])
+    def test_are_rolled_over_now_and_then_where_that_is_switched_on(self, hazards: tuple[Hazard, ...]) -> None:
+        sequences = [operations for operations, _ in drawn(Swarm(0, hazards, NARROW), 1000)]
+        rolled_over = sum("rollover" in hazards_of(operations, narrow=True) for operations in sequences)
+        assert 100 < rolled_over < 900
+        assert rolled_over == sum(insertions(operations) > INSERTIONS_MAX for operations in sequences)
+
+    def test_are_rolled_over_in_company_of_every_other_hazard_and_alone(self) -> None:
+        met = {hazards_of(operations, narrow=True) for operations, _ in drawn(Swarm(0, HAZARDS, NARROW), 4000)}
+        assert frozenset({"rollover"}) in met
+        assert {frozenset({"rollover", hazard}) for hazard in CHANGES} <= met
+
+    def test_are_not_rolled_over_by_what_is_aimed_at_something_else(self) -> None:
+        swarm = Swarm(0, ANY_HAZARD, NARROW)
+        swarm.aims = [frozenset({"add-tail"}), frozenset({"rehash", "show"})]
+        assert max(insertions(operations) for operations, _ in drawn(swarm, 400)) == INSERTIONS_MAX
+
+    def test_matter_to_nobody_whose_versions_are_wide(self) -> None:
+        assert max(insertions(operations) for operations, _ in drawn(Swarm(0, ANY_HAZARD), 400)) > 2 * INSERTIONS_MAX
+
+
+def test_a_tenth_of_the_sequences_are_read_until_an_error_and_the_others_to_the_end() -> None:
+    ends = Counter(operations[-1] for operations, _ in drawn(Swarm(0, ANY_HAZARD), 1000))
+
+    assert set(ends) == {Read(None), Read(None, gives_up=True)}
+    assert 70 < ends[Read(None, gives_up=True)] < 130
+
+
+def test_only_the_end_of_a_sequence_gives_up() -> None:
+    for operations, _ in drawn(Swarm(0, ANY_HAZARD), 400):
+        assert not any(op.gives_up for op in operations[:-1] if isinstance(op, Read))
 
 
 def test_now_and_then_there_are_more_sockets_than_the_kernels_batch_has_slots() -> None:

@@ -102,10 +102,16 @@ class TestPhases:
         buckets = [Bucket(1), Bucket(1, "listening"), Bucket(1, "established")]
         assert [self.tcp.number(bucket) for bucket in buckets] == [1, 1, 3]
 
-    @pytest.mark.parametrize("bucket", [Bucket(2), Bucket(2, "established"), Bucket(0, "unix")], ids=str)
+    @pytest.mark.parametrize(
+        "bucket", [Bucket(2), Bucket(3), Bucket(2, "established"), Bucket(3, "established"), Bucket(0, "unix")], ids=str
+    )
     def test_have_no_buckets_but_those(self, bucket: Bucket) -> None:
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match=f"^{bucket}$"):
             self.tcp.number(bucket)
+
+    def test_lend_the_first_no_buckets(self) -> None:
+        with pytest.raises(IndexError, match=r"^1$"):
+            empty([("listening", 1), ("established", 3)]).number(Bucket(1))
 
     def test_are_left_and_entered_by_a_move(self) -> None:
         assert self.tcp.after(Rehash("A", Bucket(0, "established"))).names == ((), ("B",), ("A", "D", "C"), ())
@@ -113,6 +119,18 @@ class TestPhases:
 
     def test_may_have_no_tail_and_then_what_is_put_in_again_goes_to_the_head(self) -> None:
         assert self.tcp.after(Reinsert("C", "tail")).names[2] == ("C", "D")
+
+    @pytest.mark.parametrize("tables", [("listening", "established"), ("established", "listening")], ids="-".join)
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_have_a_tail_or_none_in_all_their_buckets(self, tables: tuple[str, str], number: int) -> None:
+        sockets = [("A", "listening"), ("B", "listening"), ("C", "established"), ("D", "established")]
+        made = changed(
+            empty([(table, 2) for table in tables]),
+            *(Add(name, "head", Bucket(number, table)) for name, table in sockets),
+            Reinsert("B", "tail"),
+            Reinsert("C", "tail"),
+        )
+        assert sorted(filter(None, made.names)) == [("A", "B"), ("C", "D")]
 
     def test_may_have_no_buckets(self) -> None:
         table = empty([("listening", 1), ("established", 0)])

@@ -15,7 +15,7 @@ from sockiter.cli.output import finding_json, print_json
 from sockiter.errors import InputError, MachineLacks
 from sockiter.replay import Outcome, refused, with_expects
 from sockiter.replay import replay as replay_case
-from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
+from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import describe
 
 
@@ -28,8 +28,8 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
     """Run cases, and compare what comes of them with what they expect.
 
     A CASE is a file, or a directory of them. Without --target, a target that does not run here, or cannot carry out a case,
-    is left out, and said to be. --record goes through the schemes only, unless it is told a --target: what a running kernel
-    does is not for everybody's cases.
+    is left out, and said to be; and so is a scheme of another package in a case that does not name it. --record goes through
+    the project's schemes only, unless it is told a --target: what others do is not for everybody's cases.
     """
     loaded = [(path, load(path)) for path in files(cases)]
     if not loaded:
@@ -51,6 +51,8 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
             for target in chosen:
                 session = sessions[target.name]
                 why = session if isinstance(session, str) else refused(case, target)
+                if why is None and name is None and target in INSTALLED_TARGETS and not _is_named(case, target):
+                    why = "the case says nothing of it"
                 if isinstance(session, str) or why is not None:
                     if name is not None:
                         raise MachineLacks(f"{path}: {target.name} cannot run it: {why}")
@@ -75,6 +77,10 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
         except OSError as error:
             raise MachineLacks(f"{path}: cannot be written: {error.strerror}") from None
     return recorded
+
+
+def _is_named(case: Case, target: Target) -> bool:
+    return any(expect.target == target.name for expect in case.expects)
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from sockiter.backend import Target
@@ -26,10 +27,10 @@ def targets(*, as_json: bool) -> None:
     table.add_column("runs here")
     for target in TARGETS:
         table.add_row(
-            target.name,
-            target.summary,
-            "\n".join(str(harm) for harm in target.harms) or "never",
-            "yes" if (missing := target.missing()) is None else f"no: {missing}",
+            escape(target.name),
+            escape(target.summary),
+            "\n".join(str(harm) for harm in target.harms) or ("never" if target.hazards else "-"),
+            "yes" if (missing := target.missing()) is None else escape(f"no: {missing}"),
         )
     console().print(table)
 

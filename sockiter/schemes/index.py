@@ -4,7 +4,7 @@ Models "Proposal" of the RFC (bpf-next, 2025-03-13), never merged. Insertions ar
 at the head and positive at the tail, so that indexes rise from head to tail: what is above the remembered one is unseen.
 The batch is made, grown and dropped as in `offset-udp`. It holds references, so an index is read from the socket itself
 when the iterator steps behind it: one that is moved while it is being shown takes the remembered place along with it
-(tests/cases/index-skip-reinsert-show.case). Versions here never roll over, as if they had the 128 bits that the RFC talks of.
+(tests/cases/index-skip-reinsert-show.case). Versions never roll over here, as if they had the 128 bits that the RFC offers.
 """
 
 from __future__ import annotations

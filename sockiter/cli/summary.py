@@ -1,0 +1,230 @@
+"""What is said of a campaign in the end, in tables and as JSON.
+
+Decided here: which of what was found stands for the rest, and how claims and refutations are laid out. Not known here: how
+the campaign went about it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sockiter.backend import Target
+from sockiter.campaign import Campaign, Kept, Track
+from sockiter.claims import Harm, in_order, within
+from sockiter.cli.output import harm_json
+from sockiter.operations import length
+from sockiter.verdict import Kind
+
+# The columns of the overview, as long as it takes a moved socket or not to be harmed.
+_COLUMNS: tuple[tuple[Kind, bool], ...] = (
+    ("skip", False),
+    ("skip", True),
+    ("repeat", False),
+    ("repeat", True),
+    ("stale", False),
+    ("stuck", False),
+    ("refused", False),
+)
+
+
+def print_summary(
+    out: Console, campaign: Campaign, took: float, workers: int, absent: list[tuple[Target, str]], *, detailed: bool
+) -> None:
+    """Print what the targets claim and what they were seen to do; `detailed`: each harm by itself, with its hazards."""
+    interrupted = ", interrupted" if campaign.interrupted else ""
+    out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}, {took:.0f} s, {workers} workers{interrupted}")
+    out.print(_work(campaign))
+    out.print(_overview(campaign))
+    out.print(
+        "-: claimed not to happen, and not seen. 4/5 in 6: under four of the five sets of hazards that are said to bring\n"
+        "it about; the least case has 6 operations. Moved: of a socket that had itself been moved.\n"
+    )
+    if detailed and (details := _details(campaign)).row_count:
+        out.print(details)
+    if not_seen := [f"{target.name}: {harm}" for target in _targets(campaign) for harm in _unrefuted(campaign, target)]:
+        out.print("Admitted, but not seen in this run: " + "; ".join(not_seen) + ".\n")
+    firsts = [(target, _first(campaign, target)) for target in _targets(campaign)]
+    broken = [group[0] for _, found in firsts for harm, group in found if harm is None]
+    for kept in broken:
+        found = kept.found
+        again = f", again in {found.reproduced} of {found.reruns} runs" if found.reruns > 1 else ""
+        out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(str(found))}{again}")
+        replay = f"replay it: sockiter replay {_quoted(kept.path)} --target {found.target}" if kept.path else "not saved"
+        out.print(f"  {replay}\n", soft_wrap=True)
+    sequences = sum(track.sequences for track in campaign.tracks)
+    reached = {track.target.name: None for track in campaign.tracks if track.sequences}
+    if reached and not broken:
+        on = ", ".join(reached)
+        out.print(f"[bold green]No claim was broken[/bold green] in {sequences:,} sequences on {on}. That is no proof.")
+    if unreached := [target.name for target in _targets(campaign) if target.name not in reached]:
+        out.print(f"Not reached: {', '.join(unreached)}")
+    for track in campaign.tracks:
+        for trouble in track.troubles:
+            out.print(f"[bold]trouble[/bold] ({track.target.name}, {track.driver}): {escape(trouble)}")
+    for target, missing in absent:
+        out.print(f"Not fuzzed: {target.name}: {escape(missing)}")
+    paths = (group[0].path for _, found in firsts for harm, group in found if harm is not None)
+    if example := next((path for path in paths if path), None):
+        out.print(
+            f"All cases are in {escape(str(example.parent))}. Look at one: sockiter show {_quoted(example)}",
+            soft_wrap=True,
+        )
+
+
+def summary_json(campaign: Campaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
+    """The same as one document."""
+    return {
+        "seed": campaign.seed,
+        "seconds": round(took, 3),
+        "interrupted": campaign.interrupted,
+        "targets": [_target_json(campaign, target) for target in _targets(campaign)],
+        "not_here": [{"target": target.name, "missing": missing} for target, missing in absent],
+        "troubles": [trouble for track in campaign.tracks for trouble in track.troubles],
+    }
+
+
+def _work(campaign: Campaign) -> Table:
+    work = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    work.add_column("driver")
+    for title in ("sequences", "operations", "operations/s"):
+        work.add_column(title, justify="right")
+    for driver in dict.fromkeys(track.driver for track in campaign.tracks):
+        tracks = [track for track in campaign.tracks if track.driver == driver]
+        numbers = (sum(track.sequences for track in tracks), sum(track.operations for track in tracks), _rate(tracks))
+        work.add_row(driver, *(f"{number:,.0f}" for number in numbers))
+    return work
+
+
+def _overview(campaign: Campaign) -> Table:
+    overview = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    overview.add_column("target", no_wrap=True)
+    overview.add_column("sequences", justify="right")
+    for kind, moved in _COLUMNS:
+        overview.add_column(f"{kind}{', moved' if moved else ''}")
+    for target in _targets(campaign):
+        tracks = _tracks(campaign, target)
+        admitted = within(target.harms, tracks[0].hazards)
+        overview.add_row(
+            target.name,
+            f"{sum(track.sequences for track in tracks):,}",
+            *(_cell(campaign, target, admitted, *column) for column in _COLUMNS),
+        )
+    return overview
+
+
+def _cell(campaign: Campaign, target: Target, admitted: frozenset[Harm], kind: Kind, moved: bool) -> str:
+    found = [
+        (harm, group[0])
+        for harm, group in _first(campaign, target)
+        if (group[0].found.kind, group[0].found.moved) == (kind, moved)
+    ]
+    if any(harm is None for harm, _ in found):
+        return "[bold red]BROKEN[/bold red]"
+    may = sum((harm.kind, harm.moved) == (kind, moved) for harm in admitted)
+    least = f" in {min(length(kept.found.case.operations) for _, kept in found)}" if found else ""
+    return f"{len(found)}/{may}{least}" if may else "-"
+
+
+def _details(campaign: Campaign) -> Table:
+    details = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title="What the targets admit, and did: the least case, and when each driver had it",
+        title_justify="left",
+    )
+    for title in ("target", "harm"):
+        details.add_column(title)
+    drivers = list(dict.fromkeys(track.driver for track in campaign.tracks))
+    for title in ("operations", *(f"{driver} after" for driver in drivers)):
+        details.add_column(title, justify="right")
+    for target in _targets(campaign):
+        for harm, group in _first(campaign, target):
+            if harm is not None:
+                after = {kept.driver: f"{kept.seconds:.2f} s" for kept in reversed(group)}
+                operations = str(length(group[0].found.case.operations))
+                details.add_row(target.name, str(harm), operations, *(after.get(driver, "-") for driver in drivers))
+    return details
+
+
+def _quoted(path: Path) -> str:
+    # For a shell, and not taken for markup.
+    return escape(shlex.quote(str(path)))
+
+
+def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
+    tracks = _tracks(campaign, target)
+    found = _first(campaign, target)
+    return {
+        "target": target.name,
+        "hazards": in_order(tracks[0].hazards),
+        "sequences": sum(track.sequences for track in tracks),
+        "operations": sum(track.operations for track in tracks),
+        "per_second": round(_rate(tracks)),
+        "drivers": {
+            track.driver: {
+                "sequences": track.sequences,
+                "operations": track.operations,
+                "per_second": round(_rate([track])),
+            }
+            for track in tracks
+        },
+        "claims_broken": [
+            _kept_json(group) | {"reproduced": group[0].found.reproduced, "reruns": group[0].found.reruns}
+            for harm, group in found
+            if harm is None
+        ],
+        "refuted": [_kept_json(group) for harm, group in found if harm is not None],
+        "unrefuted": [harm_json(harm) for harm in _unrefuted(campaign, target)],
+    }
+
+
+def _kept_json(group: list[Kept]) -> dict[str, object]:
+    best = group[0]
+    soonest = min(group, key=lambda kept: kept.seconds)
+    return {
+        "kind": best.found.kind,
+        "moved": best.found.moved,
+        "hazards": in_order(best.found.hazards),
+        "case": None if best.path is None else str(best.path),
+        "operations": length(best.found.case.operations),
+        "driver": soonest.driver,
+        "seconds_to_find": round(soonest.seconds, 4),
+        "found_by": {kept.driver: round(kept.seconds, 4) for kept in reversed(group)},
+    }
+
+
+def _first(campaign: Campaign, target: Target) -> list[tuple[Harm | None, list[Kept]]]:
+    # What was found on a target, by harm, each with its least case first; broken claims by case.
+    groups: dict[object, list[Kept]] = {}
+    for track in _tracks(campaign, target):
+        for kept in track.kept:
+            key = kept.found.harm or (kept.found.kind, kept.found.moved, kept.found.case.operations)
+            groups.setdefault(key, []).append(kept)
+    for group in groups.values():
+        group.sort(key=lambda kept: (length(kept.found.case.operations), kept.seconds))
+    return [(group[0].found.harm, group) for group in groups.values()]
+
+
+def _unrefuted(campaign: Campaign, target: Target) -> list[Harm]:
+    return [harm for harm in target.harms if all(harm in track.pending for track in _tracks(campaign, target))]
+
+
+def _tracks(campaign: Campaign, target: Target) -> list[Track]:
+    return [track for track in campaign.tracks if track.target is target]
+
+
+def _rate(tracks: Sequence[Track]) -> float:
+    # Operations a second of search; 0 where none was made.
+    seconds = sum(track.seconds for track in tracks)
+    return sum(track.operations for track in tracks) / seconds if seconds else 0
+
+
+def _targets(campaign: Campaign) -> list[Target]:
+    return list({track.target.name: track.target for track in campaign.tracks}.values())

@@ -1,0 +1,168 @@
+"""Schemes from packages outside of this project, found by the entry points that those declare, as targets.
+
+Decided here: what an entry point has to give, and what becomes of one that does not: a target that runs nowhere and says
+why, in nobody's way, and never passed over. A package is code that its user chose to install; what goes wrong in it, when it
+is loaded or when its scheme walks, is told in one line. Not known here: the project's own targets, but for their names.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import traceback
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from sockiter.backend import Session, Shape, Target
+from sockiter.claims import HAZARDS, Harm, Hazard
+from sockiter.errors import MachineLacks
+from sockiter.operations import Open, Operation, Read
+from sockiter.schemes.scheme import ONE_TABLE, AnyScheme, Scheme
+from sockiter.simulation import SchemeTarget, Simulation
+from sockiter.verdict import KINDS
+
+GROUP = "sockiter.schemes"
+"""The group of the entry points, each called as its scheme is, and giving the scheme, or what makes it without arguments."""
+
+# Of schemes and of their tables: a word of a case, never one of the kernel's iterators, an option, or markup.
+_NAME = re.compile(r"\w[\w-]*")
+# In the name of a target that has no such name.
+_UNSEEMLY = re.compile(r"[^\w.:() -]")
+_MEMBERS = tuple(member for member in vars(Scheme) if not member.startswith("_"))
+# Characters of what somebody else's code says of itself.
+_SAID_MAX = 300
+
+
+def installed(taken: Collection[str]) -> tuple[Target, ...]:
+    """The schemes of other packages in the order of their names, none of which is one of those taken.
+
+    One that cannot be had is a `Broken` target among them, by a name that no other target has.
+    """
+    targets: dict[str, Target] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        misnamed = _misnamed(entry.name, {*taken, *targets})
+        name = _UNSEEMLY.sub("?", f"{entry.name} ({entry.value})") if misnamed else entry.name
+        scheme = misnamed or _load(entry)
+        if isinstance(scheme, str):
+            targets[name] = Broken(name, f"entry point {entry.name} = {entry.value}", scheme)
+        else:
+            targets[name] = Installed(scheme)
+    return tuple(targets.values())
+
+
+class Installed(SchemeTarget):
+    """A scheme of another package. An exception in it is a `MachineLacks` that says where it came about."""
+
+    def begin(self, shape: Shape) -> Simulation:
+        return _Watched(self.scheme, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An entry point that gives no scheme: a target that can be put through nothing, for the reason `why`."""
+
+    name: str
+    summary: str
+    why: str
+    progress: str = ""
+    hazards: frozenset[Hazard] = frozenset()
+    harms: tuple[Harm, ...] = ()
+    tables: tuple[str, ...] = ONE_TABLE
+    slots: int | None = None
+    is_real: bool = False
+
+    def missing(self) -> str:
+        return self.why
+
+    def session(self) -> AbstractContextManager[Session]:
+        raise MachineLacks(f"{self.name} does not run here: {self.why}")
+
+
+class _Watched(Simulation):
+    def apply(self, operation: Operation) -> None:
+        try:
+            super().apply(operation)
+        except Exception as error:
+            raise self._failed(error) from error
+        if self._between is None and isinstance(operation, (Open, Read)):
+            raise MachineLacks(f"{self.scheme.name} failed: its state is None: expected any other value that has a hash")
+
+    def place(self) -> str:
+        try:
+            return super().place()
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> MachineLacks:
+        innermost = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{innermost.filename}:{innermost.lineno}"
+        return MachineLacks(f"{self.scheme.name} failed: {_in_a_line(error)} ({where})")
+
+
+def _misnamed(name: str, taken: Collection[str]) -> str | None:
+    if not _NAME.fullmatch(name):
+        return "its name is not made of letters, digits, dashes and underscores"
+    return "its name is another target's" if name in taken else None
+
+
+def _load(entry: EntryPoint) -> AnyScheme | str:
+    # The scheme, or in words why it cannot be had.
+    try:
+        given: Any = entry.load()
+        scheme: AnyScheme = given() if callable(given) else given
+        for fault in _faults(scheme, entry.name):
+            return f"{entry.value} is no scheme: {fault}"
+    except (Exception, SystemExit) as error:
+        return f"{entry.value} cannot be loaded: {_in_a_line(error)}"
+    return scheme
+
+
+def _faults(scheme: Any, name: str) -> Iterator[str]:
+    # What comes behind a fault counts on its absence.
+    if missing := [member for member in _MEMBERS if not hasattr(scheme, member)]:
+        yield f"it has no {', '.join(missing)}"
+    for member, is_right, expected in _members(scheme, name):
+        if not is_right:
+            yield f"`{member}` is {_shortened(repr(getattr(scheme, member)))}: expected {expected}"
+
+
+def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
+    # Each member, whether it is right, and what was expected.
+    hazards, harms, tables = scheme.hazards, scheme.harms, scheme.tables
+    yield "name", scheme.name == name, f"{name!r}, which its entry point is called"
+    for text in ("summary", "progress"):
+        yield text, isinstance(getattr(scheme, text), str), "a str"
+    yield (
+        "hazards",
+        isinstance(hazards, frozenset) and hazards <= set(HAZARDS),
+        f"a frozenset of any of {', '.join(HAZARDS)}",
+    )
+    yield (
+        "harms",
+        isinstance(harms, tuple) and all(_is_harm(harm, hazards) for harm in harms),
+        "a tuple of Harm within its hazards",
+    )
+    yield "tables", isinstance(tables, tuple) and _are_tables(tables), f"{ONE_TABLE}, or names in order, none of them twice"
+    for method in ("open", "read", "place"):
+        yield method, callable(getattr(scheme, method)), "a method"
+
+
+def _is_harm(harm: Any, hazards: frozenset[Hazard]) -> bool:
+    return isinstance(harm, Harm) and harm.kind in KINDS and harm.hazards <= hazards
+
+
+def _are_tables(tables: tuple[Any, ...]) -> bool:
+    named = all(isinstance(table, str) and _NAME.fullmatch(table) for table in tables)
+    return tables == ONE_TABLE or (named and 0 < len(tables) == len(set(tables)))
+
+
+def _in_a_line(error: BaseException) -> str:
+    said = _shortened(str(error))
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _shortened(text: str) -> str:
+    return textwrap.shorten(text, _SAID_MAX, placeholder=" ...")

@@ -1,0 +1,502 @@
+"""Schemes of other packages: one that is really installed works like any other, and a broken one is in nobody's way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from click.testing import CliRunner, Result
+from inline import work_inline
+
+from sockiter import targets
+from sockiter.backend import Target
+from sockiter.campaign import Ended, Job, annotated, search
+from sockiter.cases import Expect, dumps, files, load, loads
+from sockiter.claims import HAZARDS
+from sockiter.cli import main
+from sockiter.drivers import DRIVERS
+from sockiter.errors import MachineLacks
+from sockiter.hunt import Hunt
+from sockiter.installed import GROUP, Broken, Installed, installed
+from sockiter.replay import replay
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.scheme import ANY_HAZARD
+from sockiter.targets import SCHEME_TARGETS, target_named
+
+TESTS = Path(__file__).parent
+RFC_SKIP = TESTS / "cases" / "rfc_skip.case"
+EXAMPLE = TESTS / "example_package"
+
+# A package of one module, in which every test finds the scheme that it needs.
+FOREIGN = """
+from sockiter.claims import Harm, harm
+from sockiter.schemes.offset_udp import OffsetUdp
+
+
+class Foreign(OffsetUdp):
+    name = "foreign"
+
+
+class Needy(Foreign):
+    def __init__(self, slots):
+        pass
+
+
+class Moody(Foreign):
+    @property
+    def summary(self):
+        raise ValueError("not today,\\n\\n  nor tomorrow" + 300 * ", nor ever")
+
+
+class Silent(Foreign):
+    @property
+    def summary(self):
+        raise ValueError
+
+
+class Shy(Foreign):
+    def open(self, slots, table):
+        return None
+
+
+class Clumsy(Foreign):
+    def read(self, state, table):
+        raise IndexError("bucket [/3]")  # THE LINE
+
+
+class Lost(Foreign):
+    def place(self, state):
+        raise KeyError("nowhere")
+
+
+class Nothing:
+    name = "foreign"
+    summary = "nothing"
+
+
+def with_member(name, value):
+    return type("Foreign", (Foreign,), {name: value})
+
+
+def make():
+    return Foreign()
+
+
+def leave():
+    raise SystemExit("leaving")
+
+
+instance = Foreign()
+another = with_member("name", "another")
+no_summary = with_member("summary", None)
+a_number = with_member("progress", 7)
+a_list_of_hazards = with_member("hazards", ["remove"])
+unknown_hazards = with_member("hazards", frozenset({"reset"}))
+a_list_of_harms = with_member("harms", [])
+a_kind_alone = with_member("harms", ("skip",))
+an_unknown_kind = with_member("harms", (Harm("loss", frozenset()),))
+a_harm_beyond = with_member("harms", (harm("skip", "rollover"),))
+no_table = with_member("tables", ())
+a_list_of_tables = with_member("tables", [""])
+one_table_twice = with_member("tables", ("a", "a"))
+two_words = with_member("tables", ("a b",))
+a_nameless_second = with_member("tables", ("a", ""))
+a_text = with_member("place", "0:0")
+"""
+
+
+def put(directory: Path, *entries: str) -> None:
+    """What an installer leaves of that package, with these entry points."""
+    (directory / "foreign.py").write_text(FOREIGN, encoding="utf-8")
+    information = directory / "foreign-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1\n", encoding="utf-8")
+    (information / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *entries, ""]), encoding="utf-8")
+
+
+class Install(Protocol):
+    def __call__(self, *entries: str, taken: tuple[str, ...] = ()) -> list[Target]: ...
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Has the package in this process, with these entry points, and gives what `installed` makes of them."""
+    before = {target.name for target in installed(())}
+
+    def install_foreign(*entries: str, taken: tuple[str, ...] = ()) -> list[Target]:
+        directory = tmp_path / "site"
+        directory.mkdir()
+        put(directory, *entries)
+        monkeypatch.syspath_prepend(directory)
+        # Other packages may be there wherever these tests are run.
+        return [target for target in installed(taken) if target.name not in before]
+
+    yield install_foreign
+    sys.modules.pop("foreign", None)
+
+
+@pytest.fixture
+def foreign(install: Install, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Target:
+    """The target of an entry point `foreign = foreign:OBJECT`; the commands know of it and of the project's schemes."""
+    (target,) = install(f"foreign = foreign:{request.param}")
+    modules = ["sockiter.targets", *(f"sockiter.cli.{command}" for command in ("fuzz", "replay", "subject", "targets"))]
+    for module in modules:
+        monkeypatch.setattr(sys.modules[module], "TARGETS", (*SCHEME_TARGETS, target))
+    for module in ("sockiter.targets", "sockiter.cli.replay"):
+        monkeypatch.setattr(sys.modules[module], "INSTALLED_TARGETS", (target,))
+    return target
+
+
+def with_foreign(given: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("foreign", [given], indirect=True)
+
+
+def sockiter(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sockiter", catch_exceptions=False)
+
+
+def trouble(result: Result) -> str:
+    """The one line of what the machine lacks."""
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    return result.stderr.removeprefix("sockiter: ").rstrip("\n")
+
+
+# What an entry point gives.
+
+
+@pytest.mark.parametrize("given", ["Foreign", "instance", "make"])
+def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: Install) -> None:
+    (target,) = install(f"foreign = foreign:{given}")
+    assert isinstance(target, Installed)
+    assert (target.name, target.summary, target.harms) == ("foreign", OffsetUdp.summary, OffsetUdp.harms)
+    assert (target.is_real, target.slots) == (False, None)
+    case = load(RFC_SKIP)
+    with target.session() as session:
+        as_foreign = replay(case, target, session)
+    with target_named("offset-udp").session() as session:
+        as_own = replay(case, target_named("offset-udp"), session)
+    assert (as_foreign.reads, as_foreign.verdict) == (as_own.reads, as_own.verdict)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("nonsense:Foreign", "cannot be loaded: ModuleNotFoundError: No module named 'nonsense'"),
+        ("foreign:Absent", "cannot be loaded: AttributeError: module 'foreign' has no attribute 'Absent'"),
+        ("foreign:Needy", "cannot be loaded: TypeError: Needy.__init__() missing 1 required positional argument: 'slots'"),
+        ("foreign:leave", "cannot be loaded: SystemExit: leaving"),
+        ("foreign:Silent", "cannot be loaded: ValueError"),
+        ("foreign:Nothing", "is no scheme: it has no progress, harms, hazards, tables, open, read, place"),
+        ("foreign:another", "is no scheme: `name` is 'another': expected 'foreign', which its entry point is called"),
+        ("foreign:no_summary", "is no scheme: `summary` is None: expected a str"),
+        ("foreign:a_number", "is no scheme: `progress` is 7: expected a str"),
+        ("foreign:a_list_of_hazards", "is no scheme: `hazards` is ['remove']: expected a frozenset of any of add-head, "),
+        ("foreign:unknown_hazards", "is no scheme: `hazards` is frozenset({'reset'}): expected a frozenset of any of "),
+        ("foreign:a_list_of_harms", "is no scheme: `harms` is []: expected a tuple of Harm within its hazards"),
+        ("foreign:a_kind_alone", "is no scheme: `harms` is ('skip',): expected a tuple of Harm within its hazards"),
+        ("foreign:an_unknown_kind", "is no scheme: `harms` is (Harm(kind='loss', hazards=frozenset(), moved=False),): "),
+        ("foreign:a_harm_beyond", "is no scheme: `harms` is (Harm(kind='skip', hazards=frozenset({'rollover'}), "),
+        ("foreign:no_table", "is no scheme: `tables` is (): expected ('',), or names in order, none of them twice"),
+        ("foreign:a_list_of_tables", "is no scheme: `tables` is ['']: expected "),
+        ("foreign:one_table_twice", "is no scheme: `tables` is ('a', 'a'): expected "),
+        ("foreign:two_words", "is no scheme: `tables` is ('a b',): expected "),
+        ("foreign:a_nameless_second", "is no scheme: `tables` is ('a', ''): expected "),
+        ("foreign:a_text", "is no scheme: `place` is '0:0': expected a method"),
+    ],
+)
+def test_what_gives_no_scheme_is_a_target_that_says_why(given: str, why: str, install: Install) -> None:
+    (target,) = install(f"foreign = {given}")
+    assert isinstance(target, Broken)
+    assert (target.name, target.summary) == ("foreign", f"entry point foreign = {given}")
+    assert target.missing().startswith(f"{given} {why}")
+
+
+def test_what_is_said_of_a_broken_one_is_one_line_of_a_decent_length(install: Install) -> None:
+    (target,) = install("foreign = foreign:Moody")
+    missing = target.missing()
+    assert missing is not None
+    assert missing.startswith("foreign:Moody cannot be loaded: ValueError: not today, nor tomorrow, nor ever, nor ever")
+    assert missing.endswith(" ...")
+    assert len(missing) < 400
+
+
+@pytest.mark.parametrize("name", ["kernel:mine", "two words", "-x", "a.b", "x[/b]"])
+def test_a_name_that_is_not_a_plain_word_is_refused(name: str, install: Install) -> None:
+    (target,) = install(f"{name} = foreign:Foreign")
+    # Without what the tables of the command line would take for markup.
+    assert target.name == f"{name.replace('[/', '??').replace(']', '?')} (foreign:Foreign)"
+    assert target.summary == f"entry point {name} = foreign:Foreign"
+    assert target.missing() == "its name is not made of letters, digits, dashes and underscores"
+
+
+def test_a_name_that_is_taken_stays_with_whom_it_belongs_to(install: Install) -> None:
+    given = install("foreign = foreign:instance", "foreign = foreign:Foreign", "mine = foreign:another", taken=("mine",))
+    assert [(target.name, target.missing()) for target in given] == [
+        ("foreign", None),
+        ("foreign (foreign:instance)", "its name is another target's"),
+        ("mine (foreign:another)", "its name is another target's"),
+    ]
+
+
+def test_a_broken_one_is_in_the_way_of_no_other(install: Install) -> None:
+    given = install("another = foreign:another", "broken = foreign:leave", "foreign = foreign:Foreign")
+    assert [(target.name, target.missing() is None) for target in given] == [
+        ("another", True),
+        ("broken", False),
+        ("foreign", True),
+    ]
+
+
+def test_a_broken_one_can_be_put_through_nothing(install: Install) -> None:
+    (target,) = install("foreign = foreign:Absent")
+    assert (target.hazards, target.harms) == (frozenset(), ())
+    with pytest.raises(MachineLacks, match=r"^foreign does not run here: foreign:Absent cannot be loaded: "):
+        target.session()
+
+
+def test_no_scheme_of_another_package_has_the_name_of_one_of_the_project() -> None:
+    assert len({target.name for target in targets.TARGETS}) == len(targets.TARGETS)
+    assert targets.TARGETS[: len(SCHEME_TARGETS)] == SCHEME_TARGETS
+
+
+# What the commands do with one.
+
+
+@with_foreign("a_text")
+def test_a_broken_one_is_listed_with_the_reason(foreign: Target) -> None:
+    listed = json.loads(sockiter("targets", "--json").stdout)
+    assert listed[-1] == {
+        "target": "foreign",
+        "summary": "entry point foreign = foreign:a_text",
+        "hazards": [],
+        "admits": [],
+        "runs_here": False,
+        "missing": "foreign:a_text is no scheme: `place` is '0:0': expected a method",
+    }
+    assert "no: foreign:a_text is no scheme:" in sockiter("targets").stdout
+
+
+@pytest.mark.usefixtures("foreign")
+@with_foreign("a_text")
+@pytest.mark.parametrize("command", [["fuzz"], ["replay", RFC_SKIP, "--target"], ["show", RFC_SKIP, "--target"]])
+def test_who_asks_for_a_broken_one_is_told_the_reason(
+    command: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reason = "foreign:a_text is no scheme: `place` is '0:0': expected a method"
+    assert trouble(sockiter(*command, "foreign")).endswith(f": {reason}")
+
+
+@with_foreign("a_text")
+def test_a_fuzz_of_everything_goes_without_the_broken_one_and_says_so(
+    foreign: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_inline(monkeypatch)
+    monkeypatch.setattr(sys.modules["sockiter.cli.fuzz"], "TARGETS", (target_named("index"), foreign))
+    options = ["--seconds", "0.1", "--workers", "1", "--driver", "swarm", "--cases", tmp_path / "cases"]
+    result = sockiter("fuzz", *options, "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert [one["target"] for one in told["targets"]] == ["index"]
+    assert [one["target"] for one in told["not_here"]] == ["foreign"]
+
+
+@pytest.mark.usefixtures("foreign")
+@with_foreign("Foreign")
+def test_a_case_says_something_of_a_scheme_of_another_package_only_where_it_names_it(tmp_path: Path) -> None:
+    result = sockiter("replay", RFC_SKIP)
+    assert result.exit_code == 0
+    assert "  foreign          not run: the case says nothing of it\n" in result.stdout
+    assert sockiter("replay", RFC_SKIP, "--target", "foreign").exit_code == 1
+
+    naming = tmp_path / "naming.case"
+    naming.write_text(f"expect foreign skip C\n{dumps(load(RFC_SKIP))}", encoding="utf-8")
+    result = sockiter("replay", naming)
+    assert result.exit_code == 1
+    assert "  foreign          skip B, NOT AS EXPECTED: skip C\n" in result.stdout
+    assert sockiter("show", naming).stdout.startswith(f"{naming} on offset-udp\n")
+
+
+@pytest.mark.usefixtures("foreign")
+@with_foreign("Foreign")
+def test_what_is_recorded_is_of_the_project_s_schemes_unless_another_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "bare.case"
+    path.write_text("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n", encoding="utf-8")
+    assert sockiter("replay", path, "--record").exit_code == 0
+    assert {expect.target for expect in load(path).expects} <= {target.name for target in SCHEME_TARGETS}
+    assert sockiter("replay", path, "--record", "--target", "foreign").exit_code == 0
+    assert Expect("foreign", "skip", "B") in load(path).expects
+    assert sockiter("replay", path).exit_code == 0
+
+
+@with_foreign("Foreign")
+def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_package(foreign: Target) -> None:
+    case = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
+    for target, names_it in ((foreign, True), (target_named("offset-udp"), False)):
+        with target.session() as session:
+            hunt = Hunt.of(target, session, {"remove"})
+            (finding,) = replay(case, target, session).verdict
+            found = hunt.follow(case.operations, case.slots, finding)
+            assert found is not None
+            expects = annotated(found, session, driver="swarm", seed="1").expects
+        assert (Expect("foreign", "skip", "B") in expects) == names_it
+        assert Expect("offset-udp", "skip", "B") in expects
+
+
+# What goes wrong while one walks.
+
+
+@pytest.mark.usefixtures("foreign")
+@with_foreign("Clumsy")
+def test_an_exception_in_a_scheme_of_another_package_is_one_line_that_says_where(tmp_path: Path) -> None:
+    line = FOREIGN[: FOREIGN.index("# THE LINE")].count("\n") + 1
+    where = f"{tmp_path / 'site' / 'foreign.py'}:{line}"
+    told = f"foreign failed: IndexError: bucket [/3] ({where})"
+    assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
+    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")) == told
+
+
+@pytest.mark.usefixtures("foreign")
+@with_foreign("Lost")
+def test_an_exception_where_it_tells_its_place_is_one_line_as_well() -> None:
+    assert sockiter("replay", RFC_SKIP, "--target", "foreign").exit_code == 1
+    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")).startswith("foreign failed: KeyError: 'nowhere' (")
+
+
+@pytest.mark.usefixtures("foreign")
+@with_foreign("Shy")
+def test_a_state_that_is_none_would_pass_for_an_iterator_that_is_not_open_and_is_refused() -> None:
+    told = "foreign failed: its state is None: expected any other value that has a hash"
+    assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
+
+
+def job(target: str, driver: str, cases: Path) -> Job:
+    return Job(target, driver, ANY_HAZARD, "1", cases, 5.0, 0.0, frozenset(), frozenset())
+
+
+@pytest.mark.usefixtures("foreign")
+@with_foreign("Clumsy")
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_exception_ends_the_search_on_that_target_alone(driver: str, tmp_path: Path) -> None:
+    (ended,) = search(job("foreign", driver, tmp_path))
+    assert isinstance(ended, Ended)
+    assert ended.trouble.startswith("foreign failed: IndexError: bucket [/3] (")
+
+
+def test_a_worker_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
+    (ended,) = search(job("foreign", "swarm", tmp_path))
+    assert isinstance(ended, Ended)
+    assert ended.trouble.startswith("no target is named 'foreign': expected one of offset-udp, ")
+
+
+# The example, as a user installs it: built as a wheel, and its files put where Python looks for them.
+
+NEXT_KEY_ADMITS = [
+    {"kind": "skip", "moved": False, "hazards": ["reinsert"]},
+    {"kind": "skip", "moved": True, "hazards": ["reinsert"]},
+    {"kind": "repeat", "moved": False, "hazards": ["remove"]},
+    {"kind": "repeat", "moved": False, "hazards": ["reinsert"]},
+    {"kind": "repeat", "moved": True, "hazards": ["reinsert"]},
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("example")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(build, cwd=EXAMPLE, check=True, capture_output=True, timeout=60)
+    (wheel,) = directory.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(directory / "site")
+    return directory / "site"
+
+
+def python(*args: object, site: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A Python for which what is in `site` is installed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | variables
+    environment["PYTHONPATH"] = os.pathsep.join([str(site), str(TESTS.parent), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def document(done: subprocess.CompletedProcess[str]) -> Any:
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_the_example_is_listed_when_it_is_installed(site: Path) -> None:
+    (listed,) = [
+        target
+        for target in document(python("-m", "sockiter", "targets", "--json", site=site))
+        if target["target"] == "next-key"
+    ]
+    assert (listed["runs_here"], listed["missing"], listed["admits"]) == (True, None, NEXT_KEY_ADMITS)
+    assert listed["hazards"] == ["add-head", "remove", "reinsert", "show"]
+
+
+def fuzz_the_example(site: Path, cases: Path, seconds: float) -> Any:
+    options = ["--seconds", seconds, "--seed", "1", "--workers", "2", "--cases", cases, "--json"]
+    (told,) = document(python("-m", "sockiter", "fuzz", "next-key", *options, site=site))["targets"]
+    assert (told["target"], told["claims_broken"]) == ("next-key", [])
+    return told
+
+
+def test_the_example_is_fuzzed_in_workers_and_its_cases_are_as_expected(site: Path, tmp_path: Path) -> None:
+    told = fuzz_the_example(site, tmp_path, 0.6)
+    assert all(driver["sequences"] for driver in told["drivers"].values())
+    assert told["refuted"]
+    replayed = document(python("-m", "sockiter", "replay", tmp_path, "--json", site=site))
+    assert {one["case"] for one in replayed if one["target"] == "next-key" and one["verdict"]} == {
+        str(path) for path in files([tmp_path])
+    }
+
+
+@pytest.mark.slow
+def test_the_example_does_what_it_admits_and_nothing_else(site: Path, tmp_path: Path) -> None:
+    told = fuzz_the_example(site, tmp_path, 3)
+    assert told["unrefuted"] == []
+    assert {one["operations"] for one in told["refuted"]} <= {6, 7}
+
+
+@pytest.mark.slow
+def test_the_suite_in_fuzz_takes_the_example_in(site: Path, tmp_path: Path) -> None:
+    command = ["-m", "pytest", TESTS.parent / "fuzz", f"--rootdir={TESTS.parent}", "-p", "no:cacheprovider"]
+    chosen = ["-n", "2", "-k", "next-key", "--cases", tmp_path]
+    done = python(*command, *chosen, site=site, HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path / "hypothesis"))
+    assert done.returncode == 0, done.stdout
+    # With all its hazards and with each alone; and every harm.
+    assert f"{1 + 4 + len(NEXT_KEY_ADMITS)} passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_broken_package_beside_the_example_stops_neither_workers_nor_other_targets(site: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    put(both, "foreign = foreign:Clumsy", "index = foreign:leave")
+    options = ["--seconds", "1", "--seed", "1", "--cases", tmp_path / "cases", "--json"]
+    names = ["foreign", "next-key", "index"]
+    done = python("-m", "sockiter", "fuzz", *names, *options, site=both, PYTHONPATH=str(site))
+    assert (done.returncode, done.stderr) == (3, "")
+    told = json.loads(done.stdout)
+    assert [one["target"] for one in told["targets"] if one["sequences"]] == ["next-key", "index"]
+    assert len(told["troubles"]) == len(DRIVERS)
+    assert all(one.startswith("foreign failed: IndexError: ") for one in told["troubles"])
+
+
+def test_the_documents_spell_out_the_example_as_it_is() -> None:
+    text = (TESTS.parent / "docs" / "schemes.md").read_text(encoding="utf-8")
+    for name, language in (("next_key.py", "python"), ("pyproject.toml", "toml")):
+        assert f"```{language}\n{(EXAMPLE / name).read_text(encoding='utf-8')}```\n" in text
+
+
+def test_the_documents_name_every_hazard_and_every_member_of_a_scheme() -> None:
+    text = (TESTS.parent / "docs" / "schemes.md").read_text(encoding="utf-8")
+    for word in (*HAZARDS, "name", "summary", "progress", "tables", "hazards", "harms"):
+        assert f"`{word}`" in text
