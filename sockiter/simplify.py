@@ -134,6 +134,12 @@ def _merge_moves(best: Candidate) -> Iterator[Candidate]:
                 yield _without_lines(_with(operations, kept, other), {gone}), slots
 
 
+def _merge_moves_and_read_less(best: Candidate) -> Iterator[Candidate]:
+    # The one move that is left does it sooner.
+    for merged in _merge_moves(best):
+        yield from _lower_numbers(merged)
+
+
 def _begin_where_moved_to(best: Candidate) -> Iterator[Candidate]:
     # A socket is added to the bucket that it is moved to, and one move is saved.
     operations, slots = best
@@ -155,6 +161,23 @@ def _batch_more(best: Candidate) -> Iterator[Candidate]:
                     rest = op.at[:inside] + op.at[inside + 1 :]
                     at = tuple(replace(a, nth=a.nth - 1) if a.point == "realloc" and a.nth > gone.nth else a for a in rest)
                     yield (*operations[:index], replace(op, at=at), *operations[index + 1 :]), slots + 1
+
+
+def _forget_and_batch_more(best: Candidate) -> Iterator[Candidate]:
+    # Sockets that were only there to make the batch grow go together with that allocation: it is larger from the start.
+    operations, slots = best
+    names = names_in(operations)
+    for gone in chain(combinations(names, 1), combinations(names, 2)):
+        rest = tuple(_allocating_less(op) for op in _without_names(operations, set(gone)))
+        if rest != operations:
+            for more in range(1, 4):
+                yield rest, slots + more
+
+
+def _allocating_less(op: Operation) -> Operation:
+    if type(op) is not Read or not any(at.point == "realloc" for at in op.at):
+        return op
+    return replace(op, at=tuple(replace(at, nth=at.nth - 1) if at.point == "realloc" and at.nth > 1 else at for at in op.at))
 
 
 def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
@@ -252,8 +275,11 @@ def _lower_numbers(best: Candidate) -> Iterator[Candidate]:
             if op.count is not None:
                 others += [replace(op, count=fewer) for fewer in range(1, op.count)]
             for inside, at in enumerate(op.at):
+                here = [a for a in op.at if (a.point, a.nth) == (at.point, at.nth)]
                 for nth in range(1, at.nth):
                     others.append(replace(op, at=(*op.at[:inside], replace(at, nth=nth), *op.at[inside + 1 :])))
+                    if len(here) > 1:
+                        others.append(replace(op, at=tuple(replace(a, nth=nth) if a in here else a for a in op.at)))
             for other in others:
                 yield (*operations[:index], other, *operations[index + 1 :]), slots
 
@@ -313,8 +339,10 @@ STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _lower_numbers,
     _drop_pairs,
     _merge_moves,
+    _merge_moves_and_read_less,
     _begin_where_moved_to,
     _batch_more,
+    _forget_and_batch_more,
     _tails_for_heads,
     _swap_sockets,
     _reorder,

@@ -77,6 +77,7 @@ def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases
     assert hunt.pending == set()
 
 
+@pytest.mark.slow
 def test_swarm_shows_all_that_the_schemes_admit() -> None:
     for target in SCHEME_TARGETS:
         assert isinstance(target, SchemeTarget)
@@ -114,8 +115,8 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
     assert target.begun == target.closed == sum(one.sequences for one in bites)
 
 
-@pytest.mark.parametrize(("driver", "bite"), [("swarm", SWARM_BITE), ("hypothesis", HYPOTHESIS_BITE)])
-def test_news_of_which_nothing_comes_is_followed_once(driver: str, bite: int) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
     # It takes a hazard, so that no least case shows this harm, which is said to need none.
     needless = harm("skip")
     hazards: frozenset[Hazard] = frozenset({"remove"})
@@ -124,8 +125,8 @@ def test_news_of_which_nothing_comes_is_followed_once(driver: str, bite: int) ->
     bites: list[Bite] = list(islice(DRIVERS[driver](hunt, hazards, "1"), 4))
 
     assert [one.found for one in bites] == [None] * 4
-    # A machine that has raised is over; a loop goes on.
-    assert sum(one.sequences < bite for one in bites) == (driver == "hypothesis")
+    # A machine that has raised is over, at the latest when its run is; a loop goes on.
+    assert driver == "hypothesis" or {one.sequences for one in bites} == {SWARM_BITE}
     assert hunt.followed == {("skip", False, hazards)}
     assert hunt.pending == {needless}
 

@@ -64,9 +64,7 @@ def failing(target: Target, kind: Kind, moved: bool = False) -> Fails:
 
 
 # Of each way to keep one's place, one scheme that is known to do harm in few lines.
-BRUTE_FORCED = [
-    target_named(name) for name in ("offset-udp", "index", "rank", "full-batch-held", "cookie-udp", "cookie-tcp")
-]
+BRUTE_FORCED = [target_named(name) for name in ("offset-udp", "index", "rank", "full-batch-held", "cookie-udp")]
 
 
 # What every result is like
@@ -558,6 +556,28 @@ def test_records_and_points_are_counted_down() -> None:
         "open | read 3 | at realloc 1: fail | read all",
         "open | read 3 | at realloc 2: fail | read all",
     ]
+
+
+def test_what_is_at_the_same_point_is_counted_down_alone_and_together() -> None:
+    twice = "add A tail | open | read 1 | at realloc 2: fail | at realloc 2: remove A"
+    assert step("lower_numbers", twice)[:2] == [
+        "add A tail | open | read 1 | at realloc 1: fail | at realloc 2: remove A",
+        "add A tail | open | read 1 | at realloc 1: fail | at realloc 1: remove A",
+    ]
+
+
+def test_sockets_that_only_made_the_batch_grow_go_with_that_allocation() -> None:
+    grown = "add A tail | add B tail in 1 | add C tail in 1 | open | read all | at realloc 2: remove C"
+    least = "add B tail in 1 | add C tail in 1 | open | read all | at realloc 1: remove C (batch 2)"
+    assert least in step("forget_and_batch_more", grown, slots=1)
+    assert step("forget_and_batch_more", "open | read 1") == []
+
+
+def test_the_one_move_that_is_left_of_two_is_made_sooner() -> None:
+    moved = "add A tail | add B tail | open | read 2 | reinsert A tail | read 1 | at show 1: reinsert B head | read all"
+    assert "add A tail | add B tail | open | read 1 | read 1 | at show 1: reinsert B head | read all" in step(
+        "merge_moves_and_read_less", moved
+    )
 
 
 def test_two_moves_become_one_at_the_place_of_either_of_any_socket_to_anywhere() -> None:

@@ -1,0 +1,529 @@
+"""Schemes with one bug planted in each, and how they are loaded.
+
+Decided here: which bugs the fuzzer and the corpus are held to catch. Each is what somebody could have written, and makes its
+scheme do what it claims not to do: a bug that only brings about what is admitted anyway would show nothing. Where the bug is
+in `table`, the scheme is the one that relies on what the table keeps for it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sockiter.claims import Hazard
+from sockiter.drivers import Driver
+from sockiter.hunt import Found, Hunt
+from sockiter.simulation import SchemeTarget
+
+# What is loaded anew for a mutant; all else, such as operations and histories, it shares with everybody.
+ANEW = ("sockiter.table", "sockiter.schemes", "sockiter.simulation")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A scheme with a bug: what is `wrong`, in words, and the text of a `module`, found there once, that stands for another.
+
+    `case` names one in tests/cases that comes out otherwise on it. `together` are hazards that have to meet before anything
+    shows, which they seldom do where all hazards are on. `before_open`: it takes a removal before open.
+    """
+
+    scheme: str
+    wrong: str
+    module: str
+    old: str
+    new: str
+    case: str
+    together: tuple[Hazard, ...] = ()
+    before_open: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scheme}: {self.wrong}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What broke a claim, after how many sequences, and the seconds of processor time up to its least case."""
+
+    found: Found
+    sequences: int
+    seconds: float
+
+
+def original(scheme: str) -> SchemeTarget:
+    """A scheme without a bug, loaded like one that has one."""
+    return _loaded(scheme, None)
+
+
+@cache
+def mutated(mutant: Mutant) -> SchemeTarget:
+    """The scheme with the bug; an AssertionError where the text to be replaced is not there, or more than once."""
+    return _loaded(mutant.scheme, mutant)
+
+
+def caught(
+    target: SchemeTarget, driver: Driver, seed: str, sequences_max: int, *, hazards: Iterable[Hazard] | None = None
+) -> Caught | None:
+    """The first broken claim that a driver finds in so many sequences, or the few more of a last bite; None: it finds none.
+
+    With these hazards, or all that the target can be put through.
+    """
+    hunt = Hunt(target, target)  # nothing is pending: only what breaks a claim is news
+    sequences = 0
+    started = time.process_time()
+    for bite in driver(hunt, target.hazards if hazards is None else frozenset(hazards), seed):
+        sequences += bite.sequences
+        if bite.found is not None:
+            assert bite.found.harm is None
+            return Caught(bite.found, sequences, time.process_time() - started)
+        if sequences >= sequences_max:
+            break
+    return None
+
+
+def _loaded(name: str, mutant: Mutant | None) -> SchemeTarget:
+    # The modules of a world of their own import each other by an `__import__` of their own: neither the disk nor sys.modules
+    # is touched, and whatever builds on a module that was changed gets the changed one.
+    world: dict[str, ModuleType] = {}
+
+    def load(module: str, *how: Any) -> ModuleType:
+        if not module.startswith(ANEW):
+            return __import__(module, *how)
+        if module not in world:
+            spec = find_spec(module)
+            assert spec is not None
+            assert spec.origin is not None
+            text = Path(spec.origin).read_text(encoding="utf-8")
+            if mutant is not None and module == f"sockiter.{mutant.module}":
+                assert text.count(mutant.old) == 1, f"{mutant}: {text.count(mutant.old)} times in {module}: {mutant.old}"
+                text = text.replace(mutant.old, mutant.new)
+            world[module] = ModuleType(f"mutants.{module}")
+            vars(world[module])["__builtins__"] = {**vars(builtins), "__import__": load}
+            exec(compile(text, f"<{module} of {mutant}>", "exec"), vars(world[module]))
+        return world[module]
+
+    (scheme,) = (scheme for scheme in load("sockiter.schemes").SCHEMES if scheme.name == name)
+    target: SchemeTarget = load("sockiter.simulation").SchemeTarget(scheme)
+    return target
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    # The batch of `offset-udp`, and its count.
+    Mutant(
+        "offset-udp",
+        "one socket too few is stepped over",
+        "schemes.offset_udp",
+        "return sockets[place:], min(place, len(sockets))",
+        "return sockets[max(place - 1, 0):], min(place, len(sockets))",
+        "add_some",
+    ),
+    Mutant(
+        "offset-udp",
+        "the offset of a bucket is used in the next one too",
+        "schemes.partial_batch",
+        "resume_place if bucket == resume_bucket else self.start",
+        "resume_place",
+        "two_ports",
+    ),
+    Mutant(
+        "offset-udp",
+        "the flag is not cleared at a stop, so that the bucket is taken for done",
+        "schemes.partial_batch",
+        "if not shown:\n                    return State(bucket, place, False, slots, opened), None",
+        "if not shown:\n                    return State(bucket, place, done, slots, opened), None",
+        "remove_seen",
+    ),
+    Mutant(
+        "offset-udp",
+        "the batch that could not grow is taken for the whole bucket",
+        "schemes.partial_batch",
+        "break  # goes on",
+        "done = True; break  # goes on",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "offset-udp",
+        "the batch that grew is taken for the whole bucket, whether or not that fitted",
+        "schemes.partial_batch",
+        "done = len(batch) == want",
+        "done = grown or len(batch) == want",
+        "mutant-still-too-small",
+        together=("add-head", "realloc"),
+    ),
+    Mutant(
+        "offset-udp",
+        "after growing, the bucket is captured from its head, so that what was delivered comes again",
+        "schemes.partial_batch",
+        "grown = True",
+        "grown, resume_place = True, self.start",
+        "force_realloc",
+    ),
+    Mutant(
+        "offset-udp",
+        "after growing, the walk goes on in the next bucket",
+        "schemes.partial_batch",
+        "grown = True",
+        "grown, bucket = True, bucket + 1",
+        "force_realloc",
+    ),
+    # TCP's two tables.
+    Mutant(
+        "offset-tcp",
+        "one step too few is made to the place",
+        "schemes.offset_tcp",
+        "remembered, left = bucket, offset",
+        "remembered, left = bucket, max(offset - 1, 0)",
+        "add_some",
+    ),
+    Mutant(
+        "offset-tcp",
+        "a bucket whose unseen sockets have left is walked again from its head",
+        "schemes.offset_tcp",
+        "bucket, offset = _first(buckets, bucket + 1), 0",
+        "offset = left = 0",
+        "remove_all",
+    ),
+    Mutant(
+        "offset-tcp",
+        "the table is not remembered at a stop, so that the listening one is gone on with",
+        "schemes.offset_tcp",
+        "if not shown:\n                    return State(phase, bucket",
+        "if not shown:\n                    return State(0, bucket",
+        "mutant-table-forgotten",
+    ),
+    # A rank.
+    Mutant(
+        "rank",
+        "the socket that a read stops before is counted as shown",
+        "schemes.rank",
+        "return State(rank), None\n            rank",
+        "return State(rank + 1), None\n            rank",
+        "add_some",
+    ),
+    Mutant(
+        "rank",
+        "the rank is forgotten at the end, so that there is none",
+        "schemes.rank",
+        "return State(rank), None\n\n",
+        "return State(0), None\n\n",
+        "add_some",
+    ),
+    # The flag that stays up.
+    Mutant(
+        "unix",
+        "the offset, which is from 1, is taken to be from 2",
+        "schemes.unix",
+        "[offset - 1 :]",
+        "[max(offset - 2, 0) :]",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "unix",
+        "after growing, the bucket is captured from its head, so that what was delivered comes again",
+        "schemes.unix",
+        "grown = True",
+        "grown, offset = True, 1",
+        "unix-repeat-rehash-enomem",
+    ),
+    Mutant(
+        "unix",
+        "behind the end the walk begins again",
+        "schemes.unix",
+        "State(len(table.buckets), 1, done, slots)",
+        "State(0, 1, False, slots)",
+        "add_some",
+    ),
+    # Indexes.
+    Mutant(
+        "index",
+        "a socket is unseen from the remembered index on, not above it",
+        "schemes.index",
+        "socket.idx > place",
+        "socket.idx >= place",
+        "add_some",
+    ),
+    Mutant(
+        "index",
+        "the index of the last bucket is remembered in the next one",
+        "schemes.partial_batch",
+        "resume_place if bucket == resume_bucket else self.start",
+        "resume_place",
+        "removal-count-repeat-rehash",
+    ),
+    Mutant(
+        "index",
+        "the socket that a read stops before is remembered as the last shown",
+        "schemes.partial_batch",
+        "if not shown:\n                    return State(bucket, place,",
+        "if not shown:\n                    return State(bucket, self.behind(place, socket),",
+        "add_some",
+    ),
+    Mutant(
+        "index",
+        "the version is not raised by an insertion at the tail",
+        "table",
+        'change.end == "head", ver + 1), ver + 1,',
+        'change.end == "head", ver + 1), ver + (change.end == "head"),',
+        "remove_seen",
+    ),
+    Mutant(
+        "index",
+        "an insertion at the head gets a positive index",
+        "table",
+        "Socket(name, -ver)",
+        "Socket(name, ver)",
+        "rfc_repeat",
+    ),
+    Mutant(
+        "index-snapshot",
+        "whether a socket is too new is asked of its index with the sign",
+        "schemes.index_snapshot",
+        "abs(socket.idx) <= opened",
+        "socket.idx <= opened",
+        "index-snapshot-skip-moved-rehash",
+    ),
+    Mutant(
+        "index-snapshot",
+        "the socket that was inserted last before open is taken for too new",
+        "schemes.index_snapshot",
+        "abs(socket.idx) <= opened",
+        "abs(socket.idx) < opened",
+        "add_some",
+    ),
+    Mutant(
+        "index-narrow",
+        "indexes have a bit less than versions",
+        "schemes.index_narrow",
+        "half = 1 << VERSION_BITS - 1",
+        "half = 1 << VERSION_BITS - 2",
+        "index-narrow-skip-rollover",
+    ),
+    Mutant(
+        "index-detect",
+        "the epoch is never remembered, so that all is walked again after a rollover",
+        "schemes.index_detect",
+        "Place(prev_idx, epoch)",
+        "Place(prev_idx, place.epoch)",
+        "two_ports",
+    ),
+    Mutant(
+        "index-detect",
+        "an epoch is taken to be half as long as it is",
+        "schemes.index_detect",
+        "VERSION_BITS - 1",
+        "VERSION_BITS - 2",
+        "index-repeat-reinsert-show",
+    ),
+    # Removals, counted.
+    Mutant(
+        "removal-count",
+        "the count of removals is not remembered with the offset, which is walked back by all of them each time",
+        "schemes.removal_count",
+        "Place(min(offset, len(sockets)), removals)",
+        "Place(min(offset, len(sockets)), place.removals)",
+        "rfc_skip",
+        before_open=True,
+    ),
+    Mutant(
+        "removal-count",
+        "the offset is walked forward by the removals",
+        "schemes.removal_count",
+        "place.offset - (removals",
+        "place.offset + (removals",
+        "rfc_skip",
+    ),
+    Mutant(
+        "removal-count",
+        "the offset is walked back below zero",
+        "schemes.removal_count",
+        "max(place.offset - (removals - place.removals), 0)",
+        "place.offset - (removals - place.removals)",
+        "index-detect-repeat-reinsert-rollover",
+    ),
+    Mutant(
+        "removal-count",
+        "a move to another bucket is not counted as a removal",
+        "table",
+        "removals[number] + 1",
+        "removals[number] + (type(change) is not Rehash)",
+        "removal-count-repeat-rehash",
+    ),
+    Mutant(
+        "restart",
+        "after ESTALE the iterator stays where it is",
+        "schemes.partial_batch",
+        "return State(0, self.start, False, slots, opened),",
+        "return State(bucket, resume_place, False, slots, opened),",
+        "rfc_skip",
+    ),
+    Mutant(
+        "restart",
+        "a removal behind the first socket of a bucket goes unnoticed",
+        "schemes.restart",
+        "if place.offset and",
+        "if place.offset > 1 and",
+        "rfc_skip",
+    ),
+    Mutant(
+        "restart",
+        "a reinsertion is not counted as a removal",
+        "table",
+        "removals[number] + 1",
+        "removals[number] + (type(change) is not Reinsert)",
+        "cookie-udp-skip-reinsert",
+    ),
+    # Whole buckets.
+    Mutant(
+        "full-batch",
+        "the flag is not cleared at a stop, so that the bucket is taken for done",
+        "schemes.full_batch",
+        "if not shown:\n                    return State(bucket, offset, False,",
+        "if not shown:\n                    return State(bucket, offset, True,",
+        "remove_seen",
+    ),
+    Mutant(
+        "full-batch",
+        "the offset is lost at ENOMEM",
+        "schemes.full_batch",
+        'return State(bucket, offset, False, slots), "ENOMEM"',
+        'return State(bucket, 0, False, slots), "ENOMEM"',
+        "cookie-tcp-repeat-add-tail-enomem",
+        together=("add-tail", "enomem"),
+    ),
+    Mutant(
+        "full-batch",
+        "a refused allocation is swallowed, and the rest of the bucket lost with it",
+        "schemes.full_batch",
+        "return bucket, offset, slots, None, table",
+        "return bucket, offset, slots, unseen[:slots], table",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "full-batch-held",
+        "the batch is not emptied at ENOMEM",
+        "schemes.full_batch",
+        'return Held(bucket, (), slots), "ENOMEM"',
+        'return Held(bucket, batch, slots), "ENOMEM"',
+        "mutant-batch-kept",
+    ),
+    Mutant(
+        "full-batch-held",
+        "the socket that a read stops before is let go",
+        "schemes.full_batch",
+        "batch[nth:]",
+        "batch[nth + 1 :]",
+        "add_some",
+    ),
+    Mutant(
+        "full-batch-held",
+        "an empty bucket is taken for the end",
+        "schemes.full_batch",
+        "        else:\n            bucket, offset, tries = bucket + 1, 0, 0",
+        "        else:\n            break",
+        "rank-repeat-add-tail",
+    ),
+    # Cookies.
+    Mutant(
+        "cookie-udp",
+        "the cookies are remembered in reverse order",
+        "schemes.cookie_udp",
+        "names(batch[shown:])",
+        "names(batch[shown:])[::-1]",
+        "force_realloc",
+    ),
+    Mutant(
+        "cookie-udp",
+        "the first cookie is dropped at a stop",
+        "schemes.cookie_udp",
+        "names(batch[shown:])",
+        "names(batch[shown + 1 :])",
+        "add_some",
+    ),
+    Mutant(
+        "cookie-udp",
+        "only the first of the cookies is looked for",
+        "schemes.cookie_udp",
+        "for cookie in cookies:",
+        "for cookie in cookies[:1]:",
+        "remove_unseen",
+    ),
+    Mutant(
+        "cookie-udp",
+        "the cookies are looked for in later buckets too",
+        "schemes.cookie_udp",
+        "if bucket == resume_bucket:",
+        "if cookies:",
+        "two_ports",
+    ),
+    Mutant(
+        "cookie-udp",
+        "what was captured is forgotten where the first allocation is refused",
+        "schemes.cookie_udp",
+        "* 3 // 2)\n                    if not granted:\n                        return State(bucket, names(batch), slots)",
+        "* 3 // 2)\n                    if not granted:\n                        return State(bucket, (), slots)",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "cookie-udp",
+        "after the allocation under the lock, only what had fitted is taken",
+        "schemes.cookie_udp",
+        "slots, batch = len(unseen), unseen",
+        "slots = len(unseen)",
+        "mutant-still-too-small",
+        together=("add-head", "realloc"),
+    ),
+    Mutant(
+        "cookie-tcp",
+        "of the cookies, the last that is still there is gone on with",
+        "schemes.cookie_udp",
+        "for cookie in cookies:",
+        "for cookie in reversed(cookies):",
+        "add_some",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "the cookies are carried over into later buckets and the established table",
+        "schemes.cookie_tcp",
+        "if cookies and number == resume_bucket:",
+        "if cookies:",
+        "two_ports",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "an iterator that has captured nothing yet takes its bucket for done",
+        "schemes.cookie_tcp",
+        "if cookies == ():",
+        "if not cookies:",
+        "remove_seen",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "after growing, the place is sought by the cookies from before, and so in the next bucket",
+        "schemes.cookie_tcp",
+        "resumed(table, bucket, captured)",
+        "resumed(table, bucket, cookies)",
+        "cookie-tcp-skip-remove-realloc",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "ENOMEM is swallowed, so that the read looks like the end",
+        "schemes.cookie_tcp",
+        'return State(bucket, None, slots), "ENOMEM"',
+        "return State(bucket, None, slots), None",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "an empty bucket is taken for the end",
+        "schemes.cookie_tcp",
+        "            return number, unseen\n",
+        "            return number, unseen\n        break\n",
+        "offset-tcp-skip",
+    ),
+)
