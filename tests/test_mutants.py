@@ -109,8 +109,8 @@ class TestHypothesis:
 
     @EVERY_SCHEME
     def test_has_nothing_to_say_of_a_scheme_as_it_is(self, scheme: str) -> None:
-        """With all hazards; that each by itself does no more harm, fuzz/test_claims.py holds us to."""
-        assert caught(original(scheme), drive_hypothesis, SEED, HYPOTHESIS) is None
+        """With all hazards, and not for long; fuzz/test_claims.py holds us to the rest."""
+        assert caught(original(scheme), drive_hypothesis, SEED, HYPOTHESIS // 5) is None
 
 
 class TestTheCorpus:
