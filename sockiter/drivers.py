@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import cycle
 from random import Random
 from typing import TypeAlias
 
@@ -84,8 +83,10 @@ def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> 
     )
     # Hypothesis keeps something for every class of machine that it ever ran.
     machines = {hazards: machine_for(hunt, hazards)}
-    for is_aimed in cycle((False, True)):
+    is_aimed = False
+    while True:
         aims = sorted((harm.hazards for harm in hunt.pending), key=sorted) if is_aimed else []
+        is_aimed = not is_aimed
         on = random.choice(aims) if aims else hazards
         if on not in machines:
             machines[on] = machine_for(hunt, on)

@@ -169,9 +169,8 @@ def _forget_and_batch_more(best: Candidate) -> Iterator[Candidate]:
     names = names_in(operations)
     for gone in chain(combinations(names, 1), combinations(names, 2)):
         rest = tuple(_allocating_less(op) for op in _without_names(operations, set(gone)))
-        if rest != operations:
-            for more in range(1, 4):
-                yield rest, slots + more
+        for more in range(1, 4):
+            yield rest, slots + more
 
 
 def _allocating_less(op: Operation) -> Operation:
