@@ -21,7 +21,7 @@ from sockiter.targets import TARGETS
 # Found within 20 of them in every one of many runs; a harm that needs more is drawn too thinly.
 SWARM_BITES = 100
 # Sequences of the state machine for each of the profile's examples: what is rare takes more than what is not.
-SEQUENCES_AN_EXAMPLE = 10
+SEQUENCES_AN_EXAMPLE = 5
 
 _HARMS = [pytest.param(target, harm, id=f"{target.name}-{harm}") for target in TARGETS for harm in target.harms]
 
