@@ -9,11 +9,12 @@ are looked at. Where it is refused, nothing is remembered but the bucket, so tha
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from sockiter.claims import harm
 from sockiter.schemes.cookie_udp import names, resume
-from sockiter.schemes.scheme import ANY_HAZARD, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, GONE, Grow, Hand, Reading, Where, left
 from sockiter.table import Socket, Table
 
 
@@ -59,10 +60,11 @@ class CookieTcp:
             bucket, unseen = resumed(table, bucket, cookies)
             if len(unseen) > slots:
                 captured = names(unseen[:slots])
-                granted, table = yield Grow(len(unseen) * 3 // 2)
+                want = len(unseen) * 3 // 2
+                granted, table = yield Grow(want)
                 if not granted:
                     return State(bucket, None, slots), "ENOMEM"
-                slots = len(unseen) * 3 // 2
+                slots = want
                 bucket, unseen = resumed(table, bucket, captured)
                 if len(unseen) > slots:
                     # The bucket stays locked, so that what did not fit is taken as it is.
@@ -77,6 +79,15 @@ class CookieTcp:
                 if not go:
                     return State(bucket, names(unseen[shown:]), slots), None
             cookies = ()
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        if "shown" in hand:
+            rest = names(hand["unseen"][hand["shown"] :])
+            return hand["bucket"], hand["slots"], tuple([where.get(name, GONE) for name in rest])
+        remembered = hand.get("captured", hand.get("cookies"))
+        numbers = tuple([value for value in hand.values() if isinstance(value, int)])
+        unseen = left(names(hand.get("unseen", ())), where)
+        return numbers, unseen, None if remembered is None else left(remembered, where)
 
     def place(self, state: State) -> str:
         return f"{state.bucket}:{','.join(state.cookies or ()) or '-'}"

@@ -8,10 +8,11 @@ is not remembered hangs on what is: sockets that did not fit into the batch when
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, GONE, ONE_TABLE, Grow, Hand, Reading, Where, left
 from sockiter.table import Socket, Table
 
 
@@ -71,10 +72,11 @@ class CookieUdp:
                             return State(bucket, names(batch), slots), "ENOMEM"
                         slots, batch = len(unseen), unseen
                         break
-                    granted, table = yield Grow(len(unseen) * 3 // 2)
+                    want = len(unseen) * 3 // 2
+                    granted, table = yield Grow(want)
                     if not granted:
                         return State(bucket, names(batch), slots), "ENOMEM"
-                    slots = len(unseen) * 3 // 2
+                    slots = want
                     cookies, batch = names(batch), ()
                 elif batch:
                     break
@@ -88,6 +90,17 @@ class CookieUdp:
                 if not go:
                     return State(bucket, names(batch[shown:]), slots), None
             cookies = ()
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        if "shown" in hand:
+            # What was shown of the batch is done with; what was not has its turn, be it gone or not.
+            rest = names(hand["batch"][hand["shown"] :])
+            return hand["bucket"], hand["slots"], tuple([where.get(name, GONE) for name in rest])
+        # Every read behind the last bucket goes one further.
+        end = len(table.buckets)
+        numbers = [min(value, end) if "bucket" in name else value for name, value in hand.items() if isinstance(value, int)]
+        remembered = (hand.get("cookies", ()), names(hand.get("batch", ())), names(hand.get("unseen", ())))
+        return tuple(numbers), *(left(cookies, where) for cookies in remembered)
 
     def place(self, state: State) -> str:
         return f"{state.bucket}:{','.join(state.cookies) or '-'}"

@@ -8,12 +8,12 @@ is enough; where either is refused, the read returns ENOMEM.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from typing import NamedTuple
 
 from sockiter.claims import harm
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading, Reply
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Hand, Reading, Reply, Where, by_position
 from sockiter.table import Socket, Table
 
 
@@ -56,6 +56,8 @@ class FullBatch:
                 if not shown:
                     return State(bucket, offset, False, slots), None
                 offset += 1
+
+    canonical = staticmethod(by_position)
 
     def place(self, state: State) -> str:
         return f"{state.bucket}:{state.offset}"
@@ -100,6 +102,12 @@ class FullBatchHeld:
             if not captured:
                 return Held(bucket, (), slots), None
             bucket, batch = bucket + 1, captured
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        if "nth" in hand:
+            # What was shown of the batch is done with.
+            hand = {"bucket": hand["bucket"], "slots": hand["slots"], "rest": hand["batch"][hand["nth"] :]}
+        return by_position(hand, table, where)
 
     def place(self, state: Held) -> str:
         return f"{state.bucket}:{','.join(socket.name for socket in state.batch) or '-'}"

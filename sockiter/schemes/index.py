@@ -9,6 +9,7 @@ when the iterator steps behind it: one that is moved while it is being shown tak
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TypeAlias
 
 from sockiter.claims import Harm, harm
@@ -45,6 +46,10 @@ class Index(PartialBatch[PrevIdx]):
 
     def behind(self, place: PrevIdx, socket: Socket) -> PrevIdx:
         return socket.idx
+
+    def matters(self, table: Table, bucket: int, place: PrevIdx, waiting: int) -> Hashable:
+        # A bucket is in the order of its indexes, whatever happens: what counts is how many of them are not above.
+        return None if place is None else len([idx for _, idx in table.buckets[bucket] if idx <= place])
 
     def place(self, state: State[PrevIdx]) -> str:
         return f"{state.bucket}:{'-' if state.place is None else state.place}"

@@ -10,12 +10,17 @@ out here, since the order that they keep is that of versions without end; every 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from sockiter.claims import HAZARDS, VERSION_BITS, harm
 from sockiter.schemes.index import Index, PrevIdx
 from sockiter.schemes.partial_batch import PartialBatch, State
+from sockiter.schemes.scheme import Hand, Where
 from sockiter.table import Socket, Table
+
+EPOCH = 1 << VERSION_BITS - 1
+"""As many insertions as there are in an epoch."""
 
 
 class Place(NamedTuple):
@@ -42,12 +47,26 @@ class IndexDetect(PartialBatch[Place]):
     start = Place(None, 0)
 
     def unseen(self, table: Table, bucket: int, place: Place, opened: int) -> tuple[tuple[Socket, ...], Place]:
-        epoch = table.ver >> VERSION_BITS - 1
-        prev_idx = place.prev_idx if place.epoch == epoch else None
-        return tuple(s for s in table.buckets[bucket] if prev_idx is None or s.idx > prev_idx), Place(prev_idx, epoch)
+        now = epoch(table)
+        prev_idx = place.prev_idx if place.epoch == now else None
+        return tuple(s for s in table.buckets[bucket] if prev_idx is None or s.idx > prev_idx), Place(prev_idx, now)
 
     def behind(self, place: Place, socket: Socket) -> Place:
         return Place(socket.idx, place.epoch)
 
+    def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
+        # An epoch that is over never comes again, and an index of it means nothing any more.
+        if place.epoch != epoch(table):
+            return "over"
+        return None if place.prev_idx is None else len([idx for _, idx in table.buckets[bucket] if idx <= place.prev_idx])
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        return super().canonical(hand, table, where), table.ver % EPOCH
+
     def place(self, state: State[Place]) -> str:
         return f"{state.bucket}:{'-' if state.place.prev_idx is None else state.place.prev_idx}"
+
+
+def epoch(table: Table) -> int:
+    """How often the versions of a table have rolled over."""
+    return table.ver // EPOCH

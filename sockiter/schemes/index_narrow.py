@@ -6,8 +6,11 @@ negative one, so that what is put in at the tail sorts before what is there, and
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from sockiter.claims import HAZARDS, VERSION_BITS, harm
 from sockiter.schemes.index import Index, PrevIdx
+from sockiter.schemes.scheme import Hand, Where
 from sockiter.table import Socket, Table
 
 
@@ -28,6 +31,14 @@ class IndexNarrow(Index):
 
     def behind(self, place: PrevIdx, socket: Socket) -> PrevIdx:
         return wrapped(socket.idx)
+
+    def matters(self, table: Table, bucket: int, place: PrevIdx, waiting: int) -> Hashable:
+        return place
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        # Nothing is in order any more, so that every index counts as it is, and the version as far as it is kept.
+        indexes = tuple(wrapped(socket.idx) for bucket in table.buckets for socket in bucket)
+        return super().canonical(hand, table, where), indexes, wrapped(table.ver)
 
 
 def wrapped(idx: int) -> int:

@@ -7,9 +7,12 @@ not met again, and it is missed even where it moves ahead of the walk.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from sockiter.claims import harm
 from sockiter.schemes.index import Index, PrevIdx
 from sockiter.schemes.partial_batch import State
+from sockiter.schemes.scheme import Hand, Where
 from sockiter.table import Socket, Table
 
 
@@ -39,3 +42,8 @@ class IndexSnapshot(Index):
     def unseen(self, table: Table, bucket: int, place: PrevIdx, opened: int) -> tuple[tuple[Socket, ...], PrevIdx]:
         sockets, place = super().unseen(table, bucket, place, opened)
         return tuple(socket for socket in sockets if abs(socket.idx) <= opened), place
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        # Who was inserted when matters only in that: before open, or after.
+        old = tuple(abs(socket.idx) <= hand["opened"] for bucket in table.buckets for socket in bucket) if hand else ()
+        return super().canonical(hand, table, where), old

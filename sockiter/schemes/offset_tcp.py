@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, Grow, Reading, by_position
 from sockiter.table import Buckets, Table
 
 TABLES = ("listening", "established")
@@ -71,16 +71,19 @@ class OffsetTcp:
                 done = len(batch) == len(unseen)
                 if done or grown:
                     break
-                granted, table = yield Grow(len(unseen) * 3 // 2)
+                want = len(unseen) * 3 // 2
+                granted, table = yield Grow(want)
                 if not granted:
                     break  # goes on with what it has, and says nothing
-                slots = len(unseen) * 3 // 2
+                slots = want
                 grown = True
             for socket in batch:
                 shown, table = yield socket
                 if not shown:
                     return State(phase, bucket, offset, False, slots), None
                 offset += 1
+
+    canonical = staticmethod(by_position)
 
     def place(self, state: State) -> str:
         return f"{TABLES[state.phase]}:{state.bucket}:{state.offset}" if state.phase < len(TABLES) else "-"

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, GONE, ONE_TABLE, Grow, Hand, Reading, Where
 from sockiter.table import Socket, Table
 
 P = TypeVar("P", bound=Hashable)
@@ -58,7 +58,6 @@ class PartialBatch(ABC, Generic[P]):
                 bucket += 1
             grown = False
             while True:
-                made = table
                 batch: tuple[Socket, ...] = ()
                 want = 0
                 while bucket < len(table.buckets):
@@ -85,4 +84,43 @@ class PartialBatch(ABC, Generic[P]):
                 shown, table = yield socket
                 if not shown:
                     return State(bucket, place, False, slots, opened), None
-                place = self.behind(place, socket if table is made else table.now(socket))
+                place = self.behind(place, table.now(socket))
+
+    def matters(self, table: Table, bucket: int, place: P, waiting: int) -> Hashable:
+        """What of a place in a bucket can still make a difference, where so many sockets in hand are to be shown before it
+        is looked at."""
+        return place
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        if not hand:
+            return ()
+        bucket = hand["bucket"]
+        if bucket >= len(table.buckets):
+            return bucket, hand["slots"]  # at the end of the walk, any place is as good
+        place = hand["place"]
+        first = sum(map(len, table.buckets[:bucket]))
+        here = range(first, first + len(table.buckets[bucket]))
+
+        def coming(sockets: tuple[Socket, ...]) -> Hashable:
+            # Those that are to be shown, and where the walk is to go on behind each: there, where it is in the bucket.
+            behind = []
+            for socket in sockets:
+                position = where.get(socket.name, GONE)
+                after = None
+                if position not in here:
+                    after = self.matters(table, bucket, self.behind(place, table.now(socket)), len(sockets))
+                behind.append((position, after))
+            return tuple(behind)
+
+        if "socket" in hand:
+            # The place is that behind the socket whose turn it is, in a moment.
+            now = self.behind(place, table.now(hand["socket"]))
+            sockets = hand["loop 1"]
+            return bucket, hand["slots"], hand["done"], self.matters(table, bucket, now, len(sockets)), coming(sockets)
+        batch = hand.get("batch", ())
+        matters = self.matters(table, bucket, place, len(batch))
+        if "resume_place" not in hand:
+            return bucket, hand["slots"], hand["done"], matters
+        resume = hand["resume_bucket"]
+        resume_matters = self.matters(table, resume, hand["resume_place"], 0) if resume < len(table.buckets) else None
+        return bucket, hand["slots"], hand["want"], matters, resume, resume_matters, coming(batch)

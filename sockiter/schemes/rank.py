@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import HAZARDS, harm
-from sockiter.schemes.scheme import ONE_TABLE, Reading
+from sockiter.schemes.scheme import ONE_TABLE, Reading, by_position
 from sockiter.table import Table
 
 
@@ -54,6 +54,8 @@ class Rank:
                 return State(rank), None
             rank += 1
         return State(rank), None
+
+    canonical = staticmethod(by_position)
 
     def place(self, state: State) -> str:
         return str(state.rank)

@@ -7,6 +7,7 @@ repeats where those that were removed had not been seen yet, besides where `offs
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from sockiter.claims import harm
@@ -46,6 +47,10 @@ class RemovalCount(PartialBatch[Place]):
 
     def behind(self, place: Place, socket: Socket) -> Place:
         return Place(place.offset + 1, place.removals)
+
+    def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
+        # Walked back to the head or further is all the same, once it is looked at.
+        return max(place.offset - (table.removals[bucket] - place.removals), -waiting)
 
     def place(self, state: State[Place]) -> str:
         return f"{state.bucket}:{state.place.offset}"

@@ -6,6 +6,8 @@ looked at, the read returns ESTALE, and the iterator stands at the start again. 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from sockiter.claims import harm
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.removal_count import Place
@@ -41,6 +43,9 @@ class Restart(PartialBatch[Place]):
 
     def behind(self, place: Place, socket: Socket) -> Place:
         return Place(place.offset + 1, place.removals)
+
+    def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
+        return place.offset, place.removals == table.removals[bucket]
 
     def place(self, state: State[Place]) -> str:
         return f"{state.bucket}:{state.place.offset}"

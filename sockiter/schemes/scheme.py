@@ -8,7 +8,7 @@ runs the generator again with every script of replies. A scheme knows neither hi
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable
+from collections.abc import Generator, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sockiter.claims import HAZARDS, Harm, Hazard
@@ -33,6 +33,16 @@ S = TypeVar("S", bound=Hashable)
 
 Reading: TypeAlias = Generator[Request, Reply, tuple[S, str | None]]
 """A read under way. It returns the state that it leaves behind, and None (stopped, or at the end) or an errno's name."""
+
+Hand: TypeAlias = Mapping[str, Any]
+"""What a scheme has in hand: the fields of its state, between two reads; inside one, the variables that still matter where
+the generator waits, and what its loops have left, as `loop 1` and so on (`paused`); nothing, as long as it is not open."""
+
+Where: TypeAlias = Mapping[str, int]
+"""Where the sockets in the table are: their positions from 0, from bucket to bucket and from head to tail, by name."""
+
+GONE = -1
+"""Where a socket is that is not in the table any more."""
 
 ANY_HAZARD: frozenset[Hazard] = frozenset(HAZARDS) - {"rollover"}
 """All that a table and an iterator can be put through where versions are wide enough."""
@@ -78,4 +88,43 @@ class Scheme(Protocol[S]):
         """The state as the RFC's tables write it, in a cell titled `progress`."""
 
 
+class Canonical(Protocol):
+    """What a scheme may offer besides, so that an exhaustive search of it comes to an end."""
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        """What of a hand can still make a difference, without names.
+
+        The search takes two moments for one if this is the same for both and their buckets are as long. So it has to tell
+        of the table whatever else there is to it than which socket is where. A read that waits at a socket's turn is going
+        to show it. `slots` in a hand is never told to be more than the sockets that there can be.
+        """
+
+
 AnyScheme: TypeAlias = Scheme[Any]
+
+
+def by_position(hand: Hand, table: Table, where: Where) -> Hashable:
+    """The canonical form for a scheme that goes by which socket is where, and by nothing else of the table.
+
+    Of a socket that it has in hand there is where it is, and of one that is gone that it is to have its turn.
+    """
+    return tuple([_by_position(value, where) for value in hand.values()])
+
+
+def _by_position(value: Any, where: Where) -> Any:
+    if isinstance(value, Socket):
+        return where.get(value.name, GONE)
+    if isinstance(value, Table):
+        return tuple([where.get(socket.name, GONE) for bucket in value.buckets for socket in bucket])
+    if isinstance(value, tuple):
+        return tuple([_by_position(one, where) for one in value])
+    return value
+
+
+def left(cookies: Iterable[str], where: Where) -> tuple[int, ...]:
+    """Where the sockets of some cookies are, of those that still are somewhere; `GONE` where there are others only.
+
+    A name is given once and for ever, as a cookie is: one that is gone is never met again.
+    """
+    there = tuple([where[cookie] for cookie in cookies if cookie in where])
+    return there or (GONE,) * any(True for _ in cookies)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading, by_position
 from sockiter.table import Table
 
 
@@ -69,16 +69,19 @@ class Unix:
                     break
                 if grown:
                     break
-                granted, table = yield Grow(len(unseen) * 3 // 2)
+                want = len(unseen) * 3 // 2
+                granted, table = yield Grow(want)
                 if not granted:
                     break  # goes on with what it has, and says nothing
-                slots = len(unseen) * 3 // 2
+                slots = want
                 grown = True
             for socket in batch:
                 shown, table = yield socket
                 if not shown:
                     return State(bucket, offset, done, slots), None
                 offset += 1
+
+    canonical = staticmethod(by_position)
 
     def place(self, state: State) -> str:
         return f"{state.bucket}:{state.offset}"

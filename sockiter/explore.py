@@ -1,0 +1,264 @@
+"""Every history in a scope, shortest first: a proof that a harm cannot happen there, or the least case in which it does.
+
+A harm befalls one socket, and a scheme never learns which were delivered. So one socket is followed at a time, any of them
+from any moment on, and a state is a moment of the skeleton with what has become of this one: a few states for each moment,
+and not one for each way in which all sockets can have fared. What has come to nobody else's attention cannot matter either:
+sockets are otherwise known by their place, so that names, and all that led here, are forgotten.
+
+Decided here: what of a followed socket's past can still matter, the order of the search, and when it is over. Not known here: how
+a scheme gets from one moment to the next (`skeleton`), and what is claimed (`claims`). A case that is found is run and judged
+as every other before it is returned: if it did not do what the search says of it, that would be an error, and no find.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sockiter.backend import run
+from sockiter.cases import Case, dumps
+from sockiter.claims import Hazard
+from sockiter.followed import HARMED, Effect, Harmed, Label, Mode, can_come, effect, labels
+from sockiter.operations import length
+from sockiter.oracle import judge
+from sockiter.retell import Told, retold
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.simulation import SchemeTarget
+from sockiter.skeleton import Moment, Shift, Skeleton, Step, Turns
+from sockiter.verdict import Kind
+
+# States between two reports of progress.
+REPORT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a search covers: at most so many sockets in the table at once, buckets in each table, slots at open, and operation
+    lines; None: sequences of any length."""
+
+    sockets: int = 4
+    buckets: int = 1
+    batch: int = 2
+    ops: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A kind of harm that can happen, to a socket that was itself moved or not, and a least case in which it does."""
+
+    kind: Kind
+    moved: bool
+    case: Case
+
+    @property
+    def operations(self) -> int:
+        """The length of the case, in lines."""
+        return length(self.case.operations)
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What came of one search. `incomplete`: why it stopped before it was done, in one line; "" where all was covered, so
+    that what is not among `violations` cannot happen in the scope. `violations` are shortest first."""
+
+    scheme: str
+    hazards: frozenset[Hazard]
+    scope: Scope
+    states: int
+    transitions: int
+    seconds: float
+    violations: tuple[Violation, ...]
+    incomplete: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return not self.incomplete
+
+
+class Enough(Exception):
+    """Raised by `progress` to stop a search; says why in one line."""
+
+
+def search(
+    scheme: AnyScheme,
+    hazards: Iterable[Hazard],
+    scope: Scope,
+    *,
+    wanted: Collection[Harmed] = HARMED,
+    progress: Callable[[int, int], None] = lambda states, waiting: None,
+) -> Searched:
+    """Search everything that can happen to a scheme under these hazards in a scope, or until all that is wanted has happened.
+
+    `read until error` is left out: whatever it does, single reads do. `progress` is told the states so far and those that
+    wait, after every few thousand, and may raise `Enough`; the search then is incomplete, as it is after a
+    KeyboardInterrupt. A TypeError for a scheme whose state cannot be looked into.
+    """
+    return _Search(scheme, frozenset(hazards) & scheme.hazards, scope, frozenset(wanted)).run(progress)
+
+
+class _Way(NamedTuple):
+    # A step as the search takes it: the first state of the moment that it leads to, its effect, and how it is read.
+    base: int
+    effect: Effect
+    step: Step
+    mode: Mode
+
+
+class _Search:
+    def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, wanted: frozenset[Harmed]) -> None:
+        self.scheme, self.hazards, self.scope, self.wanted = scheme, hazards, scope, wanted
+        self.skeleton = Skeleton(scheme, hazards, scope.sockets, scope.buckets, scope.batch)
+        self.labels = labels(scope.sockets)
+        # By moment: the ways that are a line each, and those that are none.
+        self.ways: dict[int, tuple[list[_Way], list[_Way]]] = {}
+        self.effects: dict[Hashable, Effect] = {}
+        # By state, which is a moment and a label: from which it was reached first, and by which way.
+        self.reached: dict[int, tuple[int, _Way] | None] = {0: None}
+        self.transitions = 0
+        # What has happened, in how many lines, from which state by which way.
+        self.found: dict[Harmed, tuple[int, int, _Way | None]] = {}
+        self.alive: list[bool] = []
+        self.drains: dict[int, bool] = {}
+
+    def run(self, progress: Callable[[int, int], None]) -> Searched:
+        started = time.perf_counter()
+        incomplete = ""
+        try:
+            self._layers(progress)
+        except Enough as enough:
+            incomplete = str(enough)
+        except KeyboardInterrupt:
+            incomplete = "interrupted"
+        found = sorted(self.found.items(), key=lambda item: (item[1][0], HARMED.index(item[0])))
+        violations = tuple(Violation(*harmed, self._case(harmed, state, way)) for harmed, (_, state, way) in found)
+        return Searched(
+            self.scheme.name,
+            self.hazards,
+            self.scope,
+            len(self.reached),
+            self.transitions,
+            time.perf_counter() - started,
+            violations,
+            incomplete,
+        )
+
+    def _layers(self, progress: Callable[[int, int], None]) -> None:
+        # All states that take no line, then all that take one, and so on; within a layer, what no line leads to comes at once.
+        layer = [0]
+        lines = popped = 0
+        while layer and not self.wanted <= self.found.keys():
+            left = set(self.wanted - self.found.keys())
+            moves = bool(self.hazards & {"reinsert", "rehash"})
+            # What is followed to no end any more is dropped, but only between layers: in one, all is as short.
+            self.alive = [can_come(label, left, moves=moves) for label in self.labels]
+            may_go_on = self.scope.ops is None or lines < self.scope.ops
+            following: list[int] = []
+            while layer:
+                state = layer.pop()
+                popped += 1
+                if popped % REPORT == 0:
+                    progress(len(self.reached), len(layer) + len(following))
+                number, label = divmod(state, len(self.labels))
+                if not self.alive[label]:
+                    continue
+                if self.labels[label].position < 0 and not self._drains(number):
+                    self._happened((("stuck", False),), lines + (not self.labels[label].in_all), state, None)
+                line_ways, other_ways = self._ways(number)
+                for way in other_ways:
+                    self._go(state, label, way, layer, lines)
+                if may_go_on:
+                    for way in line_ways:
+                        self._go(state, label, way, following, lines + 1)
+            following.reverse()
+            layer = following
+            lines += 1
+
+    def _go(self, state: int, label: int, way: _Way, layer: list[int], lines: int) -> None:
+        base, (to, others, harms), _, _ = way
+        after = to[label]
+        if after < 0:
+            return
+        self.transitions += 1
+        if label in harms:
+            self._happened(harms[label], lines, state, way)
+        reached = self.reached
+        if self.alive[after] and base + after not in reached:
+            reached[base + after] = (state, way)
+            layer.append(base + after)
+        if label in others:
+            for other in others[label]:
+                self.transitions += 1
+                if self.alive[other] and base + other not in reached:
+                    reached[base + other] = (state, way)
+                    layer.append(base + other)
+
+    def _happened(self, harms: tuple[Harmed, ...], lines: int, state: int, way: _Way | None) -> None:
+        if way is not None and isinstance(way.step.effect, Shift) and not self._moment(state).inside:
+            lines += 1  # for the read that a case ends in
+        if self.scope.ops is None or lines <= self.scope.ops:
+            for harmed in harms:
+                if harmed in self.wanted and (harmed not in self.found or lines < self.found[harmed][0]):
+                    self.found[harmed] = (lines, state, way)
+
+    def _moment(self, state: int) -> Moment:
+        return self.skeleton.moments[state // len(self.labels)]
+
+    def _drains(self, number: int) -> bool:
+        # Whether reads with nothing between them, and nothing in their way, come to the end.
+        moment = self.skeleton.moments[number]
+        if moment.inside or not moment.is_open:
+            return True
+        path: list[int] = []
+        label = Label(in_all=True).number
+        while number not in self.drains:
+            path.append(number)
+            self.drains[number] = False
+            while True:
+                way = [way for way in self._ways(number)[1] if way.effect.to[label] >= 0][-1]
+                number, label = way.base // len(self.labels), way.effect.to[label]
+                if isinstance(way.step.effect, Turns) and way.step.effect.over:
+                    break
+            if self.labels[label].ended:
+                self.drains[path[-1]] = True
+                number = path[-1]
+        for before in path:
+            self.drains[before] = self.drains[number]
+        return self.drains[number]
+
+    def _ways(self, number: int) -> tuple[list[_Way], list[_Way]]:
+        ways = self.ways.get(number)
+        if ways is None:
+            moment = self.skeleton.moments[number]
+            lines = self._taken(moment, "on", self.skeleton.lines(number))
+            onwards = self.skeleton.onwards(number)
+            if moment.is_open and not moment.inside:
+                lines += self._taken(moment, "one", onwards) + self._taken(moment, "all", onwards)
+            ways = self.ways[number] = lines, self._taken(moment, "on", onwards)
+        return ways
+
+    def _taken(self, moment: Moment, mode: Mode, steps: Iterable[Step]) -> list[_Way]:
+        ways = []
+        for step in steps:
+            sockets = len(moment.positions)
+            paused = bool(moment.inside)
+            key = (step.effect, sockets, mode, paused)
+            if key not in self.effects:
+                self.effects[key] = effect(step.effect, self.labels, sockets, mode, paused=paused)
+            ways.append(_Way(step.to * len(self.labels), self.effects[key], step, mode))
+        return ways
+
+    def _case(self, harmed: Harmed, state: int, last: _Way | None) -> Case:
+        path = [] if last is None else [Told(self._moment(state), last.step, last.mode)]
+        here = self.reached[state]
+        while here is not None:
+            state, way = here
+            path.append(Told(self._moment(state), way.step, way.mode))
+            here = self.reached[state]
+        case = Case(retold(reversed(path)), self.scope.batch)
+        target = SchemeTarget(self.scheme)
+        verdict = judge(run(target, target, case.operations, slots=case.slots))
+        if not any((finding.kind, finding.moved) == harmed for finding in verdict):
+            raise AssertionError(f"{self.scheme.name}: the search says {harmed} of what the oracle does not:\n{dumps(case)}")
+        return case

@@ -1,0 +1,147 @@
+"""What becomes of one socket that is followed, or of nobody, through the steps of a skeleton.
+
+Decided here: what of a socket's past can still matter to a verdict, and which harm a step does to it. That is the oracle's rule
+said once more, for one socket and a step at a time; tests hold the two together. Not known here: which steps there are,
+and in which order they are searched.
+
+A record counts as delivered when its socket is shown. It is handed out by this read or, after an error, by the next, and until
+then nothing else is: so it is delivered before the end can be said, and in every case that is read to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+from typing import Literal, NamedTuple, TypeAlias
+
+from sockiter.skeleton import Opening, Shift, Turns
+from sockiter.verdict import Kind
+
+Harmed: TypeAlias = tuple[Kind, bool]
+"""A kind of harm, and whether the socket that suffers it had itself been moved; of an iteration as a whole, not."""
+
+HARMED: tuple[Harmed, ...] = (
+    ("skip", False),
+    ("skip", True),
+    ("repeat", False),
+    ("repeat", True),
+    ("stuck", False),
+    ("refused", False),
+)
+"""All that can happen. Nothing stale is among it: the frame looks whether a socket is still there before it shows it."""
+
+Mode: TypeAlias = Literal["one", "all", "on"]
+"""A read for so many records begins, or a `read all`; or what is under way goes on."""
+
+FREE, OWED, ONCE, TWICE = range(4)
+"""A fate: nothing is owed and nothing was delivered; it is owed; it was delivered; it was delivered again."""
+FATES = 8
+
+
+class Label(NamedTuple):
+    """Who is followed, by position (-1: nobody), its fate, and whether it has moved; whether the end was said by then, whether
+    this is inside a `read all`, and whether the read(2) under way has a record."""
+
+    position: int = -1
+    fate: int = FREE
+    moved: bool = False
+    ended: bool = False
+    in_all: bool = False
+    some: bool = False
+
+    @property
+    def number(self) -> int:
+        followed = 0 if self.position < 0 else 1 + self.position * FATES + self.fate * 2 + self.moved
+        return ((followed * 2 + self.ended) * 2 + self.in_all) * 2 + self.some
+
+
+def labels(sockets: int) -> list[Label]:
+    """All labels for so many sockets, by number."""
+    everybody = [Label(p, fate, bool(moved)) for p in range(sockets) for fate in range(4) for moved in range(2)]
+    flags = list(product((False, True), repeat=3))
+    return [Label(*label[:3], *flag) for label in (Label(), *everybody) for flag in flags]
+
+
+class Effect(NamedTuple):
+    """What a step does to every label, by number: which comes of it (-1: none, the step is not for this one, or the socket is
+    out of the table), which others besides, and what happens to the followed socket, or to the iteration."""
+
+    to: list[int]
+    others: dict[int, tuple[int, ...]]
+    harms: dict[int, tuple[Harmed, ...]]
+
+
+def effect(what: Shift | Turns | Opening, among: Iterable[Label], sockets: int, mode: Mode, *, paused: bool) -> Effect:
+    """The effect of a step on labels, where so many sockets are in the table: from inside a read
+    if it is `paused`."""
+    made = Effect([], {}, {})
+    for label in among:
+        after: Label | None = None
+        others: list[Label] = []
+        harms: list[Harmed] = []
+        if label.position < sockets:
+            if isinstance(what, Turns):
+                after = _read(what, label, harms, mode, paused=paused)
+            elif isinstance(what, Shift):
+                # In a `read all`, there is nothing between two reads.
+                if paused or not label.in_all:
+                    after = _shifted(what, label, harms)
+                    if label.position < 0 and what.added >= 0 and not what.before_open:
+                        others = [label._replace(position=what.added)]
+            elif label == Label():
+                after = label
+                others = [Label(position, OWED) for position in range(sockets)]
+        made.to.append(-1 if after is None else after.number)
+        if others:
+            made.others[label.number] = tuple(other.number for other in others)
+        if harms:
+            made.harms[label.number] = tuple(harms)
+    return made
+
+
+def can_come(label: Label, wanted: set[Harmed], *, moves: bool) -> bool:
+    """Whether anything that is wanted can come of a label, where sockets are moved or not."""
+    if label.position < 0:
+        return True
+    # Moves count until the end is said.
+    may_move = label.moved or (moves and not label.ended)
+    if label.fate == TWICE:
+        return may_move and not label.moved and ("repeat", True) in wanted
+    kinds: tuple[Kind, ...] = ("skip", "repeat") if label.fate == OWED else ("repeat",)
+    return any((kind, moved) in wanted for kind in kinds for moved in {label.moved, may_move})
+
+
+def _shifted(what: Shift, label: Label, harms: list[Harmed]) -> Label | None:
+    if label.position < 0:
+        return label
+    position = what.to[label.position]
+    if position < 0:
+        return None
+    moved = label.moved or (label.position == what.moved and not label.ended)
+    if moved and not label.moved and label.fate == TWICE:
+        harms.append(("repeat", True))
+    return label._replace(position=position, moved=moved)
+
+
+def _read(what: Turns, label: Label, harms: list[Harmed], mode: Mode, *, paused: bool) -> Label | None:
+    # A `read all` goes on by itself, and never stops for the number of its records.
+    goes_on = mode == "on"
+    in_all = label.in_all if goes_on else mode == "all"
+    some = label.some or bool(what.shown)
+    if what.refused and what.left != some:
+        return None
+    if (in_all and what.stops) or (goes_on and not paused and not in_all) or (not goes_on and label.in_all):
+        return None
+    fate = label.fate
+    for position in what.shown:
+        if position == label.position:
+            if fate == ONCE:
+                harms.append(("repeat", label.moved))
+            fate = ONCE if fate in (FREE, OWED) else TWICE
+    if what.refused:
+        harms.append(("refused", False))
+    ended = what.over and not (some or what.refused or what.handed)
+    if ended and fate == OWED:
+        harms.append(("skip", label.moved))
+        fate = FREE
+    return Label(label.position, fate, label.moved, label.ended or ended, in_all and not ended, some and not what.over)
