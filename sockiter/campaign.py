@@ -38,7 +38,7 @@ FIRST_SLICE_S = 1.0
 # How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
 PATIENCE_S = 10.0
 # Ctrl-C goes to the whole group, and so does what `timeout` sends. The campaign alone decides what they mean.
-_TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
+TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class Campaign:
 
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Work until the time is up; `progress` is called some ten times a second, from this thread."""
-        _start_server()
+        start_server()
         try:
             self._work(progress)
         except KeyboardInterrupt:
@@ -166,7 +166,7 @@ class Campaign:
     def _work(self, progress: Callable[[], None]) -> None:
         while True:
             while self._waiting and len(self._running) < self._workers:
-                with _undisturbed():
+                with undisturbed():
                     self._start(self._waiting.popleft())
             if not self._running:
                 return
@@ -213,11 +213,11 @@ class Campaign:
         for connection in wait(list(self._running), timeout=0.1):
             assert isinstance(connection, Connection)
             process, track = self._running[connection]
-            with _undisturbed():
+            with undisturbed():
                 is_over = not self._hear(connection, track)
             if is_over:
                 process.join()
-                with _undisturbed():
+                with undisturbed():
                     if process.exitcode:
                         track.troubles.append(f"a worker on {track.target.name} ended with exit code {process.exitcode}")
                     connection.close()
@@ -251,18 +251,19 @@ class Campaign:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    # An interrupt waits until the end: half of a message, or a worker that is in no list, would be lost.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_THE_GROUP)
+def undisturbed() -> Iterator[None]:
+    """An interrupt waits until the end: half of a message, or a worker that is in no list, would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_GROUP)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_server() -> None:
-    # Its workers ignore what it ignores, from their first moment on. Nothing happens if it is there already.
-    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in _TO_THE_GROUP]
+def start_server() -> None:
+    """Start the server that forks workers; they ignore what goes to the group. Does nothing if it is there already."""
+    # They do from their first moment on, since it does.
+    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in TO_THE_GROUP]
     try:
         forkserver.ensure_running()
     finally:
@@ -272,7 +273,7 @@ def _start_server() -> None:
 
 def work(job: Job, connection: Connection) -> None:
     """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
-    for number in _TO_THE_GROUP:
+    for number in TO_THE_GROUP:
         signal.signal(number, signal.SIG_IGN)
     try:
         for message in search(job):

@@ -21,16 +21,19 @@ from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard
 from sockiter.followed import HARMED, Effect, Harmed, Label, Mode, can_come, effect, labels
-from sockiter.operations import length
+from sockiter.operations import Operation, length
 from sockiter.oracle import judge
 from sockiter.retell import Told, retold
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.simplify import cost
 from sockiter.simulation import SchemeTarget
 from sockiter.skeleton import Moment, Shift, Skeleton, Step, Turns
 from sockiter.verdict import Kind
 
 # States between two reports of progress.
 REPORT = 4096
+# As many cases that are as short are compared.
+ENDS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,8 @@ class _Search:
         # By state, which is a moment and a label: from which it was reached first, and by which way.
         self.reached: dict[int, tuple[int, _Way] | None] = {0: None}
         self.transitions = 0
-        # What has happened, in how many lines, from which state by which way.
-        self.found: dict[Harmed, tuple[int, int, _Way | None]] = {}
+        # What has happened, in how many lines, and from which states by which ways, of the first that came to it so soon.
+        self.found: dict[Harmed, tuple[int, list[tuple[int, _Way | None]]]] = {}
         self.alive: list[bool] = []
         self.drains: dict[int, bool] = {}
 
@@ -132,7 +135,7 @@ class _Search:
         except KeyboardInterrupt:
             incomplete = "interrupted"
         found = sorted(self.found.items(), key=lambda item: (item[1][0], HARMED.index(item[0])))
-        violations = tuple(Violation(*harmed, self._case(harmed, state, way)) for harmed, (_, state, way) in found)
+        violations = tuple(Violation(*harmed, self._case(harmed, ends)) for harmed, (_, ends) in found)
         return Searched(
             self.scheme.name,
             self.hazards,
@@ -199,8 +202,12 @@ class _Search:
             lines += 1  # for the read that a case ends in
         if self.scope.ops is None or lines <= self.scope.ops:
             for harmed in harms:
-                if harmed in self.wanted and (harmed not in self.found or lines < self.found[harmed][0]):
-                    self.found[harmed] = (lines, state, way)
+                if harmed in self.wanted:
+                    before, ends = self.found.get(harmed, (lines + 1, []))
+                    if lines < before:
+                        self.found[harmed] = (lines, [(state, way)])
+                    elif lines == before and len(ends) < ENDS_MAX:
+                        ends.append((state, way))
 
     def _moment(self, state: int) -> Moment:
         return self.skeleton.moments[state // len(self.labels)]
@@ -249,16 +256,21 @@ class _Search:
             ways.append(_Way(step.to * len(self.labels), self.effects[key], step, mode))
         return ways
 
-    def _case(self, harmed: Harmed, state: int, last: _Way | None) -> Case:
+    def _case(self, harmed: Harmed, ends: Iterable[tuple[int, _Way | None]]) -> Case:
+        # The simplest of those that are as short.
+        operations = min((self._operations(*end) for end in ends), key=lambda one: cost((one, self.scope.batch)))
+        case = Case(operations, self.scope.batch)
+        target = SchemeTarget(self.scheme)
+        verdict = judge(run(target, target, case.operations, slots=case.slots))
+        if not any((finding.kind, finding.moved) == harmed for finding in verdict):
+            raise AssertionError(f"{self.scheme.name}: the search says {harmed} of what the oracle does not:\n{dumps(case)}")
+        return case
+
+    def _operations(self, state: int, last: _Way | None) -> tuple[Operation, ...]:
         path = [] if last is None else [Told(self._moment(state), last.step, last.mode)]
         here = self.reached[state]
         while here is not None:
             state, way = here
             path.append(Told(self._moment(state), way.step, way.mode))
             here = self.reached[state]
-        case = Case(retold(reversed(path)), self.scope.batch)
-        target = SchemeTarget(self.scheme)
-        verdict = judge(run(target, target, case.operations, slots=case.slots))
-        if not any((finding.kind, finding.moved) == harmed for finding in verdict):
-            raise AssertionError(f"{self.scheme.name}: the search says {harmed} of what the oracle does not:\n{dumps(case)}")
-        return case
+        return retold(reversed(path))

@@ -1,7 +1,7 @@
 """Shrinking: from a sequence that fails to a least one that fails in the same way.
 
-Decided here: what is simpler than what, and which simplifications are tried in which order. A predicate says whether a
-sequence still fails; what failing means, and on which target, is not known here.
+Decided here: which simplifications are tried in which order, and when it is over. A predicate says whether a sequence still
+fails; what failing means, and on which target, is not known here.
 
 Dropping one operation at a time gets stuck: a socket goes only together with all that is done to it, a removal may be
 needed but of another socket, two reads have to become one before the rest can go. So the steps are those of somebody who
@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from sockiter.backend import SLOTS
-from sockiter.operations import Add, Open, Operation, Read, Rehash, Reinsert, Remove, changes, length, possible
-from sockiter.simplify import STEPS, Candidate, Operations, name_of
+from sockiter.operations import Operation, Read, possible
+from sockiter.simplify import STEPS, Candidate, Operations, cost
 
 Fails: TypeAlias = Callable[[Operations, int], bool]
 """Whether a sequence, run with so many slots at open, still fails in the way that is being shrunk.
@@ -42,7 +41,7 @@ def minimize(operations: Sequence[Operation], slots: int, fails: Fails) -> tuple
     if not holds(drained):
         return best
     best = drained
-    least = _cost(best)
+    least = cost(best)
     # After a step that helped, the cheap and big ones are worth another try before the expensive ones: from the top.
     helped = True
     while helped:
@@ -50,61 +49,13 @@ def minimize(operations: Sequence[Operation], slots: int, fails: Fails) -> tuple
         for step in STEPS:
             for candidate in step(best):
                 candidate = (_drained(possible(candidate[0])), candidate[1])
-                if (cost := _cost(candidate)) < least and holds(candidate):
-                    best, least = candidate, cost
+                if (weight := cost(candidate)) < least and holds(candidate):
+                    best, least = candidate, weight
                     helped = True
                     break
             if helped:
                 break
     return best
-
-
-def _cost(candidate: Candidate) -> tuple[object, ...]:
-    # What is simpler: fewer lines above all; then fewer sockets, fewer changes inside reads, nobody who gives up, the
-    # slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and names in order,
-    # so that alike ends alike.
-    operations, slots = candidate
-    inside = numbers = heads = buckets = given_up = 0
-    names: dict[str, int] = {}
-    order: list[int] = []
-    kinds: list[int] = []
-    for op in operations:
-        if type(op) is Read:
-            numbers += op.count or 0
-            given_up += op.gives_up
-            for at in op.at:
-                inside += 1
-                numbers += at.nth
-            kinds.append(_RANK.index(Read))
-        else:
-            kinds.append(_RANK.index(type(op)))
-        for change in changes(op):
-            order.append(names.setdefault(change.name, len(names)))
-            match change:
-                case Add(_, end, bucket):
-                    heads += end == "head"
-                    buckets += bucket.number + (bucket.table != "")
-                case Reinsert(_, end):
-                    heads += end == "head"
-                case Rehash(_, bucket):
-                    buckets += bucket.number + (bucket.table != "")
-    return (
-        length(operations),
-        len(names),
-        inside,
-        given_up,
-        slots != SLOTS,
-        slots,
-        buckets,
-        numbers,
-        heads,
-        order,
-        kinds,
-        [name != name_of(number) for name, number in names.items()],
-    )
-
-
-_RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
 
 
 def _drained(operations: Operations) -> Operations:

@@ -83,6 +83,19 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """The table at open (`row` is None) or after a row: each bucket by its name, with its sockets from head to tail.
+
+    `place` is the row's, as a cell. `harm` is the worst that came about in it, "" for none.
+    """
+
+    row: Row | None
+    buckets: tuple[tuple[str, list[Item]], ...]
+    place: str
+    harm: Mark | Literal[""]
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """An item with the place of its upper left corner."""
 
@@ -131,19 +144,28 @@ def svg(trace: Trace) -> str:
     return _svg(trace, is_alone=True)
 
 
+def steps(trace: Trace) -> list[Step]:
+    """The table at open and after every row of a trace, with all that is to be seen of its sockets."""
+    harms = _harms(trace)
+    found: list[Step] = []
+    for nth, row in enumerate((None, *trace.rows)):
+        worst = [mark for mark in HARMS.values() if any(since == nth and of == mark for _, of, since in harms)]
+        place = "" if row is None or not trace.progress else place_cell(trace, row)
+        found.append(Step(row, tuple(_chains(trace, nth, harms)), place, worst[0] if worst else ""))
+    return found
+
+
 def _svg(trace: Trace, *, is_alone: bool) -> str:
     # In a page, which has the heading and the words itself, the picture goes without.
-    harms = _harms(trace)
-    rows: tuple[Row | None, ...] = (None, *trace.rows)
-    chains = [_chains(trace, nth, harms) for nth in range(len(rows))]
-    places = ["" if row is None or not trace.progress else place_cell(trace, row) for row in rows]
+    of = steps(trace)
+    chains = [list(step.buckets) for step in of]
 
-    events = max(columns_of(line) for row in rows for line in _events(row))
+    events = max(columns_of(line) for step in of for line in _events(step.row))
     left = PAD + TIME + max(EVENT_LEAST, round(events * FIXED)) + PAD
     indent = max((round(columns_of(name) * FIXED) + 14 for name in trace.buckets if name), default=0)
     longest = max(sum(item.width + GAP for item in items) for buckets in chains for _, items in buckets)
     right = left + min(max(indent + longest, CHAIN_LEAST), CHAIN_MOST)
-    place = max(PLACE_LEAST, round(len(trace.progress) * PROSE), *(round(columns_of(text) * FIXED) for text in places))
+    place = max(PLACE_LEAST, round(len(trace.progress) * PROSE), *(round(columns_of(step.place) * FIXED) for step in of))
     width = right + (PAD + place if trace.progress else 0) + PAD
 
     heading, y = _heading(trace, width) if is_alone else ([], float(PAD))
@@ -152,16 +174,15 @@ def _svg(trace: Trace, *, is_alone: bool) -> str:
     titles += [Text(trace.progress, right + PAD, y)] if trace.progress else []
     y += AIR
     bands = []
-    for nth, row in enumerate(rows):
-        worst = [mark for mark in HARMS.values() if any(since == nth and of == mark for _, of, since in harms)]
-        band = _band(row, chains[nth], places[nth], y, left, left + indent, right, worst[0] if worst else "")
+    for step in of:
+        band = _band(step, y, left, left + indent, right)
         bands.append(band)
         y += band.height
     bottom = y
     legend, y = _legend(chains, width, y + LEGEND_LINE)
     caption, y = _caption(trace, width, y + CAPTION_LINE) if is_alone else ([], y)
     return (
-        _templates()
+        templates()
         .get_template("picture.svg")
         .render(
             title=_title(trace),
@@ -184,14 +205,14 @@ def _svg(trace: Trace, *, is_alone: bool) -> str:
 def html(trace: Trace) -> str:
     """A page that needs nothing else: the picture of a trace, its table, what is to be said of it, and the case."""
     return (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             title=_title(trace),
             trace=trace,
             verdict=describe(trace.verdict),
             look=_look(trace),
-            said=_looks(trace),
+            said=looks(trace),
             seen=seen(trace),
             picture=Markup(_svg(trace, is_alone=False)),  # made by a template that escapes
             rows=[(row, state_lines(trace, row.state), place_cell(trace, row)) for row in trace.rows],
@@ -201,7 +222,8 @@ def html(trace: Trace) -> str:
 
 
 @functools.cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of pictures and pages; everything that is put into one is escaped."""
     return Environment(
         loader=PackageLoader("sockiter"),
         autoescape=True,
@@ -281,22 +303,14 @@ def _merged(before: Iterable[str], now: tuple[str, ...]) -> list[str]:
     return merged
 
 
-def _band(
-    row: Row | None,
-    buckets: list[tuple[str, list[Item]]],
-    place: str,
-    y: float,
-    left: float,
-    start: float,
-    right: float,
-    harm: str,
-) -> Band:
+def _band(step: Step, y: float, left: float, start: float, right: float) -> Band:
+    row = step.row
     boxes: list[Box] = []
     links: list[Link] = []
     texts: list[Text] = []
     bottom = y + AIR
     top = 0.0
-    for name, of in buckets:
+    for name, of in step.buckets:
         for nth, line in enumerate(_lines(of, right - start)):
             # A line is as high as what stands above and below its boxes.
             at = bottom + (CURSOR if any("now" in item.marks for item in line) else 0)
@@ -318,14 +332,14 @@ def _band(
                 x += item.width
                 before = item
     time = "open" if row is None else str(row.time)
-    texts += [Text(time, PAD, top + 19, "time"), Text(place, right + PAD, top + 19, "place")]
+    texts += [Text(time, PAD, top + 19, "time"), Text(step.place, right + PAD, top + 19, "place")]
     events = _events(row)
     for nth, event in enumerate(events):
         inner = event.startswith(" ")
         shift = (len(event) - len(event.lstrip())) * FIXED
         texts.append(Text(event.strip(), PAD + TIME + shift, top + 19 + nth * LINE, "event inner" if inner else "event"))
     height = max(bottom, top + len(events) * LINE + AIR + 4) - y
-    return Band(y, height, tuple(text for text in texts if text.text), tuple(boxes), tuple(links), harm, time)
+    return Band(y, height, tuple(text for text in texts if text.text), tuple(boxes), tuple(links), step.harm, time)
 
 
 def _events(row: Row | None) -> list[str]:
@@ -378,16 +392,17 @@ def _look(trace: Trace) -> str:
     return "bad" if any(finding.kind in VIOLATIONS for finding in trace.verdict) else "good"
 
 
-def _looks(trace: Trace) -> list[tuple[str, str]]:
-    # Each sentence with the class of its look. What is said besides the findings is good news if nothing is violated.
-    looks: list[str] = [HARMS.get(f.kind) or ("bad" if f.kind in VIOLATIONS else "note") for f in trace.verdict]
+def looks(trace: Trace) -> list[tuple[str, str]]:
+    """What is to be said of a trace, each sentence with the class of its look."""
+    # What is said besides the findings is good news if nothing is violated.
+    found: list[str] = [HARMS.get(f.kind) or ("bad" if f.kind in VIOLATIONS else "note") for f in trace.verdict]
     said = words(trace)
-    return list(zip(said, [*looks, "good" if _look(trace) == "good" else "note"], strict=False))
+    return list(zip(said, [*found, "good" if _look(trace) == "good" else "note"], strict=False))
 
 
 def _caption(trace: Trace, width: float, y: float) -> tuple[list[Text], float]:
     texts = []
-    for said, look in [(f"Iteration sees: {seen(trace)}", "seen"), *_looks(trace)]:
+    for said, look in [(f"Iteration sees: {seen(trace)}", "seen"), *looks(trace)]:
         for nth, line in enumerate(textwrap.wrap(said, int((width - 2 * PAD - 18) / PROSE), break_on_hyphens=False)):
             texts.append(Text(line, PAD, y, f"caption {look}" if nth == 0 else "caption more"))
             y += CAPTION_LINE

@@ -52,9 +52,13 @@ def shortest(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> dic
 def sequences(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> Iterator[tuple[Operation, ...]]:
     """Every sequence of at most `scope.ops` lines in the scope that ends in a `read all`, and uses these hazards only."""
     assert scope.ops is not None
-    buckets = [Bucket(number, "" if nth == 0 else name) for nth, name in enumerate(scheme.tables) for number in range(scope.buckets)]
+    buckets = [
+        Bucket(number, "" if nth == 0 else name) for nth, name in enumerate(scheme.tables) for number in range(scope.buckets)
+    ]
 
-    def changes(present: tuple[str, ...], added: int, on: frozenset[Hazard]) -> Iterator[tuple[Change, tuple[str, ...], int]]:
+    def changes(
+        present: tuple[str, ...], added: int, on: frozenset[Hazard]
+    ) -> Iterator[tuple[Change, tuple[str, ...], int]]:
         if len(present) < scope.sockets:
             new = name_of(added)
             for bucket in buckets:

@@ -22,8 +22,11 @@ LAYERS = (
     ("oracle", "schemes", "cases"),
     ("simulation", "kernel"),
     ("installed", "targets"),
-    ("trace", "explain", "replay", "simplify", "minimize", "hunt", "swarm", "situations", "machine", "drivers", "campaign"),
+    ("trace", "explain", "replay", "simplify"),
+    ("paused", "skeleton", "followed", "retell", "explore"),
+    ("minimize", "shortest", "hunt", "swarm", "situations", "machine", "drivers", "campaign"),
     ("report", "picture"),
+    ("matrix", "cells", "matrix_page"),
     ("cli", "__main__"),
 )
 RANKS = {name: rank for rank, name in enumerate(name for row in LAYERS for name in row)}

@@ -17,6 +17,7 @@ import click
 
 from sockiter import __version__
 from sockiter.cli.fuzz import fuzz
+from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
 from sockiter.cli.replay import replay
 from sockiter.cli.show import show
@@ -57,5 +58,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, replay, show, minimize, targets):
+for command in (fuzz, matrix, replay, show, minimize, targets):
     main.add_command(command)

@@ -1,0 +1,285 @@
+"""The cells of a matrix, worked out side by side, in a process each: one worker begins with the longest, the others do not.
+
+Decided here: how a cell is worked out, a model's by search and a real iterator's by fuzzing it for a while, and what
+becomes of those that were not reached. One search is not split over processes: that was slower than one process. Not known
+here: which cells there are, what one says, and how progress and results are shown.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from sockiter.backend import Target
+from sockiter.campaign import PATIENCE_S, TO_THE_GROUP, start_server, undisturbed
+from sockiter.claims import Harm, Hazard, in_order
+from sockiter.drivers import DRIVERS
+from sockiter.errors import SockiterError
+from sockiter.explore import Enough, Scope, Searched, Violation, search
+from sockiter.hunt import Hunt
+from sockiter.matrix import Cell, Column, Matrix, Measured, Row, used
+from sockiter.operations import length
+from sockiter.replay import with_expects
+from sockiter.simulation import SchemeTarget
+from sockiter.targets import SCHEME_TARGETS, target_named
+
+# The driver that runs the most sequences.
+DRIVER = "swarm"
+NOT_REACHED = "not searched"
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One cell to be worked out: a search of a scope, or `seconds` of fuzzing for a real iterator."""
+
+    target: str
+    hazards: frozenset[Hazard]
+    scope: Scope
+    seconds: float
+    memory_max: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """How far a job has come: the states so far and those that wait, or the sequences."""
+
+    done: int
+    waiting: int
+
+
+@dataclass(slots=True)
+class Task:
+    """A cell in the making. `result` is what came of it; until then, or instead, `trouble` says why there is none."""
+
+    target: Target
+    column: Column
+    hazards: frozenset[Hazard]
+    result: Searched | Measured | None = None
+    trouble: str = NOT_REACHED
+    tick: Tick = Tick(0, 0)
+    is_long: bool = False
+
+
+class Cells:
+    """All cells of a matrix, on so many workers; `seconds` for each row of a real iterator, shared by its cells.
+
+    `memory_max`: bytes for all workers together, at which a search stops, incomplete. `run` may be interrupted by a
+    KeyboardInterrupt once: it then has what the workers came to so far, and returns.
+    """
+
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        columns: tuple[Column, ...],
+        scope: Scope,
+        *,
+        seconds: float,
+        workers: int,
+        memory_max: int | None = None,
+    ) -> None:
+        self.interrupted = False
+        self.running: dict[Connection, tuple[BaseProcess, Task]] = {}
+        self._targets = tuple(targets)
+        self._columns = columns
+        self._scope = scope
+        self._workers = workers
+        self._memory_max = memory_max and memory_max // workers
+        self.tasks = [
+            Task(target, column, hazards)
+            for target in self._targets
+            for column in columns
+            if (hazards := column.of(target)) is not None
+        ]
+        rows = [task.target.name for task in self.tasks]
+        self._seconds = {target.name: seconds / max(1, rows.count(target.name)) for target in self._targets}
+        self._waiting = deque(sorted(self.tasks, key=_length))
+
+    @property
+    def matrix(self) -> Matrix:
+        """What is known by now."""
+        made = {(task.target.name, task.column): task for task in self.tasks}
+        rows = []
+        for target in self._targets:
+            cells = []
+            for column in self._columns:
+                task = made.get((target.name, column))
+                if task is None:
+                    cells.append(Cell(column, frozenset(), None))
+                else:
+                    cells.append(Cell(column, task.hazards, task.result, task.trouble))
+            rows.append(Row(target, tuple(cells)))
+        return Matrix(self._scope, self._columns, tuple(rows))
+
+    def run(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Work until all is done; `progress` is called some ten times a second, from this thread."""
+        _CONTEXT.set_forkserver_preload(["sockiter.cells"])
+        start_server()
+        try:
+            while self._waiting or self.running:
+                while self._waiting and len(self.running) < self._workers:
+                    with undisturbed():
+                        self._start(self._next())
+                self._receive()
+                progress()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._stop(progress)
+        finally:
+            for connection, (process, _) in self.running.items():
+                process.kill()
+                process.join()
+                connection.close()
+
+    def _stop(self, progress: Callable[[], None]) -> None:
+        for connection in self.running:
+            try:
+                connection.send("stop")
+            except OSError:
+                continue  # it has ended by itself
+        patience = time.monotonic() + PATIENCE_S
+        while self.running and time.monotonic() < patience:
+            self._receive()
+            progress()
+
+    def _next(self) -> Task:
+        # A long one that is begun last keeps one worker busy while the others have nothing left to do; if all began with
+        # long ones, whoever is soon tired of waiting would have nothing. So one of them takes the longest that is left, and
+        # the others the shortest.
+        if self._workers == 1 or any(task.is_long for _, task in self.running.values()):
+            return self._waiting.popleft()
+        task = self._waiting.pop()
+        task.is_long = True
+        return task
+
+    def _start(self, task: Task) -> None:
+        name = task.target.name
+        memory_max = None if task.target.is_real else self._memory_max
+        job = Job(name, task.hazards, self._scope, self._seconds[name], memory_max)
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=work, args=(job, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self.running[ours] = (process, task)
+
+    def _receive(self) -> None:
+        for connection in wait(list(self.running), timeout=0.1):
+            assert isinstance(connection, Connection)
+            process, task = self.running[connection]
+            with undisturbed():
+                is_over = not _hear(connection, task)
+            if is_over:
+                process.join()
+                with undisturbed():
+                    if process.exitcode:
+                        task.trouble = f"a worker ended with exit code {process.exitcode}"
+                    connection.close()
+                    del self.running[connection]
+
+
+def _hear(connection: Connection, task: Task) -> bool:
+    # Carries one message over into the task. False: the worker is gone, and everything that it said was heard.
+    try:
+        message: Tick | Searched | Measured | str = connection.recv()
+    except (EOFError, OSError):
+        return False
+    match message:
+        case Tick():
+            task.tick = message
+        case str():
+            task.trouble = message
+        case _:
+            task.result, task.trouble = message, ""
+    return True
+
+
+def _length(task: Task) -> tuple[int, bool, bool]:
+    # How long it may take, as far as can be told beforehand.
+    return len(task.hazards), "rollover" in task.hazards, not task.target.is_real
+
+
+def work(job: Job, connection: Connection) -> None:
+    """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
+    for number in TO_THE_GROUP:
+        signal.signal(number, signal.SIG_IGN)
+
+    def tell(done: int, waiting: int) -> None:
+        # Somebody who went away is noticed here as well.
+        if connection.poll():
+            raise KeyboardInterrupt
+        if job.memory_max is not None and memory_used() > job.memory_max:
+            raise Enough(f"{job.memory_max >> 20} MiB of memory are used up, after {done:,} states; more with --memory")
+        connection.send(Tick(done, waiting))
+
+    try:
+        connection.send(_outcome(job, tell))
+    except OSError:
+        return
+    finally:
+        connection.close()
+
+
+def _outcome(job: Job, tell: Callable[[int, int], None]) -> Searched | Measured | str:
+    # In words, why there is none.
+    try:
+        target = target_named(job.target)
+        if isinstance(target, SchemeTarget):
+            result: Searched | Measured = search(target.scheme, job.hazards, job.scope, progress=tell)
+        else:
+            result = measure(target, job.hazards, job.seconds, tell)
+        return replace(result, violations=tuple(_annotated(target, one) for one in result.violations))
+    except SockiterError as error:
+        return str(error)
+    except TypeError as error:
+        # A scheme of another package need not be one whose state can be looked into.
+        return f"it cannot be searched: {error}"
+
+
+def memory_used() -> int:
+    """The bytes that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Callable[[int, int], None]) -> Measured:
+    """Fuzz a target for some seconds with these hazards, from a seed that is always the same.
+
+    `tell` is told the sequences so far. A KeyboardInterrupt that it raises ends it early: fewer sequences, no less true.
+    Raises `MachineLacks` where the target does not run here.
+    """
+    least: dict[tuple[str, bool], Violation] = {}
+    sequences = 0
+    with target.session() as session:
+        hunt = Hunt.of(target, session, hazards)
+        started = time.monotonic()
+        took = 0.0
+        try:
+            for bite in DRIVERS[DRIVER](hunt, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):
+                sequences += bite.sequences
+                if (found := bite.found) is not None:
+                    one = Violation(found.kind, found.moved, found.case)
+                    before = least.get((found.kind, found.moved))
+                    if before is None or one.operations < before.operations:
+                        least[found.kind, found.moved] = one
+                took = time.monotonic() - started
+                if took >= seconds:
+                    break
+                tell(sequences, 0)
+        except KeyboardInterrupt:
+            took = time.monotonic() - started
+    violations = sorted(least.values(), key=lambda one: length(one.case.operations))
+    return Measured(target.name, hazards, sequences, took, tuple(violations))
+
+
+def _annotated(target: Target, violation: Violation) -> Violation:
+    # Whoever keeps the case as a file can replay it.
+    harm = str(Harm(violation.kind, used(target, violation.case), violation.moved))
+    case = replace(violation.case, comment=(f"{harm.capitalize()}, on {target.name}.",))
+    return replace(violation, case=with_expects(case, {t.name: t for t in (*SCHEME_TARGETS, target)}.values()))

@@ -1,0 +1,322 @@
+"""`sockiter matrix`: targets by hazards, on the terminal, as JSON, and as a page.
+
+Decided here: what the terminal's tables look like, the document's spelling, and which exit status means what. An interrupt
+ends the work, not the report, and what was not searched by then counts as a search that was cut short: status 1.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from sockiter.backend import Target
+from sockiter.cases import dumps, write_whole
+from sockiter.cells import Cells
+from sockiter.claims import in_order
+from sockiter.cli.output import console, print_json
+from sockiter.errors import MachineLacks
+from sockiter.explore import Scope, Searched
+from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, said, unfinished
+from sockiter.matrix_page import Traces, html
+from sockiter.targets import TARGETS, target_named
+from sockiter.trace import trace
+from sockiter.verdict import Kind
+
+SCOPE = Scope(sockets=3, buckets=2, batch=2)
+SECONDS = 10.0
+# Between two columns of a table.
+GAP = 1
+MIB = 1 << 20
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[TARGET...]")
+@click.option(
+    "--sockets", type=click.IntRange(1, 16), default=SCOPE.sockets, show_default=True, help="In the table at once."
+)
+@click.option("--buckets", type=click.IntRange(1, 16), default=SCOPE.buckets, show_default=True, help="In each table.")
+@click.option("--batch", type=click.IntRange(1, 64), default=SCOPE.batch, show_default=True, help="Slots at open.")
+@click.option("--ops", type=click.IntRange(min=1), help="Sequences no longer than that; of any length, unless said.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=SECONDS,
+    show_default=True,
+    help="How long each iterator of the running kernel is fuzzed.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes at once; the cores, unless said.")
+@click.option("--memory", type=click.IntRange(min=64), metavar="MIB", help="Where searches stop, all workers together.")
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write a page that needs nothing else."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def matrix(
+    names: tuple[str, ...],
+    *,
+    sockets: int,
+    buckets: int,
+    batch: int,
+    ops: int | None,
+    seconds: float,
+    workers: int | None,
+    memory: int | None,
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """Show which target does what harm under which hazard: schemes proved in a scope, the kernel's iterators measured.
+
+    All targets that run here, unless some are named. Exit status 1 means that a claim was broken, or that a search did not
+    come to its end, by itself or by Ctrl-C.
+    """
+    chosen, absent = _choose(names)
+    if page is not None and not page.absolute().parent.is_dir():
+        # Better now than after all the work.
+        raise MachineLacks(f"{page}: cannot be written: there is no such directory")
+    cells = Cells(
+        chosen,
+        columns(chosen),
+        Scope(sockets, buckets, batch, ops),
+        seconds=seconds,
+        workers=workers or os.cpu_count() or 1,
+        memory_max=memory and memory * MIB,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    _run(cells)
+    made = cells.matrix
+    if page is not None:
+        try:
+            write_whole(page, html(made, _traces(made)))
+        except OSError as error:
+            raise MachineLacks(f"{page}: cannot be written: {error.strerror}") from None
+    if as_json:
+        print_json(_json(made, absent))
+    else:
+        _print(console(), made, absent)
+    if broken(made) or unfinished(made):
+        sys.exit(1)
+
+
+def _choose(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
+    # The targets of the rows, and those that would have one, but for what the machine lacks.
+    here: list[Target] = []
+    absent: list[tuple[Target, str]] = []
+    for target in [target_named(name) for name in dict.fromkeys(names)] or TARGETS:
+        if (missing := target.missing()) is None:
+            here.append(target)
+        elif names:
+            raise MachineLacks(f"{target.name} does not run here: {missing}")
+        else:
+            absent.append((target, missing))
+    return here, absent
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(cells: Cells) -> None:
+    progress_console = console(stderr=True)
+    if not progress_console.is_terminal:
+        cells.run()
+        return
+    # Refreshed by hand: a thread of its own would be one too many where processes are started.
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} cells"),
+        console=progress_console,
+        auto_refresh=False,
+        transient=True,
+    )
+    with bar:
+        of_all = bar.add_task("starting", total=len(cells.tasks))
+
+        def show() -> None:
+            under_way = [
+                f"{task.target.name} {task.column.name}: {task.tick.done:,}"
+                + (f" ({task.tick.waiting:,} wait)" if task.tick.waiting else "")
+                for _, task in cells.running.values()
+            ]
+            done = sum(not task.trouble for task in cells.tasks)
+            bar.update(of_all, completed=done, description=escape("; ".join(under_way)))
+            bar.refresh()
+
+        cells.run(show)
+
+
+def _traces(made: Matrix) -> Traces:
+    # Every case on the target that it is of, once.
+    traces: Traces = {}
+    for row in made.rows:
+        cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]
+        if cases:
+            with row.target.session() as session:
+                traces |= {(row.target.name, case): trace(case, row.target, session) for case in dict.fromkeys(cases)}
+    return traces
+
+
+def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None:
+    for table in _tables(out, made):
+        out.print(table)
+    marks = _marks(out)
+    cells = [cell for row in made.rows for cell in row.cells]
+    legend = [
+        (marks["never"], "proved: no skip, no repeat, nothing stale, always an end, no error"),
+        ("skip 6", "can happen, and the least case has 6 operations; all else is proved impossible"),
+        (f"skip 6{marks['or']}5*", "the same; *: to a socket that had itself been moved, in 5"),
+    ]
+    if broken(made):
+        legend.append(("skip 6!", "breaks a claim"))
+    if any(cell.unfinished for cell in cells):
+        legend.append((marks["unknown"], "the search was cut short: what is not named may happen or not"))
+    if any(isinstance(cell.result, Measured) for cell in cells):
+        legend.append((f"{marks['unseen']} 4,000", "measured: not seen in 4,000 random sequences, which is no proof"))
+    if not all(cell.can for cell in cells):
+        legend.append((marks["cannot"], "it cannot be put through that"))
+    for mark, meaning in legend:
+        out.print(f"{mark:10}{meaning}")
+    if any(isinstance(cell.result, Searched) for cell in cells):
+        out.print(f"Scope: {describe(made.scope)}.")
+    out.print()
+    for row, cell, one in broken(made):
+        out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(row.target.name)}, {cell.column.name}: {escape(one.name)}")
+        assert one.violation is not None
+        out.print(escape(dumps(one.violation.case)), soft_wrap=True)
+    reasons = Counter((row.target.name, cell.unfinished) for row, cell in unfinished(made))
+    for (target, why), count in reasons.items():
+        out.print(f"[bold]Incomplete[/bold]: {escape(target)}, {count} cell{'s' if count > 1 else ''}: {escape(why)}")
+    if not broken(made):
+        out.print(f"[bold green]No claim was broken.[/bold green] {_count(made)}")
+    for lacking, missing in absent:
+        out.print(f"Not here: {escape(lacking.name)}: {escape(missing)}")
+
+
+def _count(made: Matrix) -> str:
+    results = [cell.result for row in made.rows for cell in row.cells]
+    searched = [result for result in results if isinstance(result, Searched)]
+    measured = [result for result in results if isinstance(result, Measured)]
+    told = []
+    if searched:
+        states = sum(result.states for result in searched)
+        seconds = sum(result.seconds for result in searched)
+        told.append(f"{states:,} states in {len(searched)} searches of {seconds:,.0f} s in all.")
+    if measured:
+        told.append(f"{sum(result.sequences for result in measured):,} sequences on the running kernel.")
+    return " ".join(told)
+
+
+def _tables(out: Console, made: Matrix) -> list[Table]:
+    # As many columns side by side as fit, the others in a table below; each has the targets' names again.
+    cells = [[Text.from_markup(_cell(out, row, cell)) for cell in row.cells] for row in made.rows]
+    names = [row.target.name for row in made.rows]
+    room = out.width - max(map(len, names)) - GAP
+    groups: list[list[int]] = []
+    left = 0
+    for nth, column in enumerate(made.columns):
+        texts = [column.name, *(of[nth].plain for of in cells)]
+        width = max(len(line) for text in texts for line in text.split("\n")) + GAP
+        if not groups or width > left:
+            groups.append([])
+            left = room
+        left -= width
+        groups[-1].append(nth)
+    tables = []
+    for group in groups:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+        for title in ("", *(made.columns[nth].name for nth in group)):
+            table.add_column(title, no_wrap=True)
+        for name, of in zip(names, cells, strict=True):
+            table.add_row(escape(name), *(of[nth] for nth in group))
+        tables.append(table)
+    return tables
+
+
+def _cell(out: Console, row: Row, cell: Cell) -> str:
+    marks = _marks(out)
+    verdict = said(row.target, cell)
+    if not verdict:
+        return f"[dim]{marks['cannot']}[/dim]"
+    # A kind is one line, whomever it befalls.
+    lines: dict[Kind, list[str]] = {}
+    for one in verdict:
+        if one.violation is not None:
+            least = f"{one.violation.operations}{'*' if one.moved else ''}"
+            lines.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
+    text = [f"{kind} {marks['or'].join(lengths)}" for kind, lengths in lines.items()]
+    if cell.unfinished:
+        text.append(f"[bold]{marks['unknown']}[/bold]")
+    elif isinstance(cell.result, Measured) and not text:
+        text.append(f"{marks['unseen']} {cell.result.sequences:,}")
+    elif not text:
+        text.append(f"[green]{marks['never']}[/green]")
+    return "\n".join(text)
+
+
+def _marks(out: Console) -> dict[str, str]:
+    if out.options.ascii_only:
+        return {"never": "ok", "or": "/", "unseen": "0 in", "unknown": "?", "cannot": "-"}
+    return {"never": "✓", "or": "·", "unseen": "○", "unknown": "?", "cannot": "–"}  # noqa: RUF001
+
+
+def _json(made: Matrix, absent: list[tuple[Target, str]]) -> dict[str, Any]:
+    scope = made.scope
+    return {
+        "scope": {"sockets": scope.sockets, "buckets": scope.buckets, "batch": scope.batch, "ops": scope.ops},
+        "columns": [_column_json(column) for column in made.columns],
+        "rows": [
+            {
+                "target": row.target.name,
+                "summary": row.target.summary,
+                "measured": row.target.is_real,
+                "cells": [_cell_json(row, cell) for cell in row.cells],
+            }
+            for row in made.rows
+        ],
+        "not_here": [{"target": target.name, "missing": missing} for target, missing in absent],
+    }
+
+
+def _column_json(column: Column) -> dict[str, Any]:
+    return {"name": column.name, "hazards": in_order(column.hazards)}
+
+
+def _cell_json(row: Row, cell: Cell) -> dict[str, Any]:
+    result = cell.result
+    return {
+        "column": cell.column.name,
+        "hazards": in_order(cell.hazards),
+        "can": cell.can,
+        # A real iterator's cell is never a proof.
+        "complete": None if row.target.is_real or not cell.can else isinstance(result, Searched) and result.complete,
+        "why_incomplete": cell.unfinished or None,
+        "states": result.states if isinstance(result, Searched) else None,
+        "seconds": round(result.seconds, 3) if result else None,
+        "sequences": result.sequences if isinstance(result, Measured) else None,
+        "verdict": [_said_json(one) for one in said(row.target, cell)],
+    }
+
+
+def _said_json(one: Said) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "moved": one.moved,
+        "possible": one.possible,
+        "admitted": one.admitted,
+        "operations": one.violation.operations if one.violation else None,
+        "case": dumps(one.violation.case) if one.violation else None,
+        "name": one.name or None,
+    }

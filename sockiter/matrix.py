@@ -1,0 +1,169 @@
+"""Targets by hazards: what can happen to whom, under what, and how that is known.
+
+Decided here: which columns there are, what a cell says of each kind of harm, and whether that breaks a claim. A model's cell
+is proved in a scope, a real iterator's is measured, and a search that was cut short proves nothing. Not known here: how a
+cell is worked out (`cells`), and what it looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sockiter.backend import Target
+from sockiter.cases import Case
+from sockiter.claims import HAZARDS, Hazard, admitting, hazards_of, in_order, within
+from sockiter.explore import Scope, Searched, Violation
+from sockiter.verdict import KINDS, OF_A_SOCKET, Finding, Kind
+
+HARMS_SAID: tuple[tuple[Kind, bool], ...] = tuple(
+    (kind, moved) for kind in KINDS if kind != "incomplete" for moved in (False, True) if not moved or kind in OF_A_SOCKET
+)
+"""What a cell speaks of, in order: each kind, and whether the harmed socket had itself been moved."""
+
+
+class Column(NamedTuple):
+    """Some hazards, by the name of their column."""
+
+    name: str
+    hazards: frozenset[Hazard]
+
+    def of(self, target: Target) -> frozenset[Hazard] | None:
+        """Those that a target is put through here, all of them or, in "all", as many as it can; None: it cannot."""
+        if self.name == ALL.name:
+            return target.hazards
+        return self.hazards if self.hazards <= target.hazards else None
+
+
+NONE = Column("none", frozenset())
+ALL = Column("all", frozenset(HAZARDS))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of random sequences on a real iterator, each harm with the least case that was found. It proves nothing."""
+
+    target: str
+    hazards: frozenset[Hazard]
+    sequences: int
+    seconds: float
+    violations: tuple[Violation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A target under the hazards of a column. No `result`: it cannot be put through them, or, in words, the `trouble`."""
+
+    column: Column
+    hazards: frozenset[Hazard]
+    result: Searched | Measured | None
+    trouble: str = ""
+
+    @property
+    def can(self) -> bool:
+        """Whether the target can be put through these hazards."""
+        return self.result is not None or bool(self.trouble)
+
+    @property
+    def unfinished(self) -> str:
+        """Why what is not among the violations is neither proved nor measured, in words; "" where it is, or cannot be."""
+        return self.result.incomplete if isinstance(self.result, Searched) else self.trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A target, with its cells in the order of the columns."""
+
+    target: Target
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All that is known of some targets. `scope` is that of the models' cells; the real iterators have none."""
+
+    scope: Scope
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a cell says of a kind of harm.
+
+    `possible`: True with the least case that shows it; False where it is proved not to happen in the scope; None where
+    nothing was found and nothing is proved. `admitted`: whether the target admits it under these hazards or, where there is
+    a case, under those that the case uses. `name`: what the case is called.
+    """
+
+    kind: Kind
+    moved: bool
+    possible: bool | None
+    admitted: bool
+    violation: Violation | None = None
+    name: str = ""
+
+    @property
+    def breaks_a_claim(self) -> bool:
+        return self.possible is True and not self.admitted
+
+
+def columns(targets: Iterable[Target]) -> tuple[Column, ...]:
+    """No hazard, each that at least one of the targets can be put through, and all together."""
+    there = {hazard for target in targets for hazard in target.hazards}
+    return (NONE, *(Column(hazard, frozenset({hazard})) for hazard in in_order(there)), ALL)
+
+
+def said(target: Target, cell: Cell) -> tuple[Said, ...]:
+    """What a cell says, in the order of `HARMS_SAID`; nothing where the target cannot be put through its hazards."""
+    if not cell.can:
+        return ()
+    found = {(one.kind, one.moved): one for one in cell.result.violations} if cell.result else {}
+    is_proved = isinstance(cell.result, Searched) and cell.result.complete
+    may = {(harm.kind, harm.moved) for harm in within(target.harms, cell.hazards)}
+    verdict = []
+    for kind, moved in HARMS_SAID:
+        if (violation := found.get((kind, moved))) is None:
+            verdict.append(Said(kind, moved, False if is_proved else None, (kind, moved) in may))
+        else:
+            hazards = used(target, violation.case)
+            admitted = bool(admitting(target.harms, Finding(kind, None, moved), hazards))
+            verdict.append(Said(kind, moved, True, admitted, violation, name(target, violation)))
+    return tuple(verdict)
+
+
+def used(target: Target, case: Case) -> frozenset[Hazard]:
+    """The hazards that a case uses on a target."""
+    return hazards_of(case.operations, narrow="rollover" in target.hazards)
+
+
+def name(target: Target, violation: Violation) -> str:
+    """What a case is called: the target, the kind, and the hazards that it takes, as the corpus calls its files."""
+    moved = ["moved"] if violation.moved else []
+    return "-".join([target.name, violation.kind, *moved, *in_order(used(target, violation.case))])
+
+
+def broken(matrix: Matrix) -> list[tuple[Row, Cell, Said]]:
+    """What was found that no harm admits."""
+    return [
+        (row, cell, one) for row in matrix.rows for cell in row.cells for one in said(row.target, cell) if one.breaks_a_claim
+    ]
+
+
+def unfinished(matrix: Matrix) -> list[tuple[Row, Cell]]:
+    """The cells that prove less than they should, or have nothing to say."""
+    return [(row, cell) for row in matrix.rows for cell in row.cells if cell.unfinished]
+
+
+def describe(scope: Scope) -> str:
+    """A scope in words."""
+    return (
+        f"at most {_count(scope.sockets, 'socket')} in the table at once, "
+        f"{_count(scope.buckets, 'bucket')} in each table, {_count(scope.batch, 'slot')} in the batch at open, "
+        f"sequences of {'any length' if scope.ops is None else f'at most {scope.ops} operations'}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"

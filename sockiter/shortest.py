@@ -1,0 +1,86 @@
+"""The shortest case there is, where that can be told: the last step of shrinking, for a scheme.
+
+Shrinking by trying simpler sequences ends where no step helps, and that need not be where there is nothing shorter: another
+sequence altogether may do the same in fewer lines. For a scheme, everything that is as short can be searched. Decided here: in
+which scope, and which of several shortest cases it is: always the same one, whatever it was found by. Not known here: how
+a search works, and how a finding was come by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sockiter.backend import SLOTS
+from sockiter.claims import hazards_of
+from sockiter.explore import Enough, Scope, search
+from sockiter.followed import HARMED, Harmed
+from sockiter.minimize import Fails, minimize
+from sockiter.operations import Add, Operation, Read, Rehash, Remove, changes, length
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.simplify import cost
+
+STATES_MAX = 60_000
+"""A search that comes to more states is given up: the case then is as short as it was shrunk to."""
+SLOTS_TRIED = (SLOTS, 1, 2, 3, 4)
+
+
+def shortest(
+    scheme: AnyScheme, operations: tuple[Operation, ...], slots: int, harmed: Harmed, fails: Fails
+) -> tuple[tuple[Operation, ...], int, bool]:
+    """The shortest sequence that does the same harm to a scheme, its slots, and whether that is certain.
+
+    It is certain for sequences with the hazards of the given one, and with as many sockets at once, buckets and tables as it
+    spans. Where it is not, or the harm is none that a search can find, the sequence is as it was given.
+    """
+    best = operations, slots
+    if harmed not in HARMED or any(op.gives_up for op in operations if isinstance(op, Read)):
+        return *best, False
+    while True:
+        found = _found(scheme, best, harmed, fails)
+        if found is None:
+            return *best, False
+        if found == best:
+            return *best, True
+        # What was found may span less, and is sought there once more.
+        best = found
+
+
+def _found(
+    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Harmed, fails: Fails
+) -> tuple[tuple[Operation, ...], int] | None:
+    # The least of the shortest, one for each number of slots; None where a search was given up.
+    operations, slots = best
+    hazards = hazards_of(operations, narrow="rollover" in scheme.hazards)
+    least: tuple[tuple[Operation, ...], int] | None = None
+    lines = length(operations)
+    for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
+        try:
+            searched = search(scheme, hazards, _spanned(operations, batch, lines), wanted=[harmed], progress=_patience)
+        except TypeError:
+            return None
+        if not searched.complete:
+            return None
+        for violation in searched.violations:
+            candidate = minimize(violation.case.operations, batch, fails)
+            if least is None or cost(candidate) < cost(least):
+                least = candidate
+                lines = length(least[0])
+    return least
+
+
+def _patience(states: int, waiting: int) -> None:
+    if states > STATES_MAX:
+        raise Enough("given up")
+
+
+def _spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:
+    # The scope that a sequence spans: its sockets at once, and the highest bucket of any table.
+    present = most = 0
+    highest = 0
+    for op in operations:
+        for change in changes(op):
+            present += isinstance(change, Add) - isinstance(change, Remove)
+            most = max(most, present)
+            if isinstance(change, (Add, Rehash)):
+                highest = max(highest, change.bucket.number)
+    return Scope(most, highest + 1, batch, lines)

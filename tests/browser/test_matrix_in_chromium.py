@@ -1,0 +1,371 @@
+"""The page of a matrix in a real browser: it opens, steps, fits, can be read and used by keyboard alone, and asks nobody.
+
+Needs Playwright (extra `browser`) and a Chromium: /usr/bin/chromium, or what SOCKITER_CHROMIUM names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+from matrices import corpus_matrix, page_of
+
+from sockiter.kernel.udp import KernelUdp
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = os.environ.get("SOCKITER_CHROMIUM", "/usr/bin/chromium")
+OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+# What has a model and cases of every kind, and an iterator of the kernel besides.
+TARGETS = ("offset-udp", "unix", "index", "index-narrow", "full-batch", "restart", "cookie-tcp")
+WIDTHS = (400, 1600)
+# The least contrast of text that WCAG 2 asks for at level AA.
+CONTRAST = 4.5
+
+Opened: TypeAlias = Callable[..., "Page"]
+
+
+def lacking(what: str) -> None:
+    (pytest.fail if os.environ.get("SOCKITER_REQUIRE_BROWSER") == "1" else pytest.skip)(what)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        lacking("playwright is not installed: pip install sockiter[browser]")
+    if not os.access(CHROMIUM, os.X_OK):
+        lacking(f"{CHROMIUM} is not there: apt-get install chromium, or name another with SOCKITER_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "matrix.html"
+    path.write_text(page_of(corpus_matrix(*TARGETS, measured=(KernelUdp(),))), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser: Browser, file: Path) -> Iterator[Opened]:
+    """Opens the page, as wide and in such a scheme; at the end of the test, nothing was complained of, and nobody asked."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(*, width: int = 1600, scheme: Any = "light", anchor: str = "", script: bool = True) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+            java_script_enabled=script,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(5000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else complaints.append(asked.url))
+        page.goto(file.as_uri() + anchor)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def step(page: Page) -> str:
+    return page.locator("#viewer-step").inner_text()
+
+
+def event(page: Page) -> str:
+    return page.locator("#viewer-event").inner_text()
+
+
+def focused(page: Page) -> str:
+    """The id of what has the focus, once a case that was closed is closed altogether."""
+    page.wait_for_function("viewer.open || !location.hash.endsWith('skip')")
+    return str(page.evaluate("document.activeElement.id"))
+
+
+# A cell opens.
+
+
+def test_every_finding_opens_its_case(opened: Opened) -> None:
+    page = opened()
+    chips = page.locator("td a.chip")
+    assert chips.count() > 50
+    for nth in range(chips.count()):
+        chip = chips.nth(nth)
+        kind = chip.inner_text().split()[0].rstrip("*")
+        target = (chip.get_attribute("aria-label") or "").split(",")[0]
+        chip.click()
+        assert page.locator("#viewer").is_visible()
+        assert target in page.locator("#viewer-title").inner_text()
+        assert f": {kind} " in page.locator("#viewer-title").inner_text()
+        assert page.locator("#viewer-rest pre").count() == 1
+        page.keyboard.press("Escape")
+        assert not page.locator("#viewer").is_visible()
+
+
+def test_a_case_tells_why_and_shows_the_table_the_place_and_what_was_delivered(opened: Opened) -> None:
+    page = opened()
+    page.locator("#cell-offset-udp-remove-skip").click()
+    assert page.locator("#viewer-title").inner_text() == "offset-udp: skip under remove"
+    assert "B is skipped" in page.locator("#viewer-rest .said").inner_text()
+    assert page.locator("#viewer-rest tbody tr").count() == 4
+    assert page.locator("#viewer-progress").inner_text() == "Bucket Offset"
+    assert page.locator("#viewer-state .s").all_inner_texts() == ["A", "B"]
+    page.locator("#viewer-rest summary").click()
+    assert "remove A" in page.locator("#viewer-rest pre").inner_text()
+
+
+# Stepping.
+
+
+def test_arrow_keys_home_and_end_step_through_a_case(opened: Opened) -> None:
+    page = opened()
+    page.locator("#cell-offset-udp-remove-skip").click()
+    assert (step(page), event(page)) == ("Step 1 of 4", "open")
+    page.keyboard.press("ArrowRight")
+    assert (step(page), event(page)) == ("Step 2 of 4", "read(iter_fd) -> A")
+    assert page.locator("#viewer-place").inner_text() == "1"
+    assert page.locator("#viewer-seen").inner_text() == "A"
+    assert page.locator("#viewer-state .now").inner_text() == "A"
+    page.keyboard.press("End")
+    assert (step(page), event(page)) == ("Step 4 of 4", "read(iter_fd) -> 0")
+    assert page.locator("#viewer-state .skipped").count() == 1
+    page.keyboard.press("ArrowRight")
+    assert step(page) == "Step 4 of 4"
+    page.keyboard.press("ArrowLeft")
+    assert step(page) == "Step 3 of 4"
+    page.keyboard.press("Home")
+    assert step(page) == "Step 1 of 4"
+
+
+def test_the_keys_step_wherever_in_the_case_the_focus_is(opened: Opened) -> None:
+    page = opened()
+    page.locator("#cell-offset-udp-remove-skip").click()
+    page.locator("#close").focus()
+    for key, told in (
+        ("ArrowRight", "Step 2 of 4"),
+        ("End", "Step 4 of 4"),
+        ("ArrowLeft", "Step 3 of 4"),
+        ("Home", "Step 1 of 4"),
+    ):
+        page.keyboard.press(key)
+        assert step(page) == told
+
+
+def test_slider_buttons_and_rows_step_as_well(opened: Opened) -> None:
+    page = opened()
+    page.locator("#cell-offset-udp-remove-skip").click()
+    page.locator("#slider").fill("2")
+    assert step(page) == "Step 3 of 4"
+    assert page.locator("#slider").get_attribute("aria-valuetext") == "Step 3 of 4: close(A)"
+    page.get_by_role("button", name="Step on").click()
+    assert step(page) == "Step 4 of 4"
+    assert focused(page) == "slider"
+    page.get_by_role("button", name="First step").click()
+    assert step(page) == "Step 1 of 4"
+    page.locator("#viewer-rest tbody tr").nth(1).click()
+    assert step(page) == "Step 2 of 4"
+    assert page.locator("#viewer-rest tr[aria-current=step] th").inner_text() == "1"
+
+
+# By keyboard alone, and by address.
+
+
+def test_a_case_is_reached_opened_stepped_and_left_without_a_mouse(opened: Opened) -> None:
+    page = opened()
+    presses = 0
+    while focused(page) != "cell-offset-udp-remove-skip":
+        page.keyboard.press("Tab")
+        presses += 1
+        assert presses < 60
+    for key in ("Enter", "Space"):
+        page.keyboard.press(key)
+        assert page.locator("#viewer").is_visible()
+        assert focused(page) == "slider"
+        page.keyboard.press("ArrowRight")
+        assert step(page) == "Step 2 of 4"
+        page.keyboard.press("Escape")
+        assert not page.locator("#viewer").is_visible()
+        assert focused(page) == "cell-offset-udp-remove-skip"
+
+
+def test_the_focus_is_to_be_seen(opened: Opened) -> None:
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.locator("#cell-offset-udp-remove-skip").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
+
+
+def test_the_focus_does_not_leave_an_open_case(opened: Opened) -> None:
+    page = opened()
+    page.locator("#cell-offset-udp-remove-skip").click()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement === document.body || viewer.contains(document.activeElement)")
+
+
+def test_the_close_button_and_a_click_beside_it_close_a_case(opened: Opened) -> None:
+    page = opened()
+    for is_beside in (False, True):
+        page.locator("#cell-offset-udp-remove-skip").click()
+        if is_beside:
+            page.mouse.click(3, 3)
+        else:
+            page.get_by_role("button", name="Close").click()
+        assert not page.locator("#viewer").is_visible()
+        assert focused(page) == "cell-offset-udp-remove-skip"
+
+
+def test_an_address_opens_what_it_was_copied_from(opened: Opened) -> None:
+    page = opened()
+    page.locator("#cell-index-all-skip").click()
+    title = page.locator("#viewer-title").inner_text()
+    anchor = page.evaluate("location.hash")
+    assert anchor == "#cell-index-all-skip"
+    other = opened(anchor=anchor)
+    other.keyboard.press("ArrowRight")
+    assert other.locator("#viewer-title").inner_text() == title
+    assert step(other).startswith("Step 2 of ")
+    other.keyboard.press("Escape")
+    assert focused(other) == "cell-index-all-skip"
+    assert other.evaluate("location.hash") == ""
+
+
+def test_a_case_and_a_cell_have_addresses_too(opened: Opened) -> None:
+    page = opened(anchor="#case-offset-udp-skip-remove")
+    assert page.locator("#viewer-title").inner_text() == "offset-udp: skip under remove"
+    page = opened(anchor="#cell-index-all")
+    page.keyboard.press("Tab")
+    assert focused(page) == "cell-index-all-skip"
+    assert not opened(anchor="#no-such-thing").locator("#viewer").is_visible()
+
+
+def test_without_a_script_every_case_is_there_to_be_read(opened: Opened) -> None:
+    page = opened(script=False, anchor="#case-offset-udp-skip-remove")
+    case = page.locator("#case-offset-udp-skip-remove")
+    assert case.is_visible()
+    assert case.locator("tbody tr").count() == 4
+
+
+# To look at.
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, 320, 800, 1100, 1440])
+def test_the_page_is_no_wider_than_its_window(opened: Opened, width: int) -> None:
+    page = opened(width=width)
+    wide = "document.documentElement.scrollWidth"
+    assert page.evaluate(wide) <= width
+    page.locator("#cell-unix-all-repeat").click()
+    page.keyboard.press("End")
+    assert page.evaluate(wide) <= width
+    viewer = page.locator("#viewer").bounding_box()
+    assert viewer is not None
+    assert viewer["x"] >= 0
+    assert viewer["x"] + viewer["width"] <= width
+    assert page.evaluate("viewer.scrollWidth <= viewer.clientWidth")
+
+
+def test_on_a_narrow_window_the_matrix_is_a_list_and_nothing_in_it_is_cut_off(opened: Opened) -> None:
+    page = opened(width=400)
+    for chip in page.locator("td a.chip").all():
+        box = chip.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 400
+        assert box["height"] >= 24
+    assert page.locator("table.matrix").get_attribute("role") == "table"
+    before = "getComputedStyle(document.getElementById('cell-offset-udp-remove'), '::before').content"
+    assert page.evaluate(before) == '"remove"'
+
+
+def test_no_two_sockets_of_a_step_lie_on_each_other(opened: Opened) -> None:
+    page = opened(width=400)
+    page.locator("#cell-unix-all-repeat").click()
+    for _ in range(5):
+        boxes = [box for socket in page.locator("#viewer-state .s").all() if (box := socket.bounding_box())]
+        for one, other in pairwise(boxes):
+            assert one["x"] + one["width"] <= other["x"] or one["y"] + one["height"] <= other["y"]
+        page.keyboard.press("ArrowRight")
+
+
+# Each text with its colour and all that lies behind it, as three numbers and an opacity.
+TEXTS = """
+() => {
+  const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+  const found = new Map();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
+    if (!text || element.closest("script, style, [disabled]") || !element.checkVisibility()) continue;
+    const behind = [];
+    for (let at = element; at; at = at.parentElement) behind.push(numbers(getComputedStyle(at).backgroundColor));
+    const colour = numbers(getComputedStyle(element).color);
+    found.set(JSON.stringify([colour, behind]), [text, colour, behind]);
+  }
+  return [...found.values()];
+}
+"""
+
+
+def contrast(colour: list[float], behind: list[list[float]]) -> float:
+    """The contrast of a text as WCAG 2 reckons it."""
+    ground = [255.0, 255.0, 255.0]
+    for layer in reversed(behind):
+        opacity = layer[3] if len(layer) > 3 else 1.0
+        ground = [opacity * over + (1 - opacity) * under for over, under in zip(layer[:3], ground, strict=True)]
+    light, dark = sorted((luminance(colour[:3]), luminance(ground)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: list[float]) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (value / 255 for value in colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_contrast_is_reckoned_as_it_should_be() -> None:
+    assert contrast([0, 0, 0], [[255, 255, 255]]) == pytest.approx(21)
+    assert contrast([119, 119, 119], [[0, 0, 0, 0], [255, 255, 255]]) == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_text_stands_out_in_light_and_in_dark(opened: Opened, scheme: str, width: int) -> None:
+    page = opened(scheme=scheme, width=width)
+    seen = page.evaluate(TEXTS)
+    for anchor in ("cell-unix-all-repeat", "cell-offset-udp-remove-skip", "cell-full-batch-all-refused"):
+        page.locator(f"#{anchor}").click()
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+            seen += page.evaluate(TEXTS)
+        page.keyboard.press("Escape")
+    faint = {re.sub(r"\s+", " ", text): round(contrast(colour, behind), 2) for text, colour, behind in seen}
+    assert len(faint) > 30
+    assert {text: ratio for text, ratio in faint.items() if ratio < CONTRAST} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_are_what_the_reader_asks_for(opened: Opened, scheme: str) -> None:
+    page = opened(scheme=scheme)
+    ground = [
+        float(part) for part in re.findall(r"[\d.]+", page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    ]
+    assert (luminance(ground) > 0.5) == (scheme == "light")

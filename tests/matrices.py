@@ -1,0 +1,79 @@
+"""Matrices without a search: what the cases of the corpus show, as if each cell had been searched for it."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from sockiter.backend import Target
+from sockiter.cases import Case, load
+from sockiter.claims import Hazard, hazards_of
+from sockiter.explore import Scope, Searched, Violation
+from sockiter.matrix import Cell, Matrix, Measured, Row, columns
+from sockiter.matrix_page import Traces, html
+from sockiter.replay import refused, replay
+from sockiter.simulation import SchemeTarget
+from sockiter.targets import target_named
+from sockiter.trace import trace
+
+CORPUS = Path(__file__).parent / "cases"
+SCOPE = Scope(3, 2, 2)
+
+
+@functools.cache
+def shown_on(name: str) -> tuple[tuple[frozenset[Hazard], Violation], ...]:
+    """All that the corpus shows of a scheme, shortest first, each with the hazards that it takes."""
+    target = target_named(name)
+    found = []
+    for path in sorted(CORPUS.glob("*.case")):
+        case = load(path)
+        if refused(case, target):
+            continue
+        with target.session() as session:
+            verdict = replay(case, target, session).verdict
+        hazards = hazards_of(case.operations, narrow="rollover" in target.hazards)
+        found += [
+            (hazards, Violation(kind, moved, Case(case.operations, case.slots)))
+            for kind, moved in dict.fromkeys((finding.kind, finding.moved) for finding in verdict)
+            if kind != "incomplete"
+        ]
+    return tuple(sorted(found, key=lambda one: one[1].operations))
+
+
+def searched(target: Target, hazards: frozenset[Hazard], *, incomplete: str = "") -> Searched:
+    """A search that came to what the corpus shows under these hazards."""
+    least: dict[object, Violation] = {}
+    for used, violation in shown_on(target.name):
+        if used <= hazards:
+            least.setdefault((violation.kind, violation.moved), violation)
+    return Searched(target.name, hazards, SCOPE, 100, 300, 0.5, tuple(least.values()), incomplete)
+
+
+def corpus_matrix(*names: str, measured: tuple[Target, ...] = ()) -> Matrix:
+    """The matrix of these schemes, and of iterators on which nothing was seen in 4,000 sequences."""
+    targets = (*map(target_named, names), *measured)
+    over = columns(targets)
+    rows = []
+    for target in targets:
+        cells = []
+        for column in over:
+            hazards = column.of(target)
+            if hazards is None:
+                cells.append(Cell(column, frozenset(), None))
+            elif isinstance(target, SchemeTarget):
+                cells.append(Cell(column, hazards, searched(target, hazards)))
+            else:
+                cells.append(Cell(column, hazards, Measured(target.name, hazards, 4000, 2.0, ())))
+        rows.append(Row(target, tuple(cells)))
+    return Matrix(SCOPE, over, tuple(rows))
+
+
+def page_of(matrix: Matrix) -> str:
+    """The page of a matrix whose cases are all of schemes."""
+    traces: Traces = {}
+    for row in matrix.rows:
+        cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]
+        if cases:
+            with row.target.session() as session:
+                traces |= {(row.target.name, case): trace(case, row.target, session) for case in cases}
+    return html(matrix, traces)

@@ -1,0 +1,198 @@
+"""What a cell says: proved, refuted, measured, not known, or not to be had; and whether that breaks a claim."""
+
+from __future__ import annotations
+
+import pytest
+from matrices import corpus_matrix, searched
+
+from sockiter.backend import Target
+from sockiter.cases import loads
+from sockiter.claims import Hazard, harm
+from sockiter.explore import Scope, Searched, Violation
+from sockiter.kernel.udp import KernelUdp
+from sockiter.matrix import (
+    ALL,
+    HARMS_SAID,
+    NONE,
+    Cell,
+    Column,
+    Matrix,
+    Measured,
+    Row,
+    broken,
+    columns,
+    describe,
+    name,
+    said,
+    unfinished,
+)
+from sockiter.schemes.index import Index
+from sockiter.schemes.index_narrow import IndexNarrow
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.rank import Rank
+from sockiter.simulation import SchemeTarget
+
+OFFSET = SchemeTarget(OffsetUdp())
+INDEX = SchemeTarget(Index())
+RANK = SchemeTarget(Rank())
+NARROW = SchemeTarget(IndexNarrow())
+
+SKIP = Violation("skip", False, loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"))
+ROLLED = Violation("skip", False, loads("".join(f"add {name} tail\n" for name in "ABCDEFGH") + "open\nread all\n"))
+
+
+def column(*hazards: Hazard) -> Column:
+    return Column("+".join(hazards), frozenset(hazards))
+
+
+def cell(target: Target, *hazards: Hazard, incomplete: str = "", violations: tuple[Violation, ...] = ()) -> Cell:
+    of = column(*hazards)
+    return Cell(of, of.hazards, Searched(target.name, of.hazards, Scope(), 1, 1, 0.1, violations, incomplete))
+
+
+def measured(*violations: Violation) -> Cell:
+    of = column("remove")
+    return Cell(of, of.hazards, Measured("kernel:udp", of.hazards, 4000, 1.0, violations))
+
+
+# Columns.
+
+
+def test_the_columns_are_no_hazard_each_that_somebody_can_be_put_through_and_all() -> None:
+    assert [one.name for one in columns([RANK])] == ["none", "add-head", "add-tail", "remove", "reinsert", "rehash", "all"]
+    assert [one.name for one in columns([RANK, NARROW])][6:] == ["show", "realloc", "enomem", "rollover", "all"]
+
+
+def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -> None:
+    assert column("show").of(RANK) is None
+    assert column("remove").of(RANK) == frozenset[Hazard]({"remove"})
+    assert ALL.of(RANK) == RANK.hazards
+    assert NONE.of(RANK) == frozenset()
+
+
+# What a cell says.
+
+
+def test_a_search_that_is_complete_proves_all_that_it_did_not_find_impossible() -> None:
+    verdict = said(OFFSET, cell(OFFSET, "add-tail"))
+    assert [(one.kind, one.moved) for one in verdict] == list(HARMS_SAID)
+    assert {(one.possible, one.admitted, one.violation, one.name) for one in verdict} == {(False, False, None, "")}
+
+
+def test_what_a_cell_speaks_of_is_told_apart_by_who_moved_only_where_it_befalls_a_socket() -> None:
+    assert HARMS_SAID == (
+        ("skip", False),
+        ("skip", True),
+        ("repeat", False),
+        ("repeat", True),
+        ("stale", False),
+        ("stale", True),
+        ("stuck", False),
+        ("refused", False),
+    )
+
+
+def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() -> None:
+    skip, *others = said(OFFSET, cell(OFFSET, "remove", violations=(SKIP,)))
+    assert (skip.possible, skip.admitted, skip.violation, skip.name) == (True, True, SKIP, "offset-udp-skip-remove")
+    assert not skip.breaks_a_claim
+    assert {one.possible for one in others} == {False}
+
+
+def test_a_socket_that_moved_and_a_rollover_are_in_the_name() -> None:
+    moved = Violation("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
+    assert name(OFFSET, moved) == "offset-udp-skip-moved-reinsert"
+    assert name(NARROW, ROLLED) == "index-narrow-skip-rollover"
+    assert name(OFFSET, ROLLED) == "offset-udp-skip"
+
+
+def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_said_to_be_both() -> None:
+    (skip,) = [one for one in said(OFFSET, cell(OFFSET, "remove")) if (one.kind, one.moved) == ("skip", False)]
+    assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (False, True, False)
+
+
+def test_what_no_harm_admits_breaks_a_claim() -> None:
+    skip = said(INDEX, cell(INDEX, "remove", violations=(SKIP,)))[0]
+    assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (True, False, True)
+
+
+def test_a_claim_counts_under_the_hazards_of_the_case_and_not_of_the_column() -> None:
+    """All together would admit it, but this case needs no more than a removal, which does not."""
+    assert said(INDEX, cell(INDEX, "remove", "reinsert", "show", violations=(SKIP,)))[0].breaks_a_claim
+    admitting = SchemeTarget(Index())
+    admitting.harms = (harm("skip", "remove"),)
+    assert not said(admitting, cell(admitting, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
+
+
+def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -> None:
+    cut = cell(OFFSET, "remove", incomplete="interrupted", violations=(SKIP,))
+    assert [one.possible for one in said(OFFSET, cut)] == [True] + [None] * 7
+    assert cut.unfinished == "interrupted"
+
+
+def test_what_was_measured_is_never_impossible() -> None:
+    kernel = KernelUdp()
+    assert {one.possible for one in said(kernel, measured())} == {None}
+    assert [one.possible for one in said(kernel, measured(SKIP))] == [True] + [None] * 7
+    assert said(kernel, measured(SKIP))[0].breaks_a_claim
+    assert measured().unfinished == ""
+
+
+def test_a_cell_that_a_target_cannot_be_put_through_says_nothing_and_lacks_nothing() -> None:
+    cannot = Cell(column("show"), frozenset(), None)
+    assert said(RANK, cannot) == ()
+    assert not cannot.can
+    assert cannot.unfinished == ""
+
+
+def test_a_cell_that_came_to_nothing_says_why_and_that_nothing_is_known() -> None:
+    failed = Cell(NONE, frozenset(), None, "a worker ended with exit code -9")
+    assert {one.possible for one in said(RANK, failed)} == {None}
+    assert failed.can
+    assert failed.unfinished == "a worker ended with exit code -9"
+
+
+# The matrix.
+
+
+def test_a_matrix_tells_what_is_broken_and_what_is_not_finished() -> None:
+    whole = corpus_matrix("offset-udp", "index")
+    assert broken(whole) == []
+    assert unfinished(whole) == []
+    bad = cell(INDEX, "remove", violations=(SKIP,))
+    cut = cell(INDEX, "remove", incomplete="interrupted")
+    other = Matrix(whole.scope, whole.columns, (Row(INDEX, (bad, cut)),))
+    assert [(row.target, of, one.name) for row, of, one in broken(other)] == [(INDEX, bad, "index-skip-remove")]
+    assert [of for _, of in unfinished(other)] == [cut]
+
+
+def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() -> None:
+    (row,) = corpus_matrix("offset-udp").rows
+    skips = {of.column.name: said(OFFSET, of)[0].possible for of in row.cells}
+    assert [title for title, can in skips.items() if can] == ["remove", "reinsert", "rehash", "all"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        (
+            Scope(4, 1, 2),
+            "at most 4 sockets in the table at once, 1 bucket in each table, 2 slots in the batch at open, "
+            "sequences of any length",
+        ),
+        (
+            Scope(1, 2, 1, 9),
+            "at most 1 socket in the table at once, 2 buckets in each table, 1 slot in the batch at open, "
+            "sequences of at most 9 operations",
+        ),
+    ],
+)
+def test_a_scope_is_said_in_words(scope: Scope, words: str) -> None:
+    assert describe(scope) == words
+
+
+def test_a_cell_is_what_it_was_searched_for() -> None:
+    """The stand-in for a search leaves out what needs more hazards than there are."""
+    less = searched(INDEX, column("reinsert").hazards)
+    more = searched(INDEX, column("reinsert", "show").hazards)
+    assert {(one.kind, one.moved) for one in more.violations} > {(one.kind, one.moved) for one in less.violations}
