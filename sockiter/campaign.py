@@ -328,7 +328,8 @@ def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case
     moved = " of a socket that moved" if found.moved else ""
     under = ", ".join(in_order(found.hazards)) or "no hazard"
     comment = f"{found.kind.capitalize()}{moved} under {under}, found on {subject} by {driver}."
-    return replace(case, comment=(comment, f"Seed {seed}."))
+    shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
+    return replace(case, comment=(comment, f"Seed {seed}.{shortest}"))
 
 
 def stem(found: Found) -> str:

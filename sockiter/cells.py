@@ -24,7 +24,7 @@ from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
 from sockiter.explore import Enough, Scope, Searched, Violation, search
 from sockiter.hunt import Hunt
-from sockiter.matrix import Cell, Column, Matrix, Measured, Row, used
+from sockiter.matrix import Cell, Column, Matrix, Measured, Row, used, with_those_of
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.simulation import SchemeTarget
@@ -63,61 +63,63 @@ class Task:
     target: Target
     column: Column
     hazards: frozenset[Hazard]
+    scope: Scope
     result: Searched | Measured | None = None
     trouble: str = NOT_REACHED
     tick: Tick = Tick(0, 0)
     is_long: bool = False
 
+    @property
+    def states(self) -> int:
+        """The states, or the sequences, so far."""
+        return self.result.states if isinstance(self.result, Searched) else self.tick.done
+
+
+def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[Task]:
+    """The cells of a matrix, each in as much of the scope as is within reach, without those that a target cannot have."""
+    columns = tuple(columns)
+    return [
+        Task(target, column, hazards, scope.under(hazards))
+        for target in targets
+        for column in columns
+        if (hazards := column.of(target)) is not None
+    ]
+
+
+def matrix_of(tasks: Iterable[Task], targets: Iterable[Target], columns: tuple[Column, ...], scope: Scope) -> Matrix:
+    """What is known of some cells by now, as a matrix. What happens under some hazards happens under more."""
+    made = {(task.target.name, task.column): task for task in tasks}
+    rows = []
+    for target in targets:
+        of_this = [made[target.name, column] for column in columns if (target.name, column) in made]
+        cells = []
+        for column in columns:
+            task = made.get((target.name, column))
+            if task is None:
+                cells.append(Cell(column, frozenset(), None))
+            else:
+                results = [other.result for other in of_this if other.result and other.hazards < task.hazards]
+                cells.append(Cell(column, task.hazards, task.result and with_those_of(task.result, results), task.trouble))
+        rows.append(Row(target, tuple(cells)))
+    return Matrix(scope, columns, tuple(rows))
+
 
 class Cells:
-    """All cells of a matrix, on so many workers; `seconds` for each row of a real iterator, shared by its cells.
+    """Cells at work, on so many workers; `seconds` for all those of one real iterator together.
 
     `memory_max`: bytes for all workers together, at which a search stops, incomplete. `run` may be interrupted by a
     KeyboardInterrupt once: it then has what the workers came to so far, and returns.
     """
 
-    def __init__(
-        self,
-        targets: Iterable[Target],
-        columns: tuple[Column, ...],
-        scope: Scope,
-        *,
-        seconds: float,
-        workers: int,
-        memory_max: int | None = None,
-    ) -> None:
+    def __init__(self, tasks: list[Task], *, seconds: float, workers: int, memory_max: int | None = None) -> None:
         self.interrupted = False
         self.running: dict[Connection, tuple[BaseProcess, Task]] = {}
-        self._targets = tuple(targets)
-        self._columns = columns
-        self._scope = scope
+        self.tasks = tasks
         self._workers = workers
         self._memory_max = memory_max and memory_max // workers
-        self.tasks = [
-            Task(target, column, hazards)
-            for target in self._targets
-            for column in columns
-            if (hazards := column.of(target)) is not None
-        ]
-        rows = [task.target.name for task in self.tasks]
-        self._seconds = {target.name: seconds / max(1, rows.count(target.name)) for target in self._targets}
-        self._waiting = deque(sorted(self.tasks, key=_length))
-
-    @property
-    def matrix(self) -> Matrix:
-        """What is known by now."""
-        made = {(task.target.name, task.column): task for task in self.tasks}
-        rows = []
-        for target in self._targets:
-            cells = []
-            for column in self._columns:
-                task = made.get((target.name, column))
-                if task is None:
-                    cells.append(Cell(column, frozenset(), None))
-                else:
-                    cells.append(Cell(column, task.hazards, task.result, task.trouble))
-            rows.append(Row(target, tuple(cells)))
-        return Matrix(self._scope, self._columns, tuple(rows))
+        rows = [task.target.name for task in tasks]
+        self._seconds = {name: seconds / rows.count(name) for name in rows}
+        self._waiting = deque(sorted(tasks, key=_length))
 
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Work until all is done; `progress` is called some ten times a second, from this thread."""
@@ -163,7 +165,7 @@ class Cells:
     def _start(self, task: Task) -> None:
         name = task.target.name
         memory_max = None if task.target.is_real else self._memory_max
-        job = Job(name, task.hazards, self._scope, self._seconds[name], memory_max)
+        job = Job(name, task.hazards, task.scope, self._seconds[name], memory_max)
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=work, args=(job, theirs), daemon=True)
         process.start()

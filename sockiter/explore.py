@@ -5,16 +5,17 @@ from any moment on, and a state is a moment of the skeleton with what has become
 and not one for each way in which all sockets can have fared. What has come to nobody else's attention cannot matter either:
 sockets are otherwise known by their place, so that names, and all that led here, are forgotten.
 
-Decided here: what of a followed socket's past can still matter, the order of the search, and when it is over. Not known here: how
-a scheme gets from one moment to the next (`skeleton`), and what is claimed (`claims`). A case that is found is run and judged
-as every other before it is returned: if it did not do what the search says of it, that would be an error, and no find.
+Decided here: the order of the search, and when it is over. Not known here: how a scheme gets from one moment to the next
+(`skeleton`), what of a socket's past can still matter (`followed`), and what is claimed (`claims`). A case that is found is
+run and judged as any other before it is returned: if it did not do what the search says of it, that would be an error, and
+no find.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sockiter.backend import run
@@ -38,13 +39,23 @@ ENDS_MAX = 256
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search covers: at most so many sockets in the table at once, buckets in each table, slots at open, and operation
-    lines; None: sequences of any length."""
+    """What a search covers: at most so many sockets in the table at once, buckets in each table, slots at open, and lines
+    of a case; None: sequences of any length."""
 
     sockets: int = 4
     buckets: int = 1
     batch: int = 2
     ops: int | None = None
+
+    def under(self, hazards: Collection[Hazard]) -> Scope:
+        """This scope, or what of it is within reach under some hazards.
+
+        Where versions roll over, nothing is in the order of the indexes any more, and every index counts as it is: that
+        takes so many states that 3 sockets in a bucket are the most, and 2 where more than one hazard comes with it.
+        """
+        if "rollover" not in hazards:
+            return self
+        return replace(self, sockets=min(self.sockets, 3 if len(hazards) <= 2 else 2), buckets=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ def search(
     wanted: Collection[Harmed] = HARMED,
     progress: Callable[[int, int], None] = lambda states, waiting: None,
 ) -> Searched:
-    """Search everything that can happen to a scheme under these hazards in a scope, or until all that is wanted has happened.
+    """Search everything that can happen to a scheme under some hazards in a scope, or until all that is wanted has happened.
 
     `read until error` is left out: whatever it does, single reads do. `progress` is told the states so far and those that
     wait, after every few thousand, and may raise `Enough`; the search then is incomplete, as it is after a
@@ -148,7 +159,7 @@ class _Search:
         )
 
     def _layers(self, progress: Callable[[int, int], None]) -> None:
-        # All states that take no line, then all that take one, and so on; within a layer, what no line leads to comes at once.
+        # All states that take no line, then all that take one, and so on; a step that is no line stays in its layer.
         layer = [0]
         lines = popped = 0
         while layer and not self.wanted <= self.found.keys():

@@ -1,11 +1,11 @@
 """What becomes of one socket that is followed, or of nobody, through the steps of a skeleton.
 
-Decided here: what of a socket's past can still matter to a verdict, and which harm a step does to it. That is the oracle's rule
-said once more, for one socket and a step at a time; tests hold the two together. Not known here: which steps there are,
-and in which order they are searched.
+Decided here: what of a socket's past can still matter to a verdict, and which harm a step does to it. That is the oracle's
+rule said once more, for one socket and a step at a time; tests hold the two together. Not known here: which steps there
+are, and in which order they are searched.
 
-A record counts as delivered when its socket is shown. It is handed out by this read or, after an error, by the next, and until
-then nothing else is: so it is delivered before the end can be said, and in every case that is read to its end.
+A record counts as delivered when its socket is shown. It is handed out by this read or, after an error, by the next, and
+until then nothing else is: so it is delivered before the end can be said, and in every case that is read to its end.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ FATES = 8
 
 
 class Label(NamedTuple):
-    """Who is followed, by position (-1: nobody), its fate, and whether it has moved; whether the end was said by then, whether
-    this is inside a `read all`, and whether the read(2) under way has a record."""
+    """Who is followed, by position (-1: nobody), its fate, and whether it has moved; whether the end was said by then,
+    whether this is inside a `read all`, and whether the read(2) under way has a record."""
 
     position: int = -1
     fate: int = FREE
@@ -63,8 +63,8 @@ def labels(sockets: int) -> list[Label]:
 
 
 class Effect(NamedTuple):
-    """What a step does to every label, by number: which comes of it (-1: none, the step is not for this one, or the socket is
-    out of the table), which others besides, and what happens to the followed socket, or to the iteration."""
+    """What a step does to every label, by number: which comes of it (-1: none, the step is not for this one, or the socket
+    is out of the table), which others besides, and what happens to the followed socket, or to the iteration."""
 
     to: list[int]
     others: dict[int, tuple[int, ...]]

@@ -16,6 +16,8 @@ from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
 from sockiter.minimize import Fails, minimize
 from sockiter.operations import Operation
 from sockiter.oracle import judge
+from sockiter.shortest import shortest
+from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Finding, Kind, Verdict
 
 # How often a finding on a running kernel is sought again before it is shrunk. A model needs no second run.
@@ -31,7 +33,8 @@ class Found:
     """A finding with the least case that shows it, the hazards of that, and what it says of the target's claims.
 
     `harm`: what the target admits and this shows; None: it breaks a claim. `reproduced` of `reruns` runs of the sequence
-    that was drawn came to the finding again; a case that never did is that sequence, not shrunk.
+    that was drawn came to the finding again; a case that never did is that sequence, not shrunk. `shortest`: it is certain
+    that no shorter case does the same with its hazards, and with as many sockets at once, buckets and slots as it has.
     """
 
     target: str
@@ -43,6 +46,7 @@ class Found:
     drawn: int
     reproduced: int
     reruns: int
+    shortest: bool = False
 
     def __str__(self) -> str:
         return f"{self.target}: {Harm(self.kind, self.hazards, self.moved)}"
@@ -95,7 +99,9 @@ class Hunt:
         fails = fails_as(finding, self.target, self.session)
         reruns = RERUNS if self.target.is_real else 1
         reproduced = sum(fails(operations, slots) for _ in range(reruns))
-        least, least_slots = minimize(operations, slots, fails) if reproduced else (operations, slots)
+        least, least_slots, is_shortest = (
+            shrunk(operations, slots, finding, self.target, fails) if reproduced else (operations, slots, False)
+        )
         hazards = self.hazards_of(least)
         self.followed.add((finding.kind, finding.moved, hazards))
         harm = None
@@ -106,7 +112,29 @@ class Hunt:
                 return None
             self.pending.remove(harm)
         case = Case(least, least_slots)
-        return Found(self.target.name, finding.kind, finding.moved, case, hazards, harm, len(operations), reproduced, reruns)
+        return Found(
+            self.target.name,
+            finding.kind,
+            finding.moved,
+            case,
+            hazards,
+            harm,
+            len(operations),
+            reproduced,
+            reruns,
+            is_shortest,
+        )
+
+
+def shrunk(
+    operations: tuple[Operation, ...], slots: int, finding: Finding, target: Target, fails: Fails
+) -> tuple[tuple[Operation, ...], int, bool]:
+    """The least sequence that fails as this one does, its slots, and whether it is certain that none is shorter: of a scheme
+    this can be searched, of a running kernel not."""
+    least, least_slots = minimize(operations, slots, fails)
+    if isinstance(target, SchemeTarget) and target.slots is None:
+        return shortest(target.scheme, least, least_slots, (finding.kind, finding.moved), fails)
+    return least, least_slots, False
 
 
 def fails_as(finding: Finding, target: Target, session: Session) -> Fails:

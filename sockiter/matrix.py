@@ -8,14 +8,16 @@ cell is worked out (`cells`), and what it looks like.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sockiter.backend import Target
 from sockiter.cases import Case
-from sockiter.claims import HAZARDS, Hazard, admitting, hazards_of, in_order, within
+from sockiter.claims import HAZARDS, Hazard, admitting, hazards_of, in_order, largest_claims, within
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.verdict import KINDS, OF_A_SOCKET, Finding, Kind
+
+MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})
 
 HARMS_SAID: tuple[tuple[Kind, bool], ...] = tuple(
     (kind, moved) for kind in KINDS if kind != "incomplete" for moved in (False, True) if not moved or kind in OF_A_SOCKET
@@ -115,6 +117,26 @@ def columns(targets: Iterable[Target]) -> tuple[Column, ...]:
     return (NONE, *(Column(hazard, frozenset({hazard})) for hazard in in_order(there)), ALL)
 
 
+def claims(target: Target) -> tuple[Column, ...]:
+    """What a target claims, in full: the largest sets of hazards under which some kind of harm is said not to happen, which
+    prove all its claims together; without that of all its hazards."""
+    largest = {
+        hazards
+        for hazards, kinds in largest_claims(target.harms, target.hazards).items()
+        # That nothing befalls a socket which was moved, where none is, goes without saying.
+        if hazards != target.hazards and (hazards & MOVES or not all(moved for _, moved in kinds))
+    }
+    return tuple(Column(_without(target, one), one) for one in sorted(largest, key=lambda one: (-len(one), in_order(one))))
+
+
+def _without(target: Target, hazards: frozenset[Hazard]) -> str:
+    # The shorter of two ways to name a set.
+    left_out = in_order(target.hazards - hazards)
+    if len(left_out) < len(hazards):
+        return f"all but {', '.join(left_out)}"
+    return ", ".join(in_order(hazards)) or NONE.name
+
+
 def said(target: Target, cell: Cell) -> tuple[Said, ...]:
     """What a cell says, in the order of `HARMS_SAID`; nothing where the target cannot be put through its hazards."""
     if not cell.can:
@@ -131,6 +153,17 @@ def said(target: Target, cell: Cell) -> tuple[Said, ...]:
             admitted = bool(admitting(target.harms, Finding(kind, None, moved), hazards))
             verdict.append(Said(kind, moved, True, admitted, violation, name(target, violation)))
     return tuple(verdict)
+
+
+def with_those_of(result: Searched | Measured, others: Iterable[Searched | Measured]) -> Searched | Measured:
+    """A result, with the violations of others besides that it has none of, the shortest of each."""
+    violations = {(one.kind, one.moved): one for one in result.violations}
+    for other in others:
+        for one in other.violations:
+            before = violations.get((one.kind, one.moved))
+            if before is None or one.operations < before.operations:
+                violations[one.kind, one.moved] = one
+    return replace(result, violations=tuple(sorted(violations.values(), key=lambda one: one.operations)))
 
 
 def used(target: Target, case: Case) -> frozenset[Hazard]:

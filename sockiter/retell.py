@@ -25,7 +25,8 @@ class Told(NamedTuple):
 
 
 def retold(path: Iterable[Told]) -> tuple[Operation, ...]:
-    """The operations for a path from the empty table on, ending in a `read all`; sockets are named in the order of their adds."""
+    """The operations for a path from the empty table on, ending in a `read all`; the sockets' names are in the order of
+    their adds."""
     story = _Story()
     for told in path:
         story.tell(*told)

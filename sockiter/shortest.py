@@ -1,8 +1,8 @@
 """The shortest case there is, where that can be told: the last step of shrinking, for a scheme.
 
 Shrinking by trying simpler sequences ends where no step helps, and that need not be where there is nothing shorter: another
-sequence altogether may do the same in fewer lines. For a scheme, everything that is as short can be searched. Decided here: in
-which scope, and which of several shortest cases it is: always the same one, whatever it was found by. Not known here: how
+sequence altogether may do the same in fewer lines. For a scheme, everything that is as short can be searched. Decided here:
+in which scope, and which of several shortest cases it is: always the same one, whatever it was found by. Not known here: how
 a search works, and how a finding was come by.
 """
 
@@ -61,6 +61,8 @@ def _found(
         if not searched.complete:
             return None
         for violation in searched.violations:
+            if not fails(violation.case.operations, batch):
+                return None
             candidate = minimize(violation.case.operations, batch, fails)
             if least is None or cost(candidate) < cost(least):
                 least = candidate

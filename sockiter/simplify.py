@@ -1,8 +1,8 @@
 """The steps of shrinking: ways in which a sequence could be simpler.
 
-Decided here: what is simpler than what, and which simpler sequences are worth a try, the big cuts before the small ones. A step may propose what cannot be
-carried out as it stands (`operations.possible` mends it), what is longer, and what does not fail any more: it is `minimize`
-that weighs, tries and chooses. No step brings in a hazard that the sequence has not.
+Decided here: what is simpler than what, and which simpler sequences are worth a try, the big cuts before the small ones. A
+step may propose what cannot be carried out as it stands (`operations.possible` mends it), what is longer, and what does not
+fail any more: it is `minimize` that weighs, tries and chooses. No step brings in a hazard that the sequence has not.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def name_of(number: int) -> str:
 
 def cost(candidate: Candidate) -> tuple[object, ...]:
     """What is simpler has the lower cost: fewer lines above all; then fewer sockets, fewer changes inside reads, nobody who
-    gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and names in
-    order, so that alike ends alike."""
+    gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and names
+    in order, so that alike ends alike."""
     operations, slots = candidate
     inside = numbers = heads = buckets = given_up = 0
     names: dict[str, int] = {}

@@ -2,8 +2,8 @@
 
 Models the same frame of the kernel's read(2) as `simulation`, a step at a time: where a read is paused inside, a change is a
 step like any other, so that there is no end to what may happen there. Decided here: which moments are one and the same.
-Sockets are told apart by where they are, and what else matters a scheme tells (`canonical`). Every moment is reached once, by
-the scheme's own code, and stays in memory with the real table and the real state that it was reached with. Not known here: what
+Sockets are told apart by where they are, and what else matters a scheme tells (`Canonical`). Every moment is reached once,
+by the scheme's own code, and is kept with the real table and the real state that it was reached with. Not known here: what
 was delivered before, and what is owed to whom.
 """
 
@@ -24,7 +24,7 @@ Replies: TypeAlias = tuple[Reply, ...]
 
 
 class Shift(NamedTuple):
-    """A change, by position in the table from 0, over all buckets: what becomes of each socket that was there (-1: it is out),
+    """A change, by position in the table from 0, over all buckets: where each socket that was there is now (-1: it is out),
     where one is that was not there before, and which was moved, by where it was (-1: none)."""
 
     to: tuple[int, ...]
@@ -37,9 +37,9 @@ class Turns(NamedTuple):
     """A read, or a part of one: who was shown, by position; how many turns there were, with those of sockets that were gone,
     and how many allocations.
 
-    `over`: the read is over with it, and said the end, if it had no record and returned no error. `stops`: it is over because
-    it had all its records. `fresh`: its last turn made a record. `refused`: it returned an error, and `left` the records that it
-    had, if it had any. `handed`: it did nothing but hand those out.
+    `over`: the read is over with it, and said the end, if it had no record and returned no error. `stops`: it is over
+    because it had all its records. `fresh`: its last turn made a record. `refused`: it returned an error, and `left` the
+    records that it had, if it had any. `handed`: it did nothing but hand those out.
     """
 
     shown: tuple[int, ...] = ()
@@ -71,9 +71,8 @@ class Step(NamedTuple):
 class Moment:
     """One moment: before open, between two reads, or paused inside one, where `hand` is in hand.
 
-    `sockets`: in the table. `left`: records of a read that failed are still to be handed out. `inside`: the point at which a
-    read is paused. `lines`: the steps that are a line of a case each; `onwards`: those that are none, but for `read`, which is
-    one if it is not a `read all` that goes on."""
+    `left`: records of a read that failed are still to be handed out. `inside`: the point at which a read is paused.
+    """
 
     table: Table
     state: Any = None
@@ -121,6 +120,8 @@ class Skeleton:
         ]
         self._has_tail = [has_tail(name) for name, first, end in table.phases for _ in range(first, end)]
         self._canonical = getattr(scheme, "canonical", literal)
+        if self._insertions is not None:
+            self._canonical = getattr(scheme, "canonical_in_order", self._canonical)
         self._clamps = hasattr(scheme, "canonical")
         self._number(Moment(table, is_open=False))
 
@@ -136,8 +137,8 @@ class Skeleton:
         return steps
 
     def onwards(self, number: int) -> list[Step]:
-        """The steps from a moment that no line stands for: a paused read goes on, or, between two, the next one begins; the last
-        of them as far as it can go with nothing in its way. Before open there are none."""
+        """The steps from a moment that no line stands for: a paused read goes on, or, between two, the next one begins; the
+        last of them as far as it can go with nothing in its way. Before open there are none."""
         moment = self.moments[number]
         if not moment.is_open:
             return []
@@ -318,8 +319,8 @@ class Skeleton:
 
 
 def literal(hand: Hand, table: Table, where: Where) -> Hashable:
-    """The canonical form of a scheme that has none of its own: all that it has in hand, and all there is to the table, so that
-    a search is right, but may never come to its end."""
+    """The canonical form of a scheme that has none of its own: all that it has in hand, and all there is to the table, so
+    that a search is right, but may never come to its end."""
     names = {name: f"@{position}" for name, position in where.items()}
     form: Hashable = renamed((tuple(hand.items()), table), names)
     return form

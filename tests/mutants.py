@@ -465,8 +465,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "cookie-udp",
         "what was captured is forgotten where the first allocation is refused",
         "schemes.cookie_udp",
-        "yield Grow(want)\n                    if not granted:\n                        return State(bucket, names(batch), slots)",
-        "yield Grow(want)\n                    if not granted:\n                        return State(bucket, (), slots)",
+        "Grow(want)\n                    if not granted:\n                        return State(bucket, names(batch), slots)",
+        "Grow(want)\n                    if not granted:\n                        return State(bucket, (), slots)",
         "full-batch-refused-enomem",
     ),
     Mutant(

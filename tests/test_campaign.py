@@ -77,7 +77,7 @@ def test_what_a_search_says_to_be_saved_is_there_and_comes_out_as_it_expects(tmp
     case = load(kept.path)
     assert case == kept.found.case
     assert case.comment[0].endswith(", found on offset-udp by swarm.")
-    assert case.comment[1] == "Seed 7/slice."
+    assert case.comment[1] == "Seed 7/slice. No case with the same hazards, sockets, buckets and slots is shorter."
     target = offset_udp()
     with target.session() as session:
         assert replay(case, target, session).as_expected

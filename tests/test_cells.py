@@ -14,14 +14,14 @@ from inline import Context
 from matrices import searched
 
 from sockiter import cells
-from sockiter.cells import NOT_REACHED, Cells, Job, Tick, measure, memory_used, work
+from sockiter.cells import NOT_REACHED, Cells, Job, Tick, matrix_of, measure, memory_used, tasks_of, work
 from sockiter.claims import Hazard
 from sockiter.drivers import DRIVERS, Bite
 from sockiter.errors import MachineLacks
 from sockiter.explore import Enough, Scope, Searched
 from sockiter.hunt import Found, Hunt
 from sockiter.kernel.udp import KernelUdp
-from sockiter.matrix import ALL, NONE, Measured, columns
+from sockiter.matrix import ALL, NONE, Matrix, Measured, columns
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
@@ -43,7 +43,13 @@ def handlers() -> Iterator[None]:
 
 def of(*names: str, workers: int = 1, seconds: float = 1.0, memory_max: int | None = None) -> Cells:
     targets = [target_named(name) for name in names]
-    return Cells(targets, columns(targets), SCOPE, seconds=seconds, workers=workers, memory_max=memory_max)
+    tasks = tasks_of(targets, columns(targets), SCOPE)
+    return Cells(tasks, seconds=seconds, workers=workers, memory_max=memory_max)
+
+
+def made(run: Cells) -> Matrix:
+    targets = list({task.target.name: task.target for task in run.tasks}.values())
+    return matrix_of(run.tasks, targets, columns(targets), SCOPE)
 
 
 def job(target: str = "offset-udp", *hazards: Hazard, memory_max: int | None = None) -> Job:
@@ -120,7 +126,7 @@ def test_seconds_are_shared_by_the_cells_of_a_row_and_memory_by_the_workers(jobs
 def test_the_matrix_has_what_came_of_every_cell_in_the_order_of_targets_and_columns(jobs: list[Job]) -> None:
     run = of("offset-udp", "kernel:udp", workers=3)
     run.run()
-    matrix = run.matrix
+    matrix = made(run)
     assert matrix.scope == SCOPE
     assert [row.target.name for row in matrix.rows] == ["offset-udp", "kernel:udp"]
     assert all([cell.column for cell in row.cells] == list(matrix.columns) for row in matrix.rows)
@@ -134,11 +140,11 @@ def test_what_a_worker_says_in_words_is_why_its_cell_is_not_known(jobs: list[Job
     monkeypatch.setattr(cells, "_outcome", lambda job, tell: "no such thing")
     run = of("rank")
     run.run()
-    assert {cell.unfinished for cell in run.matrix.rows[0].cells} == {"no such thing"}
+    assert {cell.unfinished for cell in made(run).rows[0].cells} == {"no such thing"}
 
 
 def test_before_anything_is_worked_out_nothing_is_known() -> None:
-    (row,) = of("rank").matrix.rows
+    (row,) = made(of("rank")).rows
     assert {cell.unfinished for cell in row.cells} == {NOT_REACHED}
 
 
@@ -277,7 +283,7 @@ def test_of_two_cases_of_the_same_harm_the_shorter_is_kept(monkeypatch: pytest.M
 def none_and_all(*, sockets: int, workers: int = 1) -> Cells:
     """Two cells; with 6 sockets, all together takes minutes, and none at all no time."""
     target = target_named("offset-udp")
-    return Cells([target], (NONE, ALL), Scope(sockets, 2, 2), seconds=1.0, workers=workers)
+    return Cells(tasks_of([target], (NONE, ALL), Scope(sockets, 2, 2)), seconds=1.0, workers=workers)
 
 
 def worker(run: Cells) -> BaseProcess:
@@ -302,8 +308,7 @@ def press_ctrl_c() -> None:
 
 
 def troubles(run: Cells) -> list[str]:
-    (row,) = run.matrix.rows
-    return [cell.unfinished for cell in row.cells]
+    return [task.result.incomplete if isinstance(task.result, Searched) else task.trouble for task in run.tasks]
 
 
 @pytest.fixture
@@ -346,7 +351,7 @@ def test_an_interrupt_ends_the_workers_who_say_what_they_have_and_the_rest_is_no
     run.run(once(press_ctrl_c, run))
     assert run.interrupted
     assert troubles(run) == ["", "interrupted"]
-    result = run.matrix.rows[0].cells[1].result
+    result = run.tasks[1].result
     assert isinstance(result, Searched)
     assert result.states > 0
 

@@ -542,7 +542,7 @@ def test_a_case_is_shrunk_to_standard_output_and_stays_as_expected(tmp_path: Pat
     least = loads(result.stdout)
     assert len(least.operations) == 6
     assert least.comment == ("Shrunk from written.case.",)
-    assert result.stderr == f"sockiter: offset-udp: skip B: from 11 operations to {len(least.operations)}\n"
+    assert result.stderr == "sockiter: offset-udp: skip B: from 11 operations to 6, the shortest with these hazards, sockets, buckets and slots\n"
     assert {expect.target for expect in least.expects} <= {target.name for target in TARGETS}
     assert sockiter("replay", written(tmp_path, result.stdout, "least.case")).exit_code == 0
 
@@ -562,6 +562,7 @@ def test_the_json_of_a_shrunk_case_has_its_text(tmp_path: Path) -> None:
         "moved": False,
         "operations_before": 11,
         "operations": 6,
+        "shortest": True,
         "case": least.read_text(encoding="utf-8"),
     }
 

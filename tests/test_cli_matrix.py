@@ -22,7 +22,7 @@ from rich.console import Console
 from sockiter.cases import dumps, loads
 from sockiter.cells import Cells, Tick
 from sockiter.claims import hazards_of
-from sockiter.cli import main
+from sockiter.cli import main, progress
 from sockiter.explore import Searched
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.udp import KernelUdp
@@ -193,6 +193,7 @@ def test_the_document_says_of_every_cell_what_is_possible_and_what_is_admitted()
         "can": True,
         "complete": True,
         "why_incomplete": None,
+        "scope": {"sockets": 3, "buckets": 2, "batch": 2, "ops": None},
         "states": 100,
         "seconds": 0.5,
         "sequences": None,
@@ -274,7 +275,7 @@ def test_a_broken_claim_and_an_unfinished_search_are_status_1(monkeypatch: pytes
     assert result.exit_code == 1
     assert "Incomplete: rank, 7 cells: not searched" in result.stdout
     monkeypatch.setattr(Cells, "run", known)
-    monkeypatch.setattr(Cells, "matrix", broken_matrix())
+    monkeypatch.setattr(MATRIX, "matrix_of", lambda *of: broken_matrix())
     assert sockiter("matrix", "index").exit_code == 1
 
 
@@ -285,16 +286,16 @@ def test_sigterm_is_taken_as_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_progress_is_told_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(self: Cells, progress: Callable[[], None]) -> None:
+    def run(self: Cells, show: Callable[[], None]) -> None:
         self.tasks[0].tick = Tick(12345, 67)
         self.tasks[1].tick = Tick(1, 0)
         self.running = {nth: (None, task) for nth, task in enumerate(self.tasks[:2])}  # type: ignore[misc]
         known(self)
-        progress()
+        show()
 
     out = Console(force_terminal=True, width=120, record=True, file=Nowhere("utf-8"))
     monkeypatch.setattr(Cells, "run", run)
-    monkeypatch.setattr(MATRIX, "console", lambda stderr=False: out)
+    monkeypatch.setattr(progress, "console", lambda stderr=False: out)
     assert sockiter("matrix", "rank").exit_code == 0
     text = out.export_text(clear=False)
     assert "rank none: 12,345 (67 wait); rank add-head: 1" in text

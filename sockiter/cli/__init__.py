@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from sockiter import __version__
+from sockiter.cli.check import check
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
@@ -58,5 +59,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, matrix, replay, show, minimize, targets):
+for command in (fuzz, check, matrix, replay, show, minimize, targets):
     main.add_command(command)

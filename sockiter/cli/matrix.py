@@ -7,26 +7,24 @@ ends the work, not the report, and what was not searched by then counts as a sea
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections import Counter
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, write_whole
-from sockiter.cells import Cells
+from sockiter.cells import Cells, matrix_of, tasks_of
 from sockiter.claims import in_order
-from sockiter.cli.output import console, print_json
+from sockiter.cli.output import console, print_json, scope_json
+from sockiter.cli.progress import run
 from sockiter.errors import MachineLacks
 from sockiter.explore import Scope, Searched
 from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, said, unfinished
@@ -39,7 +37,6 @@ SCOPE = Scope(sockets=3, buckets=2, batch=2)
 SECONDS = 10.0
 # Between two columns of a table.
 GAP = 1
-MIB = 1 << 20
 
 
 @click.command()
@@ -85,17 +82,15 @@ def matrix(
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
         raise MachineLacks(f"{page}: cannot be written: there is no such directory")
+    of_all, scope = columns(chosen), Scope(sockets, buckets, batch, ops)
     cells = Cells(
-        chosen,
-        columns(chosen),
-        Scope(sockets, buckets, batch, ops),
+        tasks_of(chosen, of_all, scope),
         seconds=seconds,
         workers=workers or os.cpu_count() or 1,
-        memory_max=memory and memory * MIB,
+        memory_max=memory and memory << 20,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
-    _run(cells)
-    made = cells.matrix
+    run(cells)
+    made = matrix_of(cells.tasks, chosen, of_all, scope)
     if page is not None:
         try:
             write_whole(page, html(made, _traces(made)))
@@ -121,41 +116,6 @@ def _choose(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, st
         else:
             absent.append((target, missing))
     return here, absent
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _run(cells: Cells) -> None:
-    progress_console = console(stderr=True)
-    if not progress_console.is_terminal:
-        cells.run()
-        return
-    # Refreshed by hand: a thread of its own would be one too many where processes are started.
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} cells"),
-        console=progress_console,
-        auto_refresh=False,
-        transient=True,
-    )
-    with bar:
-        of_all = bar.add_task("starting", total=len(cells.tasks))
-
-        def show() -> None:
-            under_way = [
-                f"{task.target.name} {task.column.name}: {task.tick.done:,}"
-                + (f" ({task.tick.waiting:,} wait)" if task.tick.waiting else "")
-                for _, task in cells.running.values()
-            ]
-            done = sum(not task.trouble for task in cells.tasks)
-            bar.update(of_all, completed=done, description=escape("; ".join(under_way)))
-            bar.refresh()
-
-        cells.run(show)
 
 
 def _traces(made: Matrix) -> Traces:
@@ -191,6 +151,8 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         out.print(f"{mark:10}{meaning}")
     if any(isinstance(cell.result, Searched) for cell in cells):
         out.print(f"Scope: {describe(made.scope)}.")
+        for scope, names in _other_scopes(made).items():
+            out.print(f"  {', '.join(names)}: {describe(scope)}.")
     out.print()
     for row, cell, one in broken(made):
         out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(row.target.name)}, {cell.column.name}: {escape(one.name)}")
@@ -203,6 +165,15 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         out.print(f"[bold green]No claim was broken.[/bold green] {_count(made)}")
     for lacking, missing in absent:
         out.print(f"Not here: {escape(lacking.name)}: {escape(missing)}")
+
+
+def _other_scopes(made: Matrix) -> dict[Scope, list[str]]:
+    scopes: dict[Scope, list[str]] = {}
+    for row in made.rows:
+        for cell in row.cells:
+            if isinstance(cell.result, Searched) and cell.result.scope != made.scope:
+                scopes.setdefault(cell.result.scope, []).append(f"{row.target.name} under {cell.column.name}")
+    return scopes
 
 
 def _count(made: Matrix) -> str:
@@ -273,9 +244,8 @@ def _marks(out: Console) -> dict[str, str]:
 
 
 def _json(made: Matrix, absent: list[tuple[Target, str]]) -> dict[str, Any]:
-    scope = made.scope
     return {
-        "scope": {"sockets": scope.sockets, "buckets": scope.buckets, "batch": scope.batch, "ops": scope.ops},
+        "scope": scope_json(made.scope),
         "columns": [_column_json(column) for column in made.columns],
         "rows": [
             {
@@ -303,6 +273,7 @@ def _cell_json(row: Row, cell: Cell) -> dict[str, Any]:
         # A real iterator's cell is never a proof.
         "complete": None if row.target.is_real or not cell.can else isinstance(result, Searched) and result.complete,
         "why_incomplete": cell.unfinished or None,
+        "scope": scope_json(result.scope) if isinstance(result, Searched) else None,
         "states": result.states if isinstance(result, Searched) else None,
         "seconds": round(result.seconds, 3) if result else None,
         "sequences": result.sequences if isinstance(result, Measured) else None,

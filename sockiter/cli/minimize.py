@@ -11,8 +11,7 @@ from sockiter.cases import Case, dumps, load, write_whole
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import InputError, MachineLacks
-from sockiter.hunt import fails_as
-from sockiter.minimize import minimize as minimize_operations
+from sockiter.hunt import fails_as, shrunk
 from sockiter.operations import length
 from sockiter.oracle import judge
 from sockiter.replay import refused, with_expects
@@ -44,7 +43,9 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         if not wanted:
             raise InputError(f"{case_file}: {describe(given)} on {target.name}: expected a case that fails there")
         subject = wanted[0]
-        operations, slots = minimize_operations(case.operations, case.slots, fails_as(subject, target, session))
+        operations, slots, is_shortest = shrunk(
+            case.operations, case.slots, subject, target, fails_as(subject, target, session)
+        )
     # Of what was expected nothing stays: it may be of sockets that are not there any more.
     least = Case(operations, slots, comment=(f"Shrunk from {case_file.name}.",))
     least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
@@ -59,13 +60,16 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         "moved": subject.moved,
         "operations_before": length(case.operations),
         "operations": length(operations),
+        "shortest": is_shortest,
         "case": dumps(least),
     }
     if as_json:
         print_json(summary)
         return
+    sure = ", the shortest with these hazards, sockets, buckets and slots" if is_shortest else ""
     click.echo(
-        f"sockiter: {target.name}: {subject}: from {length(case.operations)} operations to {length(operations)}", err=True
+        f"sockiter: {target.name}: {subject}: from {length(case.operations)} operations to {length(operations)}{sure}",
+        err=True,
     )
     if output is None:
         click.echo(dumps(least), nl=False)

@@ -1,6 +1,6 @@
 """What all commands print alike: tables, JSON, a case's findings.
 
-Decided here: the width of what is no terminal's, and the JSON spelling of findings and claims.
+Decided here: the width of what is no terminal's, and the JSON spelling of findings, claims and scopes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from sockiter.claims import Harm, in_order
+from sockiter.explore import Scope
 from sockiter.verdict import Finding
 
 # Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.
@@ -32,6 +33,10 @@ def print_json(document: Any) -> None:
 
 def finding_json(finding: Finding) -> dict[str, Any]:
     return {"kind": finding.kind, "socket": finding.socket, "moved": finding.moved}
+
+
+def scope_json(scope: Scope) -> dict[str, int | None]:
+    return {"sockets": scope.sockets, "buckets": scope.buckets, "batch": scope.batch, "ops": scope.ops}
 
 
 def harm_json(harm: Harm) -> dict[str, Any]:

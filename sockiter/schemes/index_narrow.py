@@ -40,6 +40,9 @@ class IndexNarrow(Index):
         indexes = tuple(wrapped(socket.idx) for bucket in table.buckets for socket in bucket)
         return super().canonical(hand, table, where), indexes, wrapped(table.ver)
 
+    def canonical_in_order(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        return Index().canonical(hand, table, where)
+
 
 def wrapped(idx: int) -> int:
     """An index as it is with so few bits, in two's complement."""

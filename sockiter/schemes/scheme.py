@@ -96,7 +96,8 @@ class Canonical(Protocol):
 
         The search takes two moments for one if this is the same for both and their buckets are as long. So it has to tell
         of the table whatever else there is to it than which socket is where. A read that waits at a socket's turn is going
-        to show it. `slots` in a hand is never told to be more than the sockets that there can be.
+        to show it. `slots` in a hand is never told to be more than the sockets that there can be. A scheme whose versions
+        roll over may have `canonical_in_order` as well, for searches in which none does.
         """
 
 

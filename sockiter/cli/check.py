@@ -1,0 +1,209 @@
+"""`sockiter check`: what can happen to a scheme, searched to the end, and whether that is what it claims.
+
+Decided here: which searches prove a scheme's claims, how they are laid out, and which exit status means what. A search that
+did not come to its end proves nothing, whatever stopped it: status 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sockiter.backend import Target
+from sockiter.cases import dumps, save
+from sockiter.cells import Cells, Task
+from sockiter.claims import HAZARDS, Hazard, in_order
+from sockiter.cli.output import console, print_json, scope_json
+from sockiter.cli.progress import run
+from sockiter.errors import InputError, MachineLacks
+from sockiter.explore import Scope, Searched, Violation
+from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, name, said
+from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
+
+SCOPE = Scope(sockets=3, buckets=2, batch=2)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[SCHEME...]")
+@click.option(
+    "--sockets", type=click.IntRange(1, 64), default=SCOPE.sockets, show_default=True, help="In the table at once."
+)
+@click.option("--buckets", type=click.IntRange(1, 16), default=SCOPE.buckets, show_default=True, help="In each table.")
+@click.option("--batch", type=click.IntRange(1, 64), default=SCOPE.batch, show_default=True, help="Slots at open.")
+@click.option("--ops", type=click.IntRange(min=1), help="Sequences no longer than that; of any length, unless said.")
+@click.option(
+    "--hazard",
+    "hazards",
+    type=click.Choice(HAZARDS),
+    multiple=True,
+    help="One search, under only these; without it, one under all that it can, and one for each claim.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), help="How many searches at once; the cores, unless said.")
+@click.option("--memory", type=click.IntRange(min=64), metavar="MIB", help="Where searches stop, all workers together.")
+@click.option("--cases", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep the cases there.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def check(
+    names: tuple[str, ...],
+    *,
+    sockets: int,
+    buckets: int,
+    batch: int,
+    ops: int | None,
+    hazards: tuple[Hazard, ...],
+    workers: int | None,
+    memory: int | None,
+    cases: Path | None,
+    as_json: bool,
+) -> None:
+    """Search every history in a scope: each claim is proved there, or has the shortest case against it.
+
+    All schemes, unless some are named. Exit status 1 means that a claim was broken, or that a search was cut short and
+    proves nothing. Where versions roll over, the scope is smaller than what is asked for, and said.
+    """
+    chosen = _choose(names)
+    scope = Scope(sockets, buckets, batch, ops)
+    tasks = [
+        Task(target, column, column.hazards, scope.under(column.hazards))
+        for target in chosen
+        for column in _columns(target, hazards)
+    ]
+    run(Cells(tasks, seconds=0, workers=workers or os.cpu_count() or 1, memory_max=memory and memory << 20))
+    if cases is not None:
+        _keep(tasks, cases)
+    if as_json:
+        print_json([_target_json(target, [task for task in tasks if task.target is target]) for target in chosen])
+    else:
+        _print(console(), tasks, scope, detailed=bool(names))
+    if any(_broken(task) or _unproved(task) for task in tasks):
+        sys.exit(1)
+
+
+def _choose(names: tuple[str, ...]) -> list[Target]:
+    schemes = [target for target in (*SCHEME_TARGETS, *INSTALLED_TARGETS) if target.missing() is None]
+    if not names:
+        return schemes
+    chosen = [target_named(one) for one in dict.fromkeys(names)]
+    for target in chosen:
+        if target.is_real:
+            raise InputError(f"{target.name} is an iterator of the running kernel, which can be fuzzed, but not searched")
+        if (missing := target.missing()) is not None:
+            raise MachineLacks(f"{target.name} does not run here: {missing}")
+    return chosen
+
+
+def _columns(target: Target, hazards: tuple[Hazard, ...]) -> list[Column]:
+    if hazards:
+        here = target.hazards & frozenset(hazards)
+        return [Column(", ".join(in_order(here)) or "none", here)]
+    return [Column(ALL.name, target.hazards), *claims(target)]
+
+
+def _verdict(task: Task) -> tuple[Said, ...]:
+    return said(task.target, Cell(task.column, task.hazards, task.result, task.trouble))
+
+
+def _broken(task: Task) -> list[Said]:
+    return [one for one in _verdict(task) if one.breaks_a_claim]
+
+
+def _unproved(task: Task) -> str:
+    return task.result.incomplete if isinstance(task.result, Searched) else task.trouble
+
+
+def _violations(task: Task) -> Sequence[Violation]:
+    return task.result.violations if task.result else ()
+
+
+def _keep(tasks: list[Task], directory: Path) -> None:
+    for task in tasks:
+        for violation in _violations(task):
+            try:
+                save(violation.case, directory, name(task.target, violation))
+            except OSError as error:
+                raise MachineLacks(f"{directory}: cannot be written to: {error.strerror}") from None
+
+
+def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("scheme", no_wrap=True)
+    table.add_column("under")
+    table.add_column("can happen, and in how many operations")
+    for title in ("states", "states/s"):
+        table.add_column(title, justify="right")
+    before = ""
+    for task in tasks:
+        result = task.result
+        states = f"{result.states:,}" if isinstance(result, Searched) else ""
+        rate = f"{result.states / result.seconds:,.0f}" if isinstance(result, Searched) else ""
+        own = "" if task.scope == scope else f"\n[dim]{describe(task.scope)}[/dim]"
+        shown = task.target.name if task.target.name != before else ""
+        table.add_row(escape(shown), escape(task.column.name) + own, _happens(task), states, rate)
+        before = task.target.name
+    out.print(table)
+    out.print(f"Scope: {describe(scope)}. *: to a socket that had itself been moved. What is not named cannot happen there.")
+    told: set[str] = set()
+    for task in tasks:
+        for one in _verdict(task):
+            if one.violation is not None and one.name not in told and (detailed or one.breaks_a_claim):
+                told.add(one.name)
+                broken = "[bold red]CLAIM BROKEN[/bold red] " if one.breaks_a_claim else ""
+                out.print(f"\n{broken}[bold]{escape(one.name)}[/bold]")
+                out.print(escape(dumps(one.violation.case)), end="", soft_wrap=True)
+    unproved = [task for task in tasks if _unproved(task)]
+    for task in unproved:
+        out.print(f"[bold]Incomplete[/bold]: {escape(f'{task.target.name} under {task.column.name}: {_unproved(task)}')}")
+    if not unproved and not any(map(_broken, tasks)):
+        out.print("[bold green]All claims hold.[/bold green] Within the scope, that is proved.")
+
+
+def _happens(task: Task) -> str:
+    lines: dict[str, list[str]] = {}
+    for one in _verdict(task):
+        if one.violation is not None:
+            least = f"{one.violation.operations}{'*' if one.moved else ''}"
+            lines.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
+    told = ", ".join(f"{kind} {' and '.join(lengths)}" for kind, lengths in lines.items())
+    if _unproved(task):
+        return f"{told}, ?" if told else "?"
+    return told or "[green]nothing[/green]"
+
+
+def _target_json(target: Target, tasks: list[Task]) -> dict[str, Any]:
+    # The first search is that under all hazards, or those that were asked for.
+    first, *others = tasks
+    return {**_task_json(first), "claims": [_task_json(task) for task in others]}
+
+
+def _task_json(task: Task) -> dict[str, Any]:
+    result = task.result if isinstance(task.result, Searched) else None
+    return {
+        "scheme": task.target.name,
+        "hazards": in_order(task.hazards),
+        "scope": scope_json(task.scope),
+        "complete": result is not None and result.complete,
+        "why_incomplete": _unproved(task) or None,
+        "states": result.states if result else 0,
+        "transitions": result.transitions if result else 0,
+        "seconds": round(result.seconds, 3) if result else 0.0,
+        "violations": [
+            {
+                "kind": one.kind,
+                "moved": one.moved,
+                "admitted": one.admitted,
+                "operations": one.violation.operations,
+                "case": dumps(one.violation.case),
+                "name": one.name,
+            }
+            for one in _verdict(task)
+            if one.violation is not None
+        ],
+    }
