@@ -13,6 +13,7 @@ no find.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from typing import NamedTuple
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard
-from sockiter.followed import HARMED, Effect, Harmed, Label, Mode, can_come, effect, labels
+from sockiter.followed import HARMED, Effect, Harmed, Label, Mode, can_come, labels
 from sockiter.operations import Operation, length
 from sockiter.oracle import judge
 from sockiter.retell import Told, retold
@@ -109,7 +110,15 @@ def search(
     wait, after every few thousand, and may raise `Enough`; the search then is incomplete, as it is after a
     KeyboardInterrupt. A TypeError for a scheme whose state cannot be looked into.
     """
-    return _Search(scheme, frozenset(hazards) & scheme.hazards, scope, frozenset(wanted)).run(progress)
+    # All that a search makes stays until it is over, and none of it refers to itself: to look for what does, again and again,
+    # would take half of the time.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _Search(scheme, frozenset(hazards) & scheme.hazards, scope, frozenset(wanted)).run(progress)
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Way(NamedTuple):
@@ -190,23 +199,22 @@ class _Search:
             lines += 1
 
     def _go(self, state: int, label: int, way: _Way, layer: list[int], lines: int) -> None:
-        base, (to, others, harms), _, _ = way
-        after = to[label]
+        base = way.base
+        after, others, harms = way.effect[label]
         if after < 0:
             return
         self.transitions += 1
-        if label in harms:
-            self._happened(harms[label], lines, state, way)
+        if harms:
+            self._happened(harms, lines, state, way)
         reached = self.reached
         if self.alive[after] and base + after not in reached:
             reached[base + after] = (state, way)
             layer.append(base + after)
-        if label in others:
-            for other in others[label]:
-                self.transitions += 1
-                if self.alive[other] and base + other not in reached:
-                    reached[base + other] = (state, way)
-                    layer.append(base + other)
+        for other in others:
+            self.transitions += 1
+            if self.alive[other] and base + other not in reached:
+                reached[base + other] = (state, way)
+                layer.append(base + other)
 
     def _happened(self, harms: tuple[Harmed, ...], lines: int, state: int, way: _Way | None) -> None:
         if way is not None and isinstance(way.step.effect, Shift) and not self._moment(state).inside:
@@ -234,8 +242,8 @@ class _Search:
             path.append(number)
             self.drains[number] = False
             while True:
-                way = [way for way in self._ways(number)[1] if way.effect.to[label] >= 0][-1]
-                number, label = way.base // len(self.labels), way.effect.to[label]
+                way = [way for way in self._ways(number)[1] if way.effect[label].to >= 0][-1]
+                number, label = way.base // len(self.labels), way.effect[label].to
                 if isinstance(way.step.effect, Turns) and way.step.effect.over:
                     break
             if self.labels[label].ended:
@@ -263,7 +271,7 @@ class _Search:
             paused = bool(moment.inside)
             key = (step.effect, sockets, mode, paused)
             if key not in self.effects:
-                self.effects[key] = effect(step.effect, self.labels, sockets, mode, paused=paused)
+                self.effects[key] = Effect(step.effect, self.labels, sockets, mode, paused=paused)
             ways.append(_Way(step.to * len(self.labels), self.effects[key], step, mode))
         return ways
 

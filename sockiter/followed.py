@@ -10,7 +10,7 @@ until then nothing else is: so it is delivered before the end can be said, and i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -62,41 +62,46 @@ def labels(sockets: int) -> list[Label]:
     return [Label(*label[:3], *flag) for label in (Label(), *everybody) for flag in flags]
 
 
-class Effect(NamedTuple):
-    """What a step does to every label, by number: which comes of it (-1: none, the step is not for this one, or the socket
-    is out of the table), which others besides, and what happens to the followed socket, or to the iteration."""
+class Outcome(NamedTuple):
+    """What a step does to a label: which comes of it (-1: none, the step is not for this one, or the socket is out of the
+    table), which others besides, and what happens to the followed socket, or to the iteration."""
 
-    to: list[int]
-    others: dict[int, tuple[int, ...]]
-    harms: dict[int, tuple[Harmed, ...]]
+    to: int = -1
+    others: tuple[int, ...] = ()
+    harms: tuple[Harmed, ...] = ()
 
 
-def effect(what: Shift | Turns | Opening, among: Iterable[Label], sockets: int, mode: Mode, *, paused: bool) -> Effect:
-    """The effect of a step on labels, where so many sockets are in the table: from inside a read
-    if it is `paused`."""
-    made = Effect([], {}, {})
-    for label in among:
+class Effect(dict[int, Outcome]):
+    """What a step does to each label, by number, worked out where it is asked for: most labels never meet most steps.
+
+    In a table of so many `sockets`; from inside a read if it is `paused`.
+    """
+
+    def __init__(self, what: Shift | Turns | Opening, among: Sequence[Label], sockets: int, mode: Mode, *, paused: bool) -> None:
+        super().__init__()
+        self._what, self._among, self._sockets, self._mode, self._paused = what, among, sockets, mode, paused
+
+    def __missing__(self, number: int) -> Outcome:
+        outcome = self[number] = self._outcome(self._among[number])
+        return outcome
+
+    def _outcome(self, label: Label) -> Outcome:
+        what = self._what
         after: Label | None = None
         others: list[Label] = []
         harms: list[Harmed] = []
-        if label.position < sockets:
-            if isinstance(what, Turns):
-                after = _read(what, label, harms, mode, paused=paused)
-            elif isinstance(what, Shift):
-                # In a `read all`, there is nothing between two reads.
-                if paused or not label.in_all:
-                    after = _shifted(what, label, harms)
-                    if label.position < 0 and what.added >= 0 and not what.before_open:
-                        others = [label._replace(position=what.added)]
-            elif label == Label():
-                after = label
-                others = [Label(position, OWED) for position in range(sockets)]
-        made.to.append(-1 if after is None else after.number)
-        if others:
-            made.others[label.number] = tuple(other.number for other in others)
-        if harms:
-            made.harms[label.number] = tuple(harms)
-    return made
+        if isinstance(what, Turns):
+            after = _read(what, label, harms, self._mode, paused=self._paused)
+        elif isinstance(what, Shift):
+            # In a `read all`, there is nothing between two reads.
+            if self._paused or not label.in_all:
+                after = _shifted(what, label, harms)
+                if label.position < 0 and what.added >= 0 and not what.before_open:
+                    others = [label._replace(position=what.added)]
+        elif label == Label():
+            after = label
+            others = [Label(position, OWED) for position in range(self._sockets)]
+        return Outcome(-1 if after is None else after.number, tuple(other.number for other in others), tuple(harms))
 
 
 def can_come(label: Label, wanted: set[Harmed], *, moves: bool) -> bool:

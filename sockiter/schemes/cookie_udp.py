@@ -38,6 +38,7 @@ class CookieUdp:
         harm("skip", "reinsert"),
         harm("skip", "remove", "enomem"),
         harm("skip", "rehash", "enomem"),
+        harm("skip", "rehash", "realloc"),
         harm("skip", "reinsert", moved=True),
         harm("skip", "rehash", moved=True),
         harm("repeat", "reinsert"),

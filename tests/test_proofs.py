@@ -1,0 +1,65 @@
+"""What each scheme claims, proved by search: for sequences of any length, with each hazard alone, and with all of them.
+
+In one bucket with 5 sockets, and in two with 4. With all hazards at once some of these searches take a minute: those are here with
+a socket less, and in full where `tox -e explore` has all the time it needs.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sockiter.claims import Hazard, in_order, within
+from sockiter.explore import Scope, search
+from sockiter.matrix import ALL, MOVES, NONE, Cell, Column, claims, said
+from sockiter.simulation import SchemeTarget
+from sockiter.targets import SCHEME_TARGETS
+
+SCHEMES = [target for target in SCHEME_TARGETS if isinstance(target, SchemeTarget)]
+ONE_BUCKET, TWO_BUCKETS = Scope(5, 1, 2), Scope(4, 2, 2)
+SCOPES = pytest.mark.parametrize("scope", [ONE_BUCKET, TWO_BUCKETS], ids=["1-bucket", "2-buckets"])
+EVERY_SCHEME = pytest.mark.parametrize("target", SCHEMES, ids=lambda target: target.name)
+# Many moments inside a read, each with a batch in hand, or two tables.
+LARGE = {"index", "index-snapshot", "index-detect", "removal-count", "restart", "cookie-tcp", "offset-tcp"}
+
+
+def happens(target: SchemeTarget, column: Column, scope: Scope) -> set[tuple[str, bool]]:
+    """What happens under some hazards: never what is claimed not to, and all that there is, since the search has come to its end."""
+    result = search(target.scheme, column.hazards, scope.under(column.hazards))
+    assert result.complete
+    assert [one.name for one in said(target, Cell(column, column.hazards, result)) if one.breaks_a_claim] == []
+    return {(one.kind, one.moved) for one in result.violations}
+
+
+@EVERY_SCHEME
+def test_each_hazard_alone_does_what_is_admitted_and_nothing_else(target: SchemeTarget) -> None:
+    for column in (NONE, *(Column(hazard, frozenset({hazard})) for hazard in in_order(target.hazards))):
+        admitted = {(harm.kind, harm.moved) for harm in within(target.harms, column.hazards)}
+        found = happens(target, column, ONE_BUCKET) | happens(target, column, TWO_BUCKETS)
+        assert found == admitted, column.name
+
+
+@pytest.mark.slow
+@SCOPES
+@EVERY_SCHEME
+def test_all_hazards_together_do_what_is_admitted_and_nothing_else(target: SchemeTarget, scope: Scope) -> None:
+    if target.name in LARGE:
+        scope = Scope(scope.sockets - 1, scope.buckets, scope.batch)
+    happens(target, Column(ALL.name, target.hazards), scope)
+
+
+@EVERY_SCHEME
+def test_each_claim_is_kept_by_itself(target: SchemeTarget) -> None:
+    for column in claims(target):
+        # Where versions roll over, that alone makes a state of every index; the claims without it are the same as those of `index`.
+        if "rollover" not in column.hazards or target.name != "index-narrow":
+            happens(target, column, Scope(3, 2, 2))
+
+
+def test_the_claims_to_be_proved_leave_out_what_goes_without_saying() -> None:
+    def says_nothing(target: SchemeTarget, hazards: frozenset[Hazard]) -> bool:
+        return not hazards & MOVES and {(h.kind, h.moved) for h in target.harms if not h.moved} <= {
+            (h.kind, h.moved) for h in within(target.harms, hazards)
+        }
+
+    for target in SCHEMES:
+        assert [column.name for column in claims(target) if says_nothing(target, column.hazards)] == []
