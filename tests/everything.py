@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sockiter.backend import run
-from sockiter.claims import CHANGES, Hazard
+from sockiter.claims import CHANGES, Hazard, hazards_of
 from sockiter.explore import Scope
 from sockiter.followed import Harmed
 from sockiter.operations import (
@@ -41,7 +41,10 @@ def shortest(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> dic
     assert scope.ops is not None
     target = SchemeTarget(scheme)
     found: dict[Harmed, int] = {}
+    must_not_roll_over = "rollover" in scheme.hazards - hazards
     for operations in sequences(scheme, hazards, scope):
+        if must_not_roll_over and "rollover" in hazards_of(operations, narrow=True):
+            continue
         for finding in judge(run(target, target, operations, slots=scope.batch)):
             if finding.kind in KINDS_FOUND:
                 harmed = (finding.kind, finding.moved)

@@ -27,7 +27,8 @@ class State(NamedTuple):
 class CookieUdp:
     """Claims: nothing stale, always an end, and an error only where an allocation is refused. Exactly once for every socket
     that stays where it is, as long as none is moved, and none is removed while others wait for a larger batch that was
-    refused: tests/cases/cookie-udp-skip-remove-enomem.case."""
+    refused: tests/cases/cookie-udp-skip-remove-enomem.case. Where sockets are moved into a bucket that is half shown, what
+    is remembered of it is lost to a larger batch: tests/cases/cookie-udp-skip-rehash-realloc.case."""
 
     name = "cookie-udp"
     summary = "bucket and cookies of the sockets not yet shown (UDP, Linux 6.16 on)"
