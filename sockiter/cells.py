@@ -75,11 +75,23 @@ class Task:
         return self.result.states if isinstance(self.result, Searched) else self.tick.done
 
 
+# A scheme that does not say what of it matters has no end of states.
+OPS_WITHOUT_END = 7
+
+
+def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Scope:
+    """What of a scope can be searched to its end, for this target under these hazards."""
+    scope = scope.under(hazards)
+    if isinstance(target, SchemeTarget) and not hasattr(target.scheme, "canonical") and scope.ops is None:
+        scope = replace(scope, ops=OPS_WITHOUT_END)
+    return scope
+
+
 def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[Task]:
     """The cells of a matrix, each in as much of the scope as is within reach, without those that a target cannot have."""
     columns = tuple(columns)
     return [
-        Task(target, column, hazards, scope.under(hazards))
+        Task(target, column, hazards, within_reach(target, hazards, scope))
         for target in targets
         for column in columns
         if (hazards := column.of(target)) is not None

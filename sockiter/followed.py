@@ -77,7 +77,9 @@ class Effect(dict[int, Outcome]):
     In a table of so many `sockets`; from inside a read if it is `paused`.
     """
 
-    def __init__(self, what: Shift | Turns | Opening, among: Sequence[Label], sockets: int, mode: Mode, *, paused: bool) -> None:
+    def __init__(
+        self, what: Shift | Turns | Opening, among: Sequence[Label], sockets: int, mode: Mode, *, paused: bool
+    ) -> None:
         super().__init__()
         self._what, self._among, self._sockets, self._mode, self._paused = what, among, sockets, mode, paused
 

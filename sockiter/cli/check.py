@@ -20,10 +20,10 @@ from rich.table import Table
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, save
-from sockiter.cells import Cells, Task
+from sockiter.cells import Cells, Task, within_reach
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import console, print_json, scope_json
-from sockiter.cli.progress import run
+from sockiter.cli.progress import memory_max, run
 from sockiter.errors import InputError, MachineLacks
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, name, said
@@ -48,7 +48,12 @@ SCOPE = Scope(sockets=3, buckets=2, batch=2)
     help="One search, under only these; without it, one under all that it can, and one for each claim.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), help="How many searches at once; the cores, unless said.")
-@click.option("--memory", type=click.IntRange(min=64), metavar="MIB", help="Where searches stop, all workers together.")
+@click.option(
+    "--memory",
+    type=click.IntRange(min=64),
+    metavar="MIB",
+    help="Where searches stop, all workers together; half of the machine's, unless said.",
+)
 @click.option("--cases", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep the cases there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def check(
@@ -72,11 +77,11 @@ def check(
     chosen = _choose(names)
     scope = Scope(sockets, buckets, batch, ops)
     tasks = [
-        Task(target, column, column.hazards, scope.under(column.hazards))
+        Task(target, column, column.hazards, within_reach(target, column.hazards, scope))
         for target in chosen
         for column in _columns(target, hazards)
     ]
-    run(Cells(tasks, seconds=0, workers=workers or os.cpu_count() or 1, memory_max=memory and memory << 20))
+    run(Cells(tasks, seconds=0, workers=workers or os.cpu_count() or 1, memory_max=memory_max(memory)))
     if cases is not None:
         _keep(tasks, cases)
     if as_json:

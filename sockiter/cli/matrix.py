@@ -24,7 +24,7 @@ from sockiter.cases import dumps, write_whole
 from sockiter.cells import Cells, matrix_of, tasks_of
 from sockiter.claims import in_order
 from sockiter.cli.output import console, print_json, scope_json
-from sockiter.cli.progress import run
+from sockiter.cli.progress import memory_max, run
 from sockiter.errors import MachineLacks
 from sockiter.explore import Scope, Searched
 from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, said, unfinished
@@ -55,7 +55,12 @@ GAP = 1
     help="How long each iterator of the running kernel is fuzzed.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes at once; the cores, unless said.")
-@click.option("--memory", type=click.IntRange(min=64), metavar="MIB", help="Where searches stop, all workers together.")
+@click.option(
+    "--memory",
+    type=click.IntRange(min=64),
+    metavar="MIB",
+    help="Where searches stop, all workers together; half of the machine's, unless said.",
+)
 @click.option(
     "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write a page that needs nothing else."
 )
@@ -87,7 +92,7 @@ def matrix(
         tasks_of(chosen, of_all, scope),
         seconds=seconds,
         workers=workers or os.cpu_count() or 1,
-        memory_max=memory and memory << 20,
+        memory_max=memory_max(memory),
     )
     run(cells)
     made = matrix_of(cells.tasks, chosen, of_all, scope)

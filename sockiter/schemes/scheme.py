@@ -107,7 +107,7 @@ AnyScheme: TypeAlias = Scheme[Any]
 def by_position(hand: Hand, table: Table, where: Where) -> Hashable:
     """The canonical form for a scheme that goes by which socket is where, and by nothing else of the table.
 
-    Of a socket that it has in hand there is where it is, and of one that is gone that it is to have its turn.
+    For a socket that it has in hand, and for a name, there is where it is, or `GONE`.
     """
     return tuple([_by_position(value, where) for value in hand.values()])
 
@@ -115,6 +115,8 @@ def by_position(hand: Hand, table: Table, where: Where) -> Hashable:
 def _by_position(value: Any, where: Where) -> Any:
     if isinstance(value, Socket):
         return where.get(value.name, GONE)
+    if isinstance(value, str):
+        return where.get(value, GONE)
     if isinstance(value, Table):
         return tuple([where.get(socket.name, GONE) for bucket in value.buckets for socket in bucket])
     if isinstance(value, tuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import Hazard, harm
-from sockiter.schemes.scheme import ONE_TABLE, Reading
+from sockiter.schemes.scheme import ONE_TABLE, Reading, by_position
 from sockiter.table import Socket, Table
 
 
@@ -37,6 +37,8 @@ class NextKey:
         harm("repeat", "reinsert"),
         harm("repeat", "reinsert", moved=True),
     )
+
+    canonical = staticmethod(by_position)
 
     def open(self, slots: int, table: Table) -> State:
         return State(None)
