@@ -110,8 +110,8 @@ def search(
     wait, after every few thousand, and may raise `Enough`; the search then is incomplete, as it is after a
     KeyboardInterrupt. A TypeError for a scheme whose state cannot be looked into.
     """
-    # All that a search makes stays until it is over, and none of it refers to itself: to look for what does, again and again,
-    # would take half of the time.
+    # All that a search makes stays until it is over, and none of it refers to itself: to look for what does, again and
+    # again, would take half of the time.
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -177,22 +177,26 @@ class _Search:
             # What is followed to no end any more is dropped, but only between layers: in one, all is as short.
             self.alive = [can_come(label, left, moves=moves) for label in self.labels]
             may_go_on = self.scope.ops is None or lines < self.scope.ops
-            following: list[int] = []
+            # Steps that are no line first, so that no state is met by a line that is met without.
+            here: list[int] = []
             while layer:
                 state = layer.pop()
                 popped += 1
                 if popped % REPORT == 0:
-                    progress(len(self.reached), len(layer) + len(following))
+                    progress(len(self.reached), len(layer))
                 number, label = divmod(state, len(self.labels))
                 if not self.alive[label]:
                     continue
+                here.append(state)
                 if self.labels[label].position < 0 and not self._drains(number):
                     self._happened((("stuck", False),), lines + (not self.labels[label].in_all), state, None)
-                line_ways, other_ways = self._ways(number)
-                for way in other_ways:
+                for way in self._ways(number)[1]:
                     self._go(state, label, way, layer, lines)
-                if may_go_on:
-                    for way in line_ways:
+            following: list[int] = []
+            if may_go_on:
+                for state in here:
+                    number, label = divmod(state, len(self.labels))
+                    for way in self._ways(number)[0]:
                         self._go(state, label, way, following, lines + 1)
             following.reverse()
             layer = following

@@ -191,10 +191,21 @@ def unfinished(matrix: Matrix) -> list[tuple[Row, Cell]]:
 
 def describe(scope: Scope) -> str:
     """A scope in words."""
+    return ", ".join(f"{number}{where}" for number, where in _parts(scope))
+
+
+def own_scope(scope: Scope, usual: Scope) -> str:
+    """What of a scope is not as usual, in few words; "" where all is."""
+    return ", ".join(own[0] for own, other in zip(_parts(scope), _parts(usual), strict=True) if own != other)
+
+
+def _parts(scope: Scope) -> tuple[tuple[str, str], ...]:
+    # Each with what few words leave out.
     return (
-        f"at most {_count(scope.sockets, 'socket')} in the table at once, "
-        f"{_count(scope.buckets, 'bucket')} in each table, {_count(scope.batch, 'slot')} in the batch at open, "
-        f"sequences of {'any length' if scope.ops is None else f'at most {scope.ops} operations'}"
+        (f"at most {_count(scope.sockets, 'socket')}", " in the table at once"),
+        (_count(scope.buckets, "bucket"), " in each table"),
+        (_count(scope.batch, "slot"), " in the batch at open"),
+        ("sequences of any length" if scope.ops is None else f"sequences of at most {_count(scope.ops, 'operation')}", ""),
     )
 
 

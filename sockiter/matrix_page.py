@@ -13,6 +13,7 @@ from typing import TypeAlias
 from sockiter.backend import Target
 from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard, in_order
+from sockiter.explore import Scope, Searched
 from sockiter.matrix import (
     ALL,
     HARMS_SAID,
@@ -25,6 +26,7 @@ from sockiter.matrix import (
     Said,
     broken,
     describe,
+    own_scope,
     said,
     unfinished,
     used,
@@ -48,10 +50,6 @@ HAZARDS_SAID: dict[Hazard, str] = {
     "enomem": "The allocation of a larger batch is refused.",
     "rollover": "More sockets are inserted than versions of 4 bits can number, so that they begin from the start again.",
 }
-GROUPS = (
-    ("Models, each proved in its scope or refuted by its shortest case", False),
-    ("The running kernel, measured and not proved", True),
-)
 # Those that bring no change of their own: each says when changes happen, and alone is as harmless as none.
 ONLY_WHEN: frozenset[Hazard] = frozenset({"show", "realloc"})
 KINDS_SAID: dict[Kind, str] = {
@@ -76,13 +74,15 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A cell on the page. `look`: never, unseen, found, unknown, or cannot; `told`: all of it in words."""
+    """A cell on the page. `look`: never, unseen, found, unknown, or cannot; `told`: all of it in words; `own_scope`: what of its
+    scope is not as in the rest of the matrix."""
 
     anchor: str
     cell: Cell
     look: str
     mentions: tuple[Mention, ...]
     told: str
+    own_scope: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A case on the page. `seen` is what was delivered by the end of each step."""
+    """A case on the page. `rank`: whether there is a shorter one; `delivered`: what was, by the end of each step."""
 
     anchor: str
     title: str
     target: Target
     operations: int
-    is_shortest: bool
+    rank: str
     why: tuple[tuple[str, str], ...]
     steps: tuple[Step, ...]
     delivered: tuple[tuple[str, ...], ...]
@@ -119,7 +119,7 @@ def html(matrix: Matrix, traces: Traces) -> str:
     anchors: set[str] = set()
     lines = []
     for row in matrix.rows:
-        fields = tuple(_field(row, cell, traces, cases, anchors) for cell in row.cells)
+        fields = tuple(_field(matrix.scope, row, cell, traces, cases, anchors) for cell in row.cells)
         lines.append(_line(row, fields))
     groups = [
         (
@@ -138,7 +138,8 @@ def html(matrix: Matrix, traces: Traces) -> str:
             lines=lines,
             cases=list(cases.values()),
             broken=len(broken(matrix)),
-            unfinished=[(row, cell) for row, cell in unfinished(matrix)],
+            unfinished=unfinished(matrix),
+            own_scopes=any(field.own_scope for line in lines for field in line.fields),
             columns=[(column, f"hazard-{column.name}", _meaning(column)) for column in matrix.columns],
             kinds=KINDS_SAID,
             meanings=MEANINGS,
@@ -146,7 +147,10 @@ def html(matrix: Matrix, traces: Traces) -> str:
     )
 
 
-def _field(row: Row, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], Shown], anchors: set[str]) -> Field:
+def _field(
+    scope: Scope, row: Row, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], Shown], anchors: set[str]
+) -> Field:
+    own = own_scope(cell.result.scope, scope) if isinstance(cell.result, Searched) else ""
     anchor = f"cell-{_slug(row.target.name)}-{cell.column.name}"
     verdict = said(row.target, cell)
     mentions = []
@@ -155,7 +159,9 @@ def _field(row: Row, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], S
             continue
         key = (row.target.name, one.violation.case)
         if key not in cases:
-            cases[key] = _shown(row.target, cell, one, traces[key], _free(f"case-{_slug(one.name)}", anchors))
+            # Columns with fewer hazards come first, so that this is the cell whose search has found it.
+            free = _free(f"case-{_slug(one.name)}", anchors)
+            cases[key] = _shown(row.target, one, traces[key], free, _rank(cell.result, own))
         befell = _befell(one.kind, one.moved)
         claim = ", which breaks a claim" if one.breaks_a_claim else ""
         mentions.append(
@@ -177,7 +183,16 @@ def _field(row: Row, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], S
     else:
         look = "found" if mentions else "never"
         told = "All else is proved impossible" if mentions else "Proved: no harm of any kind can happen"
-    return Field(anchor, cell, look, tuple(mentions), told)
+        told += f", with {own}" if own else ""
+    return Field(anchor, cell, look, tuple(mentions), told, own)
+
+
+def _rank(result: Searched | Measured | None, own: str) -> str:
+    if not isinstance(result, Searched):
+        return "the shortest that was found"
+    if result.incomplete:
+        return "the shortest that was found before the search was cut short"
+    return f"the shortest there is in the scope{f', here with {own}' if own else ''}"
 
 
 def _line(row: Row, fields: tuple[Field, ...]) -> Line:
@@ -200,7 +215,7 @@ def _line(row: Row, fields: tuple[Field, ...]) -> Line:
     )
 
 
-def _shown(target: Target, cell: Cell, one: Said, trace: Trace, anchor: str) -> Shown:
+def _shown(target: Target, one: Said, trace: Trace, anchor: str, rank: str) -> Shown:
     assert one.violation is not None
     reads = trace.history.events
     of = steps(trace)
@@ -213,7 +228,7 @@ def _shown(target: Target, cell: Cell, one: Said, trace: Trace, anchor: str) -> 
         _title(target, one),
         target,
         one.violation.operations,
-        not isinstance(cell.result, Measured),
+        rank,
         tuple(looks(trace)),
         tuple(of),
         tuple(delivered),

@@ -36,13 +36,14 @@ class Table(NamedTuple):
     """The buckets in the order of the walk, one phase after the other.
 
     `ver` is the number of insertions so far, and `removals` has for each bucket how many sockets were taken out of it; a
-    move is both.
+    move is both. `gone`: the sockets that have left the table, as they were when they did.
     """
 
     buckets: Buckets
     ver: int
     removals: tuple[int, ...]
     phases: tuple[Phase, ...]
+    gone: tuple[Socket, ...] = ()
 
     def after(self, change: Change) -> Table:
         """The table after a change; the very same one when nothing changed, as by a move to where the socket is.
@@ -52,10 +53,11 @@ class Table(NamedTuple):
         is an IndexError, a socket that is not in it a KeyError: neither can come out of `operations.check` and
         `backend.shape_of`.
         """
-        buckets, ver, removals, phases = self
+        buckets, ver, removals, phases, gone = self
         if type(change) is Add:
             number = self.number(change.bucket)
-            return Table(_inserted(buckets, number, change.name, change.end == "head", ver + 1), ver + 1, removals, phases)
+            buckets = _inserted(buckets, number, change.name, change.end == "head", ver + 1)
+            return Table(buckets, ver + 1, removals, phases, gone)
         number, position = self.where(change.name)
         bucket = buckets[number]
         to = self.number(change.bucket) if type(change) is Rehash else number
@@ -64,9 +66,9 @@ class Table(NamedTuple):
         buckets = _replaced(buckets, number, bucket[:position] + bucket[position + 1 :])
         removals = (*removals[:number], removals[number] + 1, *removals[number + 1 :])
         if type(change) is Remove:
-            return Table(buckets, ver, removals, phases)
+            return Table(buckets, ver, removals, phases, (*gone, bucket[position]))
         at_head = type(change) is not Reinsert or change.end == "head" or not self._has_tail(number)
-        return Table(_inserted(buckets, to, change.name, at_head, ver + 1), ver + 1, removals, phases)
+        return Table(_inserted(buckets, to, change.name, at_head, ver + 1), ver + 1, removals, phases, gone)
 
     def number(self, bucket: Bucket) -> int:
         """The place of a bucket in the walk, from 0; a bucket of no named table is one of the first phase's."""
@@ -96,12 +98,12 @@ class Table(NamedTuple):
         return any(socket.name == name for bucket in self.buckets for socket in bucket)
 
     def now(self, socket: Socket) -> Socket:
-        """The socket as it is by now; as it was when it is not in the table any more."""
-        try:
-            number, position = self.where(socket.name)
-        except KeyError:
-            return socket
-        return self.buckets[number][position]
+        """The socket as it is by now; as it was when it left, if it is not in the table any more."""
+        for sockets in (*self.buckets, self.gone):
+            for other in sockets:
+                if other.name == socket.name:
+                    return other
+        return socket
 
     def _has_tail(self, number: int) -> bool:
         return all(has_tail(name) for name, first, end in self.phases if first <= number < end)

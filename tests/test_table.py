@@ -180,8 +180,15 @@ def test_a_socket_now_is_what_it_became() -> None:
     assert table("A", "B").after(Rehash("B", Bucket(0))).now(Socket("B", 2)) == Socket("B", -3)
 
 
-def test_a_socket_that_is_gone_stays_as_it_was() -> None:
+def test_a_socket_that_is_gone_stays_as_it_was_when_it_left() -> None:
     assert table("AB").after(Remove("A")).now(Socket("A", 1)) == Socket("A", 1)
+    moved = table("AB").after(Reinsert("A", "head")).after(Remove("A"))
+    assert moved.now(Socket("A", 1)) == Socket("A", -3)
+    assert moved.after(Remove("B")).after(Add("C", "tail")).gone == (Socket("A", -3), Socket("B", 2))
+
+
+def test_a_socket_that_was_never_there_is_as_it_is_said_to_be() -> None:
+    assert table("AB").now(Socket("X", 7)) == Socket("X", 7)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(("head", "tail")), st.integers(0, 2)), max_size=12))

@@ -27,7 +27,7 @@ from sockiter.cli.output import console, print_json, scope_json
 from sockiter.cli.progress import memory_max, run
 from sockiter.errors import MachineLacks
 from sockiter.explore import Scope, Searched
-from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, said, unfinished
+from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
 from sockiter.matrix_page import Traces, html
 from sockiter.targets import TARGETS, target_named
 from sockiter.trace import trace
@@ -156,8 +156,8 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         out.print(f"{mark:10}{meaning}")
     if any(isinstance(cell.result, Searched) for cell in cells):
         out.print(f"Scope: {describe(made.scope)}.")
-        for scope, names in _other_scopes(made).items():
-            out.print(f"  {', '.join(names)}: {describe(scope)}.")
+        for number, scope in enumerate(_own_scopes(made), start=1):
+            out.print(f"{f'({number})':10}{own_scope(scope, made.scope)}; all else as in the scope")
     out.print()
     for row, cell, one in broken(made):
         out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(row.target.name)}, {cell.column.name}: {escape(one.name)}")
@@ -172,13 +172,10 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         out.print(f"Not here: {escape(lacking.name)}: {escape(missing)}")
 
 
-def _other_scopes(made: Matrix) -> dict[Scope, list[str]]:
-    scopes: dict[Scope, list[str]] = {}
-    for row in made.rows:
-        for cell in row.cells:
-            if isinstance(cell.result, Searched) and cell.result.scope != made.scope:
-                scopes.setdefault(cell.result.scope, []).append(f"{row.target.name} under {cell.column.name}")
-    return scopes
+def _own_scopes(made: Matrix) -> tuple[Scope, ...]:
+    # Those that are not the matrix's, in the order of their notes.
+    scopes = [cell.result.scope for row in made.rows for cell in row.cells if isinstance(cell.result, Searched)]
+    return tuple(scope for scope in dict.fromkeys(scopes) if scope != made.scope)
 
 
 def _count(made: Matrix) -> str:
@@ -197,7 +194,8 @@ def _count(made: Matrix) -> str:
 
 def _tables(out: Console, made: Matrix) -> list[Table]:
     # As many columns side by side as fit, the others in a table below; each has the targets' names again.
-    cells = [[Text.from_markup(_cell(out, row, cell)) for cell in row.cells] for row in made.rows]
+    notes = {scope: f"({number})" for number, scope in enumerate(_own_scopes(made), start=1)}
+    cells = [[Text.from_markup(_cell(out, row, cell, notes)) for cell in row.cells] for row in made.rows]
     names = [row.target.name for row in made.rows]
     room = out.width - max(map(len, names)) - GAP
     groups: list[list[int]] = []
@@ -221,7 +219,7 @@ def _tables(out: Console, made: Matrix) -> list[Table]:
     return tables
 
 
-def _cell(out: Console, row: Row, cell: Cell) -> str:
+def _cell(out: Console, row: Row, cell: Cell, notes: dict[Scope, str]) -> str:
     marks = _marks(out)
     verdict = said(row.target, cell)
     if not verdict:
@@ -239,6 +237,8 @@ def _cell(out: Console, row: Row, cell: Cell) -> str:
         text.append(f"{marks['unseen']} {cell.result.sequences:,}")
     elif not text:
         text.append(f"[green]{marks['never']}[/green]")
+    if isinstance(cell.result, Searched) and (note := notes.get(cell.result.scope)):
+        text[-1] += f" [dim]{note}[/dim]"
     return "\n".join(text)
 
 

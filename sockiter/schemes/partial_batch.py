@@ -102,24 +102,21 @@ class PartialBatch(ABC, Generic[P]):
         here = range(first, first + len(table.buckets[bucket]))
 
         def coming(sockets: tuple[Socket, ...]) -> Hashable:
-            # Those that are to be shown, and where the walk is to go on behind each: there, where it is in the bucket. One
-            # that leaves the table is taken as it was captured again, whatever became of it in between.
+            # Those that are to be shown, and where the walk is to go on behind each: there, where it is in the bucket.
             behind = []
             for socket in sockets:
                 position = where.get(socket.name, GONE)
                 after = None
                 if position not in here:
                     after = self.matters(table, bucket, self.behind(place, table.now(socket)), len(sockets))
-                captured = self.matters(table, bucket, self.behind(place, socket), len(sockets))
-                behind.append((position, after, captured))
+                behind.append((position, after))
             return tuple(behind)
 
         if "socket" in hand:
             # The place is that behind the socket whose turn it is, in a moment.
-            socket, sockets = hand["socket"], hand["loop 1"]
-            places = self.behind(place, table.now(socket)), self.behind(place, socket)
-            both = tuple(self.matters(table, bucket, one, len(sockets)) for one in places)
-            return bucket, hand["slots"], hand["done"], both, coming(sockets)
+            now = self.behind(place, table.now(hand["socket"]))
+            sockets = hand["loop 1"]
+            return bucket, hand["slots"], hand["done"], self.matters(table, bucket, now, len(sockets)), coming(sockets)
         batch = hand.get("batch", ())
         matters = self.matters(table, bucket, place, len(batch))
         if "resume_place" not in hand:
