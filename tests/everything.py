@@ -1,7 +1,7 @@
 """The plainest search there is: every sequence of operations up to some lines, each carried out and judged by itself.
 
-It knows nothing of states, forgets nothing and skips nothing, and it is slow. What it finds is what the exhaustive search has to
-find, with as many lines, and nothing else.
+It knows nothing of states, forgets nothing and skips nothing, and it is slow. What it finds is what the exhaustive search
+has to find, with as many lines, and nothing else.
 """
 
 from __future__ import annotations

@@ -154,7 +154,10 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
         table.add_row(escape(shown), escape(task.column.name) + own, _happens(task), states, rate)
         before = task.target.name
     out.print(table)
-    out.print(f"Scope: {describe(scope)}. *: to a socket that had itself been moved. What is not named cannot happen there.")
+    unproved = [task for task in tasks if _unproved(task)]
+    cut_short = " ?: cut short, and what is not named may happen or not." if unproved else ""
+    out.print(f"Scope: {describe(scope)}. What is not named cannot happen there.{cut_short}")
+    out.print("*: to a socket that had itself been moved.")
     told: set[str] = set()
     for task in tasks:
         for one in _verdict(task):
@@ -163,7 +166,6 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
                 broken = "[bold red]CLAIM BROKEN[/bold red] " if one.breaks_a_claim else ""
                 out.print(f"\n{broken}[bold]{escape(one.name)}[/bold]")
                 out.print(escape(dumps(one.violation.case)), end="", soft_wrap=True)
-    unproved = [task for task in tasks if _unproved(task)]
     for task in unproved:
         out.print(f"[bold]Incomplete[/bold]: {escape(f'{task.target.name} under {task.column.name}: {_unproved(task)}')}")
     if not unproved and not any(map(_broken, tasks)):
