@@ -15,7 +15,7 @@ import gc
 import re
 from collections.abc import Iterator
 from itertools import pairwise
-from types import CodeType
+from types import CodeType, GeneratorType
 from typing import Any, NamedTuple
 
 # `LOAD_FAST`, `STORE_FAST`, and those that are two in one, each with the names in order.
@@ -40,13 +40,14 @@ def in_hand(generator: Any) -> Hand:
     where: list[int] = []
     values: dict[str, Any] = {}
     inner = generator
-    while inner is not None:
+    while isinstance(inner, GeneratorType):
         frame: Any = inner.gi_frame
         where.append(frame.f_lasti)
         variables = frame.f_locals
         of_this = {name: variables[name] for name in sorted(live(frame.f_code)[frame.f_lasti]) if name in variables}
-        # A generator refers to its variables and to what its loops run through.
-        loops = [left for left in gc.get_referents(inner) if isinstance(left, Iterator) and left is not inner.gi_yieldfrom]
+        # A generator refers to its variables, to what its loops run through, and to the one that it delegates to.
+        referents = gc.get_referents(inner)
+        loops = [left for left in referents if isinstance(left, Iterator) and not isinstance(left, GeneratorType)]
         of_this.update((f"loop {number}", rest(left)) for number, left in enumerate(loops, 1))
         for name, value in of_this.items():
             while name in values:

@@ -85,8 +85,8 @@ class _Story:
                 change = Remove(self.names[int(position)])
             case Reinsert(position, end):
                 change = Reinsert(self.names[int(position)], end)
-            case Rehash(position, bucket):
-                change = Rehash(self.names[int(position)], bucket)
+            case _:
+                change = Rehash(self.names[int(line.name)], line.bucket)
         now = {to: name for name, to in zip(self.names, what.to, strict=True) if to >= 0}
         if what.added >= 0:
             now[what.added] = change.name

@@ -91,7 +91,7 @@ def sequences(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> It
                         for point in ("show", "realloc"):
                             if point in hazards:
                                 for change, then, number in changes(there, so_far, hazards):
-                                    yield (*at, At(point, nth, change)), then, number  # type: ignore[arg-type]
+                                    yield (*at, At(point, nth, change)), then, number
                         if "enomem" in hazards:
                             yield (*at, At("realloc", nth, Fail())), there, so_far
 

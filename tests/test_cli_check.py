@@ -189,7 +189,7 @@ def test_half_of_the_memory_is_enough_unless_it_is_said_how_much() -> None:
 
 def test_a_scheme_that_does_not_say_what_matters_is_searched_to_a_bound() -> None:
     class Untold(Rank):
-        canonical = property()  # type: ignore[assignment]
+        canonical = property()
 
     scope = Scope(3, 1, 2)
     assert within_reach(SchemeTarget(Untold()), frozenset(), scope) == Scope(3, 1, 2, OPS_WITHOUT_END)

@@ -1,0 +1,373 @@
+"""The search: what it finds, how soon, and what it says where it was stopped. Soundness has a file of its own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from sockiter import explore
+from sockiter.cases import dumps
+from sockiter.claims import HAZARDS, Hazard
+from sockiter.explore import Enough, Scope, Searched, search
+from sockiter.followed import HARMED, OWED, Effect, Label, Outcome, can_come, labels
+from sockiter.operations import Add, At, Bucket, Fail, Open, Read, Remove, length
+from sockiter.retell import retold
+from sockiter.schemes import SCHEMES
+from sockiter.schemes.full_batch import FullBatch
+from sockiter.schemes.index import Index
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.rank import Rank
+from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Reading, by_position
+from sockiter.skeleton import Opening, Shift, Skeleton, Turns, renamed
+from sockiter.table import Socket, Table, empty
+
+BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
+EXACT: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "enomem"})
+
+
+def lengths(searched: Searched) -> dict[tuple[str, bool], int]:
+    return {(one.kind, one.moved): one.operations for one in searched.violations}
+
+
+# What it finds.
+
+
+@pytest.mark.parametrize(
+    ("name", "hazards", "harmed", "operations"),
+    [
+        ("offset-udp", {"remove"}, ("skip", False), 6),
+        ("offset-udp", {"add-head"}, ("repeat", False), 6),
+        ("offset-tcp", set(), ("skip", False), 3),
+        ("unix", set(), ("skip", False), 5),
+        ("rank", {"add-tail"}, ("repeat", False), 5),
+        ("cookie-udp", {"enomem"}, ("refused", False), 6),
+        ("cookie-tcp", {"remove", "realloc"}, ("skip", False), 7),
+        ("index", {"reinsert", "show"}, ("skip", False), 6),
+        ("index-snapshot", {"rehash"}, ("skip", True), 4),
+    ],
+)
+def test_the_shortest_case_is_as_long_as_is_known(
+    name: str, hazards: set[Hazard], harmed: tuple[str, bool], operations: int
+) -> None:
+    assert lengths(search(BY_NAME[name], hazards, Scope(3, 2, 2)))[harmed] == operations
+
+
+def test_the_rfc_s_proposal_is_exact_for_any_length_while_nothing_moves() -> None:
+    searched = search(Index(), EXACT, Scope(6, 1, 2))
+    assert (searched.complete, searched.violations, searched.scope.ops) == (True, (), None)
+    assert 1000 < searched.states < 3000
+    assert searched.transitions > searched.states
+
+
+def test_a_hazard_that_a_scheme_cannot_be_put_through_is_left_out() -> None:
+    assert search(Rank(), HAZARDS, Scope(2, 1, 1)).hazards == Rank.hazards
+
+
+def test_the_same_search_gives_the_same_cases() -> None:
+    first, second = (search(OffsetUdp(), OffsetUdp.hazards, Scope(3, 2, 2)) for _ in range(2))
+    assert [dumps(one.case) for one in first.violations] == [dumps(one.case) for one in second.violations]
+    assert [length(one.case.operations) for one in first.violations] == sorted(one.operations for one in first.violations)
+
+
+def test_what_is_refused_hands_out_its_records_before_anything_else() -> None:
+    searched = search(FullBatch(), {"enomem"}, Scope(4, 2, 2))
+    (refused,) = searched.violations
+    assert (refused.kind, refused.operations) == ("refused", 6)
+    # In a second bucket, the first one's records are left.
+    assert lengths(search(FullBatch(), {"enomem", "remove"}, Scope(4, 2, 2)))["skip", False] == 6
+
+
+# Where it stops.
+
+
+@pytest.mark.parametrize(("ops", "found"), [(5, {}), (6, {("skip", False): 6}), (None, {("skip", False): 6})])
+def test_nothing_longer_than_the_bound_is_found(ops: int | None, found: dict[tuple[str, bool], int]) -> None:
+    searched = search(OffsetUdp(), {"remove"}, Scope(3, 1, 2, ops))
+    assert searched.complete
+    assert lengths(searched) == found
+
+
+def test_a_move_after_a_repeat_takes_a_read_more_to_be_told() -> None:
+    # In a bound that has no room for it, the moved socket's repeat is not told.
+    hazards: set[Hazard] = {"add-head", "reinsert"}
+    found = lengths(search(BY_NAME["rank"], hazards, Scope(3, 1, 2)))["repeat", True]
+    assert ("repeat", True) not in lengths(search(BY_NAME["rank"], hazards, Scope(3, 1, 2, found - 1)))
+
+
+def test_a_search_is_over_when_all_that_is_wanted_has_happened() -> None:
+    every = search(OffsetUdp(), OffsetUdp.hazards, Scope(3, 1, 2))
+    first = search(OffsetUdp(), OffsetUdp.hazards, Scope(3, 1, 2), wanted=[("skip", False)])
+    assert lengths(first) == {("skip", False): 6}
+    assert first.states < every.states / 2
+
+
+@pytest.mark.parametrize(("stop", "why"), [(Enough("too many"), "too many"), (KeyboardInterrupt(), "interrupted")])
+def test_one_that_was_stopped_says_why_and_keeps_what_it_has_found(stop: BaseException, why: str) -> None:
+    told: list[tuple[int, int]] = []
+
+    def progress(states: int, waiting: int) -> None:
+        told.append((states, waiting))
+        if len(told) == 2:
+            raise stop
+
+    searched = search(OffsetUdp(), OffsetUdp.hazards, Scope(5, 1, 2), progress=progress)
+    assert (searched.complete, searched.incomplete) == (False, why)
+    assert ("skip", False) in lengths(searched)
+    assert told[0][0] < told[1][0] <= searched.states
+    assert told[0][1] > 0
+
+
+# Schemes that are not the project's.
+
+
+class Place(NamedTuple):
+    number: int
+
+
+class Bare:
+    """A scheme with nothing to it; `canonical` is left out."""
+
+    name = "bare"
+    summary = "for tests"
+    progress = "Place"
+    tables = ("",)
+    hazards: frozenset[Hazard] = EXACT
+    harms = ()
+
+    def open(self, slots: int, table: Table) -> object:
+        return Place(0)
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        yield from ()
+        return state, None
+
+    def place(self, state: object) -> str:
+        return ""
+
+
+class AgainAndAgain(Bare):
+    """Shows the first socket in every read."""
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        for socket in table.buckets[0][:1]:
+            _, table = yield socket
+        return state, None
+
+
+class NeverAnswers(Bare):
+    """Returns an error in every read."""
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        yield from ()
+        return state, "EIO"
+
+
+class Unlike(Bare):
+    """Keeps what nobody can look into."""
+
+    def open(self, slots: int, table: Table) -> object:
+        return (object(),)
+
+
+class Greedy(Bare):
+    """Asks for a larger batch when it was told to stop."""
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        for socket in table.buckets[0]:
+            shown, table = yield socket
+            if not shown:
+                yield Grow(2)
+        return state, None
+
+
+class Deaf(Bare):
+    """Goes on where it was told to stop, once."""
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        for socket in table.buckets[0]:
+            _, table = yield socket
+        return state, None
+
+
+def test_a_scheme_that_does_not_say_what_matters_is_searched_to_a_bound() -> None:
+    assert lengths(search(AgainAndAgain(), frozenset(), Scope(1, 1, 1, 4)))["stuck", False] == 3
+    assert lengths(search(AgainAndAgain(), frozenset(), Scope(2, 1, 1, 5)))["repeat", False] == 3
+
+
+def test_one_that_never_comes_to_an_end_is_stuck() -> None:
+    found = lengths(search(NeverAnswers(), frozenset(), Scope(1, 1, 1, 3)))
+    assert found == {("stuck", False): 2, ("refused", False): 2}
+
+
+def test_one_that_shows_nobody_skips() -> None:
+    assert lengths(search(Bare(), frozenset(), Scope(1, 1, 1, 4))) == {("skip", False): 3}
+
+
+def test_what_cannot_be_looked_into_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="a object in what a scheme has in hand"):
+        search(Unlike(), frozenset(), Scope(1, 1, 1, 3))
+
+
+def test_who_asks_for_more_after_the_end_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="bare asks for a larger batch after it was told to stop"):
+        search(Greedy(), {"enomem"}, Scope(2, 1, 1, 5))
+
+
+def test_who_goes_on_after_he_was_told_to_stop_is_told_again() -> None:
+    # The records are not made: what was left out is skipped, or comes again.
+    assert ("repeat", False) in lengths(search(Deaf(), frozenset(), Scope(3, 1, 1, 6)))
+
+
+def test_by_position_sockets_and_names_are_where_they_are_or_gone() -> None:
+    now = empty([("", 2)]).after(Add("A", "tail")).after(Add("B", "tail", Bucket(1)))
+    a, b = now.buckets[0][0], now.buckets[1][0]
+    where = {"A": 0, "B": 1}
+    hand = {"one": b, "name": "A", "gone": "X", "many": (a, Socket("X", 3)), "table": now, "number": 4}
+    assert by_position(hand, now, where) == (1, 0, GONE, (0, GONE), (0, 1), 4)
+
+
+def test_a_name_goes_by_its_place_and_what_is_no_name_stays() -> None:
+    names = {"A": "@0", "B": "@1"}
+    assert renamed(("A", ("x", "B"), 3, None, True, frozenset({"A"}), 1.5), names) == (
+        "@0",
+        ("x", "@1"),
+        3,
+        None,
+        True,
+        frozenset({"@0"}),
+        1.5,
+    )
+
+
+def test_what_a_search_says_and_the_oracle_does_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lying(Effect):
+        def _outcome(self, label: Label) -> Outcome:
+            outcome = super()._outcome(label)
+            return outcome._replace(harms=(("skip", False),)) if label.fate == OWED else outcome
+
+    monkeypatch.setattr(explore, "Effect", Lying)
+    with pytest.raises(AssertionError, match=r"index: the search says .* of what the oracle does not"):
+        search(Index(), frozenset(), Scope(2, 1, 2))
+
+
+# Who is followed.
+
+
+def test_labels_are_numbered_as_they_stand() -> None:
+    every = labels(3)
+    assert [label.number for label in every] == list(range(len(every)))
+    assert len(set(every)) == len(every) == 8 * (1 + 3 * 8)
+
+
+def outcome(
+    what: Shift | Turns | Opening, label: Label, mode: str = "on", *, sockets: int = 2, paused: bool = True
+) -> Outcome:
+    effect = Effect(what, labels(sockets), sockets, mode, paused=paused)  # type: ignore[arg-type]
+    return effect[label.number]
+
+
+def test_open_may_be_the_moment_from_which_any_socket_is_followed() -> None:
+    owed = tuple(Label(position, OWED).number for position in range(2))
+    assert outcome(Opening(), Label(), paused=False) == Outcome(0, owed, ())
+    assert outcome(Opening(), Label(0), paused=False) == Outcome()
+
+
+def test_one_that_is_added_may_be_followed_but_not_before_open() -> None:
+    assert outcome(Shift((0, 1), added=2), Label(), sockets=2).others == (Label(2).number,)
+    assert outcome(Shift((0, 1), added=2, before_open=True), Label()).others == ()
+
+
+def test_one_that_leaves_is_followed_no_more() -> None:
+    assert outcome(Shift((-1, 0)), Label(0, OWED)).to == -1
+    assert outcome(Shift((-1, 0)), Label(1, OWED)).to == Label(0, OWED).number
+
+
+def test_nothing_happens_between_the_reads_of_a_read_all() -> None:
+    assert outcome(Shift((0, 1)), Label(in_all=True), paused=False) == Outcome()
+    assert outcome(Shift((0, 1)), Label(in_all=True), paused=True).to == Label(in_all=True).number
+
+
+def test_a_move_counts_until_the_end_was_said() -> None:
+    moved = Shift((1, 0), moved=0)
+    assert outcome(moved, Label(0, OWED)).to == Label(1, OWED, True).number
+    assert outcome(moved, Label(0, 0, ended=True)).to == Label(1, 0, ended=True).number
+    assert outcome(moved, Label(0, 3)).harms == (("repeat", True),)
+    assert outcome(moved, Label(0, 3, True)).harms == ()
+
+
+@pytest.mark.parametrize(
+    ("what", "label", "mode", "paused", "after", "harms"),
+    [
+        (Turns((0,), 1), Label(0, OWED), "on", True, Label(0, 2, some=True), ()),
+        (Turns((0, 0), 2), Label(0, 2), "on", True, Label(0, 3, some=True), (("repeat", False),)),
+        (Turns((1,), 1), Label(0, OWED), "on", True, Label(0, OWED, some=True), ()),
+        (Turns(over=True), Label(0, OWED, True), "on", True, Label(0, 0, True, ended=True), (("skip", True),)),
+        (Turns(over=True), Label(0, OWED, some=True), "on", True, Label(0, OWED), ()),
+        (Turns(over=True, handed=True), Label(0, OWED), "one", False, Label(0, OWED), ()),
+        (Turns(over=True, refused=True), Label(0, OWED), "one", False, Label(0, OWED), (("refused", False),)),
+        (Turns(over=True, refused=True, left=True), Label(0, OWED), "one", False, None, ()),
+        (Turns(over=True, refused=True), Label(some=True), "on", True, None, ()),
+        (Turns(over=True, stops=True), Label(in_all=True), "on", True, None, ()),
+        (Turns(over=True, stops=True), Label(), "all", False, None, ()),
+        (Turns(over=True), Label(), "on", False, None, ()),
+        (Turns(over=True), Label(in_all=True), "one", False, None, ()),
+        (Turns((1,), 1), Label(), "all", False, Label(in_all=True, some=True), ()),
+        (Turns(over=True), Label(in_all=True), "on", False, Label(ended=True), ()),
+    ],
+)
+def test_a_read_does_to_the_one_that_is_followed(
+    what: Turns, label: Label, mode: str, paused: bool, after: Label | None, harms: tuple[tuple[str, bool], ...]
+) -> None:
+    expected = Outcome(-1 if after is None else after.number, (), harms)  # type: ignore[arg-type]
+    assert outcome(what, label, mode, paused=paused) == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "wanted", "moves", "can"),
+    [
+        (Label(), set(), False, True),
+        (Label(0, OWED), {("skip", False)}, False, True),
+        (Label(0, 2), {("skip", False)}, False, False),
+        (Label(0, OWED, True), {("skip", False)}, True, False),
+        (Label(0, OWED), {("skip", True)}, True, True),
+        (Label(0, OWED), {("skip", True)}, False, False),
+        (Label(0, 3), {("repeat", True)}, True, True),
+        (Label(0, 3), {("repeat", True)}, False, False),
+        (Label(0, 3, ended=True), {("repeat", True)}, True, False),
+        (Label(0, 3, True), set(HARMED), True, False),
+        (Label(0, 2, ended=True), {("repeat", True)}, True, False),
+    ],
+)
+def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[tuple[str, bool]], moves: bool, can: bool) -> None:
+    assert can_come(label, wanted, moves=moves) is can  # type: ignore[arg-type]
+
+
+# Back to operations.
+
+
+def test_a_path_is_told_as_operations() -> None:
+    # Every operation that a search of a scheme with everything comes to, in its cases.
+    told = {type(op) for scheme in SCHEMES for one in small(scheme).violations for op in one.case.operations}
+    assert told == {Add, Open, Read, Remove} | (told - {Add, Open, Read, Remove})
+    inside = {type(at.what) for scheme in SCHEMES for one in small(scheme).violations for at in ats(one.case.operations)}
+    assert Fail in inside
+    assert len(inside) >= 3
+
+
+def small(scheme: AnyScheme) -> Searched:
+    return search(scheme, scheme.hazards - {"rollover"}, Scope(2, 2, 1))
+
+
+def ats(operations: tuple[object, ...]) -> list[At]:
+    return [at for op in operations if isinstance(op, Read) for at in op.at]
+
+
+def test_no_path_at_all_is_a_table_and_a_read() -> None:
+    skeleton = Skeleton(Index(), frozenset(), 1, 1, 1)
+    (added, opened) = [step for step in skeleton.lines(0) if step.line != "fail"][:2]
+    assert isinstance(added.line, Add)
+    assert skeleton.onwards(0) == []
+    assert opened is not added
+    with pytest.raises(IndexError):
+        retold([])
