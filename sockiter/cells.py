@@ -24,7 +24,7 @@ from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
 from sockiter.explore import Enough, Scope, Searched, Violation, search
 from sockiter.hunt import Hunt
-from sockiter.matrix import Cell, Column, Matrix, Measured, Row, used, with_those_of
+from sockiter.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.simulation import SchemeTarget
@@ -74,6 +74,11 @@ class Task:
         """The states, or the sequences, so far."""
         return self.result.states if isinstance(self.result, Searched) else self.tick.done
 
+    @property
+    def unfinished(self) -> str:
+        """Why it proves less than it should, in words; "" where it does not."""
+        return self.result.incomplete if isinstance(self.result, Searched) else self.trouble
+
 
 # A scheme that does not say what of it matters has no end of states.
 OPS_WITHOUT_END = 7
@@ -88,32 +93,50 @@ def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Sc
 
 
 def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[Task]:
-    """The cells of a matrix, each in as much of the scope as is within reach, without those that a target cannot have."""
+    """The cells of a matrix, each in as much of the scope as is within reach, without those that a target cannot have.
+
+    Where versions that roll over leave a smaller scope to all hazards together, all but that one are a task of their own: it
+    has no cell, and what it comes to is in that of them all.
+    """
     columns = tuple(columns)
-    return [
-        Task(target, column, hazards, within_reach(target, hazards, scope))
-        for target in targets
-        for column in columns
-        if (hazards := column.of(target)) is not None
-    ]
+    tasks = []
+    for target in targets:
+        for column in columns:
+            hazards = column.of(target)
+            if hazards is None:
+                continue
+            reach = within_reach(target, hazards, scope)
+            tasks.append(Task(target, column, hazards, reach))
+            rest = hazards - {"rollover"}
+            if column == ALL and (more := within_reach(target, rest, scope)) != reach:
+                tasks.append(Task(target, Column(f"{ALL.name} but rollover", rest), rest, more))
+    return tasks
 
 
 def matrix_of(tasks: Iterable[Task], targets: Iterable[Target], columns: tuple[Column, ...], scope: Scope) -> Matrix:
     """What is known of some cells by now, as a matrix. What happens under some hazards happens under more."""
-    made = {(task.target.name, task.column): task for task in tasks}
+    tasks = tuple(tasks)
     rows = []
     for target in targets:
-        of_this = [made[target.name, column] for column in columns if (target.name, column) in made]
+        of_this = {task.column: task for task in tasks if task.target.name == target.name}
         cells = []
         for column in columns:
-            task = made.get((target.name, column))
+            task = of_this.get(column)
             if task is None:
                 cells.append(Cell(column, frozenset(), None))
             else:
-                results = [other.result for other in of_this if other.result and other.hazards < task.hazards]
-                cells.append(Cell(column, task.hazards, task.result and with_those_of(task.result, results), task.trouble))
+                cells.append(_cell(task, [one for one in of_this.values() if one.hazards < task.hazards], columns))
         rows.append(Row(target, tuple(cells)))
     return Matrix(scope, columns, tuple(rows))
+
+
+def _cell(task: Task, with_fewer: list[Task], columns: tuple[Column, ...]) -> Cell:
+    result = task.result and with_those_of(task.result, [one.result for one in with_fewer if one.result])
+    if isinstance(result, Searched) and result.complete:
+        # Nobody else would tell that a search which has no cell of its own was cut short.
+        whys = [one.unfinished for one in with_fewer if one.column not in columns]
+        result = replace(result, incomplete=next(filter(None, whys), ""))
+    return Cell(task.column, task.hazards, result, task.trouble)
 
 
 class Cells:

@@ -74,8 +74,8 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A cell on the page. `look`: never, unseen, found, unknown, or cannot; `told`: all of it in words; `own_scope`: what of its
-    scope is not as in the rest of the matrix."""
+    """A cell on the page. `look`: never, unseen, found, unknown, or cannot; `told`: all of it in words; `own_scope`: what is
+    not as in the matrix's scope."""
 
     anchor: str
     cell: Cell
@@ -159,9 +159,9 @@ def _field(
             continue
         key = (row.target.name, one.violation.case)
         if key not in cases:
-            # Columns with fewer hazards come first, so that this is the cell whose search has found it.
+            # Columns with fewer hazards come first: no cell after this one has searched for it by itself.
             free = _free(f"case-{_slug(one.name)}", anchors)
-            cases[key] = _shown(row.target, one, traces[key], free, _rank(cell.result, own))
+            cases[key] = _shown(row.target, one, traces[key], free, _rank(row.target, cell, one.violation.case, own))
         befell = _befell(one.kind, one.moved)
         claim = ", which breaks a claim" if one.breaks_a_claim else ""
         mentions.append(
@@ -187,12 +187,15 @@ def _field(
     return Field(anchor, cell, look, tuple(mentions), told, own)
 
 
-def _rank(result: Searched | Measured | None, own: str) -> str:
-    if not isinstance(result, Searched):
+def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
+    if not isinstance(cell.result, Searched):
         return "the shortest that was found"
-    if result.incomplete:
+    if cell.unfinished:
         return "the shortest that was found before the search was cut short"
-    return f"the shortest there is in the scope{f', here with {own}' if own else ''}"
+    # What takes no rollover was searched for in the whole scope as well; the shortest of short sequences is that of all.
+    if own and "rollover" in used(target, case):
+        return f"the shortest there is with {own}"
+    return "the shortest there is in the scope"
 
 
 def _line(row: Row, fields: tuple[Field, ...]) -> Line:

@@ -268,8 +268,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "index",
         "the version is not raised by an insertion at the tail",
         "table",
-        'change.end == "head", ver + 1), ver + 1,',
-        'change.end == "head", ver + 1), ver + (change.end == "head"),',
+        "return Table(buckets, ver + 1,",
+        'return Table(buckets, ver + (change.end == "head"),',
         "remove_seen",
     ),
     Mutant(

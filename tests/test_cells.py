@@ -7,21 +7,37 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import pytest
 from inline import Context
 from matrices import searched
 
 from sockiter import cells
-from sockiter.cells import NOT_REACHED, Cells, Job, Tick, matrix_of, measure, memory_used, tasks_of, work
+from sockiter.backend import Target
+from sockiter.cells import (
+    NOT_REACHED,
+    OPS_WITHOUT_END,
+    Cells,
+    Job,
+    Task,
+    Tick,
+    matrix_of,
+    measure,
+    memory_used,
+    tasks_of,
+    within_reach,
+    work,
+)
 from sockiter.claims import Hazard
 from sockiter.drivers import DRIVERS, Bite
 from sockiter.errors import MachineLacks
 from sockiter.explore import Enough, Scope, Searched
 from sockiter.hunt import Found, Hunt
 from sockiter.kernel.udp import KernelUdp
-from sockiter.matrix import ALL, NONE, Matrix, Measured, columns
+from sockiter.matrix import ALL, NONE, Cell, Column, Matrix, Measured, columns
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
@@ -146,6 +162,97 @@ def test_what_a_worker_says_in_words_is_why_its_cell_is_not_known(jobs: list[Job
 def test_before_anything_is_worked_out_nothing_is_known() -> None:
     (row,) = made(of("rank")).rows
     assert {cell.unfinished for cell in row.cells} == {NOT_REACHED}
+
+
+# Scopes of their own.
+
+NARROW = target_named("index-narrow")
+WHOLE = Scope(3, 2, 2)
+
+
+def scopes(target: Target, scope: Scope) -> dict[str, Scope]:
+    return {task.column.name: task.scope for task in tasks_of([target], columns([target]), scope)}
+
+
+def test_where_versions_roll_over_a_task_has_a_smaller_scope_of_its_own() -> None:
+    own = scopes(NARROW, WHOLE)
+    assert {name for name, scope in own.items() if scope != WHOLE} == {"rollover", "all"}
+    assert own["rollover"] == Scope(3, 1, 2)
+    assert own["all"] == Scope(2, 1, 2)
+    assert set(scopes(target_named("index"), WHOLE).values()) == {WHOLE}
+
+
+def test_all_but_rollover_are_a_task_of_their_own_where_that_has_the_larger_scope() -> None:
+    assert scopes(NARROW, WHOLE)["all but rollover"] == WHOLE
+    assert "all but rollover" not in scopes(NARROW, SCOPE)
+    assert "all but rollover" not in scopes(target_named("index"), WHOLE)
+
+
+def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequences() -> None:
+    closed = SchemeTarget(OffsetUdp())
+    closed.scheme = object()  # type: ignore[assignment]
+    assert within_reach(closed, frozenset(), WHOLE) == replace(WHOLE, ops=OPS_WITHOUT_END)
+    assert within_reach(closed, frozenset(), replace(WHOLE, ops=9)) == replace(WHOLE, ops=9)
+    assert within_reach(KernelUdp(), frozenset(), WHOLE) == WHOLE
+
+
+# What becomes of a task.
+
+
+def task(column: Column = ALL, **of: Any) -> Task:
+    return Task(NARROW, column, column.of(NARROW) or frozenset(), WHOLE, **of)
+
+
+def test_the_states_of_a_task_are_those_of_its_result_or_as_many_as_it_told_of() -> None:
+    assert task(tick=Tick(7, 3)).states == 7
+    assert task(tick=Tick(7, 3), result=searched(NARROW, frozenset())).states == 100
+    assert task(tick=Tick(7, 0), result=Measured("index-narrow", frozenset(), 9, 1.0, ())).states == 7
+
+
+def test_a_task_is_unfinished_until_it_has_a_result_and_where_that_was_cut_short() -> None:
+    assert task().unfinished == NOT_REACHED
+    assert task(trouble="", result=Measured("index-narrow", frozenset(), 9, 1.0, ())).unfinished == ""
+    assert task(trouble="", result=searched(NARROW, frozenset())).unfinished == ""
+    assert task(trouble="", result=searched(NARROW, frozenset(), incomplete="interrupted")).unfinished == "interrupted"
+
+
+BUT_ROLLOVER = Column("all but rollover", NARROW.hazards - {"rollover"})
+
+
+def cell_of_all(*tasks: Task) -> Cell:
+    (row,) = matrix_of(tasks, [NARROW], (NONE, ALL), WHOLE).rows
+    assert [cell.column for cell in row.cells] == [NONE, ALL]
+    return row.cells[-1]
+
+
+def nothing_found(column: Column, *, incomplete: str = "") -> Searched:
+    result = searched(NARROW, column.of(NARROW) or frozenset(), incomplete=incomplete)
+    return replace(result, violations=())
+
+
+def test_what_happens_under_some_hazards_happens_under_more_with_or_without_a_cell() -> None:
+    less = task(BUT_ROLLOVER, trouble="", result=searched(NARROW, BUT_ROLLOVER.hazards))
+    cell = cell_of_all(task(trouble="", result=nothing_found(ALL)), less)
+    assert cell.result
+    assert less.result
+    assert cell.result.violations == less.result.violations
+    assert not cell.unfinished
+
+
+def test_what_happens_under_all_need_not_under_less() -> None:
+    full = task(trouble="", result=searched(NARROW, NARROW.hazards))
+    (row,) = matrix_of([task(NONE, trouble="", result=nothing_found(NONE)), full], [NARROW], (NONE, ALL), WHOLE).rows
+    assert [bool(cell.result and cell.result.violations) for cell in row.cells] == [False, True]
+
+
+def test_a_search_without_a_cell_that_was_cut_short_leaves_the_cell_unfinished_that_it_is_for() -> None:
+    done = task(trouble="", result=nothing_found(ALL))
+    cut = task(BUT_ROLLOVER, trouble="", result=nothing_found(BUT_ROLLOVER, incomplete="interrupted"))
+    assert cell_of_all(done, cut).unfinished == "interrupted"
+    assert cell_of_all(done, task(BUT_ROLLOVER)).unfinished == NOT_REACHED
+    own = task(trouble="", result=nothing_found(ALL, incomplete="no more memory"))
+    assert cell_of_all(own, cut).unfinished == "no more memory"
+    assert cell_of_all(done, task(NONE)).unfinished == ""
 
 
 # A worker.

@@ -23,7 +23,7 @@ from sockiter.cases import dumps, loads
 from sockiter.cells import Cells, Tick
 from sockiter.claims import hazards_of
 from sockiter.cli import main, progress
-from sockiter.explore import Searched
+from sockiter.explore import Scope, Searched
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.udp import KernelUdp
 from sockiter.matrix import Cell, Matrix, Measured, Row
@@ -151,6 +151,33 @@ def of_index(cell: Cell) -> tuple[SchemeTarget, Any]:
     target = target_named("index")
     assert isinstance(target, SchemeTarget)
     return target, cell.hazards
+
+
+def test_a_cell_with_a_scope_of_its_own_has_a_note_and_the_others_have_none() -> None:
+    made = corpus_matrix("index", "index-narrow")
+    scopes = {"index": Scope(3, 1, 2), "index-narrow": Scope(2, 1, 2, 9)}
+
+    def smaller(cell: Cell) -> Cell:
+        assert isinstance(cell.result, Searched)
+        return replace(cell, result=replace(cell.result, scope=scopes[cell.result.scheme]))
+
+    text = printed(changed(made, smaller))
+    table = [" ".join(line.split()) for line in text.splitlines()]
+    assert "index ✓ ✓ (1) ✓ ✓ skip 6* skip 6* ✓ ✓ ✓ – skip 6·6*" in table  # noqa: RUF001
+    assert "index-narrow ✓ ✓ (2) ✓ ✓ skip 6* skip 6* ✓ ✓ ✓ skip 11 skip 6·6*" in table
+    assert "(1)       1 bucket; all else as in the scope\n" in text
+    assert "(2)       at most 2 sockets, 1 bucket, sequences of at most 9 operations; all else as in the scope\n" in text
+    assert "(1)" not in printed(made)
+
+
+def test_a_note_stands_beside_the_last_of_what_was_found() -> None:
+    def smaller(cell: Cell) -> Cell:
+        target, _ = of_index(cell)
+        return replace(cell, result=replace(searched(target, frozenset({"reinsert"})), scope=Scope(3, 1, 2)))
+
+    lines = [" ".join(line.split()) for line in printed(changed(corpus_matrix("index"), smaller)).splitlines()]
+    assert any(line.startswith("index ✓ skip 6* ✓") for line in lines)
+    assert any(line.startswith("repeat 6* (1)") for line in lines)
 
 
 def test_a_broken_claim_is_told_with_its_case() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 from matrices import corpus_matrix, searched
 
 from sockiter.backend import Target
 from sockiter.cases import loads
-from sockiter.claims import Hazard, harm
+from sockiter.claims import Hazard, harm, in_order
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.kernel.udp import KernelUdp
 from sockiter.matrix import (
@@ -20,14 +22,18 @@ from sockiter.matrix import (
     Measured,
     Row,
     broken,
+    claims,
     columns,
     describe,
     name,
+    own_scope,
     said,
     unfinished,
+    with_those_of,
 )
 from sockiter.schemes.index import Index
 from sockiter.schemes.index_narrow import IndexNarrow
+from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
@@ -68,6 +74,59 @@ def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -
     assert column("remove").of(RANK) == frozenset[Hazard]({"remove"})
     assert ALL.of(RANK) == RANK.hazards
     assert NONE.of(RANK) == frozenset()
+
+
+# What a target claims.
+
+
+def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_is_said_not_to_happen() -> None:
+    """Index admits a skip of a socket that did not move where one is reinserted while a socket is shown, or while a larger
+    batch is allocated and refused; a repeat, where one is rehashed as well; and either of one that moved."""
+    everything = INDEX.hazards
+    assert claims(INDEX) == (
+        Column("all but reinsert", everything - {"reinsert"}),
+        Column("all but show, realloc", everything - {"show", "realloc"}),
+        Column("all but show, enomem", everything - {"show", "enomem"}),
+        Column("all but reinsert, rehash", everything - {"reinsert", "rehash"}),
+    )
+
+
+def test_a_set_of_hazards_is_named_the_shorter_way() -> None:
+    assert claims(RANK) == (column_named("add-head, add-tail", "add-head", "add-tail"), column_named("remove", "remove"))
+    target = SchemeTarget(Index())
+    target.hazards = frozenset({"remove"})
+    target.harms = (harm("skip", "remove"),)
+    assert claims(target) == (NONE,)
+
+
+def column_named(name: str, *hazards: Hazard) -> Column:
+    return Column(name, frozenset(hazards))
+
+
+def test_that_nothing_befalls_a_socket_that_moved_is_no_claim_where_none_moves() -> None:
+    target = SchemeTarget(Index())
+    target.harms = (harm("skip"), harm("skip", "reinsert", moved=True))
+    assert claims(target) == (Column("all but reinsert", target.hazards - {"reinsert"}),)
+
+
+def test_who_claims_nothing_less_has_nothing_to_prove_but_all() -> None:
+    target = SchemeTarget(Index())
+    target.harms = ()
+    assert claims(target) == ()
+
+
+@pytest.mark.parametrize("target", [OFFSET, INDEX, RANK, SchemeTarget(OffsetTcp())], ids=lambda target: target.name)
+def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_with_all(target: Target) -> None:
+    searched = [target.hazards, *(one.hazards for one in claims(target))]
+
+    def is_claimed(kind: str, moved: bool, hazards: frozenset[Hazard]) -> bool:
+        return not any((one.kind, one.moved) == (kind, moved) and one.hazards <= hazards for one in target.harms)
+
+    for size in range(len(target.hazards) + 1):
+        for some in map(frozenset, combinations(in_order(target.hazards), size)):
+            for kind, moved in HARMS_SAID:
+                if is_claimed(kind, moved, some) and (not moved or some & {"reinsert", "rehash"}):
+                    assert any(some <= one and is_claimed(kind, moved, one) for one in searched)
 
 
 # What a cell says.
@@ -189,6 +248,45 @@ def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() ->
 )
 def test_a_scope_is_said_in_words(scope: Scope, words: str) -> None:
     assert describe(scope) == words
+
+
+def test_of_a_scope_only_what_is_not_as_usual_is_said_in_few_words() -> None:
+    assert own_scope(Scope(3, 2, 2), Scope(3, 2, 2)) == ""
+    assert own_scope(Scope(3, 1, 2), Scope(3, 2, 2)) == "1 bucket"
+    assert own_scope(Scope(1, 1, 4), Scope(3, 2, 2)) == "at most 1 socket, 1 bucket, 4 slots"
+    assert own_scope(Scope(3, 2, 2, 1), Scope(3, 2, 2)) == "sequences of at most 1 operation"
+
+
+# With the violations of others.
+
+
+def of_others(*violations: Violation) -> Searched:
+    result = cell(OFFSET, violations=violations).result
+    assert isinstance(result, Searched)
+    return result
+
+
+LONGER = Violation("skip", False, loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
+MOVED = Violation("skip", True, loads("add A tail\nopen\nreinsert A head\nread all\n"))
+
+
+def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first() -> None:
+    assert with_those_of(of_others(), [of_others(SKIP)]).violations == (SKIP,)
+    assert with_those_of(of_others(LONGER), [of_others(SKIP), of_others(MOVED)]).violations == (MOVED, SKIP)
+    assert with_those_of(of_others(), [of_others(LONGER), of_others(SKIP), of_others(LONGER)]).violations == (SKIP,)
+
+
+def test_a_result_keeps_its_own_where_those_of_others_are_no_shorter_and_all_else() -> None:
+    own = Violation("skip", False, loads("add A tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
+    assert with_those_of(of_others(own), [of_others(SKIP), of_others(LONGER)]) == of_others(own)
+    assert with_those_of(of_others(own), []) == of_others(own)
+
+
+def test_what_was_measured_takes_over_what_was_measured_under_less() -> None:
+    more, less = measured().result, measured(SKIP).result
+    assert more is not None
+    assert less is not None
+    assert with_those_of(more, [less]) == less
 
 
 def test_a_cell_is_what_it_was_searched_for() -> None:

@@ -11,7 +11,7 @@ from matrices import corpus_matrix, page_of, searched
 
 from sockiter.cases import loads
 from sockiter.claims import HAZARDS
-from sockiter.explore import Searched, Violation
+from sockiter.explore import Scope, Searched, Violation
 from sockiter.kernel.udp import KernelUdp
 from sockiter.matrix import Cell, Matrix, Measured, Row
 from sockiter.matrix_page import HAZARDS_SAID, KINDS_SAID
@@ -21,7 +21,7 @@ from sockiter.verdict import KINDS
 
 
 class Page(HTMLParser):
-    """The elements of a page with their attributes and, by id, the text in them."""
+    """The elements of a page with their attributes and, by id, the text in them; that of the whole is called page."""
 
     VOID = frozenset({"meta", "link", "input", "path", "br"})
 
@@ -38,7 +38,7 @@ class Page(HTMLParser):
         of = {name: value or "" for name, value in attrs}
         self.tags.append((tag, of))
         if tag not in self.VOID:
-            self._open.append(of.get("id", ""))
+            self._open.append(of.get("id", "page" if tag == "main" else ""))
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in self.VOID:
@@ -51,6 +51,10 @@ class Page(HTMLParser):
 
     def text(self, anchor: str) -> str:
         return re.sub(r" (?=[.,:])", "", " ".join(self.texts[anchor].split()))
+
+    @property
+    def all_text(self) -> str:
+        return self.text("page")
 
     def named(self, tag: str) -> list[dict[str, str]]:
         return [attrs for name, attrs in self.tags if name == tag]
@@ -135,6 +139,47 @@ def test_a_search_that_was_cut_short_is_a_question_and_what_it_found_stands() ->
     assert "Not known: interrupted" in labels
     empty = with_cell("none", {"incomplete": "interrupted"})
     assert empty.text("cell-index-none") == "?"
+
+
+def test_a_cell_with_a_scope_of_its_own_says_so_beside_its_tick_and_beside_what_it_found() -> None:
+    page = with_cell("none", {"scope": Scope(2, 1, 2)})
+    assert page.text("cell-index-none") == "✓ with at most 2 sockets, 1 bucket"
+    labels = [attrs.get("aria-label") for attrs in page.named("span")]
+    assert "Proved: no harm of any kind can happen, with at most 2 sockets, 1 bucket" in labels
+    assert labels.count("Proved: no harm of any kind can happen") > 3
+    found = with_cell("reinsert", {"scope": Scope(3, 2, 2, 9)})
+    assert found.text("cell-index-reinsert") == "skip* 6 repeat* 6 with sequences of at most 9 operations"
+    titles = [attrs.get("title") for attrs in found.named("td")]
+    assert "All else is proved impossible, with sequences of at most 9 operations" in titles
+
+
+def test_scopes_of_their_own_are_explained_where_there_are_any(whole: Page) -> None:
+    page = with_cell("none", {"scope": Scope(2, 1, 2)})
+    assert "The scope of every proof, unless its cell names its own: at most 3 sockets" in page.all_text
+    assert "A scope of its own: " in page.all_text
+    assert "The scope of every proof: at most 3 sockets" in whole.all_text
+    assert "its own" not in whole.all_text
+
+
+def test_a_case_says_whether_a_shorter_one_is_ruled_out_and_where() -> None:
+    assert "6 operations, the shortest there is in the scope. " in about({})
+    assert "6 operations, the shortest that was found before the search was cut short. " in about({"incomplete": "killed"})
+    rolled = with_cell("rollover", {"scope": Scope(3, 1, 2)}, target="index-narrow")
+    assert "11 operations, the shortest there is with 1 bucket. " in rolled.text("case-index-narrow-skip-rollover")
+
+
+def test_a_case_that_takes_no_rollover_is_the_shortest_in_the_whole_scope_whatever_its_cell_was_searched_in() -> None:
+    """All but rollover are searched in all of it, and the shortest of short sequences is the shortest of all."""
+    assert "6 operations, the shortest there is in the scope. " in about({"scope": Scope(3, 2, 2, 7)})
+    all_of_them = with_cell("all", {"scope": Scope(2, 1, 2)}, target="index-narrow")
+    assert "6 operations, the shortest there is in the scope. " in all_of_them.text(
+        "case-index-narrow-skip-reinsert-realloc-enomem"
+    )
+
+
+def about(change: dict[str, object]) -> str:
+    """What is said of the first case of index."""
+    return with_cell("reinsert", change).text("case-index-skip-moved-reinsert")
 
 
 def test_a_broken_claim_says_so() -> None:

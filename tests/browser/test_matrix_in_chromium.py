@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 from matrices import corpus_matrix, page_of
 
+from sockiter.explore import Searched
 from sockiter.kernel.udp import KernelUdp
+from sockiter.matrix import Cell, Matrix
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -52,8 +55,19 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "matrix.html"
-    path.write_text(page_of(corpus_matrix(*TARGETS, measured=(KernelUdp(),))), encoding="utf-8")
+    path.write_text(page_of(with_own_scopes(corpus_matrix(*TARGETS, measured=(KernelUdp(),)))), encoding="utf-8")
     return path
+
+
+def with_own_scopes(made: Matrix) -> Matrix:
+    """The matrix, with a smaller scope for the cells in which versions roll over."""
+
+    def smaller(cell: Cell) -> Cell:
+        if not isinstance(cell.result, Searched):
+            return cell
+        return replace(cell, result=replace(cell.result, scope=made.scope.under(cell.hazards)))
+
+    return replace(made, rows=tuple(replace(row, cells=tuple(map(smaller, row.cells))) for row in made.rows))
 
 
 @pytest.fixture
@@ -293,6 +307,24 @@ def test_on_a_narrow_window_the_matrix_is_a_list_and_nothing_in_it_is_cut_off(op
     assert page.locator("table.matrix").get_attribute("role") == "table"
     before = "getComputedStyle(document.getElementById('cell-offset-udp-remove'), '::before').content"
     assert page.evaluate(before) == '"remove"'
+
+
+def test_a_scope_of_its_own_stands_in_its_cell_and_makes_no_column_wider(opened: Opened) -> None:
+    page = opened()
+    cell = page.locator("#cell-index-narrow-all")
+    own = cell.locator(".own")
+    assert own.inner_text() == "with at most 2 sockets, 1 bucket"
+    around, inside, beside = (
+        cell.bounding_box(),
+        own.bounding_box(),
+        page.locator("#cell-offset-udp-reinsert").bounding_box(),
+    )
+    assert around is not None
+    assert inside is not None
+    assert beside is not None
+    assert around["x"] <= inside["x"]
+    assert inside["x"] + inside["width"] <= around["x"] + around["width"]
+    assert around["width"] <= 1.25 * beside["width"]
 
 
 def test_no_two_sockets_of_a_step_lie_on_each_other(opened: Opened) -> None:
