@@ -54,6 +54,8 @@ SHOWN: Set = ("add-head", "remove", "reinsert", "show")
 REFUSED: Set = ("add-head", "remove", "realloc", "enomem")
 MOVED: Set = ("remove", "rehash", "show")
 
+pytestmark = pytest.mark.slow
+
 
 def verdict(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> dict[Harmed, int]:
     """What the search finds, with the lines of the least case of each."""
@@ -81,7 +83,7 @@ def test_the_search_finds_what_every_sequence_of_four_lines_in_two_buckets_shows
     agree(scheme, MOVED, Scope(2, 2, 1, 4))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @EVERY_SCHEME
 @pytest.mark.parametrize(
     "hazards",
@@ -92,7 +94,7 @@ def test_the_search_finds_what_every_sequence_of_six_lines_shows(scheme: AnySche
     agree(scheme, hazards, Scope(2, 1, 1, 6))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @EVERY_SCHEME
 @pytest.mark.parametrize(
     "hazards",
@@ -120,7 +122,7 @@ def test_the_search_finds_what_every_sequence_shows_whose_versions_roll_over(sch
     agree(scheme, ("add-tail", *rollover), Scope(2, 2, 1, 4))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.usefixtures("_two_bits")
 @NARROW
 @pytest.mark.parametrize("rollover", [(), ("rollover",)], ids=["wide", "rollover"])
@@ -202,7 +204,7 @@ def test_a_canonical_form_changes_no_verdict_under_all_hazards_together(scheme: 
     same_without(scheme, scheme.hazards, Scope(2, 1, 1, 5))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @EVERY_SCHEME
 @pytest.mark.parametrize(
     "hazards",
@@ -215,7 +217,7 @@ def test_a_canonical_form_changes_no_verdict_with_six_and_seven_lines(scheme: An
     same_without(scheme, hazards, Scope(2, 1, 1, 7))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.usefixtures("_two_bits")
 @NARROW
 def test_a_canonical_form_changes_no_verdict_where_versions_roll_over(scheme: AnyScheme) -> None:
@@ -223,7 +225,7 @@ def test_a_canonical_form_changes_no_verdict_where_versions_roll_over(scheme: An
     same_without(scheme, (*SHOWN, "rollover"), Scope(2, 1, 1, 6))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @EVERY_SCHEME
 def test_a_canonical_form_changes_no_verdict_in_two_buckets(scheme: AnyScheme) -> None:
     same_without(scheme, ("rehash", "show"), Scope(2, 2, 1, 5))
@@ -332,11 +334,11 @@ def test_what_is_taken_for_the_same_goes_on_in_the_same_way_for_ever(scheme: Any
     assert of.compared > of.moments
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @EVERY_SCHEME
 @pytest.mark.parametrize("scope", SCOPES, ids=lambda scope: f"{scope.sockets}-{scope.buckets}-{scope.batch}")
 def test_what_is_taken_for_the_same_goes_on_in_the_same_way_in_larger_scopes(scheme: AnyScheme, scope: Scope) -> None:
-    of = compared(scheme, scheme.hazards - {"rollover"}, scope, most=1500)
+    of = compared(scheme, scheme.hazards - {"rollover"}, scope, most=1000)
 
     assert of.differences == ()
 
