@@ -18,6 +18,7 @@ from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard
 from sockiter.operations import Add, Bucket, Change, End, Rehash, Reinsert, Remove, has_tail
 from sockiter.paused import in_hand
 from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Hand, Reply, Where
+from sockiter.simulation import RECORDS_MAX
 from sockiter.table import Socket, Table, empty
 
 Replies: TypeAlias = tuple[Reply, ...]
@@ -259,16 +260,15 @@ class Skeleton:
             request = next(reading)
             for reply in replies:
                 request = reading.send(reply)
-            while True:
+            while len(replies) <= RECORDS_MAX:
+                goes_on = True
                 if isinstance(request, Grow):
                     if self._pauses[1]:
                         yield self._paused(table, start, replies, request, reading, turns, line)
                         return
                     turns = turns._replace(allocations=turns.allocations + 1)
                 elif turns.stops:
-                    replies = (*replies, (False, table))
-                    request = reading.send(replies[-1])
-                    continue
+                    goes_on = False
                 else:
                     if turns.fresh:
                         # The same way once more, to stop here.
@@ -278,8 +278,9 @@ class Skeleton:
                         yield self._paused(table, start, replies, request, reading, turns, line)
                         return
                     turns = _shown(turns, request.name, names)
-                replies = (*replies, (True, table))
+                replies = (*replies, (goes_on, table))
                 request = reading.send(replies[-1])
+            raise TypeError(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
         except StopIteration as stop:
             state, error = stop.value
         turns = turns._replace(refused=error is not None, over=True)

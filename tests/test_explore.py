@@ -16,6 +16,7 @@ from sockiter.retell import retold
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.index import Index
+from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Reading, by_position
@@ -181,6 +182,15 @@ class Greedy(Bare):
         return state, None
 
 
+class Forever(Bare):
+    """Shows the first socket again and again in one read."""
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        while table.buckets[0]:
+            _, table = yield table.buckets[0][0]
+        return state, None
+
+
 class Deaf(Bare):
     """Goes on where it was told to stop, once."""
 
@@ -212,6 +222,19 @@ def test_what_cannot_be_looked_into_is_a_type_error() -> None:
 def test_who_asks_for_more_after_the_end_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="bare asks for a larger batch after it was told to stop"):
         search(Greedy(), {"enomem"}, Scope(2, 1, 1, 5))
+
+
+def test_who_never_ends_a_read_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="bare asks for more than 2047 things in a read"):
+        search(Forever(), frozenset(), Scope(1, 1, 1, 3))
+
+
+def test_where_versions_roll_over_every_index_is_a_state_and_where_none_does_only_their_order() -> None:
+    rolling = search(IndexNarrow(), {"add-tail", "rollover"}, Scope(1, 1, 1))
+    still = search(IndexNarrow(), {"add-tail"}, Scope(1, 1, 1))
+    assert (rolling.complete, still.complete) == (True, True)
+    assert still.states < rolling.states
+    assert rolling.violations == still.violations == ()
 
 
 def test_who_goes_on_after_he_was_told_to_stop_is_told_again() -> None:
