@@ -309,9 +309,11 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
         pytest.param(target, harm, id=f"{target.name}: {harm}")
         for target in BRUTE_FORCED
         for harm in target.harms
-        # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found. The other
-        # takes more lines than the brute force can go through.
-        if (target.name, *harm.hazards) != ("rank", "add-tail") and harm.hazards != {"add-tail", "enomem"}
+        # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found. The others
+        # take more lines than the brute force can go through.
+        if (target.name, *harm.hazards) != ("rank", "add-tail")
+        and harm.hazards != {"add-tail", "enomem"}
+        and (target.name, harm.hazards) != ("cookie-udp", {"rehash", "realloc"})
     ],
 )
 def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(target: Target, harm: Harm) -> None:
