@@ -83,7 +83,7 @@ def test_swarm_shows_all_that_the_schemes_admit() -> None:
         assert isinstance(target, SchemeTarget)
         hunt = hunting(target, target.hazards)
         # Once in some 300,000 sequences is too rare to wait for: the search has found that one.
-        too_rare = {one for one in hunt.pending if (target.name, one.hazards) == ("cookie-udp", {"rehash", "realloc"})}
+        too_rare = {one for one in hunt.pending if f"{target.name} {one}" == "cookie-udp skip under rehash, realloc"}
         for bite in drive_swarm(hunt, target.hazards, "1"):
             assert bite.found is None or bite.found.harm is not None
             if hunt.pending <= too_rare:

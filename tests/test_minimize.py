@@ -313,7 +313,7 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
         # take more lines than the brute force can go through.
         if (target.name, *harm.hazards) != ("rank", "add-tail")
         and harm.hazards != {"add-tail", "enomem"}
-        and (target.name, harm.hazards) != ("cookie-udp", {"rehash", "realloc"})
+        and f"{target.name} {harm}" != "cookie-udp skip under rehash, realloc"
     ],
 )
 def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(target: Target, harm: Harm) -> None:
