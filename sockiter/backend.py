@@ -6,15 +6,15 @@ these protocols and nothing below them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from sockiter.claims import Harm, Hazard, hazards_of
+from sockiter.claims import Harm, Hazard, hazards_of, in_order
 from sockiter.errors import MachineLacks
 from sockiter.history import History
-from sockiter.operations import Add, Bucket, Operation, Rehash, changes
+from sockiter.operations import Add, Bucket, Open, Operation, Rehash, Reinsert, changes
 
 SLOTS = 16
 """The slots of an iterator's batch at open, in every kernel that has batches."""
@@ -84,6 +84,14 @@ class Target(Protocol):
         """The hazards that it can be put through."""
 
     @property
+    def unable(self) -> Mapping[Hazard, str]:
+        """Why it cannot be put through other hazards, where there is more to say than that it cannot."""
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether sockets can be put in again at the tail of its first table."""
+
+    @property
     def harms(self) -> tuple[Harm, ...]:
         """What it admits; all else it claims not to do."""
 
@@ -119,13 +127,26 @@ def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
 
 def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> str | None:
     """Why this target cannot carry out these operations on any machine, in one line; None: it can."""
-    if unable := hazards_of(operations) - target.hazards:
-        return f"{target.name} cannot be put through: {', '.join(sorted(unable))}"
+    if unable := in_order(hazards_of(operations) - target.hazards):
+        told = [f"{hazard} ({target.unable[hazard]})" if hazard in target.unable else hazard for hazard in unable]
+        return f"{target.name} cannot be put through: {', '.join(told)}"
+    if not target.has_tail and (name := _reinserted_at_tail(operations)) is not None:
+        return f"{target.name} has buckets without a tail: {name} cannot be put in there again"
     for table, _ in shape.buckets:
         if table and table not in target.tables:
             return f"{target.name} has no table named {table!r}"
     if target.slots is not None and shape.slots != target.slots:
         return f"{target.name} has {target.slots} slots at open; the case asks for {shape.slots}"
+    return None
+
+
+def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:
+    opened = False
+    for op in operations:
+        opened = opened or type(op) is Open
+        for change in changes(op):
+            if opened and type(change) is Reinsert and change.end == "tail":
+                return change.name
     return None
 
 

@@ -15,6 +15,7 @@ from hypothesis import Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.claims import Hazard
+from sockiter.errors import Untold
 from sockiter.hunt import Found, Hunt
 from sockiter.machine import Violation, machine_for
 from sockiter.oracle import judge
@@ -53,13 +54,15 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
         found = None
         while sequences < bite and found is None:
             sequence, slots = swarm.sequence()
+            sequences += 1
             backend = begin(room.shape(slots))
             try:
                 for op in sequence:
                     backend.apply(op)
+            except Untold:
+                continue
             finally:
                 backend.close()
-            sequences += 1
             operations += len(sequence)
             if (verdict := judge(backend.history)) and (finding := hunt.news(sequence, verdict)):
                 found = hunt.follow(sequence, slots, finding)

@@ -21,3 +21,7 @@ class MachineLacks(SockiterError):
     """The machine, or this target on any machine, lacks something: the message names what was probed or asked for."""
 
     status = 3
+
+
+class Untold(MachineLacks):
+    """A sequence that came to a point where the machine cannot do, or cannot tell, what only this one sequence needs."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
 from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
+from sockiter.errors import Untold
 from sockiter.minimize import Fails, minimize
 from sockiter.operations import Operation
 from sockiter.oracle import judge
@@ -143,7 +144,10 @@ def fails_as(finding: Finding, target: Target, session: Session) -> Fails:
     def fails(operations: tuple[Operation, ...], slots: int) -> bool:
         if target.slots not in (None, slots):
             return False
-        verdict = judge(run(session, target, operations, slots=slots))
+        try:
+            verdict = judge(run(session, target, operations, slots=slots))
+        except Untold:
+            return False
         return any(other.kind == finding.kind and other.moved == finding.moved for other in verdict)
 
     return fails

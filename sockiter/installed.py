@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import textwrap
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -73,6 +73,8 @@ class Broken:
     tables: tuple[str, ...] = ONE_TABLE
     slots: int | None = None
     is_real: bool = False
+    has_tail: bool = True
+    unable: Mapping[Hazard, str] = field(default_factory=dict)
 
     def missing(self) -> str:
         return self.why

@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
+from sockiter.errors import Untold
 from sockiter.hunt import Hunt
 from sockiter.operations import (
     Add,
@@ -123,6 +124,8 @@ class SocketMachine(RuleBasedStateMachine):
         self.gives_up = self.is_crowded = False
         self.backend: Backend | None = None
         self.watch: Watch | None = None
+        # The machine could not tell what this sequence needs: the rest of it is not carried out, and it is not judged.
+        self.is_untold = False
 
     @initialize(draw=_DRAW)
     def begin(self, draw: int) -> None:
@@ -202,13 +205,17 @@ class SocketMachine(RuleBasedStateMachine):
                     event(situation)
         finally:
             self.backend.close()
-        if verdict and (finding := self.hunt.news(operations, verdict)):
+        if not self.is_untold and verdict and (finding := self.hunt.news(operations, verdict)):
             raise VIOLATION[finding.kind](operations, self.slots, verdict, finding)
 
     def apply(self, operation: Operation) -> None:
         assert self.backend is not None
         self.operations.append(operation)
-        (self.watch or self.backend).apply(operation)
+        if not self.is_untold:
+            try:
+                (self.watch or self.backend).apply(operation)
+            except Untold:
+                self.is_untold = True
 
     def churn(self, hazard: Hazard, draw: int) -> None:
         # Up to four times one or two changes, and up to three records read: one number, taken apart from its low end.
@@ -239,7 +246,7 @@ class SocketMachine(RuleBasedStateMachine):
             return Remove(name)
         self.inserted += 1
         if hazard == "reinsert":
-            return Reinsert(name, "tail" if pick < 4 and has_tail(self.tables[name]) else "head")
+            return Reinsert(name, "tail" if pick < 4 and self.room.has_tail and has_tail(self.tables[name]) else "head")
         bucket = self.buckets[pick // 2 % 2]
         self.tables[name] = bucket.table
         return Rehash(name, bucket)

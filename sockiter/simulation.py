@@ -7,11 +7,12 @@ things happen that a case puts inside a read. Not known here: how a scheme keeps
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from sockiter.backend import Shape
+from sockiter.claims import Hazard
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Remove, reads_max
 from sockiter.schemes.scheme import AnyScheme, Grow, Reply
@@ -180,6 +181,7 @@ class SchemeTarget:
 
     is_real = False
     slots = None
+    has_tail = True
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.scheme = scheme
@@ -187,6 +189,7 @@ class SchemeTarget:
         self.summary = scheme.summary
         self.progress = scheme.progress
         self.hazards = scheme.hazards
+        self.unable: Mapping[Hazard, str] = {}
         self.harms = scheme.harms
         self.tables = scheme.tables
 

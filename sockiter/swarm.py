@@ -42,16 +42,19 @@ class Room:
     """What a target leaves to draw from: its tables, its slots at open, and the insertions until its versions roll over.
 
     `slots`: the only number that it can have, None for any. `insertions`: the most that roll nothing over, None for any.
+    `has_tail`: whether sockets can be put in again at the tail.
     """
 
     tables: tuple[str, ...] = ("",)
     slots: int | None = None
     insertions: int | None = None
+    has_tail: bool = True
 
     @classmethod
     def of(cls, target: Target) -> Room:
         """The room that a target leaves."""
-        return cls(target.tables, target.slots, INSERTIONS_MAX if "rollover" in target.hazards else None)
+        insertions = INSERTIONS_MAX if "rollover" in target.hazards else None
+        return cls(target.tables, target.slots, insertions, target.has_tail)
 
     @property
     def slots_drawn(self) -> tuple[int, ...]:
@@ -82,7 +85,7 @@ class Swarm:
         self._hazards = [hazard for hazard in HAZARDS if hazard in set(hazards)]
         self._slots = room.slots_drawn
         self._insertions = UNLIMITED if room.insertions is None else room.insertions
-        self._places = [_Places(room.buckets[: 1 + number]) for number in range(len(room.buckets))]
+        self._places = [_Places(room.buckets[: 1 + number], room.has_tail) for number in range(len(room.buckets))]
         # Mostly one bucket of one table; more where there are two, and where sockets move between them.
         self._more = 0.73 * len(room.buckets)
         self._crowding = 3 if len(room.tables) == 1 else 1.5
@@ -111,7 +114,8 @@ class Swarm:
 class _Places:
     # Some buckets to draw from, with an operation for each of them and every name.
 
-    def __init__(self, buckets: Sequence[Bucket]) -> None:
+    def __init__(self, buckets: Sequence[Bucket], has_tail_again: bool) -> None:
+        self.reinsert_tail = _REINSERT_TAIL if has_tail_again else _REINSERT_HEAD
         self.add_head = [tuple(Add(name, "head", bucket) for name in NAMES) for bucket in buckets]
         self.add_tail = [tuple(Add(name, "tail", bucket) for name in NAMES) for bucket in buckets if has_tail(bucket.table)]
         self.rehash = [tuple(Rehash(name, bucket) for name in NAMES) for bucket in buckets]
@@ -178,7 +182,7 @@ class _Sequence:
             return _REMOVE[self.present.pop(position)]
         number = self.present[position]
         if kind == "reinsert":
-            return (_REINSERT_HEAD if chance() < 0.5 or number in self.tailless else _REINSERT_TAIL)[number]
+            return (_REINSERT_HEAD if chance() < 0.5 or number in self.tailless else self.places.reinsert_tail)[number]
         rehash = self.places.rehash[int(chance() * len(self.places.rehash))][number]
         if not self.places.have_tails:
             (self.tailless.discard if has_tail(rehash.bucket.table) else self.tailless.add)(number)

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from sockiter.backend import Target
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
+from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
+from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
 
-KERNEL_TARGETS: tuple[Target, ...] = (KernelUdp(),)
+KERNEL_TARGETS: tuple[Target, ...] = (
+    KERNEL_UDP,
+    KERNEL_TCP,
+    KERNEL_TCP_ESTABLISHED,
+    KERNEL_UNIX,
+    KERNEL_PROC_UDP,
+    KERNEL_PROC_TCP,
+    KERNEL_UDP_DIAG,
+    KERNEL_TCP_DIAG,
+    KERNEL_UNIX_DIAG,
+)

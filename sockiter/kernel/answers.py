@@ -1,4 +1,4 @@
-"""Whether a target can run on this machine, found out once per process by trying.
+"""What a target can do on this machine, found out once per process by trying.
 
 Decided here: what counts as an answer and how long it holds. Not known here: what is tried.
 """
@@ -6,15 +6,29 @@ Decided here: what counts as an answer and how long it holds. Not known here: wh
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from sockiter.claims import Hazard
 from sockiter.errors import MachineLacks
 
-_answers: dict[str, str | None] = {}
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`missing`: why a target does not run here, None if it does. `unable`: the hazards that it cannot be put through here,
+    though elsewhere, and why. `scheme`: the name of the one that delivers what it does, None if there is none."""
+
+    missing: str | None = None
+    unable: Mapping[Hazard, str] = field(default_factory=dict)
+    has_tail: bool = True
+    scheme: str | None = None
 
 
-def why_missing(target: str, attempt: Callable[[], None]) -> str | None:
-    """Why `attempt` failed, in one line, or None; the answer for a target is kept, and nothing is raised."""
+_answers: dict[str, Answer] = {}
+
+
+def answer(target: str, attempt: Callable[[], Answer]) -> Answer:
+    """What `attempt` finds out, or why it failed, in one line; the answer for a target is kept, and nothing is raised."""
     if target not in _answers:
         _answers[target] = _try(target, attempt)
     return _answers[target]
@@ -35,11 +49,10 @@ def _system() -> str:
     return sys.platform
 
 
-def _try(target: str, attempt: Callable[[], None]) -> str | None:
+def _try(target: str, attempt: Callable[[], Answer]) -> Answer:
     try:
-        attempt()
+        return attempt()
     except MachineLacks as lack:
-        return str(lack)
+        return Answer(str(lack))
     except Exception as error:  # whatever it is, it must not stop those who only ask
-        return f"trying {target} failed: {type(error).__name__}: {error}"
-    return None
+        return Answer(f"trying {target} failed: {type(error).__name__}: {error}")

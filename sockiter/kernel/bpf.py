@@ -1,4 +1,4 @@
-"""bpf(2), as much of it as an iterator takes: load a program, link it, open iterators, read records.
+"""bpf(2), as much of it as an iterator takes: load programs, link them, open iterators, read records, share a page.
 
 Decided here: how the attributes of the calls are laid out, and what is said when one is refused. Not known here: what
 kind of sockets is walked, and what is made of the records.
@@ -7,6 +7,7 @@ kind of sockets is walked, and what is made of the records.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import struct
 from collections.abc import Iterator
@@ -15,13 +16,18 @@ from dataclasses import dataclass
 
 from sockiter.kernel import libc
 from sockiter.kernel.btf import kernel_function
-from sockiter.kernel.program import LICENSE, RECORD, writes_a_record
+from sockiter.kernel.program import LICENSE, RECORD
 
+_MAP_CREATE = 0
 _PROG_LOAD = 5
+_RAW_TRACEPOINT_OPEN = 17
 _LINK_CREATE = 28
 _ITER_CREATE = 33
+_ARRAY = 2  # BPF_MAP_TYPE_ARRAY
+_TO_BE_MAPPED = 1 << 10  # BPF_F_MMAPABLE
 _TRACING = 26  # BPF_PROG_TYPE_TRACING
-_TRACE_ITER = 28  # BPF_TRACE_ITER, an attach type
+_AT_ENTRY = 24  # BPF_TRACE_FENTRY, an attach type
+_TRACE_ITER = 28  # BPF_TRACE_ITER
 _TAKES = "CAP_BPF and CAP_PERFMON"
 _LOG_SIZE = 1 << 16
 # type, instructions and where; license; log level, size and where; version, flags, name; interface, attach type;
@@ -46,21 +52,26 @@ class Walker:
             raise libc.lacks("bpf(BPF_ITER_CREATE)", error, takes=_TAKES) from error
 
 
-def read(fd: int, count: int) -> list[tuple[int, int]]:
-    """One read(2) for `count` records: pairs of cookie and bucket number, empty at the end; raises OSError."""
-    return list(RECORD.iter_unpack(os.read(fd, min(count * RECORD.size, BUFFER_SIZE))))
-
-
-MANY = BUFFER_SIZE // RECORD.size
-"""More records than one read can return."""
+def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
+    """Cookie, bucket and table of each socket, by a walk over tables that do not change; raises `MachineLacks`."""
+    fd = walker.open()
+    seen: list[tuple[int, int, int]] = []
+    try:
+        while records := os.read(fd, BUFFER_SIZE):
+            seen += RECORD.iter_unpack(records)
+    except OSError as error:
+        raise libc.lacks("read of an iterator", error) from error
+    finally:
+        os.close(fd)
+    return seen
 
 
 @contextmanager
-def walker(function: str, *, bucket_at: int) -> Iterator[Walker]:
+def walker(function: str, instructions: bytes) -> Iterator[Walker]:
     """The program, loaded and linked to the iterator whose BTF function this is; raises `MachineLacks`."""
-    program = _load(writes_a_record(bucket_at=bucket_at), kernel_function(function), function)
+    program = _load(instructions, function, _TRACE_ITER)
     try:
-        link = _link(program)
+        link = _linked("bpf(BPF_LINK_CREATE)", _LINK_CREATE, struct.pack("=IIII32x", program, 0, _TRACE_ITER, 0))
     finally:
         os.close(program)  # the link holds on to it
     try:
@@ -69,34 +80,63 @@ def walker(function: str, *, bucket_at: int) -> Iterator[Walker]:
         os.close(link)
 
 
-def _load(instructions: bytes, btf_id: int, function: str) -> int:
+@contextmanager
+def at_entry(function: str, instructions: bytes) -> Iterator[None]:
+    """The program, run whenever this function of the kernel is entered, until the end; raises `MachineLacks`."""
+    program = _load(instructions, function, _AT_ENTRY)
     try:
-        return _try_to_load(instructions, btf_id, None)
+        link = _linked(f"bpf(BPF_RAW_TRACEPOINT_OPEN) at {function}", _RAW_TRACEPOINT_OPEN, struct.pack("=QI4x", 0, program))
+    finally:
+        os.close(program)
+    try:
+        yield
+    finally:
+        os.close(link)
+
+
+@contextmanager
+def shared_page(size: int) -> Iterator[tuple[int, memoryview]]:
+    """A map of one value that programs and this process share: its descriptor, and its words of 64 bits; `MachineLacks`."""
+    attributes = struct.pack("=IIIII44x", _ARRAY, 4, size, 1, _TO_BE_MAPPED)
+    try:
+        fd = libc.bpf(_MAP_CREATE, attributes, len(attributes))
+    except OSError as error:
+        raise libc.lacks("bpf(BPF_MAP_CREATE)", error, takes=_TAKES) from error
+    try:
+        with mmap.mmap(fd, os.sysconf("SC_PAGE_SIZE")) as page, memoryview(page) as view, view.cast("Q") as words:
+            yield fd, words
+    finally:
+        os.close(fd)
+
+
+def _load(instructions: bytes, function: str, attach: int) -> int:
+    btf_id = kernel_function(function)
+    try:
+        return _try_to_load(instructions, btf_id, attach, None)
     except OSError:
         log = ctypes.create_string_buffer(_LOG_SIZE)  # once more, for the verifier's reasons
     try:
-        return _try_to_load(instructions, btf_id, log)
+        return _try_to_load(instructions, btf_id, attach, log)
     except OSError as error:
         said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
         why = f" (the verifier: {' | '.join(said[-3:])})" if said else ""
         raise libc.lacks(f"bpf(BPF_PROG_LOAD) for {function}{why}", error, takes=_TAKES) from error
 
 
-def _try_to_load(instructions: bytes, btf_id: int, log: ctypes.Array[ctypes.c_char] | None) -> int:
+def _try_to_load(instructions: bytes, btf_id: int, attach: int, log: ctypes.Array[ctypes.c_char] | None) -> int:
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(LICENSE)
     attributes = _LOAD.pack(
         *(_TRACING, len(instructions) // 8, ctypes.addressof(code), ctypes.addressof(licence)),
         *((1, len(log), ctypes.addressof(log)) if log is not None else (0, 0, 0)),
-        *(0, 0, b"sockiter", 0, _TRACE_ITER),
+        *(0, 0, b"sockiter", 0, attach),
         *(0, 0, 0, 0, 0, 0, 0, btf_id),
     )
     return libc.bpf(_PROG_LOAD, ctypes.create_string_buffer(attributes, len(attributes)), len(attributes))
 
 
-def _link(program: int) -> int:
-    attributes = struct.pack("=IIII32x", program, 0, _TRACE_ITER, 0)
+def _linked(call: str, command: int, attributes: bytes) -> int:
     try:
-        return libc.bpf(_LINK_CREATE, attributes, len(attributes))
+        return libc.bpf(command, attributes, len(attributes))
     except OSError as error:
-        raise libc.lacks("bpf(BPF_LINK_CREATE)", error, takes=_TAKES) from error
+        raise libc.lacks(call, error, takes=_TAKES) from error

@@ -1,7 +1,7 @@
-"""BTF, the kernel's description of its own types: where in it a function is.
+"""BTF, the kernel's description of its own types: which functions there are, and where in a struct a member is.
 
-Decided here: how the id of a function is found, by one walk over the headers of the types (some 100,000 in about 10 ms).
-Not known here: what the id is good for.
+Decided here: how the types are found, by one walk over their headers (some 100,000 in about 20 ms, once per process). Not
+known here: what a function or a member is good for.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sockiter.kernel.libc import lacks
 VMLINUX = "/sys/kernel/btf/vmlinux"
 
 _MAGIC = 0xEB9F
-_FUNC = 12
+_STRUCT, _UNION, _FUNC = 4, 5, 12
 # What follows the three words of a type's header: words in all, and words for each of its members.
 _WORDS = {
     1: (1, 0),  # INT
     2: (0, 0),  # PTR
     3: (3, 0),  # ARRAY
-    4: (0, 3),  # STRUCT
-    5: (0, 3),  # UNION
+    _STRUCT: (0, 3),
+    _UNION: (0, 3),
     6: (0, 2),  # ENUM
     7: (0, 0),  # FWD
     8: (0, 0),  # TYPEDEF
@@ -41,41 +41,104 @@ _WORDS = {
 }
 
 
+class Types:
+    """The types of one BTF; raises `MachineLacks` for what is none."""
+
+    __slots__ = ("_at", "_first", "_size", "_strings", "_words")
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) < 24 or struct.unpack_from("=H", data)[0] != _MAGIC:
+            raise MachineLacks(f"{VMLINUX} is no BTF: it begins with {data[:2].hex() or 'nothing'}; expected magic 0xeb9f")
+        header, types, types_size, strings, self._size = struct.unpack_from("=IIIII", data, 4)
+        self._first = header + strings
+        self._strings = data
+        self._words = array("I", data[header + types : header + types + types_size])
+        # Where each type begins, by its id, which counts from 1.
+        self._at = array("I", [0])
+        steps = _Steps()
+        at, end = 0, len(self._words)
+        while at < end:
+            self._at.append(at)
+            at += steps[self._words[at + 1]]
+
+    def function(self, name: str) -> int | None:
+        """The id of a function, None if there is none."""
+        return self._find(name, _FUNC)
+
+    def arguments(self, function: int) -> int:
+        """How many arguments a function takes, given its id."""
+        prototype = self._words[self._at[function] + 2]
+        return self._words[self._at[prototype] + 1] & 0xFFFF
+
+    def member(self, of: str, name: str) -> int | None:
+        """Where in a struct a member is, in bytes; None if there is no such struct, or it has none of that name.
+
+        What is in a struct or union without a name inside of it counts as its own.
+        """
+        found = self._find(of, _STRUCT)
+        return None if found is None else self._member(found, self._string(name))
+
+    def _member(self, of: int, name: int) -> int | None:
+        at = self._at[of]
+        info = self._words[at + 1]
+        # With the flag, the bits of an offset are in its lower 24 ones, above them the width of a bit field.
+        mask = 0xFFFFFF if info >> 31 else 0xFFFFFFFF
+        for member in range(at + 3, at + 3 + 3 * (info & 0xFFFF), 3):
+            named, kind, bits = self._words[member : member + 3]
+            if named == name:
+                return (bits & mask) // 8
+            if not named and self._kind(kind) in (_STRUCT, _UNION):
+                inside = self._member(kind, name)
+                if inside is not None:
+                    return (bits & mask) // 8 + inside
+        return None
+
+    def _kind(self, number: int) -> int:
+        return self._words[self._at[number] + 1] >> 24 & 31
+
+    def _find(self, name: str, kind: int) -> int | None:
+        if (wanted := self._string(name)) < 0:
+            return None
+        words = self._words
+        for number in range(1, len(self._at)):
+            at = self._at[number]
+            if words[at] == wanted and words[at + 1] >> 24 & 31 == kind:
+                return number
+        return None
+
+    def _string(self, name: str) -> int:
+        # Strings are stored once and end with a zero byte; the first one is empty, so that each has a zero byte before it.
+        before = self._strings.find(b"\0" + name.encode() + b"\0", self._first, self._first + self._size)
+        return -1 if before < 0 else before + 1 - self._first
+
+
 @cache
-def kernel_function(name: str) -> int:
-    """The BTF id of a function of the running kernel; raises `MachineLacks`."""
+def kernel_types() -> Types:
+    """The types of the running kernel; raises `MachineLacks`."""
     try:
         with open(VMLINUX, "rb") as file:
             data = file.read()
     except OSError as error:
         raise lacks(f"no BTF: open {VMLINUX}", error) from error
-    found = function_id(data, name)
+    return Types(data)
+
+
+@cache
+def kernel_function(name: str) -> int:
+    """The BTF id of a function of the running kernel; raises `MachineLacks`."""
+    found = kernel_types().function(name)
     if found is None:
-        raise MachineLacks(f"this kernel has no iterator {name}: no such function in {VMLINUX}")
+        raise MachineLacks(f"this kernel has no {name}: no such function in {VMLINUX}")
     return found
 
 
-def function_id(data: bytes, name: str) -> int | None:
-    """The id of the FUNC called `name` in this BTF, None if there is none; raises `MachineLacks` for what is no BTF."""
-    if len(data) < 24 or struct.unpack_from("=H", data)[0] != _MAGIC:
-        raise MachineLacks(f"{VMLINUX} is no BTF: it begins with {data[:2].hex() or 'nothing'}; expected magic 0xeb9f")
-    header, types, types_size, strings, strings_size = struct.unpack_from("=IIIII", data, 4)
-    start = header + strings
-    # Strings are stored once and end with a zero byte; the first one is empty, so that each has a zero byte before it.
-    before = data.find(b"\0" + name.encode() + b"\0", start, start + strings_size)
-    if before < 0:
-        return None
-    wanted = before + 1 - start
-    words = array("I", data[header + types : header + types + types_size])
-    steps = _Steps()
-    at, number, end = 0, 1, len(words)
-    while at < end:
-        info = words[at + 1]
-        if words[at] == wanted and info >> 24 & 31 == _FUNC:
-            return number
-        at += steps[info]
-        number += 1
-    return None
+@cache
+def kernel_member(of: str, name: str) -> int:
+    """Where in a struct of the running kernel a member is, in bytes; raises `MachineLacks`."""
+    found = kernel_types().member(of, name)
+    if found is None:
+        raise MachineLacks(f"this kernel has no member {name} in struct {of}, by {VMLINUX}")
+    return found
 
 
 class _Steps(dict[int, int]):

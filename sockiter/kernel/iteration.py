@@ -1,102 +1,104 @@
-"""One iteration over real sockets, an operation at a time: what every kind of sockets has in common.
+"""One iteration over real sockets, an operation at a time: what every kind of sockets and every walk have in common.
 
-Decided here: how operations become calls, and what of them goes into the history. Not known here: how a socket gets into
-a table and to which end of it (`Sockets`), and what the kernel's answers are worth.
+Decided here: how operations become calls, also inside a read, and what of them goes into the history. Not known here: how
+a socket gets into a table and to which end of it (`sockets`), how a table is walked (`walks`), how a read is made to stand
+still (`halts`), and what the kernel's answers are worth.
 """
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
 from collections.abc import Sequence
 from errno import errorcode
-from typing import Protocol
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import MachineLacks, Untold
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
-from sockiter.kernel.bpf import MANY, Walker, read
-from sockiter.operations import READS_MAX, Add, Bucket, End, Open, Operation, Read, Remove, reads_max
-
-
-class Sockets(Protocol):
-    """The sockets that one iteration made, by name."""
-
-    @property
-    def buckets(self) -> Sequence[int]:
-        """The kernel's numbers of the buckets in use, in the order of the walk."""
-
-    def enter(self) -> None:
-        """Make sure that the calling thread is in the private namespace."""
-
-    def add(self, name: str, end: End, bucket: Bucket) -> int:
-        """Put a new socket into its bucket, and return its cookie; raises `MachineLacks`."""
-
-    def remove(self, name: str) -> None:
-        """Take it out for good."""
-
-    def close(self) -> None:
-        """Take all of them out; a second call does nothing."""
+from sockiter.kernel.faults import fail_next
+from sockiter.kernel.halts import Halts, Stop
+from sockiter.kernel.sockets import Sockets
+from sockiter.kernel.walks import Reader, Walk
+from sockiter.operations import (
+    READS_MAX,
+    Add,
+    At,
+    Bucket,
+    Change,
+    Fail,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    reads_max,
+)
 
 
 class Iteration:
-    """A `sockiter.backend.Backend` on the running kernel. Its place is not known: the kernel does not tell."""
+    """A `sockiter.backend.Backend` on the running kernel. Its place is not known: the kernel does not tell.
 
-    __slots__ = ("_fd", "_names", "_order", "_sockets", "_target", "_walker", "history")
+    `order`: the buckets that there are, in the order of the walk. `halts`: how reads are made to stand still, None if they
+    are not. `destroys`: whether the iterating program can destroy a socket.
+    """
 
-    def __init__(self, target: str, walker: Walker, sockets: Sockets) -> None:
+    def __init__(
+        self,
+        target: str,
+        walk: Walk,
+        sockets: Sockets,
+        order: Sequence[Bucket],
+        halts: Halts | None,
+        *,
+        destroys: bool,
+    ) -> None:
         self.history = History()
         self._target = target
-        self._walker = walker
+        self._walk = walk
         self._sockets = sockets
-        self._fd = -1
-        self._names: dict[int, str] = {}  # by cookie, and for ever: a read may hand out what was shown before
+        self._halts = halts
+        self._destroys = destroys
+        self._reader: Reader | None = None
+        # By what the walk knows a socket by, and for ever: a read may hand out what was shown before.
+        self._names: dict[int, str] = {}
         # What is in the table until it is opened; from then on, only the kernel knows.
-        self._order: defaultdict[Bucket, list[str]] = defaultdict(list)
+        self._order: dict[Bucket, list[str]] = {bucket: [] for bucket in order}
+        # Shown before a read stood still, and not yet delivered; and the one that it stands still before.
+        self._early: list[int] = []
+        self._turn: int | None = None
+        self._script: list[At] = []
+        # A socket that left inside the read under way, so that its turn, if it was in hand, is counted by nobody.
+        self._uncounted = ""
 
     def apply(self, operation: Operation) -> None:
         """Carry out one operation; raises `MachineLacks` for one that this target does not know or has no room for."""
         match operation:
-            case Read(at=()):
-                self._read(operation)
-            case Add(name, end, bucket):
-                self._names[self._sockets.add(name, end, bucket)] = name
-                if self._fd >= 0:
-                    self.history.events.append(operation)
-                else:
-                    names = self._order[bucket]
-                    names.insert(0 if end == "head" else len(names), name)
-            case Remove(name):
-                self._sockets.remove(name)
-                if self._fd >= 0:
-                    self.history.events.append(operation)
-                else:
-                    next(names for names in self._order.values() if name in names).remove(name)
-            case Open():
-                self._sockets.enter()
-                self._fd = self._walker.open()
-                self.history.opened = tuple(n for bucket in sorted(self._order) for n in self._order[bucket])
             case Read():
-                raise MachineLacks(f"{self._target} cannot do anything inside a read")
+                self._read(operation)
+            case Open():
+                self._open()
+            case _ if self._reader is None:
+                self._arrange(operation)
             case _:
-                raise MachineLacks(f"{self._target} cannot do this: {type(operation).__name__.lower()} {operation.name}")
+                self._change(operation)
 
     def state(self) -> tuple[tuple[str, ...], ...] | None:
-        """The names in each bucket, as a fresh iterator reads them; None if it does not come to its end."""
-        buckets: dict[int, list[str]] = {number: [] for number in self._sockets.buckets}
+        """The names in each bucket, as a fresh walk tells of them; None if it does not tell of all of them."""
+        if self._reader is None:
+            return tuple(map(tuple, self._order.values()))
         self._sockets.enter()
-        fd = self._walker.open()
+        buckets: dict[Bucket, list[str]] = {bucket: [] for bucket in self._order}
+        fresh = self._walk.open()
         try:
             for _ in range(READS_MAX):
-                records = read(fd, MANY)
-                if not records:
-                    return tuple(map(tuple, buckets.values()))
-                for cookie, bucket in records:
-                    buckets[bucket].append(self._name(cookie))
+                if not (seen := fresh.read(self._walk.many)):
+                    break
+                for name in map(self._name, seen):
+                    buckets[self._sockets.bucket(name)].append(name)
         except OSError:
             return None
         finally:
-            os.close(fd)
-        return None
+            fresh.close()
+        # An iterator that misses sockets even where nothing changes tells nobody of them.
+        return tuple(map(tuple, buckets.values())) if sum(map(len, buckets.values())) == len(self._sockets) else None
 
     def place(self) -> str:
         """Not known."""
@@ -104,34 +106,161 @@ class Iteration:
 
     def close(self) -> None:
         """Close the iterator and all sockets; a second call does nothing."""
-        fd, self._fd = self._fd, -1
+        reader, self._reader = self._reader, None
         try:
-            if fd >= 0:
-                os.close(fd)
+            if reader is not None:
+                reader.close()
         finally:
             self._sockets.close()
 
+    def _place(self, bucket: Bucket) -> Bucket:
+        # A bucket of no named table is one of the first.
+        return bucket if bucket in self._order else Bucket(bucket.number, next(iter(self._order)).table)
+
+    def _arrange(self, change: Change) -> None:
+        # Before open nobody walks, and how the table comes to be as it is does not matter.
+        if isinstance(change, Add):
+            bucket = self._order[self._place(change.bucket)]
+            bucket.insert(0 if change.end == "head" else len(bucket), change.name)
+            return
+        bucket = next(names for names in self._order.values() if change.name in names)
+        match change:
+            case Remove(name):
+                bucket.remove(name)
+            case Reinsert(name, end):
+                bucket.remove(name)
+                bucket.insert(0 if end == "head" else len(bucket), name)
+            case Rehash(name, to) if bucket is not (other := self._order[self._place(to)]):
+                bucket.remove(name)
+                other.insert(0, name)
+
+    def _open(self) -> None:
+        for bucket, names in self._order.items():
+            for name in reversed(names):
+                self._add(Add(name, "head", bucket))
+        self._sockets.enter()
+        self.history.opened = tuple(name for names in self._order.values() for name in names)
+        self._reader = self._walk.open()
+        self._show(self._reader.shown(()))
+
+    def _add(self, add: Add) -> None:
+        known = self._walk.known_by(self._sockets.add(add.name, add.end, self._place(add.bucket)))
+        self._names[known] = add.name
+
+    def _change(self, change: Change) -> None:
+        match change:
+            case Add():
+                self._add(change)
+            case Remove(name):
+                self._sockets.remove(name)
+            case Reinsert(name, end):
+                self._sockets.reinsert(name, end)
+            case Rehash(name, bucket):
+                if not self._sockets.rehash(name, self._place(bucket)):
+                    return
+        self.history.events.append(change)
+
     def _read(self, operation: Read) -> None:
+        self._script = list(operation.at)
+        self._uncounted = ""
+        if self._script:
+            self._sockets.prepare(len(self._script))
+        if self._halts is not None:
+            self._halts.begin()
         for _ in range(reads_max(operation)):
-            returned = self._read_once(MANY if operation.count is None else operation.count)
+            returned = self._read_once(self._walk.many if operation.count is None else operation.count)
             if is_last(operation, returned):
-                return
-        self.history.events.append(GaveUp())
+                break
+        else:
+            self.history.events.append(GaveUp())
+        self._sockets.sweep()
+        self._count_on()
+        for at in self._script:
+            if not isinstance(at.what, Fail):
+                self._change_inside(at.what)
 
     def _read_once(self, count: int) -> Returned:
-        events = self.history.events
+        assert self._reader is not None
         try:
-            names = tuple([self._name(cookie) for cookie, _ in read(self._fd, count)])
+            if self._script:
+                if self._halts is None:
+                    raise MachineLacks(f"{self._target} cannot do anything inside a read here")
+                known = self._reader.read_with_stops(count, self._halts, self._meet)
+            else:
+                known = self._reader.read(count)
         except OSError as error:
             returned = Returned((), errorcode.get(error.errno or 0, str(error.errno)))
         else:
-            events.extend(map(Shown, names))
-            returned = Returned(names)
-        events.append(returned)
+            self._show(self._reader.shown(known))
+            returned = Returned(tuple([self._name(one) for one in known]))
+        self.history.events.append(returned)
         return returned
 
-    def _name(self, cookie: int) -> str:
-        name = self._names.get(cookie)
+    def _show(self, shown: Sequence[int]) -> None:
+        self._turn = None
+        for one in shown:
+            if one in self._early:
+                self._early.remove(one)
+            else:
+                self.history.events.append(Shown(self._name(one)))
+
+    def _meet(self, stop: Stop) -> bool:
+        # A read stands still. Whatever comes of it is done before it goes on.
+        assert self._halts is not None
+        if self._uncounted and any(at.point == "show" for at in self._script):
+            raise Untold(
+                f"{self._target}: this kernel does not tell of the turn of a socket that is gone: {self._uncounted}"
+            )
+        if self._turn is not None:
+            self._early.append(self._turn)
+            self.history.events.append(Shown(self._name(self._turn)))
+        self._turn = None
+        here = [at for at in self._script if (at.point, at.nth) == (stop.point, stop.nth)]
+        if not stop.others_can_act:
+            here = [at for at in here if isinstance(at.what, Fail)]
+        for at in here:
+            self._script.remove(at)
+            if isinstance(at.what, Fail):
+                fail_next(self._halts.thread)
+            else:
+                self._change_inside(at.what, stop)
+        if stop.point == "show" and self._name(stop.cookie) in self._sockets:
+            self._turn = stop.cookie
+        return bool(self._script)
+
+    def _count_on(self) -> None:
+        # The turns of sockets are counted by those who see them come.
+        if self._uncounted and any(at.point == "show" for at in self._script):
+            told = "this kernel does not tell of the turn of a socket that is gone"
+            raise Untold(f"{self._target}: {told}: {self._uncounted}")
+
+    def _change_inside(self, change: Change, stop: Stop | None = None) -> None:
+        # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
+        # any more.
+        if not isinstance(change, Add) and change.name not in self._sockets:
+            return
+        if isinstance(change, Rehash) and self._sockets.bucket(change.name) == self._place(change.bucket):
+            return
+        at_its_turn = stop is not None and not isinstance(change, Add) and self._names.get(stop.cookie) == change.name
+        if isinstance(change, Remove) and at_its_turn and self._destroys:
+            # By the program that is run for it.
+            assert self._halts is not None
+            assert stop is not None
+            self._halts.condemn(stop.cookie)
+            self._sockets.release(change.name)
+            self.history.events.append(change)
+            return
+        if stop is not None and self._halts is not None and not self._halts.at_entry:
+            if at_its_turn:
+                raise Untold(f"{self._target}: this kernel holds the lock of a socket, {change.name}, while it is shown")
+            if isinstance(change, Remove):
+                self._uncounted = change.name
+        self._change(change)
+
+    def _name(self, known: int) -> str:
+        name = self._names.get(known)
         if name is None:  # cannot be: nobody else has sockets in this namespace
-            raise RuntimeError(f"{self._target} delivered a socket with cookie {cookie}, which is none of this iteration's")
+            raise RuntimeError(
+                f"{self._target} delivered a socket that it knows by {known}, which is none of this iteration's"
+            )
         return name

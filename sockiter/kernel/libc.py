@@ -37,6 +37,11 @@ def setns(fd: int, flags: int) -> None:
     _checked(_library().setns(fd, flags))
 
 
+def connect(fd: int, address: ctypes.Array[ctypes.c_char], size: int) -> None:
+    """connect(2), to an address that Python has no words for; raises OSError."""
+    _checked(_library().connect(fd, address, size))
+
+
 def lacks(probe: str, error: OSError, *, takes: str = "") -> MachineLacks:
     """What to raise when `probe` ended in `error`; `takes` is the privilege without which it does."""
     number = error.errno or 0

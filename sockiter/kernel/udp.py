@@ -1,92 +1,110 @@
-"""The UDP socket iterator of the running kernel: the target, and what its iterations share.
+"""The walks over UDP sockets: bpf_iter_udp, /proc/net/udp, and sock_diag.
 
-Decided here: what is claimed of it, and when a machine can run it. Not known here: how sockets get to where they are
-wanted (`udp_sockets`), and how an iteration goes (`iteration`).
+Decided here: which sockets each of them is tried with, and what a session of it shares. Not known here: how sockets get to
+where they are wanted (`udp_sockets`), and how an iteration goes (`iteration`).
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
-from sockiter.backend import SLOTS, Backend, Shape, refusal
-from sockiter.claims import Harm, Hazard
+from sockiter.backend import Shape
 from sockiter.errors import MachineLacks
-from sockiter.kernel.answers import need_linux, why_missing
-from sockiter.kernel.bpf import Walker, walker
-from sockiter.kernel.iteration import Iteration
+from sockiter.kernel.bpf import whole_walk
+from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
+from sockiter.kernel.equipment import iterating
 from sockiter.kernel.namespace import Namespace, private
-from sockiter.kernel.udp_sockets import Ports, UdpSockets
-from sockiter.operations import Add, Open, Read
+from sockiter.kernel.netlink import bring_up
+from sockiter.kernel.program import InContext
+from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.udp_sockets import Places, UdpSockets
+from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, lines
 
-# `struct bpf_iter__udp`: meta, the socket, its owner, and then the bucket.
-_FUNCTION = "bpf_iter_udp"
-_BUCKET_AT = 24
 # A namespace made under this setting (6.2 and later) has a table of its own, and a short walk. 128 is the least.
 _SMALL_TABLE = ("/proc/sys/net/ipv4/udp_child_hash_entries", "128")
+# `struct bpf_iter__udp`: meta, the socket, its owner, and then the bucket.
+_BUCKET_AT = 24
+_WIDTH = 128  # of a line of /proc/net/udp
+_BY_PORT = "the table by port alone has no tail"
 
 
-@dataclass(frozen=True, slots=True)
-class KernelUdp:
-    """bpf_iter_udp, on UDP's table of sockets by address and port. It claims what its users rely on: each socket once."""
-
-    name: str = "kernel:udp"
-    summary: str = "the running kernel's UDP socket iterator (bpf_iter_udp)"
-    progress: str = ""
-    hazards: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
-    harms: tuple[Harm, ...] = ()
-    tables: tuple[str, ...] = ("",)
-    slots: int | None = SLOTS
-    is_real: bool = True
-
-    def missing(self) -> str | None:
-        """What the machine lacks, found out by running a short iteration once per process."""
-        return why_missing(self.name, self._attempt)
-
-    @contextmanager
-    def session(self) -> Iterator[UdpSession]:
-        """A private namespace, which the calling thread is in until the end, and a loaded program."""
-        need_linux()
-        with walker(_FUNCTION, bucket_at=_BUCKET_AT) as loaded, private(_SMALL_TABLE) as namespace:
-            session = UdpSession(self, loaded, namespace)
-            try:
-                yield session
-            finally:
-                session.close()
-
-    def _attempt(self) -> None:
-        with self.session() as session:
-            backend = session.begin(Shape())
-            for operation in (Add("A", "head"), Open(), Read(1)):
-                backend.apply(operation)
+@contextmanager
+def _bpf() -> Iterator[Equipment]:
+    with ExitStack() as stack:
+        namespace = stack.enter_context(private(_SMALL_TABLE))
+        bring_up(namespace)
+        found = iterating(stack, "udp", InContext(_BUCKET_AT))
+        places = Places(namespace, partial(whole_walk, found.walker), family=socket.AF_INET6)
+        has_tail = places.order == "by address"
+        unable = dict(found.unable)
+        if not has_tail:
+            unable["add-tail"] = f"{_BY_PORT}, and is what this kernel walks"
+        yield Equipment(
+            namespace,
+            BpfWalk(found.walker),
+            partial(_laid, namespace, places),
+            found.halts,
+            found.destroys,
+            has_tail,
+            unable,
+        )
 
 
-class UdpSession:
-    """Begins one iteration after the other in one private namespace."""
+@contextmanager
+def _proc() -> Iterator[Equipment]:
+    with private(_SMALL_TABLE) as namespace:
+        walk = ProcWalk("udp", _WIDTH)
+        yield Equipment(namespace, walk, partial(_laid, namespace, _by_port(namespace)), has_tail=False)
 
-    __slots__ = ("_current", "_namespace", "_ports", "_target", "_walker")
 
-    def __init__(self, target: KernelUdp, loaded: Walker, namespace: Namespace) -> None:
-        self._target = target
-        self._walker = loaded
-        self._namespace = namespace
-        self._ports = Ports(loaded, namespace)
-        self._current: Iteration | None = None
+@contextmanager
+def _diag() -> Iterator[Equipment]:
+    with private(_SMALL_TABLE) as namespace:
+        walk = DiagWalk(inet_request(socket.AF_INET, socket.IPPROTO_UDP), INET_COOKIE_AT)
+        yield Equipment(namespace, walk, partial(_laid, namespace, _by_port(namespace)), has_tail=False)
 
-    def begin(self, shape: Shape) -> Backend:
-        """An empty table; raises `MachineLacks` for a shape that this kernel's table does not have."""
-        self.close()
-        if why := refusal(self._target, (), shape):
-            raise MachineLacks(why)
-        self._namespace.enter()
-        places = self._ports.places(max(number for _, number in shape.buckets))
-        sockets = UdpSockets(self._namespace, places)
-        self._current = Iteration(self._target.name, self._walker, sockets)
-        return self._current
 
-    def close(self) -> None:
-        """End what was begun last."""
-        if self._current is not None:
-            self._current.close()
-            self._current = None
+KERNEL_UDP = KernelTarget(
+    "kernel:udp",
+    "the running kernel's UDP socket iterator (bpf_iter_udp)",
+    _bpf,
+    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
+    schemes=("cookie-udp", "offset-udp", "rank"),
+)
+KERNEL_PROC_UDP = KernelTarget(
+    "kernel:proc-udp",
+    "partial reads of the running kernel's /proc/net/udp",
+    _proc,
+    frozenset({"add-head", "remove", "reinsert", "rehash"}),
+    schemes=("rank",),
+    slots=None,
+    never={"add-tail": _BY_PORT, "show": "the bucket's lock is held for a whole read"},
+)
+KERNEL_UDP_DIAG = KernelTarget(
+    "kernel:udp-diag",
+    "the running kernel's dump of UDP sockets by sock_diag",
+    _diag,
+    frozenset({"add-head", "remove", "reinsert", "rehash"}),
+    harms_of="offset-udp",
+    slots=None,
+    never={"add-tail": _BY_PORT, "show": "the bucket's lock is held while a message is filled"},
+)
+
+
+def _laid(namespace: Namespace, places: Places, shape: Shape) -> UdpSockets:
+    return UdpSockets(namespace, places, places.ports(max(number for _, number in shape.buckets)))
+
+
+def _by_port(namespace: Namespace) -> Places:
+    places = Places(namespace, _seen_in_proc, family=socket.AF_INET, by_inode=True)
+    if places.order != "by port":
+        raise MachineLacks("/proc/net/udp does not tell of sockets in the order of the table by port")
+    return places
+
+
+def _seen_in_proc() -> list[tuple[int, int]]:
+    with open("/proc/thread-self/net/udp", "rb") as file:
+        return lines(file.read())

@@ -1,59 +1,91 @@
 """Real UDP sockets, each in the bucket and at the end of it where it is wanted.
 
-Decided here: which kind of socket, bound to which port, gets where. Learned from the running kernel by reading its
-iterator, not computed: which port is in which bucket, and that an IPv6 socket goes to the tail. Not known here: what
-an iteration over them shows.
+Decided here: which port and which address get a socket where. Learned from the running kernel by reading its tables, not
+computed: which of them is in which bucket, and whether there is a tail to be put at. Not known here: what an iteration
+shows.
+
+All sockets are bound to the wildcard address, and those of one bucket to one port, which SO_REUSEADDR lets them share. The
+kernel keeps them in two tables, by port alone (head only) and by address and port, where those of IPv6 with SO_REUSEPORT
+go to the tail.
 """
 
 from __future__ import annotations
 
-import _socket
-import os
 import socket
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Literal, TypeAlias
 
 from sockiter.errors import MachineLacks
-from sockiter.kernel.bpf import MANY, Walker, read
-from sockiter.kernel.libc import lacks
 from sockiter.kernel.namespace import Namespace
+from sockiter.kernel.sockets import LocalPort, Socket, Sockets, cookie, disconnect, inode
 from sockiter.operations import Bucket, End
 
-SOCKETS_MAX = 16_000
-"""How many sockets an iteration may have, well below the usual limits to open files."""
+Order: TypeAlias = Literal["by port", "by address"]
+Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
+"""A whole walk over a table: the cookie of each socket, or else its inode, and the number of its bucket."""
 
-# The class that socket.socket wraps, at half the cost: a fuzzer makes tens of thousands a second.
-_Socket = _socket.socket
-
-_SO_COOKIE = 57
-_FIRST_PORT = 1024
-_PORTS_END = 65536
-# Ports are tried this many at a time.
+# In the range that the kernel chooses from by itself.
+_FIRST_PORT = 32768
+_PORTS_END = 60999
+# Ports, or addresses, are tried this many at a time.
 _CHUNK = 256
-_TRIED: tuple[End, ...] = ("head", "tail", "head")
+_ADDRESSES_MAX = 8 * _CHUNK
 
 
-class Ports:
-    """Which port is in which bucket; learned when it is first asked for, and kept."""
+class Places:
+    """Which port is in which bucket, and which address leads there from it; learned when first asked for, and kept.
 
-    __slots__ = ("_namespace", "_next", "_ports", "_walker")
+    `look`: a walk over the table that is iterated, which tells of cookies, or else (`by_inode`) of inodes.
+    """
 
-    def __init__(self, walker: Walker, namespace: Namespace) -> None:
-        self._walker = walker
+    __slots__ = ("_addresses", "_by_inode", "_family", "_local_port", "_look", "_namespace", "_next", "_ports", "order")
+
+    def __init__(self, namespace: Namespace, look: Look, *, family: int, by_inode: bool = False) -> None:
         self._namespace = namespace
+        self._look = look
+        self._by_inode = by_inode
+        self._family = family
+        self._local_port = LocalPort()
         self._next = _FIRST_PORT
         self._ports: dict[int, int] = {}  # one port of each bucket
+        self._addresses: dict[int, dict[int, str]] = {}  # by port, and then by bucket
         namespace.stay()
-        self._learn_the_ends()
+        self.order: Order = self._learn_the_order()
 
-    def places(self, count: int) -> tuple[tuple[int, int], ...]:
+    def ports(self, count: int) -> list[tuple[int, int]]:
         """The first `count` buckets in the order of the walk, each with a port; raises `MachineLacks` if there are fewer."""
         grows = True
         while len(self._ports) < count and grows:
             grows = self._learn_some_ports()
         if len(self._ports) < count:
             raise MachineLacks(f"the kernel's UDP table has {len(self._ports)} buckets here; the case asks for {count}")
-        return tuple(sorted(self._ports.items())[:count])
+        return sorted(self._ports.items())[:count]
+
+    def address(self, port: int, bucket: int) -> str:
+        """Where to connect a socket of this port to for it to come into this bucket; raises `MachineLacks`."""
+        known = self._addresses.setdefault(port, {})
+        first = 0
+        while bucket not in known:
+            if first >= _ADDRESSES_MAX:
+                raise MachineLacks(f"none of {first} addresses leads from port {port} to bucket {bucket} of the UDP table")
+            for found, number in self._seen([(port, _address(n)) for n in range(first, first + _CHUNK)]):
+                known.setdefault(number, _address(first + found))
+            first += _CHUNK
+        return known[bucket]
+
+    def new(self) -> Socket:
+        """A socket that is bound to nothing."""
+        new = Socket(self._family, socket.SOCK_DGRAM)
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return new
+
+    def bind(self, new: Socket, port: int, end: End) -> None:
+        """Bind a socket, at this end of its bucket if that has both; raises OSError."""
+        if self._family == socket.AF_INET6:
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
+        self._local_port.choose(new, port)
+        new.bind(("", 0))
 
     def _learn_some_ports(self) -> bool:
         # Returns whether this told of new buckets. The hash of a port is an exclusive or with it, so that 256 ports in a
@@ -61,107 +93,78 @@ class Ports:
         before = len(self._ports)
         ports = range(self._next, min(self._next + _CHUNK, _PORTS_END))
         self._next = ports.stop
-        sockets: list[_Socket] = []
-        try:
-            cookies = {}
-            for port in ports:
-                sockets.append(_bound("head", port))
-                cookies[_cookie(sockets[-1])] = port
-            for cookie, bucket in _walk(self._walker):
-                self._ports.setdefault(bucket, cookies[cookie])
-        finally:
-            for one in sockets:
-                one.close()
+        for found, bucket in self._seen([(port, None) for port in ports]):
+            self._ports.setdefault(bucket, ports[found])
         return len(self._ports) > before
 
-    def _learn_the_ends(self) -> None:
-        # Up to 6.4 the iterator walks another table, the one by port alone, which every socket enters at the head: there a
-        # case that says tail cannot be carried out, and next to all of them do.
-        sockets: list[_Socket] = []
-        try:
-            for end in _TRIED:
-                sockets.append(_bound(end, _FIRST_PORT))
-            first, second, third = map(_cookie, sockets)
-            order = [cookie for cookie, _ in _walk(self._walker)]
-        finally:
-            for one in sockets:
-                one.close()
-        if order == [third, second, first]:
-            raise MachineLacks("the running kernel's iterator walks a table that has no tail adds (as Linux before 6.5)")
-        if order != [third, first, second]:
-            raise MachineLacks("sockets that were added at head, tail and head are walked in neither of the known orders")
+    def _learn_the_order(self) -> Order:
+        # Up to 6.4 the iterator walks the table by port alone, which every socket enters at the head.
+        tried: Sequence[End] = ("head", "tail", "head")
+        order = [number for number, _ in self._seen([(_FIRST_PORT, None)] * 3, tried)]
+        if order == [2, 1, 0]:
+            return "by port"
+        if order == [2, 0, 1]:
+            return "by address"
+        raise MachineLacks("sockets that were added at head, tail and head are walked in neither of the known orders")
+
+    def _seen(self, wanted: Sequence[tuple[int, str | None]], ends: Sequence[End] = ()) -> list[tuple[int, int]]:
+        # For sockets of these ports, connected to these addresses: which of them is where in the walk, and in which bucket.
+        with ExitStack() as stack:
+            numbers = {}
+            for number, (port, address) in enumerate(wanted):
+                one = self.new()
+                stack.callback(one.close)
+                self.bind(one, port, ends[number] if ends else "head")
+                if address is not None:
+                    one.connect((address, 9))
+                numbers[(inode if self._by_inode else cookie)(one)] = number
+            return [(numbers[known], bucket) for known, bucket, *_ in self._look() if known in numbers]
 
 
-class UdpSockets:
-    """The sockets of one iteration, in the buckets that `places` says, each by its number and a port in it."""
+class UdpSockets(Sockets):
+    """UDP sockets in the buckets that `ports` says, each by its number and a port in it.
 
-    __slots__ = ("_namespace", "_places", "_sockets")
+    By address, connecting moves one; by port, only another port does, which takes it out for a moment.
+    """
 
-    def __init__(self, namespace: Namespace, places: tuple[tuple[int, int], ...]) -> None:
-        self._namespace = namespace
+    def __init__(self, namespace: Namespace, places: Places, ports: list[tuple[int, int]]) -> None:
+        super().__init__(namespace)
         self._places = places
-        self._sockets: dict[str, _Socket] = {}
+        self._ports = ports
+        self.has_tail = places.order == "by address"
+        self._home: dict[Socket, int] = {}  # the place in `ports` of the port that each is bound to
 
-    @property
-    def buckets(self) -> Sequence[int]:
-        """The kernel's numbers of the buckets, in the order of the walk."""
-        return [number for number, _ in self._places]
+    def prepare(self, changes: int) -> None:
+        if self.has_tail:
+            for _, port in self._ports:
+                for bucket, other in self._ports:
+                    if other != port:
+                        self._places.address(port, bucket)
 
-    def enter(self) -> None:
-        """Make sure that the calling thread is in the private namespace."""
-        self._namespace.stay()
+    def _new(self) -> Socket:
+        return self._places.new()
 
-    def add(self, name: str, end: End, bucket: Bucket) -> int:
-        """Bind a new socket, and return its cookie; raises `MachineLacks`."""
-        if len(self._sockets) >= SOCKETS_MAX:
-            raise MachineLacks(f"an iteration can have {SOCKETS_MAX} sockets at a time; the case asks for more")
-        self._namespace.stay()
-        new = self._sockets[name] = _bound(end, self._places[bucket.number][1])
-        return _cookie(new)
+    def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
+        self._places.bind(new, self._ports[bucket.number][1], end)
+        self._home[new] = bucket.number
 
-    def remove(self, name: str) -> None:
-        """Close it."""
-        self._sockets.pop(name).close()
+    def _take(self, old: Socket, bucket: Bucket) -> None:
+        disconnect(old)
 
-    def close(self) -> None:
-        """Close all of them; a second call does nothing."""
-        while self._sockets:
-            self._sockets.popitem()[1].close()
+    def _move(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
+        home = self._home[moved]
+        if not self.has_tail or bucket.number == home:
+            super()._move(moved, old, bucket)
+            return
+        if old.number != home:  # connected, and nothing but the wildcard address can be moved from
+            self._take(moved, old)
+            self._put(moved, Bucket(home), "head")
+        moved.connect((self._places.address(self._ports[home][1], self._ports[bucket.number][0]), 9))
 
-
-def _bound(end: End, port: int) -> _Socket:
-    # An IPv6 socket with SO_REUSEPORT goes to the tail, all others to the head; they share the bucket and, as the one takes
-    # no IPv4, the port.
-    new = None
-    try:
-        if end == "head":
-            new = _Socket(socket.AF_INET, socket.SOCK_DGRAM)
-            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            new.bind(("0.0.0.0", port))
-        else:
-            new = _Socket(socket.AF_INET6, socket.SOCK_DGRAM)
-            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            new.bind(("::", port))
-    except BaseException as error:
-        if new is not None:
-            new.close()
-        if isinstance(error, OSError):
-            raise lacks(f"one more UDP socket at the {end} of a bucket", error) from error
-        raise
-    return new
+    def _forget(self, gone: Socket) -> None:
+        self._home.pop(gone, None)
 
 
-def _cookie(one: _Socket) -> int:
-    return int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
-
-
-def _walk(walker: Walker) -> list[tuple[int, int]]:
-    # A whole walk over a table that does not change, shorter than what one read returns.
-    fd = walker.open()
-    try:
-        return read(fd, MANY)
-    except OSError as error:
-        raise lacks("read of a UDP iterator", error) from error
-    finally:
-        os.close(fd)
+def _address(number: int) -> str:
+    # One of those that `namespace` makes local, all of them.
+    return f"::ffff:10.0.{number // 250}.{number % 250 + 1}"

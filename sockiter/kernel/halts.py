@@ -1,0 +1,152 @@
+"""A read that stands still where something is to happen inside of it, while another thread makes it happen.
+
+Decided here: who waits for whom, and on which processor. Programs ask on a shared page what is to be done, and wait. Best
+are programs at the entry of two functions of the kernel, the one that shows a socket, where nothing is locked yet, and the
+one that allocates a larger batch. Where a kernel does not let us watch its functions, the iterating program asks, which sees
+only sockets that are still there, one at a time, and locked. Not known here: what is done. It takes two processors, since a
+program cannot sleep.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import get_native_id
+from typing import TypeAlias
+
+from sockiter.errors import MachineLacks, Untold
+from sockiter.kernel.bpf import at_entry
+from sockiter.kernel.btf import kernel_function, kernel_member, kernel_types
+from sockiter.kernel.program import (
+    ABOUT,
+    ALLOCATION,
+    ALLOCATIONS,
+    ARMED,
+    ASKED,
+    CONDEMNED,
+    IDLE,
+    LATE,
+    POINT,
+    SHOWS,
+    STATE,
+    THREAD,
+    stops_at_entry,
+)
+from sockiter.operations import Point
+
+_PROCESSES = "/proc/thread-self/ns/pid"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a read stands still: the n-th show, of the socket with this cookie, or the n-th allocation, and whether others
+    can change anything meanwhile, or the bucket's lock is held."""
+
+    point: Point
+    nth: int
+    cookie: int = 0
+    others_can_act: bool = True
+
+
+Meet: TypeAlias = Callable[[Stop], bool]
+"""What to do at a stop; returns whether there is anything left to stop for."""
+
+
+class Halts:
+    """Reads with stops. `words`: the shared page. One thread uses it, and a second one reads.
+
+    `at_entry`: stops are where nothing is locked, and come for sockets that are gone, too.
+    """
+
+    __slots__ = ("_here", "_reader", "_words", "at_entry", "thread")
+
+    def __init__(
+        self, words: memoryview, reader: ThreadPoolExecutor, processors: tuple[int, int], *, at_entry: bool
+    ) -> None:
+        self.at_entry = at_entry
+        self._words = words
+        self._reader = reader
+        self._here = {processors[0]}
+        self.thread: int = reader.submit(_placed, {processors[1]}).result()
+        words[THREAD // 8] = self.thread
+
+    def begin(self) -> None:
+        """Count shows and allocations from 1 again."""
+        self._words[SHOWS // 8] = self._words[ALLOCATIONS // 8] = 0
+
+    def condemn(self, cookie: int) -> None:
+        """The iterating program destroys this socket when it comes to it, and writes nothing of it."""
+        self._words[CONDEMNED // 8] = cookie
+
+    def read(self, fd: int, size: int, meet: Meet) -> bytes:
+        """read(2) that stops at each show and each allocation, until there is nothing left to stop for; raises OSError."""
+        words = self._words
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self._here)
+        words[LATE // 8] = 0
+        words[STATE // 8] = ARMED
+        reading = self._reader.submit(os.read, fd, size)
+        try:
+            while not reading.done():
+                if words[STATE // 8] != ASKED:
+                    time.sleep(0)  # or the reader would wait for the interpreter
+                    continue
+                more = meet(self._stop())
+                words[STATE // 8] = ARMED if more else IDLE
+                if not more:
+                    break
+        finally:
+            words[STATE // 8] = IDLE
+            reading.exception()  # waits
+            os.sched_setaffinity(0, before)
+        if words[LATE // 8]:
+            raise Untold("a read stood still for too long, and went on by itself: this machine is too busy")
+        return reading.result()
+
+    def _stop(self) -> Stop:
+        words = self._words
+        about = words[ABOUT // 8]
+        if words[POINT // 8] == ALLOCATION:
+            return Stop("realloc", words[ALLOCATIONS // 8], others_can_act=bool(about))
+        return Stop("show", words[SHOWS // 8], about)
+
+
+def two_processors() -> tuple[int, int]:
+    """Two that this process may run on; raises `MachineLacks` if there is but one."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        raise MachineLacks("stopping a read takes two processors; there is one")
+    shift = os.getpid() % len(processors)  # so that not all processes choose the same two
+    return processors[shift], processors[(shift + 1) % len(processors)]
+
+
+@contextmanager
+def halting(words: memoryview, *, at_entry: bool) -> Iterator[Halts]:
+    """Reads can have stops until the end, which programs that share this page make; raises `MachineLacks`."""
+    processors = two_processors()
+    with ThreadPoolExecutor(1) as reader:
+        yield Halts(words, reader, processors, at_entry=at_entry)
+
+
+@contextmanager
+def watching(family: str, page: int) -> Iterator[None]:
+    """What shows and what allocates in bpf_iter_<family> stops, as the page says, until the end; raises `MachineLacks`."""
+    told = os.stat(_PROCESSES)
+    namespace = told.st_dev, told.st_ino
+    show, grow = f"bpf_iter_{family}_seq_show", f"bpf_iter_{family}_realloc_batch"
+    # The flags are the third argument, since 6.16 or so; before, every allocation was one that may wait.
+    flags = 2 if kernel_types().arguments(kernel_function(grow)) > 2 else -1
+    cookie = kernel_member("sock_common", "skc_cookie")
+    of_show = stops_at_entry("show", page=page, namespace=namespace, argument=1, cookie=cookie)
+    of_grow = stops_at_entry("allocation", page=page, namespace=namespace, argument=flags)
+    with at_entry(show, of_show), at_entry(grow, of_grow):
+        yield
+
+
+def _placed(processors: set[int]) -> int:
+    os.sched_setaffinity(0, processors)
+    return get_native_id()

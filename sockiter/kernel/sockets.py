@@ -1,0 +1,187 @@
+"""The sockets of one iteration, by name: what every kind of them has in common.
+
+Decided here: which sockets there are, in which bucket each was put, and how many there can be. Not known here: how a socket
+gets into a bucket and out of it, which each kind says for itself, and what an iteration over them shows.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ctypes
+import errno
+import os
+import resource
+import socket
+import sys
+from abc import ABC, abstractmethod
+
+from sockiter.errors import MachineLacks
+from sockiter.kernel.libc import connect
+from sockiter.kernel.namespace import Namespace
+from sockiter.operations import Bucket, End
+
+SOCKETS_MAX = 16_000
+"""How many sockets an iteration may have, below the usual limit to open files."""
+_SPARE_FILES = 500
+
+Socket = _socket.socket
+"""The class that socket.socket wraps, at half the cost: a fuzzer makes tens of thousands a second."""
+
+_SO_COOKIE = 57
+_LOCAL_PORT_RANGE = 51  # IP_LOCAL_PORT_RANGE, Linux 6.3
+_LOCAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
+
+
+class Sockets(ABC):
+    """The sockets of one iteration. What a kind cannot do, its target does not offer, so that it is not asked for."""
+
+    has_tail = True
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._held: dict[str, tuple[Socket, Bucket]] = {}
+        self._released: list[Socket] = []
+        self._room = min(SOCKETS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held
+
+    def enter(self) -> None:
+        """Make sure that the calling thread is in the private namespace."""
+        self._namespace.stay()
+
+    def add(self, name: str, end: End, bucket: Bucket) -> Socket:
+        """Make a socket and put it into its bucket; raises `MachineLacks`."""
+        if len(self._held) >= self._room:
+            raise MachineLacks(f"an iteration can have {self._room} sockets at a time here; the case asks for more")
+        self.enter()
+        new = self._new()
+        try:
+            self._put(new, bucket, end)
+        except BaseException as error:
+            new.close()
+            if isinstance(error, OSError):
+                raise MachineLacks(
+                    f"one more socket at the {end} of bucket {bucket}: "
+                    f"{errno.errorcode.get(error.errno or 0, error.errno)} ({error.strerror})"
+                ) from error
+            raise
+        self._held[name] = new, bucket
+        return new
+
+    def remove(self, name: str) -> None:
+        """Take it out for good."""
+        gone, bucket = self._held.pop(name)
+        self._forget(gone)
+        self._end(gone, bucket)
+
+    def release(self, name: str) -> None:
+        """Somebody else takes it out; it is not one of these any more, and `sweep` closes it."""
+        self._released.append(self._held.pop(name)[0])
+
+    def sweep(self) -> None:
+        """Close what was released; does nothing if nothing was."""
+        while self._released:
+            gone = self._released.pop()
+            self._forget(gone)
+            gone.close()
+
+    def prepare(self, changes: int) -> None:  # noqa: B027
+        """Learn what so many changes may need, which inside a read would be too late: whoever walks then waits for it."""
+
+    def reinsert(self, name: str, end: End) -> None:
+        """Take it out of its bucket, and put it in again at that end."""
+        moved, bucket = self._held[name]
+        self._namespace.stay()
+        self._take(moved, bucket)
+        self._put(moved, bucket, end)
+
+    def rehash(self, name: str, bucket: Bucket) -> bool:
+        """Move it to the head of another bucket; False, and nothing happens, if it is there already."""
+        moved, old = self._held[name]
+        if old == bucket:
+            return False
+        self._namespace.stay()
+        self._move(moved, old, bucket)
+        self._held[name] = moved, bucket
+        return True
+
+    def bucket(self, name: str) -> Bucket:
+        """Where it was put last."""
+        return self._held[name][1]
+
+    def close(self) -> None:
+        """Take all of them out; a second call does nothing."""
+        self.sweep()
+        while self._held:
+            gone, _ = self._held.popitem()[1]
+            self._forget(gone)
+            gone.close()
+
+    @abstractmethod
+    def _new(self) -> Socket:
+        """A socket that is in no bucket."""
+
+    @abstractmethod
+    def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
+        """Put one that is in no bucket into this one; raises OSError."""
+
+    @abstractmethod
+    def _take(self, old: Socket, bucket: Bucket) -> None:
+        """Take one out of its bucket, so that it can be put in again; raises OSError."""
+
+    def _move(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
+        self._take(moved, old)
+        self._put(moved, bucket, "head")
+
+    def _end(self, gone: Socket, bucket: Bucket) -> None:
+        gone.close()
+
+    def _forget(self, gone: Socket) -> None:  # noqa: B027
+        """What a kind remembers of a socket is of no use any more."""
+
+
+class LocalPort:
+    """Chooses the port that a socket gets when it leaves the choice to the kernel, which lets it give the port up again.
+
+    A port that a socket asks for by number is its own for good, and so is its place in the table. By the socket's own range
+    (Linux 6.3), or else by the namespace's.
+    """
+
+    __slots__ = ("_own", "_set")
+
+    def __init__(self) -> None:
+        self._own = True
+        self._set = 0
+
+    def choose(self, one: Socket, port: int) -> None:
+        """The next port that the kernel chooses for this socket is this one; raises OSError."""
+        if self._own:
+            try:
+                one.setsockopt(socket.IPPROTO_IP, _LOCAL_PORT_RANGE, (port << 16 | port).to_bytes(4, sys.byteorder))
+            except OSError as error:
+                if error.errno != errno.ENOPROTOOPT:
+                    raise
+                self._own = False
+        if not self._own and self._set != port:
+            with open(_LOCAL_PORTS, "w") as file:
+                file.write(f"{port} {port}")
+            self._set = port
+
+
+def cookie(one: Socket) -> int:
+    """What the kernel calls it by, never given twice."""
+    return int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
+
+
+def inode(one: Socket) -> int:
+    """What /proc calls it by."""
+    return os.fstat(one.fileno()).st_ino
+
+
+def disconnect(one: Socket) -> None:
+    """connect(2) to an address of no family; raises OSError."""
+    connect(one.fileno(), ctypes.create_string_buffer(16), 16)

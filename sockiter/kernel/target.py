@@ -1,0 +1,150 @@
+"""An iterator of the running kernel as a target: what all of them have in common.
+
+Decided here: what is claimed of one, when a machine can run it, and what a session of it shares. Not known here: how sockets
+get to where they are wanted, and how they are walked, which each says for itself (`udp`, `tcp`, `unix`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from sockiter.backend import SLOTS, Backend, Shape, refusal
+from sockiter.claims import Harm, Hazard, within
+from sockiter.errors import MachineLacks
+from sockiter.kernel.answers import Answer, answer, need_linux
+from sockiter.kernel.halts import Halts
+from sockiter.kernel.iteration import Iteration
+from sockiter.kernel.likeness import likeness
+from sockiter.kernel.namespace import Namespace
+from sockiter.kernel.sockets import Sockets
+from sockiter.kernel.walks import Walk
+from sockiter.operations import Bucket
+from sockiter.schemes import SCHEMES
+
+_HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What many iterations share. `lay` makes the sockets for a shape, or says that this kernel has no room for it
+    (`MachineLacks`). `unable`: the hazards that this kernel cannot be put through, and why."""
+
+    namespace: Namespace
+    walk: Walk
+    lay: Callable[[Shape], Sockets]
+    halts: Halts | None = None
+    destroys: bool = False
+    has_tail: bool = True
+    unable: Mapping[Hazard, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTarget:
+    """An iterator of the running kernel.
+
+    `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
+    that one kernel or another is known to walk by; which of them it is here is found out by trying, and its harms are those
+    that the iterator admits here. `harms_of`: the scheme whose harms it admits, where none delivers just what it does.
+    """
+
+    name: str
+    summary: str
+    equip: Callable[[], AbstractContextManager[Equipment]]
+    offers: frozenset[Hazard]
+    schemes: tuple[str, ...] = ()
+    harms_of: str = ""
+    tables: tuple[str, ...] = ("",)
+    slots: int | None = SLOTS
+    never: Mapping[Hazard, str] = field(default_factory=dict)
+    progress: str = ""
+    is_real: bool = True
+
+    def missing(self) -> str | None:
+        """What the machine lacks, found out by running short iterations once per process."""
+        return self._answer.missing
+
+    @property
+    def hazards(self) -> frozenset[Hazard]:
+        """Those that it can be put through here, or, where it does not run, somewhere else."""
+        return self.offers - self._answer.unable.keys()
+
+    @property
+    def unable(self) -> Mapping[Hazard, str]:
+        return {**self.never, **self._answer.unable}
+
+    @property
+    def has_tail(self) -> bool:
+        return self._answer.has_tail
+
+    @property
+    def scheme(self) -> str | None:
+        """The name of the scheme that delivers what this iterator does, None if there is none, or it does not run here."""
+        return self._answer.scheme
+
+    @property
+    def harms(self) -> tuple[Harm, ...]:
+        """What its scheme admits. Of a kernel with a scheme that nobody knows, nothing: all that it does is news."""
+        admitted = _HARMS.get(self.scheme or self.harms_of, ())
+        return tuple(one for one in admitted if one in within(admitted, self.hazards))
+
+    @contextmanager
+    def session(self) -> Iterator[KernelSession]:
+        """A private namespace, which the calling thread is in until the end, and loaded programs."""
+        need_linux()
+        with self.equip() as equipment:
+            session = KernelSession(self, equipment)
+            try:
+                yield session
+            finally:
+                session.close()
+
+    @property
+    def _answer(self) -> Answer:
+        return answer(self.name, self._attempt)
+
+    def _attempt(self) -> Answer:
+        with self.session() as session:
+            equipment = session.equipment
+            session.begin_unasked(Shape())
+            scheme = likeness(session.begin_unasked, self.schemes, self.tables)
+            return Answer(None, equipment.unable, equipment.has_tail, scheme)
+
+
+class KernelSession:
+    """Begins one iteration after the other in one private namespace."""
+
+    __slots__ = ("_current", "_target", "equipment")
+
+    def __init__(self, target: KernelTarget, equipment: Equipment) -> None:
+        self._target = target
+        self.equipment = equipment
+        self._current: Iteration | None = None
+
+    def begin(self, shape: Shape) -> Backend:
+        """An empty table; raises `MachineLacks` for a shape that this kernel's table does not have."""
+        if why := refusal(self._target, (), shape):
+            raise MachineLacks(why)
+        return self.begin_unasked(shape)
+
+    def begin_unasked(self, shape: Shape) -> Backend:
+        """The same, before it is known what the target can do."""
+        self.close()
+        equipment = self.equipment
+        equipment.namespace.enter()
+        self._current = Iteration(
+            self._target.name,
+            equipment.walk,
+            equipment.lay(shape),
+            [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
+            equipment.halts,
+            destroys=equipment.destroys,
+        )
+        return self._current
+
+    def close(self) -> None:
+        """End what was begun last."""
+        if self._current is not None:
+            self._current.close()
+            self._current = None

@@ -1,0 +1,121 @@
+"""The walks over TCP sockets: bpf_iter_tcp, /proc/net/tcp, and sock_diag.
+
+Decided here: which sockets each of them is tried with, and what a session of it shares. Not known here: how sockets get to
+where they are wanted (`tcp_sockets`), and how an iteration goes (`iteration`).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from sockiter.backend import Shape
+from sockiter.errors import MachineLacks
+from sockiter.kernel.bpf import whole_walk
+from sockiter.kernel.btf import kernel_member
+from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
+from sockiter.kernel.equipment import Iterating, iterating
+from sockiter.kernel.namespace import Namespace, private
+from sockiter.kernel.netlink import bring_up
+from sockiter.kernel.program import OfWalk
+from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.tcp_sockets import ESTABLISHED, TABLES, Places, TcpSockets
+from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
+
+# The established sockets of a namespace made under this setting (6.1 and later) have a table of their own with so many
+# buckets, which makes for a short walk. That of the listening ones is everybody's.
+_BUCKETS = 16
+_SMALL_TABLE = ("/proc/sys/net/ipv4/tcp_child_ehash_entries", str(_BUCKETS))
+_LISTENING_BUCKETS = 64  # the least that a kernel has
+_WIDTH = 150  # of a line of /proc/net/tcp
+_IPV4 = "IPv4 sockets, which this walk tells of, go to the head"
+_HELD = "the bucket's lock is held while sockets are shown"
+
+
+@contextmanager
+def _bpf(first: str) -> Iterator[Equipment]:
+    with ExitStack() as stack:
+        namespace, found, places = _set_up(stack, socket.AF_INET6)
+        walk, lay = BpfWalk(found.walker), partial(_laid, namespace, places, first)
+        yield Equipment(namespace, walk, lay, found.halts, found.destroys, first != ESTABLISHED, found.unable)
+
+
+@contextmanager
+def _proc() -> Iterator[Equipment]:
+    with ExitStack() as stack:
+        namespace, _, places = _set_up(stack, socket.AF_INET)
+        yield Equipment(namespace, ProcWalk("tcp", _WIDTH), partial(_laid, namespace, places, TABLES[0]), has_tail=False)
+
+
+@contextmanager
+def _diag() -> Iterator[Equipment]:
+    with ExitStack() as stack:
+        namespace, _, places = _set_up(stack, socket.AF_INET6)
+        walk = DiagWalk(inet_request(socket.AF_INET6, socket.IPPROTO_TCP), INET_COOKIE_AT)
+        yield Equipment(namespace, walk, partial(_laid, namespace, places, TABLES[0]))
+
+
+KERNEL_TCP = KernelTarget(
+    "kernel:tcp",
+    "the running kernel's TCP socket iterator (bpf_iter_tcp), first of all on listening sockets",
+    partial(_bpf, TABLES[0]),
+    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
+    schemes=("cookie-tcp", "offset-tcp"),
+    tables=TABLES,
+)
+KERNEL_TCP_ESTABLISHED = KernelTarget(
+    "kernel:tcp-established",
+    "the same iterator on established sockets alone",
+    partial(_bpf, ESTABLISHED),
+    frozenset({"add-head", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
+    schemes=("cookie-tcp", "offset-tcp"),
+    tables=(ESTABLISHED,),
+    never={"add-tail": "established sockets go to the head"},
+)
+KERNEL_PROC_TCP = KernelTarget(
+    "kernel:proc-tcp",
+    "partial reads of the running kernel's /proc/net/tcp",
+    _proc,
+    frozenset({"add-head", "remove", "reinsert", "rehash"}),
+    harms_of="offset-tcp",
+    tables=TABLES,
+    slots=None,
+    never={"add-tail": _IPV4, "show": _HELD},
+)
+KERNEL_TCP_DIAG = KernelTarget(
+    "kernel:tcp-diag",
+    "the running kernel's dump of TCP sockets by sock_diag",
+    _diag,
+    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash"}),
+    harms_of="offset-tcp",
+    tables=TABLES,
+    slots=None,
+    never={"show": "nobody is told when the kernel fills in a message"},
+)
+
+
+def _set_up(stack: ExitStack, family: int) -> tuple[Namespace, Iterating, Places]:
+    namespace = stack.enter_context(private(_SMALL_TABLE))
+    bring_up(namespace)
+    place = OfWalk(
+        private=kernel_member("seq_file", "private"),
+        bucket=kernel_member("tcp_iter_state", "bucket"),
+        table=kernel_member("tcp_iter_state", "state"),
+    )
+    found = iterating(stack, "tcp", place)
+    return namespace, found, Places(namespace, partial(whole_walk, found.walker), family)
+
+
+def _laid(namespace: Namespace, places: Places, first: str, shape: Shape) -> TcpSockets:
+    established = 0
+    for table, count in shape.buckets:
+        is_established = (table or first) == ESTABLISHED
+        most = _BUCKETS if is_established else _LISTENING_BUCKETS
+        established = max(established, count if is_established else 0)
+        if count > most:
+            raise MachineLacks(
+                f"the kernel's table of {table or first} sockets has {most} buckets here; the case asks for {count}"
+            )
+    return TcpSockets(namespace, places, first, established)

@@ -1,0 +1,77 @@
+"""The walks over UNIX sockets: bpf_iter_unix, and sock_diag.
+
+Decided here: what a session of each shares. Not known here: how sockets get to where they are wanted (`unix_sockets`), and
+how an iteration goes (`iteration`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from sockiter.backend import Shape
+from sockiter.claims import Hazard
+from sockiter.kernel.bpf import whole_walk
+from sockiter.kernel.btf import kernel_member
+from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
+from sockiter.kernel.equipment import Iterating, iterating
+from sockiter.kernel.namespace import Namespace, private
+from sockiter.kernel.program import OfSocket
+from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.unix_sockets import Places, UnixSockets
+from sockiter.kernel.walks import BpfWalk, DiagWalk
+
+_NAMED = "a UNIX socket has its name for good, and a bucket by its name"
+_NEVER: dict[Hazard, str] = {"add-tail": "UNIX sockets go to the head", "reinsert": _NAMED, "rehash": _NAMED}
+
+
+@contextmanager
+def _bpf() -> Iterator[Equipment]:
+    with ExitStack() as stack:
+        namespace, found, places = _set_up(stack)
+        yield Equipment(
+            namespace,
+            BpfWalk(found.walker),
+            partial(_laid, namespace, places),
+            found.halts,
+            has_tail=False,
+            unable=found.unable,
+        )
+
+
+@contextmanager
+def _diag() -> Iterator[Equipment]:
+    with ExitStack() as stack:
+        namespace, _, places = _set_up(stack)
+        walk = DiagWalk(unix_request(), UNIX_COOKIE_AT)
+        yield Equipment(namespace, walk, partial(_laid, namespace, places), has_tail=False)
+
+
+KERNEL_UNIX = KernelTarget(
+    "kernel:unix",
+    "the running kernel's UNIX socket iterator (bpf_iter_unix)",
+    _bpf,
+    frozenset({"add-head", "remove", "show", "realloc", "enomem"}),
+    schemes=("unix",),
+    never=_NEVER,
+)
+KERNEL_UNIX_DIAG = KernelTarget(
+    "kernel:unix-diag",
+    "the running kernel's dump of UNIX sockets by sock_diag",
+    _diag,
+    frozenset({"add-head", "remove"}),
+    harms_of="offset-udp",
+    slots=None,
+    never={**_NEVER, "show": "the bucket's lock is held while a message is filled"},
+)
+
+
+def _set_up(stack: ExitStack) -> tuple[Namespace, Iterating, Places]:
+    namespace = stack.enter_context(private())
+    found = iterating(stack, "unix", OfSocket(kernel_member("sock_common", "skc_hash")), destroys=False)
+    return namespace, found, Places(namespace, partial(whole_walk, found.walker))
+
+
+def _laid(namespace: Namespace, places: Places, shape: Shape) -> UnixSockets:
+    return UnixSockets(namespace, places.buckets(max(number for _, number in shape.buckets)))
