@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sockiter.claims import Harm, Hazard, hazards_of, in_order
-from sockiter.errors import MachineLacks
+from sockiter.errors import Untold
 from sockiter.history import History
 from sockiter.operations import Add, Bucket, Open, Operation, Rehash, Reinsert, changes
 
@@ -151,10 +151,10 @@ def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:
 
 
 def run(session: Session, target: Target, operations: Sequence[Operation], *, slots: int = SLOTS) -> History:
-    """Carry out a whole sequence; raises `MachineLacks` for one that this target cannot carry out."""
+    """Carry out a whole sequence; raises `Untold` for one that this target cannot carry out."""
     shape = shape_of(operations, slots=slots)
     if why := refusal(target, operations, shape):
-        raise MachineLacks(why)
+        raise Untold(why)
     backend = session.begin(shape)
     try:
         for op in operations:

@@ -24,4 +24,4 @@ class MachineLacks(SockiterError):
 
 
 class Untold(MachineLacks):
-    """A sequence that came to a point where the machine cannot do, or cannot tell, what only this one sequence needs."""
+    """What one sequence asks for, and others may not, the target or the machine cannot do, or cannot tell."""

@@ -68,7 +68,7 @@ class KernelTarget:
     @property
     def hazards(self) -> frozenset[Hazard]:
         """Those that it can be put through here, or, where it does not run, somewhere else."""
-        return self.offers - self._answer.unable.keys()
+        return self.offers.difference(self._answer.unable)
 
     @property
     def unable(self) -> Mapping[Hazard, str]:

@@ -24,6 +24,7 @@ Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
 """A whole walk: the cookie of each socket, and the number of its bucket."""
 
 _CHUNK = 512
+_LONGEST = 108
 _NAMES_MAX = 16 * _CHUNK
 
 
@@ -76,7 +77,10 @@ class UnixSockets(Sockets):
 
 
 def name(beginning: int, number: int) -> bytes:
-    """An abstract name. The kernel's hash adds up words of 16 bits, end around, so that a word and its complement, which
-    make a name one of many, leave it in the bucket that it has by its beginning."""
+    """An abstract name, as long as can be, since fewer then fit into a message of sock_diag.
+
+    The kernel's hash adds up words of 16 bits, end around, so that a word and its complement, which make a name one of many,
+    leave it in the bucket that it has by its beginning.
+    """
     words = [word ^ other for word in (number & 0xFFFF, number >> 16) for other in (0, 0xFFFF)]
-    return b"\0" + struct.pack("<BI4H", 0, beginning, *words)
+    return struct.pack("<HI4H", 0, beginning, *words).ljust(_LONGEST, b"\0")
