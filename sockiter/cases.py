@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sockiter.backend import SLOTS
@@ -35,7 +35,7 @@ from sockiter.operations import (
     changes,
     check,
 )
-from sockiter.verdict import KINDS, OF_A_SOCKET, Finding, Kind
+from sockiter.verdict import KINDS, OF_A_SOCKET, Kind
 
 HEADER = "# sockiter case v1"
 SUFFIX = ".case"
@@ -48,15 +48,22 @@ COUNT_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Expect:
-    """One finding that a target is expected to come to. A target without any is expected to be fine."""
+    """One finding that a target is expected to come to. A target without any is expected to be fine.
+
+    `scheme`: of a kernel's iterator, the one that it has to walk by for this to be expected of it, None for any. `remark`:
+    what stands behind it in its line.
+    """
 
     target: str
     kind: Kind
     socket: str | None = None
+    scheme: str | None = None
+    remark: str = field(default="", compare=False)
 
-    @classmethod
-    def of(cls, target: str, finding: Finding) -> Expect:
-        return cls(target, finding.kind, finding.socket)
+    def __str__(self) -> str:
+        words = ["expect", self.target, self.kind, *([self.socket] if self.socket is not None else [])]
+        words += ["as", self.scheme] if self.scheme is not None else []
+        return " ".join([*words, f" # {self.remark}"] if self.remark else words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +104,7 @@ def dumps(case: Case) -> str:
     lines = [HEADER, *(f"# {line}".rstrip() for line in case.comment)]
     if case.slots != SLOTS:
         lines.append(f"batch {case.slots}")
-    for expect in case.expects:
-        lines.append(
-            " ".join(("expect", expect.target, expect.kind, *([expect.socket] if expect.socket is not None else [])))
-        )
+    lines += map(str, case.expects)
     lines.append("")
     for op in case.operations:
         lines.extend(spell(op))
@@ -191,7 +195,7 @@ _SPELLINGS = {
     "open": "open",
     "read": "read N, read all, or read until error",
     "batch": "batch SLOTS",
-    "expect": f"expect TARGET {'|'.join(KINDS)} [NAME]",
+    "expect": f"expect TARGET {'|'.join(KINDS)} [NAME] [as SCHEME]",
     "at": "at show N: CHANGE, or at realloc N: CHANGE, or at realloc N: fail",
     "fail": "fail",
 }
@@ -242,7 +246,7 @@ class _Reader:
                     self._arity(2)
                     slots = self._number(self.words[1], 1, COUNT_MAX)
                 case "expect":
-                    expect = self._expect()
+                    expect = self._expect(raw[len(line) :].strip().removeprefix("#").strip())
                     if expect in expects:
                         raise self.error(f"`{' '.join(self.words)}` stands in line {expects[expect]} already", "it once")
                     expects[expect] = self.line
@@ -313,12 +317,15 @@ class _Reader:
             known = ", ".join(word for word in _SPELLINGS if word != "fail")
         raise self.error(f"unknown word {words[0]!r}", known)
 
-    def _expect(self) -> Expect:
-        match self.words:
+    def _expect(self, remark: str) -> Expect:
+        words, scheme = self.words, None
+        if len(words) > 4 and words[-2] == "as":
+            words, scheme = words[:-2], self._name(words[-1])
+        match words:
             case ["expect", target, kind] if kind in KINDS and kind not in OF_A_SOCKET:
-                return Expect(self._name(target), kind)
+                return Expect(self._name(target), kind, None, scheme, remark)
             case ["expect", target, kind, socket] if kind in OF_A_SOCKET:
-                return Expect(self._name(target), kind, self._name(socket))
+                return Expect(self._name(target), kind, self._name(socket), scheme, remark)
         raise self.error(
             f"`{' '.join(self.words)}`",
             f"{_SPELLINGS['expect']}, with a NAME for {', '.join(kind for kind in KINDS if kind in OF_A_SOCKET)}",

@@ -5,6 +5,7 @@ Decided here: what "as expected" means, and which lines a case gets so that it i
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,8 @@ from sockiter.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a case on one target. `expected` is what the case says of it, none for fine."""
+    """What came of a case on one target. `expected` is what the case says of it, and, if it is a kernel's, for the scheme
+    that it walks by; none for fine."""
 
     target: str
     reads: tuple[Returned, ...]
@@ -27,7 +29,8 @@ class Outcome:
     @property
     def as_expected(self) -> bool:
         """Whether the verdict holds what the case expects, all of it and nothing else."""
-        return {Expect.of(self.target, finding) for finding in self.verdict} == set(self.expected)
+        came = [(finding.kind, finding.socket) for finding in self.verdict]
+        return set(came) == {(expect.kind, expect.socket) for expect in self.expected}
 
 
 def refused(case: Case, target: Target) -> str | None:
@@ -38,15 +41,25 @@ def refused(case: Case, target: Target) -> str | None:
 def replay(case: Case, target: Target, session: Session) -> Outcome:
     """Run a case on a target; raises `MachineLacks` where the target cannot carry it out."""
     history = run(session, target, case.operations, slots=case.slots)
-    expected = tuple(expect for expect in case.expects if expect.target == target.name)
+    expected = tuple(expect for expect in case.expects if _is_of(expect, target))
     return Outcome(target.name, tuple(history.reads), judge(history), expected)
 
 
 def expecting(case: Case, target: Target, session: Session) -> Case:
-    """The case with what this target makes of it as what is expected of it; what is expected of others stays."""
-    others = tuple(expect for expect in case.expects if expect.target != target.name)
-    outcome = replay(case, target, session)
-    return replace(case, expects=(*others, *(Expect.of(target.name, finding) for finding in outcome.verdict)))
+    """The case with what this target makes of it as what is expected of it; what is expected of others stays.
+
+    Of a kernel's iterator it is expected wherever it walks by the same scheme, and the line says which kernel it was.
+    """
+    others = tuple(expect for expect in case.expects if not _is_of(expect, target))
+    seen_on = f"Linux {platform.release()}" if target.is_real else ""
+    new = [
+        Expect(target.name, finding.kind, finding.socket, target.walks_by, seen_on)
+        for finding in replay(case, target, session).verdict
+    ]
+    # As it is, where it says so already, whichever kernel it was then.
+    if set(new) == {expect for expect in case.expects if _is_of(expect, target)}:
+        return case
+    return replace(case, expects=(*others, *new))
 
 
 def with_expects(case: Case, targets: Iterable[Target]) -> Case:
@@ -56,3 +69,7 @@ def with_expects(case: Case, targets: Iterable[Target]) -> Case:
             with target.session() as session:
                 case = expecting(case, target, session)
     return case
+
+
+def _is_of(expect: Expect, target: Target) -> bool:
+    return expect.target == target.name and expect.scheme in (None, target.walks_by)

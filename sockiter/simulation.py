@@ -182,6 +182,7 @@ class SchemeTarget:
     is_real = False
     slots = None
     has_tail = True
+    walks_by = None
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.scheme = scheme

@@ -17,6 +17,7 @@ import click
 
 from sockiter import __version__
 from sockiter.cli.check import check
+from sockiter.cli.conform import conform
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
@@ -59,5 +60,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, check, matrix, replay, show, minimize, targets):
+for command in (fuzz, check, matrix, replay, show, minimize, conform, targets):
     main.add_command(command)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sockiter.backend import Target
+from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
 
-KERNEL_TARGETS: tuple[Target, ...] = (
+KERNEL_TARGETS: tuple[KernelTarget, ...] = (
     KERNEL_UDP,
     KERNEL_TCP,
     KERNEL_TCP_ESTABLISHED,

@@ -89,7 +89,7 @@ class Iteration:
         fresh = self._walk.open()
         try:
             for _ in range(READS_MAX):
-                if not (seen := fresh.read(self._walk.many)):
+                if not (seen := fresh.read(self._walk.records_max + 1)):
                     break
                 for name in map(self._name, seen):
                     buckets[self._sockets.bucket(name)].append(name)
@@ -168,7 +168,7 @@ class Iteration:
         if self._halts is not None:
             self._halts.begin()
         for _ in range(reads_max(operation)):
-            returned = self._read_once(self._walk.many if operation.count is None else operation.count)
+            returned = self._read_once(self._walk.records_max + 1 if operation.count is None else operation.count)
             if is_last(operation, returned):
                 break
         else:

@@ -22,6 +22,7 @@ from sockiter.kernel.sockets import Sockets
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket
 from sockiter.schemes import SCHEMES
+from sockiter.simulation import RECORDS_MAX
 
 _HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
 
@@ -47,6 +48,7 @@ class KernelTarget:
     `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
     that one kernel or another is known to walk by; which of them it is here is found out by trying, and its harms are those
     that the iterator admits here. `harms_of`: the scheme whose harms it admits, where none delivers just what it does.
+    `records_max`: as many sockets as one read can return.
     """
 
     name: str
@@ -58,6 +60,7 @@ class KernelTarget:
     tables: tuple[str, ...] = ("",)
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=dict)
+    records_max: int = RECORDS_MAX
     progress: str = ""
     is_real: bool = True
 
@@ -79,14 +82,14 @@ class KernelTarget:
         return self._answer.has_tail
 
     @property
-    def scheme(self) -> str | None:
+    def walks_by(self) -> str | None:
         """The name of the scheme that delivers what this iterator does, None if there is none, or it does not run here."""
         return self._answer.scheme
 
     @property
     def harms(self) -> tuple[Harm, ...]:
         """What its scheme admits. Of a kernel with a scheme that nobody knows, nothing: all that it does is news."""
-        admitted = _HARMS.get(self.scheme or self.harms_of, ())
+        admitted = _HARMS.get(self.walks_by or self.harms_of, ())
         return tuple(one for one in admitted if one in within(admitted, self.hazards))
 
     @contextmanager

@@ -81,6 +81,7 @@ KERNEL_PROC_UDP = KernelTarget(
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
     schemes=("rank",),
     slots=None,
+    records_max=(4096 - 1) // _WIDTH,
     never={"add-tail": _BY_PORT, "show": "the bucket's lock is held for a whole read"},
 )
 KERNEL_UDP_DIAG = KernelTarget(

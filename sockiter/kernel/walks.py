@@ -36,9 +36,9 @@ class Reader(Protocol):
 
 
 class Walk(Protocol):
-    """A way to walk. `many`: more than one read can return."""
+    """A way to walk. `records_max`: as many sockets as one read can return."""
 
-    many: int
+    records_max: int
 
     def known_by(self, one: Socket, /) -> int:
         """What it calls a socket."""
@@ -50,7 +50,8 @@ class Walk(Protocol):
 class BpfWalk:
     """By a BPF iterator, whose program writes a record of each socket."""
 
-    many = BUFFER_SIZE // RECORD.size
+    # A record goes into the buffer only if something is left behind it.
+    records_max = BUFFER_SIZE // RECORD.size - 1
 
     def known_by(self, one: Socket, /) -> int:
         return cookie(one)
@@ -94,7 +95,7 @@ class ProcWalk:
     def __init__(self, name: str, width: int) -> None:
         self._path = f"/proc/thread-self/net/{name}"
         self._width = width
-        self.many = os.sysconf("SC_PAGE_SIZE") // width + 1
+        self.records_max = (os.sysconf("SC_PAGE_SIZE") - 1) // width
 
     def open(self) -> ProcReader:
         try:
@@ -133,6 +134,9 @@ def lines(text: bytes) -> list[tuple[int, int]]:
     return [(int(words[9]), int(words[0].rstrip(b":"))) for words in split if words[0] != b"sl"]
 
 
+_MESSAGE = 4096
+
+
 class DiagWalk:
     """By a dump of sock_diag, into messages of at most a page.
 
@@ -140,7 +144,7 @@ class DiagWalk:
     a socket comes that much before it is delivered. A read hands out what is left of one message, or else the next one.
     """
 
-    many = 1 << 20
+    records_max = _MESSAGE
 
     def known_by(self, one: Socket, /) -> int:
         return cookie(one)
@@ -208,9 +212,6 @@ class DiagReader:
             found.append(int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little"))
             at += size + 3 & ~3
         return found
-
-
-_MESSAGE = 4096
 
 
 def _cookies(records: bytes) -> Sequence[int]:

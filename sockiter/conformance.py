@@ -1,0 +1,164 @@
+"""Whether a kernel's iterator delivers what a scheme does: the same sequences, carried out by both, compared read by read.
+
+Decided here: which sequences are compared, what counts as a difference, and how one is shrunk. Not known here: how either
+of the two works, and which of them is wrong: the kernel is right about what it does.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from sockiter.backend import Backend, Session, Target, refusal, shape_of
+from sockiter.cases import Case
+from sockiter.claims import Hazard
+from sockiter.errors import Untold
+from sockiter.history import Returned
+from sockiter.minimize import minimize
+from sockiter.operations import Add, Bucket, Change, End, Open, Operation, Read, Rehash
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.simulation import RECORDS_MAX, Simulation
+from sockiter.swarm import Room, Swarm
+
+# One sequence in so many has a crowd in it: that many more sockets at open, and some reads as much larger.
+_CROWDS = 25
+_CROWD_MAX = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A sequence that the two deliver differently, and what either returned, one entry for each read(2)."""
+
+    operations: tuple[Operation, ...]
+    slots: int
+    by_target: tuple[Returned, ...]
+    by_scheme: tuple[Returned, ...]
+
+    @property
+    def at(self) -> int:
+        """The first read that differs, from 1."""
+        same = zip(self.by_target, self.by_scheme, strict=False)
+        return 1 + next(
+            (n for n, (one, other) in enumerate(same) if one != other), min(len(self.by_target), len(self.by_scheme))
+        )
+
+
+@dataclass(slots=True)
+class Compared:
+    """How many sequences were compared, with how many operations and sockets at most, and how many could not be."""
+
+    sequences: int = 0
+    operations: int = 0
+    sockets: int = 0
+    untold: int = 0
+
+
+class Conformance:
+    """Compares a target, by a session of it, with a scheme. `records_max`: as many sockets as a read of it can return."""
+
+    def __init__(self, target: Target, session: Session, scheme: AnyScheme, *, records_max: int = RECORDS_MAX) -> None:
+        self._target = target
+        self._session = session
+        self._scheme = scheme
+        self._records_max = records_max
+        self.compared = Compared()
+
+    def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
+        """Compares random sequences with no end, and tells of each whether it came to a difference."""
+        swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, Room.of(self._target))
+        random = Random(seed)
+        number = 0
+        while True:
+            operations, slots = swarm.sequence()
+            number += 1
+            if number % _CROWDS == 0:
+                operations = _crowded(operations, random, "add-tail" in hazards & self._target.hazards)
+            try:
+                found = self.compare(operations, slots)
+            except Untold:
+                self.compared.untold += 1
+                continue
+            self.compared.sequences += 1
+            self.compared.operations += len(operations)
+            self.compared.sockets = max(self.compared.sockets, sum(type(op) is Add for op in operations))
+            yield found
+
+    def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
+        """What the two make of a sequence, if it is not the same; raises `Untold` where the target cannot carry it out."""
+        shape = shape_of(operations, slots=slots)
+        if why := refusal(self._target, operations, shape):
+            raise Untold(why)
+        real = _returned(self._session.begin(shape), operations)
+        likened = tuple(_likened(operations, self._target.tables[0], self._scheme.tables[0]))
+        simulation = Simulation(self._scheme, shape_of(likened, slots=slots), records_max=self._records_max)
+        model = _returned(simulation, likened)
+        return None if real == model else Difference(operations, slots, real, model)
+
+    def shrunk(self, difference: Difference) -> Difference:
+        """A least sequence that the two deliver differently; the given one if it was not so again."""
+
+        def fails(operations: tuple[Operation, ...], slots: int) -> bool:
+            try:
+                return self.compare(operations, slots) is not None
+            except Untold:
+                return False
+
+        return self.compare(*minimize(difference.operations, difference.slots, fails)) or difference
+
+    def case(self, difference: Difference) -> Case:
+        """The difference as a case, which says in its comment what either did."""
+        told = [f"{self._target.name} (Linux {platform.release()}) and {self._scheme.name} differ at read {difference.at}."]
+        for name, reads in ((self._target.name, difference.by_target), (self._scheme.name, difference.by_scheme)):
+            told.append(f"{name}: {'; '.join(map(_spelled, reads))}")
+        return Case(difference.operations, difference.slots, (), tuple(line[:120] for line in told))
+
+
+def _returned(backend: Backend, operations: Sequence[Operation]) -> tuple[Returned, ...]:
+    try:
+        for operation in operations:
+            backend.apply(operation)
+        return tuple(backend.history.reads)
+    finally:
+        backend.close()
+
+
+def _likened(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
+    # What the target calls its first table, where that is not the scheme's first.
+    def bucket(old: Bucket) -> Bucket:
+        return old if old.table else replace(old, table=first)
+
+    def change(old: Change) -> Change:
+        return replace(old, bucket=bucket(old.bucket)) if isinstance(old, (Add, Rehash)) else old
+
+    for op in operations:
+        if first in ("", of_scheme):
+            yield op
+        elif isinstance(op, Read):
+            inside = [replace(at, what=change(at.what)) if isinstance(at.what, (Add, Rehash)) else at for at in op.at]
+            yield replace(op, at=tuple(inside))
+        elif isinstance(op, Open):
+            yield op
+        else:
+            yield change(op)
+
+
+def _crowded(operations: tuple[Operation, ...], random: Random, has_tail: bool) -> tuple[Operation, ...]:
+    # The same, with many more sockets in the table at open, and reads that get some way through them.
+    open_at = operations.index(Open())
+    ends: tuple[End, ...] = ("head", "tail") if has_tail else ("head",)
+    buckets = sorted({op.bucket for op in operations[:open_at] if isinstance(op, Add)})
+    crowd = [
+        Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
+        for n in range(random.randrange(_CROWD_MAX))
+    ]
+    rest = [
+        replace(op, count=op.count * random.randrange(1, 60)) if isinstance(op, Read) and op.count else op
+        for op in operations[open_at:]
+    ]
+    return (*crowd, *operations[:open_at], *rest)
+
+
+def _spelled(returned: Returned) -> str:
+    return returned.error or (" ".join(returned.delivered) or "nothing")
