@@ -14,7 +14,7 @@ from sockiter.cases import load, loads
 from sockiter.cells import OPS_WITHOUT_END, Cells, within_reach
 from sockiter.claims import harm
 from sockiter.cli import main
-from sockiter.cli.progress import memory_max
+from sockiter.cli.options import bytes_of
 from sockiter.explore import Scope
 from sockiter.operations import length
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -183,8 +183,8 @@ def test_a_scope_is_as_asked_for_unless_versions_roll_over() -> None:
 
 
 def test_half_of_the_memory_is_enough_unless_it_is_said_how_much() -> None:
-    assert memory_max(64) == 64 << 20
-    assert 1 << 28 < memory_max(None) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert bytes_of(64) == 64 << 20
+    assert 1 << 28 < bytes_of(None) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_scheme_that_does_not_say_what_matters_is_searched_to_a_bound() -> None:

@@ -6,7 +6,6 @@ did not come to its end proves nothing, whatever stopped it: status 1.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,24 +21,18 @@ from sockiter.backend import Target
 from sockiter.cases import dumps, save
 from sockiter.cells import Cells, Task, within_reach
 from sockiter.claims import HAZARDS, Hazard, in_order
+from sockiter.cli import options
 from sockiter.cli.output import console, print_json, scope_json
-from sockiter.cli.progress import memory_max, run
+from sockiter.cli.progress import run
 from sockiter.errors import InputError, MachineLacks
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, name, said
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
 
-SCOPE = Scope(sockets=3, buckets=2, batch=2)
-
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[SCHEME...]")
-@click.option(
-    "--sockets", type=click.IntRange(1, 64), default=SCOPE.sockets, show_default=True, help="In the table at once."
-)
-@click.option("--buckets", type=click.IntRange(1, 16), default=SCOPE.buckets, show_default=True, help="In each table.")
-@click.option("--batch", type=click.IntRange(1, 64), default=SCOPE.batch, show_default=True, help="Slots at open.")
-@click.option("--ops", type=click.IntRange(min=1), help="Sequences no longer than that; of any length, unless said.")
+@options.with_scope(sockets_max=64)
 @click.option(
     "--hazard",
     "hazards",
@@ -47,25 +40,17 @@ SCOPE = Scope(sockets=3, buckets=2, batch=2)
     multiple=True,
     help="One search, under only these; without it, one under all that it can, and one for each claim.",
 )
-@click.option("--workers", type=click.IntRange(1, 256), help="How many searches at once; the cores, unless said.")
-@click.option(
-    "--memory",
-    type=click.IntRange(min=64),
-    metavar="MIB",
-    help="Where searches stop, all workers together; half of the machine's, unless said.",
-)
+@options.workers("searches")
+@options.memory()
 @click.option("--cases", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep the cases there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def check(
     names: tuple[str, ...],
     *,
-    sockets: int,
-    buckets: int,
-    batch: int,
-    ops: int | None,
+    scope: Scope,
     hazards: tuple[Hazard, ...],
-    workers: int | None,
-    memory: int | None,
+    workers: int,
+    memory_max: int,
     cases: Path | None,
     as_json: bool,
 ) -> None:
@@ -75,13 +60,12 @@ def check(
     proves nothing. Where versions roll over, the scope is smaller than what is asked for, and said.
     """
     chosen = _choose(names)
-    scope = Scope(sockets, buckets, batch, ops)
     tasks = [
         Task(target, column, column.hazards, within_reach(target, column.hazards, scope))
         for target in chosen
         for column in _columns(target, hazards)
     ]
-    run(Cells(tasks, seconds=0, workers=workers or os.cpu_count() or 1, memory_max=memory_max(memory)))
+    run(Cells(tasks, seconds=0, workers=workers, memory_max=memory_max))
     if cases is not None:
         _keep(tasks, cases)
     if as_json:

@@ -18,6 +18,7 @@ from sockiter.backend import Target
 from sockiter.campaign import Campaign, Kept
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
+from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.drivers import DRIVERS
@@ -32,7 +33,7 @@ CASES = Path("sockiter-cases")
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TARGET...]")
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="How long.")
-@click.option("--workers", type=click.IntRange(min=1, max=256), help="How many processes at once; the cores, unless said.")
+@options.workers("processes")
 @click.option("--seed", type=click.IntRange(min=0), help="What all is drawn from; printed, and drawn itself unless said.")
 @click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this one, instead of both.")
 @click.option(
@@ -50,7 +51,7 @@ def fuzz(
     names: tuple[str, ...],
     *,
     seconds: float,
-    workers: int | None,
+    workers: int,
     seed: int | None,
     driver: str | None,
     hazards: tuple[Hazard, ...],
@@ -64,7 +65,6 @@ def fuzz(
     chosen, absent = _choose(names)
     cases = _writable(cases)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    workers = workers or os.cpu_count() or 1
     campaign = Campaign(
         [(target, target.hazards & frozenset(hazards or HAZARDS)) for target in chosen],
         drivers=[driver] if driver else sorted(DRIVERS),

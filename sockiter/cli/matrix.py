@@ -6,7 +6,6 @@ ends the work, not the report, and what was not searched by then counts as a sea
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -23,8 +22,9 @@ from sockiter.backend import Target
 from sockiter.cases import dumps, write_whole
 from sockiter.cells import Cells, matrix_of, tasks_of
 from sockiter.claims import in_order
+from sockiter.cli import options
 from sockiter.cli.output import console, print_json, scope_json
-from sockiter.cli.progress import memory_max, run
+from sockiter.cli.progress import run
 from sockiter.errors import MachineLacks
 from sockiter.explore import Scope, Searched
 from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
@@ -33,7 +33,6 @@ from sockiter.targets import TARGETS, target_named
 from sockiter.trace import trace
 from sockiter.verdict import Kind
 
-SCOPE = Scope(sockets=3, buckets=2, batch=2)
 SECONDS = 10.0
 # Between two columns of a table.
 GAP = 1
@@ -41,12 +40,7 @@ GAP = 1
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TARGET...]")
-@click.option(
-    "--sockets", type=click.IntRange(1, 16), default=SCOPE.sockets, show_default=True, help="In the table at once."
-)
-@click.option("--buckets", type=click.IntRange(1, 16), default=SCOPE.buckets, show_default=True, help="In each table.")
-@click.option("--batch", type=click.IntRange(1, 64), default=SCOPE.batch, show_default=True, help="Slots at open.")
-@click.option("--ops", type=click.IntRange(min=1), help="Sequences no longer than that; of any length, unless said.")
+@options.with_scope(sockets_max=16)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
@@ -54,13 +48,8 @@ GAP = 1
     show_default=True,
     help="How long each iterator of the running kernel is fuzzed.",
 )
-@click.option("--workers", type=click.IntRange(1, 256), help="How many processes at once; the cores, unless said.")
-@click.option(
-    "--memory",
-    type=click.IntRange(min=64),
-    metavar="MIB",
-    help="Where searches stop, all workers together; half of the machine's, unless said.",
-)
+@options.workers("processes")
+@options.memory()
 @click.option(
     "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write a page that needs nothing else."
 )
@@ -68,13 +57,10 @@ GAP = 1
 def matrix(
     names: tuple[str, ...],
     *,
-    sockets: int,
-    buckets: int,
-    batch: int,
-    ops: int | None,
+    scope: Scope,
     seconds: float,
-    workers: int | None,
-    memory: int | None,
+    workers: int,
+    memory_max: int,
     page: Path | None,
     as_json: bool,
 ) -> None:
@@ -87,13 +73,8 @@ def matrix(
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
         raise MachineLacks(f"{page}: cannot be written: there is no such directory")
-    of_all, scope = columns(chosen), Scope(sockets, buckets, batch, ops)
-    cells = Cells(
-        tasks_of(chosen, of_all, scope),
-        seconds=seconds,
-        workers=workers or os.cpu_count() or 1,
-        memory_max=memory_max(memory),
-    )
+    of_all = columns(chosen)
+    cells = Cells(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
     run(cells)
     made = matrix_of(cells.tasks, chosen, of_all, scope)
     if page is not None:

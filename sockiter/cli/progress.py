@@ -1,12 +1,10 @@
 """Cells at work, on a terminal: which searches are under way, how far they are, and how fast.
 
-Decided here: what is shown meanwhile, and only to a terminal; and how much memory is enough. Not known here: what the cells
-are for, and what they come to.
+Decided here: what is shown meanwhile, and only to a terminal. Not known here: what the cells are for, and what they come to.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from types import FrameType
@@ -20,11 +18,6 @@ from sockiter.cli.output import console
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def memory_max(mib: int | None) -> int:
-    """The bytes for so many MiB; where none are said, half of the machine's memory."""
-    return mib << 20 if mib is not None else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def run(cells: Cells) -> None:
