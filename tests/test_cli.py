@@ -68,7 +68,7 @@ def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 def three(monkeypatch: pytest.MonkeyPatch) -> None:
     """`replay`, `targets` and `fuzz` know of two schemes and of one iterator."""
     few = tuple(target_named(name) for name in ("offset-udp", "index", "kernel:udp"))
-    for command in ("replay", "targets", "fuzz"):
+    for command in ("replay", "targets", "subject"):
         monkeypatch.setattr(sys.modules[f"sockiter.cli.{command}"], "TARGETS", few)
 
 

@@ -24,6 +24,7 @@ from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json, scope_json
 from sockiter.cli.progress import run
+from sockiter.cli.subject import running
 from sockiter.errors import InputError, MachineLacks
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, name, said
@@ -84,8 +85,7 @@ def _choose(names: tuple[str, ...]) -> list[Target]:
     for target in chosen:
         if target.is_real:
             raise InputError(f"{target.name} is an iterator of the running kernel, which can be fuzzed, but not searched")
-        if (missing := target.missing()) is not None:
-            raise MachineLacks(f"{target.name} does not run here: {missing}")
+        running(target)
     return chosen
 
 

@@ -14,17 +14,16 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from sockiter.backend import Target
 from sockiter.campaign import Campaign, Kept
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
+from sockiter.cli.subject import choose_all
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
 from sockiter.operations import length
-from sockiter.targets import TARGETS, target_named
 
 SECONDS = 60.0
 CASES = Path("sockiter-cases")
@@ -62,7 +61,7 @@ def fuzz(
 
     Exit status 1 means that a target did what it claims not to do. What it admits, and was shown to do, is no failure.
     """
-    chosen, absent = _choose(names)
+    chosen, absent = choose_all(names)
     cases = _writable(cases)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     campaign = Campaign(
@@ -89,20 +88,6 @@ def fuzz(
         sys.exit(1)
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
-
-
-def _choose(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
-    # The targets to fuzz, and those that would have been, but for what the machine lacks.
-    here: list[Target] = []
-    absent: list[tuple[Target, str]] = []
-    for target in [target_named(name) for name in dict.fromkeys(names)] or TARGETS:
-        if (missing := target.missing()) is None:
-            here.append(target)
-        elif names:
-            raise MachineLacks(f"{target.name} does not run here: {missing}")
-        else:
-            absent.append((target, missing))
-    return here, absent
 
 
 def _writable(cases: Path) -> Path:

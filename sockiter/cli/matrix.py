@@ -25,11 +25,11 @@ from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json, scope_json
 from sockiter.cli.progress import run
+from sockiter.cli.subject import choose_all
 from sockiter.errors import MachineLacks
 from sockiter.explore import Scope, Searched
 from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
 from sockiter.matrix_page import Traces, html
-from sockiter.targets import TARGETS, target_named
 from sockiter.trace import trace
 from sockiter.verdict import Kind
 
@@ -69,7 +69,7 @@ def matrix(
     All targets that run here, unless some are named. Exit status 1 means that a claim was broken, or that a search did not
     come to its end, by itself or by Ctrl-C.
     """
-    chosen, absent = _choose(names)
+    chosen, absent = choose_all(names)
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
         raise MachineLacks(f"{page}: cannot be written: there is no such directory")
@@ -88,20 +88,6 @@ def matrix(
         _print(console(), made, absent)
     if broken(made) or unfinished(made):
         sys.exit(1)
-
-
-def _choose(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
-    # The targets of the rows, and those that would have one, but for what the machine lacks.
-    here: list[Target] = []
-    absent: list[tuple[Target, str]] = []
-    for target in [target_named(name) for name in dict.fromkeys(names)] or TARGETS:
-        if (missing := target.missing()) is None:
-            here.append(target)
-        elif names:
-            raise MachineLacks(f"{target.name} does not run here: {missing}")
-        else:
-            absent.append((target, missing))
-    return here, absent
 
 
 def _traces(made: Matrix) -> Traces:

@@ -1,4 +1,7 @@
-"""Which target a command that looks at one case on one target means."""
+"""Which targets a command means: the one that a case is looked at on, or all that are worked on.
+
+Decided here: which they are where none is named, and that one that is named has to run here.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,28 @@ def choose(case: Case, name: str | None) -> Target:
     Raises `InputError` for a name that is no target's, `MachineLacks` for a target that does not run here.
     """
     if name is not None:
-        target = target_named(name)
-        if (missing := target.missing()) is not None:
-            raise MachineLacks(f"{target.name} does not run here: {missing}")
-        return target
+        return running(target_named(name))
     failing = {expect.target for expect in case.expects}
     for target in TARGETS:
         if target.name in failing and target.missing() is None:
             return target
     return SCHEME_TARGETS[0]
+
+
+def choose_all(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
+    """The targets of those names, each once, or else all that run here; and those that do not, with what the machine lacks.
+
+    Raises `InputError` for a name that is no target's, `MachineLacks` for a named target that does not run here.
+    """
+    # A name that is none is wrong, whatever the machine lacks besides.
+    if named := [target_named(name) for name in dict.fromkeys(names)]:
+        return [running(target) for target in named], []
+    lacks = [(target, target.missing()) for target in TARGETS]
+    return [target for target, lack in lacks if lack is None], [(target, lack) for target, lack in lacks if lack is not None]
+
+
+def running(target: Target) -> Target:
+    """This target; raises `MachineLacks` where it does not run here."""
+    if (missing := target.missing()) is not None:
+        raise MachineLacks(f"{target.name} does not run here: {missing}")
+    return target
