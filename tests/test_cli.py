@@ -24,10 +24,10 @@ from inline import work_inline
 from rich.console import Console
 
 from sockiter import __version__, campaign
-from sockiter.campaign import Ended, Job, Kept, Message, Tick
+from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.cases import Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, Harm, harm, hazards_of
-from sockiter.cli import main
+from sockiter.cli import main, progress
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks
 from sockiter.explain import words
@@ -916,7 +916,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     def console(*, stderr: bool = False) -> Console:
         return Console(stderr=stderr, width=160, highlight=False, force_terminal=stderr)
 
-    monkeypatch.setattr(FUZZ, "console", console)
+    monkeypatch.setattr(progress, "console", console)
 
 
 @pytest.mark.usefixtures("two_finds", "terminal")
@@ -972,10 +972,10 @@ def test_progress_is_for_the_terminal_and_never_for_standard_output(tmp_path: Pa
 
 
 def test_sigterm_is_taken_as_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(progress: object) -> None:
+    def run(self: Campaign, progress: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(FUZZ, "_run", run)
+    monkeypatch.setattr(Campaign, "run", run)
     assert failed(sockiter(*QUICK, "--cases", tmp_path), 130) == "interrupted"
 
 

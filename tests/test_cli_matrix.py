@@ -297,7 +297,7 @@ def test_a_target_that_is_named_and_does_not_run_here_is_what_the_machine_lacks(
 
 
 def test_a_broken_claim_and_an_unfinished_search_are_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cells, "run", lambda self: None)
+    monkeypatch.setattr(Cells, "run", lambda self, progress: None)
     result = sockiter("matrix", "rank")
     assert result.exit_code == 1
     assert "Incomplete: rank, 7 cells: not searched" in result.stdout
@@ -307,7 +307,7 @@ def test_a_broken_claim_and_an_unfinished_search_are_status_1(monkeypatch: pytes
 
 
 def test_sigterm_is_taken_as_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cells, "run", lambda self: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(Cells, "run", lambda self, progress: signal.raise_signal(signal.SIGTERM))
     result = sockiter("matrix", "rank")
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
 

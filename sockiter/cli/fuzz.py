@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import Progress, TaskID
 
 from sockiter.campaign import Campaign, Kept
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
+from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_all
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.drivers import DRIVERS
@@ -73,7 +72,6 @@ def fuzz(
         cases=cases,
     )
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, _interrupt)
     _run(campaign)
     took = time.monotonic() - started
     # Before the summary, which may come to nothing on a disk that is full.
@@ -101,50 +99,28 @@ def _writable(cases: Path) -> Path:
     return cases
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _run(campaign: Campaign) -> None:
-    progress_console = console(stderr=True)
-    if not progress_console.is_terminal:
-        campaign.run()
-        return
     total = campaign.left_s
-    # Refreshed by hand: a thread of its own would be one too many where processes are started.
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[left]:.0f} s left"),
-        console=progress_console,
-        auto_refresh=False,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("starting", total=total, left=total)
-        told: set[object] = set()
+    told: set[object] = set()
 
-        def show() -> None:
-            kept = [one for track in campaign.tracks for one in track.kept]
-            for one in kept:
-                # What the other driver finds as well is no news.
-                what = (one.found.target, one.found.harm or one.found.case.operations)
-                if what not in told:
-                    told.add(what)
-                    style = "bold red" if one.found.harm is None else ""
-                    bar.console.print(escape(_line(one)), style=style, soft_wrap=True)
-            rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
-            saved = sum(one.path is not None for one in kept)
-            bar.update(
-                task,
-                completed=total - campaign.left_s,
-                left=campaign.left_s,
-                description=f"{rate:,.0f} operations/s, {len(kept)} found, {saved} saved",
-            )
-            bar.refresh()
+    def tell(bar: Progress, task: TaskID) -> None:
+        kept = [one for track in campaign.tracks for one in track.kept]
+        for one in kept:
+            # What the other driver finds as well is no news.
+            what = (one.found.target, one.found.harm or one.found.case.operations)
+            if what not in told:
+                told.add(what)
+                style = "bold red" if one.found.harm is None else ""
+                bar.console.print(escape(_line(one)), style=style, soft_wrap=True)
+        rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
+        saved = sum(one.path is not None for one in kept)
+        bar.update(
+            task,
+            completed=total - campaign.left_s,
+            description=f"{rate:,.0f} operations/s, {len(kept)} found, {saved} saved",
+        )
 
-        campaign.run(show)
+    watch(campaign.run, tell, total=total, left="{task.remaining:.0f} s left")
 
 
 def _line(kept: Kept) -> str:

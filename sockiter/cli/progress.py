@@ -1,56 +1,74 @@
-"""Cells at work, on a terminal: which searches are under way, how far they are, and how fast.
+"""Work on a terminal: how far it is while it goes on, and how it is ended early.
 
-Decided here: what is shown meanwhile, and only to a terminal. Not known here: what the cells are for, and what they come to.
+Decided here: what a bar looks like, that it is only for a terminal, that SIGTERM does what Ctrl-C does, and what is shown of
+cells. Not known here: what the work is for, and what it comes to.
 """
 
 from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeAlias
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sockiter.cells import Cells
 from sockiter.cli.output import console
 
+Tell: TypeAlias = Callable[[Progress, TaskID], None]
+"""Brings a bar, and the one task that it has, up to date."""
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
+def watch(run: Callable[[Callable[[], None]], None], tell: Tell, *, total: float, left: str) -> None:
+    """Run something, to the end or to a KeyboardInterrupt, which SIGTERM is as well from now on; on a terminal with a bar.
 
-def run(cells: Cells) -> None:
-    """Have the cells worked out; a KeyboardInterrupt, or a SIGTERM, ends that early, and what was done by then stays."""
+    `run` is called with what it has to call now and then. `left`: what stands behind the bar, in which `task` is its task.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     progress_console = console(stderr=True)
     if not progress_console.is_terminal:
-        cells.run()
+        run(lambda: None)
         return
     # Refreshed by hand: a thread of its own would be one too many where processes are started.
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} cells"),
+        TextColumn(left),
         console=progress_console,
         auto_refresh=False,
         transient=True,
     )
     with bar:
-        of_all = bar.add_task("starting", total=len(cells.tasks))
-        started = time.monotonic()
+        task = bar.add_task("starting", total=total)
 
         def show() -> None:
-            under_way = [
-                f"{task.target.name} {task.column.name}: {task.tick.done:,}"
-                + (f" ({task.tick.waiting:,} wait)" if task.tick.waiting else "")
-                for _, task in cells.running.values()
-            ]
-            done = sum(not task.trouble for task in cells.tasks)
-            states = sum(task.states for task in cells.tasks)
-            rate = f"{states / max(time.monotonic() - started, 0.1):,.0f}/s in all"
-            bar.update(of_all, completed=done, description=escape("; ".join([*under_way, rate])))
+            tell(bar, task)
             bar.refresh()
 
-        cells.run(show)
+        run(show)
+
+
+def run(cells: Cells) -> None:
+    """Have the cells worked out; a KeyboardInterrupt, or a SIGTERM, ends that early, and what was done by then stays."""
+    started = time.monotonic()
+
+    def tell(bar: Progress, of_all: TaskID) -> None:
+        under_way = [
+            f"{task.target.name} {task.column.name}: {task.tick.done:,}"
+            + (f" ({task.tick.waiting:,} wait)" if task.tick.waiting else "")
+            for _, task in cells.running.values()
+        ]
+        done = sum(not task.trouble for task in cells.tasks)
+        states = sum(task.states for task in cells.tasks)
+        rate = f"{states / max(time.monotonic() - started, 0.1):,.0f}/s in all"
+        bar.update(of_all, completed=done, description=escape("; ".join([*under_way, rate])))
+
+    watch(cells.run, tell, total=len(cells.tasks), left="{task.completed:.0f} of {task.total:.0f} cells")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
