@@ -22,7 +22,7 @@ from sockiter.cases import dumps, save
 from sockiter.cells import Cells, Task, within_reach
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
-from sockiter.cli.output import console, print_json, scope_json
+from sockiter.cli.output import console, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import running
 from sockiter.errors import InputError, MachineLacks
@@ -73,7 +73,7 @@ def check(
         print_json([_target_json(target, [task for task in tasks if task.target is target]) for target in chosen])
     else:
         _print(console(), tasks, scope, detailed=bool(names))
-    if any(_broken(task) or _unproved(task) for task in tasks):
+    if any(_broken(task) or task.unfinished for task in tasks):
         sys.exit(1)
 
 
@@ -102,10 +102,6 @@ def _verdict(task: Task) -> tuple[Said, ...]:
 
 def _broken(task: Task) -> list[Said]:
     return [one for one in _verdict(task) if one.breaks_a_claim]
-
-
-def _unproved(task: Task) -> str:
-    return task.result.incomplete if isinstance(task.result, Searched) else task.trouble
 
 
 def _violations(task: Task) -> Sequence[Violation]:
@@ -138,7 +134,7 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
         table.add_row(escape(shown), escape(task.column.name) + own, _happens(task), states, rate)
         before = task.target.name
     out.print(table)
-    unproved = [task for task in tasks if _unproved(task)]
+    unproved = [task for task in tasks if task.unfinished]
     cut_short = " ?: cut short, and what is not named may happen or not." if unproved else ""
     out.print(f"Scope: {describe(scope)}. What is not named cannot happen there.{cut_short}")
     out.print("*: to a socket that had itself been moved.")
@@ -151,19 +147,14 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
                 out.print(f"\n{broken}[bold]{escape(one.name)}[/bold]")
                 out.print(escape(dumps(one.violation.case)), end="", soft_wrap=True)
     for task in unproved:
-        out.print(f"[bold]Incomplete[/bold]: {escape(f'{task.target.name} under {task.column.name}: {_unproved(task)}')}")
+        out.print(f"[bold]Incomplete[/bold]: {escape(f'{task.target.name} under {task.column.name}: {task.unfinished}')}")
     if not unproved and not any(map(_broken, tasks)):
         out.print("[bold green]All claims hold.[/bold green] Within the scope, that is proved.")
 
 
 def _happens(task: Task) -> str:
-    lines: dict[str, list[str]] = {}
-    for one in _verdict(task):
-        if one.violation is not None:
-            least = f"{one.violation.operations}{'*' if one.moved else ''}"
-            lines.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
-    told = ", ".join(f"{kind} {' and '.join(lengths)}" for kind, lengths in lines.items())
-    if _unproved(task):
+    told = ", ".join(f"{kind} {' and '.join(lengths)}" for kind, lengths in least_lengths(_verdict(task)).items())
+    if task.unfinished:
         return f"{told}, ?" if told else "?"
     return told or "[green]nothing[/green]"
 
@@ -181,7 +172,7 @@ def _task_json(task: Task) -> dict[str, Any]:
         "hazards": in_order(task.hazards),
         "scope": scope_json(task.scope),
         "complete": result is not None and result.complete,
-        "why_incomplete": _unproved(task) or None,
+        "why_incomplete": task.unfinished or None,
         "states": result.states if result else 0,
         "transitions": result.transitions if result else 0,
         "seconds": round(result.seconds, 3) if result else 0.0,

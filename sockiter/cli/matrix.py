@@ -23,7 +23,7 @@ from sockiter.cases import dumps, write_whole
 from sockiter.cells import Cells, matrix_of, tasks_of
 from sockiter.claims import in_order
 from sockiter.cli import options
-from sockiter.cli.output import console, print_json, scope_json
+from sockiter.cli.output import console, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_all
 from sockiter.errors import MachineLacks
@@ -31,7 +31,6 @@ from sockiter.explore import Scope, Searched
 from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
 from sockiter.matrix_page import Traces, html
 from sockiter.trace import trace
-from sockiter.verdict import Kind
 
 SECONDS = 10.0
 # Between two columns of a table.
@@ -191,13 +190,7 @@ def _cell(out: Console, row: Row, cell: Cell, notes: dict[Scope, str]) -> str:
     verdict = said(row.target, cell)
     if not verdict:
         return f"[dim]{marks['cannot']}[/dim]"
-    # A kind is one line, whomever it befalls.
-    lines: dict[Kind, list[str]] = {}
-    for one in verdict:
-        if one.violation is not None:
-            least = f"{one.violation.operations}{'*' if one.moved else ''}"
-            lines.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
-    text = [f"{kind} {marks['or'].join(lengths)}" for kind, lengths in lines.items()]
+    text = [f"{kind} {marks['or'].join(lengths)}" for kind, lengths in least_lengths(verdict).items()]
     if cell.unfinished:
         text.append(f"[bold]{marks['unknown']}[/bold]")
     elif isinstance(cell.result, Measured) and not text:

@@ -1,12 +1,14 @@
 """What all commands print alike: tables, JSON, a case's findings.
 
-Decided here: the width of what is no terminal's, and the JSON spelling of findings, claims and scopes.
+Decided here: the width of what is no terminal's, the marks of a case's length in a table, and the JSON spelling of findings,
+claims and scopes.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -14,7 +16,8 @@ from rich.console import Console
 
 from sockiter.claims import Harm, in_order
 from sockiter.explore import Scope
-from sockiter.verdict import Finding
+from sockiter.matrix import Said
+from sockiter.verdict import Finding, Kind
 
 # Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.
 WIDTH = 160
@@ -24,6 +27,16 @@ def console(*, stderr: bool = False) -> Console:
     """A console on standard output, or on standard error, that is as wide as its terminal, or `WIDTH`."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else WIDTH, highlight=False)
+
+
+def least_lengths(verdict: Iterable[Said]) -> dict[Kind, list[str]]:
+    """How long the least cases are of what can happen, marked: by kind, whomever it befalls."""
+    lengths: dict[Kind, list[str]] = {}
+    for one in verdict:
+        if one.violation is not None:
+            least = f"{one.violation.operations}{'*' if one.moved else ''}"
+            lengths.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
+    return lengths
 
 
 def print_json(document: Any) -> None:
