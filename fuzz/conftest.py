@@ -10,7 +10,7 @@ import pytest
 from profiles import register
 
 from sockiter.backend import Session, Target
-from sockiter.campaign import annotated, stem
+from sockiter.campaign import annotated
 from sockiter.cases import dumps, save
 from sockiter.hunt import Hunt
 from sockiter.machine import Violation
@@ -48,7 +48,7 @@ def keep(pytestconfig: pytest.Config) -> Keep:
         assert found is not None
         case = annotated(found, session, driver="hypothesis", seed="(Hypothesis's database)")
         try:
-            path = save(case, directory, stem(found))
+            path = save(case, directory, found.stem)
         except OSError as error:
             return f"{found}; {directory}: {error.strerror}, so this case could not be saved:\n{dumps(case)}"
         return f"{found}; replay it with: sockiter replay {path} --target {found.target}"

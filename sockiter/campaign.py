@@ -311,7 +311,7 @@ def _kept(found: Found, session: Session, job: Job, seconds: float) -> Kept:
     case = annotated(found, session, driver=job.driver, seed=job.seed)
     found = replace(found, case=case)
     try:
-        return Kept(found, job.driver, seconds, save(case, job.cases, stem(found)))
+        return Kept(found, job.driver, seconds, save(case, job.cases, found.stem))
     except OSError as error:
         return Kept(found, job.driver, seconds, None, f"{job.cases}: {error.strerror}")
 
@@ -330,9 +330,3 @@ def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case
     comment = f"{found.kind.capitalize()}{moved} under {under}, found on {subject} by {driver}."
     shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
     return replace(case, comment=(comment, f"Seed {seed}.{shortest}"))
-
-
-def stem(found: Found) -> str:
-    """The beginning of the name of the file for a finding: the target, the kind, and the hazards."""
-    moved = ["moved"] if found.moved else []
-    return "-".join([found.target, found.kind, *moved, *in_order(found.hazards)])

@@ -39,6 +39,11 @@ class Harm:
     def __str__(self) -> str:
         return f"{self.kind}{' (moved)' if self.moved else ''} under {', '.join(in_order(self.hazards)) or 'no hazard'}"
 
+    def stem(self, target: str) -> str:
+        """What a case of it on a target is called, as the corpus calls its files: the target, the kind, and the hazards."""
+        moved = ["moved"] if self.moved else []
+        return "-".join([target, self.kind, *moved, *in_order(self.hazards)])
+
 
 def harm(kind: Kind, *hazards: Hazard, moved: bool = False) -> Harm:
     """Short for a `Harm`, as schemes declare them."""

@@ -50,7 +50,17 @@ class Found:
     shortest: bool = False
 
     def __str__(self) -> str:
-        return f"{self.target}: {Harm(self.kind, self.hazards, self.moved)}"
+        return f"{self.target}: {self._shown}"
+
+    @property
+    def stem(self) -> str:
+        """The beginning of the name of its file."""
+        return self._shown.stem(self.target)
+
+    @property
+    def _shown(self) -> Harm:
+        # Admitted or not.
+        return Harm(self.kind, self.hazards, self.moved)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sockiter.backend import Target
 from sockiter.cases import Case
-from sockiter.claims import HAZARDS, Hazard, admitting, hazards_of, in_order, largest_claims, within
+from sockiter.claims import HAZARDS, Harm, Hazard, admitting, hazards_of, in_order, largest_claims, within
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.verdict import KINDS, OF_A_SOCKET, Finding, Kind
 
@@ -172,9 +172,8 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
 
 
 def name(target: Target, violation: Violation) -> str:
-    """What a case is called: the target, the kind, and the hazards that it takes, as the corpus calls its files."""
-    moved = ["moved"] if violation.moved else []
-    return "-".join([target.name, violation.kind, *moved, *in_order(used(target, violation.case))])
+    """What a case is called, by the hazards that it takes."""
+    return Harm(violation.kind, used(target, violation.case), violation.moved).stem(target.name)
 
 
 def broken(matrix: Matrix) -> list[tuple[Row, Cell, Said]]:

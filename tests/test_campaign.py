@@ -16,7 +16,7 @@ import pytest
 from inline import work_inline
 
 from sockiter import campaign
-from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick, annotated, search, stem, work
+from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick, annotated, search, work
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, harm, hazards_of
 from sockiter.drivers import DRIVERS, Bite
@@ -139,8 +139,8 @@ def test_a_case_tells_in_words_and_in_its_name_what_befell_whom() -> None:
     with offset_udp().session() as session:
         case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
     assert case.comment[0] == "Skip of a socket that moved under reinsert, found on offset-udp by swarm."
-    assert stem(found(MOVED, moved=True)) == "offset-udp-skip-moved-reinsert"
-    assert stem(found(MOVED)) == "offset-udp-skip-reinsert"
+    assert found(MOVED, moved=True).stem == "offset-udp-skip-moved-reinsert"
+    assert found(MOVED).stem == "offset-udp-skip-reinsert"
 
 
 def test_a_case_without_any_hazard_says_so() -> None:
