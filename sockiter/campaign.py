@@ -8,17 +8,11 @@ here: how progress and results are shown.
 
 from __future__ import annotations
 
-import multiprocessing
 import platform
-import signal
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,15 +24,12 @@ from sockiter.errors import SockiterError
 from sockiter.hunt import Followed, Found, Hunt
 from sockiter.replay import expecting, with_expects
 from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.workers import Workers, heard
 
 # Long enough that starting a process for it does not matter, short enough that a process stays small.
 SLICE_S = 5.0
 # The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting.
 FIRST_SLICE_S = 1.0
-# How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
-PATIENCE_S = 10.0
-# Ctrl-C goes to the whole group, and so does what `timeout` sends. The campaign alone decides what they mean.
-TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +75,6 @@ class Ended:
     trouble: str = ""
 
 
-# Not a plain fork, which would copy whatever threads of this process hold; a server forks the workers, with all modules
-# loaded already.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["sockiter.campaign"])
-
 Message: TypeAlias = Kept | Tick | Ended
 
 
@@ -110,11 +96,8 @@ class Track:
     troubles: list[str] = field(default_factory=list)
 
 
-class Campaign:
-    """Targets, each with its hazards, times drivers, on so many workers, for so many seconds of all workers together.
-
-    `run` may be interrupted by a KeyboardInterrupt once: it then waits for what the workers are at, and returns.
-    """
+class Campaign(Workers[Track, Job]):
+    """Targets, each with its hazards, times drivers, on so many workers, for so many seconds of all workers together."""
 
     def __init__(
         self,
@@ -129,18 +112,15 @@ class Campaign:
     ) -> None:
         drivers = tuple(drivers)
         self.seed = seed
-        self.interrupted = False
         self.tracks = [
             Track(target, driver, hazards, within(target.harms, hazards))
             for target, hazards in targets
             for driver in drivers
         ]
+        super().__init__(self.tracks, workers=workers, work=work)
         self._share = seconds * workers / len(self.tracks)
-        self._workers = workers
         self._cases = cases
         self._slice_s = slice_s
-        self._waiting = deque(self.tracks)
-        self._running: dict[Connection, tuple[BaseProcess, Track]] = {}
 
     @property
     def left_s(self) -> float:
@@ -148,43 +128,7 @@ class Campaign:
         done = sum(min(track.seconds, self._share) for track in self.tracks)
         return max(0.0, (self._share * len(self.tracks) - done) / self._workers)
 
-    def run(self, progress: Callable[[], None] = lambda: None) -> None:
-        """Work until the time is up; `progress` is called some ten times a second, from this thread."""
-        start_server()
-        try:
-            self._work(progress)
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self._waiting.clear()
-            self._stop(progress)
-        finally:
-            for connection, (process, _) in self._running.items():
-                process.kill()
-                process.join()
-                connection.close()
-
-    def _work(self, progress: Callable[[], None]) -> None:
-        while True:
-            while self._waiting and len(self._running) < self._workers:
-                with undisturbed():
-                    self._start(self._waiting.popleft())
-            if not self._running:
-                return
-            self._receive()
-            progress()
-
-    def _stop(self, progress: Callable[[], None]) -> None:
-        for connection in self._running:
-            try:
-                connection.send("stop")
-            except OSError:
-                continue  # it has ended by itself
-        patience = time.monotonic() + PATIENCE_S
-        while self._running and time.monotonic() < patience:
-            self._receive()
-            progress()
-
-    def _start(self, track: Track) -> None:
+    def _job(self, track: Track) -> Job:
         longest = self._slice_s if track.slices else min(FIRST_SLICE_S, self._slice_s)
         seconds = min(longest, self._share - track.allotted)
         job = Job(
@@ -203,32 +147,9 @@ class Campaign:
         # More workers than tracks: the next slice of this one may run beside it.
         if self._share - track.allotted > 0.01:
             self._waiting.append(track)
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=work, args=(job, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        self._running[ours] = (process, track)
+        return job
 
-    def _receive(self) -> None:
-        for connection in wait(list(self._running), timeout=0.1):
-            assert isinstance(connection, Connection)
-            process, track = self._running[connection]
-            with undisturbed():
-                is_over = not self._hear(connection, track)
-            if is_over:
-                process.join()
-                with undisturbed():
-                    if process.exitcode:
-                        track.troubles.append(f"a worker on {track.target.name} ended with exit code {process.exitcode}")
-                    connection.close()
-                    del self._running[connection]
-
-    def _hear(self, connection: Connection, track: Track) -> bool:
-        # Carries one message over into the track. False: the worker is gone, and everything that it said was heard.
-        try:
-            message: Message = connection.recv()
-        except (EOFError, OSError):
-            return False
+    def _heard(self, track: Track, message: Message) -> None:
         match message:
             case Tick(sequences, operations, seconds):
                 track.sequences += sequences
@@ -247,44 +168,19 @@ class Campaign:
                 if all((found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept):
                     track.kept.append(message)
                 track.pending -= {found.harm}
-        return True
 
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """An interrupt waits until the end: half of a message, or a worker that is in no list, would be lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_GROUP)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def start_server() -> None:
-    """Start the server that forks workers; they ignore what goes to the group. Does nothing if it is there already."""
-    # They do from their first moment on, since it does.
-    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in TO_THE_GROUP]
-    try:
-        forkserver.ensure_running()
-    finally:
-        for number, handler in handlers:
-            signal.signal(number, handler)
+    def _died(self, track: Track, why: str) -> None:
+        track.troubles.append(f"a worker on {track.target.name} {why}")
 
 
 def work(job: Job, connection: Connection) -> None:
     """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
-    for number in TO_THE_GROUP:
-        signal.signal(number, signal.SIG_IGN)
-    try:
+    with heard(connection):
         for message in search(job):
             connection.send(message)
             # Not before what it took to find something is told as well.
             if isinstance(message, Tick) and connection.poll():
                 return
-    except OSError:
-        return
-    finally:
-        connection.close()
 
 
 def search(job: Job) -> Iterator[Message]:

@@ -7,18 +7,13 @@ here: which cells there are, what one says, and how progress and results are sho
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
-import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 
 from sockiter.backend import Target
-from sockiter.campaign import PATIENCE_S, TO_THE_GROUP, start_server, undisturbed
 from sockiter.claims import Harm, Hazard, in_order
 from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
@@ -29,12 +24,11 @@ from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.workers import Workers, heard
 
 # The driver that runs the most sequences.
 DRIVER = "swarm"
 NOT_REACHED = "not searched"
-
-_CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,53 +133,19 @@ def _cell(task: Task, with_fewer: list[Task], columns: tuple[Column, ...]) -> Ce
     return Cell(task.column, task.hazards, result, task.trouble)
 
 
-class Cells:
+class Cells(Workers[Task, Job]):
     """Cells at work, on so many workers; `seconds` for all those of one real iterator together.
 
-    `memory_max`: bytes for all workers together, at which a search stops, incomplete. `run` may be interrupted by a
-    KeyboardInterrupt once: it then has what the workers came to so far, and returns.
+    `memory_max`: bytes for all workers together, at which a search stops, incomplete. A KeyboardInterrupt in `run` leaves
+    what the workers came to by then.
     """
 
     def __init__(self, tasks: list[Task], *, seconds: float, workers: int, memory_max: int | None = None) -> None:
-        self.interrupted = False
-        self.running: dict[Connection, tuple[BaseProcess, Task]] = {}
+        super().__init__(sorted(tasks, key=_length), workers=workers, work=work)
         self.tasks = tasks
-        self._workers = workers
         self._memory_max = memory_max and memory_max // workers
         rows = [task.target.name for task in tasks]
         self._seconds = {name: seconds / rows.count(name) for name in rows}
-        self._waiting = deque(sorted(tasks, key=_length))
-
-    def run(self, progress: Callable[[], None] = lambda: None) -> None:
-        """Work until all is done; `progress` is called some ten times a second, from this thread."""
-        _CONTEXT.set_forkserver_preload(["sockiter.cells"])
-        start_server()
-        try:
-            while self._waiting or self.running:
-                while self._waiting and len(self.running) < self._workers:
-                    with undisturbed():
-                        self._start(self._next())
-                self._receive()
-                progress()
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self._stop(progress)
-        finally:
-            for connection, (process, _) in self.running.items():
-                process.kill()
-                process.join()
-                connection.close()
-
-    def _stop(self, progress: Callable[[], None]) -> None:
-        for connection in self.running:
-            try:
-                connection.send("stop")
-            except OSError:
-                continue  # it has ended by itself
-        patience = time.monotonic() + PATIENCE_S
-        while self.running and time.monotonic() < patience:
-            self._receive()
-            progress()
 
     def _next(self) -> Task:
         # A long one that is begun last keeps one worker busy while the others have nothing left to do; if all began with
@@ -197,45 +157,21 @@ class Cells:
         task.is_long = True
         return task
 
-    def _start(self, task: Task) -> None:
+    def _job(self, task: Task) -> Job:
         name = task.target.name
-        memory_max = None if task.target.is_real else self._memory_max
-        job = Job(name, task.hazards, task.scope, self._seconds[name], memory_max)
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=work, args=(job, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        self.running[ours] = (process, task)
+        return Job(name, task.hazards, task.scope, self._seconds[name], None if task.target.is_real else self._memory_max)
 
-    def _receive(self) -> None:
-        for connection in wait(list(self.running), timeout=0.1):
-            assert isinstance(connection, Connection)
-            process, task = self.running[connection]
-            with undisturbed():
-                is_over = not _hear(connection, task)
-            if is_over:
-                process.join()
-                with undisturbed():
-                    if process.exitcode:
-                        task.trouble = f"a worker ended with exit code {process.exitcode}"
-                    connection.close()
-                    del self.running[connection]
+    def _heard(self, task: Task, message: Tick | Searched | Measured | str) -> None:
+        match message:
+            case Tick():
+                task.tick = message
+            case str():
+                task.trouble = message
+            case _:
+                task.result, task.trouble = message, ""
 
-
-def _hear(connection: Connection, task: Task) -> bool:
-    # Carries one message over into the task. False: the worker is gone, and everything that it said was heard.
-    try:
-        message: Tick | Searched | Measured | str = connection.recv()
-    except (EOFError, OSError):
-        return False
-    match message:
-        case Tick():
-            task.tick = message
-        case str():
-            task.trouble = message
-        case _:
-            task.result, task.trouble = message, ""
-    return True
+    def _died(self, task: Task, why: str) -> None:
+        task.trouble = f"a worker {why}"
 
 
 def _length(task: Task) -> tuple[int, bool, bool]:
@@ -245,8 +181,6 @@ def _length(task: Task) -> tuple[int, bool, bool]:
 
 def work(job: Job, connection: Connection) -> None:
     """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
-    for number in TO_THE_GROUP:
-        signal.signal(number, signal.SIG_IGN)
 
     def tell(done: int, waiting: int) -> None:
         # Somebody who went away is noticed here as well.
@@ -256,12 +190,8 @@ def work(job: Job, connection: Connection) -> None:
             raise Enough(f"{job.memory_max >> 20} MiB of memory are used up, after {done:,} states; more with --memory")
         connection.send(Tick(done, waiting))
 
-    try:
+    with heard(connection):
         connection.send(_outcome(job, tell))
-    except OSError:
-        return
-    finally:
-        connection.close()
 
 
 def _outcome(job: Job, tell: Callable[[int, int], None]) -> Searched | Measured | str:

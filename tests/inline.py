@@ -1,4 +1,4 @@
-"""Workers of a campaign that are no processes: what a test puts in their way, they meet."""
+"""Workers that are no processes: what a test puts in their way, they meet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sockiter import campaign
+from sockiter import workers
 
 
 class Worker:
@@ -43,7 +43,14 @@ class Context:
     Pipe = staticmethod(Pipe)
     Process = Worker
 
+    def __init__(self, module: str) -> None:
+        self._module = module
 
-def work_inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on, and until the end of the test, a campaign has no workers but this process."""
-    monkeypatch.setattr(campaign, "_CONTEXT", Context())
+    def set_forkserver_preload(self, modules: list[str]) -> None:
+        """Where there is a server, it has the module that the workers' work is in."""
+        assert modules == [self._module]
+
+
+def work_inline(monkeypatch: pytest.MonkeyPatch, module: str = "sockiter.campaign") -> None:
+    """From now on, and until the end of the test, what this module has to be worked out has no workers but this process."""
+    monkeypatch.setattr(workers, "_CONTEXT", Context(module))

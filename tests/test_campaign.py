@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from inline import work_inline
 
-from sockiter import campaign
+from sockiter import campaign, workers
 from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick, annotated, search, work
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, harm, hazards_of
@@ -444,7 +444,7 @@ def test_an_interrupted_campaign_that_has_nobody_left_to_tell_is_over(
 
 
 def test_a_worker_that_does_not_stop_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(workers, "PATIENCE_S", 0.05)
     run = one(tmp_path, seconds=LONG_S)
 
     def hang() -> bool:

@@ -12,10 +12,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
-from inline import Context
+from inline import work_inline
 from matrices import searched
 
-from sockiter import cells
+from sockiter import cells, workers
 from sockiter.backend import Target
 from sockiter.cells import (
     NOT_REACHED,
@@ -89,16 +89,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             return searched(target, job.hazards)
         return Measured(job.target, job.hazards, 4000, job.seconds, ())
 
-    monkeypatch.setattr(cells, "_CONTEXT", Inline())
+    work_inline(monkeypatch, "sockiter.cells")
     monkeypatch.setattr(cells, "_outcome", answer)
     return given
-
-
-class Inline(Context):
-    """Stands in for a context of `multiprocessing`, whose workers need no server."""
-
-    def set_forkserver_preload(self, modules: list[str]) -> None:
-        assert modules == ["sockiter.cells"]
 
 
 # Which cells there are, and in which order they are worked out.
@@ -465,7 +458,7 @@ def test_an_interrupt_ends_the_workers_who_say_what_they_have_and_the_rest_is_no
 
 @pytest.mark.usefixtures("no_worker_is_left")
 def test_a_worker_that_does_not_stop_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(workers, "PATIENCE_S", 0.05)
     run = none_and_all(sockets=6)
 
     def hang() -> None:

@@ -24,7 +24,7 @@ LAYERS = (
     ("installed", "targets"),
     ("trace", "explain", "replay", "simplify"),
     ("paused", "skeleton", "followed", "retell", "explore"),
-    ("minimize", "shortest", "hunt", "swarm", "situations", "machine", "drivers", "campaign"),
+    ("minimize", "shortest", "hunt", "swarm", "situations", "machine", "drivers", "workers", "campaign"),
     ("report", "picture"),
     ("matrix", "cells", "matrix_page"),
     ("cli", "__main__"),

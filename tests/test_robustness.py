@@ -218,7 +218,7 @@ def test_on_a_disk_that_cannot_be_written_to_nothing_is_run(tmp_path: Path) -> N
 EARLY = """
 import signal
 from pathlib import Path
-from sockiter import campaign
+from sockiter import campaign, workers
 from sockiter.targets import target_named
 
 if __name__ == "__main__":
@@ -226,7 +226,7 @@ if __name__ == "__main__":
     campaign.Campaign(targets, drivers=["swarm"], seed=7, seconds=0.01, workers=1, cases=Path("/nowhere")).run()
     for number in (signal.SIGINT, signal.SIGTERM):
         # What comes before `work` has begun.
-        process = campaign._CONTEXT.Process(target=signal.raise_signal, args=(number,))
+        process = workers._CONTEXT.Process(target=signal.raise_signal, args=(number,))
         process.start()
         process.join()
         print(process.exitcode)

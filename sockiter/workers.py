@@ -1,0 +1,158 @@
+"""Workers: processes that are started, listened to, told to stop, and gone in the end, with a job each.
+
+Decided here: that nothing a worker said is lost, however it ends, or whoever interrupts; and that no worker is left behind.
+Ctrl-C and what `timeout` sends go to the whole group: the main process alone decides what they mean, and workers ignore
+them. Not known here: what the jobs are, what is said, and what becomes of it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
+
+# How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
+PATIENCE_S = 10.0
+TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
+
+# Not a plain fork, which would copy whatever threads of this process hold; a server forks the workers, with all modules
+# loaded already.
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+Lot = TypeVar("Lot")
+Job = TypeVar("Job")
+
+
+class Workers(ABC, Generic[Lot, Job]):
+    """So many workers, and the lots that wait for one. Each worker has a job, which is a lot's or a part of it.
+
+    `work` is what a worker does: it is called there with its job and with the connection on which it is heard. `run` may be
+    interrupted by a KeyboardInterrupt once: it then waits for what the workers are at, and returns.
+    """
+
+    def __init__(self, lots: Iterable[Lot], *, workers: int, work: Callable[[Job, Connection], None]) -> None:
+        self.interrupted = False
+        self.running: dict[Connection, tuple[BaseProcess, Lot]] = {}
+        self._waiting = deque(lots)
+        self._workers = workers
+        self._work = work
+
+    @abstractmethod
+    def _job(self, lot: Lot, /) -> Job:
+        """The job of the worker that is about to be started for a lot, which may be put back among those that wait."""
+
+    @abstractmethod
+    def _heard(self, lot: Lot, message: Any, /) -> None:
+        """Carry over what a worker said."""
+
+    @abstractmethod
+    def _died(self, lot: Lot, why: str, /) -> None:
+        """Note that a worker ended before its time."""
+
+    def _next(self) -> Lot:
+        # Which of those that wait is worked on next; there is one.
+        return self._waiting.popleft()
+
+    def run(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Work until nothing waits any more; `progress` is called some ten times a second, from this thread."""
+        _CONTEXT.set_forkserver_preload([self._work.__module__])
+        start_server()
+        try:
+            while self._waiting or self.running:
+                while self._waiting and len(self.running) < self._workers:
+                    with undisturbed():
+                        self._start(self._next())
+                self._receive()
+                progress()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._stop(progress)
+        finally:
+            for connection, (process, _) in self.running.items():
+                process.kill()
+                process.join()
+                connection.close()
+
+    def _stop(self, progress: Callable[[], None]) -> None:
+        for connection in self.running:
+            try:
+                connection.send("stop")
+            except OSError:
+                continue  # it has ended by itself
+        patience = time.monotonic() + PATIENCE_S
+        while self.running and time.monotonic() < patience:
+            self._receive()
+            progress()
+
+    def _start(self, lot: Lot) -> None:
+        job = self._job(lot)
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=self._work, args=(job, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self.running[ours] = (process, lot)
+
+    def _receive(self) -> None:
+        for connection in wait(list(self.running), timeout=0.1):
+            assert isinstance(connection, Connection)
+            process, lot = self.running[connection]
+            with undisturbed():
+                is_over = not self._hear(connection, lot)
+            if is_over:
+                process.join()
+                with undisturbed():
+                    if process.exitcode:
+                        self._died(lot, f"ended with exit code {process.exitcode}")
+                    connection.close()
+                    del self.running[connection]
+
+    def _hear(self, connection: Connection, lot: Lot) -> bool:
+        # One message. False: the worker is gone, and everything that it said was heard.
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            return False
+        self._heard(lot, message)
+        return True
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """An interrupt waits until the end: half of a message, or a worker that is in no list, would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_server() -> None:
+    """Start the server that forks workers; they ignore what goes to the group. Does nothing if it is there already."""
+    # They do from their first moment on, since it does.
+    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in TO_THE_GROUP]
+    try:
+        forkserver.ensure_running()
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def heard(connection: Connection) -> Iterator[None]:
+    """What a worker does and says, until it is through or nobody listens any more; its connection is closed then."""
+    for number in TO_THE_GROUP:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    except OSError:
+        return
+    finally:
+        connection.close()
