@@ -2,8 +2,8 @@
 
 A harm befalls one socket, and a scheme never learns which were delivered. So one socket is followed at a time, any of them
 from any moment on, and a state is a moment of the skeleton with what has become of this one: a few states for each moment,
-and not one for each way in which all sockets can have fared. What has come to nobody else's attention cannot matter either:
-sockets are otherwise known by their place, so that names, and all that led here, are forgotten.
+and not one for each way in which all sockets can have fared. The others are known by their places alone: their names, and
+how they came there, cannot matter.
 
 Decided here: the order of the search, and when it is over. Not known here: how a scheme gets from one moment to the next
 (`skeleton`), what of a socket's past can still matter (`followed`), and what is claimed (`claims`). A case that is found is

@@ -206,6 +206,7 @@ class Skeleton:
 
     def _changed(self, moment: Moment, names: Mapping[str, int], change: Change, line: Change) -> Step:
         table = moment.table.after(change)
+        # Not `replace`, which would make the whole search a tenth slower.
         after = Moment(
             table,
             moment.state,
