@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sockiter.backend import SLOTS
+from sockiter.backend import SLOTS, shape_of
 from sockiter.claims import hazards_of
 from sockiter.explore import Enough, Scope, search
 from sockiter.followed import HARMED, Harmed
 from sockiter.minimize import Fails, minimize
-from sockiter.operations import Add, Operation, Read, Rehash, Remove, changes, length
+from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simplify import cost
 
@@ -76,13 +76,10 @@ def _patience(states: int, waiting: int) -> None:
 
 
 def _spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:
-    # The scope that a sequence spans: its sockets at once, and the highest bucket of any table.
+    # The scope that a sequence spans: its sockets at once, and as many buckets as its largest table has.
     present = most = 0
-    highest = 0
     for op in operations:
         for change in changes(op):
             present += isinstance(change, Add) - isinstance(change, Remove)
             most = max(most, present)
-            if isinstance(change, (Add, Rehash)):
-                highest = max(highest, change.bucket.number)
-    return Scope(most, highest + 1, batch, lines)
+    return Scope(most, max(number for _, number in shape_of(operations).buckets), batch, lines)
