@@ -22,12 +22,12 @@ from typing import NamedTuple
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard
+from sockiter.cost import cost
 from sockiter.followed import HARMED, Effect, Harmed, Label, Mode, can_come, labels
 from sockiter.operations import Operation, length
 from sockiter.oracle import judge
 from sockiter.retell import Told, retold
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.simplify import cost
 from sockiter.simulation import SchemeTarget
 from sockiter.skeleton import Moment, Shift, Skeleton, Step, Turns
 from sockiter.verdict import Kind

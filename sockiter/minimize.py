@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from sockiter.cost import cost
 from sockiter.operations import Operation, Read, possible
-from sockiter.simplify import STEPS, Candidate, Operations, cost
+from sockiter.simplify import STEPS, Candidate, Operations
 
 Fails: TypeAlias = Callable[[Operations, int], bool]
 """Whether a sequence, run with so many slots at open, still fails in the way that is being shrunk.

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from sockiter.backend import SLOTS, shape_of
 from sockiter.claims import hazards_of
+from sockiter.cost import cost
 from sockiter.explore import Enough, Scope, search
 from sockiter.followed import HARMED, Harmed
 from sockiter.minimize import Fails, minimize
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.simplify import cost
 
 STATES_MAX = 60_000
 """A search that comes to more states is given up: the case then is as short as it was shrunk to."""

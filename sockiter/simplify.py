@@ -1,8 +1,9 @@
 """The steps of shrinking: ways in which a sequence could be simpler.
 
-Decided here: what is simpler than what, and which simpler sequences are worth a try, the big cuts before the small ones. A
-step may propose what cannot be carried out as it stands (`operations.possible` mends it), what is longer, and what does not
-fail any more: it is `minimize` that weighs, tries and chooses. No step brings in a hazard that the sequence has not.
+Decided here: which simpler sequences are worth a try, the big cuts before the small ones. A step may propose what cannot be
+carried out as it stands (`operations.possible` mends it), what is longer, and what does not fail any more: it is `minimize`
+that weighs, tries and chooses. No step brings in a hazard that the sequence has not. Not known here: what is simpler than
+what (`cost`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from sockiter.operations import (
     Reinsert,
     Remove,
     changes,
-    length,
     possible,
 )
 
@@ -39,54 +39,6 @@ Candidate: TypeAlias = tuple[Operations, int]
 def name_of(number: int) -> str:
     """The name of a socket by its number from 0: a letter, and behind the last one a number."""
     return chr(ord("A") + number) if number < 26 else f"S{number}"
-
-
-def cost(candidate: Candidate) -> tuple[object, ...]:
-    """What is simpler has the lower cost: fewer lines above all; then fewer sockets, fewer changes inside reads, nobody who
-    gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and names
-    in order, so that alike ends alike."""
-    operations, slots = candidate
-    inside = numbers = heads = buckets = given_up = 0
-    names: dict[str, int] = {}
-    order: list[int] = []
-    kinds: list[int] = []
-    for op in operations:
-        if type(op) is Read:
-            numbers += op.count or 0
-            given_up += op.gives_up
-            for at in op.at:
-                inside += 1
-                numbers += at.nth
-            kinds.append(_RANK.index(Read))
-        else:
-            kinds.append(_RANK.index(type(op)))
-        for change in changes(op):
-            order.append(names.setdefault(change.name, len(names)))
-            match change:
-                case Add(_, end, bucket):
-                    heads += end == "head"
-                    buckets += bucket.number + (bucket.table != "")
-                case Reinsert(_, end):
-                    heads += end == "head"
-                case Rehash(_, bucket):
-                    buckets += bucket.number + (bucket.table != "")
-    return (
-        length(operations),
-        len(names),
-        inside,
-        given_up,
-        slots != SLOTS,
-        slots,
-        buckets,
-        numbers,
-        heads,
-        order,
-        kinds,
-        [name != name_of(number) for name, number in names.items()],
-    )
-
-
-_RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
 
 
 def _forget_sockets(best: Candidate) -> Iterator[Candidate]:

@@ -22,7 +22,7 @@ LAYERS = (
     ("oracle", "schemes", "cases"),
     ("simulation", "kernel"),
     ("installed", "targets"),
-    ("trace", "explain", "replay", "simplify"),
+    ("trace", "explain", "replay", "simplify", "cost"),
     ("paused", "skeleton", "followed", "retell", "explore"),
     ("minimize", "shortest", "hunt", "swarm", "situations", "machine", "drivers", "workers", "campaign"),
     ("report", "picture"),
