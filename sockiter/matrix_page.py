@@ -33,7 +33,7 @@ from sockiter.matrix import (
 )
 from sockiter.picture import MEANINGS, Step, looks, steps, templates
 from sockiter.report import seen
-from sockiter.trace import Trace
+from sockiter.trace import Trace, trace
 from sockiter.verdict import Kind
 
 Traces: TypeAlias = dict[tuple[str, Case], Trace]
@@ -111,6 +111,17 @@ class Shown:
     sees: str
     text: str
     progress: str
+
+
+def traced(matrix: Matrix) -> Traces:
+    """Carry out every case of a matrix once, on the target that it is of; raises `MachineLacks` where that runs no more."""
+    found: Traces = {}
+    for row in matrix.rows:
+        cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]
+        if cases:
+            with row.target.session() as session:
+                found |= {(row.target.name, case): trace(case, row.target, session) for case in dict.fromkeys(cases)}
+    return found
 
 
 def html(matrix: Matrix, traces: Traces) -> str:

@@ -10,11 +10,10 @@ from sockiter.cases import Case, load
 from sockiter.claims import Hazard, hazards_of
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.matrix import Cell, Matrix, Measured, Row, columns
-from sockiter.matrix_page import Traces, html
+from sockiter.matrix_page import html, traced
 from sockiter.replay import refused, replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
-from sockiter.trace import trace
 
 CORPUS = Path(__file__).parent / "cases"
 SCOPE = Scope(3, 2, 2)
@@ -70,10 +69,4 @@ def corpus_matrix(*names: str, measured: tuple[Target, ...] = ()) -> Matrix:
 
 def page_of(matrix: Matrix) -> str:
     """The page of a matrix whose cases are all of schemes."""
-    traces: Traces = {}
-    for row in matrix.rows:
-        cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]
-        if cases:
-            with row.target.session() as session:
-                traces |= {(row.target.name, case): trace(case, row.target, session) for case in cases}
-    return html(matrix, traces)
+    return html(matrix, traced(matrix))

@@ -29,8 +29,7 @@ from sockiter.cli.subject import choose_all
 from sockiter.errors import MachineLacks
 from sockiter.explore import Scope, Searched
 from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
-from sockiter.matrix_page import Traces, html
-from sockiter.trace import trace
+from sockiter.matrix_page import html, traced
 
 SECONDS = 10.0
 # Between two columns of a table.
@@ -78,7 +77,7 @@ def matrix(
     made = matrix_of(cells.tasks, chosen, of_all, scope)
     if page is not None:
         try:
-            write_whole(page, html(made, _traces(made)))
+            write_whole(page, html(made, traced(made)))
         except OSError as error:
             raise MachineLacks(f"{page}: cannot be written: {error.strerror}") from None
     if as_json:
@@ -87,17 +86,6 @@ def matrix(
         _print(console(), made, absent)
     if broken(made) or unfinished(made):
         sys.exit(1)
-
-
-def _traces(made: Matrix) -> Traces:
-    # Every case on the target that it is of, once.
-    traces: Traces = {}
-    for row in made.rows:
-        cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]
-        if cases:
-            with row.target.session() as session:
-                traces |= {(row.target.name, case): trace(case, row.target, session) for case in dict.fromkeys(cases)}
-    return traces
 
 
 def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None:
