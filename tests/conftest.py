@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
+from command import NO_KERNEL
 from hypothesis import settings
 
+from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.udp import KernelUdp
 
 settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
@@ -20,3 +24,14 @@ def kernel_udp() -> KernelUdp:
     if lack := target.missing():
         (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
     return target
+
+
+@pytest.fixture
+def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No kernel's iterator runs here, unless a test asks for one; a command may install its handlers."""
+    if "kernel_udp" not in request.fixturenames:
+        for target in KERNEL_TARGETS:
+            monkeypatch.setattr(type(target), "missing", lambda self: NO_KERNEL)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)

@@ -19,7 +19,8 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from command import NO_KERNEL, sockiter
 from inline import work_inline
 from rich.console import Console
 
@@ -32,7 +33,6 @@ from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks
 from sockiter.explain import words
 from sockiter.hunt import Found
-from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.udp import KernelUdp
 from sockiter.picture import html, svg
 from sockiter.report import table
@@ -44,24 +44,14 @@ CASES = Path(__file__).parent / "cases"
 RFC_SKIP = CASES / "rfc_skip.case"
 # Under this name the package has the command.
 FUZZ = sys.modules["sockiter.cli.fuzz"]
-NO_KERNEL = "unshare(CLONE_NEWNET): Operation not permitted [EPERM]"
+
+pytestmark = pytest.mark.usefixtures("on_any_machine")
 
 # With this seed something is found in the first bite, which is never cut short.
 QUICK = ("fuzz", "offset-udp", "--driver", "swarm", "--workers", "1", "--seed", "7", "--seconds", "0.2")
 # Enough for both of the RFC's harms on a busy machine; the last option of a kind counts.
 BOTH = ("--hazard", "remove", "--hazard", "add-head", "--seconds", "1")
 MOVES = "add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n"
-
-
-@pytest.fixture(autouse=True)
-def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No kernel's iterator runs here, unless a test asks for one; a command may install its handlers."""
-    if "kernel_udp" not in request.fixturenames:
-        for target in KERNEL_TARGETS:
-            monkeypatch.setattr(type(target), "missing", lambda self: NO_KERNEL)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
@@ -75,10 +65,6 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     work_inline(monkeypatch)
-
-
-def sockiter(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sockiter", catch_exceptions=False)
 
 
 def document(result: Result) -> Any:
@@ -424,7 +410,7 @@ def test_a_target_that_is_asked_for_and_does_not_run_here_is_status_3() -> None:
 
 
 @pytest.fixture
-def kernel_that_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On any machine: the kernel's iterator is there, but for what it is not asked to do."""
 
     def session(self: KernelUdp) -> AbstractContextManager[None]:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from command import sockiter
 
 from sockiter.cases import load, loads
 from sockiter.cells import OPS_WITHOUT_END, Cells, within_reach
 from sockiter.claims import harm
-from sockiter.cli import main
 from sockiter.cli.options import bytes_of
 from sockiter.explore import Scope
 from sockiter.operations import length
@@ -21,10 +20,6 @@ from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
-
-
-def sockiter(*arguments: object) -> Result:
-    return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 def document(*arguments: object) -> Any:

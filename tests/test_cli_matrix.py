@@ -9,22 +9,21 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from command import NO_KERNEL, sockiter
 from matrices import corpus_matrix, page_of, searched
 from rich.console import Console
 
 from sockiter.cases import dumps, loads
 from sockiter.cells import Cells, Tick
 from sockiter.claims import hazards_of
-from sockiter.cli import main, progress
+from sockiter.cli import progress
 from sockiter.explore import Scope, Searched
-from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.udp import KernelUdp
 from sockiter.matrix import Cell, Matrix, Measured, Row
 from sockiter.simulation import SchemeTarget
@@ -32,19 +31,8 @@ from sockiter.targets import target_named
 
 # Under this name the package has the command.
 MATRIX = sys.modules["sockiter.cli.matrix"]
-NO_KERNEL = "unshare(CLONE_NEWNET): Operation not permitted [EPERM]"
+pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("--sockets", "2", "--buckets", "1")
-
-
-@pytest.fixture(autouse=True)
-def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No kernel's iterator runs here, unless a test asks for one; a command may install its handlers."""
-    if "kernel_udp" not in request.fixturenames:
-        for target in KERNEL_TARGETS:
-            monkeypatch.setattr(type(target), "missing", lambda self: NO_KERNEL)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 def known(self: Cells, progress: Callable[[], None] = lambda: None) -> None:
@@ -60,10 +48,6 @@ def known(self: Cells, progress: Callable[[], None] = lambda: None) -> None:
 @pytest.fixture
 def from_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cells, "run", known)
-
-
-def sockiter(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sockiter", catch_exceptions=False)
 
 
 class Nowhere(io.StringIO):
