@@ -180,7 +180,7 @@ class SchemeTarget:
     """A scheme as a target: it runs everywhere, with any number of slots, and is seen through."""
 
     is_real = False
-    slots = None
+    slots: int | None = None
     has_tail = True
     walks_by = None
 

@@ -57,6 +57,7 @@ class Nowhere(io.StringIO):
         super().__init__()
         self.encoding_of_terminal = encoding
 
+    # A text in memory has none, which would be told as a plain attribute.
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self.encoding_of_terminal
@@ -300,6 +301,7 @@ def test_progress_is_told_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     def run(self: Cells, show: Callable[[], None]) -> None:
         self.tasks[0].tick = Tick(12345, 67)
         self.tasks[1].tick = Tick(1, 0)
+        # Only the tasks are looked at.
         self.running = {nth: (None, task) for nth, task in enumerate(self.tasks[:2])}  # type: ignore[misc]
         known(self)
         show()

@@ -10,7 +10,7 @@ from sockiter import explore
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.explore import Enough, Scope, Searched, search
-from sockiter.followed import HARMED, OWED, Effect, Label, Outcome, can_come, labels
+from sockiter.followed import HARMED, OWED, Effect, Harmed, Label, Mode, Outcome, can_come, labels
 from sockiter.operations import Add, At, Bucket, Fail, Open, Read, Remove, length
 from sockiter.retell import retold
 from sockiter.schemes import SCHEMES
@@ -284,9 +284,9 @@ def test_labels_are_numbered_as_they_stand() -> None:
 
 
 def outcome(
-    what: Shift | Turns | Opening, label: Label, mode: str = "on", *, sockets: int = 2, paused: bool = True
+    what: Shift | Turns | Opening, label: Label, mode: Mode = "on", *, sockets: int = 2, paused: bool = True
 ) -> Outcome:
-    effect = Effect(what, labels(sockets), sockets, mode, paused=paused)  # type: ignore[arg-type]
+    effect = Effect(what, labels(sockets), sockets, mode, paused=paused)
     return effect[label.number]
 
 
@@ -340,9 +340,9 @@ def test_a_move_counts_until_the_end_was_said() -> None:
     ],
 )
 def test_a_read_does_to_the_one_that_is_followed(
-    what: Turns, label: Label, mode: str, paused: bool, after: Label | None, harms: tuple[tuple[str, bool], ...]
+    what: Turns, label: Label, mode: Mode, paused: bool, after: Label | None, harms: tuple[Harmed, ...]
 ) -> None:
-    expected = Outcome(-1 if after is None else after.number, (), harms)  # type: ignore[arg-type]
+    expected = Outcome(-1 if after is None else after.number, (), harms)
     assert outcome(what, label, mode, paused=paused) == expected
 
 
@@ -362,8 +362,8 @@ def test_a_read_does_to_the_one_that_is_followed(
         (Label(0, 2, ended=True), {("repeat", True)}, True, False),
     ],
 )
-def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[tuple[str, bool]], moves: bool, can: bool) -> None:
-    assert can_come(label, wanted, moves=moves) is can  # type: ignore[arg-type]
+def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[Harmed], moves: bool, can: bool) -> None:
+    assert can_come(label, wanted, moves=moves) is can
 
 
 # Back to operations.

@@ -39,7 +39,7 @@ class Told(SchemeTarget):
     def __init__(self, scheme: AnyScheme, harms: Iterable[Harm], *, slots: int | None = None, is_real: bool = False) -> None:
         super().__init__(scheme)
         self.harms = tuple(harms)
-        self.slots = slots  # type: ignore[assignment]
+        self.slots = slots
         self.is_real = is_real
 
 

@@ -42,7 +42,7 @@ class Exact:
     summary = "the names of all that were shown"
     progress = "Seen"
     hazards = ANY_HAZARD
-    tables = ONE_TABLE
+    tables: tuple[str, ...] = ONE_TABLE
     harms: tuple[Harm, ...] = ()
 
     def open(self, slots: int, table: Table) -> frozenset[str]:
@@ -63,7 +63,7 @@ class Exact:
 class ExactInTwo(Exact):
     """The same of two tables, the second without a tail."""
 
-    tables = ("listening", "established")  # type: ignore[assignment]
+    tables = ("listening", "established")
 
 
 class ExactAndNarrow(Exact):
@@ -105,7 +105,7 @@ class Recording(SchemeTarget):
     ) -> None:
         super().__init__(scheme)
         self.harms = scheme.harms if harms is None else tuple(harms)
-        self.slots = slots  # type: ignore[assignment]
+        self.slots = slots
         self.fails_at = fails_at
         self.begun: list[Recorded] = []
 

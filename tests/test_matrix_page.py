@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from matrices import corpus_matrix, page_of, searched
@@ -15,6 +16,7 @@ from sockiter.explore import Scope, Searched, Violation
 from sockiter.kernel.udp import KernelUdp
 from sockiter.matrix import Cell, Matrix, Measured, Row
 from sockiter.matrix_page import HAZARDS_SAID, KINDS_SAID
+from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.verdict import KINDS
@@ -73,15 +75,15 @@ def whole() -> Page:
     return Page(page_of(corpus_matrix("offset-udp", "index", "index-narrow", "restart", "rank", measured=(KernelUdp(),))))
 
 
-def with_cell(column: str, change: dict[str, object], target: str = "index") -> Page:
+def with_cell(column: str, change: dict[str, Any], target: str = "index") -> Page:
     """The page of one scheme, one cell of which is another."""
     made = corpus_matrix(target)
-    cells = tuple(
-        replace(cell, result=replace(cell.result, **change))  # type: ignore[type-var]
-        if cell.column.name == column
-        else cell
-        for cell in made.rows[0].cells
-    )
+
+    def other(cell: Cell) -> Cell:
+        assert cell.result is not None
+        return replace(cell, result=replace(cell.result, **change))
+
+    cells = tuple(other(cell) if cell.column.name == column else cell for cell in made.rows[0].cells)
     return Page(page_of(replace(made, rows=(Row(made.rows[0].target, cells),))))
 
 
@@ -190,7 +192,7 @@ def test_a_broken_claim_says_so() -> None:
 
 def test_what_was_seen_on_a_real_iterator_is_the_least_found_and_not_the_least_there_is() -> None:
     """A model stands in for it, so that the case can be carried out anywhere."""
-    target = SchemeTarget(target_named("offset-udp").scheme)  # type: ignore[attr-defined]
+    target = SchemeTarget(OffsetUdp())
     target.is_real = True
     made = corpus_matrix("offset-udp")
 
@@ -271,7 +273,7 @@ def test_a_bucket_is_told_to_those_who_cannot_see_it() -> None:
 
 
 def test_what_a_case_is_called_by_others_is_only_text() -> None:
-    target = SchemeTarget(target_named("offset-udp").scheme)  # type: ignore[attr-defined]
+    target = SchemeTarget(OffsetUdp())
     target.summary = "</p><script>alert(1)</script>"
     made = corpus_matrix("offset-udp")
     text = page_of(replace(made, rows=(Row(target, made.rows[0].cells),)))

@@ -25,8 +25,9 @@ def at(bucket: int, offset: int, removals: int, *, slots: int = 9, done: bool = 
 
 def stopped(scheme: AnyScheme, now: Table, stop: str, *, slots: int = 9) -> State[Place]:
     """The state of a read that was stopped before a socket."""
+    state: State[Place]
     _, state = walk(scheme, scheme.open(slots, now), now, stop=stop)
-    return state  # type: ignore[no-any-return]
+    return state
 
 
 @BOTH

@@ -220,6 +220,7 @@ class Forgetful(Simulation):
 
     def state(self) -> Names:
         self.asked += 1
+        # A simulation always knows its table; a backend need not.
         return super().state() if self.asked == 1 else None  # type: ignore[return-value]
 
 
