@@ -24,11 +24,11 @@ from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard
 from sockiter.cost import cost
 from sockiter.followed import HARMED, Effect, Harmed, Label, Mode, can_come, labels
-from sockiter.operations import Operation, length
+from sockiter.operations import READS_MAX, Operation, length
 from sockiter.oracle import judge
 from sockiter.retell import Told, retold
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.simulation import SchemeTarget
+from sockiter.simulation import RECORDS_MAX, SchemeTarget
 from sockiter.skeleton import Moment, Shift, Skeleton, Step, Turns
 from sockiter.verdict import Kind
 
@@ -243,13 +243,21 @@ class _Search:
         path: list[int] = []
         label = Label(in_all=True).number
         while number not in self.drains:
+            if len(path) == READS_MAX:
+                # Here a `read all` gives up. Whether it would from the others on the path is not known by that.
+                for after in path[1:]:
+                    del self.drains[after]
+                return False
             path.append(number)
             self.drains[number] = False
-            while True:
+            for _ in range(RECORDS_MAX + 2):
                 way = [way for way in self._ways(number)[1] if way.effect[label].to >= 0][-1]
                 number, label = way.base // len(self.labels), way.effect[label].to
                 if isinstance(way.step.effect, Turns) and way.step.effect.over:
                     break
+            else:
+                # No read asks for so much: this one came back to where it had been.
+                raise TypeError(f"{self.scheme.name} never ends a read: its canonical form takes unlike moments for one")
             if self.labels[label].ended:
                 self.drains[path[-1]] = True
                 number = path[-1]

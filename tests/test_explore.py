@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import pytest
@@ -19,7 +20,7 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
-from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Reading, by_position
+from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Hand, Reading, Where, by_position
 from sockiter.skeleton import Opening, Shift, Skeleton, Turns, renamed
 from sockiter.table import Socket, Table, empty
 
@@ -156,6 +157,39 @@ class AgainAndAgain(Bare):
         return state, None
 
 
+class TwiceLiterally(Bare):
+    """Shows the first socket twice in a read, and lets things happen meanwhile."""
+
+    hazards = frozenset({"show"})
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        for _ in range(2):
+            for socket in table.buckets[0][:1]:
+                _, table = yield socket
+        return state, None
+
+
+class Twice(TwiceLiterally):
+    """The same; what it says matters is not how often it did so."""
+
+    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+        return ()
+
+
+class Counting(Bare):
+    """Shows the first socket in every read, and counts the reads; at most so many."""
+
+    def __init__(self, reads: int = 1000) -> None:
+        self.reads = reads
+
+    def read(self, state: object, table: Table) -> Reading[object]:
+        assert isinstance(state, Place)
+        if state.number < self.reads:
+            for socket in table.buckets[0][:1]:
+                _, table = yield socket
+        return Place(state.number + 1), None
+
+
 class NeverAnswers(Bare):
     """Returns an error in every read."""
 
@@ -235,6 +269,26 @@ def test_where_versions_roll_over_every_index_is_a_state_and_where_none_does_onl
     assert (rolling.complete, still.complete) == (True, True)
     assert still.states < rolling.states
     assert rolling.violations == still.violations == ()
+
+
+def test_whose_canonical_form_leads_back_into_a_read_for_ever_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="bare never ends a read: its canonical form takes unlike moments for one"):
+        search(Twice(), {"show"}, Scope(1, 1, 1, 3))
+
+
+def test_the_same_without_its_canonical_form_is_searched() -> None:
+    literally = search(TwiceLiterally(), {"show"}, Scope(1, 1, 1, 3))
+    assert (literally.complete, lengths(literally)["repeat", False]) == (True, 3)
+
+
+def test_one_that_never_comes_to_an_end_nor_to_where_it_was_is_stuck() -> None:
+    assert lengths(search(Counting(), frozenset(), Scope(1, 1, 1, 3))) == {("repeat", False): 3, ("stuck", False): 3}
+
+
+def test_one_that_comes_to_an_end_after_a_hundred_reads_is_stuck_before_and_not_after() -> None:
+    for reads, is_stuck in ((99, False), (100, True)):
+        found = lengths(search(Counting(reads), frozenset(), Scope(1, 1, 1, 3)))
+        assert (("stuck", False) in found) == is_stuck
 
 
 def test_who_goes_on_after_he_was_told_to_stop_is_told_again() -> None:
