@@ -70,9 +70,10 @@ def _said(trace: Trace, finding: Finding) -> str:
             )
         case "repeat":
             reads = [nth for nth, read in enumerate(trace.history.reads, 1) for one in read.delivered if one == name]
-            second = turn(trace, finding)
+            first, second = trace.history.events.index(Shown(name or "")), turn(trace, finding)
             last = _last(trace, second)
-            if last is None or last < trace.history.events.index(Shown(name or "")):
+            # What is inside a read and right before a record may have come while that was being made, and is to be told.
+            if last is None or last < first - 1 or (last < first and not trace.moments[last].inside):
                 between = "Nothing changed between its first turn and its second."
             else:
                 between = _last_change(trace, second, "its second turn", name)

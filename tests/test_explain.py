@@ -101,6 +101,23 @@ def test_a_change_before_the_first_of_two_turns_is_not_blamed() -> None:
     assert words(repeat)[0].endswith("Nothing changed between its first turn and its second.")
 
 
+def test_a_change_at_the_first_of_two_turns_is_told() -> None:
+    text = "add A tail\nadd B tail\nopen\nread 1\n  at show 1: add C head\nread all\n"
+    assert words(traced(text, OffsetUdp())) == (
+        "A is repeated: the 1st and 2nd reads both delivered it. A itself never moved. The last change before its second "
+        "turn was add(C, head), inside the 1st read.",
+    )
+
+
+def test_a_change_at_the_turn_of_another_before_the_first_of_two_is_not_blamed() -> None:
+    repeat = scripted(
+        "add A tail\nadd B tail\nadd C tail\nopen\nread 9\n  at show 1: remove C\nread 1\n",
+        "A B C",
+        [[Remove("C"), Shown("B"), Shown("A"), Shown("A"), Returned(("B", "A", "A"))], [END]],
+    )
+    assert words(repeat)[0].endswith("Nothing changed between its first turn and its second.")
+
+
 def test_a_stale_socket_is_told_with_the_change_that_took_it_away() -> None:
     stale = scripted(
         "add A tail\nopen\nread 1\n  at show 1: remove A\nread 1\n",
