@@ -146,7 +146,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 def foreign(install: Install, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Target:
     """The target of an entry point `foreign = foreign:OBJECT`; the commands know of it and of the project's schemes."""
     (target,) = install(f"foreign = foreign:{request.param}")
-    modules = ["sockiter.targets", *(f"sockiter.cli.{command}" for command in ("fuzz", "replay", "subject", "targets"))]
+    modules = ["sockiter.targets", *(f"sockiter.cli.{command}" for command in ("replay", "subject", "targets"))]
     for module in modules:
         monkeypatch.setattr(sys.modules[module], "TARGETS", (*SCHEME_TARGETS, target))
     for module in ("sockiter.targets", "sockiter.cli.replay"):
@@ -299,7 +299,7 @@ def test_a_fuzz_of_everything_goes_without_the_broken_one_and_says_so(
     foreign: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work_inline(monkeypatch)
-    monkeypatch.setattr(sys.modules["sockiter.cli.fuzz"], "TARGETS", (target_named("index"), foreign))
+    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", (target_named("index"), foreign))
     options = ["--seconds", "0.1", "--workers", "1", "--driver", "swarm", "--cases", tmp_path / "cases"]
     result = sockiter("fuzz", *options, "--json")
     assert result.exit_code == 0
