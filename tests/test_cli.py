@@ -20,7 +20,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import Result
-from command import NO_KERNEL, sockiter
+from command import NO_KERNEL, read_all, sockiter
 from inline import work_inline
 from rich.console import Console
 
@@ -925,18 +925,6 @@ def test_on_a_terminal_a_broken_claim_is_told_when_it_is_found(tmp_path: Path) -
 @pytest.mark.usefixtures("two_finds")
 def test_without_a_terminal_there_is_no_progress(tmp_path: Path) -> None:
     assert sockiter("fuzz", "offset-udp", "--seconds", "0.1", "--cases", tmp_path).stderr == ""
-
-
-def read_all(descriptor: int) -> str:
-    """What is written to a pseudo terminal until its last writer is gone."""
-    said = b""
-    try:
-        while piece := os.read(descriptor, 65536):
-            said += piece
-    except OSError as error:
-        if error.errno != errno.EIO:  # which is how Linux says the end
-            raise
-    return said.decode()
 
 
 def test_progress_is_for_the_terminal_and_never_for_standard_output(tmp_path: Path) -> None:

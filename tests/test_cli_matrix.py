@@ -9,13 +9,14 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import NO_KERNEL, sockiter
+from command import NO_KERNEL, read_all, sockiter
 from matrices import corpus_matrix, page_of, searched
 from rich.console import Console
 
@@ -327,9 +328,14 @@ def test_ctrl_c_ends_the_work_and_not_the_report() -> None:
         said = b""
         while b"cells" not in said or b"wait" not in said:
             said += os.read(controller, 4096)
+        # Somebody looks on: who writes to a terminal that nobody reads waits for ever in the end.
+        reader = threading.Thread(target=read_all, args=(controller,))
+        reader.start()
         os.killpg(process.pid, signal.SIGINT)
         document = json.loads(process.communicate(timeout=60)[0])
+        reader.join()
     finally:
+        process.kill()
         os.close(controller)
     assert process.returncode == 1
     whys = {cell["why_incomplete"] for cell in document["rows"][0]["cells"]}
