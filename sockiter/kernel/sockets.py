@@ -14,9 +14,11 @@ import resource
 import socket
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sockiter.errors import MachineLacks
-from sockiter.kernel.libc import connect
+from sockiter.kernel.libc import connect, lacks
 from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
 
@@ -58,16 +60,14 @@ class Sockets(ABC):
         if len(self._held) >= self._room:
             raise MachineLacks(f"an iteration can have {self._room} sockets at a time here; the case asks for more")
         self.enter()
-        new = self._new()
+        new = None
         try:
-            self._put(new, bucket, end)
-        except BaseException as error:
-            new.close()
-            if isinstance(error, OSError):
-                raise MachineLacks(
-                    f"one more socket at the {end} of bucket {bucket}: "
-                    f"{errno.errorcode.get(error.errno or 0, error.errno)} ({error.strerror})"
-                ) from error
+            with _telling(f"one more socket at the {end} of bucket {bucket}"):
+                new = self._new()
+                self._put(new, bucket, end)
+        except BaseException:
+            if new is not None:
+                new.close()
             raise
         self._held[name] = new, bucket
         return new
@@ -96,8 +96,9 @@ class Sockets(ABC):
         """Take it out of its bucket, and put it in again at that end."""
         moved, bucket = self._held[name]
         self._namespace.stay()
-        self._take(moved, bucket)
-        self._put(moved, bucket, end)
+        with _telling(f"a socket, at the {end} of bucket {bucket} again"):
+            self._take(moved, bucket)
+            self._put(moved, bucket, end)
 
     def rehash(self, name: str, bucket: Bucket) -> bool:
         """Move it to the head of another bucket; False, and nothing happens, if it is there already."""
@@ -105,7 +106,8 @@ class Sockets(ABC):
         if old == bucket:
             return False
         self._namespace.stay()
-        self._move(moved, old, bucket)
+        with _telling(f"a socket, from bucket {old} to {bucket}"):
+            self._move(moved, old, bucket)
         self._held[name] = moved, bucket
         return True
 
@@ -170,6 +172,14 @@ class LocalPort:
             with open(_LOCAL_PORTS, "w") as file:
                 file.write(f"{port} {port}")
             self._set = port
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise lacks(what, error) from error
 
 
 def cookie(one: Socket) -> int:

@@ -68,7 +68,7 @@ class Places:
         """The address of this number, and the port that it is in this bucket with; None if there is no such port."""
         self.know(number + 1)
         port = _PORT ^ self._hashes[number] ^ bucket
-        return (self._address(number), port) if port >= _LEAST_PORT else None
+        return (self._address(number), port) if port >= _LEAST_PORT and port != _NOWHERE else None
 
     def know(self, count: int) -> None:
         """Learn of so many addresses in all; raises `MachineLacks`."""

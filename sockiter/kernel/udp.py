@@ -28,7 +28,7 @@ _SMALL_TABLE = ("/proc/sys/net/ipv4/udp_child_hash_entries", "128")
 # `struct bpf_iter__udp`: meta, the socket, its owner, and then the bucket.
 _BUCKET_AT = 24
 _WIDTH = 128  # of a line of /proc/net/udp
-_BY_PORT = "the table by port alone has no tail"
+_IPV4 = "IPv4 sockets, which this walk tells of, go to the head"
 
 
 @contextmanager
@@ -38,18 +38,14 @@ def _bpf() -> Iterator[Equipment]:
         bring_up(namespace)
         found = iterating(stack, "udp", InContext(_BUCKET_AT))
         places = Places(namespace, partial(whole_walk, found.walker), family=socket.AF_INET6)
-        has_tail = places.order == "by address"
-        unable = dict(found.unable)
-        if not has_tail:
-            unable["add-tail"] = f"{_BY_PORT}, and is what this kernel walks"
         yield Equipment(
             namespace,
             BpfWalk(found.walker),
             partial(_laid, namespace, places),
             found.halts,
             found.destroys,
-            has_tail,
-            unable,
+            places.has_tail,
+            found.unable,
         )
 
 
@@ -82,7 +78,7 @@ KERNEL_PROC_UDP = KernelTarget(
     schemes=("rank",),
     slots=None,
     records_max=(4096 - 1) // _WIDTH,
-    never={"add-tail": _BY_PORT, "show": "the bucket's lock is held for a whole read"},
+    never={"add-tail": _IPV4, "show": "the bucket's lock is held for a whole read"},
 )
 KERNEL_UDP_DIAG = KernelTarget(
     "kernel:udp-diag",
@@ -91,7 +87,7 @@ KERNEL_UDP_DIAG = KernelTarget(
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
     harms_of="offset-udp",
     slots=None,
-    never={"add-tail": _BY_PORT, "show": "the bucket's lock is held while a message is filled"},
+    never={"add-tail": _IPV4, "show": "the bucket's lock is held while a message is filled"},
 )
 
 
@@ -100,8 +96,9 @@ def _laid(namespace: Namespace, places: Places, shape: Shape) -> UdpSockets:
 
 
 def _by_port(namespace: Namespace) -> Places:
+    bring_up(namespace)
     places = Places(namespace, _seen_in_proc, family=socket.AF_INET, by_inode=True)
-    if places.order != "by port":
+    if places.by_address:
         raise MachineLacks("/proc/net/udp does not tell of sockets in the order of the table by port")
     return places
 
