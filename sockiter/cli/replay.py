@@ -12,7 +12,7 @@ import click
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, files, load, write_whole
 from sockiter.cli.output import finding_json, print_json
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.replay import Outcome, refused, with_expects
 from sockiter.replay import replay as replay_case
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, target_named
@@ -39,6 +39,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         chosen = SCHEME_TARGETS if name is None else chosen
         loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
     outcomes: list[tuple[Path, Outcome]] = []
+    width = max(len(target.name) for target in chosen)
     with ExitStack() as stack:
         sessions: dict[str, Session | str] = {}
         for target in chosen:
@@ -57,12 +58,19 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
                     if name is not None:
                         raise MachineLacks(f"{path}: {target.name} cannot run it: {why}")
                     if not as_json:
-                        click.echo(f"  {target.name:<15}  not run: {why}")
+                        click.echo(f"  {target.name:<{width}}  not run: {why}")
                     continue
-                outcome = replay_case(case, target, session)
+                try:
+                    outcome = replay_case(case, target, session)
+                except Untold as untold:
+                    if name is not None:
+                        raise MachineLacks(f"{path}: {target.name} cannot run it here: {untold}") from None
+                    if not as_json:
+                        click.echo(f"  {target.name:<{width}}  not run: {untold}")
+                    continue
                 outcomes.append((path, outcome))
                 if not as_json:
-                    click.echo(f"  {target.name:<15}  {_in_words(outcome)}")
+                    click.echo(f"  {target.name:<{width}}  {_in_words(outcome)}")
     if as_json:
         print_json([_json(path, outcome) for path, outcome in outcomes])
     if not all(outcome.as_expected for _, outcome in outcomes):

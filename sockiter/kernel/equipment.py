@@ -41,7 +41,7 @@ def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool
         stack.enter_context(watching(family, page))
         at_entry = True
     except MachineLacks as lack:
-        unable["realloc"] = str(lack)
+        unable["realloc"] = f"functions of this kernel cannot be watched: {lack}"
         at_entry = False
     try:
         program = writes_a_record(bucket, page=page, destroy=destroy, stops=not at_entry)
@@ -49,7 +49,8 @@ def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool
         halts = stack.enter_context(halting(words, at_entry=at_entry))
     except MachineLacks as lack:
         loaded = stack.enter_context(walker(function, writes_a_record(bucket)))
-        return Iterating(loaded, None, False, dict.fromkeys(("show", "realloc", "enomem"), str(lack)))
+        why = f"a read of it cannot be stopped, as since Linux 6.9: {lack}"
+        return Iterating(loaded, None, False, dict.fromkeys(("show", "realloc", "enomem"), why))
     try:
         need_faults()
         if not at_entry:

@@ -24,6 +24,9 @@ from sockiter.operations import Bucket
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import RECORDS_MAX
 
+NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes sockets one by one, and allocates no batch")
+"""Why what walks without a batch cannot be put through what happens while one grows."""
+
 _HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
 
 

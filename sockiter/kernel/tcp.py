@@ -20,7 +20,7 @@ from sockiter.kernel.equipment import Iterating, iterating
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.program import OfWalk
-from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, Equipment, KernelTarget
 from sockiter.kernel.tcp_sockets import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 
@@ -79,20 +79,20 @@ KERNEL_PROC_TCP = KernelTarget(
     "partial reads of the running kernel's /proc/net/tcp",
     _proc,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
-    harms_of="offset-tcp",
+    harms_of="offset-udp",
     tables=TABLES,
     slots=None,
-    never={"add-tail": _IPV4, "show": _HELD},
+    never={**NO_BATCH, "add-tail": _IPV4, "show": _HELD},
 )
 KERNEL_TCP_DIAG = KernelTarget(
     "kernel:tcp-diag",
     "the running kernel's dump of TCP sockets by sock_diag",
     _diag,
     frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash"}),
-    harms_of="offset-tcp",
+    harms_of="offset-udp",
     tables=TABLES,
     slots=None,
-    never={"show": "nobody is told when the kernel fills in a message"},
+    never={**NO_BATCH, "show": "nobody is told when the kernel fills in a message"},
 )
 
 

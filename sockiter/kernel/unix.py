@@ -18,7 +18,7 @@ from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
 from sockiter.kernel.equipment import Iterating, iterating
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.program import OfSocket
-from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, Equipment, KernelTarget
 from sockiter.kernel.unix_sockets import Places, UnixSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk
 
@@ -63,7 +63,7 @@ KERNEL_UNIX_DIAG = KernelTarget(
     frozenset({"add-head", "remove"}),
     harms_of="offset-udp",
     slots=None,
-    never={**_NEVER, "show": "the bucket's lock is held while a message is filled"},
+    never={**_NEVER, **NO_BATCH, "show": "the bucket's lock is held while a message is filled"},
 )
 
 
