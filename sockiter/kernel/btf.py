@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from bisect import bisect_left
 from functools import cache
 
 from sockiter.errors import MachineLacks
@@ -99,12 +100,19 @@ class Types:
     def _find(self, name: str, kind: int) -> int | None:
         if (wanted := self._string(name)) < 0:
             return None
-        words = self._words
-        for number in range(1, len(self._at)):
-            at = self._at[number]
-            if words[at] == wanted and words[at + 1] >> 24 & 31 == kind:
+        # Wherever that number stands, which need not be at the beginning of a type.
+        at = -1
+        while (at := self._next(wanted, at + 1)) >= 0:
+            number = bisect_left(self._at, at, 1)
+            if number < len(self._at) and self._at[number] == at and self._kind(number) == kind:
                 return number
         return None
+
+    def _next(self, word: int, first: int) -> int:
+        try:
+            return self._words.index(word, first)
+        except ValueError:
+            return -1
 
     def _string(self, name: str) -> int:
         # Strings are stored once and end with a zero byte; the first one is empty, so that each has a zero byte before it.
