@@ -25,9 +25,20 @@ SWARM_BITES = 100
 # Sequences of the state machine for each of the profile's examples: what is rare takes more than what is not.
 SEQUENCES_AN_EXAMPLE = 5
 
+
+def is_exact(target: Target) -> bool:
+    """Whether all that a target admits is said to happen.
+
+    Of a kernel's iterator that walks by no scheme, or whose buckets lack the tail that its scheme's have, it is only said that
+    nothing else happens.
+    """
+    return not target.is_real or (target.walks_by is not None and target.has_tail)
+
+
 _HARMS = [
     pytest.param(target, harm, id=f"{target.name}-{harm}")
     for target in TARGETS
+    if is_exact(target)
     for harm in target.harms
     if (target.name, str(harm)) not in TOO_RARE
 ]

@@ -95,7 +95,7 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
     cells = [cell for row in made.rows for cell in row.cells]
     legend = [
         (marks["never"], "proved: no skip, no repeat, nothing stale, always an end, no error"),
-        ("skip 6", "can happen, and the least case has 6 operations; all else is proved impossible"),
+        ("skip 6", "can happen, and the least case has 6 operations; all else is proved impossible (on a kernel: not seen)"),
         (f"skip 6{marks['or']}5*", "the same; *: to a socket that had itself been moved, in 5"),
     ]
     if broken(made):
