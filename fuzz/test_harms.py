@@ -29,8 +29,8 @@ SEQUENCES_AN_EXAMPLE = 5
 def is_exact(target: Target) -> bool:
     """Whether all that a target admits is said to happen.
 
-    Of a kernel's iterator that walks by no scheme, or whose buckets lack the tail that its scheme's have, it is only said that
-    nothing else happens.
+    Of an iterator of the kernel that walks by no scheme, or whose buckets have no tail as its scheme's do, it is only said
+    that nothing else happens.
     """
     return not target.is_real or (target.walks_by is not None and target.has_tail)
 

@@ -66,10 +66,12 @@ class Types:
         """The id of a function, None if there is none."""
         return self._find(name, _FUNC)
 
-    def arguments(self, function: int) -> int:
-        """How many arguments a function takes, given its id."""
-        prototype = self._words[self._at[function] + 2]
-        return self._words[self._at[prototype] + 1] & 0xFFFF
+    def argument(self, function: int, name: str) -> int | None:
+        """Which argument of a function, given by its id, has this name, from 0; None if none has."""
+        prototype = self._at[self._words[self._at[function] + 2]]
+        names = self._words[prototype + 3 : prototype + 3 + 2 * (self._words[prototype + 1] & 0xFFFF) : 2]
+        wanted = self._string(name)
+        return names.index(wanted) if wanted in names else None
 
     def member(self, of: str, name: str) -> int | None:
         """Where in a struct a member is, in bytes; None if there is no such struct, or it has none of that name.

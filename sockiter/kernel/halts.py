@@ -38,6 +38,8 @@ from sockiter.kernel.program import (
 )
 from sockiter.operations import Point
 
+# Since 6.10, and before.
+_ALLOCATES = ("__kvmalloc_node_noprof", "kvmalloc_node")
 _PROCESSES = "/proc/thread-self/ns/pid"
 
 
@@ -137,14 +139,23 @@ def watching(family: str, page: int) -> Iterator[None]:
     """What shows and what allocates in bpf_iter_<family> stops, as the page says, until the end; raises `MachineLacks`."""
     told = os.stat(_PROCESSES)
     namespace = told.st_dev, told.st_ino
-    show, grow = f"bpf_iter_{family}_seq_show", f"bpf_iter_{family}_realloc_batch"
-    # The flags are the third argument, since 6.16 or so; before, every allocation was one that may wait.
-    flags = 2 if kernel_types().arguments(kernel_function(grow)) > 2 else -1
+    show = f"bpf_iter_{family}_seq_show"
     cookie = kernel_member("sock_common", "skc_cookie")
     of_show = stops_at_entry("show", page=page, namespace=namespace, argument=1, cookie=cookie)
-    of_grow = stops_at_entry("allocation", page=page, namespace=namespace, argument=flags)
+    grow, is_any = _allocating(family)
+    # Before 6.16 there are no flags: every allocation was one that may wait.
+    flags = kernel_types().argument(kernel_function(grow), "flags")
+    of_grow = stops_at_entry("allocation", page=page, namespace=namespace, argument=flags, unwarned=is_any)
     with at_entry(show, of_show), at_entry(grow, of_grow):
         yield
+
+
+def _allocating(family: str) -> tuple[str, bool]:
+    # The function that allocates a batch; where the compiler made it part of another, the one that allocates anything.
+    grow = f"bpf_iter_{family}_realloc_batch"
+    if kernel_types().function(grow) is not None:
+        return grow, False
+    return next((name for name in _ALLOCATES if kernel_types().function(name) is not None), _ALLOCATES[-1]), True
 
 
 def _placed(processors: set[int]) -> int:

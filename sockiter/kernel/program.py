@@ -31,6 +31,7 @@ IDLE, ARMED, ASKED = 0, 1, 2
 """States: nothing to stop for; stop at the next point; a read stands still, and says at which point and what it is about."""
 SHOW, ALLOCATION = 1, 2
 _ALLOWED_TO_WAIT = 0x80  # __GFP_FS, which GFP_USER has and GFP_NOWAIT has not
+_WITHOUT_WARNING = 0x2000  # __GFP_NOWARN
 
 # Stack: the record, a key of the map, what was read.
 _RECORD_AT, _KEY_AT, _READ_AT = -16, -20, -32
@@ -123,14 +124,21 @@ def writes_a_record(bucket: BucketAt, *, page: int | None = None, destroy: int |
 
 
 def stops_at_entry(
-    point: Literal["show", "allocation"], *, page: int, namespace: tuple[int, int], argument: int, cookie: int = 0
+    point: Literal["show", "allocation"],
+    *,
+    page: int,
+    namespace: tuple[int, int],
+    argument: int | None,
+    cookie: int = 0,
+    unwarned: bool = False,
 ) -> bytes:
     """The program for the entry of a function of the kernel, where it stops the thread that stands on the page, while armed.
 
     At a show, `argument` is which argument the socket is, and `cookie` where in a socket its cookie is; it is asked what is
-    to happen about that cookie. At an allocation it is which argument the flags are, -1 for none, and what it is asked about
-    is whether anybody else can do anything meanwhile (1), or the bucket's lock is held (0). It stands still until the
-    answer, or until it is tired, which it writes down. `namespace`: device and inode of the namespace of our process ids.
+    to happen about that cookie. At an allocation it is which argument the flags are, None for none, and what it is asked
+    about is whether anybody else can do anything meanwhile (1), or the bucket's lock is held (0); `unwarned`: only at one
+    that nobody is to be warned of, should it fail, as a batch's is. It stands still until the answer, or until it is tired,
+    which it writes down. `namespace`: device and inode of the namespace of our process ids.
     """
     to = Assembly()
     to.move(6, 1)
@@ -150,6 +158,7 @@ def stops_at_entry(
     to.jump_if(1, "!=", 0, "end")
     if point == "show":
         _count(to, SHOWS)
+        assert argument is not None
         to.load(3, 6, 8 * argument)
         to.add_constant(3, cookie)
         to.address(1, STACK, _READ_AT)
@@ -159,9 +168,15 @@ def stops_at_entry(
         to.store(9, ABOUT, 1)
         _stand_still(to, SHOW)
     else:
+        if unwarned:
+            assert argument is not None
+            to.load(1, 6, 8 * argument)
+            to.jump_if(1, "bit", _WITHOUT_WARNING, "count")
+            to.jump("end")
+        to.place("count")
         _count(to, ALLOCATIONS)
         to.store_constant(9, ABOUT, 1)
-        if argument >= 0:
+        if argument is not None:
             to.load(1, 6, 8 * argument)
             to.jump_if(1, "bit", _ALLOWED_TO_WAIT, "ask")
             to.store_constant(9, ABOUT, 0)
