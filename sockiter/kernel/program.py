@@ -32,6 +32,7 @@ IDLE, ARMED, ASKED = 0, 1, 2
 SHOW, ALLOCATION = 1, 2
 _ALLOWED_TO_WAIT = 0x80  # __GFP_FS, which GFP_USER has and GFP_NOWAIT has not
 _WITHOUT_WARNING = 0x2000  # __GFP_NOWARN
+_NOBODY = 1  # SEQ_START_TOKEN, which is shown before the first socket, and comes to nothing
 
 # Stack: the record, a key of the map, what was read.
 _RECORD_AT, _KEY_AT, _READ_AT = -16, -20, -32
@@ -157,9 +158,10 @@ def stops_at_entry(
     to.subtract(1, 2)
     to.jump_if(1, "!=", 0, "end")
     if point == "show":
-        _count(to, SHOWS)
         assert argument is not None
         to.load(3, 6, 8 * argument)
+        to.jump_if(3, "==", _NOBODY, "end")
+        _count(to, SHOWS)  # by register 1 alone
         to.add_constant(3, cookie)
         to.address(1, STACK, _READ_AT)
         to.constant(2, 8)
