@@ -24,6 +24,7 @@ from sockiter.cli.minimize import minimize
 from sockiter.cli.replay import replay
 from sockiter.cli.show import show
 from sockiter.cli.targets import targets
+from sockiter.cli.vm import vm
 from sockiter.errors import MachineLacks, SockiterError
 
 
@@ -60,5 +61,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, check, matrix, replay, show, minimize, conform, targets):
+for command in (fuzz, check, matrix, replay, show, minimize, conform, targets, vm):
     main.add_command(command)

@@ -1,0 +1,109 @@
+"""`sockiter vm`: a command on another kernel."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from sockiter.cli.fuzz import CASES
+from sockiter.errors import InputError
+from sockiter.vm import worker
+from sockiter.vm.build import VERSION
+from sockiter.vm.guest import writable_folders
+
+TIMEOUT_S = 600.0
+
+
+@click.command()
+@click.argument("kernel", required=False)
+@click.argument("command", nargs=-1, metavar="-- COMMAND...")
+@click.option(
+    "--cases",
+    type=click.Path(path_type=Path, file_okay=False),
+    multiple=True,
+    help=f"A directory that the command may write to; {CASES}, unless said.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long boot and command may take.",
+)
+@click.option("--memory", default="1G", show_default=True, metavar="SIZE", help="The guest's: 512M, 2G.")
+@click.option("--cpus", type=click.IntRange(min=1), help="The guest's; as many as are here and at most 2, unless said.")
+@click.option("--no-kvm", is_flag=True, help="Emulate, even where /dev/kvm works.")
+@click.option("--verbose", is_flag=True, help="Show the guest's console, on standard error.")
+@click.option(
+    "--build", "version", is_flag=False, flag_value=VERSION, metavar="[VERSION]", help="Build a kernel with fault injection."
+)
+def vm(
+    kernel: str | None,
+    command: tuple[str, ...],
+    *,
+    cases: tuple[Path, ...],
+    timeout: float,
+    memory: str,
+    cpus: int | None,
+    no_kvm: bool,
+    verbose: bool,
+    version: str | None,
+) -> None:
+    """Run a command on another kernel: sockiter vm linux-image-6.12 -- sockiter fuzz kernel:udp
+
+    KERNEL is a kernel image, a package of Debian's, or fault-injection-VERSION, once it was built by --build. The guest has this
+    machine's files, read-only but for the directories of --cases. The exit status is the command's, or 124 after the time limit.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    if version is not None:
+        if kernel is not None:
+            raise InputError("--build VERSION goes without KERNEL and COMMAND: expected one or the other")
+        sys.exit(worker.hand_over({"do": "build", "version": version}))
+    if kernel is None or not command:
+        raise click.UsageError("expected KERNEL -- COMMAND..., or --build")
+    if not re.fullmatch(r"[1-9][0-9]*[MG]", memory):
+        raise InputError(f"--memory {memory}: expected megabytes or gigabytes, as 512M or 2G")
+    asked = cases or (CASES,)
+    folders = [*asked, *_named_in(command)]
+    made = [folder for folder in folders if not folder.exists()]
+    order = {
+        "do": "run",
+        "kernel": kernel,
+        "command": list(command),
+        "cases": [str(folder) for folder in writable_folders(folders)],
+        "timeout_s": timeout,
+        "memory": memory,
+        "cpus": cpus or min(len(os.sched_getaffinity(0)), 2),
+        "kvm": not no_kvm,
+        "verbose": verbose,
+    }
+    try:
+        status = worker.hand_over(order)
+    finally:
+        _remove_empty(made)
+    sys.exit(status)
+
+
+def _named_in(command: tuple[str, ...]) -> list[Path]:
+    # The command's own --cases, which would be written to in vain otherwise.
+    named = [word.partition("=")[2] for word in command if word.startswith("--cases=")]
+    named += [value for option, value in itertools.pairwise(command) if option == "--cases"]
+    return [Path(name) for name in named if name]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

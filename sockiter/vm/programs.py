@@ -1,0 +1,104 @@
+"""Other people's programs: whether they are here, and how one is run so that nothing of it is left.
+
+Decided here: where a program is looked for, what is said when it is missing or fails, and that all that it starts ends with it.
+Not known here: what the programs do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sockiter.errors import MachineLacks
+
+# How long what was asked to end may take before it is not asked any more.
+PATIENCE_S = 5.0
+# What a message quotes of a program that failed.
+_LINES = 4
+
+
+def search_path() -> str:
+    """The PATH that programs are looked for on: this interpreter's folder, the caller's, and where an administrator's are."""
+    folders = [os.path.dirname(sys.executable), *os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/sbin", "/sbin"]
+    return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
+
+
+def program(name: str) -> str | None:
+    """The path of a program, or None."""
+    return shutil.which(name, path=search_path())
+
+
+def require(needed: Mapping[str, str], purpose: str) -> None:
+    """Raise `MachineLacks` unless all programs are here; `needed` says for each what to install."""
+    missing = [f"{name} ({what})" for name, what in needed.items() if program(name) is None]
+    if missing:
+        raise MachineLacks(f"{purpose} takes what is not installed: {', '.join(missing)}")
+
+
+def run(arguments: Sequence[str], *, cwd: Path | None = None) -> str:
+    """Run a program to its end and return its standard output; `MachineLacks` with its last words when it fails."""
+    with running(arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        output, errors = process.communicate()
+    if process.returncode != 0:
+        raise MachineLacks(
+            f"{Path(arguments[0]).name} failed: {last_words(errors or output) or f'status {process.returncode}'}"
+        )
+    return output.decode(errors="replace")
+
+
+def last_words(output: bytes) -> str:
+    """The last lines of what a program said, in one."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
+    return "; ".join([line for line in lines if line][-_LINES:])
+
+
+@contextmanager
+def running(arguments: Sequence[str], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program while it runs, in a process group of its own; at the end of the block the whole group has ended.
+
+    It is killed as well when this process dies without having come to that. `how` is as for `subprocess.Popen`.
+    """
+    name, *rest = arguments
+    path = program(name)
+    if path is None:
+        raise MachineLacks(f"{name} is not installed")
+    environment = how.pop("env", None) or os.environ
+    process = subprocess.Popen(
+        [*dies_with_parent(), path, *rest],
+        process_group=0,
+        stdin=subprocess.DEVNULL,
+        env={**environment, "PATH": search_path()},
+        **how,
+    )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def dies_with_parent() -> list[str]:
+    """What to put before a command so that it is killed when its parent dies; nothing where that is not to be had."""
+    path = program("setpriv")
+    return [path, "--pdeathsig", "KILL", "--"] if path else []
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S)
+    # The first of a group may be gone before the others.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -1,0 +1,138 @@
+"""The process that gets kernels and runs guests, so that nothing of either is left when the command line is killed.
+
+Decided here: who ends what. The command line starts a worker in a session of its own and holds one end of a pipe to it. Whatever
+becomes of the command line, the pipe closes then, and the worker ends what it has begun: guests, downloads, half a kernel. When
+it is the worker that is killed, the command line ends all that is left of the worker's session. Not known here: what an order does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sockiter.errors import MachineLacks, SockiterError
+from sockiter.vm import build, cache, packages
+from sockiter.vm import guest as guests
+
+_INTERRUPTED = 130
+
+
+def hand_over(order: Mapping[str, Any]) -> int:
+    """Have a worker carry out an order, and return its exit status; an exception here ends it and all that it started.
+
+    An order has a key `do`, which names one of `ORDERS`, and that one's arguments.
+    """
+    with tempfile.TemporaryDirectory(prefix="sockiter-vm-", ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
+            # Without the working directory on its path, where something else may bear this package's name.
+            [sys.executable, "-P", "-m", "sockiter.vm.worker"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": guests.python_path(os.environ)},
+        )
+        assert process.stdin is not None
+        try:
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps({**order, "folder": folder}).encode() + b"\n")
+                process.stdin.flush()
+            process.wait()
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait()
+            end_session(process.pid)
+    if process.returncode < 0:
+        raise MachineLacks(
+            f"the process that watches over the guest was ended by {signal.Signals(-process.returncode).name}"
+        )
+    return process.returncode
+
+
+def end_session(leader: int) -> None:
+    """Kill every process of a session whose leader has ended."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name of the program, which may have spaces and parentheses itself, ends at the last parenthesis.
+            _, _, _, session, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(session) == leader:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+def main() -> int:
+    """Read one order from standard input, carry it out, and return its exit status; stop when the input ends."""
+    order = json.loads(sys.stdin.buffer.readline() or "{}")
+    folder = Path(order.pop("folder", tempfile.gettempdir()) or ".")
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_watch, daemon=True).start()
+    try:
+        return ORDERS[order.pop("do")](folder, **order)
+    except SockiterError as error:
+        print(f"sockiter: {error}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        return 1  # nobody reads the guest's output any more
+    except OSError as error:
+        print(f"sockiter: {error}", file=sys.stderr)
+        return MachineLacks.status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(folder: Path, *, kernel: str, command: list[str], cases: list[str], **how: Any) -> int:
+    image = image_of(kernel)
+    return guests.run(guests.Guest(image=image, cases=[Path(path) for path in cases], **how), command, folder)
+
+
+def _build(folder: Path, *, version: str) -> int:
+    print(build.build(version))
+    return 0
+
+
+ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
+
+
+def image_of(kernel: str) -> Path:
+    """The image that a name stands for: a path, a kernel that is kept, or one of Debian's packages, which is then downloaded."""
+    if "/" in kernel or os.path.exists(kernel):
+        path = Path(kernel)
+        return (cache.image_in(path) or path) if path.is_dir() else path
+    if (image := cache.find(kernel)) is not None:
+        return image
+    if kernel.startswith(build.PREFIX):
+        raise MachineLacks(f"{kernel} is not built yet: sockiter vm --build {kernel.removeprefix(build.PREFIX)}")
+    if kernel.startswith("linux-image-"):
+        return packages.image(kernel)
+    there = f"; built or downloaded already: {', '.join(names)}" if (names := cache.kept()) else ""
+    raise MachineLacks(f"{kernel}: no such kernel: expected an image's path, or a package such as linux-image-6.12{there}")
+
+
+def _watch() -> None:
+    # The caller has said all: what comes now is the end.
+    # Read without a buffer, whose lock would be held when the interpreter ends.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    # Once; from here on everything ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
