@@ -59,8 +59,9 @@ def vm(
 ) -> None:
     """Run a command on another kernel: sockiter vm linux-image-6.12 -- sockiter fuzz kernel:udp
 
-    KERNEL is a kernel image, a package of Debian's, or fault-injection-VERSION, once it was built by --build. The guest has this
-    machine's files, read-only but for the directories of --cases. The exit status is the command's, or 124 after the time limit.
+    KERNEL is a kernel image, a package of Debian's, or fault-injection-VERSION, once it was built by --build. The guest has
+    this machine's files, and may write to the directories of --cases, and no other. The exit status is the command's, or 124
+    after the time limit.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     if version is not None:

@@ -1,6 +1,7 @@
-"""A kernel with fault injection, built from Debian's source package with the small configuration in `fault-injection.config`.
+"""A kernel with fault injection, built from Debian's source package.
 
-Decided here: how it is built and what that takes. Not known here: where it is kept, and what is run on it.
+Decided here: how it is built, with the small configuration in `fault-injection.config`, and what that takes. Not known here:
+where it is kept, and what is run on it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _SPACE = 4 << 30
 def build(version: str = VERSION) -> Path:
     """The image of a kernel with fault injection, built unless it is kept; takes minutes.
 
-    Raises `InputError` for what is no version as in linux-source-6.12, and `MachineLacks` for what is not installed or fails.
+    Raises `InputError` for what is no version as in linux-source-6.12, `MachineLacks` for what is not installed or fails.
     """
     if not _VERSION.fullmatch(version):
         raise InputError(

@@ -1,7 +1,7 @@
 """Where kernels are kept: a folder for each, whole or not at all.
 
-Decided here: the place, that two processes fill a folder one after the other, and that what is half done never gets a kernel's name.
-Not known here: where kernels come from.
+Decided here: the place, that two processes fill a folder one after the other, and that what is half done never gets a
+kernel's name. Not known here: where kernels come from.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def image_in(kernel: Path) -> Path | None:
 
 
 def fill(name: str, make: Callable[[Path], None]) -> Path:
-    """The image of a kernel, made unless it is kept; `make` is given an empty folder and leaves boot/ and, may be, lib/ there.
+    """The image of a kernel, made unless it is kept; `make` gets an empty folder and leaves boot/ there, and perhaps lib/.
 
     Nothing is left of a `make` that raises. What a killed process left is removed by the next one.
     """

@@ -4,8 +4,8 @@ Decided here: that the guest has this machine's root file system, read-only, wit
 same interpreter, Python path and working directory; the folders for cases, where what is written is on this machine at once;
 and how output and status come out of it. Not known here: where the kernel comes from, and what the command does.
 
-Output and status leave the guest by virtio ports of its own, and not by the ports of virtme-ng, which needs a udev in the guest to
-find them. A write to such a port returns when this side has it, so that all that came before the status is here before it.
+Output and status leave the guest by virtio ports of its own, and not by those of virtme-ng, which needs a udev in the guest
+to find them. A write to such a port returns when this side has it: all that came before the status is here before it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ _HIDDEN = ("/run", "/dev/shm", "/var/tmp", "/var/cache", "/var/log", "/var/lib/p
 _VARIABLES = ("HOME", "LANG", "TZ", "TERM", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "CI", "VIRTUAL_ENV")
 _PREFIXES = ("LC_", "PYTHON", "SOCKITER_", "HYPOTHESIS_")
 
-_MOUNT = "mount -t 9p -o trans=virtio,version=9p2000.L,access=any,cache=none,msize=262144"
+_MOUNT = "mount -t 9p -o trans=virtio,version=9p2000.L,access=any,cache=none,msize=512000"
+# A guest has nothing to protect, and emulation pays dearly for it.
+_KERNEL_OPTIONS = ("mitigations=off", "init_on_alloc=0")
 # If all that watches over a guest is killed, it ends by itself, so long after its time.
 _GRACE_S = 60
 
@@ -56,7 +58,7 @@ class _TimeUp(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """What a guest has: `memory` as qemu spells it, `cases` the folders that it may write to, `timeout_s` for boot and command."""
+    """What a guest has: `memory` as qemu spells it, `cases` to write to, and `timeout_s` for boot and command together."""
 
     image: Path
     cases: Sequence[Path]
@@ -70,8 +72,8 @@ class Guest:
 def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     """Run a command in a guest and return its exit status, or `TIMED_OUT`; its output goes where this process's goes.
 
-    `folder` is an empty one for what the guest and virtme-ng need meanwhile. Raises `MachineLacks` for what is not installed, and
-    when the guest ends before the command does.
+    `folder` is an empty one for what the guest and virtme-ng need meanwhile. Raises `MachineLacks` for what is not
+    installed, and when the guest ends before the command does.
     """
     _check(guest.image)
     qemu = programs.program(QEMU)
@@ -140,8 +142,6 @@ def environment(caller: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in caller.items() if name in _VARIABLES or name.startswith(_PREFIXES)}
     kept["PATH"] = programs.search_path()
     kept["PYTHONPATH"] = python_path(caller)
-    # Files of bytecode would be refused, or thrown away with the guest.
-    kept["PYTHONDONTWRITEBYTECODE"] = "1"
     return kept
 
 
@@ -186,6 +186,8 @@ def _virtme_run(
     if guest.verbose:
         arguments += ["--show-boot-console", "--verbose"]
     arguments += ["--script-sh", f"mkdir -p /run/sockiter && {_MOUNT} sockiter /run/sockiter && . /run/sockiter/run"]
+    for option in _KERNEL_OPTIONS:
+        arguments += ["--kopt", option]
     # To the end of the line these are qemu's own.
     arguments.append("--qemu-opts")
     if model is not None:

@@ -1,7 +1,7 @@
 """Other people's programs: whether they are here, and how one is run so that nothing of it is left.
 
-Decided here: where a program is looked for, what is said when it is missing or fails, and that all that it starts ends with it.
-Not known here: what the programs do.
+Decided here: where a program is looked for, what is said when it is missing or fails, and that all that it starts ends with
+it. Not known here: what the programs do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LINES = 4
 
 
 def search_path() -> str:
-    """The PATH that programs are looked for on: this interpreter's folder, the caller's, and where an administrator's are."""
+    """The PATH that programs are looked for on: this interpreter's folder, the caller's, and an administrator's."""
     folders = [os.path.dirname(sys.executable), *os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/sbin", "/sbin"]
     return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
 

@@ -1,8 +1,9 @@
 """The process that gets kernels and runs guests, so that nothing of either is left when the command line is killed.
 
-Decided here: who ends what. The command line starts a worker in a session of its own and holds one end of a pipe to it. Whatever
-becomes of the command line, the pipe closes then, and the worker ends what it has begun: guests, downloads, half a kernel. When
-it is the worker that is killed, the command line ends all that is left of the worker's session. Not known here: what an order does.
+Decided here: who ends what. The command line starts a worker in a session of its own and holds one end of a pipe to it.
+Whatever becomes of the command line, the pipe closes then, and the worker ends what it has begun: guests, downloads, half a
+kernel. When it is the worker that is killed, the command line ends all that is left of the worker's session. Not known here:
+what an order does.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
 
 
 def image_of(kernel: str) -> Path:
-    """The image that a name stands for: a path, a kernel that is kept, or one of Debian's packages, which is then downloaded."""
+    """The image that a name stands for: a path, a kernel that is kept, or one of Debian's packages, downloaded then."""
     if "/" in kernel or os.path.exists(kernel):
         path = Path(kernel)
         return (cache.image_in(path) or path) if path.is_dir() else path
