@@ -20,7 +20,7 @@ LAYERS = (
     ("claims", "history", "table"),
     ("backend",),
     ("oracle", "schemes", "cases"),
-    ("simulation", "kernel"),
+    ("simulation", "kernel", "vm"),
     ("installed", "targets"),
     ("trace", "explain", "replay", "simplify", "cost"),
     ("paused", "skeleton", "followed", "retell", "explore"),

@@ -11,10 +11,12 @@ to find them. A write to such a port returns when this side has it: all that cam
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import shlex
 import signal
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ _HIDDEN = ("/run", "/dev/shm", "/var/tmp", "/var/cache", "/var/log", "/var/lib/p
 
 # What a command finds of the caller's environment, besides all that begins with one of the prefixes.
 _VARIABLES = ("HOME", "LANG", "TZ", "TERM", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "CI", "VIRTUAL_ENV")
-_PREFIXES = ("LC_", "PYTHON", "SOCKITER_", "HYPOTHESIS_")
+_WITH_PREFIX = re.compile(r"(LC|SOCKITER|HYPOTHESIS)_\w+\Z|PYTHON\w+\Z", re.ASCII)
 
 _MOUNT = "mount -t 9p -o trans=virtio,version=9p2000.L,access=any,cache=none,msize=512000"
 # A guest has nothing to protect, and emulation pays dearly for it.
@@ -78,11 +80,11 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     _check(guest.image)
     qemu = programs.program(QEMU)
     assert qemu is not None
-    model, why = acceleration.model(QEMU, folder) if guest.kvm else (None, "as told")
+    model, why = acceleration.model(QEMU, folder) if guest.kvm else (None, "--no-kvm")
     how = "KVM" if model is not None else f"emulation ({why})"
     cache.tell(f"booting {guest.image.name.removeprefix('vmlinuz-')} by {how}")
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
-    (folder / "run").write_text(script(command, shares, guest.timeout_s), encoding="utf-8")
+    (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
     (folder / "qemu").write_text(
         f'#!/bin/sh\nexec {shlex.join([*programs.dies_with_parent(), qemu])} "$@"\n', encoding="utf-8"
     )
@@ -107,10 +109,9 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     raise MachineLacks(f"the guest {what}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
 
 
-def script(command: Sequence[str], shares: Sequence[tuple[Path, bool]], timeout_s: float) -> str:
+def script(command: Sequence[str], shares: Sequence[Path]) -> str:
     """What the shell in the guest runs, as root: it sets up what the command is to find, runs it, and tells its status."""
     lines = [
-        f"(sleep {int(timeout_s) + _GRACE_S}; echo b >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &",
         "for port in /sys/class/virtio-ports/*; do",
         '    read -r name <"$port/name"',
         '    case $name in sockiter.*) eval "${name#sockiter.}=/dev/${port##*/}";; esac',
@@ -119,7 +120,7 @@ def script(command: Sequence[str], shares: Sequence[tuple[Path, bool]], timeout_
         "mount -t bpf bpf /sys/fs/bpf 2>/dev/null",
         "[ -d /sys/kernel/debug/bdi ] || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null",
     ]
-    for number, (path, _) in enumerate(shares):
+    for number, path in enumerate(shares):
         place = shlex.quote(str(path))
         lines.append(f"mkdir -p {place} 2>/dev/null; {_MOUNT} sockiter{number} {place} || exit")
     lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(environment(os.environ).items())]
@@ -139,8 +140,8 @@ def script(command: Sequence[str], shares: Sequence[tuple[Path, bool]], timeout_
 
 def environment(caller: Mapping[str, str]) -> dict[str, str]:
     """The environment of the command: this interpreter first on the PATH, and this package on Python's path."""
-    kept = {name: value for name, value in caller.items() if name in _VARIABLES or name.startswith(_PREFIXES)}
-    kept["PATH"] = programs.search_path()
+    kept = {name: value for name, value in caller.items() if name in _VARIABLES or _WITH_PREFIX.match(name)}
+    kept["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), programs.search_path()])
     kept["PYTHONPATH"] = python_path(caller)
     return kept
 
@@ -148,7 +149,11 @@ def environment(caller: Mapping[str, str]) -> dict[str, str]:
 def python_path(caller: Mapping[str, str]) -> str:
     """The PYTHONPATH with which another interpreter process, there or here, finds the same package."""
     here = str(Path(__file__).parents[2])
-    paths = [here, *(os.path.abspath(path) for path in caller.get("PYTHONPATH", "").split(os.pathsep) if path)]
+    installed = here in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    paths = [
+        *([] if installed else [here]),
+        *(os.path.abspath(path) for path in caller.get("PYTHONPATH", "").split(os.pathsep) if path),
+    ]
     return os.pathsep.join(dict.fromkeys(paths))
 
 
@@ -185,7 +190,9 @@ def _virtme_run(
         arguments.append("--disable-kvm")
     if guest.verbose:
         arguments += ["--show-boot-console", "--verbose"]
-    arguments += ["--script-sh", f"mkdir -p /run/sockiter && {_MOUNT} sockiter /run/sockiter && . /run/sockiter/run"]
+    end = f"(sleep {int(guest.timeout_s) + _GRACE_S}; echo b >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &"
+    begin = f"mkdir -p /run/sockiter && {_MOUNT} sockiter /run/sockiter && . /run/sockiter/run"
+    arguments += ["--script-sh", f"{end} {begin}"]
     for option in _KERNEL_OPTIONS:
         arguments += ["--kopt", option]
     # To the end of the line these are qemu's own.

@@ -25,8 +25,8 @@ _LINES = 4
 
 
 def search_path() -> str:
-    """The PATH that programs are looked for on: this interpreter's folder, the caller's, and an administrator's."""
-    folders = [os.path.dirname(sys.executable), *os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/sbin", "/sbin"]
+    """The PATH that programs are looked for on: the caller's, this interpreter's folder, and an administrator's."""
+    folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), os.path.dirname(sys.executable), "/usr/sbin", "/sbin"]
     return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
 
 

@@ -72,8 +72,11 @@ def end_session(leader: int) -> None:
 
 def main() -> int:
     """Read one order from standard input, carry it out, and return its exit status; stop when the input ends."""
-    order = json.loads(sys.stdin.buffer.readline() or "{}")
-    folder = Path(order.pop("folder", tempfile.gettempdir()) or ".")
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return _INTERRUPTED  # the caller is gone before it had said what to do
+    order = json.loads(line)
+    folder = Path(order.pop("folder"))
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch, daemon=True).start()
     try:

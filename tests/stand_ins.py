@@ -1,0 +1,127 @@
+"""Programs that stand in for apt, dpkg, virtme-ng, qemu and a compiler; and a look at which programs run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# How long to wait for what should happen at once: a machine may be busy.
+DEADLINE_S = 30.0
+
+# What the boot protocol for x86 has at 0x202.
+IMAGE = b"\0" * 0x202 + b"HdrS" + b"\0" * 64
+
+# The guest's script, in this machine: its ports are the pipes that qemu would have, and it mounts nothing.
+VIRTME_RUN = r"""
+echo "$@" >"$STAND_INS/virtme-run.told"
+for word in "$@"; do
+    case $word in
+        local,id=sockiter,path=*) folder=${word#local,id=sockiter,path=}; folder=${folder%%,security_model=*};;
+        file,id=sockiter-out,path=*) out=${word##*=};;
+        file,id=sockiter-err,path=*) err=${word##*=};;
+        file,id=sockiter-status,path=*) status=${word##*=};;
+    esac
+done
+mount() { echo "mount $*" >>"$STAND_INS/mounts"; [ "${NO_MOUNT-}" = "" ]; }
+sync() { :; }
+if [ "${NO_BOOT-}" != "" ]; then echo "qemu: no machine" >&2; exit 1; fi
+. "$folder/run" 2>/dev/null
+"""
+
+APT_CACHE = r"""
+case $1 in
+    pkgnames) printf '%s\n' linux-image-6.1.0-9-amd64 linux-image-6.1.0-10-amd64 linux-image-6.1.0-10-cloud-amd64 \
+        linux-image-6.12-amd64 linux-image-6.12.5+deb12-amd64 linux-image-6.12.11+deb12-amd64 \
+        linux-image-6.12.11+deb12-amd64-dbg linux-image-amd64 | grep "^$2" || :;;
+    show) echo "Package: $3"
+        case $3 in
+            linux-image-amd64) echo "Depends: linux-base, linux-image-6.1.0-10-amd64 (= 6.1)";;
+            *) echo "Depends: kmod";;
+        esac
+        echo "Size: 1";;
+esac
+"""
+
+# Takes a while where it is told to, so that somebody can come in between.
+APT_GET = r"""
+for package; do :; done
+echo "$package" >>"$STAND_INS/downloads"
+echo "$@" >"$STAND_INS/apt-get.told"
+if [ "${APT_FAILS-}" != "" ]; then echo "W: a warning" >&2; echo "E: no signature" >&2; exit 100; fi
+if [ "${APT_SLOW-}" != "" ]; then touch "$STAND_INS/slow"; while [ -e "$STAND_INS/slow" ]; do sleep 0.01; done; fi
+if [ "${APT_EMPTY-}" = "" ]; then touch "./$package.deb"; fi
+"""
+
+DPKG = r"""
+package=$(basename "$2" .deb); to=$3
+case $package in
+    linux-source-*) mkdir -p "$to/usr/src"; touch "$to/usr/src/$package.tar.xz";;
+    *empty*) mkdir -p "$to/usr/share/doc";;
+    *) release=${package#linux-image-}
+        mkdir -p "$to/boot" "$to/usr/share/doc"
+        mkdir -p "$to/lib/modules/$release"
+        cp "$STAND_INS/image" "$to/boot/vmlinuz-$release";;
+esac
+"""
+
+DEPMOD = r"""
+touch "$2/lib/modules/$3/modules.dep"
+"""
+
+TAR = r"""
+mkdir -p "$4/$(basename "$2" .tar.xz)/arch/x86/boot"
+"""
+
+MAKE = r"""
+for target; do case $target in
+    KCONFIG_ALLCONFIG=*) grep -v "${WITHOUT-^#}" "${target#*=}" >.config;;
+    kernelrelease) echo 6.12.1-fault-injection;;
+    bzImage) if [ "${MAKE_FAILS-}" != "" ]; then echo "cc1: no memory" >&2; exit 2; fi
+        cp "$STAND_INS/image" arch/x86/boot/bzImage;;
+esac; done
+"""
+
+NOTHING = ""
+
+
+def install(folder: Path) -> None:
+    """Put all of them into a folder; they write down there what they were told."""
+    (folder / "image").write_bytes(IMAGE)
+    programs = {
+        "virtme-run": VIRTME_RUN,
+        "qemu-system-x86_64": "exit ${QEMU_STATUS-33}",
+        "apt-cache": APT_CACHE,
+        "apt-get": APT_GET,
+        "dpkg": DPKG,
+        "depmod": DEPMOD,
+        "tar": TAR,
+        "make": MAKE,
+        **dict.fromkeys(
+            ("busybox", "modprobe", "file", "gcc", "ld", "flex", "bison", "bc", "perl", "pahole", "xz"), NOTHING
+        ),
+    }
+    for name, text in programs.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\nSTAND_INS={shlex.quote(str(folder))}\n{text}", encoding="utf-8")
+        path.chmod(0o755)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def alive(mark: str) -> list[int]:
+    """The processes that have a word somewhere in their arguments, but for this one."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "cmdline").read_text(errors="replace") and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return found
