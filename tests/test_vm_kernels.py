@@ -72,6 +72,7 @@ def test_a_name_stands_for_the_newest_package_that_begins_with_it(
     machine: Path, kept: Path, name: str, package: str
 ) -> None:
     assert worker.image_of(name).parent.parent == kept / package
+    assert worker.image_of(name).parent.parent == kept / package
     assert downloads(machine) == [package]
 
 

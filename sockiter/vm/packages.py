@@ -27,12 +27,10 @@ _SIGNED = [
 
 
 def image(name: str) -> Path:
-    """The image of Debian's kernel package `name`, downloaded unless it is kept.
+    """The image of Debian's kernel package `name`, which apt is asked for; downloaded unless it is kept.
 
     A name that is no package's stands for the newest that begins with it: linux-image-6.12. Raises `MachineLacks`.
     """
-    if (found := cache.find(name)) is not None:
-        return found
     programs.require({**_APT, **_DEPMOD}, f"to download {name}")
     package = _resolve(name)
     return cache.fill(package, lambda to: _get_image(package, to))

@@ -125,10 +125,8 @@ def image_of(kernel: str) -> Path:
 
 
 def _watch() -> None:
-    # The caller has said all: what comes now is the end.
-    # Read without a buffer, whose lock would be held when the interpreter ends.
-    while os.read(0, 4096):
-        pass
+    # The caller has said all: what comes now is the end. Read without a buffer, whose lock would be held at exit.
+    os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,0 +1,63 @@
+"""What `tox -e kernels` does on each kernel, and the program that does it there, in one guest.
+
+On a new kernel or a new pair, a line here is all it takes. Inside of a guest: `python tests/on_kernels.py KERNEL DIRECTORY`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from sockiter.kernel import KERNEL_TARGETS
+
+# Each of the kernel's targets that runs there is fuzzed for so long; emulation takes as long again to start.
+SECONDS = 10
+# In emulation some seventy sequences a second; the 10,000 of a full measurement are for a machine with KVM.
+SEQUENCES = 1000
+# What a guest may take, boot included: two of them stay within a quarter of an hour.
+TIMEOUT_S = 440
+
+# Debian's kernels, and the pairs of a target and the scheme that it is to agree with there at every read.
+KERNELS: dict[str, tuple[tuple[str, str], ...]] = {
+    "linux-image-6.1.0-47-amd64": (
+        ("kernel:udp", "rank"),
+        ("kernel:tcp", "offset-tcp"),
+        ("kernel:unix", "unix"),
+        ("kernel:proc-udp", "rank"),
+    ),
+    "linux-image-6.12": (
+        ("kernel:udp", "offset-udp"),
+        ("kernel:tcp", "cookie-tcp"),
+        ("kernel:unix", "unix"),
+        ("kernel:proc-udp", "rank"),
+    ),
+}
+
+
+def commands(kernel: str, cases: str) -> list[list[str]]:
+    """What is run on a kernel, one after the other; each is to end with status 0."""
+    here = [target.name for target in KERNEL_TARGETS if target.missing() is None]
+    return [
+        ["fuzz", *here, "--seconds", str(SECONDS * len(here)), "--seed", "1", "--cases", cases],
+        *(["conform", target, scheme, "--sequences", str(SEQUENCES)] for target, scheme in KERNELS[kernel]),
+    ]
+
+
+def main(kernel: str, cases: str) -> int:
+    """Run all of it, whatever comes of the first; the number of commands that failed."""
+    for target in KERNEL_TARGETS:
+        if (missing := target.missing()) is not None:
+            print(f"{target.name} does not run here: {missing}", flush=True)
+    failed = 0
+    for command in commands(kernel, cases):
+        print(f"+ sockiter {' '.join(command)}", flush=True)
+        started = time.monotonic()
+        status = subprocess.call([sys.executable, "-m", "sockiter", *command])
+        print(f"status {status} after {time.monotonic() - started:.0f} s", flush=True)
+        failed += status != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
