@@ -49,7 +49,9 @@ _WITH_PREFIX = re.compile(r"(LC|SOCKITER|HYPOTHESIS)_\w+\Z|PYTHON\w+\Z", re.ASCI
 
 _MOUNT = "mount -t 9p -o trans=virtio,version=9p2000.L,access=any,cache=none,msize=512000"
 # A guest has nothing to protect, and emulation pays dearly for it.
-_KERNEL_OPTIONS = ("mitigations=off", "init_on_alloc=0")
+# Large tables are walked in vain: these have a bucket for each of some hundred sockets.
+_KERNEL_OPTIONS = ("mitigations=off", "init_on_alloc=0", "thash_entries=1024", "uhash_entries=256")
+_SPARED = "/sys/kernel/debug/failslab/ignore-gfp-wait"
 # If all that watches over a guest is killed, it ends by itself, so long after its time.
 _GRACE_S = 60
 
@@ -119,6 +121,8 @@ def script(command: Sequence[str], shares: Sequence[Path]) -> str:
         'exec >"$out" 2>"$err" 3>"$status" </dev/null',
         "mount -t bpf bpf /sys/fs/bpf 2>/dev/null",
         "[ -d /sys/kernel/debug/bdi ] || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null",
+        # Where allocations can be made to fail, those that may wait can, too: a batch is allocated by such a one.
+        f"[ ! -e {_SPARED} ] || echo N >{_SPARED}",
     ]
     for number, path in enumerate(shares):
         place = shlex.quote(str(path))
