@@ -1,0 +1,39 @@
+"""The regression corpus on real sockets: every case comes out as it says, on each of the kernel's iterators that can run it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sockiter.cases import load
+from sockiter.errors import Untold
+from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.target import KernelTarget
+from sockiter.replay import refused, replay
+from sockiter.verdict import describe
+
+CORPUS = {path.stem: load(path) for path in sorted((Path(__file__).parent / "cases").glob("*.case"))}
+# Schemes that the lines `expect kernel:... as SCHEME` were recorded with, on the kernels that walk by them.
+RECORDED = {expect.scheme for case in CORPUS.values() for expect in case.expects if expect.target.startswith("kernel:")}
+
+
+@pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
+def test_a_case_comes_out_as_it_says_on_real_sockets(target: KernelTarget) -> None:
+    if lack := target.missing():
+        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
+    if target.walks_by not in RECORDED:
+        pytest.skip(f"no case says what comes of it on a kernel that walks by {target.walks_by}")
+    ran = 0
+    with target.session() as session:
+        for name, case in CORPUS.items():
+            if refused(case, target):
+                continue
+            try:
+                outcome = replay(case, target, session)
+            except Untold:
+                continue
+            ran += 1
+            assert outcome.as_expected, f"{name}: {describe(outcome.verdict)}"
+    assert ran > 10
