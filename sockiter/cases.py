@@ -130,12 +130,17 @@ def save(case: Case, directory: Path, stem: str) -> Path:
     who found different things never meet; a file that is there is left as it is. It appears whole or not at all, and is on
     the disk when this returns. Raises OSError, and leaves nothing, where it cannot be written.
     """
-    digest = hashlib.sha256(dumps(Case(case.operations, case.slots)).encode()).hexdigest()[:8]
-    path = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', stem)}-{digest}{SUFFIX}"
+    path = own_path(directory, stem, dumps(Case(case.operations, case.slots)), SUFFIX)
     directory.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         write_whole(path, dumps(case))
     return path
+
+
+def own_path(directory: Path, stem: str, text: str, suffix: str) -> Path:
+    """DIRECTORY/STEM-HASH and the suffix, the name of a file that is about this text and no other."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', stem)}-{digest}{suffix}"
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sockiter.kernel import libc
 from sockiter.kernel.btf import kernel_function
@@ -33,6 +34,8 @@ _LOG_SIZE = 1 << 16
 # type, instructions and where; license; log level, size and where; version, flags, name; interface, attach type;
 # six fields of debugging information; BTF id to attach to.
 _LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
+# What an iterator is of, and flags.
+_CREATE = struct.Struct("=II")
 
 BUFFER_SIZE = 8 * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 8 * 4096
 """What one read can return at most, in bytes: the kernel collects records in a buffer of 8 pages."""
@@ -40,9 +43,18 @@ BUFFER_SIZE = 8 * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 8 * 
 
 @dataclass(frozen=True, slots=True)
 class Walker:
-    """A program that is linked to an iterator: every `open` begins a new walk."""
+    """A program that is linked to an iterator: every `open` begins a new walk. It can be sent to another process."""
 
     attributes: bytes
+
+    @classmethod
+    def of(cls, link: int) -> Walker:
+        return cls(_CREATE.pack(link, 0))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd  # here, since not every system has it
+
+        return _received, (DupFd(_CREATE.unpack(self.attributes)[0]),)
 
     def open(self) -> int:
         """A descriptor of a new iterator over the sockets in the calling thread's network namespace."""
@@ -50,6 +62,10 @@ class Walker:
             return libc.bpf(_ITER_CREATE, self.attributes, 8)
         except OSError as error:
             raise libc.lacks("bpf(BPF_ITER_CREATE)", error, takes=_TAKES) from error
+
+
+def _received(link: Any) -> Walker:
+    return Walker.of(link.detach())
 
 
 def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
@@ -75,7 +91,7 @@ def walker(function: str, instructions: bytes) -> Iterator[Walker]:
     finally:
         os.close(program)  # the link holds on to it
     try:
-        yield Walker(struct.pack("=II", link, 0))
+        yield Walker.of(link)
     finally:
         os.close(link)
 

@@ -117,11 +117,11 @@ class Halts:
         return Stop("show", words[SHOWS // 8], about)
 
 
-def two_processors() -> tuple[int, int]:
-    """Two that this process may run on; raises `MachineLacks` if there is but one."""
+def two_processors(what: str = "stopping a read") -> tuple[int, int]:
+    """Two that this process may run on; raises `MachineLacks`, which says what takes two, if there is but one."""
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise MachineLacks("stopping a read takes two processors; there is one")
+        raise MachineLacks(f"{what} takes two processors; there is one")
     shift = os.getpid() % len(processors)  # so that not all processes choose the same two
     return processors[shift], processors[(shift + 1) % len(processors)]
 

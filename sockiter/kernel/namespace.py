@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
+from typing import Any
 
 from sockiter.errors import MachineLacks
 from sockiter.kernel import libc
@@ -23,7 +24,10 @@ _inside: dict[int, Namespace] = {}
 
 
 class Namespace:
-    """A private network namespace that belongs to the thread that made it."""
+    """A private network namespace that belongs to the thread that made it.
+
+    Another process to which it is sent has one that is its own, and the same to the kernel.
+    """
 
     __slots__ = ("_fd", "_name", "_thread")
 
@@ -31,6 +35,11 @@ class Namespace:
         self._fd = fd
         self._name = name
         self._thread = get_ident()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd  # here, since not every system has it
+
+        return _received, (DupFd(self._fd), self._name)
 
     def enter(self) -> None:
         """Make sure that the calling thread is in here, by asking the kernel; moves it back in from another one of ours."""
@@ -53,6 +62,10 @@ class Namespace:
         """Let go of it; it cannot be entered any more."""
         fd, self._fd = self._fd, -1
         os.close(fd)
+
+
+def _received(fd: Any, name: str) -> Namespace:
+    return Namespace(fd.detach(), name)
 
 
 def where() -> str:

@@ -91,9 +91,16 @@ class KernelTarget:
 
     @property
     def harms(self) -> tuple[Harm, ...]:
-        """What its scheme admits. Of a kernel with a scheme that nobody knows, nothing: all that it does is news."""
-        admitted = _HARMS.get(self.walks_by or self.harms_of, ())
-        return tuple(one for one in admitted if one in within(admitted, self.hazards))
+        """What its scheme admits under the hazards that it can be put through."""
+        return tuple(one for one in self.admits if one in within(self.admits, self.hazards))
+
+    @property
+    def admits(self) -> tuple[Harm, ...]:
+        """What its scheme admits, be it under hazards that nobody can bring about here on purpose.
+
+        Of a kernel with a scheme that nobody knows, nothing: all that it does is news.
+        """
+        return _HARMS.get(self.walks_by or self.harms_of, ())
 
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
