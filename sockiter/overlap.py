@@ -142,7 +142,9 @@ def judged(done: Round) -> Iterator[Harmed]:
         if refused:
             findings.add(Finding("refused"))
         if findings:
-            hazards = _hazards(done.during(number)) | ({"enomem"} if refused else frozenset())
+            hazards = _hazards(done.during(number))
+            if refused:
+                hazards |= {"enomem"}
             yield Harmed(number, tuple(sorted(findings, key=lambda one: (KINDS.index(one.kind), one.socket or ""))), hazards)
 
 

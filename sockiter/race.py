@@ -38,7 +38,7 @@ from sockiter.workers import heard, start_server, undisturbed
 HEADER = "# sockiter race v1"
 SUFFIX = ".race"
 
-ROUND_S = 0.1
+ROUND_S = 0.25
 # How often the round of a violation is run again, and how many of a kind are kept: a broken iterator comes to thousands.
 RERUNS = 10
 KEPT_MAX = 3
@@ -135,16 +135,17 @@ class Race:
         with undisturbed():
             new = self._take_in(plan, done)
         progress()
-        for caught in new:
-            for _ in range(RERUNS):
-                again = rounds.run(plan)
-                caught.reproduced += any(
-                    kind in caught.kinds for harmed in judged(again) for kind in self._violations(harmed)
-                )
-                caught.reruns += 1
+        try:
+            for _ in range(RERUNS if new else 0):
+                again = {kind for harmed in judged(rounds.run(plan)) for kind in self._violations(harmed)}
+                for caught in new:
+                    caught.reproduced += not again.isdisjoint(caught.kinds)
+                    caught.reruns += 1
                 progress()
+        finally:
             with undisturbed():
-                self._save(caught)
+                for caught in new:
+                    self._save(caught)
 
     def _take_in(self, plan: Plan, done: Round) -> list[Caught]:
         came, new = self.came, []
@@ -278,6 +279,7 @@ class _Side:
             self._quiet.value = 0
             try:
                 self._tell(plan)
+                self._answer()  # it is about to begin
                 churn.go_on()
             finally:
                 self._quiet.value = 1
@@ -308,7 +310,7 @@ class _Side:
 
 
 def walk_apart(namespace: Namespace, walk: Walk, processor: int, connection: Connection, quiet: Any) -> None:
-    """What the process that walks does: walk while changes are made, and tell, for each plan, until nobody sends any more."""
+    """What the process that walks does: for each plan that it is sent, walk while changes are made, and tell of it."""
     with heard(connection), suppress(EOFError):
         os.sched_setaffinity(0, {processor})
         while True:
@@ -316,6 +318,7 @@ def walk_apart(namespace: Namespace, walk: Walk, processor: int, connection: Con
             until = time.monotonic_ns() + int((plan.seconds + _ORPHANED_S) * 1e9)
             try:
                 namespace.enter()
+                connection.send(None)
                 walks = roam(walk, plan, lambda: bool(quiet.value), until)
             except SockiterError as error:
                 connection.send(str(error))

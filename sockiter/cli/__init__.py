@@ -21,6 +21,7 @@ from sockiter.cli.conform import conform
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
+from sockiter.cli.race import race
 from sockiter.cli.replay import replay
 from sockiter.cli.show import show
 from sockiter.cli.targets import targets
@@ -61,5 +62,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, check, matrix, replay, show, minimize, conform, targets, vm):
+for command in (fuzz, check, matrix, replay, show, minimize, conform, race, targets, vm):
     main.add_command(command)

@@ -29,7 +29,7 @@ _ENDS: tuple[End, ...] = ("head", "tail")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a round is to be. `kinds`: the changes that are made; `stays`: how many sockets are left alone; `few` and `most`:
-    how many others there are at first, and at most. `reads`: the records that a read asks for at most. `pause_s`: between two
+    how many others there are at first, and at most. `reads`: as many records as a read asks for. `pause_s`: between two
     changes; `seconds`: how long they go on."""
 
     seed: str
@@ -86,9 +86,7 @@ def _walked(walk: Walk, size: Callable[[], int], is_quiet: Callable[[], bool], u
 class Churn:
     """Makes sockets, changes some of them at random, and notes all of it. `new_name`: one that was never given."""
 
-    def __init__(
-        self, sockets: Sockets, known_by: Callable[[Socket], int], plan: Plan, new_name: Callable[[], str]
-    ) -> None:
+    def __init__(self, sockets: Sockets, known_by: Callable[[Socket], int], plan: Plan, new_name: Callable[[], str]) -> None:
         self.changes: list[Changed] = []
         self._sockets = sockets
         self._known_by = known_by

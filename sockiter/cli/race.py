@@ -1,0 +1,250 @@
+"""`sockiter race`: the running kernel's iterators, walked while sockets change on another processor."""
+
+from __future__ import annotations
+
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from sockiter.claims import CHANGES, Harm, Hazard, in_order
+from sockiter.cli.output import console, harm_json, print_json
+from sockiter.cli.progress import watch
+from sockiter.cli.subject import running
+from sockiter.errors import InputError, MachineLacks
+from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.target import KernelTarget
+from sockiter.race import Caught, Race
+from sockiter.targets import target_named
+from sockiter.verdict import KINDS, VIOLATIONS, Kind
+
+SECONDS = 60.0
+CASES = Path("sockiter-cases")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[TARGET...]")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="How long, in all.")
+@click.option("--seed", type=click.IntRange(min=0), help="What all is drawn from; printed, and drawn itself unless said.")
+@click.option(
+    "--hazard", "hazards", type=click.Choice(CHANGES), multiple=True, help="Only these; all that it can, unless said."
+)
+@click.option(
+    "--cases",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=CASES,
+    show_default=True,
+    help="Where the record of a violation is kept.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def race(
+    names: tuple[str, ...],
+    *,
+    seconds: float,
+    seed: int | None,
+    hazards: tuple[Hazard, ...],
+    cases: Path,
+    as_json: bool,
+) -> None:
+    """Walk the running kernel's iterators on one processor while sockets change on another, with no coordination.
+
+    Judged by what is certain: a socket that is left alone is owed one delivery, and nobody two. Exit status 1 means that an
+    iterator did what the scheme that it walks by does not admit; a record of it is kept.
+    """
+    wanted = frozenset(hazards or CHANGES)
+    chosen, absent = _choose(names, wanted)
+    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+    races = [Race(one, seed=f"{seed}/{one.name}", kinds=wanted & one.hazards, cases=cases) for one in chosen]
+    started = time.monotonic()
+    _run(races, seconds)
+    took = time.monotonic() - started
+    caught = [one for race in races for one in race.came.caught]
+    unsaved = [one for one in caught if one.path is None]
+    for one in unsaved:
+        click.echo(f"sockiter: {one.trouble}: this record could not be saved there:\n{one.text}", err=True)
+    if as_json:
+        print_json(_json(races, seed, took, absent))
+    else:
+        _print(console(), races, seed, took, absent)
+    if any(race.came.violations for race in races):
+        sys.exit(1)
+    if any(race.came.trouble for race in races):
+        sys.exit(3)
+
+
+def _choose(names: tuple[str, ...], wanted: frozenset[Hazard]) -> tuple[list[KernelTarget], list[tuple[str, str]]]:
+    # Those that are raced, and, where none was named, those that are not, and why.
+    iterators = {target.name: target for target in KERNEL_TARGETS}
+    for name in names:
+        if name not in iterators:
+            target_named(name)
+            raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(iterators)}")
+    chosen: list[KernelTarget] = []
+    absent: list[tuple[str, str]] = []
+    for name in dict.fromkeys(names) or iterators:
+        target = iterators[name]
+        try:
+            running(target)
+            if not wanted & target.hazards:
+                raise MachineLacks(f"{name} cannot be put through any of: {', '.join(in_order(wanted))}")
+            chosen.append(target)
+        except MachineLacks as lack:
+            if names:
+                raise
+            absent.append((name, str(lack)))
+    if not chosen:
+        raise MachineLacks(f"no iterator can be raced here: {absent[0][1]}")
+    return chosen, absent
+
+
+def _run(races: list[Race], seconds: float) -> None:
+    share = seconds / len(races)
+    started = time.monotonic()
+
+    def run(progress: Callable[[], None]) -> None:
+        for race in races:
+            race.run(share, progress)
+            if race.interrupted:
+                return
+
+    def tell(bar: Progress, task: TaskID) -> None:
+        under_way = [race for race in races if race.came.rounds][-1]
+        overlap = under_way.came.overlap
+        violations = sum(race.came.violations for race in races)
+        bar.update(
+            task,
+            completed=min(time.monotonic() - started, seconds),
+            description=f"{under_way.target.name}: {overlap.walks:,} walks, {overlap.during:,} changes during reads, "
+            f"{violations} violations",
+        )
+
+    watch(run, tell, total=seconds, left="{task.remaining:.0f} s left")
+
+
+def _print(out: Console, races: list[Race], seed: int, took: float, absent: list[tuple[str, str]]) -> None:
+    interrupted = ", interrupted" if any(race.interrupted for race in races) else ""
+    out.print(f"\n[bold]sockiter race[/bold]: seed {seed}, {took:.0f} s, Linux {platform.release()}{interrupted}")
+    out.print(_rates(races))
+    out.print(
+        "A second: of the time that both sides were at it. During reads: of the changes, those that were made at least in\n"
+        "part while a read was under way; inside one: those that began and ended while it was.\n"
+    )
+    if (harms := _harms(races)).row_count:
+        out.print(harms)
+    for race in races:
+        for one in race.came.caught:
+            where = f"record: {one.path}" if one.path else "not saved"
+            out.print(
+                f"[bold red]VIOLATION[/bold red] {escape(f'{race.target.name}: {_kinds(one)}')}, reproduced "
+                f"{one.reproduced} of {one.reruns}; {escape(where)}",
+                soft_wrap=True,
+            )
+    walks = sum(race.came.overlap.walks for race in races)
+    if walks and not any(race.came.violations for race in races):
+        out.print(f"[bold green]No violation[/bold green] in {walks:,} walks. That is no proof.")
+    for race in races:
+        if race.came.trouble:
+            out.print(f"[bold]trouble[/bold] ({race.target.name}): {escape(race.came.trouble)}")
+    for name, why in absent:
+        out.print(f"Not raced: {name}: {escape(why)}")
+
+
+def _rates(races: list[Race]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("target", "walks by"):
+        table.add_column(title, no_wrap=True)
+    for title in ("walks", "walks/s", "reads/s", "changes/s", "during reads", "inside one"):
+        table.add_column(title, justify="right")
+    for race in races:
+        came, overlap = race.came, race.came.overlap
+        table.add_row(
+            race.target.name,
+            _scheme(race.target),
+            f"{overlap.walks:,}",
+            *(f"{_a_second(race, number):,.0f}" for number in (overlap.walks, overlap.reads, overlap.changes)),
+            *(f"{part / max(came.overlap.changes, 1):.0%}" for part in (overlap.during, overlap.inside)),
+        )
+    return table
+
+
+def _harms(races: list[Race]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("target", "harm"):
+        table.add_column(title, no_wrap=True)
+    for title in ("walks", "rate"):
+        table.add_column(title, justify="right")
+    table.add_column("admitted")
+    for race in races:
+        for (kind, harm), walks in _in_order(race):
+            rate = f"{walks / race.came.overlap.walks:.3%}"
+            admitted = "[bold red]no[/bold red]" if kind in VIOLATIONS else "memory was short"
+            table.add_row(race.target.name, kind, f"{walks:,}", rate, escape(str(harm)) if harm else admitted)
+    return table
+
+
+def _in_order(race: Race) -> list[tuple[tuple[Kind, Harm | None], int]]:
+    return sorted(race.came.harms.items(), key=lambda one: (KINDS.index(one[0][0]), -one[1]))
+
+
+def _kinds(caught: Caught) -> str:
+    return ", ".join(caught.kinds)
+
+
+def _scheme(target: KernelTarget) -> str:
+    return target.walks_by or (f"like {target.harms_of}" if target.harms_of else "none that is known")
+
+
+def _a_second(race: Race, number: int) -> float:
+    return number / race.came.raced_s if race.came.raced_s else 0.0
+
+
+def _json(races: list[Race], seed: int, took: float, absent: list[tuple[str, str]]) -> dict[str, object]:
+    return {
+        "seed": seed,
+        "kernel": platform.release(),
+        "seconds": round(took, 3),
+        "interrupted": any(race.interrupted for race in races),
+        "targets": [_target_json(race) for race in races],
+        "not_here": [{"target": name, "missing": why} for name, why in absent],
+    }
+
+
+def _target_json(race: Race) -> dict[str, object]:
+    came, overlap = race.came, race.came.overlap
+    return {
+        "target": race.target.name,
+        "walks_by": race.target.walks_by,
+        "hazards": in_order(race.kinds),
+        "rounds": came.rounds,
+        "raced_seconds": round(came.raced_s, 3),
+        "walks": overlap.walks,
+        "reads": overlap.reads,
+        "changes": overlap.changes,
+        "changes_during_reads": overlap.during,
+        "changes_inside_one_read": overlap.inside,
+        "harms": [
+            {"kind": kind, "walks": walks, "admitted": harm_json(harm) if harm else None}
+            for (kind, harm), walks in _in_order(race)
+        ],
+        "violations": [
+            {
+                "kinds": one.kinds,
+                "seed": one.seed,
+                "walk": one.walk,
+                "record": one.path and str(one.path),
+                "reproduced": one.reproduced,
+                "reruns": one.reruns,
+            }
+            for one in came.caught
+        ],
+        "trouble": came.trouble or None,
+    }
