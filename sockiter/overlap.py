@@ -69,7 +69,8 @@ class Harmed(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What the two sides did. All changes to a socket are here, from when it was made, in the order of their times."""
+    """What the two sides did: at least one walk of at least one read; and the changes, in the order of their times, with all
+    that was done to any of these sockets since it was made."""
 
     changes: Sequence[Changed]
     walks: Sequence[Walked]
@@ -99,8 +100,6 @@ class Overlap:
         starts, ends = [read.start for read in reads], [read.end for read in reads]
         self.walks += len(done.walks)
         self.reads += len(reads)
-        if not reads:
-            return
         first, last = done.walks[0].steps[0].start, ends[-1]
         for change in done.changes:
             if change.end >= first and change.start <= last:

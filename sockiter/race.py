@@ -120,10 +120,8 @@ class Race:
         try:
             with (arena or side_by_side)(self.target) as rounds:
                 until = time.monotonic() + seconds
-                for number in count():
-                    if time.monotonic() >= until:
-                        break
-                    plan = drawn(f"{self._seed}/{number}", Room.of(self.target), self.kinds)
+                while time.monotonic() < until:
+                    plan = drawn(f"{self._seed}/{self.came.rounds}", Room.of(self.target), self.kinds)
                     self._run_once(rounds, plan, progress)
         except KeyboardInterrupt:
             self.interrupted = True
@@ -151,8 +149,7 @@ class Race:
         came, new = self.came, []
         came.rounds += 1
         came.overlap.count(done)
-        if done.walks:
-            came.raced_s += (done.walks[-1].steps[-1].end - done.walks[0].steps[0].start) / 1e9
+        came.raced_s += (done.walks[-1].steps[-1].end - done.walks[0].steps[0].start) / 1e9
         for harmed in judged(done):
             violations = self._violations(harmed)
             for kind, admitted in self._told(harmed).items():
@@ -237,14 +234,15 @@ def side_by_side(target: KernelTarget) -> Iterator[Arena]:
     before = os.sched_getaffinity(0)
     with target.session() as session:
         equipment = session.equipment
-        quiet = _CONTEXT.RawValue("Q", 1)
-        ours, theirs = _CONTEXT.Pipe()
-        sent = equipment.namespace, equipment.walk, there, theirs, quiet
-        walker = _CONTEXT.Process(target=walk_apart, args=sent, daemon=True)
-        try:
-            with undisturbed():
+        # A connection is made of two sockets, which a walk over UNIX sockets would meet.
+        with equipment.namespace.left():
+            ours, theirs = _CONTEXT.Pipe()
+            quiet = _CONTEXT.RawValue("Q", 1)
+            sent = equipment.namespace, equipment.walk, there, theirs, quiet
+            walker = _CONTEXT.Process(target=walk_apart, args=sent, daemon=True)
+            with undisturbed(), theirs:
                 walker.start()
-                theirs.close()
+        try:
             os.sched_setaffinity(0, {here})
             yield _Side(equipment, ours, quiet)
         finally:
@@ -252,10 +250,9 @@ def side_by_side(target: KernelTarget) -> Iterator[Arena]:
                 os.sched_setaffinity(0, before)
                 quiet.value = 1
                 ours.close()
-                if walker.pid is not None:
-                    walker.join(PATIENCE_S)
-                    walker.kill()  # does nothing to one that has ended
-                    walker.join()
+                walker.join(PATIENCE_S)
+                walker.kill()  # does nothing to one that has ended
+                walker.join()
 
 
 class _Side:

@@ -29,11 +29,12 @@ class Namespace:
     Another process to which it is sent has one that is its own, and the same to the kernel.
     """
 
-    __slots__ = ("_fd", "_name", "_thread")
+    __slots__ = ("_before", "_fd", "_name", "_thread")
 
-    def __init__(self, fd: int, name: str) -> None:
+    def __init__(self, fd: int, name: str, before: int = -1) -> None:
         self._fd = fd
         self._name = name
+        self._before = before
         self._thread = get_ident()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -56,6 +57,16 @@ class Namespace:
     def stay(self) -> None:
         """What `enter` does, at next to no cost as long as no other namespace was entered through this module."""
         if _inside.get(get_ident()) is not self:
+            self.enter()
+
+    @contextmanager
+    def left(self) -> Iterator[None]:
+        """The calling thread, which made it, is where it was before, until the end; nothing made there is met in here."""
+        _inside.pop(self._thread, None)
+        libc.setns(self._before, libc.CLONE_NEWNET)
+        try:
+            yield
+        finally:
             self.enter()
 
     def end(self) -> None:
@@ -92,7 +103,7 @@ def private(*settings: tuple[str, str]) -> Iterator[Namespace]:
         _leave(before)
         if sum(_made(path, value) for path, value in settings):
             _leave(where())
-        namespace = Namespace(os.open(HERE, os.O_RDONLY), where())
+        namespace = Namespace(os.open(HERE, os.O_RDONLY), where(), fd)
         namespace.enter()
         yield namespace
     finally:

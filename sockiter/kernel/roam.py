@@ -47,11 +47,12 @@ class Plan:
 def roam(walk: Walk, plan: Plan, is_quiet: Callable[[], bool], until: int) -> list[Walked]:
     """Walk over and over, in reads of random sizes, until nothing changes any more, or, if nobody says so, until a time.
 
-    `is_quiet`: whether all changes were made. The last walk is brought to its end then, or found to be stuck.
+    `is_quiet`: whether all changes were made. The last walk is brought to its end then, or found to be stuck; there is one
+    at least.
     """
     chance = Random(f"{plan.seed}/reads").random
-    walks = []
-    while not is_quiet() and time.monotonic_ns() < until:
+    walks: list[Walked] = []
+    while not walks or (not is_quiet() and time.monotonic_ns() < until):
         walks.append(_walked(walk, lambda: 1 + int(chance() * plan.reads), is_quiet, until))
     return walks
 
