@@ -9,31 +9,41 @@ from pathlib import Path
 
 import pytest
 import stand_ins
-from command import NO_KERNEL
 from hypothesis import settings
+from kernels import ABSENT, LIMITED, answering
 
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.target import KernelTarget
+from sockiter.kernel.udp import KERNEL_UDP
 
 settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("tests")
 
 
-@pytest.fixture
-def kernel_udp() -> KernelUdp:
-    """The kernel's UDP iterator; skips where it cannot run, or fails with SOCKITER_REQUIRE_KERNEL=1."""
-    target = KernelUdp()
+def _running(target: KernelTarget) -> KernelTarget:
+    # Skips where it cannot run, or fails with SOCKITER_REQUIRE_KERNEL=1.
     if lack := target.missing():
         (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
     return target
 
 
 @pytest.fixture
+def kernel_udp() -> KernelTarget:
+    """The kernel's UDP iterator, where it runs."""
+    return _running(KERNEL_UDP)
+
+
+@pytest.fixture(params=KERNEL_TARGETS, ids=lambda target: target.name)
+def kernel_target(request: pytest.FixtureRequest) -> KernelTarget:
+    """Each iterator of the kernel, or those that a test is parametrized with, where they run."""
+    return _running(request.param)
+
+
+@pytest.fixture
 def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No kernel's iterator runs here, unless a test asks for one; a command may install its handlers."""
-    if "kernel_udp" not in request.fixturenames:
-        for target in KERNEL_TARGETS:
-            monkeypatch.setattr(type(target), "missing", lambda self: NO_KERNEL)
+    """No kernel's iterator runs here, unless a test asks for one that does; a command may install its handlers."""
+    if not {"kernel_udp", "kernel_target", "limited_kernel"} & set(request.fixturenames):
+        answering(monkeypatch, ABSENT)
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
@@ -54,3 +64,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = signal.getsignal(signal.SIGTERM)
     yield folder
     signal.signal(signal.SIGTERM, before)
+
+
+def limited_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every iterator of the kernel seems to run here, and can do little."""
+    answering(monkeypatch, LIMITED)
+
+
+@pytest.fixture
+def absent_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No iterator of the kernel seems to run here."""
+    answering(monkeypatch, ABSENT)

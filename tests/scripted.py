@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from sockiter.backend import Shape
 from sockiter.cases import loads
@@ -70,6 +70,9 @@ class Scripted:
     hazards: frozenset[Hazard] = frozenset(HAZARDS)
     harms: tuple[Harm, ...] = ()
     slots = None
+    unable: ClassVar[dict[Hazard, str]] = {}
+    has_tail = True
+    walks_by = None
     is_real = True
 
     def __init__(

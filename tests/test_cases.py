@@ -22,14 +22,14 @@ from sockiter import cases
 from sockiter.cases import BYTES_MAX, Case, Expect, dumps, files, is_name, load, loads, save, spell, write_whole
 from sockiter.errors import InputError, MachineLacks, SockiterError
 from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, possible
-from sockiter.verdict import KINDS, OF_A_SOCKET, Finding
+from sockiter.verdict import KINDS, OF_A_SOCKET
 
 ROOT = Path(sockiter.__file__).parent.parent
 CHANGE_WORDS = "add, remove, reinsert, rehash"
 WORDS = f"{CHANGE_WORDS}, open, read, batch, expect, at"
 ADD = "add NAME head|tail [in BUCKET]"
 AT = "at show N: CHANGE, or at realloc N: CHANGE, or at realloc N: fail"
-EXPECT = "expect TARGET skip|repeat|stale|stuck|refused|incomplete [NAME], with a NAME for skip, repeat, stale"
+EXPECT = "expect TARGET skip|repeat|stale|stuck|refused|incomplete [NAME] [as SCHEME], with a NAME for skip, repeat, stale"
 COUNT = "a number from 1 to 1000000"
 BUCKET = "a number from 0 to 1023"
 THERE = "one that is in the table"
@@ -281,6 +281,9 @@ MALFORMED: list[tuple[str, str]] = [
     ("expect index skip", f"1: `expect index skip`: expected {EXPECT}"),
     ("expect index stuck A", f"1: `expect index stuck A`: expected {EXPECT}"),
     ("expect index skip A B", f"1: `expect index skip A B`: expected {EXPECT}"),
+    ("expect index skip as rank", f"1: `expect index skip as rank`: expected {EXPECT}"),
+    ("expect index skip A as", f"1: `expect index skip A as`: expected {EXPECT}"),
+    ("expect index stuck A as rank", f"1: `expect index stuck A as rank`: expected {EXPECT}"),
     (
         "open\n\nexpect t skip A\nexpect t stuck\nexpect t  skip A # again",
         "5: `expect t skip A` stands in line 3 already: expected it once",
@@ -352,9 +355,33 @@ def test_a_name_is_not_like_a_comment_and_has_no_spaces(word: str) -> None:
     assert not is_name(word)
 
 
-def test_an_expected_finding_is_the_target_the_kind_and_the_socket() -> None:
-    assert Expect.of("t", Finding("skip", "A", moved=True)) == Expect("t", "skip", "A")
-    assert Expect.of("t", Finding("stuck")) == Expect("t", "stuck")
+@pytest.mark.parametrize(
+    ("expect", "spelled"),
+    [
+        (Expect("t", "skip", "A"), "expect t skip A"),
+        (Expect("t", "stuck"), "expect t stuck"),
+        (Expect("kernel:udp", "skip", "A", "cookie-udp"), "expect kernel:udp skip A as cookie-udp"),
+        (Expect("t", "refused", remark="Linux 6.18"), "expect t refused  # Linux 6.18"),
+        (Expect("k", "skip", "as", "as", "as # as"), "expect k skip as as as  # as # as"),
+    ],
+)
+def test_an_expected_finding_is_spelled_as_it_is_read(expect: Expect, spelled: str) -> None:
+    assert str(expect) == spelled
+    (read,) = loads(f"{spelled}\nadd A tail\nadd as tail\nopen\n").expects
+    assert (read, read.remark) == (expect, expect.remark)
+
+
+def test_a_remark_says_nothing_of_what_is_expected() -> None:
+    assert Expect("t", "stuck", remark="Linux 6.1") == Expect("t", "stuck")
+    with pytest.raises(InputError, match="`expect t stuck` stands in line 1 already"):
+        loads("expect t stuck # here\nexpect t stuck # there\nopen\n")
+
+
+def test_the_same_is_expected_of_a_kernel_by_each_scheme_that_it_may_walk_by() -> None:
+    text = lines(*(f"expect kernel:udp skip A{of}" for of in ("", " as rank", " as offset-udp")), "", "add A tail", "open")
+    read = loads(text)
+    assert [expect.scheme for expect in read.expects] == [None, "rank", "offset-udp"]
+    assert dumps(read) == f"# sockiter case v1\n{text}"
 
 
 PRINTABLE = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=5)

@@ -36,7 +36,8 @@ from sockiter.drivers import DRIVERS, Bite
 from sockiter.errors import MachineLacks
 from sockiter.explore import Enough, Scope, Searched
 from sockiter.hunt import Found, Hunt
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.target import KernelTarget
+from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import ALL, NONE, Cell, Column, Matrix, Measured, columns
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -77,7 +78,7 @@ def no_tell(done: int, waiting: int) -> None:
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+def jobs(monkeypatch: pytest.MonkeyPatch, limited_kernel: None) -> list[Job]:
     """The jobs that were given out. No worker is a process, and each knows its answer from the corpus."""
     given: list[Job] = []
 
@@ -187,7 +188,7 @@ def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequ
     closed.scheme = object()  # type: ignore[assignment]
     assert within_reach(closed, frozenset(), WHOLE) == replace(WHOLE, ops=OPS_WITHOUT_END)
     assert within_reach(closed, frozenset(), replace(WHOLE, ops=9)) == replace(WHOLE, ops=9)
-    assert within_reach(KernelUdp(), frozenset(), WHOLE) == WHOLE
+    assert within_reach(KERNEL_UDP, frozenset(), WHOLE) == WHOLE
 
 
 # What becomes of a task.
@@ -281,7 +282,7 @@ def test_a_worker_that_the_machine_cannot_run_says_so_in_words(monkeypatch: pyte
     def lacking(self: object) -> AbstractContextManager[None]:
         raise MachineLacks("no such thing")
 
-    monkeypatch.setattr(KernelUdp, "session", lacking)
+    monkeypatch.setattr(KernelTarget, "session", lacking)
     assert said_by(job("kernel:udp")) == ["no such thing"]
 
 

@@ -133,6 +133,7 @@ def test_memory_that_is_used_up_cuts_a_search_short_and_what_was_found_is_kept()
     assert searched["why_incomplete"].startswith("64 MiB of memory are used up")
 
 
+@pytest.mark.usefixtures("absent_kernel")  # which the case says nothing of
 def test_cases_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
     assert sockiter("check", "offset-udp", "--buckets", 1, "--cases", tmp_path / "new", *under("remove")).exit_code == 0
     (path,) = (tmp_path / "new").iterdir()

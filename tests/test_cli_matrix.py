@@ -25,7 +25,7 @@ from sockiter.cells import Cells, Tick
 from sockiter.claims import hazards_of
 from sockiter.cli import progress
 from sockiter.explore import Scope, Searched
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import Cell, Matrix, Measured, Row
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
@@ -98,8 +98,9 @@ def test_the_table_has_a_row_for_each_target_and_what_can_happen_with_the_length
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.usefixtures("limited_kernel")
 def test_no_line_is_wider_than_the_terminal_and_every_column_is_there(width: int) -> None:
-    made = corpus_matrix("offset-udp", "full-batch-held", "index-narrow", measured=(KernelUdp(),))
+    made = corpus_matrix("offset-udp", "full-batch-held", "index-narrow", measured=(KERNEL_UDP,))
     text = printed(made, width=width)
     assert max(map(len, text.splitlines())) <= width
     every = {column.name for column in made.columns}
@@ -108,15 +109,17 @@ def test_no_line_is_wider_than_the_terminal_and_every_column_is_there(width: int
     assert text.count("full-batch-held") == len(titles)
 
 
+@pytest.mark.usefixtures("limited_kernel")
 def test_where_there_are_only_plain_characters_they_are_enough() -> None:
-    text = printed(corpus_matrix("offset-udp", "rank", measured=(KernelUdp(),)), encoding="ascii")
+    text = printed(corpus_matrix("offset-udp", "rank", measured=(KERNEL_UDP,)), encoding="ascii")
     assert text.isascii() or set(text) - set(map(chr, range(128))) == {"─"}
     assert "skip 6/6*" in text
     assert "0 in 4,000" in text
 
 
+@pytest.mark.usefixtures("limited_kernel")
 def test_what_is_measured_says_how_many_sequences_and_that_it_is_no_proof() -> None:
-    text = printed(corpus_matrix(measured=(KernelUdp(),)))
+    text = printed(corpus_matrix(measured=(KERNEL_UDP,)))
     assert "kernel:udp ○ 4,000 ○ 4,000 ○ 4,000 " in " ".join(text.split())
     assert "○ 4,000   measured: not seen in 4,000 random sequences, which is no proof" in text
     assert "Scope" not in text
@@ -228,8 +231,8 @@ def test_the_document_says_of_every_cell_what_is_possible_and_what_is_admitted()
 
 
 @pytest.mark.usefixtures("from_corpus")
-def test_what_is_measured_is_in_the_document_without_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KernelUdp, "missing", lambda self: None)
+@pytest.mark.usefixtures("limited_kernel")
+def test_what_is_measured_is_in_the_document_without_a_proof() -> None:
     (row,) = json.loads(sockiter("matrix", "kernel:udp", "--json").stdout)["rows"]
     assert row["measured"]
     assert {(cell["complete"], cell["states"], cell["sequences"]) for cell in row["cells"]} == {(None, None, 4000)}
@@ -248,12 +251,12 @@ def test_a_target_that_does_not_run_here_is_left_out_and_said_to_be() -> None:
 
 
 @pytest.mark.usefixtures("from_corpus")
-def test_the_page_is_written_beside_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KernelUdp, "missing", lambda self: None)
+@pytest.mark.usefixtures("limited_kernel")
+def test_the_page_is_written_beside_what_is_printed(tmp_path: Path) -> None:
     result = sockiter("matrix", "rank", "kernel:udp", "--html", tmp_path / "page.html")
     assert result.exit_code == 0
     assert "No claim was broken" in result.stdout
-    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page_of(corpus_matrix("rank", measured=(KernelUdp(),)))
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page_of(corpus_matrix("rank", measured=(KERNEL_UDP,)))
 
 
 def test_a_page_that_has_no_place_is_told_before_the_work(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_difference_that_does_not_come_again_is_kept_as_it_was() -> None:
 def test_an_end_that_comes_a_read_sooner_is_a_difference() -> None:
     target = Likeness(OffsetUdp())
     target.records_max = 2
-    operations = (*(Add(name, "tail") for name in "ABC"), Open(), Read(None))
+    operations: tuple[Operation, ...] = (*(Add(name, "tail") for name in "ABC"), Open(), Read(None))
     difference = Conformance(target, target, OffsetUdp()).compare(operations, SLOTS)
     assert difference is not None
     assert difference.at == 1

@@ -72,7 +72,9 @@ def test_a_case_is_readable_text(path: Path) -> None:
 
 @EVERY_CASE
 def test_a_case_expects_something_only_of_targets_that_there_are(path: Path) -> None:
-    assert {expect.target for expect in load(path).expects} <= {target.name for target in (*OWN, *KERNEL_TARGETS)}
+    known = {*(target.name for target in OWN), *(target.name for target in KERNEL_TARGETS)}
+    assert {expect.target for expect in load(path).expects} <= known
+    assert {expect.scheme for expect in load(path).expects} <= {None, *(target.name for target in OWN)}
 
 
 def test_the_scenarios_of_upstream_and_of_the_rfc_are_in_the_corpus() -> None:

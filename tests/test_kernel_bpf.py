@@ -7,20 +7,19 @@ import ctypes
 import errno
 import os
 import platform
-import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sockiter.errors import MachineLacks
-from sockiter.kernel import answers, bpf, btf, libc, namespace, udp_sockets
-from sockiter.kernel.bpf import MANY, Walker
-from sockiter.kernel.iteration import Iteration
-from sockiter.kernel.program import RECORD, writes_a_record
-from sockiter.kernel.udp import KernelUdp
-from sockiter.operations import FIRST, READS_MAX, Add, At, Bucket, End, Fail, Open, Operation, Read, Rehash, Reinsert
+from sockiter.kernel import answers, bpf, btf, libc, namespace, udp
+from sockiter.kernel.answers import Answer
+from sockiter.kernel.bpf import Walker
+from sockiter.kernel.program import PAGE, RECORD, InContext, writes_a_record
+from sockiter.kernel.udp import KERNEL_UDP
 
 EPERM = f"EPERM ({os.strerror(errno.EPERM)})"
 EINVAL = f"EINVAL ({os.strerror(errno.EINVAL)})"
@@ -28,10 +27,11 @@ EINVAL = f"EINVAL ({os.strerror(errno.EINVAL)})"
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known_yet() -> Iterator[None]:
-    for forget in (answers.forget, btf.kernel_function.cache_clear):
+    forgets = (answers.forget, *(kept.cache_clear for kept in (btf.kernel_types, btf.kernel_function, btf.kernel_member)))
+    for forget in forgets:
         forget()
     yield
-    for forget in (answers.forget, btf.kernel_function.cache_clear):
+    for forget in forgets:
         forget()
 
 
@@ -81,15 +81,15 @@ def open_files() -> int:
 def test_a_function_is_found_behind_types_of_every_kind() -> None:
     words = {1: 1, 3: 3, 4: 6, 5: 6, 6: 4, 13: 4, 14: 1, 15: 6, 17: 1, 19: 6}
     types = [(kind, f"type{kind}", words.get(kind, 0)) for kind in range(1, 20)]
-    assert btf.function_id(btf_of(*types, (12, "wanted", 0), (2, "after", 0)), "wanted") == 20
+    assert btf.Types(btf_of(*types, (12, "wanted", 0), (2, "after", 0))).function("wanted") == 20
 
 
 def test_a_type_that_only_has_the_name_of_a_function_is_not_taken_for_it() -> None:
-    assert btf.function_id(btf_of((4, "wanted", 6), (2, "pointer", 0)), "wanted") is None
+    assert btf.Types(btf_of((4, "wanted", 6), (2, "pointer", 0))).function("wanted") is None
 
 
 def test_a_name_that_only_ends_like_another_is_not_found() -> None:
-    assert btf.function_id(btf_of((12, "not_wanted", 0)), "wanted") is None
+    assert btf.Types(btf_of((12, "not_wanted", 0))).function("wanted") is None
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_name_that_only_ends_like_another_is_not_found() -> None:
 )
 def test_what_is_no_btf_is_said_to_be_none(data: bytes, told: str) -> None:
     with pytest.raises(MachineLacks, match=told):
-        btf.function_id(data, "wanted")
+        btf.Types(data)
 
 
 def test_a_kind_of_type_that_is_not_known_is_named() -> None:
     with pytest.raises(MachineLacks, match="a type of kind 20, which is not known here; known: 1 to 19"):
-        btf.function_id(btf_of((20, "new", 0), (12, "wanted", 0)), "wanted")
+        btf.Types(btf_of((20, "new", 0), (12, "wanted", 0)))
 
 
 def test_the_kernels_btf_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,8 +183,8 @@ def test_another_refusal_says_its_errno_alone() -> None:
 # The program and its loading
 
 
-def test_the_program_has_sixteen_instructions_and_a_record_sixteen_bytes() -> None:
-    assert (len(writes_a_record(bucket_at=24)), RECORD.size) == (16 * 8, 16)
+def test_the_least_program_has_seventeen_instructions_and_a_record_sixteen_bytes() -> None:
+    assert (len(writes_a_record(InContext(24))), RECORD.size) == (17 * 8, 16)
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def with_btf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_program_is_let_go_when_the_link_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     program, link = a_file(), a_file()
     monkeypatch.setattr(libc, "bpf", scripted(program, link))
-    with bpf.walker("bpf_iter_udp", bucket_at=24) as walker:
+    with bpf.walker("bpf_iter_udp", bytes(8)) as walker:
         assert walker == Walker(struct.pack("=II", link, 0))
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(program)
@@ -220,7 +220,7 @@ def refuse_with_a_log(log: bytes) -> Callable[..., int]:
 @pytest.mark.usefixtures("with_btf")
 def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", refuse_with_a_log(b"0: R1=ctx()\n\n1: R6=ptr\n2: what is that\nprocessed 3 insns\n"))
-    with pytest.raises(MachineLacks) as caught, bpf.walker("bpf_iter_udp", bucket_at=24):
+    with pytest.raises(MachineLacks) as caught, bpf.walker("bpf_iter_udp", bytes(8)):
         pass
     verifier = "1: R6=ptr | 2: what is that | processed 3 insns"
     assert str(caught.value) == f"bpf(BPF_PROG_LOAD) for bpf_iter_udp (the verifier: {verifier}): {EINVAL}"
@@ -230,7 +230,7 @@ def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pyte
 def test_a_link_that_is_refused_leaves_no_program_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EINVAL, "")))
-    with pytest.raises(MachineLacks, match="BPF_LINK_CREATE"), bpf.walker("bpf_iter_udp", bucket_at=24):
+    with pytest.raises(MachineLacks, match="BPF_LINK_CREATE"), bpf.walker("bpf_iter_udp", bytes(8)):
         pass
     assert open_files() == before
 
@@ -241,11 +241,101 @@ def test_an_iterator_that_is_refused_is_something_the_machine_lacks(monkeypatch:
         Walker(b"").open()
 
 
+@pytest.mark.usefixtures("with_btf")
+def test_a_program_at_an_entry_is_run_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, bytes]] = []
+    program, link = a_file(), a_file()
+    outcomes = scripted(program, link)
+
+    def call(command: int, attributes: bytes | ctypes.Array[ctypes.c_char], size: int) -> int:
+        asked.append((command, bytes(attributes)[:size]))
+        return outcomes()
+
+    monkeypatch.setattr(libc, "bpf", call)
+    with bpf.at_entry("bpf_iter_udp", bytes(8)):
+        os.fstat(link)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(link)
+    (load, loaded), linked = asked
+    # BPF_PROG_LOAD of a BPF_PROG_TYPE_TRACING for BPF_TRACE_FENTRY, and BPF_RAW_TRACEPOINT_OPEN.
+    assert (load, struct.unpack_from("=I", loaded), struct.unpack_from("=I", loaded, 68)) == (5, (26,), (24,))
+    assert linked == (17, struct.pack("=QI4x", 0, program))
+
+
+@pytest.mark.usefixtures("with_btf")
+def test_an_entry_that_must_not_be_watched_is_told_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_files()
+    monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EPERM, "")))
+    with pytest.raises(MachineLacks) as caught, bpf.at_entry("bpf_iter_udp", bytes(8)):
+        pass
+    takes = "it takes root, or CAP_BPF and CAP_PERFMON"
+    assert str(caught.value) == f"bpf(BPF_RAW_TRACEPOINT_OPEN) at bpf_iter_udp: {EPERM}; {takes}"
+    assert open_files() == before
+
+
+# The shared page
+
+
+def a_page(*_: object) -> int:
+    fd = os.memfd_create("page")
+    os.truncate(fd, os.sysconf("SC_PAGE_SIZE"))
+    return fd
+
+
+def test_a_page_is_shared_in_words_of_eight_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_files()
+    monkeypatch.setattr(libc, "bpf", a_page)
+    with bpf.shared_page(PAGE) as (fd, words):
+        words[7] = 0x0102030405060708
+        assert os.pread(fd, 8, 56) == struct.pack("=Q", 0x0102030405060708)
+        assert len(words) == os.sysconf("SC_PAGE_SIZE") // 8
+    assert open_files() == before
+
+
+def test_a_page_that_is_refused_is_something_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libc, "bpf", failing(errno.EPERM))
+    with pytest.raises(MachineLacks, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), bpf.shared_page(PAGE):
+        pass
+
+
+# A whole walk
+
+
+def test_a_whole_walk_reads_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_files()
+    answers = [RECORD.pack(1, 2, 0) + RECORD.pack(3, 4, 1), RECORD.pack(5, 6, 1), b""]
+    monkeypatch.setattr(libc, "bpf", lambda *_: a_file())
+    monkeypatch.setattr(os, "read", lambda *_: answers.pop(0))
+    assert bpf.whole_walk(Walker(b"")) == [(1, 2, 0), (3, 4, 1), (5, 6, 1)]
+    assert open_files() == before
+
+
+def test_a_walk_that_cannot_be_read_is_something_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_files()
+    monkeypatch.setattr(libc, "bpf", lambda *_: a_file())
+    monkeypatch.setattr(os, "read", failing(errno.ENOMEM))
+    with pytest.raises(MachineLacks, match=r"^read of an iterator: ENOMEM"):
+        bpf.whole_walk(Walker(b""))
+    assert open_files() == before
+
+
 # What a target says is missing
 
 
+@pytest.fixture
+def in_no_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private namespace is as easily had as any."""
+
+    @contextmanager
+    def private(*_: object) -> Iterator[namespace.Namespace]:
+        yield namespace.Namespace(-1, "net:[1]")
+
+    monkeypatch.setattr(udp, "private", private)
+    monkeypatch.setattr(udp, "bring_up", lambda _: None)
+
+
 def said_missing() -> str:
-    said = KernelUdp().missing()
+    said = KERNEL_UDP.missing()
     assert said is not None
     return said
 
@@ -255,34 +345,38 @@ def test_another_system_is_missing_linux(monkeypatch: pytest.MonkeyPatch) -> Non
     assert said_missing() == "not Linux: sys.platform is 'darwin'"
 
 
+@pytest.mark.usefixtures("in_no_namespace")
 def test_a_kernel_without_btf_is_missing_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(btf, "VMLINUX", str(tmp_path / "absent"))
+    monkeypatch.setattr(libc, "bpf", a_page)
     assert said_missing() == f"no BTF: open {tmp_path}/absent: ENOENT ({os.strerror(errno.ENOENT)})"
 
 
+@pytest.mark.usefixtures("in_no_namespace")
 def test_a_kernel_without_the_iterator_is_missing_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "btf").write_bytes(btf_of((12, "bpf_iter_tcp", 0)))
     monkeypatch.setattr(btf, "VMLINUX", str(tmp_path / "btf"))
-    assert said_missing() == f"this kernel has no iterator bpf_iter_udp: no such function in {tmp_path}/btf"
+    monkeypatch.setattr(libc, "bpf", a_page)
+    assert said_missing() == f"this kernel has no bpf_iter_udp: no such function in {tmp_path}/btf"
 
 
-@pytest.mark.usefixtures("with_btf")
+@pytest.mark.usefixtures("with_btf", "in_no_namespace")
 def test_a_user_who_may_not_load_programs_is_missing_the_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libc, "bpf", failing(errno.EPERM))
+    before = open_files()
+    monkeypatch.setattr(libc, "bpf", lambda command, *_: a_page() if command == 0 else failing(errno.EPERM)())
     told = f"bpf(BPF_PROG_LOAD) for bpf_iter_udp: {EPERM}; it takes root, or CAP_BPF and CAP_PERFMON"
     assert said_missing() == told
+    assert open_files() == before
 
 
-@pytest.mark.usefixtures("with_btf")
 def test_a_user_who_may_not_make_namespaces_is_missing_the_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
-    monkeypatch.setattr(libc, "bpf", scripted(a_file(), a_file()))
     monkeypatch.setattr(libc, "unshare", failing(errno.EPERM))
     assert said_missing() == f"unshare(CLONE_NEWNET): {EPERM}; it takes root, or CAP_SYS_ADMIN"
     assert open_files() == before
 
 
-@pytest.mark.usefixtures("with_btf")
+@pytest.mark.usefixtures("in_no_namespace")
 def test_whatever_else_goes_wrong_is_said_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", scripted())
     assert said_missing() == "trying kernel:udp failed: IndexError: pop from empty list"
@@ -297,11 +391,16 @@ def test_an_answer_is_kept_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch
     assert said_missing() == "not Linux: sys.platform is 'win32'"
 
 
-def test_an_attempt_that_succeeds_is_made_once() -> None:
-    made: list[None] = []
-    for _ in range(2):
-        assert answers.why_missing("any", lambda: made.append(None)) is None
-    assert len(made) == 1
+def test_an_attempt_is_made_once_for_each_target() -> None:
+    made: list[str] = []
+
+    def attempt() -> Answer:
+        made.append("attempt")
+        return Answer(scheme="rank")
+
+    for target in ("one", "other", "one"):
+        assert answers.answer(target, attempt) == Answer(scheme="rank")
+    assert len(made) == 2
 
 
 # Namespaces
@@ -369,277 +468,3 @@ def test_a_machine_without_proc_is_missing_that(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(namespace, "HERE", f"{tmp_path}/absent")
     with pytest.raises(MachineLacks, match=r"open .*/absent: ENOENT"), namespace.private():
         pass
-
-
-# One iteration, with the answers of the kernel made up
-
-
-class Table:
-    """Sockets whose cookies count from 1."""
-
-    buckets = (7,)
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    def enter(self) -> None:
-        pass
-
-    def add(self, name: str, end: End, bucket: Bucket) -> int:
-        self.made += 1
-        return self.made
-
-    def remove(self, name: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def iteration(monkeypatch: pytest.MonkeyPatch) -> Iterator[Iteration]:
-    """With one socket A, and open."""
-    monkeypatch.setattr(libc, "bpf", lambda *_: a_file())
-    backend = Iteration("kernel:any", Walker(b""), Table())
-    backend.apply(Add("A", "head"))
-    backend.apply(Open())
-    yield backend
-    backend.close()
-
-
-def reads_give(monkeypatch: pytest.MonkeyPatch, *answers: list[int] | OSError) -> list[int]:
-    """Reads deliver these cookies or errors, and the last answer for ever; returns the counts asked for."""
-    left, asked = list(answers), list[int]()
-
-    def read(_fd: int, count: int) -> list[tuple[int, int]]:
-        asked.append(count)
-        answer = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(answer, OSError):
-            raise answer
-        return [(cookie, 7) for cookie in answer]
-
-    monkeypatch.setattr("sockiter.kernel.iteration.read", read)
-    return asked
-
-
-def events(iteration: Iteration) -> list[str]:
-    return [str(event) for event in iteration.history.events]
-
-
-def test_a_read_that_fails_returns_the_name_of_its_errno(iteration: Iteration, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads_give(monkeypatch, OSError(errno.ENOMEM, ""))
-    iteration.apply(Read(1))
-    assert events(iteration) == ["Returned(delivered=(), error='ENOMEM')"]
-
-
-def test_an_errno_without_a_name_is_told_by_its_number(iteration: Iteration, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads_give(monkeypatch, OSError(524, ""))
-    iteration.apply(Read(1))
-    assert events(iteration) == ["Returned(delivered=(), error='524')"]
-
-
-def test_reading_to_the_end_goes_on_after_an_error(iteration: Iteration, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = reads_give(monkeypatch, OSError(errno.ENOMEM, ""), [1], [])
-    iteration.apply(Read(None))
-    assert events(iteration) == [
-        "Returned(delivered=(), error='ENOMEM')",
-        "Shown(name='A')",
-        "Returned(delivered=('A',), error=None)",
-        "Returned(delivered=(), error=None)",
-    ]
-    assert asked == [MANY] * 3
-
-
-def test_reading_to_an_end_that_never_comes_is_given_up(iteration: Iteration, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = reads_give(monkeypatch, [1])
-    iteration.apply(Read(None))
-    assert len(asked) == READS_MAX
-    assert events(iteration)[-1] == "GaveUp()"
-
-
-def test_a_socket_that_is_not_ours_is_an_internal_error(iteration: Iteration, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads_give(monkeypatch, [99])
-    with pytest.raises(RuntimeError, match="kernel:any delivered a socket with cookie 99"):
-        iteration.apply(Read(1))
-
-
-@pytest.mark.parametrize("answer", [OSError(errno.ENOMEM, ""), [1]])
-def test_a_state_that_cannot_be_read_is_not_known(
-    answer: list[int] | OSError, iteration: Iteration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = open_files()
-    reads_give(monkeypatch, answer)
-    assert iteration.state() is None
-    assert open_files() == before
-
-
-@pytest.mark.parametrize(
-    ("operation", "told"),
-    [
-        (Reinsert("A", "tail"), "kernel:any cannot do this: reinsert A"),
-        (Rehash("A", FIRST), "kernel:any cannot do this: rehash A"),
-        (Read(1, at=(At("realloc", 1, Fail()),)), "kernel:any cannot do anything inside a read"),
-    ],
-)
-def test_an_operation_that_is_not_known_yet_is_refused(operation: Operation, told: str, iteration: Iteration) -> None:
-    with pytest.raises(MachineLacks, match=told):
-        iteration.apply(operation)
-
-
-def test_a_place_is_not_known(iteration: Iteration) -> None:
-    assert iteration.place() == ""
-
-
-# Sockets, with the kernel's answers made up
-
-
-class Socket:
-    """Every call of it fails, or it cannot even be made."""
-
-    closed = 0
-
-    def __init__(self, *_: int) -> None:
-        pass
-
-    def setsockopt(self, *_: int) -> None:
-        raise self.trouble
-
-    def close(self) -> None:
-        type(self).closed += 1
-
-    trouble: BaseException = OSError(errno.EMFILE, "")
-
-
-class Interrupted(Socket):
-    trouble = KeyboardInterrupt()
-
-
-class Unmade(Socket):
-    def __init__(self, *_: int) -> None:
-        raise OSError(errno.EAFNOSUPPORT, "")
-
-
-@pytest.mark.parametrize(
-    ("kind", "raised", "told"),
-    [
-        (Socket, MachineLacks, "one more UDP socket at the tail of a bucket: EMFILE"),
-        (Unmade, MachineLacks, "one more UDP socket at the tail of a bucket: EAFNOSUPPORT"),
-        (Interrupted, KeyboardInterrupt, "^$"),
-    ],
-)
-def test_a_socket_that_cannot_be_had_is_not_left_open(
-    kind: type[Socket], raised: type[BaseException], told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(udp_sockets, "_Socket", kind)
-    kind.closed = 0
-    with pytest.raises(raised, match=told):
-        udp_sockets._bound("tail", 1024)
-    assert kind.closed == (kind is not Unmade)
-
-
-class Kernel:
-    """Stands for a kernel whose table has so many buckets and puts sockets at the `ends` that it knows; and for its
-    namespace, walker and sockets."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, buckets: int, *ends: End) -> None:
-        self.listed: list[tuple[int, int]] = []  # cookie and port
-        self.made = 0
-        self.buckets = buckets
-        self.ends = ends
-        self.error: OSError | None = None
-        monkeypatch.setattr(udp_sockets, "_Socket", lambda family, _: InTheKernel(self, family))
-        monkeypatch.setattr(udp_sockets, "read", self.read)
-
-    def ports(self) -> udp_sockets.Ports:
-        return udp_sockets.Ports(self, self)  # type: ignore[arg-type]
-
-    def open(self) -> int:
-        return a_file()
-
-    def stay(self) -> None:
-        pass
-
-    def read(self, _fd: int, _count: int) -> list[tuple[int, int]]:
-        if self.error is not None:
-            raise self.error
-        return sorted(((cookie, port % self.buckets) for cookie, port in self.listed), key=lambda record: record[1])
-
-
-class InTheKernel:
-    """A socket of this kernel."""
-
-    def __init__(self, kernel: Kernel, family: int) -> None:
-        kernel.made += 1
-        self.kernel, self.family, self.cookie = kernel, family, kernel.made
-
-    def setsockopt(self, *_: int) -> None:
-        pass
-
-    def bind(self, address: tuple[str, int]) -> None:
-        end: End = "head" if self.family == socket.AF_INET else "tail"
-        at = 0 if (end if end in self.kernel.ends else self.kernel.ends[0]) == "head" else len(self.kernel.listed)
-        self.kernel.listed.insert(at, (self.cookie, address[1]))
-
-    def getsockopt(self, *_: int) -> bytes:
-        return struct.pack("=Q", self.cookie)
-
-    def close(self) -> None:
-        self.kernel.listed = [one for one in self.kernel.listed if one[0] != self.cookie]
-
-
-def test_ports_are_learned_until_there_are_enough_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, 1000, "head", "tail")
-    ports = kernel.ports()
-    assert kernel.made == 3
-    assert ports.places(1) == ((24, 1024),)
-    assert kernel.made == 3 + 256
-    places = ports.places(1000)
-    assert [bucket for bucket, _ in places] == list(range(1000))
-    assert all(port % 1000 == bucket for bucket, port in places)
-    assert kernel.listed == []
-
-
-def test_more_buckets_than_the_table_has_are_refused_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    ports = Kernel(monkeypatch, 300, "head", "tail").ports()
-    for _ in range(2):
-        with pytest.raises(MachineLacks, match="the kernel's UDP table has 300 buckets here; the case asks for 301"):
-            ports.places(301)
-    assert len(ports.places(300)) == 300
-
-
-def test_a_kernel_that_knows_only_the_head_is_missing_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, 1, "head")
-    with pytest.raises(MachineLacks, match=r"walks a table that has no tail adds \(as Linux before 6.5\)"):
-        kernel.ports()
-    assert kernel.listed == []
-
-
-def test_a_kernel_that_knows_only_the_tail_is_not_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, 1, "tail")
-    with pytest.raises(MachineLacks, match="added at head, tail and head are walked in neither of the known orders"):
-        kernel.ports()
-    assert kernel.listed == []
-
-
-def test_an_iterator_that_cannot_be_read_is_something_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, 1, "head", "tail")
-    kernel.error = OSError(errno.ENOMEM, "")
-    before = open_files()
-    with pytest.raises(MachineLacks, match="read of a UDP iterator: ENOMEM"):
-        kernel.ports()
-    assert (kernel.listed, open_files()) == ([], before)
-
-
-def test_more_sockets_than_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(udp_sockets, "SOCKETS_MAX", 2)
-    kernel = Kernel(monkeypatch, 1, "head", "tail")
-    sockets = udp_sockets.UdpSockets(kernel, ((0, 1024),))  # type: ignore[arg-type]
-    for name in "AB":
-        sockets.add(name, "head", FIRST)
-    with pytest.raises(MachineLacks, match="an iteration can have 2 sockets at a time; the case asks for more"):
-        sockets.add("C", "head", FIRST)
-    sockets.remove("A")
-    sockets.add("C", "head", FIRST)
-    sockets.close()
-    sockets.close()
-    assert kernel.listed == []

@@ -1,5 +1,5 @@
-"""The models are the kernel's likeness: the same random sequences, delivered alike at every read. `sockiter conform` does the
-same ten thousand times."""
+"""The models are the kernel's likeness: the same random sequences, delivered alike at every read. `sockiter conform` does
+the same ten thousand times."""
 
 from __future__ import annotations
 

@@ -8,12 +8,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from kernels import LIMITED, answering
 from matrices import corpus_matrix, page_of, searched
 
 from sockiter.cases import loads
 from sockiter.claims import HAZARDS
 from sockiter.explore import Scope, Searched, Violation
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import Cell, Matrix, Measured, Row
 from sockiter.matrix_page import HAZARDS_SAID, KINDS_SAID
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -72,7 +73,10 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def whole() -> Page:
-    return Page(page_of(corpus_matrix("offset-udp", "index", "index-narrow", "restart", "rank", measured=(KernelUdp(),))))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        answering(monkeypatch, LIMITED)
+        names = ("offset-udp", "index", "index-narrow", "restart", "rank")
+        return Page(page_of(corpus_matrix(*names, measured=(KERNEL_UDP,))))
 
 
 def with_cell(column: str, change: dict[str, Any], target: str = "index") -> Page:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -39,6 +39,9 @@ class Limited:
     harms: tuple[Harm, ...] = ()
     tables: tuple[str, ...] = ("listening", "established")
     slots: int | None = SLOTS
+    unable: Mapping[Hazard, str] = field(default_factory=dict)
+    has_tail: bool = True
+    walks_by: str | None = None
     is_real: bool = False
     lacks: str | None = None
     began: int = 0
@@ -104,7 +107,7 @@ class TestTheShapeOfASequence:
 class TestARefusal:
     def test_names_all_hazards_that_the_target_cannot_be_put_through(self) -> None:
         operations: list[Operation] = [Open(), Read(1, (At("realloc", 1, Fail()), At("show", 1, Add("A", "tail"))))]
-        said = "limited cannot be put through: add-tail, enomem, show"
+        said = "limited cannot be put through: add-tail, show, enomem"
         assert refusal(Limited(), operations, Shape()) == said
 
     def test_names_a_table_that_the_target_has_not_got(self) -> None:

@@ -14,7 +14,7 @@ from sockiter.cases import loads
 from sockiter.drivers import HYPOTHESIS_BITE, drive_hypothesis
 from sockiter.history import Event, Returned, Shown
 from sockiter.hunt import Hunt
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.target import KernelTarget
 from sockiter.machine import SocketMachine, machine_for
 from sockiter.operations import Operation
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -246,7 +246,7 @@ MANY = "".join(f"add {name} tail; " for name in "MNOPQRSTUVWXYZab")
     ],
 )
 def test_a_kernel_comes_to_what_a_model_does_but_for_growths(
-    kernel_udp: KernelUdp, text: str, in_a_model: list[Situation]
+    kernel_udp: KernelTarget, text: str, in_a_model: list[Situation]
 ) -> None:
     operations = loads((PAUSED + text).replace("; ", "\n")).operations
     with kernel_udp.session() as session:

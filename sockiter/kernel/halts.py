@@ -118,12 +118,16 @@ class Halts:
 
 
 def two_processors(what: str = "stopping a read") -> tuple[int, int]:
-    """Two that this process may run on; raises `MachineLacks`, which says what takes two, if there is but one."""
+    """One that this process may run on, and one where reads may stand still; `MachineLacks` says what takes two.
+
+    Not all processes have the same two; but where one of them lets a read stand still, which keeps everybody else off that
+    processor, no other process has its main thread: two of them would wait for each other.
+    """
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
         raise MachineLacks(f"{what} takes two processors; there is one")
-    shift = os.getpid() % len(processors)  # so that not all processes choose the same two
-    return processors[shift], processors[(shift + 1) % len(processors)]
+    first = os.getpid() % (len(processors) // 2) * 2
+    return processors[first], processors[first + 1]
 
 
 @contextmanager

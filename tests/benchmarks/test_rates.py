@@ -16,7 +16,7 @@ from benchmarks.naive import NaiveMachine, naive_machine
 from sockiter.claims import Hazard
 from sockiter.drivers import Bite, drive_hypothesis, drive_swarm
 from sockiter.hunt import Hunt
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.machine import SocketMachine, machine_for
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
@@ -100,7 +100,7 @@ def test_a_bite_of_swarm(benchmark: BenchmarkFixture) -> None:
 def test_swarm_runs_a_thousand_sequences_a_second_on_the_kernel(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = KernelUdp()
+    target = KERNEL_UDP
     if lack := target.missing():
         (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
     # What the kernel does is of no interest here, and so nothing that it does is news.

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+from kernels import LIMITED, answering
 from matrices import corpus_matrix, page_of
 
 from sockiter.explore import Searched
-from sockiter.kernel.udp import KernelUdp
+from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import Cell, Matrix
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "matrix.html"
-    path.write_text(page_of(with_own_scopes(corpus_matrix(*TARGETS, measured=(KernelUdp(),)))), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        answering(monkeypatch, LIMITED)
+        path.write_text(page_of(with_own_scopes(corpus_matrix(*TARGETS, measured=(KERNEL_UDP,)))), encoding="utf-8")
     return path
 
 

@@ -1,0 +1,66 @@
+"""Driving the iterators of the kernel from tests: sequences, what reads deliver, and what this process holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from sockiter.backend import Backend, Session, run, shape_of
+from sockiter.kernel.target import KernelTarget
+from sockiter.operations import Add, At, Bucket, Change, End, Operation, Read
+from sockiter.targets import target_named
+
+ONE = Read(1)
+
+_FD = "/proc/self/fd"
+# Schemes that know again what they have to show, whatever else comes and goes.
+_REMEMBERING = ("cookie-udp", "cookie-tcp")
+
+
+def adds(names: Iterable[str], end: End = "tail", bucket: int = 0, table: str = "") -> list[Add]:
+    return [Add(name, end, Bucket(bucket, table)) for name in names]
+
+
+def at_show(nth: int, *changes: Change, count: int | None = None) -> Read:
+    """A read of so many records, or to the end, with these changes at the n-th show of it."""
+    return Read(count, tuple(At("show", nth, change) for change in changes))
+
+
+def begun(session: Session, operations: Sequence[Operation]) -> Backend:
+    """An iteration, so far carried out."""
+    backend = session.begin(shape_of(operations))
+    for operation in operations:
+        backend.apply(operation)
+    return backend
+
+
+def reads(target: KernelTarget, session: Session, operations: Sequence[Operation]) -> list[str]:
+    """What each read delivered, of sockets whose names are single letters."""
+    history = run(session, target, operations)
+    assert all(read.error is None for read in history.reads)
+    return ["".join(read.delivered) for read in history.reads]
+
+
+def due(target: KernelTarget, operations: Sequence[Operation], remembering: list[str]) -> list[str]:
+    """What each read ought to deliver: `remembering`, or what a kernel makes of it that walks by an older scheme."""
+    if target.walks_by is None or target.walks_by in _REMEMBERING:
+        return remembering
+    model = target_named(target.walks_by)
+    with model.session() as session:
+        return ["".join(read.delivered) for read in run(session, model, operations).reads]
+
+
+def events(backend: Backend) -> list[str]:
+    """What happened, in words."""
+    return [str(event) for event in backend.history.events]
+
+
+def open_files() -> dict[str, str]:
+    """The open files of this process, but for the listing itself."""
+    found = {}
+    for fd in os.listdir(_FD):
+        try:
+            found[fd] = os.readlink(f"{_FD}/{fd}")
+        except FileNotFoundError:
+            continue
+    return found
