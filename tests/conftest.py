@@ -66,6 +66,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.fixture
 def limited_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every iterator of the kernel seems to run here, and can do little."""
     answering(monkeypatch, LIMITED)
