@@ -17,7 +17,7 @@ _FD = "/proc/self/fd"
 _REMEMBERING = ("cookie-udp", "cookie-tcp")
 
 
-def adds(names: Iterable[str], end: End = "tail", bucket: int = 0, table: str = "") -> list[Add]:
+def adds(names: Iterable[str], end: End = "tail", bucket: int = 0, table: str = "") -> list[Operation]:
     return [Add(name, end, Bucket(bucket, table)) for name in names]
 
 

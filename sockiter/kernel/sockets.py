@@ -76,7 +76,10 @@ class Sockets(ABC):
         """Take it out for good."""
         gone, bucket = self._held.pop(name)
         self._forget(gone)
-        self._end(gone, bucket)
+        try:
+            self._leave(gone, bucket)
+        finally:
+            gone.close()
 
     def release(self, name: str) -> None:
         """Somebody else takes it out; it is not one of these any more, and `sweep` closes it."""
@@ -139,8 +142,8 @@ class Sockets(ABC):
         self._take(moved, old)
         self._put(moved, bucket, "head")
 
-    def _end(self, gone: Socket, bucket: Bucket) -> None:
-        gone.close()
+    def _leave(self, gone: Socket, bucket: Bucket) -> None:  # noqa: B027
+        """Make one that is about to be closed leave its bucket, where closing alone would not, or not in all ways."""
 
     def _forget(self, gone: Socket) -> None:  # noqa: B027
         """What a kind remembers of a socket is of no use any more."""

@@ -192,13 +192,12 @@ class TcpSockets(Sockets):
             moved.shutdown(socket.SHUT_RD)
         self._put(moved, bucket, "head")
 
-    def _end(self, gone: Socket, bucket: Bucket) -> None:
+    def _leave(self, gone: Socket, bucket: Bucket) -> None:
         if self._is_established(bucket):
             # By close(2) and by a reset from the peer, in turn.
             self._removed += 1
             if self._removed % 2:
                 self._reset(gone)
-        super()._end(gone, bucket)
 
     def _reset(self, one: Socket) -> None:
         # The end of TCP_REPAIR is told to the peer, on whose behalf the kernel, which knows of none, answers with a reset.
