@@ -43,7 +43,8 @@ class Sockets(ABC):
         self._namespace = namespace
         self._held: dict[str, tuple[Socket, Bucket]] = {}
         self._released: list[Socket] = []
-        self._room = min(SOCKETS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._room = SOCKETS_MAX if files == resource.RLIM_INFINITY else max(min(SOCKETS_MAX, files - _SPARE_FILES), 0)
 
     def __len__(self) -> int:
         return len(self._held)
