@@ -29,4 +29,13 @@ def need_faults() -> None:
 
 def fail_next(thread: int) -> None:
     """The next allocation that this thread of the process makes in the kernel fails."""
-    Path(f"/proc/self/task/{thread}/fail-nth").write_text("1")
+    _file(thread).write_text("1")
+
+
+def fail_none(thread: int) -> None:
+    """None fails any more, in case that none was made."""
+    _file(thread).write_text("0")
+
+
+def _file(thread: int) -> Path:
+    return Path(f"/proc/self/task/{thread}/fail-nth")

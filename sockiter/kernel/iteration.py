@@ -12,7 +12,7 @@ from errno import errorcode
 
 from sockiter.errors import MachineLacks, Untold
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
-from sockiter.kernel.faults import fail_next
+from sockiter.kernel.faults import fail_next, fail_none
 from sockiter.kernel.halts import Halts, Stop
 from sockiter.kernel.sockets import Sockets
 from sockiter.kernel.walks import Reader, Walk
@@ -173,6 +173,8 @@ class Iteration:
                 break
         else:
             self.history.events.append(GaveUp())
+        if self._halts is not None and any(isinstance(at.what, Fail) for at in operation.at):
+            fail_none(self._halts.thread)
         self._sockets.sweep()
         self._count_on()
         for at in self._script:
@@ -207,10 +209,7 @@ class Iteration:
     def _meet(self, stop: Stop) -> bool:
         # A read stands still. Whatever comes of it is done before it goes on.
         assert self._halts is not None
-        if self._uncounted and any(at.point == "show" for at in self._script):
-            raise Untold(
-                f"{self._target}: this kernel does not tell of the turn of a socket that is gone: {self._uncounted}"
-            )
+        self._count_on()
         if self._turn is not None:
             self._early.append(self._turn)
             self.history.events.append(Shown(self._name(self._turn)))
