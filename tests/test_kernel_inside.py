@@ -79,8 +79,10 @@ def test_changes_at_several_shows_of_one_read_happen_each_at_its_own(session: Ke
     assert events[:6] == [Add("D", "head"), Shown("A"), Add("E", "head"), Shown("B"), Add("F", "head"), Shown("C")]
 
 
-def test_shows_are_counted_from_the_beginning_of_each_read(session: KernelSession) -> None:
-    there = [*adds("A", "head"), *adds("CB", "head", 1)]
+def test_shows_are_counted_from_the_beginning_of_each_read(kernel_target: KernelTarget, session: KernelSession) -> None:
+    there = [*adds("A", "head"), *adds("CB", "head", 2)]
+    if kernel_target.walks_by == "unix":  # which loses the bucket that a read stops before
+        there += adds("L", "head", 1)
     reads = [at_show(1, Add("D", "head"), count=1), at_show(2, Add("E", "head"), count=2)]
     assert happened(session, *there, Open(), *reads) == [
         Add("D", "head"),
