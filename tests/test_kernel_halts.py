@@ -404,11 +404,12 @@ def test_a_setting_that_spares_what_can_wait_is_told_and_left(injection: Path) -
     assert (injection / "ignore-gfp-wait").read_text() == "Y\n"
 
 
-def test_the_next_allocation_of_a_thread_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_allocation_of_a_thread_fails_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, str]] = []
     monkeypatch.setattr(Path, "write_text", lambda self, text: written.append((str(self), text)))
     faults.fail_next(42)
-    assert written == [("/proc/self/task/42/fail-nth", "1")]
+    faults.fail_none(42)
+    assert written == [("/proc/self/task/42/fail-nth", "1"), ("/proc/self/task/42/fail-nth", "0")]
 
 
 def test_a_reader_is_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -329,29 +329,32 @@ def test_the_turn_of_a_socket_that_is_gone_is_counted_and_shows_nothing(begin: B
     assert [event.split("(")[0] for event in events(backend)] == ["Remove", "Shown", "Add", "Returned"]
 
 
-def test_a_growing_batch_lets_things_happen_or_fails(begin: Begin, watched: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed: list[int] = []
-    monkeypatch.setattr(module, "fail_next", failed.append)
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whose next allocation was made to fail, and whose none."""
+    done: list[str] = []
+    monkeypatch.setattr(module, "fail_next", lambda thread: done.append(f"next of {thread}"))
+    monkeypatch.setattr(module, "fail_none", lambda thread: done.append(f"none of {thread}"))
+    return done
+
+
+def test_a_growing_batch_lets_things_happen_or_fails(begin: Begin, watched: Kernel, failed: list[str]) -> None:
     backend = begin(*AB, Open())
     watched.stop("realloc", 1)
     watched.stop("realloc", 2, others_can_act=False)
     watched.answers = [OSError(errno.ENOMEM, "")]
     changes = (At("realloc", 1, Add("C", "head")), At("realloc", 2, Fail()), At("realloc", 2, Add("D", "head")))
     backend.apply(Read(1, changes))
-    assert failed == [77]
+    assert failed == ["next of 77", "none of 77"]
     # While the bucket's lock is held, nobody adds anything; it is done when the read is over.
     assert [event.split("'")[1] for event in events(backend)] == ["C", "ENOMEM", "D"]
 
 
-def test_an_allocation_that_never_comes_fails_nothing(
-    begin: Begin, watched: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failed: list[int] = []
-    monkeypatch.setattr(module, "fail_next", failed.append)
+def test_an_allocation_that_never_comes_fails_nothing(begin: Begin, watched: Kernel, failed: list[str]) -> None:
     backend = begin(*AB, Open())
     watched.answers = [["A"]]
     backend.apply(Read(1, (At("realloc", 1, Fail()),)))
-    assert failed == []
+    assert failed == ["none of 77"]
     assert [event.split("(")[0] for event in events(backend)] == ["Shown", "Returned"]
 
 
