@@ -26,16 +26,19 @@ from kernels import LIMITED, answering
 from rich.console import Console
 
 from sockiter import __version__, campaign
+from sockiter.backend import Session, Target
 from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, Harm, harm, hazards_of
 from sockiter.cli import main, progress
 from sockiter.cli.targets import targets as targets_command
-from sockiter.errors import MachineLacks
+from sockiter.errors import MachineLacks, Untold
 from sockiter.explain import words
 from sockiter.hunt import Found
 from sockiter.kernel.target import KernelTarget
 from sockiter.picture import html, svg
+from sockiter.replay import Outcome
+from sockiter.replay import replay as replay_case
 from sockiter.report import table
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.trace import Trace, trace
@@ -432,6 +435,29 @@ def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_pat
     assert f"\n  kernel:udp  not run: {unable}\n" in sockiter("replay", path).stdout
     assert failed(sockiter("show", path, "--target", "kernel:udp"), 3) == f"{path}: {unable}"
     assert failed(sockiter("minimize", path, "--target", "kernel:udp"), 3) == f"{path}: {unable}"
+
+
+@pytest.mark.usefixtures("kernel_that_would_run", "three")
+def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def untold(case: Case, target: Target, session: Session) -> Outcome:
+        if target.is_real:
+            raise Untold("kernel:udp: nobody knows")
+        return replay_case(case, target, session)
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", untold)
+    path = written(tmp_path, text := "add A tail\nopen\nread all\n")
+    told = "kernel:udp: nobody knows"
+    assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
+        f"{path}: kernel:udp cannot run it here: {told}"
+    )
+    for_all = sockiter("replay", path)
+    assert (for_all.exit_code, f"\n  kernel:udp  not run: {told}\n" in for_all.stdout) == (0, True)
+    outcomes = document(sockiter("replay", path, "--json"))
+    assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
+    # What it would make of the case is not recorded either, but left as it was.
+    monkeypatch.setattr("sockiter.replay.replay", untold)
+    sockiter("replay", path, "--record", "--target", "kernel:udp")
+    assert path.read_text() == text
 
 
 def test_the_kernels_iterator_replays_a_case(kernel_udp: KernelTarget) -> None:

@@ -13,8 +13,9 @@ from sockiter.backend import Shape
 from sockiter.cases import loads
 from sockiter.claims import Harm, Hazard, harm
 from sockiter.drivers import DRIVERS, HYPOTHESIS_BITE, SWARM_BITE, SWARM_BITE_REAL, Bite, drive_hypothesis, drive_swarm
+from sockiter.errors import Untold
 from sockiter.hunt import Found, Hunt
-from sockiter.operations import Operation, Read
+from sockiter.operations import Operation, Read, Remove
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
@@ -179,3 +180,31 @@ def test_the_memory_of_hypothesis_stays_flat_once_its_caches_are_full() -> None:
     objects = [(next(bites), gc.collect(), len(gc.get_objects()))[2] for _ in range(14)]
 
     assert objects[-1] - objects[9] < 100, objects
+
+
+class Untelling(Counted):
+    """Cannot tell of a sequence with a removal."""
+
+    def begin(self, shape: Shape) -> Simulation:
+        backend = super().begin(shape)
+        apply = backend.apply
+
+        def apply_but_removals(operation: Operation) -> None:
+            if type(operation) is Remove:
+                raise Untold("nobody knows")
+            apply(operation)
+
+        backend.apply = apply_but_removals  # type: ignore[method-assign]  # of this one
+        return backend
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_what_a_target_cannot_tell_of_is_left_out(name: str) -> None:
+    # It would be news: this target claims never to skip, and all that it does is to skip under removals.
+    hazards = frozenset[Hazard]({"remove"})
+    telling = Counted(OffsetUdp(), harms=())
+    assert any(bite.found for bite in islice(DRIVERS[name](hunting(telling, hazards), hazards, "s"), 5))
+    target = Untelling(OffsetUdp(), harms=())
+    bites = list(islice(DRIVERS[name](hunting(target, hazards), hazards, "s"), 5))
+    assert [bite.found for bite in bites] == [None] * 5
+    assert target.begun == target.closed == sum(bite.sequences for bite in bites) > 0

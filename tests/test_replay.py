@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,11 +12,13 @@ import pytest
 from sockiter.backend import SLOTS, Shape, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
 from sockiter.claims import Harm, Hazard
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
 from sockiter.replay import Outcome, expecting, replay, with_expects
 from sockiter.schemes import SCHEMES
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import Finding, Verdict
 
@@ -232,6 +235,72 @@ class TestExpecting:
     def test_leaves_what_is_expected_of_a_target_that_was_not_asked(self) -> None:
         case = replace(SKIPS, expects=(OTHER,))
         assert with_expects(case, [Limited(name="kernel:udp", lacks="root")]) == case
+
+
+class Real(SchemeTarget):
+    """A kernel's iterator that was found to walk by offset-udp."""
+
+    is_real = True
+    walks_by: str | None = "offset-udp"  # type: ignore[assignment]  # None in a model
+
+    def __init__(self) -> None:
+        super().__init__(OffsetUdp())
+        self.name = "kernel:any"
+
+
+class TestWhatAKernelIsExpectedToDo:
+    """By the scheme that it walks by: another kernel may walk by another."""
+
+    AS_OFFSET = Expect("kernel:any", "skip", "B", "offset-udp")
+    AS_RANK = Expect("kernel:any", "stuck", None, "rank")
+
+    def expecting(self, *before: Expect, target: Target | None = None) -> tuple[Expect, ...]:
+        target = target or Real()
+        with target.session() as session:
+            return expecting(replace(SKIPS, expects=before), target, session).expects
+
+    def outcome(self, *expected: Expect, target: Target | None = None) -> Outcome:
+        target = target or Real()
+        with target.session() as session:
+            return replay(replace(SKIPS, expects=expected), target, session)
+
+    def test_is_written_down_with_the_scheme_and_which_kernel_it_was(self) -> None:
+        (written,) = self.expecting()
+        assert (written, written.remark) == (self.AS_OFFSET, f"Linux {platform.release()}")
+
+    def test_takes_the_place_of_what_was_expected_of_it_and_of_any_kernel(self) -> None:
+        of_any, wrong = Expect("kernel:any", "stuck"), Expect("kernel:any", "skip", "A", "offset-udp")
+        assert self.expecting(of_any, wrong, OTHER) == (OTHER, self.AS_OFFSET)
+
+    def test_stays_where_it_is_expected_of_other_schemes(self) -> None:
+        assert self.expecting(self.AS_RANK) == (self.AS_RANK, self.AS_OFFSET)
+
+    def test_stays_as_it_is_where_it_was_seen_before_on_another_kernel(self) -> None:
+        before = replace(self.AS_OFFSET, remark="Linux 6.12")
+        (written,) = self.expecting(before)
+        assert written.remark == "Linux 6.12"
+
+    def test_is_of_no_scheme_where_none_is_known(self) -> None:
+        target = Real()
+        target.walks_by = None
+        assert self.expecting(target=target) == (Expect("kernel:any", "skip", "B"),)
+
+    def test_is_as_expected_of_its_own_scheme_or_of_any(self) -> None:
+        assert self.outcome(self.AS_OFFSET, self.AS_RANK).as_expected
+        assert self.outcome(self.AS_OFFSET).expected == (self.AS_OFFSET,)
+        assert self.outcome(Expect("kernel:any", "skip", "B"), self.AS_RANK).as_expected
+
+    def test_is_not_as_expected_of_another_scheme(self) -> None:
+        assert not self.outcome(replace(self.AS_OFFSET, scheme="rank")).as_expected
+        assert self.outcome(self.AS_RANK).expected == ()
+
+    def test_is_left_as_it_was_where_it_cannot_be_told(self) -> None:
+        class Mute(Real):
+            def begin(self, shape: Shape) -> Simulation:
+                raise Untold("nobody knows")
+
+        case = replace(SKIPS, expects=(self.AS_OFFSET,))
+        assert with_expects(case, [Mute(), OFFSET]).expects == (self.AS_OFFSET, SKIP_B)
 
 
 class TestTheTargets:

@@ -13,7 +13,7 @@ import click
 from sockiter.cases import dumps, save
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
-from sockiter.conformance import Conformance, Difference
+from sockiter.conformance import Conformance
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes import SCHEMES
@@ -69,25 +69,22 @@ def conform(
         raise InputError(f"no scheme is named {scheme_name!r}: expected one of {', '.join(one.name for one in SCHEMES)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     on = frozenset(hazards or HAZARDS) & target.hazards & scheme.hazards
-    difference: Difference | None = None
     path: Path | None = None
     started = time.monotonic()
     with target.session() as session:
         conformance = Conformance(target, session, scheme, records_max=target.records_max)
-        for found in conformance.differences(f"{seed}/conform", on):
-            if found is not None:
-                difference = conformance.shrunk(found)
-                case = conformance.case(difference)
-                try:
-                    path = save(case, cases, f"{name}-{scheme_name}-difference")
-                except OSError as error:
-                    click.echo(
-                        f"sockiter: {cases}: {error.strerror}: this case could not be saved:\n{dumps(case)}", err=True
-                    )
+        compared = conformance.compared
+        differences = conformance.differences(f"{seed}/conform", on)
+        while (difference := next(differences)) is None:
+            if compared.sequences >= sequences or (seconds and time.monotonic() - started >= seconds):
                 break
-            if conformance.compared.sequences >= sequences or (seconds and time.monotonic() - started >= seconds):
-                break
-    compared = conformance.compared
+        if difference is not None:
+            difference = conformance.shrunk(difference)
+            case = conformance.case(difference)
+            try:
+                path = save(case, cases, f"{name}-{scheme_name}-difference")
+            except OSError as error:
+                click.echo(f"sockiter: {cases}: {error.strerror}: this case could not be saved:\n{dumps(case)}", err=True)
     if as_json:
         print_json(
             {
