@@ -1,5 +1,5 @@
 """What lies below the kernel targets, with the kernel's answers made up: BTF, system calls, namespaces, and what is said
-when a machine lacks something. Needs no privileges."""
+when a machine lacks something. Needs no privileges, but for two tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import errno
 import os
 import platform
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +112,109 @@ def test_the_kernels_btf_is_read_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert btf.kernel_function("bpf_iter_udp") == 1
     (tmp_path / "btf").unlink()
     assert btf.kernel_function("bpf_iter_udp") == 1
+
+
+INT, STRUCT, UNION, FUNCTION, PROTOTYPE = 1, 4, 5, 12, 13
+Types = list[tuple[int, str, tuple[tuple[str, int, int], ...]]]
+_FLAG = 1 << 31
+
+
+def detailed(types: Types) -> btf.Types:
+    """A BTF with these types: kind, name, and members, each a name, a type by its number, and an offset in bits.
+
+    A prototype's members are its arguments; a function's only one is its prototype. A bit field's offset has the flag set.
+    """
+    strings, body = b"\0", b""
+
+    def named(name: str) -> int:
+        nonlocal strings
+        if not name:
+            return 0
+        if (at := strings.find(f"\0{name}\0".encode())) < 0:
+            at = len(strings) - 1
+            strings += name.encode() + b"\0"
+        return at + 1
+
+    for kind, name, members in types:
+        is_flagged = any(bits & _FLAG for _, _, bits in members)
+        info = kind << 24 | (len(members) if kind not in (INT, FUNCTION) else 0) | (_FLAG if is_flagged else 0)
+        body += struct.pack("=III", named(name), info, members[0][1] if kind == FUNCTION else 0)
+        if kind == INT:
+            body += bytes(4)
+        for member, of, bits in members if kind in (STRUCT, UNION, PROTOTYPE) else ():
+            body += struct.pack("=II", named(member), of)
+            body += b"" if kind == PROTOTYPE else struct.pack("=I", bits & ~_FLAG)
+    header = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(body), len(body), len(strings))
+    return btf.Types(header + body + strings)
+
+
+SOCKETS: Types = [
+    (INT, "word", ()),
+    (STRUCT, "pair", (("first", 1, 0), ("second", 1, 32))),
+    (UNION, "", (("either", 1, 0), ("", 4, 64))),
+    (STRUCT, "", (("deep", 1, 32),)),
+    (STRUCT, "outer", (("plain", 1, 0), ("named", 2, 64), ("", 3, 128), ("last", 1, 512))),
+    (STRUCT, "narrow", (("bit", 1, _FLAG | 3 << 24 | 40), ("next", 1, _FLAG | 64))),
+    (PROTOTYPE, "", (("size", 1, 0), ("flags", 1, 0), ("", 1, 0))),
+    (FUNCTION, "allocates", (("", 7, 0),)),
+    (PROTOTYPE, "", ()),
+    (FUNCTION, "idles", (("", 9, 0),)),
+]
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "at"),
+    [
+        ("pair", "second", 4),
+        ("outer", "plain", 0),
+        ("outer", "last", 64),
+        ("outer", "either", 16),
+        ("outer", "deep", 16 + 8 + 4),
+        ("outer", "second", None),  # it is another's
+        ("outer", "absent", None),
+        ("absent", "plain", None),
+        ("word", "plain", None),
+        ("narrow", "bit", 5),
+        ("narrow", "next", 8),
+    ],
+)
+def test_a_member_is_found_by_its_name_in_what_has_no_name_too(of: str, name: str, at: int | None) -> None:
+    assert detailed(SOCKETS).member(of, name) == at
+
+
+def test_an_argument_is_told_by_its_name() -> None:
+    types = detailed(SOCKETS)
+    allocates, idles = types.function("allocates"), types.function("idles")
+    assert (allocates, idles) == (8, 10)
+    assert [types.argument(8, name) for name in ("size", "flags", "absent")] == [0, 1, None]
+    assert types.argument(10, "size") is None
+
+
+def test_a_member_that_the_kernel_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(btf, "kernel_types", lambda: detailed(SOCKETS))
+    assert btf.kernel_member("outer", "last") == 64
+    with pytest.raises(
+        MachineLacks, match=r"^this kernel has no member absent in struct outer, by /sys/kernel/btf/vmlinux$"
+    ):
+        btf.kernel_member("outer", "absent")
+
+
+@pytest.mark.usefixtures("kernel_udp")
+def test_the_walk_through_the_running_kernels_types_is_short() -> None:
+    data = Path(btf.VMLINUX).read_bytes()
+    begin = time.process_time()
+    types = btf.Types(data)
+    assert types.function("bpf_iter_udp")
+    assert types.member("sock_common", "skc_cookie")
+    assert time.process_time() - begin < 0.5  # some 0.02 on an idle machine
+
+
+@pytest.mark.usefixtures("kernel_udp")
+def test_a_function_of_the_running_kernel_that_is_no_iterator_is_refused_by_name() -> None:
+    with pytest.raises(MachineLacks) as caught, bpf.walker("udp_sendmsg", writes_a_record(InContext(24))):
+        pass
+    assert str(caught.value).startswith("bpf(BPF_PROG_LOAD) for udp_sendmsg")
+    assert str(caught.value).endswith(f": {EINVAL}")
 
 
 # System calls

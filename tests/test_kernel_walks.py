@@ -234,7 +234,7 @@ def test_requests_are_laid_out_as_the_kernel_reads_them() -> None:
     assert struct.unpack_from("=BBBBI", inet, 16) == (socket.AF_INET6, socket.IPPROTO_TCP, 0xFF, 0, 0xFFFFFFFF)
     unix = unix_request()
     assert struct.unpack_from("=IHH", unix) == (len(unix), 20, 0x301)
-    assert struct.unpack_from("=BBHII", unix, 16)[::3] == (socket.AF_UNIX, 0xFFFFFFFF) or unix[16] == socket.AF_UNIX
+    assert struct.unpack_from("=BBHIII", unix, 16) == (socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, 0x7F)
     assert (INET_COOKIE_AT, UNIX_COOKIE_AT) == (44, 8)
 
 
