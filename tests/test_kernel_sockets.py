@@ -3,6 +3,7 @@ privileges."""
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import resource
@@ -18,6 +19,7 @@ from sockiter.errors import MachineLacks
 from sockiter.kernel import sockets as module
 from sockiter.kernel import udp_sockets, unix_sockets
 from sockiter.kernel.sockets import LocalPort, Sockets
+from sockiter.kernel.tcp_sockets import TcpSockets
 from sockiter.operations import FIRST, Bucket, End
 
 Trouble = OSError | KeyboardInterrupt | None
@@ -441,3 +443,22 @@ def test_more_unix_buckets_than_names_lead_to_are_refused(monkeypatch: pytest.Mo
 def test_what_proc_calls_a_socket_is_its_inode() -> None:
     with socket.socket(socket.AF_UNIX) as one:
         assert module.inode(one) == os.fstat(one.fileno()).st_ino
+
+
+class FewPorts:
+    """Addresses of which the second has no port for bucket 0, and the others none for bucket 1."""
+
+    family = socket.AF_INET6
+
+    def listening(self, number: int, bucket: int) -> tuple[str, int] | None:
+        return (f"fd00::{number}", 2000) if (number == 2) == (bucket == 1) else None
+
+
+def test_a_socket_gets_an_address_that_has_a_port_for_its_bucket_and_keeps_it_until_it_is_gone() -> None:
+    sockets = TcpSockets(None, FewPorts(), "listening", 0)  # type: ignore[arg-type]  # no socket is made
+    one, other, third = (_socket.socket.__new__(_socket.socket) for _ in range(3))
+    assert sockets._address(one, 0) == ("fd00::1", 2000)
+    assert sockets._address(other, 0) == ("fd00::3", 2000)  # the second has no port, and is left
+    assert sockets._address(third, 1) == ("fd00::2", 2000)
+    sockets._forget(third)
+    assert sockets._address(third, 0) == ("fd00::4", 2000)  # the second is free, and has no port

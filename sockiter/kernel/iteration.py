@@ -155,9 +155,8 @@ class Iteration:
                 self._sockets.remove(name)
             case Reinsert(name, end):
                 self._sockets.reinsert(name, end)
-            case Rehash(name, bucket):
-                if not self._sockets.rehash(name, self._place(bucket)):
-                    return
+            case Rehash(name, bucket) if not self._sockets.rehash(name, self._place(bucket)):
+                return
         self.history.events.append(change)
 
     def _read(self, operation: Read) -> None:
