@@ -13,10 +13,11 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 # How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
@@ -145,14 +146,23 @@ def start_server() -> None:
             signal.signal(number, handler)
 
 
-@contextmanager
-def heard(connection: Connection) -> Iterator[None]:
+def heard(connection: Connection) -> AbstractContextManager[None]:
     """What a worker does and says, until it is through or nobody listens any more; its connection is closed then."""
-    for number in TO_THE_GROUP:
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    except OSError:
-        return
-    finally:
-        connection.close()
+    return _Heard(connection)
+
+
+class _Heard:
+    # No generator: that and an error of `send` would keep each other, and with them what was to be sent, until the garbage
+    # is collected, which CPython 3.12.1 does not survive (a BytesIO with a view of it), and 3.13 complains of.
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        for number in TO_THE_GROUP:
+            signal.signal(number, signal.SIG_IGN)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._connection.close()
+        return isinstance(error, OSError)
