@@ -297,6 +297,8 @@ def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, 
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # Not measured: coverage's own lock, once it is interrupted while it holds that, is never free again.
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
     ) as victim:
         assert victim.stdout is not None
         try:
