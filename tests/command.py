@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from click.testing import CliRunner, Result
 
@@ -14,6 +18,24 @@ NO_KERNEL = "unshare(CLONE_NEWNET): Operation not permitted [EPERM]"
 
 def sockiter(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sockiter", catch_exceptions=False)
+
+
+@contextmanager
+def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process that does not outlive the block, be it that a deadline was missed there."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # does nothing to one that was waited for
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment of a process that is going to be interrupted: coverage has handlers, and a lock of its own.
+
+    A process that is interrupted while it holds that lock waits for it for ever in the end.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def read_all(descriptor: int) -> str:

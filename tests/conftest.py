@@ -19,6 +19,20 @@ from sockiter.kernel.udp import KERNEL_UDP
 settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("tests")
 
+HEEDED = (signal.SIGINT, signal.SIGTERM)
+# What a shell starts with `&` ignores Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Workers and commands that run in this process leave handlers there, which what the next test starts would inherit."""
+    handlers = {number: signal.getsignal(number) for number in HEEDED}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
 
 def _running(target: KernelTarget) -> KernelTarget:
     # Skips where it cannot run, or fails with SOCKITER_REQUIRE_KERNEL=1.
@@ -40,17 +54,14 @@ def kernel_target(request: pytest.FixtureRequest) -> KernelTarget:
 
 
 @pytest.fixture
-def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No kernel's iterator runs here, unless a test asks for one that does; a command may install its handlers."""
+def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernel's iterator runs here, unless a test asks for one that does."""
     if not {"kernel_udp", "kernel_target", "limited_kernel"} & set(request.fixturenames):
         answering(monkeypatch, ABSENT)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with stand-ins for all that it takes, in an empty working directory; the folder of the stand-ins."""
     folder = tmp_path / "stand-ins"
     folder.mkdir()
@@ -61,9 +72,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    before = signal.getsignal(signal.SIGTERM)
-    yield folder
-    signal.signal(signal.SIGTERM, before)
+    return folder
 
 
 @pytest.fixture

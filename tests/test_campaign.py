@@ -166,11 +166,8 @@ def test_a_case_of_a_kernel_tells_which_one_and_how_often(monkeypatch: pytest.Mo
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """A worker ignores what is meant for the campaign."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    assert {signal.getsignal(number) for number in before} == {signal.SIG_IGN}
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_IGN}
 
 
 @pytest.mark.usefixtures("handlers")
@@ -434,12 +431,8 @@ def test_what_is_being_received_when_a_campaign_is_interrupted_is_kept(
         yield Ended(frozenset())
 
     say(monkeypatch, search)
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        run = one(tmp_path, seconds=0.5)
-        run.run()
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    run = one(tmp_path, seconds=0.5)
+    run.run()
     assert run.interrupted
     assert [kept.driver for kept in run.tracks[0].kept] == ["swarm"]
     assert run.tracks[0].sequences == 1

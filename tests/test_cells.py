@@ -49,15 +49,6 @@ SCOPE = Scope(2, 1, 2)
 Tell = Callable[[int, int], None]
 
 
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """A worker in this process would leave its own behind."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def of(*names: str, workers: int = 1, seconds: float = 1.0, memory_max: int | None = None) -> Cells:
     targets = [target_named(name) for name in names]
     tasks = tasks_of(targets, columns(targets), SCOPE)

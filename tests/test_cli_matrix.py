@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import NO_KERNEL, read_all, sockiter
+from command import NO_KERNEL, read_all, sockiter, unmeasured
 from matrices import corpus_matrix, page_of, searched
 from rich.console import Console
 
@@ -324,7 +324,12 @@ def test_ctrl_c_ends_the_work_and_not_the_report() -> None:
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "sockiter", "matrix", "offset-udp", "--sockets", "7", "--workers", "2", "--json"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=terminal, stdin=subprocess.DEVNULL, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        env=unmeasured(),
     )
     os.close(terminal)
     try:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from command import started, unmeasured
 from driving import adds, at_show, begun, events, open_files
 
 from sockiter.backend import Session, Shape
@@ -290,26 +291,22 @@ with target.session() as session:
 )
 def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, does: str, number: signal.Signals) -> None:
     before = where(), settings()
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-c", VICTIM, kernel_target.name, does],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-        # Not measured: coverage's own lock, once it is interrupted while it holds that, is never free again.
-        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
+        env=unmeasured(),
     ) as victim:
         assert victim.stdout is not None
-        try:
-            name, *programs = victim.stdout.readline().split()
-            assert name != before[0]
-            assert all(program_is_loaded(int(program)) for program in programs)
-            assert name == os.readlink(f"/proc/{victim.pid}/ns/net")
-            victim.send_signal(number)
-            victim.wait(30)
-        finally:
-            victim.kill()
+        name, *programs = victim.stdout.readline().split()
+        assert name != before[0]
+        assert all(program_is_loaded(int(program)) for program in programs)
+        assert name == os.readlink(f"/proc/{victim.pid}/ns/net")
+        victim.send_signal(number)
+        victim.wait(30)
     assert victim.returncode == -number
     assert processes_of(victim.pid) == []
     assert (where(), settings()) == before

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command import unmeasured
 
 from sockiter.cases import files, load, loads
 from sockiter.operations import length
@@ -52,17 +53,6 @@ def workers(session: int) -> list[int]:
     return [pid for pid, parent in parents.items() if parents.get(parent) == session]
 
 
-def unmeasured() -> dict[str, str]:
-    """Without the handlers of what measures coverage."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-
-
-def heed_signals() -> None:
-    # What runs in the background of a shell may have been told not to.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-
-
 @contextmanager
 def fuzzing(*args: object, seconds: float = 600) -> Iterator[subprocess.Popen[str]]:
     """A fuzz in a session of its own, of which nothing is left at the end."""
@@ -72,7 +62,6 @@ def fuzzing(*args: object, seconds: float = 600) -> Iterator[subprocess.Popen[st
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=heed_signals,
         env=unmeasured(),
     )
     try:
@@ -236,7 +225,5 @@ if __name__ == "__main__":
 def test_a_worker_that_has_not_begun_yet_does_not_mind_what_is_sent_to_the_whole_group(tmp_path: Path) -> None:
     (script := tmp_path / "early.py").write_text(EARLY, encoding="utf-8")
     command = [sys.executable, str(script)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=DEADLINE_S, preexec_fn=heed_signals, env=unmeasured()
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=unmeasured())
     assert (done.stdout, done.stderr) == ("0\n0\n", "")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import stand_ins
 from click.testing import CliRunner
+from command import started
 from stand_ins import DEADLINE_S, alive, wait_until
 
 from sockiter.cli import main
@@ -69,12 +70,12 @@ def test_much_output_arrives_whole_before_the_status(vm: Run) -> None:
 
 def test_output_is_passed_on_while_the_command_runs(machine: Path) -> None:
     command = [sys.executable, "-m", "sockiter", "vm", "--no-kvm", str(machine / "image"), "--", "sh", "-c"]
-    with subprocess.Popen([*command, "echo early; sleep 60"], stdout=subprocess.PIPE) as process:
+    with started([*command, "echo early; sleep 60"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"early\n"
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-    assert process.returncode == 130
+        assert process.wait(DEADLINE_S) == 130
 
 
 def test_the_guest_runs_this_interpreter_with_this_package_in_this_directory(vm: Run) -> None:
@@ -332,7 +333,7 @@ def test_whatever_ends_the_command_line_ends_the_guest(
     mark = f"{sent.name} to {to} under {tmp_path}"
     script = f"echo begun; sleep 63 & wait # {mark}"
     command = [sys.executable, "-m", "sockiter", "vm", "--no-kvm", str(machine / "image"), "--", "sh", "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         [folder] = (tmp_path / "tmp").iterdir()
@@ -353,7 +354,7 @@ def test_whatever_ends_the_command_line_ends_the_guest(
 
 def test_a_reader_that_has_seen_enough_ends_the_guest(machine: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sockiter", "vm", "--no-kvm", str(machine / "image"), "--", "yes", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"{tmp_path}\n".encode()
         process.stdout.close()
@@ -450,7 +451,7 @@ def test_the_loop_is_a_bios_that_starts_at_its_end() -> None:
 
 
 def test_an_end_of_a_session_ends_all_of_it_and_nothing_else(machine: Path) -> None:
-    with subprocess.Popen(["sleep", "65.5"], start_new_session=True) as process:
+    with started(["sleep", "65.5"], start_new_session=True) as process:
         worker.end_session(process.pid + 1_000_000)
         assert process.poll() is None
         worker.end_session(process.pid)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import stand_ins
 from click.testing import CliRunner
+from command import started
 from stand_ins import DEADLINE_S, alive, wait_until
 
 from sockiter.cli import main
@@ -146,7 +147,7 @@ def test_an_end_in_the_middle_of_a_download_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("APT_SLOW", "1")
     command = [sys.executable, "-m", "sockiter", "vm", IMAGE, "--", "true"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    with started(command, stderr=subprocess.PIPE) as process:
         wait_until((machine / "slow").exists)
         assert len(list(kept.glob(".*.part"))) == 1
         process.send_signal(sent)
