@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import stand_ins
 from hypothesis import settings
-from kernels import ABSENT, LIMITED, answering
+from kernels import ABSENT, LIMITED, answering, here
 
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
@@ -34,30 +35,49 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def _running(target: KernelTarget) -> KernelTarget:
-    # Skips where it cannot run, or fails with SOCKITER_REQUIRE_KERNEL=1.
-    if lack := target.missing():
-        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
-    return target
+REAL = {"kernel_udp", "kernel_target"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need the running kernel."""
+    for item in items:
+        if not REAL.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("kernel")
 
 
 @pytest.fixture
 def kernel_udp() -> KernelTarget:
     """The kernel's UDP iterator, where it runs."""
-    return _running(KERNEL_UDP)
+    return here(KERNEL_UDP)
 
 
 @pytest.fixture(params=KERNEL_TARGETS, ids=lambda target: target.name)
 def kernel_target(request: pytest.FixtureRequest) -> KernelTarget:
     """Each iterator of the kernel, or those that a test is parametrized with, where they run."""
-    return _running(request.param)
+    return here(request.param)
 
 
 @pytest.fixture
 def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No kernel's iterator runs here, unless a test asks for one that does."""
-    if not {"kernel_udp", "kernel_target", "limited_kernel"} & set(request.fixturenames):
+    if not {*REAL, "limited_kernel"} & set(request.fixturenames):
         answering(monkeypatch, ABSENT)
+
+
+@pytest.fixture
+def two_processors() -> None:
+    """For what takes two, of which this process may use at least so many."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this takes two processors")
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """There are as many processes and processors as before, in the end."""
+    before = os.sched_getaffinity(0)
+    yield
+    assert multiprocessing.active_children() == []
+    assert os.sched_getaffinity(0) == before
 
 
 @pytest.fixture

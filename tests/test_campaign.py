@@ -29,6 +29,8 @@ from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.workers import heard
 
+pytestmark = pytest.mark.interpreter
+
 SKIP, REPEAT = harm("skip", "remove"), harm("repeat", "add-head")
 BOTH: frozenset[Hazard] = frozenset({"remove", "add-head"})
 LONG_S = 600.0

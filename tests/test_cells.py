@@ -45,6 +45,8 @@ from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 
+pytestmark = pytest.mark.interpreter
+
 SCOPE = Scope(2, 1, 2)
 Tell = Callable[[int, int], None]
 

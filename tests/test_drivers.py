@@ -24,6 +24,7 @@ from sockiter.targets import SCHEME_TARGETS
 
 SKIP = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all").operations
 REPEAT = loads("add A tail\nadd B tail\nopen\nread 1\nadd C head\nread all").operations
+SLOWLY_BY_HYPOTHESIS = ["swarm", pytest.param("hypothesis", marks=pytest.mark.slow)]
 
 
 class Counted(SchemeTarget):
@@ -79,16 +80,15 @@ def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases
 
 
 @pytest.mark.slow
-def test_swarm_shows_all_that_the_schemes_admit() -> None:
-    for target in SCHEME_TARGETS:
-        assert isinstance(target, SchemeTarget)
-        hunt = hunting(target, target.hazards)
-        # Once in some 300,000 sequences is too rare to wait for: the search has found that one.
-        too_rare = {one for one in hunt.pending if f"{target.name} {one}" == "cookie-udp skip under rehash, realloc"}
-        for bite in drive_swarm(hunt, target.hazards, "1"):
-            assert bite.found is None or bite.found.harm is not None
-            if hunt.pending <= too_rare:
-                break
+@pytest.mark.parametrize("target", SCHEME_TARGETS, ids=lambda target: target.name)
+def test_swarm_shows_all_that_the_schemes_admit(target: SchemeTarget) -> None:
+    hunt = hunting(target, target.hazards)
+    # Once in some 300,000 sequences is too rare to wait for: the search has found that one.
+    too_rare = {one for one in hunt.pending if f"{target.name} {one}" == "cookie-udp skip under rehash, realloc"}
+    for bite in drive_swarm(hunt, target.hazards, "1"):
+        assert bite.found is None or bite.found.harm is not None
+        if hunt.pending <= too_rare:
+            break
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -118,7 +118,7 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
     assert target.begun == target.closed == sum(one.sequences for one in bites)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", SLOWLY_BY_HYPOTHESIS)
 def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
     # It takes a hazard, so that no least case shows this harm, which is said to need none.
     needless = harm("skip")
@@ -198,7 +198,7 @@ class Untelling(Counted):
         return backend
 
 
-@pytest.mark.parametrize("name", DRIVERS)
+@pytest.mark.parametrize("name", SLOWLY_BY_HYPOTHESIS)
 def test_what_a_target_cannot_tell_of_is_left_out(name: str) -> None:
     # It would be news: this target claims never to skip, and all that it does is to skip under removals.
     hazards = frozenset[Hazard]({"remove"})

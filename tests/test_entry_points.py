@@ -451,6 +451,7 @@ def fuzz_the_example(site: Path, cases: Path, seconds: float) -> Any:
     return told
 
 
+@pytest.mark.slow
 def test_the_example_is_fuzzed_in_workers_and_its_cases_are_as_expected(site: Path, tmp_path: Path) -> None:
     told = fuzz_the_example(site, tmp_path, 0.6)
     assert all(driver["sequences"] for driver in told["drivers"].values())

@@ -24,6 +24,8 @@ from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Hand, Reading, Where,
 from sockiter.skeleton import Opening, Shift, Skeleton, Turns, renamed
 from sockiter.table import Socket, Table, empty
 
+pytestmark = pytest.mark.interpreter
+
 BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
 EXACT: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "enomem"})
 
@@ -423,6 +425,7 @@ def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[Harmed], m
 # Back to operations.
 
 
+@pytest.mark.slow
 def test_a_path_is_told_as_operations() -> None:
     # Every operation that a search of a scheme with everything comes to, in its cases.
     told = {type(op) for scheme in SCHEMES for one in small(scheme).violations for op in one.case.operations}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from sockiter.cases import load
 from sockiter.errors import Untold
-from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.replay import refused, replay
 from sockiter.verdict import describe
@@ -19,10 +17,8 @@ CORPUS = {path.stem: load(path) for path in sorted((Path(__file__).parent / "cas
 RECORDED = {expect.scheme for case in CORPUS.values() for expect in case.expects if expect.target.startswith("kernel:")}
 
 
-@pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
-def test_a_case_comes_out_as_it_says_on_real_sockets(target: KernelTarget) -> None:
-    if lack := target.missing():
-        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
+def test_a_case_comes_out_as_it_says_on_real_sockets(kernel_target: KernelTarget) -> None:
+    target = kernel_target
     if target.walks_by not in RECORDED:
         pytest.skip(f"no case says what comes of it on a kernel that walks by {target.walks_by}")
     ran = 0

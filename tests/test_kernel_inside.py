@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from driving import ONE, adds, at_show, begun, events
+from kernels import here
 
 from sockiter.backend import Backend
 from sockiter.errors import MachineLacks, Untold
@@ -23,9 +24,7 @@ ABC = adds("CBA", "head")  # in the order of the walk: A, B, C
 
 @pytest.fixture(params=BPF, ids=lambda target: target.name)
 def kernel_target(request: pytest.FixtureRequest) -> KernelTarget:
-    target: KernelTarget = request.param
-    if lack := target.missing():
-        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
+    target: KernelTarget = here(request.param)
     if "show" not in target.hazards:
         pytest.skip(f"{target.name}: {target.unable['show']}")
     return target
@@ -242,9 +241,8 @@ def test_an_allocation_fails_on_purpose_on_a_kernel_that_was_built_for_it(
 # Machines
 
 
+@pytest.mark.usefixtures("kernel_udp")
 def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    if lack := KERNEL_UDP.missing():
-        pytest.skip(lack)
     answers.forget()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import driving
 import pytest
 from driving import ONE, adds, begun, open_files
+from kernels import here
 
 from sockiter.backend import Shape
 from sockiter.errors import MachineLacks
@@ -29,10 +30,7 @@ AT_EVERY_PLACE = pytest.mark.parametrize(("table", "end"), PLACES, ids=[f"{table
 
 @pytest.fixture(params=[KERNEL_TCP], ids=lambda target: target.name)
 def kernel_target(request: pytest.FixtureRequest) -> KernelTarget:
-    target: KernelTarget = request.param
-    if lack := target.missing():
-        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
-    return target
+    return here(request.param)
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ def test_the_rules_of_hazards_that_are_switched_off_are_absent(hazards: Iterable
     assert rules(machine_on(Recording(Exact()), hazards)) == expected
 
 
+@pytest.mark.slow
 def test_every_sequence_is_possible_begins_with_sockets_and_is_read_to_its_end() -> None:
     sequences = ran(Recording(Exact()), ANY_HAZARD, bites=4)
 
@@ -158,6 +159,7 @@ def test_every_sequence_is_possible_begins_with_sockets_and_is_read_to_its_end()
         assert operations[-1] in (Read(None), Read(None, gives_up=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hazard", ALONE)
 def test_a_hazard_that_is_switched_on_alone_occurs_and_no_other(hazard: Hazard) -> None:
     met = {hazards_of(operations) for operations in ran(Recording(Exact()), {hazard})}
@@ -186,6 +188,7 @@ def test_a_target_with_one_number_of_slots_gets_no_other() -> None:
     assert {backend.shape.slots for backend in target.begun} == {5}
 
 
+@pytest.mark.slow
 def test_a_third_bucket_is_there_to_move_between_and_a_second_for_the_rest() -> None:
     def buckets(hazards: Iterable[Hazard]) -> set[Bucket]:
         sequences = ran(Recording(Exact()), hazards, bites=2)
@@ -203,6 +206,7 @@ def before_open(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
     return operations[: operations.index(Open())]
 
 
+@pytest.mark.slow
 class TestTwoTables:
     def test_have_a_backend_that_is_laid_out_for_both(self) -> None:
         target = Recording(ExactInTwo())
@@ -257,6 +261,7 @@ def insertions(operations: Iterable[Operation]) -> int:
     return sum(not isinstance(change, Remove) for change in changed(operations))
 
 
+@pytest.mark.slow
 class TestNarrowVersions:
     def test_are_never_rolled_over_where_that_is_switched_off(self) -> None:
         sequences = ran(Recording(ExactAndNarrow()), ANY_HAZARD, bites=4)
@@ -298,6 +303,7 @@ def test_the_same_seed_makes_the_same_sequences() -> None:
     assert ran(Recording(Exact()), ANY_HAZARD) == ran(Recording(Exact()), ANY_HAZARD)
 
 
+@pytest.mark.slow
 def test_the_claims_of_a_scheme_without_a_fault_hold() -> None:
     target = Recording(Exact())
     hunt = Hunt.of(target, target, ANY_HAZARD)

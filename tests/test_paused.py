@@ -15,6 +15,8 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.scheme import AnyScheme, Grow
 from sockiter.table import Socket, Table, empty
 
+pytestmark = pytest.mark.interpreter
+
 Paused = Generator[int, int, None]
 A, B, C = (Socket(name, idx) for idx, name in enumerate("ABC", 1))
 

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
-import pty
 import re
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -22,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from command import NO_KERNEL, read_all, sockiter, unmeasured
+from command import NO_KERNEL, sockiter
 from rich.console import Console
 
 from sockiter import race
@@ -33,17 +27,16 @@ from sockiter.errors import MachineLacks
 from sockiter.kernel import KERNEL_TARGETS, roam
 from sockiter.kernel.answers import Answer
 from sockiter.kernel.halts import Halts, Meet
-from sockiter.kernel.namespace import where
 from sockiter.kernel.roam import Churn, Plan
 from sockiter.kernel.sockets import Socket, Sockets
 from sockiter.kernel.target import Equipment, KernelTarget
-from sockiter.kernel.unix import KERNEL_UNIX
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End
-from sockiter.overlap import Changed, Round, Step, Walked, judged
+from sockiter.overlap import Changed, Round, Step, Walked
 from sockiter.race import HEADER, KEPT_MAX, RERUNS, Arena, Race, drawn, side_by_side
 from sockiter.swarm import Room
-from sockiter.verdict import Finding
+
+pytestmark = pytest.mark.interpreter
 
 ANY: frozenset[Hazard] = frozenset(CHANGES)
 
@@ -376,23 +369,8 @@ def sides(walk: Walks, *plans: Plan) -> list[Round]:
         return [arena.run(one) for one in plans]
 
 
-@pytest.fixture
-def nothing_left() -> Iterator[None]:
-    """There are as many processes and processors as before, in the end."""
-    before = os.sched_getaffinity(0)
-    yield
-    assert multiprocessing.active_children() == []
-    assert os.sched_getaffinity(0) == before
-
-
-def two_processors() -> None:
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("this takes two processors")
-
-
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_it_is_another_process_on_another_processor_that_walks() -> None:
-    two_processors()
     (done,) = sides(Apart(), plan("remove", "add-head", seconds=0.05))
     walker, processor = done.walks[0].steps[1].delivered
     assert walker != os.getpid()
@@ -401,9 +379,8 @@ def test_it_is_another_process_on_another_processor_that_walks() -> None:
     assert done.walks[-1].ended
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
-    two_processors()
     first, second = sides(Walks(()), plan("remove"), plan("remove"))
     gone = [change for change in first.changes if change.hazard == "remove"]
     assert len(gone) == 5
@@ -411,16 +388,14 @@ def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
     assert {change.name for change in first.changes}.isdisjoint(change.name for change in second.changes[5:])
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_what_the_machine_lacks_for_walking_is_told_where_it_is_asked_for() -> None:
-    two_processors()
     with pytest.raises(MachineLacks, match=r"^there are no iterators today$"):
         sides(Lacking(), plan("remove", seconds=0.05))
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_ends_while_it_walks_is_told_of() -> None:
-    two_processors()
     with side_by_side(pretending(Dying())) as arena:
         with pytest.raises(MachineLacks, match=r"^the process that walks has ended"):
             arena.run(plan("remove", seconds=0.05))
@@ -428,17 +403,15 @@ def test_a_process_that_ends_while_it_walks_is_told_of() -> None:
             arena.run(plan("remove"))
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    two_processors()
     monkeypatch.setattr(race, "PATIENCE_S", 0.1)
     with pytest.raises(MachineLacks, match=r"^the process that walks gives no answer for 0 s$"):
         sides(Silent(), plan("remove", seconds=0.05), plan("remove"))
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_an_interrupted_round_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    two_processors()
 
     def interrupted(churn: Churn) -> None:
         raise KeyboardInterrupt
@@ -448,9 +421,8 @@ def test_an_interrupted_round_leaves_nobody_behind(monkeypatch: pytest.MonkeyPat
         sides(Walks((1,)), plan("remove"))
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    two_processors()
     target = pretending(Walks(()))
     with target.session() as session:
         session.equipment.walk.known_by = lambda one: 1  # type: ignore[method-assign]  # which cannot be sent
@@ -795,133 +767,3 @@ def test_progress_is_told_to_a_terminal(rounds: list[Round], tmp_path: Path, mon
     result = sockiter("race", "kernel:udp", "kernel:tcp", *UNTIL_TOLD, "--cases", tmp_path)
     assert "kernel:udp: 2 walks, 0 changes during reads, 1 violations" in result.stderr
     assert "s left" in result.stderr
-
-
-# On the running kernel.
-
-
-@pytest.fixture(params=KERNEL_TARGETS, ids=lambda target: target.name)
-def target_here(request: pytest.FixtureRequest) -> KernelTarget:
-    target: KernelTarget = request.param
-    if lack := target.missing():
-        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
-    two_processors()
-    return target
-
-
-@pytest.mark.usefixtures("nothing_left")
-def test_a_kernel_keeps_in_a_race_what_its_scheme_claims(
-    target_here: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(race, "ROUND_S", 0.05)
-    sides(Walks(()), plan("remove"))  # the workers' server stays
-    descriptors = len(os.listdir("/proc/self/fd"))
-    one = Race(target_here, seed="a short one", kinds=target_here.hazards & ANY, cases=tmp_path)
-    one.run(0.1)
-    assert one.came.trouble == ""
-    assert one.came.overlap.walks > 0
-    assert one.came.overlap.changes > 0
-    assert [caught.text for caught in one.came.caught] == []
-    assert len(os.listdir("/proc/self/fd")) == descriptors
-
-
-def test_a_walk_in_another_process_meets_the_sockets_of_this_one_and_no_others(target_here: KernelTarget) -> None:
-    kinds = drawn("7", Room.of(target_here), target_here.hazards & ANY)
-    with side_by_side(target_here) as arena:
-        done = arena.run(kinds)
-    known = {change.known for change in done.changes}
-    assert {one for walk in done.walks for step in walk.steps for one in step.delivered} <= known
-    assert Finding("stuck") not in [finding for walk in judged(done) for finding in walk.verdict]
-
-
-@pytest.fixture
-def unix_here() -> KernelTarget:
-    if lack := KERNEL_UNIX.missing():
-        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
-    two_processors()
-    return KERNEL_UNIX
-
-
-def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iterator(
-    unix_here: KernelTarget, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Duplicate:
-        # As if the receiver were this process.
-        def __init__(self, fd: int) -> None:
-            self.fd = os.dup(fd)
-            fds.append(self.fd)
-
-        def detach(self) -> int:
-            return self.fd
-
-        def __deepcopy__(self, memo: object) -> Duplicate:
-            return self
-
-    fds: list[int] = []
-    monkeypatch.setattr("multiprocessing.reduction.DupFd", Duplicate)
-    host = where()
-    with unix_here.session() as session:
-        mine, walk = session.equipment.namespace, session.equipment.walk
-        with mine.left():
-            assert where() == host
-            theirs, their_walk = deepcopy((mine, walk))
-            theirs.enter()
-            there = where()
-        mine.enter()
-        assert where() == there != host
-        sockets = session.equipment.lay(Shape())
-        new = sockets.add("s1", "head", Bucket())
-        reader = their_walk.open()
-        assert list(reader.read(10)) == [walk.known_by(new)]
-        reader.close()
-        sockets.close()
-    for fd in fds:
-        os.close(fd)
-    assert len(fds) == 2
-
-
-@pytest.mark.usefixtures("nothing_left")
-def test_what_a_kernel_does_by_a_scheme_that_nobody_knows_is_found_kept_and_reproduced(
-    unix_here: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(race, "ROUND_S", 0.02)
-    monkeypatch.setattr(race, "RERUNS", 3)
-    monkeypatch.setattr(race, "KEPT_MAX", 1)
-    unknown = replace(unix_here, name="kernel:unix-of-nobody", schemes=())
-    one = Race(unknown, seed="1", kinds=frozenset({"add-head", "remove"}), cases=tmp_path)
-    for _ in range(20):
-        one.run(0.01)
-        if one.came.caught:
-            break
-    # Reads of few records lose sockets there, whatever happens.
-    caught = one.came.caught[0]
-    assert "skip" in caught.kinds
-    assert caught.reproduced == caught.reruns == 3
-    assert caught.path is not None
-    assert "# Again in 3 of 3 rounds from this seed.\n" in caught.path.read_text()
-
-
-@pytest.mark.usefixtures("unix_here")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_whoever_ends_a_race_in_its_midst_leaves_nobody_behind(number: signal.Signals, tmp_path: Path) -> None:
-    controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "sockiter", "race", "kernel:unix", "--cases", str(tmp_path / "cases"), "--json"]
-    with open(tmp_path / "out", "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=terminal, start_new_session=True, env=unmeasured())
-    os.close(terminal)
-    try:
-        said = b""
-        while b" walks, " not in said:
-            said += os.read(controller, 65536)
-        process.send_signal(number)
-        read_all(controller)  # until nobody is left who could write there
-    finally:
-        os.close(controller)
-        status = process.wait()
-    if number == signal.SIGKILL:
-        assert status == -signal.SIGKILL
-        return
-    assert status == 0
-    told = json.loads((tmp_path / "out").read_text())
-    assert told["interrupted"] is True
-    assert told["targets"][0]["walks"] > 0

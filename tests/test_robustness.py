@@ -20,6 +20,8 @@ from command import unmeasured
 from sockiter.cases import files, load, loads
 from sockiter.operations import length
 
+pytestmark = pytest.mark.interpreter
+
 # How long to wait for what should happen at once: a machine may be busy.
 DEADLINE_S = 30.0
 

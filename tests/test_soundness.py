@@ -54,7 +54,7 @@ SHOWN: Set = ("add-head", "remove", "reinsert", "show")
 REFUSED: Set = ("add-head", "remove", "realloc", "enomem")
 MOVED: Set = ("remove", "rehash", "show")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
 
 
 def verdict(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> dict[Harmed, int]:
