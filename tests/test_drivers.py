@@ -24,7 +24,6 @@ from sockiter.targets import SCHEME_TARGETS
 
 SKIP = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all").operations
 REPEAT = loads("add A tail\nadd B tail\nopen\nread 1\nadd C head\nread all").operations
-SLOWLY_BY_HYPOTHESIS = ["swarm", pytest.param("hypothesis", marks=pytest.mark.slow)]
 
 
 class Counted(SchemeTarget):
@@ -118,7 +117,7 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
     assert target.begun == target.closed == sum(one.sequences for one in bites)
 
 
-@pytest.mark.parametrize("driver", SLOWLY_BY_HYPOTHESIS)
+@pytest.mark.parametrize("driver", ["swarm", pytest.param("hypothesis", marks=pytest.mark.slow)])
 def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
     # It takes a hazard, so that no least case shows this harm, which is said to need none.
     needless = harm("skip")
@@ -198,7 +197,7 @@ class Untelling(Counted):
         return backend
 
 
-@pytest.mark.parametrize("name", SLOWLY_BY_HYPOTHESIS)
+@pytest.mark.parametrize("name", DRIVERS)
 def test_what_a_target_cannot_tell_of_is_left_out(name: str) -> None:
     # It would be news: this target claims never to skip, and all that it does is to skip under removals.
     hazards = frozenset[Hazard]({"remove"})

@@ -206,7 +206,6 @@ def before_open(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
     return operations[: operations.index(Open())]
 
 
-@pytest.mark.slow
 class TestTwoTables:
     def test_have_a_backend_that_is_laid_out_for_both(self) -> None:
         target = Recording(ExactInTwo())
@@ -218,6 +217,7 @@ class TestTwoTables:
         for operations in ran(Recording(ExactInTwo()), ANY_HAZARD, bites=4):
             check(operations)
 
+    @pytest.mark.slow
     def test_are_both_used_by_every_kind_of_change(self) -> None:
         adds: Counter[tuple[str, str]] = Counter()
         moves: Counter[str] = Counter()
@@ -261,8 +261,8 @@ def insertions(operations: Iterable[Operation]) -> int:
     return sum(not isinstance(change, Remove) for change in changed(operations))
 
 
-@pytest.mark.slow
 class TestNarrowVersions:
+    @pytest.mark.slow
     def test_are_never_rolled_over_where_that_is_switched_off(self) -> None:
         sequences = ran(Recording(ExactAndNarrow()), ANY_HAZARD, bites=4)
         assert max(map(insertions, sequences)) == INSERTIONS_MAX
