@@ -138,8 +138,8 @@ def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: A
         (scheme, one)
         for scheme in (OffsetUdp(), Index(), CookieUdp(), Unix())
         for one in scheme.harms
-        # What is too rare to be drawn 50 times; the slow ones take three hazards.
-        if len(one.hazards) <= 2 and str(one) != "skip under rehash, realloc"
+        # What is met once in ten thousand sequences cannot be drawn 50 times; the slow ones take three hazards.
+        if len(one.hazards) <= 2 and str(one) not in {"skip under rehash, realloc", "repeat under rehash, enomem"}
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
