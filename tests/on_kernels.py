@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from sockiter.kernel import KERNEL_TARGETS
 
@@ -36,12 +37,25 @@ KERNELS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def commands(kernel: str, cases: str) -> list[list[str]]:
-    """What is run on a kernel, one after the other; each is to end with status 0."""
+    """The modules, with their arguments, that are run on a kernel one after the other; each is to end with status 0."""
     here = [target.name for target in KERNEL_TARGETS if target.missing() is None]
     limits = ["--sequences", str(SEQUENCES), "--seconds", str(SEQUENCES_S)]
     return [
-        ["fuzz", *here, "--driver", "swarm", "--seconds", str(SECONDS * len(here)), "--seed", "1", "--cases", cases],
-        *(["conform", *pair, *limits, "--seed", "1", "--cases", cases] for pair in KERNELS[kernel]),
+        ["pytest", "-p", "no:cacheprovider", "-rs", str(Path(__file__).with_name("test_kernel_corpus.py"))],
+        [
+            "sockiter",
+            "fuzz",
+            *here,
+            "--driver",
+            "swarm",
+            "--seconds",
+            str(SECONDS * len(here)),
+            "--seed",
+            "1",
+            "--cases",
+            cases,
+        ],
+        *(["sockiter", "conform", *pair, *limits, "--seed", "1", "--cases", cases] for pair in KERNELS[kernel]),
     ]
 
 
@@ -52,9 +66,9 @@ def main(kernel: str, cases: str) -> int:
             print(f"{target.name} does not run here: {missing}", flush=True)
     failed = 0
     for command in commands(kernel, cases):
-        print(f"+ sockiter {' '.join(command)}", flush=True)
+        print(f"+ {' '.join(command)}", flush=True)
         started = time.monotonic()
-        status = subprocess.call([sys.executable, "-m", "sockiter", *command])
+        status = subprocess.call([sys.executable, "-m", *command])
         print(f"status {status} after {time.monotonic() - started:.0f} s", flush=True)
         failed += status != 0
     return failed

@@ -15,7 +15,7 @@ from sockiter.claims import Harm, Hazard
 from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
-from sockiter.replay import Outcome, expecting, replay, with_expects
+from sockiter.replay import Outcome, expecting, replay, unsaid, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget, Simulation
@@ -293,6 +293,31 @@ class TestWhatAKernelIsExpectedToDo:
     def test_is_not_as_expected_of_another_scheme(self) -> None:
         assert not self.outcome(replace(self.AS_OFFSET, scheme="rank")).as_expected
         assert self.outcome(self.AS_RANK).expected == ()
+
+    @pytest.mark.parametrize(
+        ("walks_by", "remarks", "told"),
+        [
+            (None, ("Linux 6.12",), "the case says what comes of it on Linux 6.12"),
+            (None, ("Linux 6.12", "Linux 6.1"), "the case says what comes of it on Linux 6.1, Linux 6.12"),
+            (None, ("Linux 6.12", f"Linux {platform.release()}"), None),
+            (None, ("",), None),
+            (None, (), None),
+            ("offset-udp", ("Linux 6.12",), None),
+        ],
+    )
+    def test_is_known_of_the_kernel_alone_that_it_was_seen_on_where_no_scheme_is_known(
+        self, walks_by: str | None, remarks: Sequence[str], told: str | None
+    ) -> None:
+        target = Real()
+        target.walks_by = walks_by
+        expects = [Expect("kernel:any", "skip", name, None, remark) for name, remark in zip("BC", remarks, strict=False)]
+        assert unsaid(replace(SKIPS, expects=(SKIP_B, *expects)), target) == told
+
+    def test_is_written_anew_where_it_was_seen_on_another_kernel_and_no_scheme_is_known(self) -> None:
+        target = Real()
+        target.walks_by = None
+        (written,) = self.expecting(Expect("kernel:any", "skip", "B", None, "Linux 6.12"), target=target)
+        assert written.remark == f"Linux {platform.release()}"
 
     def test_is_left_as_it_was_where_it_cannot_be_told(self) -> None:
         class Mute(Real):

@@ -13,7 +13,7 @@ from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, files, load, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.errors import InputError, MachineLacks, Untold
-from sockiter.replay import Outcome, refused, with_expects
+from sockiter.replay import Outcome, refused, unsaid, with_expects
 from sockiter.replay import replay as replay_case
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import describe
@@ -51,7 +51,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
             _warn_of_unknown(path, case)
             for target in chosen:
                 session = sessions[target.name]
-                why = session if isinstance(session, str) else refused(case, target)
+                why = session if isinstance(session, str) else refused(case, target) or unsaid(case, target)
                 if why is None and name is None and target in INSTALLED_TARGETS and not _is_named(case, target):
                     why = "the case says nothing of it"
                 if isinstance(session, str) or why is not None:
