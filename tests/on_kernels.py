@@ -12,10 +12,11 @@ from pathlib import Path
 
 from sockiter.kernel import KERNEL_TARGETS
 
-# Each of the kernel's targets that runs there is fuzzed for so long, by the driver that is quick in emulation as well.
-SECONDS = 4
+# Each of the kernel's targets that runs there is fuzzed for so long, by the driver that is quick in emulation as well. Not the
+# dumps, which the corpus is replayed on: their cases have dozens of sockets, and to shrink one takes a minute there.
+SECONDS = 3
 # What is compared of a pair: so many sequences, or what fits into the time, which is less in emulation.
-SEQUENCES, SEQUENCES_S = 10_000, 40
+SEQUENCES, SEQUENCES_S = 10_000, 25
 # What a guest may take, boot included: two of them stay within a quarter of an hour.
 TIMEOUT_S = 440
 
@@ -38,7 +39,7 @@ KERNELS: dict[str, tuple[tuple[str, str], ...]] = {
 
 def commands(kernel: str, cases: str) -> list[list[str]]:
     """The modules, with their arguments, that are run on a kernel one after the other; each is to end with status 0."""
-    here = [target.name for target in KERNEL_TARGETS if target.missing() is None]
+    here = [target.name for target in KERNEL_TARGETS if target.missing() is None and not target.name.endswith("-diag")]
     limits = ["--sequences", str(SEQUENCES), "--seconds", str(SEQUENCES_S)]
     return [
         ["pytest", "-p", "no:cacheprovider", "-rs", str(Path(__file__).with_name("test_kernel_corpus.py"))],
