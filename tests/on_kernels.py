@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sockiter.kernel import KERNEL_TARGETS
 
-# Each of the kernel's targets that runs there is fuzzed for so long, by the driver that is quick in emulation as well. Not the
-# dumps, which the corpus is replayed on: their cases have dozens of sockets, and to shrink one takes a minute there.
+# Each of the kernel's targets that runs there is fuzzed for so long, by the driver that is quick in emulation too; but for
+# the dumps, on which the corpus is replayed: their cases have dozens of sockets, and to shrink one takes a minute there.
 SECONDS = 3
 # What is compared of a pair: so many sequences, or what fits into the time, which is less in emulation.
 SEQUENCES, SEQUENCES_S = 10_000, 25
