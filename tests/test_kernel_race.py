@@ -26,7 +26,6 @@ from sockiter.overlap import judged
 from sockiter.race import Race, drawn, side_by_side
 from sockiter.swarm import Room
 from sockiter.verdict import Finding
-from sockiter.workers import start_server
 
 pytestmark = pytest.mark.usefixtures("two_processors")
 UNIX = pytest.mark.parametrize("kernel_target", [KERNEL_UNIX], ids=lambda target: target.name, indirect=True)
@@ -37,7 +36,8 @@ def test_a_kernel_keeps_in_a_race_what_its_scheme_claims(
     kernel_target: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(race, "ROUND_S", 0.05)
-    start_server()  # which stays
+    with side_by_side(kernel_target):
+        pass  # the server that starts processes stays, and their shared memory
     descriptors = len(os.listdir("/proc/self/fd"))
     one = Race(kernel_target, seed="a short one", kinds=kernel_target.hazards & frozenset(CHANGES), cases=tmp_path)
     one.run(0.1)
