@@ -425,7 +425,6 @@ def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[Harmed], m
 # Back to operations.
 
 
-@pytest.mark.slow
 def test_a_path_is_told_as_operations() -> None:
     # Every operation that a search of a scheme with everything comes to, in its cases.
     told = {type(op) for scheme in SCHEMES for one in small(scheme).violations for op in one.case.operations}
