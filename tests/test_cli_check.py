@@ -82,7 +82,6 @@ def test_where_nothing_can_happen_that_is_said() -> None:
     assert "nothing" in result.stdout
 
 
-@pytest.mark.slow
 def test_all_schemes_are_told_of_without_their_cases() -> None:
     result = sockiter("check", "--sockets", 1, "--buckets", 1, *under("remove"))
     assert result.exit_code == 0
