@@ -79,6 +79,7 @@ def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("target", SCHEME_TARGETS, ids=lambda target: target.name)
 def test_swarm_shows_all_that_the_schemes_admit(target: SchemeTarget) -> None:
     hunt = hunting(target, target.hazards)

@@ -84,6 +84,7 @@ class TestSwarm:
         assert caught(original(mutant.scheme), drive_swarm, SEED, SWARM_OF_TWO, hazards=mutant.together) is None
 
     @pytest.mark.slow
+    @pytest.mark.deep
     @each(mutant for mutant in MUTANTS if mutant.together)
     def test_known_takes_long_where_two_hazards_have_to_meet_among_all(self, mutant: Mutant) -> None:
         found = caught(mutated(mutant), drive_swarm, SEED, SWARM_LONG)
