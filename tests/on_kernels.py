@@ -38,23 +38,12 @@ KERNELS: dict[str, tuple[tuple[str, str], ...]] = {
 def commands(kernel: str, cases: str) -> list[list[str]]:
     """The modules, with their arguments, that are run on a kernel one after the other; each is to end with status 0."""
     here = [target.name for target in KERNEL_TARGETS if target.missing() is None and not target.name.endswith("-diag")]
-    limits = ["--sequences", str(SEQUENCES), "--seconds", str(SEQUENCES_S)]
+    seconds, limits = str(SECONDS * len(here)), ["--sequences", str(SEQUENCES), "--seconds", str(SEQUENCES_S)]
+    always = ["--seed", "1", "--cases", cases]
     return [
         ["pytest", "-p", "no:cacheprovider", "-rs", str(Path(__file__).with_name("test_kernel_corpus.py"))],
-        [
-            "sockiter",
-            "fuzz",
-            *here,
-            "--driver",
-            "swarm",
-            "--seconds",
-            str(SECONDS * len(here)),
-            "--seed",
-            "1",
-            "--cases",
-            cases,
-        ],
-        *(["sockiter", "conform", *pair, *limits, "--seed", "1", "--cases", cases] for pair in KERNELS[kernel]),
+        ["sockiter", "fuzz", *here, "--driver", "swarm", "--seconds", seconds, *always],
+        *(["sockiter", "conform", *pair, *limits, *always] for pair in KERNELS[kernel]),
     ]
 
 
