@@ -6,18 +6,22 @@ these protocols and nothing below them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sockiter.claims import Harm, Hazard, hazards_of, in_order
-from sockiter.errors import Untold
+from sockiter.errors import TooBusy, Untold
 from sockiter.history import History
 from sockiter.operations import Add, Bucket, Open, Operation, Rehash, Reinsert, changes
 
 SLOTS = 16
 """The slots of an iterator's batch at open, in every kernel that has batches."""
+TRIES = 3
+"""How often a sequence is tried for which the machine is too busy."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +164,22 @@ def run(session: Session, target: Target, operations: Sequence[Operation], *, sl
     shape = shape_of(operations, slots=slots)
     if why := refusal(target, operations, shape):
         raise Untold(why)
-    backend = session.begin(shape)
+    return patiently(lambda: carried_out(session.begin(shape), operations))
+
+
+def carried_out(backend: Backend, operations: Iterable[Operation]) -> History:
+    """What came of these operations; the backend is closed, however they end."""
     try:
         for op in operations:
             backend.apply(op)
         return backend.history
     finally:
         backend.close()
+
+
+def patiently(attempt: Callable[[], T]) -> T:
+    """What an attempt comes to, which is made again where the machine is too busy for it; the last one raises `TooBusy`."""
+    for _ in range(TRIES - 1):
+        with suppress(TooBusy):
+            return attempt()
+    return attempt()

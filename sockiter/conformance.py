@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from sockiter.backend import Backend, Session, Target, refusal, shape_of
+from sockiter.backend import Session, Target, carried_out, run, shape_of
 from sockiter.cases import Case
 from sockiter.claims import Hazard
 from sockiter.errors import Untold
@@ -87,13 +87,10 @@ class Conformance:
 
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
         """What the two make of a sequence, if it is not the same; raises `Untold` where the target cannot carry it out."""
-        shape = shape_of(operations, slots=slots)
-        if why := refusal(self._target, operations, shape):
-            raise Untold(why)
-        real = _returned(self._session.begin(shape), operations)
+        real = tuple(run(self._session, self._target, operations, slots=slots).reads)
         likened = tuple(_likened(operations, self._target.tables[0], self._scheme.tables[0]))
         simulation = Simulation(self._scheme, shape_of(likened, slots=slots), records_max=self._records_max)
-        model = _returned(simulation, likened)
+        model = tuple(carried_out(simulation, likened).reads)
         return None if real == model else Difference(operations, slots, real, model)
 
     def shrunk(self, difference: Difference) -> Difference:
@@ -113,15 +110,6 @@ class Conformance:
         for name, reads in ((self._target.name, difference.by_target), (self._scheme.name, difference.by_scheme)):
             told.append(f"{name}: {'; '.join(map(_spelled, reads))}")
         return Case(difference.operations, difference.slots, (), tuple(line[:120] for line in told))
-
-
-def _returned(backend: Backend, operations: Sequence[Operation]) -> tuple[Returned, ...]:
-    try:
-        for operation in operations:
-            backend.apply(operation)
-        return tuple(backend.history.reads)
-    finally:
-        backend.close()
 
 
 def _likened(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:

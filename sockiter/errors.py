@@ -25,3 +25,7 @@ class MachineLacks(SockiterError):
 
 class Untold(MachineLacks):
     """What one sequence asks for, and others may not, the target or the machine cannot do, or cannot tell."""
+
+
+class TooBusy(Untold):
+    """The machine could not do or tell it this time, for want of time; another try may."""

@@ -114,15 +114,17 @@ class Race:
     ) -> None:
         """Race for so long, or until a KeyboardInterrupt, or until it cannot go on, for what `came.trouble` then says.
 
-        Every violation is saved when it is found; the first ones of a kind are run again. `progress` is called after each
-        round. `arena`: what `side_by_side` is, unless said.
+        There is one round, however short the time. Every violation is saved when it is found; the first ones of a kind are
+        run again. `progress` is called after each round. `arena`: what `side_by_side` is, unless said.
         """
         try:
             with (arena or side_by_side)(self.target) as rounds:
                 until = time.monotonic() + seconds
-                while time.monotonic() < until:
+                is_over = False
+                while not is_over:
                     plan = drawn(f"{self._seed}/{self.came.rounds}", Room.of(self.target), self.kinds)
                     self._run_once(rounds, plan, progress)
+                    is_over = time.monotonic() >= until
         except KeyboardInterrupt:
             self.interrupted = True
         except SockiterError as error:

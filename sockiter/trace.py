@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from sockiter.backend import Backend, Session, Shape, Target, refusal, shape_of
+from sockiter.backend import Backend, Session, Shape, Target, patiently, refusal, shape_of
 from sockiter.cases import Case
 from sockiter.errors import MachineLacks
 from sockiter.history import Event, History, Returned
@@ -97,15 +97,19 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
     if why := refusal(target, case.operations, shape):
         raise MachineLacks(why)
     first = case.operations.index(Open()) + 1
-    backend = session.begin(shape)
-    try:
-        for op in case.operations[:first]:
-            backend.apply(op)
-        start = backend.state()
-        recorder = _Recorder(backend, start, empty(shape.phases(target.tables)))
-        groups = [recorder.rows_of(op) for op in case.operations[first:]]
-    finally:
-        backend.close()
+
+    def carried_out() -> tuple[Names | None, list[list[Row]], list[Moment], History]:
+        backend = session.begin(shape)
+        try:
+            for op in case.operations[:first]:
+                backend.apply(op)
+            start = backend.state()
+            recorder = _Recorder(backend, start, empty(shape.phases(target.tables)))
+            return start, [recorder.rows_of(op) for op in case.operations[first:]], recorder.moments, backend.history
+        finally:
+            backend.close()
+
+    start, groups, moments, history = patiently(carried_out)
     if not target.is_real:
         for index, group in enumerate(groups, start=first):
             if len(reads := _reads(group)) > 1:
@@ -118,9 +122,9 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         _buckets(shape, target.tables, start),
         start,
         tuple(row for group in groups for row in _cut(group)),
-        backend.history,
-        tuple(recorder.moments),
-        judge(backend.history),
+        history,
+        tuple(moments),
+        judge(history),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from sockiter.backend import Backend, Session, run, shape_of
+from sockiter.backend import Backend, Session, patiently, run, shape_of
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, At, Bucket, Change, End, Operation, Read
 from sockiter.targets import target_named
@@ -28,10 +28,14 @@ def at_show(nth: int, *changes: Change, count: int | None = None) -> Read:
 
 def begun(session: Session, operations: Sequence[Operation]) -> Backend:
     """An iteration, so far carried out."""
-    backend = session.begin(shape_of(operations))
-    for operation in operations:
-        backend.apply(operation)
-    return backend
+
+    def begin() -> Backend:
+        backend = session.begin(shape_of(operations))
+        for operation in operations:
+            backend.apply(operation)
+        return backend
+
+    return patiently(begin)
 
 
 def reads(target: KernelTarget, session: Session, operations: Sequence[Operation]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import MachineLacks, TooBusy
 from sockiter.kernel import equipment, faults, halts
 from sockiter.kernel.bpf import Walker
 from sockiter.kernel.equipment import Iterating, iterating
@@ -139,7 +139,7 @@ def test_a_program_that_grew_tired_makes_what_came_of_it_untold(monkeypatch: pyt
         return True
 
     with halting(kernel.words, at_entry=True) as stopping:
-        with pytest.raises(Untold, match=r"^a read stood still for too long.*this machine is too busy$"):
+        with pytest.raises(TooBusy, match=r"^a read stood still for too long.*this machine is too busy$"):
             stopping.read(FD, SIZE, meet)
         # And the next one is not late for that.
         assert stopping.read(FD, SIZE, lambda _: True) == b"done"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from threading import get_native_id
 from typing import TypeAlias
 
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import MachineLacks, TooBusy
 from sockiter.kernel.bpf import at_entry
 from sockiter.kernel.btf import kernel_function, kernel_member, kernel_types
 from sockiter.kernel.program import (
@@ -106,7 +106,7 @@ class Halts:
             reading.exception()  # waits
             os.sched_setaffinity(0, before)
         if words[LATE // 8]:
-            raise Untold("a read stood still for too long, and went on by itself: this machine is too busy")
+            raise TooBusy("a read stood still for too long, and went on by itself: this machine is too busy")
         return reading.result()
 
     def _stop(self) -> Stop:
