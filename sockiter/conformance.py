@@ -1,30 +1,36 @@
 """Whether a kernel's iterator delivers what a scheme does: the same sequences, carried out by both, compared read by read.
 
-Decided here: which sequences are compared, what counts as a difference, and how one is shrunk. Not known here: how either
-of the two works, and which of them is wrong: the kernel is right about what it does.
+Decided here: which sequences are compared, what counts as a difference, how one is shrunk, and that it is on the disk before
+that begins. Not known here: how either of the two works, and which of them is wrong: the kernel is right about what it does.
 """
 
 from __future__ import annotations
 
+import math
 import platform
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 
 from sockiter.backend import Session, Target, carried_out, run, shape_of
-from sockiter.cases import Case
+from sockiter.cases import Case, save
 from sockiter.claims import Hazard
 from sockiter.errors import Untold
 from sockiter.history import Returned
+from sockiter.kernel.target import KernelTarget
 from sockiter.minimize import minimize
 from sockiter.operations import Add, Bucket, Change, End, Open, Operation, Read, Rehash
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import RECORDS_MAX, Simulation
 from sockiter.swarm import Room, Swarm
+from sockiter.workers import undisturbed
 
 # One sequence in so many has a crowd in it: that many more sockets at open, and some reads as much larger.
 _CROWDS = 25
 _CROWD_MAX = 400
+_PROGRESS_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,14 @@ class Difference:
 
 @dataclass(slots=True)
 class Compared:
-    """How many sequences were compared, with how many operations and sockets at most, and how many could not be."""
+    """How many sequences were compared, with how many operations and sockets at most, and how many could not be: the first
+    of them for what `why_untold` says."""
 
     sequences: int = 0
     operations: int = 0
     sockets: int = 0
     untold: int = 0
+    why_untold: str = ""
 
 
 class Conformance:
@@ -77,8 +85,9 @@ class Conformance:
                 operations = _crowded(operations, random, "add-tail" in hazards & self._target.hazards)
             try:
                 found = self.compare(operations, slots)
-            except Untold:
+            except Untold as untold:
                 self.compared.untold += 1
+                self.compared.why_untold = self.compared.why_untold or str(untold)
                 continue
             self.compared.sequences += 1
             self.compared.operations += len(operations)
@@ -93,16 +102,22 @@ class Conformance:
         model = tuple(carried_out(simulation, likened).reads)
         return None if real == model else Difference(operations, slots, real, model)
 
-    def shrunk(self, difference: Difference) -> Difference:
+    def shrunk(self, difference: Difference, progress: Callable[[], None] = lambda: None) -> Difference:
         """A least sequence that the two deliver differently; the given one if it was not so again."""
+        least = difference
 
         def fails(operations: tuple[Operation, ...], slots: int) -> bool:
+            nonlocal least
+            progress()
             try:
-                return self.compare(operations, slots) is not None
+                found = self.compare(operations, slots)
             except Untold:
                 return False
+            least = found or least
+            return found is not None
 
-        return self.compare(*minimize(difference.operations, difference.slots, fails)) or difference
+        operations, slots = minimize(difference.operations, difference.slots, fails)
+        return least if (least.operations, least.slots) == (operations, slots) else difference
 
     def case(self, difference: Difference) -> Case:
         """The difference as a case, which says in its comment what either did."""
@@ -110,6 +125,78 @@ class Conformance:
         for name, reads in ((self._target.name, difference.by_target), (self._scheme.name, difference.by_scheme)):
             told.append(f"{name}: {'; '.join(map(_spelled, reads))}")
         return Case(difference.operations, difference.slots, (), tuple(line[:120] for line in told))
+
+
+class Trial:
+    """Random sequences, drawn from `seed`, on a target and on a scheme, until they differ, of which the case is kept in
+    `cases`.
+
+    `path` is where that is; None where it could not be saved, for what `trouble` says. A case is saved as it was found, and
+    replaced when it is shrunk.
+    """
+
+    def __init__(
+        self, target: KernelTarget, scheme: AnyScheme, *, seed: str, hazards: frozenset[Hazard], cases: Path
+    ) -> None:
+        self.target = target
+        self.scheme = scheme
+        self.hazards = hazards & target.hazards & scheme.hazards
+        self.compared = Compared()
+        self.difference: Difference | None = None
+        self.case: Case | None = None
+        self.path: Path | None = None
+        self.trouble = ""
+        self.is_least = False
+        self.interrupted = False
+        self._seed = seed
+        self._cases = cases
+
+    def run(self, sequences: int, seconds: float = math.inf, progress: Callable[[], None] = lambda: None) -> None:
+        """Compare so many sequences, at least one of them whatever the time, or up to a difference or a KeyboardInterrupt.
+
+        `progress` is called some ten times a second.
+        """
+        until = time.monotonic() + seconds
+        now_and_then = _NowAndThen(progress)
+        try:
+            with self.target.session() as session:
+                conformance = Conformance(self.target, session, self.scheme, records_max=self.target.records_max)
+                self.compared = conformance.compared
+                for difference in conformance.differences(self._seed, self.hazards):
+                    now_and_then()
+                    if difference is not None:
+                        self._keep(conformance, difference)
+                        self._keep(conformance, conformance.shrunk(difference, now_and_then))
+                        self.is_least = True
+                        return
+                    if self.compared.sequences >= sequences or time.monotonic() >= until:
+                        return
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _keep(self, conformance: Conformance, difference: Difference) -> None:
+        with undisturbed():
+            self.difference, self.case, before = difference, conformance.case(difference), self.path
+            try:
+                self.path = save(self.case, self._cases, f"{self.target.name}-{self.scheme.name}-difference")
+                self.trouble = ""
+                if before not in (None, self.path):
+                    before.unlink()
+            except OSError as error:
+                self.trouble = f"{self._cases}: {error.strerror}"
+
+
+class _NowAndThen:
+    # Calls what it is given, at most some ten times a second.
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._last = -math.inf
+
+    def __call__(self) -> None:
+        if (now := time.monotonic()) - self._last >= _PROGRESS_S:
+            self._last = now
+            self._call()
 
 
 def _likened(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
-from sockiter.cli import main
+from sockiter.cli import main, progress
 from sockiter.conformance import Conformance
 from sockiter.errors import Untold
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
@@ -178,7 +181,11 @@ def test_no_difference_is_told_with_what_was_compared(tmp_path: Path) -> None:
 
 def test_sequences_that_cannot_be_told_of_are_counted_in_words() -> None:
     with kernels(Mute(OffsetUdp())):
-        assert " left out, which this kernel cannot tell of" in conform("kernel:likeness", "--sequences", 30).output
+        told = conform("kernel:likeness", "--sequences", 30).output
+        document = json.loads(conform("kernel:likeness", "--sequences", 30, "--json").output)
+    assert re.search(r"^\d+ were left out, which could not be told of; the first: nobody knows$", told, re.MULTILINE)
+    assert document["left_out"] > 0
+    assert document["why_left_out"] == "nobody knows"
 
 
 def test_a_difference_is_kept_as_a_case_and_is_status_1(tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_a_difference_is_kept_as_a_case_and_is_status_1(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("kernel-likeness-cookie-udp-difference-")
     assert load(path).operations[-1] == Read(None)
-    assert told["difference"] == {"case": str(path), "read": 2}
+    assert told["difference"] == {"case": str(path), "read": 2, "least": True}
 
 
 def test_a_difference_that_cannot_be_saved_is_told_whole(tmp_path: Path) -> None:
@@ -201,6 +208,58 @@ def test_a_difference_that_cannot_be_saved_is_told_whole(tmp_path: Path) -> None
         result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path / "taken" / "in")
     assert result.exit_code == 1
     assert "this case could not be saved:\n# sockiter case v1\n" in result.output
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, of: type, method: str) -> None:
+    """Ctrl-C is pressed when this is called."""
+
+    def press(self: object, *args: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError
+
+    monkeypatch.setattr(of, method, press)
+
+
+def test_an_interrupt_ends_it_and_what_was_compared_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(monkeypatch, Conformance, "compare")
+    with kernels(Likeness(OffsetUdp())):
+        told = conform("kernel:likeness", "--seed", 1)
+        document = json.loads(conform("kernel:likeness", "--seed", 1, "--json").output)
+    assert told.exit_code == 0
+    assert " and offset-udp: 0 sequences, 0 operations, up to 0 sockets, seed 1, interrupted\n" in told.output
+    assert document["interrupted"] is True
+
+
+def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    interrupted(monkeypatch, Conformance, "shrunk")
+    arguments = ("kernel:likeness", "cookie-udp", "--hazard", "remove", "--seed", 1, "--cases", tmp_path)
+    with kernels(Likeness(OffsetUdp())):
+        told = conform(*arguments)
+        (as_found,) = tmp_path.iterdir()
+        document = json.loads(conform(*arguments, "--json").output)
+        monkeypatch.undo()
+    assert told.exit_code == 1
+    assert f"which is kept as {as_found}, though not shrunk to the least:\n" in told.output
+    assert document["difference"]["least"] is False
+    with kernels(Likeness(OffsetUdp())):
+        conform(*arguments)
+    # What it was shrunk to has taken its place.
+    (least,) = tmp_path.iterdir()
+    assert least != as_found
+
+
+def test_on_a_terminal_it_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def console(*, stderr: bool = False) -> Console:
+        return Console(stderr=stderr, width=160, highlight=False, force_terminal=stderr)
+
+    monkeypatch.setattr(progress, "console", console)
+    monkeypatch.setattr("sockiter.conformance._PROGRESS_S", 0.0)
+    with kernels(Likeness(OffsetUdp())):
+        result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
+    assert "kernel:likeness and cookie-udp: " in result.stderr
+    assert " operations compared" in result.stderr
+    assert " of 10,000 sequences" in result.stderr
+    assert "a difference, which is being shrunk" in result.stderr
 
 
 def test_seconds_end_it_sooner() -> None:

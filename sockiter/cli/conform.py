@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import random
 import sys
@@ -9,11 +10,13 @@ import time
 from pathlib import Path
 
 import click
+from rich.progress import Progress, TaskID
 
-from sockiter.cases import dumps, save
+from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
-from sockiter.conformance import Conformance
+from sockiter.cli.progress import watch
+from sockiter.conformance import Trial
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes import SCHEMES
@@ -27,7 +30,7 @@ _SEQUENCES = 10_000
 @click.argument("scheme_name", metavar="[SCHEME]", required=False)
 @click.option("--sequences", type=click.IntRange(1), default=_SEQUENCES, show_default=True, help="How many to compare.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long, however many there were.")
-@click.option("--seed", type=int, help="Draw the same sequences again.")
+@click.option("--seed", type=click.IntRange(min=0), help="Draw the same sequences again.")
 @click.option(
     "--hazard", "hazards", multiple=True, type=click.Choice(HAZARDS), help="Only these; may be given several times."
 )
@@ -68,48 +71,70 @@ def conform(
     if scheme is None:
         raise InputError(f"no scheme is named {scheme_name!r}: expected one of {', '.join(one.name for one in SCHEMES)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    on = frozenset(hazards or HAZARDS) & target.hazards & scheme.hazards
-    path: Path | None = None
+    trial = Trial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
     started = time.monotonic()
-    with target.session() as session:
-        conformance = Conformance(target, session, scheme, records_max=target.records_max)
-        compared = conformance.compared
-        differences = conformance.differences(f"{seed}/conform", on)
-        while (difference := next(differences)) is None:
-            if compared.sequences >= sequences or (seconds and time.monotonic() - started >= seconds):
-                break
-        if difference is not None:
-            difference = conformance.shrunk(difference)
-            case = conformance.case(difference)
-            try:
-                path = save(case, cases, f"{name}-{scheme_name}-difference")
-            except OSError as error:
-                click.echo(f"sockiter: {cases}: {error.strerror}: this case could not be saved:\n{dumps(case)}", err=True)
+    _run(trial, sequences, seconds)
+    took = time.monotonic() - started
+    if trial.case is not None and trial.trouble:
+        click.echo(f"sockiter: {trial.trouble}: this case could not be saved:\n{dumps(trial.case)}", err=True)
     if as_json:
-        print_json(
-            {
-                "target": name,
-                "scheme": scheme_name,
-                "kernel": platform.release(),
-                "seed": seed,
-                "hazards": in_order(on),
-                "sequences": compared.sequences,
-                "operations": compared.operations,
-                "sockets": compared.sockets,
-                "left_out": compared.untold,
-                "seconds": round(time.monotonic() - started, 3),
-                "difference": None if difference is None else {"case": path and str(path), "read": difference.at},
-            }
-        )
+        print_json(_json(trial, seed, took))
     else:
-        told = f"{compared.sequences:,} sequences, {compared.operations:,} operations, up to {compared.sockets} sockets"
-        left_out = f"; {compared.untold:,} left out, which this kernel cannot tell of" if compared.untold else ""
-        click.echo(f"{name} (Linux {platform.release()}) and {scheme_name}: {told}, seed {seed}{left_out}")
-        click.echo(f"Hazards: {', '.join(in_order(on)) or 'none'}.")
-        if difference is None:
-            click.echo("No difference in what any read delivered. That is no proof.")
-        else:
-            click.echo(f"A DIFFERENCE at read {difference.at} of this case, which is kept as {path}:\n")
-            click.echo(dumps(case), nl=False)
-    if difference is not None:
+        _print(trial, seed)
+    if trial.difference is not None:
         sys.exit(1)
+
+
+def _run(trial: Trial, sequences: int, seconds: float | None) -> None:
+    def tell(bar: Progress, task: TaskID) -> None:
+        compared = trial.compared
+        doing = "a difference, which is being shrunk" if trial.difference else f"{compared.operations:,} operations compared"
+        bar.update(task, completed=compared.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
+
+    watch(
+        lambda progress: trial.run(sequences, math.inf if seconds is None else seconds, progress),
+        tell,
+        total=sequences,
+        left="{task.completed:,.0f} of {task.total:,.0f} sequences",
+    )
+
+
+def _print(trial: Trial, seed: int) -> None:
+    compared = trial.compared
+    told = f"{compared.sequences:,} sequences, {compared.operations:,} operations, up to {compared.sockets} sockets"
+    names = f"{trial.target.name} (Linux {platform.release()}) and {trial.scheme.name}"
+    click.echo(f"{names}: {told}, seed {seed}{', interrupted' if trial.interrupted else ''}")
+    click.echo(f"Hazards: {', '.join(in_order(trial.hazards)) or 'none'}.")
+    if compared.untold:
+        click.echo(f"{compared.untold:,} were left out, which could not be told of; the first: {compared.why_untold}")
+    if trial.difference is None or trial.case is None:
+        click.echo("No difference in what any read delivered. That is no proof.")
+        return
+    where = f"kept as {trial.path}" if trial.path else "not saved"
+    least = "" if trial.is_least else ", though not shrunk to the least"
+    click.echo(f"A DIFFERENCE at read {trial.difference.at} of this case, which is {where}{least}:\n")
+    click.echo(dumps(trial.case), nl=False)
+
+
+def _json(trial: Trial, seed: int, took: float) -> dict[str, object]:
+    compared, difference = trial.compared, trial.difference
+    return {
+        "target": trial.target.name,
+        "scheme": trial.scheme.name,
+        "kernel": platform.release(),
+        "seed": seed,
+        "interrupted": trial.interrupted,
+        "hazards": in_order(trial.hazards),
+        "sequences": compared.sequences,
+        "operations": compared.operations,
+        "sockets": compared.sockets,
+        "left_out": compared.untold,
+        "why_left_out": compared.why_untold or None,
+        "seconds": round(took, 3),
+        "difference": difference
+        and {
+            "case": trial.path and str(trial.path),
+            "read": difference.at,
+            "least": trial.is_least,
+        },
+    }
