@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
+from sockiter.edits import name_of
 from sockiter.errors import Untold
 from sockiter.hunt import Hunt
 from sockiter.operations import (
@@ -39,7 +40,6 @@ from sockiter.operations import (
     has_tail,
 )
 from sockiter.oracle import judge
-from sockiter.simplify import name_of
 from sockiter.situations import Watch
 from sockiter.swarm import Room
 from sockiter.verdict import Finding, Kind, Verdict

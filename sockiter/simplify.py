@@ -3,7 +3,7 @@
 Decided here: which simpler sequences are worth a try, the big cuts before the small ones. A step may propose what cannot be
 carried out as it stands (`operations.possible` mends it), what is longer, and what does not fail any more: it is `minimize`
 that weighs, tries and chooses. No step brings in a hazard that the sequence has not. Not known here: what is simpler than
-what (`cost`).
+what (`cost`), and how a sequence is edited (`edits`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,23 @@ from itertools import chain, combinations, permutations
 from typing import TypeAlias
 
 from sockiter.backend import SLOTS
+from sockiter.edits import (
+    Operations,
+    adds,
+    buckets_in,
+    lines_of,
+    name_of,
+    names_in,
+    rebucketed,
+    renamed,
+    what_is,
+    with_change,
+    without_lines,
+    without_names,
+)
 from sockiter.operations import (
     FIRST,
     Add,
-    At,
     Bucket,
     Change,
     Fail,
@@ -31,14 +44,8 @@ from sockiter.operations import (
     possible,
 )
 
-Operations: TypeAlias = tuple[Operation, ...]
 Candidate: TypeAlias = tuple[Operations, int]
 """A sequence, and the slots at open that it is run with."""
-
-
-def name_of(number: int) -> str:
-    """The name of a socket by its number from 0: a letter, and behind the last one a number."""
-    return chr(ord("A") + number) if number < 26 else f"S{number}"
 
 
 def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
@@ -47,9 +54,9 @@ def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
     for number in range(min(len(names) - 1, 8), 0, -1):
         # The big cuts first: runs of neighbours, then, further down, pairs and single ones wherever they are.
         for start in range(0, len(names) - number + 1, number):
-            yield _without_names(operations, set(names[start : start + number])), slots
+            yield without_names(operations, set(names[start : start + number])), slots
     for pair in combinations(names, 2):
-        yield _without_names(operations, set(pair)), slots
+        yield without_names(operations, set(pair)), slots
 
 
 def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
@@ -59,7 +66,7 @@ def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
     if len(names) > slots:
         for number in range(slots - 1, 0, -1):
             for start in range(0, len(names) - number + 1, number):
-                yield _without_names(operations, set(names[start : start + number])), slots - number
+                yield without_names(operations, set(names[start : start + number])), slots - number
 
 
 def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
@@ -69,7 +76,7 @@ def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
     for gone in reversed(names):
         for other in names:
             if other != gone:
-                yield tuple(_renamed(op, {gone: other}) for op in operations if not _adds(op, gone)), slots
+                yield tuple(renamed(op, {gone: other}) for op in operations if not adds(op, gone)), slots
 
 
 def _cut_after(best: Candidate) -> Iterator[Candidate]:
@@ -81,24 +88,24 @@ def _cut_after(best: Candidate) -> Iterator[Candidate]:
 
 def _drop_runs(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    lines = _lines(operations)
+    lines = lines_of(operations)
     size = len(lines) // 2
     while size > 1:
         for start in range(0, len(lines) - size + 1, size):
-            yield _without_lines(operations, set(lines[start : start + size])), slots
+            yield without_lines(operations, set(lines[start : start + size])), slots
         size //= 2
 
 
 def _drop_lines(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    for line in reversed(_lines(operations)):
-        yield _without_lines(operations, {line}), slots
+    for line in reversed(lines_of(operations)):
+        yield without_lines(operations, {line}), slots
 
 
 def _drop_pairs(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    for pair in combinations(reversed(_lines(operations)), 2):
-        yield _without_lines(operations, set(pair)), slots
+    for pair in combinations(reversed(lines_of(operations)), 2):
+        yield without_lines(operations, set(pair)), slots
 
 
 def _merge_reads(best: Candidate) -> Iterator[Candidate]:
@@ -125,14 +132,16 @@ def _merge_moves(best: Candidate) -> Iterator[Candidate]:
     # what two do together, one does at another place and to another socket.
     operations, slots = best
     opened = operations.index(Open())
-    moves = [line for line in _lines(operations) if line[0] > opened and type(_what(operations, line)) in (Reinsert, Rehash)]
+    moves = [
+        line for line in lines_of(operations) if line[0] > opened and type(what_is(operations, line)) in (Reinsert, Rehash)
+    ]
     for kept, gone in permutations(reversed(moves), 2):
         for name in names_in(operations):
             others: list[Change] = [Reinsert(name, "tail"), Reinsert(name, "head")]
-            if type(_what(operations, kept)) is Rehash:
-                others = [Rehash(name, bucket) for bucket in _buckets_in(operations)]
+            if type(what_is(operations, kept)) is Rehash:
+                others = [Rehash(name, bucket) for bucket in buckets_in(operations)]
             for other in others:
-                yield _without_lines(_with(operations, kept, other), {gone}), slots
+                yield without_lines(with_change(operations, kept, other), {gone}), slots
 
 
 def _merge_moves_and_read_less(best: Candidate) -> Iterator[Candidate]:
@@ -144,11 +153,11 @@ def _merge_moves_and_read_less(best: Candidate) -> Iterator[Candidate]:
 def _begin_where_moved_to(best: Candidate) -> Iterator[Candidate]:
     # A socket is added to the bucket that it is moved to, and one move is saved.
     operations, slots = best
-    for line in _lines(operations):
-        change = _what(operations, line)
+    for line in lines_of(operations):
+        change = what_is(operations, line)
         if type(change) is Rehash:
             name, bucket = change.name, change.bucket
-            rest = _without_lines(operations, {line})
+            rest = without_lines(operations, {line})
             yield tuple(replace(op, bucket=bucket) if type(op) is Add and op.name == name else op for op in rest), slots
 
 
@@ -169,7 +178,7 @@ def _forget_and_batch_more(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     names = names_in(operations)
     for gone in chain(combinations(names, 1), combinations(names, 2)):
-        rest = tuple(_allocating_less(op) for op in _without_names(operations, set(gone)))
+        rest = tuple(_allocating_less(op) for op in without_names(operations, set(gone)))
         for more in range(1, 4):
             yield rest, slots + more
 
@@ -184,7 +193,7 @@ def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
     # A socket that was only there to be counted goes together with one record of a read, or with one step to a point in it.
     operations, slots = best
     for name in reversed(names_in(operations)):
-        without = _without_names(operations, {name})
+        without = without_names(operations, {name})
         for other, _ in _lower_numbers((without, slots)):
             yield other, slots
 
@@ -193,7 +202,7 @@ def _forget_and_lower_bucket(best: Candidate) -> Iterator[Candidate]:
     # A socket that was only there to lead to a bucket goes together with that bucket's number.
     operations, slots = best
     for name in reversed(names_in(operations)):
-        yield from _lower_buckets((_without_names(operations, {name}), slots))
+        yield from _lower_buckets((without_names(operations, {name}), slots))
 
 
 def _change_before_open(best: Candidate) -> Iterator[Candidate]:
@@ -258,13 +267,13 @@ def _to_kernel_slots(best: Candidate) -> Iterator[Candidate]:
 
 def _lower_buckets(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    buckets = _buckets_in(operations)
+    buckets = buckets_in(operations)
     for bucket in buckets:
         for lower in (FIRST, *(Bucket(number, bucket.table) for number in range(bucket.number))):
-            yield tuple(_rebucketed(op, bucket, lower) for op in operations), slots
+            yield tuple(rebucketed(op, bucket, lower) for op in operations), slots
     for index, op in enumerate(operations):
         for bucket in buckets:
-            yield (*operations[:index], _rebucketed(op, None, bucket), *operations[index + 1 :]), slots
+            yield (*operations[:index], rebucketed(op, None, bucket), *operations[index + 1 :]), slots
 
 
 def _lower_numbers(best: Candidate) -> Iterator[Candidate]:
@@ -303,7 +312,7 @@ def _swap_sockets(best: Candidate) -> Iterator[Candidate]:
         for name in {change.name for change in changes(op) if type(change) is not Add}:
             for other in names:
                 if other != name:
-                    yield (*operations[:index], _renamed(op, {name: other}), *operations[index + 1 :]), slots
+                    yield (*operations[:index], renamed(op, {name: other}), *operations[index + 1 :]), slots
 
 
 def _reorder(best: Candidate) -> Iterator[Candidate]:
@@ -317,7 +326,7 @@ def _reorder(best: Candidate) -> Iterator[Candidate]:
 def _rename(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     names = {name: name_of(number) for number, name in enumerate(names_in(operations))}
-    yield tuple(_renamed(op, names) for op in operations), slots
+    yield tuple(renamed(op, names) for op in operations), slots
 
 
 STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
@@ -348,104 +357,6 @@ STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _reorder,
     _rename,
 )
-
-
-def names_in(operations: Operations) -> list[str]:
-    # In the order in which they appear.
-    return list(dict.fromkeys(change.name for op in operations for change in changes(op)))
-
-
-def _adds(op: Operation, name: str) -> bool:
-    return type(op) is Add and op.name == name
-
-
-def _without_names(operations: Operations, names: set[str]) -> Operations:
-    kept: list[Operation] = []
-    for op in operations:
-        if type(op) is Read:
-            kept.append(replace(op, at=tuple(at for at in op.at if type(at.what) is Fail or at.what.name not in names)))
-        elif type(op) is Open or op.name not in names:
-            kept.append(op)
-    return tuple(kept)
-
-
-def _lines(operations: Operations) -> list[tuple[int, int]]:
-    # Every line but open: the index of its operation, and 0 for the operation itself or, from 1, what is inside it.
-    lines: list[tuple[int, int]] = []
-    for index, op in enumerate(operations):
-        if type(op) is not Open:
-            lines.append((index, 0))
-        if type(op) is Read:
-            lines += [(index, inside) for inside in range(1, len(op.at) + 1)]
-    return lines
-
-
-def _without_lines(operations: Operations, lines: set[tuple[int, int]]) -> Operations:
-    kept: list[Operation] = []
-    for index, op in enumerate(operations):
-        if (index, 0) in lines:
-            continue
-        if type(op) is Read and op.at:
-            op = replace(op, at=tuple(at for inside, at in enumerate(op.at, 1) if (index, inside) not in lines))
-        kept.append(op)
-    return tuple(kept)
-
-
-def _what(operations: Operations, line: tuple[int, int]) -> Operation | Fail:
-    index, inside = line
-    op = operations[index]
-    return op.at[inside - 1].what if inside and type(op) is Read else op
-
-
-def _with(operations: Operations, line: tuple[int, int], change: Change) -> Operations:
-    # Another change in place of the one that this line is.
-    index, inside = line
-    op = operations[index]
-    if type(op) is Read:
-        at = replace(op.at[inside - 1], what=change)
-        return (*operations[:index], replace(op, at=(*op.at[: inside - 1], at, *op.at[inside:])), *operations[index + 1 :])
-    return (*operations[:index], change, *operations[index + 1 :])
-
-
-def _buckets_in(operations: Operations) -> list[Bucket]:
-    return sorted({change.bucket for op in operations for change in changes(op) if isinstance(change, (Add, Rehash))})
-
-
-def _renamed(op: Operation, names: dict[str, str]) -> Operation:
-    match op:
-        case Open():
-            return op
-        case Read():
-            return replace(op, at=tuple(_renamed_at(at, names) for at in op.at)) if op.at else op
-        case _:
-            return _renamed_change(op, names)
-
-
-def _renamed_at(at: At, names: dict[str, str]) -> At:
-    return at if type(at.what) is Fail else replace(at, what=_renamed_change(at.what, names))
-
-
-def _renamed_change(change: Change, names: dict[str, str]) -> Change:
-    return replace(change, name=names.get(change.name, change.name))
-
-
-def _rebucketed(op: Operation, bucket: Bucket | None, lower: Bucket) -> Operation:
-    # Every mention of `bucket`, or with None of any, becomes `lower`.
-    match op:
-        case Add(bucket=here) | Rehash(bucket=here) if bucket in (None, here):
-            return replace(op, bucket=lower)
-        case Read(at=inside) if inside:
-            return replace(op, at=tuple(_rebucketed_at(at, bucket, lower) for at in inside))
-        case _:
-            return op
-
-
-def _rebucketed_at(at: At, bucket: Bucket | None, lower: Bucket) -> At:
-    match at.what:
-        case Add(bucket=here) | Rehash(bucket=here) if bucket in (None, here):
-            return replace(at, what=replace(at.what, bucket=lower))
-        case _:
-            return at
 
 
 def _bucket_of(buckets: dict[Bucket, list[str]], name: str) -> tuple[Bucket, list[str]]:

@@ -14,8 +14,8 @@ from random import Random
 
 from sockiter.backend import SLOTS, Shape, Target
 from sockiter.claims import CHANGES, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.edits import name_of
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, has_tail
-from sockiter.simplify import name_of
 
 # Small batches make growth and partial batches cheap to reach; the kernels' 16 slots keep it honest.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)

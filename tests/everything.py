@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from sockiter.backend import run
 from sockiter.claims import CHANGES, Hazard, hazards_of
+from sockiter.edits import name_of
 from sockiter.explore import Scope
 from sockiter.followed import Harmed
 from sockiter.operations import (
@@ -30,7 +31,6 @@ from sockiter.operations import (
 )
 from sockiter.oracle import judge
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.simplify import name_of
 from sockiter.simulation import SchemeTarget
 
 KINDS_FOUND = ("skip", "repeat", "stale", "stuck", "refused")

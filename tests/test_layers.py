@@ -22,7 +22,7 @@ LAYERS = (
     ("oracle", "overlap", "schemes", "cases"),
     ("simulation", "kernel", "vm"),
     ("installed", "targets"),
-    ("trace", "explain", "replay", "simplify", "cost"),
+    ("trace", "explain", "replay", "edits", "simplify", "cost"),
     ("paused", "skeleton", "followed", "retell", "explore"),
     ("minimize", "shortest", "hunt", "swarm", "situations", "machine", "drivers", "workers", "campaign"),
     ("conformance", "race"),

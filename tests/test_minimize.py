@@ -12,6 +12,7 @@ from sockiter import simplify
 from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
 from sockiter.claims import Harm, Hazard, hazards_of
+from sockiter.edits import name_of, names_in
 from sockiter.minimize import minimize
 from sockiter.operations import (
     Add,
@@ -32,7 +33,7 @@ from sockiter.operations import (
     possible,
 )
 from sockiter.oracle import judge
-from sockiter.simplify import Candidate, name_of, names_in
+from sockiter.simplify import Candidate
 from sockiter.swarm import Room, Swarm
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Kind
