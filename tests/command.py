@@ -6,7 +6,8 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
@@ -36,6 +37,19 @@ def unmeasured() -> dict[str, str]:
     A process that is interrupted while it holds that lock waits for it for ever in the end.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
+def members(session: int) -> dict[int, int]:
+    """The processes of a session that are not over yet, each with its parent."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                # Behind the name: state, parent, group, session.
+                state, parent, _, of = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
+                if int(of) == session and state not in "ZX":
+                    found[int(entry.name)] = int(parent)
+    return found
 
 
 def read_all(descriptor: int) -> str:

@@ -12,11 +12,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from command import started, unmeasured
+from command import members, started, unmeasured
 from driving import adds, at_show, begun, events, open_files
 
 from sockiter.backend import Session, Shape
@@ -308,7 +307,7 @@ def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, 
         victim.send_signal(number)
         victim.wait(30)
     assert victim.returncode == -number
-    assert processes_of(victim.pid) == []
+    assert members(victim.pid) == {}
     assert (where(), settings()) == before
     deadline = time.monotonic() + 30
     while any_is_loaded(programs) and time.monotonic() < deadline:  # the kernel frees them some time later
@@ -318,16 +317,6 @@ def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, 
 
 def any_is_loaded(programs: Sequence[str]) -> bool:
     return any(program_is_loaded(int(program)) for program in programs)
-
-
-def processes_of(session: int) -> list[str]:
-    """The processes of a session, in the sense of setsid(2)."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if int((process / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                found.append(process.name)
-    return found
 
 
 def program_is_loaded(number: int) -> bool:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command import unmeasured
+from command import members, unmeasured
 
 from sockiter.cases import files, load, loads
 from sockiter.operations import length
@@ -34,19 +34,6 @@ def wait_until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
-
-
-def members(session: int) -> dict[int, int]:
-    """The processes of a session that are not over yet, each with its parent."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                # Behind the name: state, parent, group, session.
-                state, parent, _, of = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
-                if int(of) == session and state not in "ZX":
-                    found[int(entry.name)] = int(parent)
-    return found
 
 
 def workers(session: int) -> list[int]:
