@@ -44,7 +44,7 @@ def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(k
 @pytest.mark.slow
 @WITH_A_SCHEME
 def test_it_does_so_in_many_sequences(kernel_target: KernelTarget) -> None:
-    assert compared(kernel_target, 4_000).sequences == 4_000
+    assert compared(kernel_target, 2_000).sequences == 2_000
 
 
 @pytest.mark.parametrize(

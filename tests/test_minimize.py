@@ -304,11 +304,11 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("target", "harm"),
     [
-        # What takes several hazards takes long to be drawn.
-        pytest.param(target, harm, id=f"{target.name}: {harm}", marks=[pytest.mark.deep] * (len(harm.hazards) > 1))
+        pytest.param(target, harm, id=f"{target.name}: {harm}")
         for target in BRUTE_FORCED
         for harm in target.harms
         # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found. The others
