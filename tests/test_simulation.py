@@ -546,6 +546,7 @@ class TestASchemeAsATarget:
     def test_runs_everywhere_with_any_number_of_slots_and_one_table(self) -> None:
         target: Target = SchemeTarget(OFFSET)
         assert (target.is_real, target.slots, target.tables, target.missing()) == (False, None, ("",), None)
+        assert target.unable == {}
 
     def test_begins_with_an_empty_table_of_the_shape_and_an_iterator_that_is_not_open(self) -> None:
         scheme = Steps()
