@@ -131,8 +131,8 @@ class Trial:
     """Random sequences, drawn from `seed`, on a target and on a scheme, until they differ, of which the case is kept in
     `cases`.
 
-    `path` is where that is; None where it could not be saved, for what `trouble` says. A case is saved as it was found, and
-    replaced when it is shrunk.
+    A case is saved as it was found, and replaced when it is shrunk. `path` is where the last of the two is that could be
+    saved; `trouble` says why `case` could not.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Trial:
                 self.path = save(self.case, self._cases, f"{self.target.name}-{self.scheme.name}-difference")
                 self.trouble = ""
                 if before not in (None, self.path):
-                    before.unlink()
+                    before.unlink(missing_ok=True)
             except OSError as error:
                 self.trouble = f"{self._cases}: {error.strerror}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
@@ -19,7 +20,7 @@ from sockiter.backend import SLOTS, Shape
 from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import main, progress
-from sockiter.conformance import Conformance
+from sockiter.conformance import Conformance, Difference
 from sockiter.errors import Untold
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
 from sockiter.schemes.cookie_tcp import CookieTcp
@@ -246,6 +247,22 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
     # What it was shrunk to has taken its place.
     (least,) = tmp_path.iterdir()
     assert least != as_found
+
+
+def test_where_only_the_first_could_be_saved_both_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def shrunk(self: Conformance, difference: Difference, progress: object) -> Difference:
+        monkeypatch.setattr("sockiter.conformance.save", refused)
+        return difference
+
+    def refused(*args: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Conformance, "shrunk", shrunk)
+    with kernels(Likeness(OffsetUdp())):
+        result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert f"{tmp_path}: No space left on device: this case could not be saved:\n# sockiter case v1\n" in result.stderr
+    assert f"of this case, which is not saved; as it was found it is kept as {path}:\n" in result.stdout
 
 
 def test_on_a_terminal_it_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -110,9 +110,10 @@ def _print(trial: Trial, seed: int) -> None:
     if trial.difference is None or trial.case is None:
         click.echo("No difference in what any read delivered. That is no proof.")
         return
-    where = f"kept as {trial.path}" if trial.path else "not saved"
+    kept = "kept" if not trial.trouble else "not saved; as it was found it is kept" if trial.path else "not saved"
+    where = f" as {trial.path}" if trial.path else ""
     least = "" if trial.is_least else ", though not shrunk to the least"
-    click.echo(f"A DIFFERENCE at read {trial.difference.at} of this case, which is {where}{least}:\n")
+    click.echo(f"A DIFFERENCE at read {trial.difference.at} of this case, which is {kept}{where}{least}:\n")
     click.echo(dumps(trial.case), nl=False)
 
 
