@@ -74,7 +74,8 @@ class Conformance:
         self.compared = Compared()
 
     def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
-        """Compares random sequences with no end, and tells of each whether it came to a difference."""
+        """Draws random sequences with no end, and tells of each what difference it came to; one that could not be compared
+        came to none."""
         swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, Room.of(self._target))
         random = Random(seed)
         number = 0
@@ -88,10 +89,11 @@ class Conformance:
             except Untold as untold:
                 self.compared.untold += 1
                 self.compared.why_untold = self.compared.why_untold or str(untold)
-                continue
-            self.compared.sequences += 1
-            self.compared.operations += len(operations)
-            self.compared.sockets = max(self.compared.sockets, sum(type(op) is Add for op in operations))
+                found = None
+            else:
+                self.compared.sequences += 1
+                self.compared.operations += len(operations)
+                self.compared.sockets = max(self.compared.sockets, sum(type(op) is Add for op in operations))
             yield found
 
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
@@ -152,7 +154,7 @@ class Trial:
         self._cases = cases
 
     def run(self, sequences: int, seconds: float = math.inf, progress: Callable[[], None] = lambda: None) -> None:
-        """Compare so many sequences, at least one of them whatever the time, or up to a difference or a KeyboardInterrupt.
+        """Compare so many sequences, or up to a difference, a KeyboardInterrupt, or the end of the time.
 
         `progress` is called some ten times a second.
         """

@@ -9,7 +9,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -71,8 +70,10 @@ class _Mute(Simulation):
 def compared(target: Likeness, scheme: AnyScheme, count: int, *, hazards: frozenset[Hazard] = ALL) -> Conformance:
     """After so many sequences without a difference; the first difference fails."""
     conformance = Conformance(target, target, scheme)
-    for found in islice(conformance.differences("test", hazards), count):
+    for found in conformance.differences("test", hazards):
         assert found is None, found
+        if conformance.compared.sequences == count:
+            break
     return conformance
 
 
@@ -283,6 +284,16 @@ def test_seconds_end_it_sooner() -> None:
     with kernels(Likeness(OffsetUdp())):
         result = json.loads(conform("kernel:likeness", "--seconds", 0.01, "--json").output)
     assert 1 <= result["sequences"] < 10_000
+
+
+def test_seconds_end_what_nothing_can_be_told_of() -> None:
+    class Dumb(Mute):
+        def begin(self, shape: Shape) -> Simulation:
+            raise Untold("nobody knows")
+
+    with kernels(Dumb(OffsetUdp())):
+        result = json.loads(conform("kernel:likeness", "--seconds", 0.01, "--json").output)
+    assert (result["sequences"], result["why_left_out"], result["difference"]) == (0, "nobody knows", None)
 
 
 def of_no_known_scheme() -> Likeness:
