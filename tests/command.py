@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from sockiter.cli import main
 
+DEADLINE_S = 30.0
 NO_KERNEL = "unshare(CLONE_NEWNET): Operation not permitted [EPERM]"
 
 
@@ -37,6 +39,14 @@ def unmeasured() -> dict[str, str]:
     A process that is interrupted while it holds that lock waits for it for ever in the end.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Ask until it is so, for what nobody here is told of: what other processes and the kernel do in their own time."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
 
 
 def members(session: int) -> dict[int, int]:

@@ -12,7 +12,9 @@ import pytest
 import stand_ins
 from hypothesis import settings
 from kernels import ABSENT, LIMITED, answering, here
+from rich.console import Console
 
+from sockiter.cli import progress
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
@@ -62,6 +64,16 @@ def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """No kernel's iterator runs here, unless a test asks for one that does."""
     if not {*REAL, "limited_kernel"} & set(request.fixturenames):
         answering(monkeypatch, ABSENT)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error is a terminal, and standard output is none."""
+
+    def console(*, stderr: bool = False) -> Console:
+        return Console(stderr=stderr, width=160, highlight=False, force_terminal=stderr)
+
+    monkeypatch.setattr(progress, "console", console)
 
 
 @pytest.fixture

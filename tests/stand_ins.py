@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 # How long to wait for what should happen at once: a machine may be busy.
-DEADLINE_S = 30.0
 
 # What the boot protocol for x86 has at 0x202.
 IMAGE = b"\0" * 0x202 + b"HdrS" + b"\0" * 64
@@ -108,13 +105,6 @@ def install(folder: Path) -> None:
         path = folder / name
         path.write_text(f"#!/bin/sh\nSTAND_INS={shlex.quote(str(folder))}\n{text}", encoding="utf-8")
         path.chmod(0o755)
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def alive(mark: str) -> list[int]:

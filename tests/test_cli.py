@@ -24,14 +24,13 @@ from click.testing import Result
 from command import NO_KERNEL, read_all, sockiter
 from inline import work_inline
 from kernels import LIMITED, answering
-from rich.console import Console
 
 from sockiter import __version__, campaign
 from sockiter.backend import Session, Target
 from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, Harm, harm, hazards_of
-from sockiter.cli import main, progress
+from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks, Untold
 from sockiter.explain import words
@@ -923,16 +922,6 @@ def test_a_find_is_one_line_with_the_time_that_each_driver_took(tmp_path: Path) 
     assert lines[0] == ["offset-udp", "skip", "under", "remove", "6", "0.25", "s", "0.75", "s"]
     assert "Admitted, but not seen in this run: offset-udp: skip under reinsert; offset-udp: " in result.stdout
     assert f"Look at one: sockiter show {tmp_path}/swarm-9.case\n" in result.stdout
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard error is a terminal, and standard output is none."""
-
-    def console(*, stderr: bool = False) -> Console:
-        return Console(stderr=stderr, width=160, highlight=False, force_terminal=stderr)
-
-    monkeypatch.setattr(progress, "console", console)
 
 
 @pytest.mark.usefixtures("two_finds", "terminal")

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from rich.console import Console
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
-from sockiter.cli import main, progress
+from sockiter.cli import main
 from sockiter.conformance import Conformance, Difference
 from sockiter.errors import Untold
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
@@ -266,11 +265,8 @@ def test_where_only_the_first_could_be_saved_both_are_told(monkeypatch: pytest.M
     assert f"of this case, which is not saved; as it was found it is kept as {path}:\n" in result.stdout
 
 
+@pytest.mark.usefixtures("terminal")
 def test_on_a_terminal_it_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def console(*, stderr: bool = False) -> Console:
-        return Console(stderr=stderr, width=160, highlight=False, force_terminal=stderr)
-
-    monkeypatch.setattr(progress, "console", console)
     monkeypatch.setattr("sockiter.conformance._PROGRESS_S", 0.0)
     with kernels(Likeness(OffsetUdp())):
         result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)

@@ -9,13 +9,12 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from command import members, started, unmeasured
+from command import members, started, unmeasured, wait_until
 from driving import adds, at_show, begun, events, open_files
 
 from sockiter.backend import Session, Shape
@@ -48,10 +47,8 @@ def held() -> tuple[dict[str, str], int, str]:
 def holds(before: tuple[dict[str, str], int, str]) -> bool:
     """Whether this process has what it had before; a thread that was waited for is gone some microseconds later."""
     files, threads, namespace = before
-    deadline = time.monotonic() + 30
-    while len(os.listdir("/proc/self/task")) > threads and time.monotonic() < deadline:
-        time.sleep(0.001)
-    return len(os.listdir("/proc/self/task")) <= threads and (open_files(), where()) == (files, namespace)
+    wait_until(lambda: len(os.listdir("/proc/self/task")) <= threads)
+    return (open_files(), where()) == (files, namespace)
 
 
 def settings() -> list[str]:
@@ -309,10 +306,7 @@ def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, 
     assert victim.returncode == -number
     assert members(victim.pid) == {}
     assert (where(), settings()) == before
-    deadline = time.monotonic() + 30
-    while any_is_loaded(programs) and time.monotonic() < deadline:  # the kernel frees them some time later
-        time.sleep(0.001)
-    assert not any_is_loaded(programs)
+    wait_until(lambda: not any_is_loaded(programs))  # the kernel frees them some time later
 
 
 def any_is_loaded(programs: Sequence[str]) -> bool:

@@ -17,12 +17,10 @@ from typing import Any, cast
 
 import pytest
 from command import NO_KERNEL, sockiter
-from rich.console import Console
 
 from sockiter import race
 from sockiter.backend import SLOTS, Shape
 from sockiter.claims import CHANGES, Harm, Hazard, harm
-from sockiter.cli import progress
 from sockiter.errors import MachineLacks
 from sockiter.kernel import KERNEL_TARGETS, roam
 from sockiter.kernel.answers import Answer
@@ -773,11 +771,8 @@ def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(answers: dict[st
     assert "no target is named 'nothing'" in nothing.stderr
 
 
-def test_progress_is_told_to_a_terminal(rounds: list[Round], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def console(*, stderr: bool = False) -> Console:
-        return Console(stderr=stderr, width=160, highlight=False, force_terminal=stderr)
-
-    monkeypatch.setattr(progress, "console", console)
+@pytest.mark.usefixtures("terminal")
+def test_progress_is_told_to_a_terminal(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS, FINE]
     result = sockiter("race", "kernel:udp", "kernel:tcp", *UNTIL_TOLD, "--cases", tmp_path)
     assert "kernel:udp: 2 walks, 0 changes during reads, 1 violations" in result.stderr

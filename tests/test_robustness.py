@@ -9,13 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command import members, unmeasured
+from command import DEADLINE_S, members, unmeasured, wait_until
 
 from sockiter.cases import files, load, loads
 from sockiter.operations import length
@@ -23,17 +22,9 @@ from sockiter.operations import length
 pytestmark = pytest.mark.interpreter
 
 # How long to wait for what should happen at once: a machine may be busy.
-DEADLINE_S = 30.0
 
 FUZZ = [sys.executable, "-m", "sockiter", "fuzz", "offset-udp", "index", "--driver", "swarm", "--seed", "7"]
 BOTH = ["--hazard", "remove", "--hazard", "add-head"]
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def workers(session: int) -> list[int]:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import stand_ins
 from click.testing import CliRunner
-from command import started
-from stand_ins import DEADLINE_S, alive, wait_until
+from command import DEADLINE_S, started, wait_until
+from stand_ins import alive
 
 from sockiter.cli import main
 from sockiter.errors import InputError, MachineLacks
