@@ -10,6 +10,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -106,20 +107,16 @@ class Conformance:
 
     def shrunk(self, difference: Difference, progress: Callable[[], None] = lambda: None) -> Difference:
         """A least sequence that the two deliver differently; the given one if it was not so again."""
-        least = difference
+        found: dict[tuple[tuple[Operation, ...], int], Difference] = {}
 
         def fails(operations: tuple[Operation, ...], slots: int) -> bool:
-            nonlocal least
             progress()
-            try:
-                found = self.compare(operations, slots)
-            except Untold:
-                return False
-            least = found or least
-            return found is not None
+            with suppress(Untold):
+                if (other := self.compare(operations, slots)) is not None:
+                    found[operations, slots] = other
+            return (operations, slots) in found
 
-        operations, slots = minimize(difference.operations, difference.slots, fails)
-        return least if (least.operations, least.slots) == (operations, slots) else difference
+        return found.get(minimize(difference.operations, difference.slots, fails), difference)
 
     def case(self, difference: Difference) -> Case:
         """The difference as a case, which says in its comment what either did."""
@@ -129,13 +126,21 @@ class Conformance:
         return Case(difference.operations, difference.slots, (), tuple(line[:120] for line in told))
 
 
+@dataclass(slots=True)
+class Kept:
+    """A difference and its case, as it was found and saved first, or shrunk, which then takes its place. `path` is where the
+    last of the two is that could be saved; `trouble` says why this one could not."""
+
+    difference: Difference
+    case: Case
+    path: Path | None
+    trouble: str = ""
+    is_least: bool = False
+
+
 class Trial:
     """Random sequences, drawn from `seed`, on a target and on a scheme, until they differ, of which the case is kept in
-    `cases`.
-
-    A case is saved as it was found, and replaced when it is shrunk. `path` is where the last of the two is that could be
-    saved; `trouble` says why `case` could not.
-    """
+    `cases`."""
 
     def __init__(
         self, target: KernelTarget, scheme: AnyScheme, *, seed: str, hazards: frozenset[Hazard], cases: Path
@@ -144,11 +149,7 @@ class Trial:
         self.scheme = scheme
         self.hazards = hazards & target.hazards & scheme.hazards
         self.compared = Compared()
-        self.difference: Difference | None = None
-        self.case: Case | None = None
-        self.path: Path | None = None
-        self.trouble = ""
-        self.is_least = False
+        self.kept: Kept | None = None
         self.interrupted = False
         self._seed = seed
         self._cases = cases
@@ -168,24 +169,23 @@ class Trial:
                     now_and_then()
                     if difference is not None:
                         self._keep(conformance, difference)
-                        self._keep(conformance, conformance.shrunk(difference, now_and_then))
-                        self.is_least = True
+                        self._keep(conformance, conformance.shrunk(difference, now_and_then), is_least=True)
                         return
                     if self.compared.sequences >= sequences or time.monotonic() >= until:
                         return
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def _keep(self, conformance: Conformance, difference: Difference) -> None:
+    def _keep(self, conformance: Conformance, difference: Difference, *, is_least: bool = False) -> None:
         with undisturbed():
-            self.difference, self.case, before = difference, conformance.case(difference), self.path
+            before = self.kept.path if self.kept else None
+            self.kept = Kept(difference, conformance.case(difference), before, is_least=is_least)
             try:
-                self.path = save(self.case, self._cases, f"{self.target.name}-{self.scheme.name}-difference")
-                self.trouble = ""
-                if before not in (None, self.path):
+                self.kept.path = save(self.kept.case, self._cases, f"{self.target.name}-{self.scheme.name}-difference")
+                if before not in (None, self.kept.path):
                     before.unlink(missing_ok=True)
             except OSError as error:
-                self.trouble = f"{self._cases}: {error.strerror}"
+                self.kept.trouble = f"{self._cases}: {error.strerror}"
 
 
 class _NowAndThen:

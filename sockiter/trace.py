@@ -98,7 +98,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         raise MachineLacks(why)
     first = case.operations.index(Open()) + 1
 
-    def carried_out() -> tuple[Names | None, list[list[Row]], list[Moment], History]:
+    def recorded() -> tuple[Names | None, list[list[Row]], list[Moment], History]:
         backend = session.begin(shape)
         try:
             for op in case.operations[:first]:
@@ -109,7 +109,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         finally:
             backend.close()
 
-    start, groups, moments, history = patiently(carried_out)
+    start, groups, moments, history = patiently(recorded)
     if not target.is_real:
         for index, group in enumerate(groups, start=first):
             if len(reads := _reads(group)) > 1:

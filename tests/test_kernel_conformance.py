@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS
-from sockiter.conformance import Compared, Conformance
+from sockiter.conformance import Compared, Trial
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.schemes import SCHEMES
@@ -18,22 +20,21 @@ WITH_A_SCHEME = pytest.mark.parametrize(
 )
 
 
-def compared(target: KernelTarget, sequences: int) -> Compared:
+def compared(target: KernelTarget, sequences: int, cases: Path) -> Compared:
     """Fails with the least case for the first difference."""
     assert target.walks_by is not None
-    with target.session() as session:
-        conformance = Conformance(target, session, SCHEME[target.walks_by], records_max=target.records_max)
-        for found in conformance.differences("conformance", frozenset(HAZARDS)):
-            if found is not None:
-                pytest.fail(dumps(conformance.case(conformance.shrunk(found))))
-            if conformance.compared.sequences == sequences:
-                break
-    return conformance.compared
+    trial = Trial(target, SCHEME[target.walks_by], seed="conformance", hazards=frozenset(HAZARDS), cases=cases)
+    trial.run(sequences)
+    if trial.kept:
+        pytest.fail(dumps(trial.kept.case))
+    return trial.compared
 
 
 @WITH_A_SCHEME
-def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(kernel_target: KernelTarget) -> None:
-    found = compared(kernel_target, 300)
+def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
+    kernel_target: KernelTarget, tmp_path: Path
+) -> None:
+    found = compared(kernel_target, 300, tmp_path)
     assert found.sequences == 300
     assert found.operations > 300 * 4
     assert found.sockets > 100  # there were crowds
@@ -43,8 +44,8 @@ def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(k
 
 @pytest.mark.slow
 @WITH_A_SCHEME
-def test_it_does_so_in_many_sequences(kernel_target: KernelTarget) -> None:
-    assert compared(kernel_target, 2_000).sequences == 2_000
+def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Path) -> None:
+    assert compared(kernel_target, 2_000, tmp_path).sequences == 2_000
 
 
 @pytest.mark.parametrize(

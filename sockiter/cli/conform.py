@@ -75,20 +75,21 @@ def conform(
     started = time.monotonic()
     _run(trial, sequences, seconds)
     took = time.monotonic() - started
-    if trial.case is not None and trial.trouble:
-        click.echo(f"sockiter: {trial.trouble}: this case could not be saved:\n{dumps(trial.case)}", err=True)
+    kept = trial.kept
+    if kept and kept.trouble:
+        click.echo(f"sockiter: {kept.trouble}: this case could not be saved:\n{dumps(kept.case)}", err=True)
     if as_json:
         print_json(_json(trial, seed, took))
     else:
         _print(trial, seed)
-    if trial.difference is not None:
+    if kept:
         sys.exit(1)
 
 
 def _run(trial: Trial, sequences: int, seconds: float | None) -> None:
     def tell(bar: Progress, task: TaskID) -> None:
         compared = trial.compared
-        doing = "a difference, which is being shrunk" if trial.difference else f"{compared.operations:,} operations compared"
+        doing = "a difference, which is being shrunk" if trial.kept else f"{compared.operations:,} operations compared"
         bar.update(task, completed=compared.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
 
     watch(
@@ -107,18 +108,19 @@ def _print(trial: Trial, seed: int) -> None:
     click.echo(f"Hazards: {', '.join(in_order(trial.hazards)) or 'none'}.")
     if compared.untold:
         click.echo(f"{compared.untold:,} were left out, which could not be told of; the first: {compared.why_untold}")
-    if trial.difference is None or trial.case is None:
+    if (kept := trial.kept) is None:
         click.echo("No difference in what any read delivered. That is no proof.")
         return
-    kept = "kept" if not trial.trouble else "not saved; as it was found it is kept" if trial.path else "not saved"
-    where = f" as {trial.path}" if trial.path else ""
-    least = "" if trial.is_least else ", though not shrunk to the least"
-    click.echo(f"A DIFFERENCE at read {trial.difference.at} of this case, which is {kept}{where}{least}:\n")
-    click.echo(dumps(trial.case), nl=False)
+    where = f"kept as {kept.path}" if kept.path else ""
+    if kept.trouble:
+        where = f"not saved; as it was found it is {where}" if where else "not saved"
+    least = "" if kept.is_least else ", though not shrunk to the least"
+    click.echo(f"A DIFFERENCE at read {kept.difference.at} of this case, which is {where}{least}:\n")
+    click.echo(dumps(kept.case), nl=False)
 
 
 def _json(trial: Trial, seed: int, took: float) -> dict[str, object]:
-    compared, difference = trial.compared, trial.difference
+    compared, kept = trial.compared, trial.kept
     return {
         "target": trial.target.name,
         "scheme": trial.scheme.name,
@@ -132,10 +134,10 @@ def _json(trial: Trial, seed: int, took: float) -> dict[str, object]:
         "left_out": compared.untold,
         "why_left_out": compared.why_untold or None,
         "seconds": round(took, 3),
-        "difference": difference
+        "difference": kept
         and {
-            "case": trial.path and str(trial.path),
-            "read": difference.at,
-            "least": trial.is_least,
+            "case": kept.path and str(kept.path),
+            "read": kept.difference.at,
+            "least": kept.is_least,
         },
     }
