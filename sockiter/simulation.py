@@ -182,7 +182,7 @@ class SchemeTarget:
     is_real = False
     slots: int | None = None
     has_tail = True
-    walks_by = None
+    walks_by: str | None = None
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.scheme = scheme
@@ -194,7 +194,7 @@ class SchemeTarget:
         self.harms = scheme.harms
         self.tables = scheme.tables
 
-    def missing(self) -> None:
+    def missing(self) -> str | None:
         return None
 
     @contextmanager

@@ -175,10 +175,12 @@ def test_all_but_rollover_are_a_task_of_their_own_where_that_has_the_larger_scop
     assert "all but rollover" not in scopes(target_named("index"), WHOLE)
 
 
-def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequences() -> None:
+def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     closed = SchemeTarget(OffsetUdp())
     # It has nothing at all, and so no canonical form.
-    closed.scheme = object()  # type: ignore[assignment]
+    monkeypatch.setattr(closed, "scheme", object())
     assert within_reach(closed, frozenset(), WHOLE) == replace(WHOLE, ops=OPS_WITHOUT_END)
     assert within_reach(closed, frozenset(), replace(WHOLE, ops=9)) == replace(WHOLE, ops=9)
     assert within_reach(KERNEL_UDP, frozenset(), WHOLE) == WHOLE

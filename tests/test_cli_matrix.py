@@ -51,22 +51,14 @@ def from_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cells, "run", known)
 
 
-class Nowhere(io.StringIO):
+def nowhere(encoding: str) -> io.TextIOWrapper:
     """A file of an encoding, for what is recorded elsewhere."""
-
-    def __init__(self, encoding: str) -> None:
-        super().__init__()
-        self.encoding_of_terminal = encoding
-
-    # A text in memory has none, which would be told as a plain attribute.
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self.encoding_of_terminal
+    return io.TextIOWrapper(io.BytesIO(), encoding)
 
 
 def printed(made: Matrix, *, width: int = 160, encoding: str = "utf-8") -> str:
     """What is printed of a matrix on a terminal."""
-    out = Console(width=width, highlight=False, color_system=None, record=True, file=Nowhere(encoding))
+    out = Console(width=width, highlight=False, color_system=None, record=True, file=nowhere(encoding))
     MATRIX._print(out, made, [])
     return out.export_text()
 
@@ -306,11 +298,11 @@ def test_progress_is_told_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
         self.tasks[0].tick = Tick(12345, 67)
         self.tasks[1].tick = Tick(1, 0)
         # Only the tasks are looked at.
-        self.running = {nth: (None, task) for nth, task in enumerate(self.tasks[:2])}  # type: ignore[misc]
+        monkeypatch.setattr(self, "running", {nth: (None, task) for nth, task in enumerate(self.tasks[:2])})
         known(self)
         show()
 
-    out = Console(force_terminal=True, width=120, record=True, file=Nowhere("utf-8"))
+    out = Console(force_terminal=True, width=120, record=True, file=nowhere("utf-8"))
     monkeypatch.setattr(Cells, "run", run)
     monkeypatch.setattr(progress, "console", lambda stderr=False: out)
     assert sockiter("matrix", "rank").exit_code == 0

@@ -43,9 +43,9 @@ class Likeness(SchemeTarget):
         self.name = name
         self.slots = SLOTS
         self.lacks = lacks
-        self.walks_by = scheme.name  # type: ignore[assignment]  # None in a model
+        self.walks_by = scheme.name
 
-    def missing(self) -> str | None:  # type: ignore[override]  # None in a model
+    def missing(self) -> str | None:
         return self.lacks
 
     def begin(self, shape: Shape) -> Simulation:

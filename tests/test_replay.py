@@ -241,7 +241,7 @@ class Real(SchemeTarget):
     """A kernel's iterator that was found to walk by offset-udp."""
 
     is_real = True
-    walks_by: str | None = "offset-udp"  # type: ignore[assignment]  # None in a model
+    walks_by: str | None = "offset-udp"
 
     def __init__(self) -> None:
         super().__init__(OffsetUdp())
