@@ -221,8 +221,10 @@ def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case
         case = expecting(case, target, session)
     if target.is_real:
         subject = f"{found.target} (Linux {platform.release()}, {found.reproduced} of {found.reruns} runs)"
-    moved = " of a socket that moved" if found.moved else ""
+    of = " of a socket that moved" if found.moved else ""
+    if found.elsewhere and found.hazards:
+        of = " of a socket in whose bucket nothing changed"
     under = ", ".join(in_order(found.hazards)) or "no hazard"
-    comment = f"{found.kind.capitalize()}{moved} under {under}, found on {subject} by {driver}."
+    comment = f"{found.kind.capitalize()}{of} under {under}, found on {subject} by {driver}."
     shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
     return replace(case, comment=(comment, f"Seed {seed}.{shortest}"))

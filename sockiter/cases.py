@@ -19,6 +19,7 @@ from sockiter.backend import SLOTS
 from sockiter.errors import InputError
 from sockiter.operations import (
     FIRST,
+    POINTS,
     Add,
     At,
     Bucket,
@@ -28,6 +29,7 @@ from sockiter.operations import (
     Impossible,
     Open,
     Operation,
+    Point,
     Read,
     Rehash,
     Reinsert,
@@ -201,9 +203,12 @@ _SPELLINGS = {
     "read": "read N, read all, or read until error",
     "batch": "batch SLOTS",
     "expect": f"expect TARGET {'|'.join(KINDS)} [NAME] [as SCHEME]",
-    "at": "at show N: CHANGE, or at realloc N: CHANGE, or at realloc N: fail",
+    "at": "at show N: CHANGE, at bucket N: CHANGE, at realloc N: CHANGE, or at realloc N: fail",
     "fail": "fail",
 }
+
+
+_POINTS: dict[str, Point] = {point: point for point in POINTS}
 
 
 class _Reader:
@@ -291,16 +296,16 @@ class _Reader:
 
     def _at(self) -> At:
         words = self.words
-        if len(words) < 4 or words[1] not in ("show", "realloc") or not words[2].endswith(":"):
+        if len(words) < 4 or (point := _POINTS.get(words[1])) is None or not words[2].endswith(":"):
             raise self.error(f"`{' '.join(words)}`", _SPELLINGS["at"])
         nth = self._number(words[2][:-1], 1, COUNT_MAX)
         if words[3] == "fail":
             if words[1] != "realloc":
-                raise self.error("`fail` while a socket is shown", "it at realloc")
+                raise self.error(f"`fail` at {words[1]}", "it at realloc, the only point at which anything is allocated")
             if len(words) > 4:
                 raise self.error(f"`{' '.join(words[3:])}`", _SPELLINGS["fail"])
             return At("realloc", nth, Fail())
-        return At("show" if words[1] == "show" else "realloc", nth, self._change(words[3:]))
+        return At(point, nth, self._change(words[3:]))
 
     def _change(self, words: list[str]) -> Change:
         match words:

@@ -24,6 +24,7 @@ from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.verdict import Signature
 from sockiter.workers import Workers, heard
 
 # The driver that runs the most sequences.
@@ -221,7 +222,7 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
     `tell` is told the sequences so far. A KeyboardInterrupt that it raises ends it early: fewer sequences, no less true.
     Raises `MachineLacks` where the target does not run here.
     """
-    least: dict[tuple[str, bool], Violation] = {}
+    least: dict[Signature, Violation] = {}
     sequences = 0
     with target.session() as session:
         hunt = Hunt.of(target, session, hazards)
@@ -231,10 +232,10 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
             for bite in DRIVERS[DRIVER](hunt, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):
                 sequences += bite.sequences
                 if (found := bite.found) is not None:
-                    one = Violation(found.kind, found.moved, found.case)
-                    before = least.get((found.kind, found.moved))
+                    one = Violation(found.kind, found.moved, found.case, found.elsewhere)
+                    before = least.get(found.signature)
                     if before is None or one.operations < before.operations:
-                        least[found.kind, found.moved] = one
+                        least[found.signature] = one
                 took = time.monotonic() - started
                 if took >= seconds:
                     break
@@ -247,6 +248,6 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
 
 def _annotated(target: Target, violation: Violation) -> Violation:
     # Whoever keeps the case as a file can replay it.
-    harm = str(Harm(violation.kind, used(target, violation.case), violation.moved))
+    harm = str(Harm(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere))
     case = replace(violation.case, comment=(f"{harm.capitalize()}, on {target.name}.",))
     return replace(violation, case=with_expects(case, {t.name: t for t in (*SCHEME_TARGETS, target)}.values()))

@@ -10,13 +10,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Reinsert, Remove, changes
-from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
+from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Reinsert, Remove, changes
+from sockiter.verdict import CAUSED_NEARBY, VIOLATIONS, Kind, Signature, signatures_of
 
-Hazard: TypeAlias = Literal["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover"]
+Hazard: TypeAlias = Literal[
+    "add-head", "add-tail", "remove", "reinsert", "rehash", "show", "between", "realloc", "enomem", "rollover"
+]
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
 # Those that are one kind of change each; the others say when it happens, or that it is refused, or how wide versions are.
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
+
+# The hazard of a change at each point inside a read.
+HAZARD_OF: dict[Point, Hazard] = {"show": "show", "bucket": "between", "realloc": "realloc"}
 
 VERSION_BITS = 4
 """The width of narrow versions, which are signed numbers."""
@@ -30,24 +35,40 @@ class Harm:
 
     A target's harms are its claims read backwards: a kind that no harm admits under the hazards of a run cannot happen in
     that run. `moved` says whether the harmed socket itself had been taken out and put in again or had been moved.
+    `elsewhere`: it happens also where nothing at all changes in the bucket of the harmed socket. A harm that is not
+    `elsewhere` is that of a neighbour, and explains no finding that is.
     """
 
     kind: Kind
     hazards: frozenset[Hazard]
     moved: bool = False
+    elsewhere: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind}{' (moved)' if self.moved else ''} under {', '.join(in_order(self.hazards)) or 'no hazard'}"
+        mark = " (moved)" if self.moved else " (elsewhere)" if self.elsewhere and self.hazards else ""
+        return f"{self.kind}{mark} under {', '.join(in_order(self.hazards)) or 'no hazard'}"
+
+    @property
+    def signature(self) -> Signature:
+        return Signature(self.kind, self.moved, self.elsewhere)
+
+    def explains(self, signature: Signature) -> bool:
+        """Whether a finding with this signature may be this harm, given its hazards."""
+        kind, moved, elsewhere = signature
+        return self.kind == kind and self.moved == moved and (self.elsewhere or not elsewhere)
 
     def stem(self, target: str) -> str:
-        """What a case of it on a target is called, as the corpus calls its files: the target, the kind, and the hazards."""
-        moved = ["moved"] if self.moved else []
-        return "-".join([target, self.kind, *moved, *in_order(self.hazards)])
+        """The name of a case of it on a target, as the corpus names its files: the target, the kind, and the hazards."""
+        mark = ["moved"] if self.moved else ["elsewhere"] if self.elsewhere and self.hazards else []
+        return "-".join([target, self.kind, *mark, *in_order(self.hazards)])
 
 
-def harm(kind: Kind, *hazards: Hazard, moved: bool = False) -> Harm:
-    """Short for a `Harm`, as schemes declare them."""
-    return Harm(kind, frozenset(hazards), moved)
+def harm(kind: Kind, *hazards: Hazard, moved: bool = False, elsewhere: bool = False) -> Harm:
+    """Short for a `Harm`, as schemes declare them.
+
+    A skip or repeat of a socket that had not moved, under no hazard, is always one where nothing changes in its bucket.
+    """
+    return Harm(kind, frozenset(hazards), moved, elsewhere or (kind in CAUSED_NEARBY and not hazards and not moved))
 
 
 def in_order(hazards: Iterable[Hazard]) -> list[Hazard]:
@@ -86,29 +107,26 @@ def within(harms: Iterable[Harm], hazards: Iterable[Hazard]) -> frozenset[Harm]:
     return frozenset(harm for harm in harms if harm.hazards <= there)
 
 
-def largest_claims(harms: Sequence[Harm], hazards: frozenset[Hazard]) -> dict[frozenset[Hazard], set[tuple[Kind, bool]]]:
-    """What is claimed, in full: the largest sets of these hazards under which a kind of harm cannot happen, and which.
+def largest_claims(harms: Sequence[Harm], hazards: frozenset[Hazard]) -> dict[frozenset[Hazard], set[Signature]]:
+    """All claims in full: the largest sets of these hazards under which a kind of harm cannot happen, and which.
 
-    A kind is told with whether the harmed socket had moved. One that happens without any hazard is in no set.
+    One that happens without any hazard is in no set.
     """
-    claims: dict[frozenset[Hazard], set[tuple[Kind, bool]]] = {}
-    for kind in (*VIOLATIONS, "refused"):
-        for moved in (False, True):
-            if moved and kind not in OF_A_SOCKET:
-                continue
-            # Of each harm, at least one hazard has to be left out; and of what leaves out more than it has to, nothing.
-            left_out: set[frozenset[Hazard]] = {frozenset()}
-            for one in (harm.hazards for harm in harms if (harm.kind, harm.moved) == (kind, moved)):
-                left_out = {out if out & one else out | {hazard} for out in left_out for hazard in one}
-                left_out = {out for out in left_out if not any(less < out for less in left_out)}
-            for out in sorted(left_out, key=in_order):
-                claims.setdefault(hazards - out, set()).add((kind, moved))
+    claims: dict[frozenset[Hazard], set[Signature]] = {}
+    for signature in signatures_of((*VIOLATIONS, "refused")):
+        # Of each harm, at least one hazard has to be left out; and of what leaves out more than it has to, nothing.
+        left_out: set[frozenset[Hazard]] = {frozenset()}
+        for one in (harm.hazards for harm in harms if harm.explains(signature)):
+            left_out = {out if out & one else out | {hazard} for out in left_out for hazard in one}
+            left_out = {out for out in left_out if not any(less < out for less in left_out)}
+        for out in sorted(left_out, key=in_order):
+            claims.setdefault(hazards - out, set()).add(signature)
     return claims
 
 
-def admitting(harms: Sequence[Harm], finding: Finding, hazards: frozenset[Hazard]) -> list[Harm]:
-    """The harms that admit this finding under these hazards; none: a claim is broken."""
-    return [h for h in harms if h.kind == finding.kind and h.moved == finding.moved and h.hazards <= hazards]
+def admitting(harms: Sequence[Harm], signature: Signature, hazards: frozenset[Hazard]) -> list[Harm]:
+    """The harms that admit a finding with this signature under these hazards; none: a claim is broken."""
+    return [harm for harm in harms if harm.explains(signature) and harm.hazards <= hazards]
 
 
 def _hazard(change: Change) -> Hazard:
@@ -124,4 +142,6 @@ def _hazard(change: Change) -> Hazard:
 
 
 def _inside(at: At) -> Hazard:
-    return "enomem" if isinstance(at.what, Fail) else at.point
+    if isinstance(at.what, Fail):
+        return "enomem"
+    return HAZARD_OF[at.point]

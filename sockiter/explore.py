@@ -23,14 +23,14 @@ from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard
 from sockiter.cost import cost
-from sockiter.followed import HARMED, Effect, Harmed, Label, Mode, can_come, labels
+from sockiter.followed import HARMED, Effect, Label, Mode, can_come, labels
 from sockiter.operations import READS_MAX, Operation, length
 from sockiter.oracle import judge
 from sockiter.retell import Told, retold
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import RECORDS_MAX, SchemeTarget
 from sockiter.skeleton import Moment, Shift, Skeleton, Step, Turns
-from sockiter.verdict import Kind
+from sockiter.verdict import Kind, Signature
 
 # States between two reports of progress.
 REPORT = 4096
@@ -61,11 +61,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A kind of harm that can happen, to a socket that was itself moved or not, and a least case in which it does."""
+    """A kind of harm that can happen, with the rest of its `Signature`, and a least case in which it does."""
 
     kind: Kind
     moved: bool
     case: Case
+    elsewhere: bool = False
+
+    @property
+    def signature(self) -> Signature:
+        return Signature(self.kind, self.moved, self.elsewhere)
 
     @property
     def operations(self) -> int:
@@ -101,7 +106,7 @@ def search(
     hazards: Iterable[Hazard],
     scope: Scope,
     *,
-    wanted: Collection[Harmed] = HARMED,
+    wanted: Collection[Signature] = HARMED,
     progress: Callable[[int, int], None] = lambda states, waiting: None,
 ) -> Searched:
     """Search everything that can happen to a scheme under some hazards in a scope, or until all that is wanted has happened.
@@ -130,7 +135,7 @@ class _Way(NamedTuple):
 
 
 class _Search:
-    def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, wanted: frozenset[Harmed]) -> None:
+    def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, wanted: frozenset[Signature]) -> None:
         self.scheme, self.hazards, self.scope, self.wanted = scheme, hazards, scope, wanted
         self.skeleton = Skeleton(scheme, hazards, scope.sockets, scope.buckets, scope.batch)
         self.labels = labels(scope.sockets)
@@ -141,7 +146,7 @@ class _Search:
         self.reached: dict[int, tuple[int, _Way] | None] = {0: None}
         self.transitions = 0
         # What has happened, in how many lines, and from which states by which ways, of the first that came to it so soon.
-        self.found: dict[Harmed, tuple[int, list[tuple[int, _Way | None]]]] = {}
+        self.found: dict[Signature, tuple[int, list[tuple[int, _Way | None]]]] = {}
         self.alive: list[bool] = []
         self.drains: dict[int, bool] = {}
 
@@ -155,7 +160,9 @@ class _Search:
         except KeyboardInterrupt:
             incomplete = "interrupted"
         found = sorted(self.found.items(), key=lambda item: (item[1][0], HARMED.index(item[0])))
-        violations = tuple(Violation(*harmed, self._case(harmed, ends)) for harmed, (_, ends) in found)
+        violations = tuple(
+            Violation(harmed.kind, harmed.moved, self._case(harmed, ends), harmed.elsewhere) for harmed, (_, ends) in found
+        )
         return Searched(
             self.scheme.name,
             self.hazards,
@@ -189,7 +196,7 @@ class _Search:
                     continue
                 here.append(state)
                 if self.labels[label].position < 0 and not self._drains(number):
-                    self._happened((("stuck", False),), lines + (not self.labels[label].in_all), state, None)
+                    self._happened((Signature("stuck"),), lines + (not self.labels[label].in_all), state, None)
                 for way in self._ways(number)[1]:
                     self._go(state, label, way, layer, lines)
             following: list[int] = []
@@ -220,7 +227,7 @@ class _Search:
                 reached[base + other] = (state, way)
                 layer.append(base + other)
 
-    def _happened(self, harms: tuple[Harmed, ...], lines: int, state: int, way: _Way | None) -> None:
+    def _happened(self, harms: tuple[Signature, ...], lines: int, state: int, way: _Way | None) -> None:
         if way is not None and isinstance(way.step.effect, Shift) and not self._moment(state).inside:
             lines += 1  # for the read that a case ends in
         if self.scope.ops is None or lines <= self.scope.ops:
@@ -279,7 +286,7 @@ class _Search:
     def _taken(self, moment: Moment, mode: Mode, steps: Iterable[Step]) -> list[_Way]:
         ways = []
         for step in steps:
-            sockets = len(moment.positions)
+            sockets = len(moment.where)
             paused = bool(moment.inside)
             key = (step.effect, sockets, mode, paused)
             if key not in self.effects:
@@ -287,14 +294,16 @@ class _Search:
             ways.append(_Way(step.to * len(self.labels), self.effects[key], step, mode))
         return ways
 
-    def _case(self, harmed: Harmed, ends: Iterable[tuple[int, _Way | None]]) -> Case:
+    def _case(self, harmed: Signature, ends: Iterable[tuple[int, _Way | None]]) -> Case:
         # The simplest of those that are as short.
         operations = min((self._operations(*end) for end in ends), key=lambda one: cost((one, self.scope.batch)))
         case = Case(operations, self.scope.batch)
         target = SchemeTarget(self.scheme)
         verdict = judge(run(target, target, case.operations, slots=case.slots))
-        if not any((finding.kind, finding.moved) == harmed for finding in verdict):
-            raise AssertionError(f"{self.scheme.name}: the search says {harmed} of what the oracle does not:\n{dumps(case)}")
+        if not any(finding.signature == harmed for finding in verdict):
+            raise AssertionError(
+                f"{self.scheme.name}: the search says {tuple(harmed)} of what the oracle does not:\n{dumps(case)}"
+            )
         return case
 
     def _operations(self, state: int, last: _Way | None) -> tuple[Operation, ...]:

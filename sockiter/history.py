@@ -5,10 +5,10 @@ Decided here: what a record of an iteration holds. Not known here: who made the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, final
 
-from sockiter.operations import Change, Read
+from sockiter.operations import Add, Bucket, Change, Read, Rehash
 
 
 @final
@@ -49,7 +49,7 @@ Event: TypeAlias = Change | Shown | Returned | GaveUp
 
 @dataclass(slots=True)
 class History:
-    """The sockets in the table at open, and all that happened since, in order.
+    """The sockets in the table at open, the bucket of each, and all that happened since, in order.
 
     Changes are recorded as they were carried out: one that changed nothing (a move to where the socket already was) is
     not in here, nor is anything that happened before open. Where a backend cannot see a socket's turn come, as on a
@@ -58,6 +58,14 @@ class History:
 
     opened: tuple[str, ...] = ()
     events: list[Event] = field(default_factory=list)
+    buckets: dict[str, Bucket] = field(default_factory=dict)
+    """The bucket of each socket at open. A bucket of the first table goes without that table's name, here and in events."""
+
+    def changed(self, change: Change, first_table: str) -> None:
+        """Record a change that was carried out in a target whose first table has this name."""
+        if isinstance(change, (Add, Rehash)) and first_table and change.bucket.table == first_table:
+            change = replace(change, bucket=Bucket(change.bucket.number))
+        self.events.append(change)
 
     @property
     def reads(self) -> list[Returned]:

@@ -19,14 +19,14 @@ from sockiter.operations import Operation
 from sockiter.oracle import judge
 from sockiter.shortest import shortest
 from sockiter.simulation import SchemeTarget
-from sockiter.verdict import Finding, Kind, Verdict
+from sockiter.verdict import Finding, Kind, Signature, Verdict
 
 # How often a finding on a running kernel is sought again before it is shrunk. A model needs no second run.
 RERUNS = 5
 
 
-Followed: TypeAlias = tuple[Kind, bool, frozenset[Hazard]]
-"""What makes a finding news, or not: its kind, whether the socket had moved, and the hazards of the sequence."""
+Followed: TypeAlias = tuple[Signature, frozenset[Hazard]]
+"""What makes a finding news, or not: its signature, and the hazards of the sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Found:
     reproduced: int
     reruns: int
     shortest: bool = False
+    elsewhere: bool = False
 
     def __str__(self) -> str:
         return f"{self.target}: {self._shown}"
@@ -58,9 +59,13 @@ class Found:
         return self._shown.stem(self.target)
 
     @property
+    def signature(self) -> Signature:
+        return Signature(self.kind, self.moved, self.elsewhere)
+
+    @property
     def _shown(self) -> Harm:
         # Admitted or not.
-        return Harm(self.kind, self.hazards, self.moved)
+        return Harm(self.kind, self.hazards, self.moved, self.elsewhere)
 
 
 @dataclass(slots=True)
@@ -94,8 +99,8 @@ class Hunt:
         """
         hazards = self.hazards_of(operations)
         for finding in verdict:
-            if finding.kind != "incomplete" and (finding.kind, finding.moved, hazards) not in self.followed:
-                admitted = admitting(self.target.harms, finding, hazards)
+            if finding.kind != "incomplete" and (finding.signature, hazards) not in self.followed:
+                admitted = admitting(self.target.harms, finding.signature, hazards)
                 if self.pending.issuperset(admitted):
                     return finding
         return None
@@ -105,7 +110,7 @@ class Hunt:
 
         None where the target admits it, and this is not the first case to show it by these hazards alone.
         """
-        self.followed.add((finding.kind, finding.moved, self.hazards_of(operations)))
+        self.followed.add((finding.signature, self.hazards_of(operations)))
 
         fails = fails_as(finding, self.target, self.session)
         reruns = RERUNS if self.target.is_real else 1
@@ -114,11 +119,12 @@ class Hunt:
             shrunk(operations, slots, finding, self.target, fails) if reproduced else (operations, slots, False)
         )
         hazards = self.hazards_of(least)
-        self.followed.add((finding.kind, finding.moved, hazards))
+        self.followed.add((finding.signature, hazards))
         harm = None
-        if admitted := admitting(self.target.harms, finding, hazards):
-            # Only a case with no other hazard than those of the harm shows that they suffice.
-            harm = next((harm for harm in admitted if harm.hazards == hazards), None)
+        if admitted := admitting(self.target.harms, finding.signature, hazards):
+            # Only a case with no other hazard than those of the harm, and with nothing nearer, shows that they suffice.
+            shown = (finding.signature, hazards)
+            harm = next((harm for harm in admitted if (harm.signature, harm.hazards) == shown), None)
             if harm not in self.pending:
                 return None
             self.pending.remove(harm)
@@ -134,6 +140,7 @@ class Hunt:
             reproduced,
             reruns,
             is_shortest,
+            finding.elsewhere,
         )
 
 
@@ -144,18 +151,22 @@ def shrunk(
     this can be searched, of a running kernel not."""
     least, least_slots = minimize(operations, slots, fails)
     if isinstance(target, SchemeTarget) and target.slots is None:
-        return shortest(target.scheme, least, least_slots, (finding.kind, finding.moved), fails)
+        return shortest(target.scheme, least, least_slots, finding.signature, fails)
     return least, least_slots, False
 
 
 def fails_as(finding: Finding, target: Target, session: Session) -> Fails:
-    """What asks of a sequence whether it comes to a finding of the same kind, of a socket that had moved or not likewise."""
+    """A predicate for sequences: whether one comes to a finding with the same signature.
+
+    So shrinking never turns a rare defect into a common one of the same kind: the skip of a socket in whose bucket nothing
+    changes stays apart from that of a neighbour of the socket that closes.
+    """
 
     def fails(operations: tuple[Operation, ...], slots: int) -> bool:
         try:
             verdict = judge(run(session, target, operations, slots=slots))
         except Untold:
             return False
-        return any(other.kind == finding.kind and other.moved == finding.moved for other in verdict)
+        return any(other.signature == finding.signature for other in verdict)
 
     return fails

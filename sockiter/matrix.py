@@ -15,14 +15,12 @@ from sockiter.backend import Target
 from sockiter.cases import Case
 from sockiter.claims import HAZARDS, Harm, Hazard, admitting, hazards_of, in_order, largest_claims, within
 from sockiter.explore import Scope, Searched, Violation
-from sockiter.verdict import KINDS, OF_A_SOCKET, Finding, Kind
+from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
 MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})
 
-HARMS_SAID: tuple[tuple[Kind, bool], ...] = tuple(
-    (kind, moved) for kind in KINDS if kind != "incomplete" for moved in (False, True) if not moved or kind in OF_A_SOCKET
-)
-"""What a cell speaks of, in order: each kind, and whether the harmed socket had itself been moved."""
+HARMS_SAID: tuple[Signature, ...] = signatures_of(kind for kind in KINDS if kind != "incomplete")
+"""The signatures that a cell speaks of, in order."""
 
 
 class Column(NamedTuple):
@@ -105,6 +103,11 @@ class Said:
     admitted: bool
     violation: Violation | None = None
     name: str = ""
+    elsewhere: bool = False
+
+    @property
+    def signature(self) -> Signature:
+        return Signature(self.kind, self.moved, self.elsewhere)
 
     @property
     def breaks_a_claim(self) -> bool:
@@ -124,7 +127,7 @@ def claims(target: Target) -> tuple[Column, ...]:
         hazards
         for hazards, kinds in largest_claims(target.harms, target.hazards).items()
         # That nothing befalls a socket which was moved, where none is, goes without saying.
-        if hazards != target.hazards and (hazards & MOVES or not all(moved for _, moved in kinds))
+        if hazards != target.hazards and (hazards & MOVES or not all(one.moved for one in kinds))
     }
     return tuple(Column(_without(target, one), one) for one in sorted(largest, key=lambda one: (-len(one), in_order(one))))
 
@@ -141,28 +144,45 @@ def said(target: Target, cell: Cell) -> tuple[Said, ...]:
     """What a cell says, in the order of `HARMS_SAID`; nothing where the target cannot be put through its hazards."""
     if not cell.can:
         return ()
-    found = {(one.kind, one.moved): one for one in cell.result.violations} if cell.result else {}
+    found = {one.signature: one for one in cell.result.violations} if cell.result else {}
     is_proved = isinstance(cell.result, Searched) and cell.result.complete
-    may = {(harm.kind, harm.moved) for harm in within(target.harms, cell.hazards)}
+    may = within(target.harms, cell.hazards)
     verdict = []
-    for kind, moved in HARMS_SAID:
-        if (violation := found.get((kind, moved))) is None:
-            verdict.append(Said(kind, moved, False if is_proved else None, (kind, moved) in may))
+    for signature in HARMS_SAID:
+        possible: bool | None = True
+        title = ""
+        if (violation := found.get(signature)) is None:
+            possible = False if is_proved else None
+            admitted = any(harm.explains(signature) for harm in may)
         else:
-            hazards = used(target, violation.case)
-            admitted = bool(admitting(target.harms, Finding(kind, None, moved), hazards))
-            verdict.append(Said(kind, moved, True, admitted, violation, name(target, violation)))
+            admitted = bool(admitting(target.harms, signature, used(target, violation.case)))
+            title = name(target, violation)
+        verdict.append(Said(signature.kind, signature.moved, possible, admitted, violation, title, signature.elsewhere))
     return tuple(verdict)
+
+
+def distinct(verdict: Iterable[Said]) -> tuple[Said, ...]:
+    """What can happen, without harm of a neighbour where less does: a shorter case in which nothing changes in the bucket of
+    the harmed socket, so that a change in it need not be the cause."""
+    found = [one for one in verdict if one.violation is not None]
+    elsewhere = {one.kind: one.violation.operations for one in found if one.violation and one.elsewhere}
+
+    def less_does(one: Said) -> bool:
+        assert one.violation is not None
+        is_near = not one.moved and not one.elsewhere
+        return is_near and elsewhere.get(one.kind, one.violation.operations) < one.violation.operations
+
+    return tuple(one for one in found if one.breaks_a_claim or not less_does(one))
 
 
 def with_those_of(result: Searched | Measured, others: Iterable[Searched | Measured]) -> Searched | Measured:
     """A result, with the violations of others besides that it has none of, the shortest of each."""
-    violations = {(one.kind, one.moved): one for one in result.violations}
+    violations = {one.signature: one for one in result.violations}
     for other in others:
         for one in other.violations:
-            before = violations.get((one.kind, one.moved))
+            before = violations.get(one.signature)
             if before is None or one.operations < before.operations:
-                violations[one.kind, one.moved] = one
+                violations[one.signature] = one
     return replace(result, violations=tuple(sorted(violations.values(), key=lambda one: one.operations)))
 
 
@@ -173,7 +193,7 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
 
 def name(target: Target, violation: Violation) -> str:
     """What a case is called, by the hazards that it takes."""
-    return Harm(violation.kind, used(target, violation.case), violation.moved).stem(target.name)
+    return Harm(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
 
 
 def broken(matrix: Matrix) -> list[tuple[Row, Cell, Said]]:

@@ -26,6 +26,7 @@ from sockiter.matrix import (
     Said,
     broken,
     describe,
+    distinct,
     own_scope,
     said,
     unfinished,
@@ -34,7 +35,7 @@ from sockiter.matrix import (
 from sockiter.picture import MEANINGS, Step, looks, steps, templates
 from sockiter.report import seen
 from sockiter.trace import Trace, trace
-from sockiter.verdict import Kind
+from sockiter.verdict import Kind, Signature
 
 Traces: TypeAlias = dict[tuple[str, Case], Trace]
 """Every case of a matrix, carried out on the target that it is of, by that target's name."""
@@ -46,12 +47,13 @@ HAZARDS_SAID: dict[Hazard, str] = {
     "reinsert": "A socket leaves its bucket and enters the same one again, as one that stops to listen and begins anew.",
     "rehash": "A socket moves to the head of another bucket, as one does that is connected.",
     "show": "Changes happen inside a read as well, while a socket is being shown to the program.",
+    "between": "Changes happen inside a read as well, between two buckets, when neither is locked.",
     "realloc": "Changes happen inside a read as well, while a larger batch is allocated and the bucket is not locked.",
     "enomem": "The allocation of a larger batch is refused.",
     "rollover": "More sockets are inserted than versions of 4 bits can number, so that they begin from the start again.",
 }
 # Those that bring no change of their own: each says when changes happen, and alone is as harmless as none.
-ONLY_WHEN: frozenset[Hazard] = frozenset({"show", "realloc"})
+ONLY_WHEN: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 KINDS_SAID: dict[Kind, str] = {
     "skip": "A socket was in the table from beginning to end, and no read delivered it.",
     "repeat": "A socket was delivered more than once.",
@@ -165,19 +167,18 @@ def _field(
     anchor = f"cell-{_slug(row.target.name)}-{cell.column.name}"
     verdict = said(row.target, cell)
     mentions = []
-    for one in verdict:
-        if one.violation is None:
-            continue
+    for one in distinct(verdict):
+        assert one.violation is not None
         key = (row.target.name, one.violation.case)
         if key not in cases:
             # Columns with fewer hazards come first: no cell after this one has searched for it by itself.
             free = _free(f"case-{_slug(one.name)}", anchors)
             cases[key] = _shown(row.target, one, traces[key], free, _rank(row.target, cell, one.violation.case, own))
-        befell = _befell(one.kind, one.moved)
+        befell = _befell(one.signature)
         claim = ", which breaks a claim" if one.breaks_a_claim else ""
         mentions.append(
             Mention(
-                f"{anchor}-{one.kind}{'-moved' if one.moved else ''}",
+                f"{anchor}-{one.kind}{'-moved' if one.moved else '-elsewhere' if one.elsewhere else ''}",
                 cases[key].anchor,
                 one,
                 _title(row.target, one),
@@ -210,22 +211,20 @@ def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
 
 
 def _line(row: Row, fields: tuple[Field, ...]) -> Line:
-    admitted: dict[tuple[Kind, bool], list[str]] = {}
+    admitted: dict[Signature, list[str]] = {}
     for harm in row.target.harms:
-        admitted.setdefault((harm.kind, harm.moved), []).append(" + ".join(in_order(harm.hazards)) or "no hazard at all")
+        admitted.setdefault(harm.signature, []).append(" + ".join(in_order(harm.hazards)) or "no hazard at all")
     order = sorted(admitted, key=HARMS_SAID.index)
     # Of a kind that befalls neither the one that moved nor the one that did not, once is enough.
-    never = dict.fromkeys(kind for kind, _ in HARMS_SAID if not {(kind, False), (kind, True)} & admitted.keys())
-    still = [f"{kind} of a socket that never moved" for kind, moved in order if moved and (kind, False) not in admitted]
+    never = dict.fromkeys(one.kind for one in HARMS_SAID if one.kind not in {other.kind for other in admitted})
+    unmoved = {one.kind for one in admitted if not one.moved}
+    still = [f"{one.kind} of a socket that never moved" for one in order if one.moved and one.kind not in unmoved]
     return Line(
         f"target-{_slug(row.target.name)}",
         row.target,
         fields,
         (*still, *never),
-        tuple(
-            (f"{kind}{' of a socket that had moved' if moved else ''}", tuple(admitted[kind, moved]))
-            for kind, moved in order
-        ),
+        tuple((_befell(signature), tuple(admitted[signature])) for signature in order),
     )
 
 
@@ -265,11 +264,14 @@ def _meaning(column: Column) -> str:
 def _title(target: Target, one: Said) -> str:
     assert one.violation is not None
     under = ", ".join(in_order(used(target, one.violation.case))) or "no hazard"
-    return f"{_befell(one.kind, one.moved)} under {under}"
+    return f"{_befell(one.signature)} under {under}"
 
 
-def _befell(kind: Kind, moved: bool) -> str:
-    return f"{kind}{' of a socket that had moved' if moved else ''}"
+def _befell(signature: Signature) -> str:
+    kind, moved, elsewhere = signature
+    if moved:
+        return f"{kind} of a socket that had moved"
+    return f"{kind} of a socket in whose bucket nothing changed" if elsewhere else kind
 
 
 def _slug(name: str) -> str:

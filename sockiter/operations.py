@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, final
+from typing import Literal, TypeAlias, final, get_args
 
 End: TypeAlias = Literal["head", "tail"]
-Point: TypeAlias = Literal["show", "realloc"]
+Point: TypeAlias = Literal["show", "bucket", "realloc"]
+"""A point inside a read: a socket is about to be shown, a bucket is about to be locked, an allocation is under way."""
+POINTS: tuple[Point, ...] = get_args(Point)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,7 +90,10 @@ Change: TypeAlias = Add | Remove | Reinsert | Rehash
 @final
 @dataclass(frozen=True, slots=True)
 class At:
-    """What happens inside a read: before its `nth` socket is shown, or while it makes its `nth` allocation, from 1.
+    """A change or a refusal inside a read: before its `nth` socket is shown, before its `nth` bucket is locked, or while it
+    makes its `nth` allocation, from 1.
+
+    A bucket that is empty when the walk comes by is not locked, and does not count.
 
     A point that the read does not reach, and a change at an allocation that is made with the bucket lock held, where
     nothing can come in between: the change happens when the operation is over, so that every target ends with the same

@@ -7,7 +7,7 @@ what a table or a scheme is: the verdict is the same for a model and for a kerne
 from __future__ import annotations
 
 from sockiter.history import GaveUp, History, Returned, Shown
-from sockiter.operations import Add, Remove
+from sockiter.operations import Add, Rehash, Remove
 from sockiter.verdict import KINDS, Finding, Verdict
 
 
@@ -20,7 +20,8 @@ def judge(history: History) -> Verdict:
     - incomplete: none said "end", so that skips were not judged, and nothing worse is certain.
 
     A socket that is put in again or moved was in the table all the time; `moved` says of the harmed one that this befell
-    it before the end. A socket that was added after open is owed nothing, and may be delivered once.
+    it before the end. `elsewhere` says of one that is skipped or repeated that nothing had changed in its bucket since open,
+    up to the end or to its second turn. A socket that was added after open is owed nothing, and may be delivered once.
     """
     present = set(history.opened)
     owed = set(history.opened)
@@ -49,8 +50,10 @@ def judge(history: History) -> Verdict:
             stuck = True
         elif not ended:
             moved.add(event.name)
-    findings = [Finding("skip", name, name in moved) for name in skipped]
-    findings += [Finding("repeat", name, name in moved) for name, count in times.items() if count > 1]
+    repeated = {name for name, count in times.items() if count > 1}
+    skips_elsewhere, repeats_elsewhere = _elsewhere(history) if skipped or repeated else (_NONE, _NONE)
+    findings = [Finding("skip", name, name in moved, name in skips_elsewhere) for name in skipped]
+    findings += [Finding("repeat", name, name in moved, name in repeats_elsewhere - moved) for name in repeated]
     findings += [Finding("stale", name, name in moved) for name in stale]
     if stuck:
         findings.append(Finding("stuck"))
@@ -61,3 +64,34 @@ def judge(history: History) -> Verdict:
     if len(findings) > 1:
         findings.sort(key=lambda finding: (KINDS.index(finding.kind), finding.socket or ""))
     return tuple(findings)
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _elsewhere(history: History) -> tuple[frozenset[str], frozenset[str]]:
+    # The sockets in whose bucket nothing had changed at the end, and those in whose bucket nothing had when they had their
+    # second turn. A bucket is a label here, the same for those that a change in it may concern.
+    buckets = dict(history.buckets)
+    unchanged = frozenset(buckets)
+    at_end: frozenset[str] | None = None
+    at_second_turn: set[str] = set()
+    turns: set[str] = set()
+    for event in history.events:
+        if isinstance(event, Shown):
+            if event.name in turns & unchanged:
+                at_second_turn.add(event.name)
+            turns.add(event.name)
+        elif isinstance(event, Returned):
+            if event.is_the_end and at_end is None:
+                at_end = unchanged
+        elif not isinstance(event, GaveUp):
+            touched = {event.bucket} if isinstance(event, (Add, Rehash)) else set()
+            if event.name in buckets:
+                touched.add(buckets[event.name])
+            unchanged -= {name for name, bucket in buckets.items() if bucket in touched}
+            if isinstance(event, (Add, Rehash)):
+                buckets[event.name] = event.bucket
+            elif isinstance(event, Remove):
+                buckets.pop(event.name, None)
+    return at_end or _NONE, frozenset(at_second_turn)

@@ -23,7 +23,7 @@ _TWO_CALLS: dict[Hazard, frozenset[Hazard]] = {
     "rehash": frozenset({"remove", "add-head"}),
 }
 # Where nobody keeps the two sides apart, changes happen inside reads as well.
-_ALWAYS: frozenset[Hazard] = frozenset({"show", "realloc"})
+_ALWAYS: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 _NEVER = 1 << 63
 
 

@@ -169,7 +169,7 @@ class Race:
         # Each kind that befell a walk. A violation is told before what is admitted.
         told: dict[Kind, Harm | None] = {}
         for finding in harmed.verdict:
-            admitted = admitting(self.target.admits, finding, harmed.hazards)
+            admitted = admitting(self.target.admits, finding.signature, harmed.hazards)
             told.setdefault(finding.kind, admitted[0] if admitted else None)
         return told
 

@@ -43,6 +43,7 @@ class _Story:
     # The operation under way: what is inside it, and how far its points are counted; None: there is none.
     inside: list[At] | None = None
     turns: int = 0
+    looks: int = 0
     allocations: int = 0
     # The read(2) under way: its records; and those that one which failed has left.
     records: int = 0
@@ -60,7 +61,7 @@ class _Story:
                 self.inside.append(self._at(moment, change))
         elif isinstance(what, Turns):
             if mode != "on":
-                self.inside, self.turns, self.allocations, self.mode = [], 0, 0, mode
+                self.inside, self.turns, self.looks, self.allocations, self.mode = [], 0, 0, 0, mode
             self._read(moment, step, what)
         else:
             self.operations.append(Open())
@@ -94,15 +95,16 @@ class _Story:
         return change
 
     def _at(self, moment: Moment, what: Change | Fail) -> At:
-        if moment.inside == "show":
-            return At("show", self.turns + 1, what)
-        return At("realloc", self.allocations + 1, what)
+        assert moment.inside is not None
+        before = {"show": self.turns, "bucket": self.looks, "realloc": self.allocations}
+        return At(moment.inside, before[moment.inside] + 1, what)
 
     def _read(self, moment: Moment, step: Step, what: Turns) -> None:
         assert self.inside is not None
         if step.line == "fail":
             self.inside.append(self._at(moment, Fail()))
         self.turns += what.turns
+        self.looks += what.looks
         self.allocations += what.allocations
         self.records += len(what.shown)
         if not what.over:

@@ -14,10 +14,11 @@ from sockiter.backend import SLOTS, shape_of
 from sockiter.claims import hazards_of
 from sockiter.cost import cost
 from sockiter.explore import Enough, Scope, search
-from sockiter.followed import HARMED, Harmed
+from sockiter.followed import HARMED
 from sockiter.minimize import Fails, minimize
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.verdict import Signature
 
 STATES_MAX = 60_000
 """A search that comes to more states is given up: the case then is as short as it was shrunk to."""
@@ -25,7 +26,7 @@ SLOTS_TRIED = (SLOTS, 1, 2, 3, 4)
 
 
 def shortest(
-    scheme: AnyScheme, operations: tuple[Operation, ...], slots: int, harmed: Harmed, fails: Fails
+    scheme: AnyScheme, operations: tuple[Operation, ...], slots: int, harmed: Signature, fails: Fails
 ) -> tuple[tuple[Operation, ...], int, bool]:
     """The shortest sequence that does the same harm to a scheme, its slots, and whether that is certain.
 
@@ -46,7 +47,7 @@ def shortest(
 
 
 def _found(
-    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Harmed, fails: Fails
+    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Signature, fails: Fails
 ) -> tuple[tuple[Operation, ...], int] | None:
     # The least of the shortest, one for each number of slots; None where a search was given up.
     operations, slots = best

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
-from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Remove, reads_max
-from sockiter.schemes.scheme import AnyScheme, Grow, Reply
+from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Remove, reads_max
+from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show
 from sockiter.table import empty
 
 # The buffer has 8 pages, and a record goes in only if something is left behind it: one short of 2048 records of 16 bytes.
@@ -47,6 +47,7 @@ class Simulation:
         self.history = History()
         # Those of the last read operation, in order.
         self.allocations: list[Allocation] = []
+        self._first_table = scheme.tables[0]
         self._slots = shape.slots
         self._records_max = records_max
         self._objects_max = objects_max
@@ -57,7 +58,7 @@ class Simulation:
         self._gone: set[str] = set()
         # What a case put inside the read under way and was not reached yet; how far that read has come.
         self._script: list[At] = []
-        self._shows = 0
+        self._shows = self._looks = 0
 
     def apply(self, operation: Operation) -> None:
         match operation:
@@ -65,7 +66,8 @@ class Simulation:
                 self._read_operation(operation)
             case Open():
                 self._between = self.scheme.open(self._slots, self.table)
-                self.history.opened = tuple(socket.name for bucket in self.table.buckets for socket in bucket)
+                self.history.opened = tuple([name for bucket in self.table.buckets for name, _ in bucket])
+                self.history.buckets = self.table.places()
             case _:
                 self._change(operation)
 
@@ -85,7 +87,7 @@ class Simulation:
             if type(change) is Remove:
                 self._gone.add(change.name)
             if self._between is not None:
-                self.history.events.append(change)
+                self.history.changed(change, self._first_table)
 
     def _change_inside(self, change: Change) -> None:
         # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
@@ -95,7 +97,7 @@ class Simulation:
 
     def _read_operation(self, operation: Read) -> None:
         self._script = list(operation.at)
-        self._shows = 0
+        self._shows = self._looks = 0
         self.allocations = []
         size = self._records_max + 1 if operation.count is None else operation.count
         events = self.history.events
@@ -119,23 +121,26 @@ class Simulation:
         produced: list[str] = []
         objects = 0
         again = False
-        steps = self.scheme.read(self._between, self.table)
-        try:
-            request = next(steps)
-            while True:
-                if isinstance(request, Grow):
-                    reply = self._allocate(request.locked)
-                elif len(produced) >= size:
-                    reply = (False, self.table)
+        resume = self.scheme.resume
+        step = self.scheme.begin(self._between, self.table)
+        while not isinstance(step, Done):
+            request = step.waits_for
+            granted = True
+            if type(request) is Show:
+                if len(produced) >= size:
+                    granted = False
                 elif objects >= self._objects_max:
                     again = not produced
-                    reply = (False, self.table)
+                    granted = False
                 else:
                     objects += 1
-                    reply = (self._show(request.name, produced), self.table)
-                request = steps.send(reply)
-        except StopIteration as stop:
-            self._between, error = stop.value
+                    granted = self._show(request.socket.name, produced)
+            elif type(request) is Grow:
+                granted = self._allocate(request.locked)
+            else:
+                self._look()
+            step = resume(step, granted, self.table)
+        self._between, error = step
         if error is not None:
             self._left = tuple(produced)
             return Returned((), error)
@@ -156,7 +161,14 @@ class Simulation:
         self.history.events.append(Shown(name))
         return True
 
-    def _allocate(self, locked: bool) -> Reply:
+    def _look(self) -> None:
+        self._looks += 1
+        if self._script:
+            for at in self._reached("bucket", self._looks):
+                assert not isinstance(at.what, Fail)
+                self._change_inside(at.what)
+
+    def _allocate(self, locked: bool) -> bool:
         granted = True
         if self._script:
             for at in self._reached("realloc", len(self.allocations) + 1, only_fail=locked):
@@ -165,9 +177,9 @@ class Simulation:
                 else:
                     self._change_inside(at.what)
         self.allocations.append(Allocation(self._shows, granted))
-        return granted, self.table
+        return granted
 
-    def _reached(self, point: str, nth: int, *, only_fail: bool = False) -> Sequence[At]:
+    def _reached(self, point: Point, nth: int, *, only_fail: bool = False) -> Sequence[At]:
         def is_reached(at: At) -> bool:
             return at.point == point and at.nth == nth and (not only_fail or isinstance(at.what, Fail))
 

@@ -1,42 +1,41 @@
 """A table and an iterator over it, with nobody named: the moments that there are, and what leads from one to the next.
 
-Models the same frame of the kernel's read(2) as `simulation`, a step at a time: where a read is paused inside, a change is a
+Models the same frame of the kernel's read(2) as `simulation`, a step at a time: where a read waits inside, a change is a
 step like any other, so that there is no end to what may happen there. Decided here: which moments are one and the same.
 Sockets are told apart by where they are, and what else matters a scheme tells (`Canonical`). Every moment is reached once,
-by the scheme's own code, and is kept with the real table and the real state that it was reached with. Not known here: what
-was delivered before, and what is owed to whom.
+by the scheme's own step functions, and is kept with the real table and the real value that it was reached with. Not known
+here: what was delivered before, and what is owed to whom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Hashable, Iterator
+from typing import Any, Literal, NamedTuple
 
-from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard
-from sockiter.operations import Add, Bucket, Change, End, Rehash, Reinsert, Remove, has_tail
-from sockiter.paused import in_hand
-from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Hand, Reply, Where
+from sockiter.claims import HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.operations import Add, Bucket, Change, End, Point, Rehash, Reinsert, Remove, has_tail
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where
 from sockiter.simulation import RECORDS_MAX
-from sockiter.table import Socket, Table, empty
-
-Replies: TypeAlias = tuple[Reply, ...]
+from sockiter.table import Table, empty
 
 
 class Shift(NamedTuple):
     """A change, by position in the table from 0, over all buckets: where each socket that was there is now (-1: it is out),
-    where one is that was not there before, and which was moved, by where it was (-1: none)."""
+    where one is that was not there before, and which was moved, by where it was (-1: none).
+
+    `near`: whether each socket that was there was in a bucket that the change touched.
+    """
 
     to: tuple[int, ...]
     added: int = -1
     moved: int = -1
     before_open: bool = False
+    near: tuple[bool, ...] = ()
 
 
 class Turns(NamedTuple):
     """A read, or a part of one: who was shown, by position; how many turns there were, with those of sockets that were gone,
-    and how many allocations.
+    how many buckets were looked at, and how many allocations were made.
 
     `over`: the read is over with it, and said the end, if it had no record and returned no error. `stops`: it is over
     because it had all its records. `fresh`: its last turn made a record. `refused`: it returned an error, and `left` the
@@ -45,6 +44,7 @@ class Turns(NamedTuple):
 
     shown: tuple[int, ...] = ()
     turns: int = 0
+    looks: int = 0
     allocations: int = 0
     over: bool = False
     stops: bool = False
@@ -68,32 +68,38 @@ class Step(NamedTuple):
     line: Change | Literal["open", "read", "fail"] | None
 
 
-@dataclass(slots=True)
 class Moment:
-    """One moment: before open, between two reads, or paused inside one, where `hand` is in hand.
+    """One moment: before open, between two reads, or inside one that waits.
 
-    `left`: records of a read that failed are still to be handed out. `inside`: the point at which a read is paused.
+    `at`: the scheme's state or waiting value, None before open. `inside`: the point at which a read waits, and `request`
+    for what. `left`: records of a read that failed are still to be handed out. `fresh`: the last turn of this read made a
+    record. `where`: the positions of the sockets.
     """
 
-    table: Table
-    state: Any = None
-    left: bool = False
-    inside: Literal["", "show", "realloc"] = ""
-    is_open: bool = True
-    # How a paused read got here: the state and table that it began with, and the replies since.
-    start: tuple[Any, Table] | None = None
-    replies: Replies = ()
-    request: Socket | Grow | None = None
-    hand: Mapping[str, Any] = field(default_factory=dict)
-    where: tuple[int, ...] = ()
-    # Whether the last turn of this read made a record.
-    fresh: bool = False
+    __slots__ = ("at", "fresh", "inside", "left", "request", "table", "where")
 
-    # Where each socket is, over all buckets.
-    positions: dict[str, int] = field(init=False)
+    def __init__(
+        self,
+        table: Table,
+        where: Where,
+        at: Any,
+        *,
+        left: bool = False,
+        inside: Point | None = None,
+        request: Show | Grow | None = None,
+        fresh: bool = False,
+    ) -> None:
+        self.table = table
+        self.where = where
+        self.at = at
+        self.left = left
+        self.inside = inside
+        self.request = request
+        self.fresh = fresh
 
-    def __post_init__(self) -> None:
-        self.positions = {name: at for at, (name, _) in enumerate(chain.from_iterable(self.table.buckets))}
+    @property
+    def is_open(self) -> bool:
+        return self.at is not None
 
 
 class Skeleton:
@@ -109,7 +115,6 @@ class Skeleton:
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
         self._hazards = hazards
-        self._pauses = ("show" in hazards, bool({"realloc", "enomem"} & hazards))
         # Where versions roll over and must not, insertions are counted.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
         table = empty([(name, buckets) for name in scheme.tables])
@@ -123,28 +128,30 @@ class Skeleton:
         self._canonical = getattr(scheme, "canonical", literal)
         if self._insertions is not None:
             self._canonical = getattr(scheme, "canonical_in_order", self._canonical)
-        self._clamps = hasattr(scheme, "canonical")
-        self._number(Moment(table, is_open=False))
+        self._number(Moment(table, Where(table, sockets), None))
 
     def lines(self, number: int) -> list[Step]:
         """The steps from a moment that are lines of a case, but for reads that begin there."""
         moment = self.moments[number]
         steps = list(self._changes(moment))
         if not moment.is_open:
-            opened = Moment(moment.table, self.scheme.open(self._batch, moment.table))
+            state = self.scheme.open(self._batch, moment.table)
+            if state is None:
+                raise TypeError(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
+            opened = Moment(moment.table, moment.where, state)
             steps.append(Step(self._number(opened), Opening(), "open"))
         elif moment.inside == "realloc" and "enomem" in self._hazards:
-            steps += self._onwards(moment, False, "fail")
+            steps += self._resumed(moment, False, "fail")
         return steps
 
     def onwards(self, number: int) -> list[Step]:
-        """The steps from a moment that no line stands for: a paused read goes on, or, between two, the next one begins; the
-        last of them as far as it can go with nothing in its way. Before open there are none."""
+        """The steps from a moment that no line stands for: a read that waits goes on, or, between two, the next one begins;
+        the last of them as far as it can go with nothing in its way. Before open there are none."""
         moment = self.moments[number]
         if not moment.is_open:
             return []
-        if moment.inside:
-            return list(self._onwards(moment, True, None))
+        if moment.inside is not None:
+            return list(self._resumed(moment, True, None))
         return list(self._begins(moment))
 
     def _number(self, moment: Moment) -> int:
@@ -155,199 +162,166 @@ class Skeleton:
         return number
 
     def _key(self, moment: Moment) -> Hashable:
-        table = moment.table
-        hand = moment.hand if moment.inside else _fields(moment.state) if moment.is_open else {}
-        if self._clamps and hand.get("slots", 0) > self._sockets:
-            hand = {**hand, "slots": self._sockets}
-        where = moment.positions
-        # Whose turn it is the frame knows, whether or not the scheme still does.
+        table, at = moment.table, moment.at
+        # The frame knows whose turn it is, whether or not the scheme's form includes that.
         request = moment.request
-        of = where.get(request.name, GONE) if isinstance(request, Socket) else request is not None and request.locked
         return (
-            (moment.is_open, moment.left, moment.inside, moment.where, moment.fresh),
-            of,
+            (type(at), moment.left, moment.fresh),
+            moment.where[request.socket.name] if type(request) is Show else request is not None,
             tuple([len(bucket) for bucket in table.buckets]),
-            self._canonical(hand, table, where),
+            self._canonical(at, table, moment.where),
             self._insertions and table.ver,
         )
 
     def _changes(self, moment: Moment) -> Iterator[Step]:
-        point: Hazard | None = None
-        if moment.inside:
-            point = moment.inside
-            if point not in self._hazards or (isinstance(moment.request, Grow) and moment.request.locked):
-                return
+        if moment.inside is not None and (
+            HAZARD_OF[moment.inside] not in self._hazards or (isinstance(moment.request, Grow) and moment.request.locked)
+        ):
+            return
         table = moment.table
-        names = moment.positions
         # Before open nothing is a hazard.
         on = self._hazards if moment.is_open else frozenset(HAZARDS)
         may_insert = self._insertions is None or table.ver < self._insertions
         ends: tuple[End, End] = ("tail", "head")
-        if may_insert and len(names) < self._sockets:
+        if may_insert and len(moment.where) < self._sockets:
             new = f"s{table.ver}"
             for number, bucket in enumerate(self._buckets):
                 for end in ends if self._has_tail[number] else ends[1:]:
                     if f"add-{end}" in on:
-                        yield self._changed(moment, names, Add(new, end, bucket), Add("", end, bucket))
+                        yield self._changed(moment, Add(new, end, bucket), Add("", end, bucket), {number})
         of = [number for number, bucket in enumerate(table.buckets) for _ in bucket]
-        for name, position in names.items():
+        for name, position in moment.where.items():
+            here = of[position]
             written = str(position)
             if "remove" in on:
-                yield self._changed(moment, names, Remove(name), Remove(written))
+                yield self._changed(moment, Remove(name), Remove(written), {here})
             if not may_insert:
                 continue
             if "reinsert" in on:
-                for end in ends if self._has_tail[of[position]] else ends[1:]:
-                    yield self._changed(moment, names, Reinsert(name, end), Reinsert(written, end))
+                for end in ends if self._has_tail[here] else ends[1:]:
+                    yield self._changed(moment, Reinsert(name, end), Reinsert(written, end), {here})
             if "rehash" in on:
                 for number, bucket in enumerate(self._buckets):
-                    if number != of[position]:
-                        yield self._changed(moment, names, Rehash(name, bucket), Rehash(written, bucket))
+                    if number != here:
+                        yield self._changed(moment, Rehash(name, bucket), Rehash(written, bucket), {here, number})
 
-    def _changed(self, moment: Moment, names: Mapping[str, int], change: Change, line: Change) -> Step:
+    def _changed(self, moment: Moment, change: Change, line: Change, touched: set[int]) -> Step:
         table = moment.table.after(change)
-        # Not `replace`, which would make the whole search a tenth slower.
+        where = Where(table, self._sockets)
         after = Moment(
             table,
-            moment.state,
-            moment.left,
-            moment.inside,
-            moment.is_open,
-            moment.start,
-            moment.replies,
-            moment.request,
-            moment.hand,
-            moment.where,
-            moment.fresh,
+            where,
+            moment.at,
+            left=moment.left,
+            inside=moment.inside,
+            request=moment.request,
+            fresh=moment.fresh,
         )
-        now = after.positions
-        added = now[change.name] if type(change) is Add else -1
-        moved = names[change.name] if type(change) is Reinsert or type(change) is Rehash else -1
-        return Step(
-            self._number(after), Shift(tuple([now.get(name, -1) for name in names]), added, moved, not moment.is_open), line
+        effect = Shift(
+            tuple([where[name] for name in moment.where]),
+            where[change.name] if type(change) is Add else -1,
+            moment.where[change.name] if type(change) is Reinsert or type(change) is Rehash else -1,
+            not moment.is_open,
+            tuple([number in touched for number, bucket in enumerate(moment.table.buckets) for _ in bucket]),
         )
+        return Step(self._number(after), effect, line)
 
     def _begins(self, moment: Moment) -> Iterator[Step]:
         if moment.left:
             # What is left is handed out, and nothing else is done.
-            yield Step(self._number(Moment(moment.table, moment.state)), Turns(over=True, handed=True), "read")
+            after = Moment(moment.table, moment.where, moment.at)
+            yield Step(self._number(after), Turns(over=True, handed=True), "read")
             return
-        yield from self._runs(moment, (moment.state, moment.table), (), Turns(), "read")
+        yield from self._runs(moment, self.scheme.begin(moment.at, moment.table), Turns(), "read")
 
-    def _onwards(self, moment: Moment, is_granted: bool, line: Literal["fail"] | None) -> Iterator[Step]:
-        assert moment.start is not None
-        turns = Turns(fresh=moment.fresh)
-        if moment.inside == "show":
-            assert isinstance(moment.request, Socket)
-            turns = _shown(turns, moment.request.name, moment.positions)
-        else:
-            turns = turns._replace(allocations=1)
-        replies = (*moment.replies, (is_granted, moment.table))
-        yield from self._runs(moment, moment.start, replies, turns, line)
+    def _resumed(self, moment: Moment, is_granted: bool, line: Literal["fail"] | None) -> Iterator[Step]:
+        turns = _answered(Turns(fresh=moment.fresh), moment.at.waits_for, moment.where)
+        yield from self._runs(moment, self.scheme.resume(moment.at, is_granted, moment.table), turns, line)
 
     def _runs(
-        self,
-        moment: Moment,
-        start: tuple[Any, Table],
-        replies: Replies,
-        turns: Turns,
-        line: Literal["read", "fail"] | None,
+        self, moment: Moment, step: Waiting | Done[Any], turns: Turns, line: Literal["read", "fail"] | None
     ) -> Iterator[Step]:
-        # Goes on with a read from behind its last reply to where it is paused or over, and besides to everywhere on the way
-        # where it may have all its records.
-        table, names = moment.table, moment.positions
-        reading = self.scheme.read(*start)
-        try:
-            request = next(reading)
-            for reply in replies:
-                request = reading.send(reply)
-            while len(replies) <= RECORDS_MAX:
-                goes_on = True
-                if isinstance(request, Grow):
-                    if self._pauses[1]:
-                        yield self._paused(table, start, replies, request, reading, turns, line)
-                        return
-                    turns = turns._replace(allocations=turns.allocations + 1)
-                elif turns.stops:
-                    goes_on = False
-                else:
-                    if turns.fresh:
-                        # The same way once more, to stop here.
-                        stopped = turns._replace(stops=True)
-                        yield from self._runs(moment, start, (*replies, (False, table)), stopped, line)
-                    if self._pauses[0]:
-                        yield self._paused(table, start, replies, request, reading, turns, line)
-                        return
-                    turns = _shown(turns, request.name, names)
-                replies = (*replies, (goes_on, table))
-                request = reading.send(replies[-1])
-            raise TypeError(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
-        except StopIteration as stop:
-            state, error = stop.value
+        # Goes on with a read to where it waits or is over, and besides to everywhere on the way where it may have all its
+        # records.
+        table, where = moment.table, moment.where
+        for _ in range(RECORDS_MAX):
+            if isinstance(step, Done):
+                yield from self._over(moment, step, turns, line)
+                return
+            request = step.waits_for
+            if type(request) is Show and turns.fresh:
+                stopped = self.scheme.resume(step, False, table)
+                if not isinstance(stopped, Done):
+                    raise TypeError(f"{self.scheme.name} asks for {stopped.waits_for} after it was told to stop")
+                yield from self._over(moment, stopped, turns._replace(stops=True), line)
+            if (point := self._pause(request)) is not None:
+                paused = Moment(
+                    table,
+                    where,
+                    step,
+                    inside=point,
+                    request=None if isinstance(request, Between) else request,
+                    # At a socket's turn it was settled that the read goes on.
+                    fresh=turns.fresh and point != "show",
+                )
+                yield Step(self._number(paused), turns, line)
+                return
+            turns = _answered(turns, request, where)
+            step = self.scheme.resume(step, True, table)
+        raise TypeError(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
+
+    def _over(self, moment: Moment, done: Done[Any], turns: Turns, line: Literal["read", "fail"] | None) -> Iterator[Step]:
+        state, error = done
         turns = turns._replace(refused=error is not None, over=True)
         if turns.refused:
-            yield Step(self._number(Moment(table, state, left=True)), turns._replace(left=True), line)
+            after = Moment(moment.table, moment.where, state, left=True)
+            yield Step(self._number(after), turns._replace(left=True), line)
             if turns.shown:
                 return
-        yield Step(self._number(Moment(table, state)), turns, line)
+        yield Step(self._number(Moment(moment.table, moment.where, state)), turns, line)
 
-    def _paused(
-        self,
-        table: Table,
-        start: tuple[Any, Table],
-        replies: Replies,
-        request: Socket | Grow,
-        reading: Any,
-        turns: Turns,
-        line: Literal["read", "fail"] | None,
-    ) -> Step:
-        where, hand = in_hand(reading)
-        hand = {name: value for name, value in hand.items() if value is not self.scheme}
-        is_show = isinstance(request, Socket)
-        paused = Moment(
-            table,
-            inside="show" if is_show else "realloc",
-            start=start,
-            replies=replies,
-            request=request,
-            hand=hand,
-            where=where,
-            # At a socket's turn it was settled that the read goes on.
-            fresh=turns.fresh and not is_show,
-        )
-        if turns.stops:
-            raise TypeError(f"{self.scheme.name} asks for a larger batch after it was told to stop")
-        return Step(self._number(paused), turns, line)
+    def _pause(self, request: object) -> Point | None:
+        # Where a read waits, if anything can happen there.
+        hazards = self._hazards
+        if isinstance(request, Show):
+            return "show" if "show" in hazards else None
+        if isinstance(request, Grow):
+            return "realloc" if "enomem" in hazards or ("realloc" in hazards and not request.locked) else None
+        return "bucket" if "between" in hazards else None
 
 
-def literal(hand: Hand, table: Table, where: Where) -> Hashable:
-    """The canonical form of a scheme that has none of its own: all that it has in hand, and all there is to the table, so
+def literal(at: Any, table: Table, where: Where) -> Hashable:
+    """The canonical form of a scheme that has none of its own: its whole state or waiting value, and the whole table, so
     that a search is right, but may never come to its end."""
-    names = {name: f"@{position}" for name, position in where.items()}
-    form: Hashable = renamed((tuple(hand.items()), table), names)
+    form: Hashable = placed((at, table), where)
     return form
 
 
-def renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """A value in which sockets go by other names; what is no name stays as it is. A TypeError for what has no such form."""
+def placed(value: Any, where: Where) -> Any:
+    """A value with positions in place of the names of sockets in the table; equal only for values of the same types.
+
+    Raises a TypeError for a value that has no such form.
+    """
     if isinstance(value, str):
-        return names.get(value, value)
+        return (Where, where[value]) if value in where else value
     if isinstance(value, tuple):
-        return tuple(renamed(one, names) for one in value)
+        return (type(value), *[placed(one, where) for one in value])
     if isinstance(value, frozenset):
-        return frozenset(renamed(one, names) for one in value)
-    if value is None or isinstance(value, (int, float, bytes)):
+        return type(value), frozenset(placed(one, where) for one in value)
+    if value is None or type(value) is int:
         return value
-    raise TypeError(f"a {type(value).__name__} in what a scheme has in hand: expected numbers, texts, and tuples of them")
+    if isinstance(value, (int, float, bytes)):
+        return type(value), value
+    raise TypeError(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
 
 
-def _fields(state: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = state._asdict() if hasattr(state, "_asdict") else {"state": state}
-    return fields
-
-
-def _shown(turns: Turns, name: str, names: Mapping[str, int]) -> Turns:
-    # A socket's turn; one that is not in the table any more makes no record.
-    if name not in names:
-        return turns._replace(turns=turns.turns + 1, fresh=False)
-    return turns._replace(turns=turns.turns + 1, fresh=True, shown=(*turns.shown, names[name]))
+def _answered(turns: Turns, request: object, where: Where) -> Turns:
+    # A socket that is not in the table any more has its turn, and makes no record.
+    if isinstance(request, Show):
+        position = where[request.socket.name]
+        if position < 0:
+            return turns._replace(turns=turns.turns + 1, fresh=False)
+        return turns._replace(turns=turns.turns + 1, fresh=True, shown=(*turns.shown, position))
+    if isinstance(request, Grow):
+        return turns._replace(allocations=turns.allocations + 1)
+    return turns._replace(looks=turns.looks + 1)

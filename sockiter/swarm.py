@@ -13,9 +13,23 @@ from itertools import count
 from random import Random
 
 from sockiter.backend import SLOTS, Shape, Target
-from sockiter.claims import CHANGES, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.claims import CHANGES, HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
 from sockiter.edits import name_of
-from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, has_tail
+from sockiter.operations import (
+    Add,
+    At,
+    Bucket,
+    Change,
+    Fail,
+    Open,
+    Operation,
+    Point,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    has_tail,
+)
 
 # Small batches make growth and partial batches cheap to reach; the kernels' 16 slots keep it honest.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
@@ -34,7 +48,8 @@ _REMOVE = tuple(Remove(name) for name in NAMES)
 _REINSERT_HEAD = tuple(Reinsert(name, "head") for name in NAMES)
 _REINSERT_TAIL = tuple(Reinsert(name, "tail") for name in NAMES)
 
-_INSIDE: frozenset[Hazard] = frozenset({"show", "realloc", "enomem"})
+_POINT_OF: dict[Hazard, Point] = {hazard: point for point, hazard in HAZARD_OF.items()}
+_INSIDE: frozenset[Hazard] = frozenset({*_POINT_OF, "enomem"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,5 +213,5 @@ class _Sequence:
             if hazard == "enomem":
                 at.append(At("realloc", nth, _FAIL))
             elif change := self.change():
-                at.append(At("show" if hazard == "show" else "realloc", nth, change))
+                at.append(At(_POINT_OF[hazard], nth, change))
         return Read(size, tuple(at))

@@ -79,6 +79,14 @@ class Table(NamedTuple):
                 break
         raise IndexError(bucket)
 
+    def first_filled(self, bucket: int) -> int:
+        """The place in the walk of the first bucket from this one on that is not empty; behind the last where there is
+        none."""
+        buckets = self.buckets
+        while bucket < len(buckets) and not buckets[bucket]:
+            bucket += 1
+        return bucket
+
     def buckets_of(self, phase: int) -> Buckets:
         """The buckets of one phase, by its number from 0."""
         _, first, end = self.phases[phase]
@@ -92,6 +100,15 @@ class Table(NamedTuple):
                 if socket.name == name:
                     return number, position
         raise KeyError(name)
+
+    def places(self) -> dict[str, Bucket]:
+        """The bucket of each socket; one of the first table goes without its name."""
+        return {
+            name: Bucket(number - phase.first, "" if phase.first == 0 else phase.name)
+            for phase in self.phases
+            for number in range(phase.first, phase.end)
+            for name, _ in self.buckets[number]
+        }
 
     def has(self, name: str) -> bool:
         """Whether a socket is in the table."""

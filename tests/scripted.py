@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
+from generators import Generated, Reading
+
 from sockiter.backend import Shape
 from sockiter.cases import loads
 from sockiter.claims import HAZARDS, Harm, Hazard
 from sockiter.history import Event, History, Returned
 from sockiter.operations import Open, Operation
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow
 from sockiter.simulation import SchemeTarget
 from sockiter.table import Table
 from sockiter.trace import Names, Trace, trace
@@ -29,7 +31,7 @@ class Place(NamedTuple):
     shown: int = 0
 
 
-class Impatient:
+class Impatient(Generated):
     """Walks the first bucket, wants memory before every read, and returns ENOMEM where it is refused; or always."""
 
     name = "impatient"
@@ -45,7 +47,7 @@ class Impatient:
     def open(self, slots: int, table: Table) -> Place:
         return Place()
 
-    def read(self, state: Place, table: Table) -> Reading[Place]:
+    def read(self, state: Place, table: Table) -> Reading:
         granted, table = yield Grow(1)
         if self.is_hopeless or not granted:
             return state, "ENOMEM"

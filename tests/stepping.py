@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sockiter.operations import Add, Bucket, Change
-from sockiter.schemes.scheme import AnyScheme
-from sockiter.table import Socket, Table, empty
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow
+from sockiter.table import Table, empty
 
 
 def blank(buckets: int) -> Table:
@@ -53,16 +53,20 @@ def walk(
     """One read: what the scheme asks for, in order and in words, the error if there is one, and the state it leaves behind.
 
     The read stops before the socket `stop`, refuses the growths in `refuse`, and has the table of `meanwhile` from the
-    request on that is the key.
+    request on that is the key. Between two buckets, nothing happens.
     """
-    steps, asked = scheme.read(state, now), []
-    try:
-        request = next(steps)
-        while True:
-            word = request.name if isinstance(request, Socket) else f"{'lock' if request.locked else 'grow'}:{request.slots}"
+    step, asked = scheme.begin(state, now), []
+    while not isinstance(step, Done):
+        request, granted = step.waits_for, True
+        if not isinstance(request, Between):
+            word = (
+                f"{'lock' if request.locked else 'grow'}:{request.slots}"
+                if isinstance(request, Grow)
+                else request.socket.name
+            )
             asked.append(word)
             now = (meanwhile or {}).get(word, now)
-            request = steps.send((word != stop and word not in refuse, now))
-    except StopIteration as over:
-        after, error = over.value
-        return " ".join([*asked, *([] if error is None else [error])]), after
+            granted = word != stop and word not in refuse
+        step = scheme.resume(step, granted, now)
+    after, error = step
+    return " ".join([*asked, *([] if error is None else [error])]), after

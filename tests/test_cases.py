@@ -28,7 +28,7 @@ ROOT = Path(sockiter.__file__).parent.parent
 CHANGE_WORDS = "add, remove, reinsert, rehash"
 WORDS = f"{CHANGE_WORDS}, open, read, batch, expect, at"
 ADD = "add NAME head|tail [in BUCKET]"
-AT = "at show N: CHANGE, or at realloc N: CHANGE, or at realloc N: fail"
+AT = "at show N: CHANGE, at bucket N: CHANGE, at realloc N: CHANGE, or at realloc N: fail"
 EXPECT = "expect TARGET skip|repeat|stale|stuck|refused|incomplete [NAME] [as SCHEME], with a NAME for skip, repeat, stale"
 COUNT = "a number from 1 to 1000000"
 BUCKET = "a number from 0 to 1023"
@@ -269,7 +269,10 @@ MALFORMED: list[tuple[str, str]] = [
     ("open\nread 1\n  at show x: remove A", f"3: 'x': expected {COUNT}"),
     ("open\nread 1\n  at show 0: remove A", f"3: '0': expected {COUNT}"),
     ("open\nread 1\n  at show 1000001: remove A", f"3: '1000001': expected {COUNT}"),
-    ("open\nread 1\n  at show 1: fail", "3: `fail` while a socket is shown: expected it at realloc"),
+    (
+        "open\nread 1\n  at show 1: fail",
+        "3: `fail` at show: expected it at realloc, the only point at which anything is allocated",
+    ),
     ("open\nread 1\n  at realloc 1: fail now", "3: `fail now`: expected fail"),
     ("open\nread 1\n  at realloc 1: add A", f"3: `add A`: expected {ADD}"),
     ("open\nread 1\n  at show 1: open", f"3: unknown word 'open': expected {CHANGE_WORDS}"),

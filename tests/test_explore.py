@@ -142,7 +142,7 @@ class Bare:
     def open(self, slots: int, table: Table) -> object:
         return Place(0)
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         yield from ()
         return state, None
 
@@ -153,7 +153,7 @@ class Bare:
 class AgainAndAgain(Bare):
     """Shows the first socket in every read."""
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         for socket in table.buckets[0][:1]:
             _, table = yield socket
         return state, None
@@ -164,7 +164,7 @@ class TwiceLiterally(Bare):
 
     hazards = frozenset({"show"})
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         for _ in range(2):
             for socket in table.buckets[0][:1]:
                 _, table = yield socket
@@ -184,7 +184,7 @@ class Counting(Bare):
     def __init__(self, reads: int = 1000) -> None:
         self.reads = reads
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         assert isinstance(state, Place)
         if state.number < self.reads:
             for socket in table.buckets[0][:1]:
@@ -195,7 +195,7 @@ class Counting(Bare):
 class NeverAnswers(Bare):
     """Returns an error in every read."""
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         yield from ()
         return state, "EIO"
 
@@ -210,7 +210,7 @@ class Unlike(Bare):
 class Greedy(Bare):
     """Asks for a larger batch when it was told to stop."""
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         for socket in table.buckets[0]:
             shown, table = yield socket
             if not shown:
@@ -221,7 +221,7 @@ class Greedy(Bare):
 class Forever(Bare):
     """Shows the first socket again and again in one read."""
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         while table.buckets[0]:
             _, table = yield table.buckets[0][0]
         return state, None
@@ -230,7 +230,7 @@ class Forever(Bare):
 class Deaf(Bare):
     """Goes on where it was told to stop, once."""
 
-    def read(self, state: object, table: Table) -> Reading[object]:
+    def read(self, state: object, table: Table) -> Reading:
         for socket in table.buckets[0]:
             _, table = yield socket
         return state, None

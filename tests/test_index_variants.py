@@ -13,6 +13,7 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_detect import IndexDetect, Place
 from sockiter.schemes.index_narrow import IndexNarrow, wrapped
 from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.index_snapshot import Place as SnapshotPlace
 from sockiter.schemes.partial_batch import State
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.table import Table
@@ -63,19 +64,14 @@ class TestAll:
         _, state = walk(scheme, scheme.open(9, RFC), RFC, stop="B", meanwhile={"A": moved})
         assert walk(scheme, state, moved)[0] == ""
 
-    def test_begin_behind_a_bucket_that_is_done(self, scheme: AnyScheme) -> None:
-        now = table("AB", "C")
-        done = stopped(scheme, now, "B")._replace(done=True)
-        assert walk(scheme, done, now)[0] == "C"
-
 
 class TestSnapshot:
     def test_remembers_the_version_at_open_for_good(self) -> None:
-        assert SNAPSHOT.open(7, BLANK) == State(0, None, False, 7, 0)
-        assert SNAPSHOT.open(7, RFC) == State(0, None, False, 7, 5)
+        assert SNAPSHOT.open(7, BLANK) == State(0, SnapshotPlace(None, 0), 7)
+        assert SNAPSHOT.open(7, RFC) == State(0, SnapshotPlace(None, 5), 7)
         state = stopped(SNAPSHOT, RFC, "D")
-        assert state == State(0, -1, False, 9, 5)
-        assert walk(SNAPSHOT, state, changed(RFC, Add("F", "tail"))) == ("D E", State(1, 5, False, 9, 5))
+        assert state == State(0, SnapshotPlace(-1, 5), 9)
+        assert walk(SNAPSHOT, state, changed(RFC, Add("F", "tail"))) == ("D E", State(1, SnapshotPlace(None, 5), 9))
 
     def test_shows_what_was_there_at_open_whatever_the_sign_of_its_index(self) -> None:
         assert walk(SNAPSHOT, SNAPSHOT.open(9, RFC), RFC)[0] == "A B C D E"
@@ -142,20 +138,20 @@ class TestNarrowVersions:
 
     def test_make_the_eighth_socket_at_the_tail_sort_before_all_so_that_it_is_skipped_though_nothing_changed(self) -> None:
         eight = changed(SEVEN, Add("H", "tail"))
-        assert stopped(NARROW, eight, "C") == State(0, 2, False, 9)
+        assert stopped(NARROW, eight, "C") == State(0, 2, 9)
         assert resumed(NARROW, eight, "C") == "C D E F G"
 
     def test_make_what_was_seen_come_again_behind_a_socket_that_sorts_before_it(self) -> None:
         nine = changed(SEVEN, Add("H", "tail"), Add("I", "tail"))
-        assert stopped(NARROW, nine, "I") == State(0, -8, False, 9)
+        assert stopped(NARROW, nine, "I") == State(0, -8, 9)
         assert resumed(NARROW, nine, "I") == "A B C D E F G I"
 
     def test_keep_the_eighth_at_the_head_in_its_place_and_make_the_ninth_sort_behind_all(self) -> None:
         eight = changed(SEVEN, Add("H", "head"))
-        assert stopped(NARROW, eight, "A") == State(0, -8, False, 9)
+        assert stopped(NARROW, eight, "A") == State(0, -8, 9)
         assert resumed(NARROW, eight, "A") == "A B C D E F G"
         nine = changed(eight, Add("I", "head"))
-        assert stopped(NARROW, nine, "H", slots=16) == State(0, 7, False, 16)
+        assert stopped(NARROW, nine, "H", slots=16) == State(0, 7, 16)
         assert resumed(NARROW, nine, "H") == ""
 
     def test_do_no_harm_to_a_read_that_is_not_stopped_or_where_each_bucket_begins(self) -> None:
@@ -174,14 +170,14 @@ class TestNarrowVersions:
 
 class TestDetection:
     def test_starts_with_nothing_shown_in_the_first_epoch(self) -> None:
-        assert DETECT.open(7, SEVEN) == State(0, Place(None, 0), False, 7)
+        assert DETECT.open(7, SEVEN) == State(0, Place(None, 0), 7)
 
     @pytest.mark.parametrize(
         ("more", "epoch"), [(0, 0), (1, 1), (8, 1), (9, 2)], ids=["7th", "8th", "15th", "16th insertion"]
     )
     def test_counts_an_epoch_whenever_the_versions_of_the_width_are_used_up(self, more: int, epoch: int) -> None:
         now = changed(SEVEN, *(Add(f"H{number}", "tail") for number in range(more)))
-        assert stopped(DETECT, now, "C", slots=99) == State(0, Place(2, epoch), False, 99)
+        assert stopped(DETECT, now, "C", slots=99) == State(0, Place(2, epoch), 99)
 
     def test_walks_the_bucket_again_where_the_versions_rolled_over_since_and_skips_nobody(self) -> None:
         assert resumed(DETECT, SEVEN, "C", Add("H", "tail")) == "A B C D E F G H"
@@ -196,13 +192,13 @@ class TestDetection:
     def test_remembers_the_epoch_by_then_so_that_it_walks_a_bucket_again_once_for_each(self) -> None:
         eight = changed(SEVEN, Add("H", "tail"))
         asked, state = walk(DETECT, stopped(DETECT, SEVEN, "C"), eight, stop="D")
-        assert (asked, state) == ("A B C D", State(0, Place(3, 1), False, 9))
+        assert (asked, state) == ("A B C D", State(0, Place(3, 1), 9))
         assert walk(DETECT, state, changed(eight, Add("I", "tail")))[0] == "D E F G H I"
 
     def test_walks_it_again_whole_where_the_read_was_stopped_before_its_first_socket_anew(self) -> None:
         eight = changed(SEVEN, Add("H", "tail"))
         asked, state = walk(DETECT, stopped(DETECT, SEVEN, "C"), eight, stop="A")
-        assert (asked, state) == ("A", State(0, Place(None, 1), False, 9))
+        assert (asked, state) == ("A", State(0, Place(None, 1), 9))
 
     def test_is_not_troubled_by_a_rollover_before_open_or_before_the_bucket_was_reached(self) -> None:
         eight = changed(SEVEN, Add("H", "tail"))
@@ -211,12 +207,12 @@ class TestDetection:
         asked, state = walk(
             DETECT, DETECT.open(9, now), now, meanwhile={"B": changed(now, Add("H", "tail", Bucket(1)))}, stop="E"
         )
-        assert (asked, state) == ("A B C D E", State(1, Place(4, 1), False, 9))
+        assert (asked, state) == ("A B C D E", State(1, Place(4, 1), 9))
 
     def test_finds_a_rollover_that_came_while_a_socket_was_shown_when_it_looks_at_the_bucket_again(self) -> None:
         eight = changed(SEVEN, Add("H", "tail"))
         asked, state = walk(DETECT, DETECT.open(9, SEVEN), SEVEN, meanwhile={"B": eight}, stop="D")
-        assert (asked, state) == ("A B C D", State(0, Place(3, 0), False, 9))
+        assert (asked, state) == ("A B C D", State(0, Place(3, 0), 9))
         assert walk(DETECT, state, eight)[0] == "A B C D E F G H"
 
     def test_finds_a_rollover_that_came_while_the_batch_grew(self) -> None:
@@ -235,4 +231,4 @@ class TestDetection:
 
     @pytest.mark.parametrize(("prev_idx", "text"), [(None, "2:-"), (4, "2:4"), (0, "2:0"), (-3, "2:-3")])
     def test_is_written_without_the_epoch(self, prev_idx: int | None, text: str) -> None:
-        assert DETECT.place(State(2, Place(prev_idx, 1), False, 9)) == text
+        assert DETECT.place(State(2, Place(prev_idx, 1), 9)) == text

@@ -48,7 +48,7 @@ class Exact:
     def open(self, slots: int, table: Table) -> frozenset[str]:
         return frozenset()
 
-    def read(self, state: frozenset[str], table: Table) -> Reading[frozenset[str]]:
+    def read(self, state: frozenset[str], table: Table) -> Reading:
         while unseen := [socket for bucket in table.buckets for socket in bucket if socket.name not in state]:
             shown, table = yield unseen[0]
             if not shown:

@@ -15,23 +15,23 @@ SCHEME = OffsetTcp()
 LISTENING, ESTABLISHED, OVER = 0, 1, 2
 
 
-def listening(bucket: int, offset: int, *, done: bool = False, slots: int = 9) -> State:
-    return State(LISTENING, bucket, offset, done, slots)
+def listening(bucket: int, offset: int, *, slots: int = 9) -> State:
+    return State(LISTENING, bucket, offset, slots)
 
 
-def established(bucket: int, offset: int, *, done: bool = False, slots: int = 9) -> State:
-    return State(ESTABLISHED, bucket, offset, done, slots)
+def established(bucket: int, offset: int, *, slots: int = 9) -> State:
+    return State(ESTABLISHED, bucket, offset, slots)
 
 
 class TestABatch:
     """As the one of `offset-udp`, over two tables."""
 
     def test_starts_at_the_first_listening_bucket_with_nothing_seen(self) -> None:
-        assert SCHEME.open(7, tcp("")) == State(LISTENING, 0, 0, False, 7)
+        assert SCHEME.open(7, tcp("")) == State(LISTENING, 0, 0, 7)
 
     def test_is_made_of_the_listening_buckets_first_and_then_of_the_established_ones(self) -> None:
         asked, after = walk(SCHEME, SCHEME.open(16, tcp("")), tcp("AB", "", "C", est=("DE", "", "F")))
-        assert (asked, after) == ("A B C D E F", State(OVER, 0, 0, False, 16))
+        assert (asked, after) == ("A B C D E F", State(OVER, 0, 0, 16))
 
     @pytest.mark.parametrize(
         ("stop", "state"),
@@ -66,7 +66,7 @@ class TestABatch:
         refuse = ["grow:7", "grow:4"]
         for now in (tcp("ABCDE"), tcp("", est=("", "ABCDE"))):
             asked, after = walk(SCHEME, SCHEME.open(2, now), now, refuse=refuse)
-            assert (asked, after) == ("grow:7 A B grow:4 C D E", State(OVER, 0, 0, False, 2))
+            assert (asked, after) == ("grow:7 A B grow:4 C D E", State(OVER, 0, 0, 2))
 
     def test_that_may_not_grow_is_not_done_with_its_bucket_at_a_stop(self) -> None:
         now = tcp("ABCDE")
@@ -114,7 +114,7 @@ class TestABatch:
         assert walk(SCHEME, SCHEME.open(9, before), before, meanwhile={"A": other})[0] == "A B E C"
 
     def test_of_an_empty_table_and_after_the_end_is_none_even_if_sockets_came(self) -> None:
-        over = State(OVER, 0, 0, False, 9)
+        over = State(OVER, 0, 0, 9)
         now = tcp("", est=("",))
         assert walk(SCHEME, SCHEME.open(9, now), now) == ("", over)
         assert walk(SCHEME, over, tcp("A", est=("B",))) == ("", over)
@@ -148,10 +148,6 @@ class TestThePlaceInATable:
         assert walk(SCHEME, listening(0, 2), tcp("", "CDE"), stop="C") == ("C", listening(1, 0))
         assert walk(SCHEME, established(0, 2), tcp("", est=("", "CDE")), stop="C") == ("C", established(1, 0))
 
-    def test_in_a_bucket_that_is_done_is_the_head_of_the_next(self) -> None:
-        assert walk(SCHEME, listening(0, 2, done=True), tcp("ABC", "DEF"), stop="D") == ("D", listening(1, 0))
-        assert walk(SCHEME, established(0, 2, done=True), tcp("", est=("ABC", "DEF")), stop="D") == ("D", established(1, 0))
-
     def test_in_the_established_table_looks_at_no_listening_socket_any_more(self) -> None:
         assert walk(SCHEME, established(0, 1), tcp("AB", est=("CDE",)))[0] == "D E"
 
@@ -163,7 +159,7 @@ class TestThePlaceInATable:
     def test_is_written_as_table_bucket_and_count(self) -> None:
         assert SCHEME.place(listening(2, 1)) == "listening:2:1"
         assert SCHEME.place(established(0, 3)) == "established:0:3"
-        assert SCHEME.place(State(OVER, 0, 0, False, 9)) == "-"
+        assert SCHEME.place(State(OVER, 0, 0, 9)) == "-"
 
 
 class TestGoingOver:
@@ -174,7 +170,7 @@ class TestGoingOver:
     def lost(self, state: State, *buckets: str, est: tuple[str, ...]) -> str:
         """Which established sockets this read does not come to."""
         asked, after = walk(SCHEME, state, tcp(*buckets, est=est))
-        assert after == State(OVER, 0, 0, False, 9)
+        assert after == State(OVER, 0, 0, 9)
         return "".join(name for bucket in est for name in bucket if name not in asked)
 
     @pytest.mark.parametrize(("seen", "left"), [(seen, left) for seen in range(7) for left in range(seen + 1)])

@@ -8,8 +8,12 @@ from sockiter.claims import HAZARDS
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld, Held
 from sockiter.schemes.full_batch import State as FullState
-from sockiter.schemes.rank import Rank
-from sockiter.schemes.rank import State as RankState
+from sockiter.schemes.one_by_one import State
+from sockiter.schemes.rank import Place, Rank
+
+
+def at(rank: int) -> State[Place]:
+    return State(Place(rank, None, rank))
 
 
 class TestRank:
@@ -18,24 +22,24 @@ class TestRank:
     scheme = Rank()
 
     def test_counts_across_buckets(self) -> None:
-        assert walk(self.scheme, self.scheme.open(16, BLANK), table("AB", "", "CD"), stop="D") == ("A B C D", RankState(3))
+        assert walk(self.scheme, self.scheme.open(16, BLANK), table("AB", "", "CD"), stop="D") == ("A B C D", at(3))
 
     def test_steps_over_as_many_sockets_whichever_they_are(self) -> None:
         now = table("AB", "C")
-        assert walk(self.scheme, RankState(2), changed(now, Add("D", "tail")))[0] == "D C"
-        assert walk(self.scheme, RankState(2), changed(now, Remove("A")))[0] == ""
+        assert walk(self.scheme, at(2), changed(now, Add("D", "tail")))[0] == "D C"
+        assert walk(self.scheme, at(2), changed(now, Remove("A")))[0] == ""
 
     def test_is_that_of_the_socket_behind_the_last_after_the_end(self) -> None:
         now = table("AB")
         asked, state = walk(self.scheme, self.scheme.open(16, BLANK), now)
-        assert (asked, state) == ("A B", RankState(2))
-        assert walk(self.scheme, state, changed(now, Add("C", "tail"))) == ("C", RankState(3))
+        assert (asked, state) == ("A B", at(2))
+        assert walk(self.scheme, state, changed(now, Add("C", "tail"))) == ("C", at(3))
 
     def test_holds_the_lock_of_its_bucket_all_the_time_and_allocates_nothing(self) -> None:
         assert set(HAZARDS) - self.scheme.hazards == {"show", "realloc", "enomem", "rollover"}
 
     def test_is_written_as_the_number(self) -> None:
-        assert self.scheme.place(RankState(3)) == "3"
+        assert self.scheme.place(at(3)) == "3"
 
 
 class TestFullBatch:
@@ -47,25 +51,25 @@ class TestFullBatch:
         before = table("AB", "C")
         more = changed(before, *(Add(name, "tail") for name in "DEF"))
         asked, state = walk(self.scheme, self.scheme.open(1, BLANK), before, meanwhile={"grow:3": more}, stop="C")
-        assert (asked, state) == ("grow:3 lock:5 A B D E F C", FullState(1, 0, False, 5))
+        assert (asked, state) == ("grow:3 lock:5 A B D E F C", FullState(1, 0, 5))
 
     def test_fails_where_it_cannot_and_begins_at_the_same_place_again(self) -> None:
         now = table("ABC")
         asked, state = walk(self.scheme, self.scheme.open(2, BLANK), now, refuse=["grow:4"])
-        assert (asked, state) == ("grow:4 ENOMEM", FullState(0, 0, False, 2))
+        assert (asked, state) == ("grow:4 ENOMEM", FullState(0, 0, 2))
         assert walk(self.scheme, state, now)[0] == "grow:4 A B C"
 
     def test_seeks_its_place_by_the_count_of_sockets_seen(self) -> None:
         now = table("ABCD")
         asked, state = walk(self.scheme, self.scheme.open(9, BLANK), now, stop="B")
-        assert (asked, state) == ("A B", FullState(0, 1, False, 9))
+        assert (asked, state) == ("A B", FullState(0, 1, 9))
         assert walk(self.scheme, state, changed(now, Remove("A")))[0] == "C D"
 
     def test_begins_a_new_bucket_at_its_head_where_the_old_one_ran_out(self) -> None:
-        assert walk(self.scheme, FullState(0, 2, False, 9), table("A", "BC"))[0] == "B C"
+        assert walk(self.scheme, FullState(0, 2, 9), table("A", "BC"))[0] == "B C"
 
     def test_is_written_as_the_bucket_and_the_count(self) -> None:
-        assert self.scheme.place(FullState(1, 2, False, 9)) == "1:2"
+        assert self.scheme.place(FullState(1, 2, 9)) == "1:2"
 
 
 class TestFullBatchHeld:

@@ -113,12 +113,7 @@ class TestABatch:
     def test_is_dropped_at_a_stop_and_made_anew_in_the_next_read(self, scheme: AnyScheme) -> None:
         asked, state = walk(scheme, scheme.open(9, BLANK), table("ABC"), stop="B")
         assert asked == "A B"
-        assert not state.done
         assert walk(scheme, state, changed(table("ABC"), Add("D", "tail")))[0] == "B C D"
-
-    def test_whose_bucket_is_done_lets_the_next_read_begin_behind_that_bucket(self, scheme: AnyScheme) -> None:
-        state = scheme.open(9, BLANK)._replace(done=True)
-        assert walk(scheme, state, table("A", "B"))[0] == "B"
 
     def test_that_is_stopped_at_its_first_socket_goes_on_with_it(self, scheme: AnyScheme) -> None:
         asked, state = walk(scheme, scheme.open(9, BLANK), table("A", "BC"), stop="B")
@@ -137,7 +132,7 @@ class TestABatch:
 
     def test_after_the_end_is_none_even_if_sockets_came(self, scheme: AnyScheme) -> None:
         asked, state = walk(scheme, scheme.open(9, BLANK), table("A", "B"))
-        assert (asked, state.bucket, state.done) == ("A B", 2, False)
+        assert (asked, state.bucket) == ("A B", 2)
         assert walk(scheme, state, changed(table("A", "B"), Add("C", "tail", Bucket(1)))) == ("", state)
 
     def test_of_an_empty_table_is_the_end(self, scheme: AnyScheme) -> None:
@@ -156,52 +151,49 @@ class TestOffset:
         return asked, after
 
     def test_starts_at_the_first_bucket_with_nothing_seen(self) -> None:
-        assert OFFSET.open(7, BLANK) == State(0, 0, False, 7)
+        assert OFFSET.open(7, BLANK) == State(0, 0, 7)
 
     def test_counts_the_sockets_seen_in_the_bucket(self) -> None:
-        assert self.walk(OFFSET.open(9, BLANK), table("ABC"), stop="C") == ("A B C", State(0, 2, False, 9))
+        assert self.walk(OFFSET.open(9, BLANK), table("ABC"), stop="C") == ("A B C", State(0, 2, 9))
 
     def test_is_nothing_in_a_new_bucket(self) -> None:
-        assert self.walk(OFFSET.open(9, BLANK), table("AB", "", "CD"), stop="C") == ("A B C", State(2, 0, False, 9))
+        assert self.walk(OFFSET.open(9, BLANK), table("AB", "", "CD"), stop="C") == ("A B C", State(2, 0, 9))
 
     def test_skips_a_socket_when_a_seen_one_left(self) -> None:
-        assert self.walk(State(0, 2, False, 9), table("BCD"))[0] == "D"
+        assert self.walk(State(0, 2, 9), table("BCD"))[0] == "D"
 
     def test_repeats_a_socket_when_one_entered_at_the_head(self) -> None:
-        assert self.walk(State(0, 1, False, 9), changed(table("AB"), Add("C", "head")))[0] == "A B"
+        assert self.walk(State(0, 1, 9), changed(table("AB"), Add("C", "head")))[0] == "A B"
 
     def test_ends_at_what_is_left_of_a_bucket_that_shrank(self) -> None:
-        _, after = self.walk(State(0, 3, False, 9), table("A"))
-        assert after == State(1, 1, False, 9)
+        _, after = self.walk(State(0, 3, 9), table("A"))
+        assert after == State(1, 0, 9)
 
     def test_of_a_shrunken_bucket_steps_over_all_of_it_and_starts_anew_in_the_next(self) -> None:
-        assert self.walk(State(0, 3, False, 9), table("AB", "CD"), stop="D") == ("C D", State(1, 1, False, 9))
+        assert self.walk(State(0, 3, 9), table("AB", "CD"), stop="D") == ("C D", State(1, 1, 9))
 
     def test_of_a_bucket_that_ran_empty_is_not_carried_into_the_next(self) -> None:
-        assert self.walk(State(0, 3, False, 9), table("", "CD"), stop="D") == ("C D", State(1, 1, False, 9))
+        assert self.walk(State(0, 3, 9), table("", "CD"), stop="D") == ("C D", State(1, 1, 9))
 
     def test_of_a_bucket_that_shrank_while_the_batch_grew_is_taken_from_the_place_of_the_start(self) -> None:
         before = table("ABCDE")
         fewer = changed(before, Remove("A"), Remove("B"), Remove("C"), Remove("D"))
         more = changed(fewer, Add("F", "tail"), Add("G", "tail"))
-        asked, after = self.walk(State(0, 2, False, 1), before, meanwhile={"grow:4": more}, stop="G")
-        assert (asked, after) == ("grow:4 G", State(0, 2, False, 4))
-
-    def test_of_a_done_bucket_is_not_used_in_the_next(self) -> None:
-        assert self.walk(State(0, 2, True, 9), table("AB", "CD"), stop="C") == ("C", State(1, 0, False, 9))
+        asked, after = self.walk(State(0, 2, 1), before, meanwhile={"grow:4": more}, stop="G")
+        assert (asked, after) == ("grow:4 G", State(0, 2, 4))
 
     def test_goes_on_from_the_partial_batch_when_growing_was_refused(self) -> None:
         now = table("ABCDE")
-        assert self.walk(OFFSET.open(2, BLANK), now, refuse=["grow:7"], stop="B") == ("grow:7 A B", State(0, 1, False, 2))
+        assert self.walk(OFFSET.open(2, BLANK), now, refuse=["grow:7"], stop="B") == ("grow:7 A B", State(0, 1, 2))
         asked, after = self.walk(OFFSET.open(2, BLANK), now, refuse=["grow:7", "grow:4"], stop="C")
-        assert (asked, after) == ("grow:7 A B grow:4 C", State(0, 2, False, 2))
+        assert (asked, after) == ("grow:7 A B grow:4 C", State(0, 2, 2))
 
     def test_of_a_later_bucket_that_grew_is_taken_from_its_head(self) -> None:
-        asked, after = self.walk(State(0, 1, False, 2), table("A", "BCDE"), stop="C")
-        assert (asked, after) == ("grow:6 B C", State(1, 1, False, 6))
+        asked, after = self.walk(State(0, 1, 2), table("A", "BCDE"), stop="C")
+        assert (asked, after) == ("grow:6 B C", State(1, 1, 6))
 
     def test_is_written_behind_the_bucket(self) -> None:
-        assert OFFSET.place(State(3, 2, True, 9)) == "3:2"
+        assert OFFSET.place(State(3, 2, 9)) == "3:2"
 
 
 class TestIndex:
@@ -210,27 +202,27 @@ class TestIndex:
         return asked, after
 
     def test_starts_at_the_first_bucket_with_nothing_shown(self) -> None:
-        assert INDEX.open(7, BLANK) == State(0, None, False, 7)
+        assert INDEX.open(7, BLANK) == State(0, None, 7)
 
     def test_is_that_of_the_last_socket_shown(self) -> None:
-        assert self.walk(INDEX.open(9, BLANK), table("ABC"), stop="C") == ("A B C", State(0, 2, False, 9))
+        assert self.walk(INDEX.open(9, BLANK), table("ABC"), stop="C") == ("A B C", State(0, 2, 9))
 
     def test_is_none_in_a_new_bucket(self) -> None:
-        assert self.walk(INDEX.open(9, BLANK), table("AB", "", "CD"), stop="C") == ("A B C", State(2, None, False, 9))
+        assert self.walk(INDEX.open(9, BLANK), table("AB", "", "CD"), stop="C") == ("A B C", State(2, None, 9))
 
     def test_is_none_in_the_next_bucket_although_that_holds_lower_ones(self) -> None:
         now = changed(table("A", ""), *(Add(name, "head", Bucket(1)) for name in "CB"))
-        assert self.walk(State(0, 1, False, 9), now, stop="C") == ("B C", State(1, -3, False, 9))
+        assert self.walk(State(0, 1, 9), now, stop="C") == ("B C", State(1, -3, 9))
 
     def test_resumes_above_it_and_not_at_it(self) -> None:
-        assert self.walk(State(0, 2, False, 9), table("ABC"))[0] == "C"
+        assert self.walk(State(0, 2, 9), table("ABC"))[0] == "C"
 
     @pytest.mark.parametrize(
         ("prev_idx", "seen"), [(None, "B A C"), (-4, "B A C"), (-2, "A C"), (0, "A C"), (1, "C"), (3, "")], ids=str
     )
     def test_divides_the_bucket_between_seen_and_unseen(self, prev_idx: int | None, seen: str) -> None:
         now = changed(blank(1), Add("A", "tail"), Add("B", "head"), Add("C", "tail"))
-        assert self.walk(State(0, prev_idx, False, 9), now)[0] == seen
+        assert self.walk(State(0, prev_idx, 9), now)[0] == seen
 
     def test_loses_nothing_when_a_seen_socket_left(self) -> None:
         before = table("ABCD")
@@ -259,37 +251,37 @@ class TestIndex:
         before = table("ABC")
         moved = changed(before, Reinsert("A", end))
         asked, after = self.walk(INDEX.open(9, BLANK), before, stop="B", meanwhile={"A": moved})
-        assert (asked, after) == ("A B", State(0, idx, False, 9))
+        assert (asked, after) == ("A B", State(0, idx, 9))
         assert self.walk(after, moved)[0] == rest
 
     def test_of_a_socket_that_moved_away_while_it_was_shown_counts_in_the_bucket_that_it_left(self) -> None:
         before = table("AB", "")
         moved = changed(before, Rehash("A", Bucket(1)))
-        assert self.walk(INDEX.open(9, BLANK), before, stop="B", meanwhile={"A": moved}) == ("A B", State(0, -3, False, 9))
+        assert self.walk(INDEX.open(9, BLANK), before, stop="B", meanwhile={"A": moved}) == ("A B", State(0, -3, 9))
 
     def test_is_read_of_a_socket_that_moved_while_an_earlier_one_was_shown(self) -> None:
         before = table("ABC")
         moved = changed(before, Reinsert("B", "tail"))
         asked, after = self.walk(INDEX.open(9, BLANK), before, stop="C", meanwhile={"A": moved})
-        assert (asked, after) == ("A B C", State(0, 4, False, 9))
+        assert (asked, after) == ("A B C", State(0, 4, 9))
 
     def test_is_that_of_a_socket_that_left_while_it_was_shown(self) -> None:
         before = table("ABC")
         asked, after = self.walk(INDEX.open(9, BLANK), before, stop="C", meanwhile={"B": changed(before, Remove("B"))})
-        assert (asked, after) == ("A B C", State(0, 2, False, 9))
+        assert (asked, after) == ("A B C", State(0, 2, 9))
 
     def test_is_the_last_one_of_a_socket_that_moved_and_left_before_it_was_stepped_over(self) -> None:
         # The reference that the batch holds still tells it.
         before = table("ABC")
         gone = changed(before, Reinsert("B", "head"), Remove("B"))
         asked, after = self.walk(INDEX.open(9, BLANK), before, stop="C", meanwhile={"B": gone})
-        assert (asked, after) == ("A B C", State(0, -4, False, 9))
+        assert (asked, after) == ("A B C", State(0, -4, 9))
 
     def test_is_taken_as_it_is_by_now_when_growing_was_refused_and_the_socket_moved_meanwhile(self) -> None:
         before = table("ABC")
         moved = changed(before, Reinsert("A", "head"))
         inside: dict[str, Any] = {"refuse": ["grow:4"], "meanwhile": {"grow:4": moved}}
-        assert self.walk(INDEX.open(2, BLANK), before, stop="B", **inside) == ("grow:4 A B", State(0, -4, False, 2))
+        assert self.walk(INDEX.open(2, BLANK), before, stop="B", **inside) == ("grow:4 A B", State(0, -4, 2))
 
     def test_of_a_refused_batch_decides_what_the_next_batch_holds(self) -> None:
         before = table("ABC")
@@ -307,22 +299,18 @@ class TestIndex:
     def test_of_the_start_is_where_a_grown_batch_is_made_from(self) -> None:
         before = table("ABC")
         moved = changed(before, Reinsert("A", "tail"))
-        asked, after = self.walk(State(0, 1, False, 1), before, meanwhile={"grow:3": moved}, stop="A")
-        assert (asked, after) == ("grow:3 B C A", State(0, 3, False, 3))
-
-    def test_of_a_done_bucket_is_not_used_in_the_next(self) -> None:
-        now = changed(table("A", ""), Add("B", "head", Bucket(1)))
-        assert self.walk(State(0, 1, True, 9), now, stop="B") == ("B", State(1, None, False, 9))
+        asked, after = self.walk(State(0, 1, 1), before, meanwhile={"grow:3": moved}, stop="A")
+        assert (asked, after) == ("grow:3 B C A", State(0, 3, 3))
 
     def test_of_a_bucket_that_ran_empty_is_not_carried_into_the_next(self) -> None:
         now = changed(blank(2), Add("B", "head", Bucket(1)))
-        assert self.walk(State(0, 3, False, 9), now)[0] == "B"
+        assert self.walk(State(0, 3, 9), now)[0] == "B"
 
     @pytest.mark.parametrize(
         ("prev_idx", "text"), [(None, "2:-"), (4, "2:4"), (0, "2:0"), (-3, "2:-3")], ids=["none", "tail", "zero", "head"]
     )
     def test_is_written_behind_the_bucket(self, prev_idx: int | None, text: str) -> None:
-        assert INDEX.place(State(2, prev_idx, False, 9)) == text
+        assert INDEX.place(State(2, prev_idx, 9)) == text
 
 
 def test_every_scheme_has_a_name_of_its_own_and_says_what_it_is() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 
@@ -19,7 +19,7 @@ from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operat
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow, Reading
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Between, Done, Grow, Show
 from sockiter.simulation import OBJECTS_MAX, RECORDS_MAX, Allocation, SchemeTarget, Simulation
 from sockiter.table import Socket, Table
 
@@ -29,7 +29,18 @@ END = Returned(())
 GROW = Grow(24)
 LOCKED = Grow(24, locked=True)
 
-Step: TypeAlias = "str | Grow | Exception"
+Step: TypeAlias = "str | Grow | Between | Exception"
+
+
+class Asking(NamedTuple):
+    """Waits at a step."""
+
+    place: int
+    step: str | Grow | Between
+
+    @property
+    def waits_for(self) -> Show | Grow | Between:
+        return Show(Socket(self.step, 0)) if isinstance(self.step, str) else self.step
 
 
 class Steps:
@@ -55,20 +66,25 @@ class Steps:
         self.log.append(f"open {slots}: {tell(table)}")
         return 0
 
-    def read(self, state: int, table: Table) -> Reading[int]:
+    def begin(self, state: int, table: Table) -> Asking | Done[int]:
         self.log.append(f"start at {state}: {tell(table)}")
-        for place, step in enumerate(self.steps[state:], start=state):
-            if isinstance(step, Exception):
-                return place + 1, str(step)
-            go, table = yield step if isinstance(step, Grow) else Socket(step, 0)
-            self.answers.append(go)
-            if isinstance(step, str) and not go:
-                self.log.append(f"stop before {step}: {tell(table)}")
-                return place, None
-            self.log.append(
-                f"{'behind ' + step if isinstance(step, str) else 'granted' if go else 'refused'}: {tell(table)}"
-            )
-        return len(self.steps), None
+        return self._ask(state)
+
+    def resume(self, waiting: Asking, granted: bool, table: Table) -> Asking | Done[int]:
+        place, step = waiting
+        self.answers.append(granted)
+        if isinstance(step, str) and not granted:
+            self.log.append(f"stop before {step}: {tell(table)}")
+            return Done(place)
+        answer = f"behind {step}" if isinstance(step, str) else "granted" if granted else "refused"
+        self.log.append(f"{answer}: {tell(table)}")
+        return self._ask(place + 1)
+
+    def _ask(self, place: int) -> Asking | Done[int]:
+        if place == len(self.steps):
+            return Done(place)
+        step = self.steps[place]
+        return Done(place + 1, str(step)) if isinstance(step, Exception) else Asking(place, step)
 
     def place(self, state: int) -> str:
         return f"{state} of {len(self.steps)}"
@@ -77,9 +93,8 @@ class Steps:
 class Refusing(Steps):
     """Every read fails, and none comes to an end."""
 
-    def read(self, state: int, table: Table) -> Reading[int]:
-        yield from ()
-        return state + 1, "ENOMEM"
+    def begin(self, state: int, table: Table) -> Done[int]:
+        return Done(state + 1, "ENOMEM")
 
 
 def error(name: str) -> Exception:

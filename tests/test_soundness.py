@@ -147,7 +147,7 @@ class AgainAndAgain(Rank):
 
     hazards: frozenset[Hazard] = frozenset({"add-head", "show"})
 
-    def read(self, state: Any, table: Table) -> Reading[Any]:
+    def read(self, state: Any, table: Table) -> Reading:
         for socket in table.buckets[0][:1]:
             _, table = yield socket
         return state, None

@@ -27,7 +27,7 @@ from sockiter.operations import (
     length,
 )
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, Reply
+from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.simulation import Simulation
 from sockiter.swarm import BUCKETS_DRAWN, NAMES, SLOTS_DRAWN, Room, Swarm
 from sockiter.targets import target_named
@@ -283,11 +283,11 @@ def test_batches_grow_and_are_refused_and_changed_under() -> None:
     met: Counter[str] = Counter()
 
     class Watched(Simulation):
-        def _allocate(self, locked: bool) -> Reply:
+        def _allocate(self, locked: bool) -> bool:
             before = self.table
-            granted, table = super()._allocate(locked)
-            met.update(grown=granted, refused=not granted, changed=table is not before)
-            return granted, table
+            granted = super()._allocate(locked)
+            met.update(grown=granted, refused=not granted, changed=self.table is not before)
+            return granted
 
     swarm = Swarm(0, ANY_HAZARD)
     for _ in range(500):

@@ -137,7 +137,7 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
     unproved = [task for task in tasks if task.unfinished]
     cut_short = " ?: cut short, and what is not named may happen or not." if unproved else ""
     out.print(f"Scope: {describe(scope)}. What is not named cannot happen there.{cut_short}")
-    out.print("*: to a socket that had itself been moved.")
+    out.print("*: to a socket that had itself been moved. °: to one in whose bucket nothing had changed.")
     told: set[str] = set()
     for task in tasks:
         for one in _verdict(task):
@@ -180,6 +180,7 @@ def _task_json(task: Task) -> dict[str, Any]:
             {
                 "kind": one.kind,
                 "moved": one.moved,
+                "elsewhere": one.elsewhere,
                 "admitted": one.admitted,
                 "operations": one.violation.operations,
                 "case": dumps(one.violation.case),

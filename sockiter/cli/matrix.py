@@ -97,6 +97,7 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         (marks["never"], "proved: no skip, no repeat, nothing stale, always an end, no error"),
         ("skip 6", "can happen, and the least case has 6 operations; all else is proved impossible (on a kernel: not seen)"),
         (f"skip 6{marks['or']}5*", "the same; *: to a socket that had itself been moved, in 5"),
+        ("skip 6°", "to a socket in whose bucket nothing had changed"),
     ]
     if broken(made):
         legend.append(("skip 6!", "breaks a claim"))
@@ -238,6 +239,7 @@ def _said_json(one: Said) -> dict[str, Any]:
     return {
         "kind": one.kind,
         "moved": one.moved,
+        "elsewhere": one.elsewhere,
         "possible": one.possible,
         "admitted": one.admitted,
         "operations": one.violation.operations if one.violation else None,

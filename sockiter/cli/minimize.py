@@ -58,6 +58,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         "target": target.name,
         "kind": subject.kind,
         "moved": subject.moved,
+        "elsewhere": subject.elsewhere,
         "operations_before": length(case.operations),
         "operations": length(operations),
         "shortest": is_shortest,

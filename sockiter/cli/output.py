@@ -14,9 +14,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from sockiter.claims import Harm, in_order
+from sockiter.claims import Harm, hazards_of, in_order
 from sockiter.explore import Scope
-from sockiter.matrix import Said
+from sockiter.matrix import Said, distinct
 from sockiter.verdict import Finding, Kind
 
 # Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.
@@ -32,9 +32,10 @@ def console(*, stderr: bool = False) -> Console:
 def least_lengths(verdict: Iterable[Said]) -> dict[Kind, list[str]]:
     """How long the least cases are of what can happen, marked: by kind, whomever it befalls."""
     lengths: dict[Kind, list[str]] = {}
-    for one in verdict:
+    for one in distinct(verdict):
         if one.violation is not None:
-            least = f"{one.violation.operations}{'*' if one.moved else ''}"
+            mark = "*" if one.moved else "°" if one.elsewhere and hazards_of(one.violation.case.operations) else ""
+            least = f"{one.violation.operations}{mark}"
             lengths.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
     return lengths
 
@@ -45,7 +46,7 @@ def print_json(document: Any) -> None:
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
-    return {"kind": finding.kind, "socket": finding.socket, "moved": finding.moved}
+    return {"kind": finding.kind, "socket": finding.socket, "moved": finding.moved, "elsewhere": finding.elsewhere}
 
 
 def scope_json(scope: Scope) -> dict[str, int | None]:
@@ -53,4 +54,4 @@ def scope_json(scope: Scope) -> dict[str, int | None]:
 
 
 def harm_json(harm: Harm) -> dict[str, Any]:
-    return {"kind": harm.kind, "moved": harm.moved, "hazards": in_order(harm.hazards)}
+    return {"kind": harm.kind, "moved": harm.moved, "elsewhere": harm.elsewhere, "hazards": in_order(harm.hazards)}

@@ -191,6 +191,7 @@ def _kept_json(group: list[Kept]) -> dict[str, object]:
     return {
         "kind": best.found.kind,
         "moved": best.found.moved,
+        "elsewhere": best.found.elsewhere,
         "hazards": in_order(best.found.hazards),
         "case": None if best.path is None else str(best.path),
         "operations": length(best.found.case.operations),
@@ -205,7 +206,7 @@ def _first(campaign: Campaign, target: Target) -> list[tuple[Harm | None, list[K
     groups: dict[object, list[Kept]] = {}
     for track in _tracks(campaign, target):
         for kept in track.kept:
-            key = kept.found.harm or (kept.found.kind, kept.found.moved, kept.found.case.operations)
+            key = kept.found.harm or (kept.found.signature, kept.found.case.operations)
             groups.setdefault(key, []).append(kept)
     for group in groups.values():
         group.sort(key=lambda kept: (length(kept.found.case.operations), kept.seconds))

@@ -61,6 +61,7 @@ class Iteration:
         self._names: dict[int, str] = {}
         # What is in the table until it is opened; from then on, only the kernel knows.
         self._order: dict[Bucket, list[str]] = {bucket: [] for bucket in order}
+        self._first_table = order[0].table
         # Shown before a read stood still, and not yet delivered; and the one that it stands still before.
         self._early: list[int] = []
         self._turn: int | None = None
@@ -115,7 +116,7 @@ class Iteration:
 
     def _place(self, bucket: Bucket) -> Bucket:
         # A bucket of no named table is one of the first.
-        return bucket if bucket in self._order else Bucket(bucket.number, next(iter(self._order)).table)
+        return bucket if bucket in self._order else Bucket(bucket.number, self._first_table)
 
     def _arrange(self, change: Change) -> None:
         # Before open nobody walks, and how the table comes to be as it is does not matter.
@@ -140,6 +141,11 @@ class Iteration:
                 self._add(Add(name, "head", bucket))
         self._sockets.enter()
         self.history.opened = tuple(name for names in self._order.values() for name in names)
+        self.history.buckets = {
+            name: bucket if bucket.table != self._first_table else Bucket(bucket.number)
+            for bucket, names in self._order.items()
+            for name in names
+        }
         self._reader = self._walk.open()
         self._show(self._reader.shown(()))
 
@@ -157,7 +163,7 @@ class Iteration:
                 self._sockets.reinsert(name, end)
             case Rehash(name, bucket) if not self._sockets.rehash(name, self._place(bucket)):
                 return
-        self.history.events.append(change)
+        self.history.changed(change, self._first_table)
 
     def _read(self, operation: Read) -> None:
         self._script = list(operation.at)

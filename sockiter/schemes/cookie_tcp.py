@@ -10,21 +10,40 @@ are looked at. Where it is refused, nothing is remembered but the bucket, so tha
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
-from sockiter.schemes.cookie_udp import names, resume
-from sockiter.schemes.scheme import ANY_HAZARD, GONE, Grow, Hand, Reading, Where, left
-from sockiter.table import Socket, Table
+from sockiter.schemes.cookie_udp import Cookies, Growing, Showing, from_first, names
+from sockiter.schemes.scheme import ANY_HAZARD, Between, Done, Where
+from sockiter.table import Table
 
 
 class State(NamedTuple):
-    """`bucket`: in the walk through both tables. `cookies`: of the sockets still to be shown; empty where all that were
-    captured have been, None where none were captured yet."""
+    """`bucket`: in the walk through both tables. `cookies`: of the sockets still to be shown; none where none were
+    captured."""
 
     bucket: int
-    cookies: tuple[str, ...] | None
+    cookies: Cookies
     slots: int
+
+
+class Looking(NamedTuple):
+    """`bucket` is about to be locked, for the sockets from the first of `cookies` on, or for all where there are none.
+
+    `has_grown`: the batch that is being made has grown, and does so only once more, with the bucket locked.
+    """
+
+    bucket: int
+    cookies: Cookies
+    slots: int
+    has_grown: bool
+
+    @property
+    def waits_for(self) -> Between:
+        return Between()
+
+
+Step: TypeAlias = Looking | Growing | Showing | Done[State]
 
 
 class CookieTcp:
@@ -52,56 +71,59 @@ class CookieTcp:
     )
 
     def open(self, slots: int, table: Table) -> State:
-        return State(0, None, slots)
+        return State(0, (), slots)
 
-    def read(self, state: State, table: Table) -> Reading[State]:
-        bucket, cookies, slots = state
-        while True:
-            bucket, unseen = resumed(table, bucket, cookies)
-            if len(unseen) > slots:
-                captured = names(unseen[:slots])
-                want = len(unseen) * 3 // 2
-                granted, table = yield Grow(want)
+    def begin(self, state: State, table: Table) -> Step:
+        return _onwards(*state, table, has_grown=False)
+
+    def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step:
+        match waiting:
+            case Looking(bucket, cookies, slots, has_grown):
+                return _look(bucket, cookies, slots, table, has_grown=has_grown)
+            case Growing(bucket, _, captured, slots, _, locked) if not granted:
+                return Done(State(bucket, captured if locked else (), slots), "ENOMEM")
+            case Growing(bucket, cookies, captured, _, want, locked):
+                return _look(bucket, (cookies or ()) if locked else captured, want, table, has_grown=True)
+            case Showing(bucket, batch, slots):
                 if not granted:
-                    return State(bucket, None, slots), "ENOMEM"
-                slots = want
-                bucket, unseen = resumed(table, bucket, captured)
-                if len(unseen) > slots:
-                    # The bucket stays locked, so that what did not fit is taken as it is.
-                    granted, _ = yield Grow(len(unseen), locked=True)
-                    if not granted:
-                        return State(bucket, names(unseen[:slots]), slots), "ENOMEM"
-                    slots = len(unseen)
-            if not unseen:
-                return State(bucket, None, slots), None
-            for shown, socket in enumerate(unseen):
-                go, table = yield socket
-                if not go:
-                    return State(bucket, names(unseen[shown:]), slots), None
-            cookies = ()
+                    return Done(State(bucket, names(batch), slots))
+                if len(batch) > 1:
+                    return Showing(bucket, batch[1:], slots)
+                return _onwards(bucket + 1, (), slots, table, has_grown=False)
 
-    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
-        if "shown" in hand:
-            rest = names(hand["unseen"][hand["shown"] :])
-            return hand["bucket"], hand["slots"], tuple([where.get(name, GONE) for name in rest])
-        remembered = hand.get("captured", hand.get("cookies"))
-        numbers = tuple([value for value in hand.values() if isinstance(value, int)])
-        unseen = left(names(hand.get("unseen", ())), where)
-        return numbers, unseen, None if remembered is None else left(remembered, where)
+    def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
+        match at:
+            case State(bucket, cookies, slots):
+                return bucket, where.left(cookies), where.slots(slots)
+            case Looking(bucket, cookies, slots, has_grown):
+                return bucket, where.left(cookies), where.slots(slots), has_grown
+            case Growing(bucket, cookies, captured, slots, want, locked):
+                sought = where.left(cookies or ()) if locked else ()
+                return bucket, sought, where.left(captured), where.slots(slots), where.slots(want), locked
+            case Showing(bucket, batch, slots):
+                # Each socket of the batch has its turn, be it gone or not.
+                return bucket, where.of(batch), where.slots(slots)
+            case None:
+                return None
 
     def place(self, state: State) -> str:
-        return f"{state.bucket}:{','.join(state.cookies or ()) or '-'}"
+        return f"{state.bucket}:{','.join(state.cookies) or '-'}"
 
 
-def resumed(table: Table, bucket: int, cookies: tuple[str, ...] | None) -> tuple[int, tuple[Socket, ...]]:
-    """The bucket and the sockets of it to go on with; none at the end of the walk."""
-    resume_bucket = bucket
-    if cookies == ():
-        bucket += 1
-    for number in range(bucket, len(table.buckets)):
-        unseen = table.buckets[number]
-        if cookies and number == resume_bucket:
-            unseen = resume(unseen, cookies)
-        if unseen:
-            return number, unseen
-    return len(table.buckets), ()
+def _onwards(bucket: int, cookies: Cookies, slots: int, table: Table, *, has_grown: bool) -> Looking | Done[State]:
+    filled = table.first_filled(bucket)
+    if filled < len(table.buckets):
+        return Looking(filled, cookies if filled == bucket else (), slots, has_grown)
+    return Done(State(filled, (), slots))
+
+
+def _look(bucket: int, cookies: Cookies, slots: int, table: Table, *, has_grown: bool) -> Step:
+    unseen = table.buckets[bucket]
+    if cookies:
+        unseen = from_first(cookies, unseen)
+    if not unseen:
+        return _onwards(bucket + 1, (), slots, table, has_grown=has_grown)
+    if len(unseen) > slots:
+        want = len(unseen) if has_grown else len(unseen) * 3 // 2
+        return Growing(bucket, cookies, names(unseen[:slots]), slots, want, has_grown)
+    return Showing(bucket, unseen, slots)

@@ -9,19 +9,63 @@ is not remembered hangs on what is: sockets that did not fit into the batch when
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, GONE, ONE_TABLE, Grow, Hand, Reading, Where, left
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where
 from sockiter.table import Socket, Table
+
+Cookies: TypeAlias = tuple[str, ...]
 
 
 class State(NamedTuple):
     """`cookies`: of the sockets still to be shown, none where `bucket` is done with. `slots`: the batch."""
 
     bucket: int
-    cookies: tuple[str, ...]
+    cookies: Cookies
     slots: int
+
+
+class Looking(NamedTuple):
+    """`bucket` is about to be locked, for the sockets from the first of `cookies` on; None: for all of them."""
+
+    bucket: int
+    cookies: Cookies | None
+    slots: int
+
+    @property
+    def waits_for(self) -> Between:
+        return Between()
+
+
+class Growing(NamedTuple):
+    """A batch of `want` slots is being allocated, `captured` being all that fitted into the old one."""
+
+    bucket: int
+    cookies: Cookies | None
+    captured: Cookies
+    slots: int
+    want: int
+    locked: bool
+
+    @property
+    def waits_for(self) -> Grow:
+        return Grow(self.want, self.locked)
+
+
+class Showing(NamedTuple):
+    """`batch[0]` is about to be shown."""
+
+    bucket: int
+    batch: tuple[Socket, ...]
+    slots: int
+
+    @property
+    def waits_for(self) -> Show:
+        return Show(self.batch[0])
+
+
+Step: TypeAlias = Looking | Growing | Showing | Done[State]
 
 
 class CookieUdp:
@@ -52,63 +96,71 @@ class CookieUdp:
     def open(self, slots: int, table: Table) -> State:
         return State(-1, (), slots)
 
-    def read(self, state: State, table: Table) -> Reading[State]:
+    def begin(self, state: State, table: Table) -> Step:
         bucket, cookies, slots = state
-        while True:
-            resume_bucket = bucket
-            if not cookies:
-                bucket += 1
-            tries = 0
-            batch: tuple[Socket, ...] = ()
-            while bucket < len(table.buckets):
-                unseen = table.buckets[bucket]
-                if bucket == resume_bucket:
-                    unseen = resume(unseen, cookies)
-                batch = unseen[:slots]
-                if len(batch) < len(unseen):
-                    tries += 1
-                    if tries > 1:
-                        # The bucket stays locked, so that what did not fit is taken as it is.
-                        granted, _ = yield Grow(len(unseen), locked=True)
-                        if not granted:
-                            return State(bucket, names(batch), slots), "ENOMEM"
-                        slots, batch = len(unseen), unseen
-                        break
-                    want = len(unseen) * 3 // 2
-                    granted, table = yield Grow(want)
-                    if not granted:
-                        return State(bucket, names(batch), slots), "ENOMEM"
-                    slots = want
-                    cookies, batch = names(batch), ()
-                elif batch:
-                    break
-                else:
-                    tries = 0
-                    bucket += 1
-            if not batch:
-                return State(bucket, (), slots), None
-            for shown, socket in enumerate(batch):
-                go, table = yield socket
-                if not go:
-                    return State(bucket, names(batch[shown:]), slots), None
-            cookies = ()
+        return _onwards(bucket, cookies, slots, table) if cookies else _onwards(bucket + 1, None, slots, table)
 
-    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
-        if "shown" in hand:
-            # What was shown of the batch is done with; what was not has its turn, be it gone or not.
-            rest = names(hand["batch"][hand["shown"] :])
-            return hand["bucket"], hand["slots"], tuple([where.get(name, GONE) for name in rest])
-        # Every read behind the last bucket goes one further.
-        end = len(table.buckets)
-        numbers = [min(value, end) if "bucket" in name else value for name, value in hand.items() if isinstance(value, int)]
-        remembered = (hand.get("cookies", ()), names(hand.get("batch", ())), names(hand.get("unseen", ())))
-        return tuple(numbers), *(left(cookies, where) for cookies in remembered)
+    def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step:
+        match waiting:
+            case Looking(bucket, cookies, slots):
+                return _look(bucket, cookies, slots, table, has_grown=False)
+            case Growing(bucket, _, captured, slots) if not granted:
+                return Done(State(bucket, captured, slots), "ENOMEM")
+            case Growing(bucket, cookies, captured, _, want, locked):
+                # In a bucket that this read has entered, nothing is remembered from before. While the bucket stays locked,
+                # the first cookie still stands for the same socket.
+                if cookies is not None and not locked:
+                    cookies = captured
+                return _look(bucket, cookies, want, table, has_grown=True)
+            case Showing(bucket, batch, slots):
+                if not granted:
+                    return Done(State(bucket, names(batch), slots))
+                if len(batch) > 1:
+                    return Showing(bucket, batch[1:], slots)
+                return _onwards(bucket + 1, None, slots, table)
+
+    def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
+        match at:
+            case State(bucket, cookies, slots):
+                # Every read behind the last bucket goes one further.
+                return min(bucket, len(table.buckets)), where.left(cookies), where.slots(slots)
+            case Looking(bucket, cookies, slots):
+                return bucket, cookies and where.left(cookies), where.slots(slots)
+            case Growing(bucket, cookies, captured, slots, want, locked):
+                # Where the bucket is sought anew, that is done by what was captured.
+                sought = cookies and (where.left(cookies) if locked else ())
+                return bucket, sought, where.left(captured), where.slots(slots), where.slots(want), locked
+            case Showing(bucket, batch, slots):
+                # Each socket of the batch has its turn, be it gone or not.
+                return bucket, where.of(batch), where.slots(slots)
+            case None:
+                return None
 
     def place(self, state: State) -> str:
         return f"{state.bucket}:{','.join(state.cookies) or '-'}"
 
 
-def resume(bucket: tuple[Socket, ...], cookies: tuple[str, ...]) -> tuple[Socket, ...]:
+def _onwards(bucket: int, cookies: Cookies | None, slots: int, table: Table) -> Looking | Done[State]:
+    filled = table.first_filled(bucket)
+    if filled < len(table.buckets):
+        return Looking(filled, cookies if filled == bucket else None, slots)
+    return Done(State(filled, (), slots))
+
+
+def _look(bucket: int, cookies: Cookies | None, slots: int, table: Table, *, has_grown: bool) -> Step:
+    unseen = table.buckets[bucket]
+    if cookies is not None:
+        unseen = from_first(cookies, unseen)
+    if len(unseen) > slots:
+        # The first time without the lock, so that more sockets may come; then with it, for exactly as many as there are.
+        want = len(unseen) if has_grown else len(unseen) * 3 // 2
+        return Growing(bucket, cookies, names(unseen[:slots]), slots, want, has_grown)
+    if unseen:
+        return Showing(bucket, unseen, slots)
+    return _onwards(bucket + 1, None, slots, table)
+
+
+def from_first(cookies: Cookies, bucket: tuple[Socket, ...]) -> tuple[Socket, ...]:
     """The bucket from the first remembered socket on that is still in it; nothing where none is."""
     present = names(bucket)
     for cookie in cookies:
@@ -117,6 +169,6 @@ def resume(bucket: tuple[Socket, ...], cookies: tuple[str, ...]) -> tuple[Socket
     return ()
 
 
-def names(sockets: tuple[Socket, ...]) -> tuple[str, ...]:
+def names(sockets: tuple[Socket, ...]) -> Cookies:
     """The cookies of some sockets. A name is given once and for ever, as a cookie is."""
-    return tuple(socket.name for socket in sockets)
+    return tuple([name for name, _ in sockets])

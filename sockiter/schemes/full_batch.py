@@ -8,59 +8,61 @@ is enough; where either is refused, the read returns ENOMEM.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from sockiter.claims import harm
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Hand, Reading, Reply, Where, by_position
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
 from sockiter.table import Socket, Table
 
 
-class State(NamedTuple):
-    """`done`: all of `bucket` was walked."""
+class Looking(NamedTuple):
+    """`bucket` is about to be locked, for the sockets behind the first `offset`."""
 
     bucket: int
     offset: int
-    done: bool
     slots: int
 
+    @property
+    def waits_for(self) -> Between:
+        return Between()
 
-class FullBatch:
-    """Claims: as `offset-udp`, but for an error where an allocation is refused. That the batch is whole helps nobody, since
-    it is put between reads."""
 
-    name = "full-batch"
-    summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
-    progress = "Bucket Offset"
-    hazards = ANY_HAZARD
-    tables = ONE_TABLE
-    harms = (*OffsetUdp.harms, harm("refused", "enomem"))
+class Growing(NamedTuple):
+    """A batch of `want` slots is being allocated."""
 
-    def open(self, slots: int, table: Table) -> State:
-        return State(0, 0, False, slots)
+    bucket: int
+    offset: int
+    slots: int
+    want: int
+    locked: bool
 
-    def read(self, state: State, table: Table) -> Reading[State]:
-        bucket, offset, done, slots = state
-        while True:
-            if done:
-                bucket, offset = bucket + 1, 0
-            bucket, offset, slots, batch, table = yield from _captured(bucket, offset, slots, table)
-            if batch is None:
-                return State(bucket, offset, False, slots), "ENOMEM"
-            if not batch:
-                return State(bucket, offset, False, slots), None
-            done = True
-            for socket in batch:
-                shown, table = yield socket
-                if not shown:
-                    return State(bucket, offset, False, slots), None
-                offset += 1
+    @property
+    def waits_for(self) -> Grow:
+        return Grow(self.want, self.locked)
 
-    canonical = staticmethod(by_position)
 
-    def place(self, state: State) -> str:
-        return f"{state.bucket}:{state.offset}"
+class Showing(NamedTuple):
+    """`batch[0]` is about to be shown; it was at `offset` when it was captured."""
+
+    bucket: int
+    offset: int
+    slots: int
+    batch: tuple[Socket, ...]
+
+    @property
+    def waits_for(self) -> Show:
+        return Show(self.batch[0])
+
+
+class State(NamedTuple):
+    """The next socket is that behind the first `offset` of `bucket`."""
+
+    bucket: int
+    offset: int
+    slots: int
 
 
 class Held(NamedTuple):
@@ -71,64 +73,116 @@ class Held(NamedTuple):
     slots: int
 
 
-class FullBatchHeld:
+S = TypeVar("S", State, Held)
+Step: TypeAlias = Looking | Growing | Showing | Done[S]
+
+
+class WholeBatch(ABC, Generic[S]):
+    """A scheme whose batch has all unseen sockets of a bucket, or none."""
+
+    hazards = ANY_HAZARD
+    tables = ONE_TABLE
+
+    @abstractmethod
+    def before(self, bucket: int, offset: int, slots: int) -> S:
+        """The state in which a bucket is to be captured from an offset on."""
+
+    @abstractmethod
+    def stopped(self, showing: Showing) -> S:
+        """The state in which the first socket of the batch is the next."""
+
+    def open(self, slots: int, table: Table) -> S:
+        return self.before(0, 0, slots)
+
+    def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step[S]:
+        match waiting:
+            case Looking(bucket, offset, slots):
+                return self._look(bucket, offset, slots, table, has_grown=False)
+            case Growing(bucket, offset, slots, want, _):
+                if granted:
+                    return self._look(bucket, offset, want, table, has_grown=True)
+                return Done(self.before(bucket, offset, slots), "ENOMEM")
+            case Showing(bucket, offset, slots, batch):
+                if not granted:
+                    return Done(self.stopped(waiting))
+                if len(batch) > 1:
+                    return Showing(bucket, offset + 1, slots, batch[1:])
+                return self.onwards(bucket + 1, 0, slots, table)
+
+    def onwards(self, bucket: int, offset: int, slots: int, table: Table) -> Step[S]:
+        """The walk goes on with a bucket, or ends."""
+        filled = table.first_filled(bucket)
+        if filled < len(table.buckets):
+            return Looking(filled, offset if filled == bucket else 0, slots)
+        return Done(self.before(filled, 0, slots))
+
+    def _look(self, bucket: int, offset: int, slots: int, table: Table, *, has_grown: bool) -> Step[S]:
+        unseen = table.buckets[bucket][offset:]
+        if len(unseen) > slots:
+            # The first time without the lock, so that more sockets may come; then with it, for exactly as many as there are.
+            want = len(unseen) if has_grown else len(unseen) * 3 // 2
+            return Growing(bucket, offset, slots, want, has_grown)
+        if unseen:
+            return Showing(bucket, offset, slots, unseen)
+        return self.onwards(bucket + 1, 0, slots, table)
+
+
+class FullBatch(WholeBatch[State]):
+    """Claims: as `offset-udp`, but for an error where an allocation is refused. That the batch is whole helps nobody, since
+    it is put between reads."""
+
+    name = "full-batch"
+    summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
+    progress = "Bucket Offset"
+    harms = (*OffsetUdp.harms, harm("refused", "enomem"))
+
+    def begin(self, state: State, table: Table) -> Step[State]:
+        return self.onwards(*state, table)
+
+    def before(self, bucket: int, offset: int, slots: int) -> State:
+        return State(bucket, offset, slots)
+
+    def stopped(self, showing: Showing) -> State:
+        return State(showing.bucket, showing.offset, showing.slots)
+
+    def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
+        return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)
+
+    def place(self, state: State) -> str:
+        return f"{state.bucket}:{state.offset}"
+
+
+class FullBatchHeld(WholeBatch[Held]):
     """Claims: exactly once for every socket that stays in its bucket, whatever else is done; nothing stale, always an end,
     and an error only where an allocation is refused."""
 
     name = "full-batch-held"
     summary = "the sockets of a bucket that are still to be shown, captured whole and held (the RFC's alternative 2)"
     progress = "Held"
-    hazards = ANY_HAZARD
-    tables = ONE_TABLE
     harms = (
         harm("skip", "rehash", moved=True),
         harm("repeat", "rehash", moved=True),
         harm("refused", "enomem"),
     )
 
-    def open(self, slots: int, table: Table) -> Held:
-        return Held(0, (), slots)
-
-    def read(self, state: Held, table: Table) -> Reading[Held]:
+    def begin(self, state: Held, table: Table) -> Step[Held]:
         bucket, batch, slots = state
-        while True:
-            for nth, socket in enumerate(batch):
-                shown, table = yield socket
-                if not shown:
-                    return Held(bucket, batch[nth:], slots), None
-            bucket, _, slots, captured, table = yield from _captured(bucket, 0, slots, table)
-            if captured is None:
-                return Held(bucket, (), slots), "ENOMEM"
-            if not captured:
-                return Held(bucket, (), slots), None
-            bucket, batch = bucket + 1, captured
+        return Showing(bucket - 1, 0, slots, batch) if batch else self.onwards(bucket, 0, slots, table)
 
-    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
-        if "nth" in hand:
-            # What was shown of the batch is done with.
-            hand = {"bucket": hand["bucket"], "slots": hand["slots"], "rest": hand["batch"][hand["nth"] :]}
-        return by_position(hand, table, where)
+    def before(self, bucket: int, offset: int, slots: int) -> Held:
+        return Held(bucket, (), slots)
+
+    def stopped(self, showing: Showing) -> Held:
+        return Held(showing.bucket + 1, showing.batch, showing.slots)
+
+    def canonical(self, at: Held | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
+        match at:
+            case Held(bucket, batch, slots):
+                return bucket, where.of(batch), where.slots(slots)
+            case Showing(bucket, _, slots, batch):
+                return bucket, where.of(batch), where.slots(slots)
+            case _:
+                return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)
 
     def place(self, state: Held) -> str:
         return f"{state.bucket}:{','.join(socket.name for socket in state.batch) or '-'}"
-
-
-def _captured(
-    bucket: int, offset: int, slots: int, table: Table
-) -> Generator[Grow, Reply, tuple[int, int, int, tuple[Socket, ...] | None, Table]]:
-    # The first bucket with a socket behind the offset, and all of those; None where a larger batch was refused.
-    tries = 0
-    while bucket < len(table.buckets):
-        unseen = table.buckets[bucket][offset:]
-        if len(unseen) > slots:
-            tries += 1
-            want = len(unseen) if tries > 1 else len(unseen) * 3 // 2
-            granted, table = yield Grow(want, locked=tries > 1)
-            if not granted:
-                return bucket, offset, slots, None, table
-            slots = want
-        elif unseen:
-            return bucket, offset, slots, unseen, table
-        else:
-            bucket, offset, tries = bucket + 1, 0, 0
-    return bucket, offset, slots, (), table

@@ -41,11 +41,11 @@ class Index(PartialBatch[PrevIdx]):
     )
     start = None
 
-    def unseen(self, table: Table, bucket: int, place: PrevIdx, opened: int) -> tuple[tuple[Socket, ...], PrevIdx]:
+    def unseen(self, table: Table, bucket: int, place: PrevIdx) -> tuple[tuple[Socket, ...], PrevIdx]:
         return tuple(socket for socket in table.buckets[bucket] if place is None or socket.idx > place), place
 
-    def behind(self, place: PrevIdx, socket: Socket) -> PrevIdx:
-        return socket.idx
+    def behind(self, place: PrevIdx, socket: Socket, table: Table) -> PrevIdx:
+        return table.now(socket).idx
 
     def matters(self, table: Table, bucket: int, place: PrevIdx, waiting: int) -> Hashable:
         # A bucket is in the order of its indexes, whatever happens: what counts is how many of them are not above.

@@ -11,12 +11,12 @@ out here, since the order that they keep is that of versions without end; every 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sockiter.claims import HAZARDS, VERSION_BITS, harm
 from sockiter.schemes.index import Index, PrevIdx
 from sockiter.schemes.partial_batch import PartialBatch, State
-from sockiter.schemes.scheme import Hand, Where
+from sockiter.schemes.scheme import Where
 from sockiter.table import Socket, Table
 
 EPOCH = 1 << VERSION_BITS - 1
@@ -46,13 +46,13 @@ class IndexDetect(PartialBatch[Place]):
     )
     start = Place(None, 0)
 
-    def unseen(self, table: Table, bucket: int, place: Place, opened: int) -> tuple[tuple[Socket, ...], Place]:
+    def unseen(self, table: Table, bucket: int, place: Place) -> tuple[tuple[Socket, ...], Place]:
         now = epoch(table)
         prev_idx = place.prev_idx if place.epoch == now else None
         return tuple(s for s in table.buckets[bucket] if prev_idx is None or s.idx > prev_idx), Place(prev_idx, now)
 
-    def behind(self, place: Place, socket: Socket) -> Place:
-        return Place(socket.idx, place.epoch)
+    def behind(self, place: Place, socket: Socket, table: Table) -> Place:
+        return Place(table.now(socket).idx, place.epoch)
 
     def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
         # An epoch that is over never comes again, and an index of it means nothing any more.
@@ -60,8 +60,8 @@ class IndexDetect(PartialBatch[Place]):
             return "over"
         return None if place.prev_idx is None else len([idx for _, idx in table.buckets[bucket] if idx <= place.prev_idx])
 
-    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
-        return super().canonical(hand, table, where), table.ver % EPOCH
+    def canonical(self, at: Any, table: Table, where: Where) -> Hashable:
+        return super().canonical(at, table, where), table.ver % EPOCH
 
     def place(self, state: State[Place]) -> str:
         return f"{state.bucket}:{'-' if state.place.prev_idx is None else state.place.prev_idx}"

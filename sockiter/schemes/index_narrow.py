@@ -7,10 +7,11 @@ negative one, so that what is put in at the tail sorts before what is there, and
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 from sockiter.claims import HAZARDS, VERSION_BITS, harm
 from sockiter.schemes.index import Index, PrevIdx
-from sockiter.schemes.scheme import Hand, Where
+from sockiter.schemes.scheme import Where
 from sockiter.table import Socket, Table
 
 
@@ -26,22 +27,22 @@ class IndexNarrow(Index):
         harm("repeat", "rollover"),
     )
 
-    def unseen(self, table: Table, bucket: int, place: PrevIdx, opened: int) -> tuple[tuple[Socket, ...], PrevIdx]:
+    def unseen(self, table: Table, bucket: int, place: PrevIdx) -> tuple[tuple[Socket, ...], PrevIdx]:
         return tuple(socket for socket in table.buckets[bucket] if place is None or wrapped(socket.idx) > place), place
 
-    def behind(self, place: PrevIdx, socket: Socket) -> PrevIdx:
-        return wrapped(socket.idx)
+    def behind(self, place: PrevIdx, socket: Socket, table: Table) -> PrevIdx:
+        return wrapped(table.now(socket).idx)
 
     def matters(self, table: Table, bucket: int, place: PrevIdx, waiting: int) -> Hashable:
         return place
 
-    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
+    def canonical(self, at: Any, table: Table, where: Where) -> Hashable:
         # Nothing is in order any more, so that every index counts as it is, and the version as far as it is kept.
         indexes = tuple(wrapped(socket.idx) for bucket in table.buckets for socket in bucket)
-        return super().canonical(hand, table, where), indexes, wrapped(table.ver)
+        return super().canonical(at, table, where), indexes, wrapped(table.ver)
 
-    def canonical_in_order(self, hand: Hand, table: Table, where: Where) -> Hashable:
-        return Index().canonical(hand, table, where)
+    def canonical_in_order(self, at: Any, table: Table, where: Where) -> Hashable:
+        return Index().canonical(at, table, where)
 
 
 def wrapped(idx: int) -> int:

@@ -8,19 +8,28 @@ not met again, and it is missed even where it moves ahead of the walk.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any, NamedTuple
 
 from sockiter.claims import harm
 from sockiter.schemes.index import Index, PrevIdx
-from sockiter.schemes.partial_batch import State
-from sockiter.schemes.scheme import Hand, Where
+from sockiter.schemes.partial_batch import PartialBatch, State
+from sockiter.schemes.scheme import Where
 from sockiter.table import Socket, Table
 
 
-class IndexSnapshot(Index):
+class Place(NamedTuple):
+    """`prev_idx`: as in `index`. `opened`: the table's version at open."""
+
+    prev_idx: PrevIdx
+    opened: int
+
+
+class IndexSnapshot(PartialBatch[Place]):
     """Claims: as `index`, and nothing that was added after open."""
 
     name = "index-snapshot"
     summary = "as index, without what was inserted after open (the RFC's consistent snapshot)"
+    progress = Index.progress
     harms = (
         harm("skip", "reinsert", "show"),
         harm("skip", "reinsert", "realloc", "enomem"),
@@ -36,14 +45,32 @@ class IndexSnapshot(Index):
         harm("repeat", "rehash", "realloc", "enomem", moved=True),
     )
 
-    def open(self, slots: int, table: Table) -> State[PrevIdx]:
-        return State(0, self.start, False, slots, table.ver)
+    start = Place(None, 0)
 
-    def unseen(self, table: Table, bucket: int, place: PrevIdx, opened: int) -> tuple[tuple[Socket, ...], PrevIdx]:
-        sockets, place = super().unseen(table, bucket, place, opened)
-        return tuple(socket for socket in sockets if abs(socket.idx) <= opened), place
+    def open(self, slots: int, table: Table) -> State[Place]:
+        return State(0, Place(None, table.ver), slots)
 
-    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
-        # Who was inserted when matters only in that: before open, or after.
-        old = tuple(abs(socket.idx) <= hand["opened"] for bucket in table.buckets for socket in bucket) if hand else ()
-        return super().canonical(hand, table, where), old
+    def entering(self, place: Place) -> Place:
+        return Place(None, place.opened)
+
+    def unseen(self, table: Table, bucket: int, place: Place) -> tuple[tuple[Socket, ...], Place]:
+        prev_idx, opened = place
+        unseen = (s for s in table.buckets[bucket] if prev_idx is None or s.idx > prev_idx)
+        return tuple(socket for socket in unseen if abs(socket.idx) <= opened), place
+
+    def behind(self, place: Place, socket: Socket, table: Table) -> Place:
+        return Place(table.now(socket).idx, place.opened)
+
+    def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
+        # As in `index`.
+        prev_idx = place.prev_idx
+        return None if prev_idx is None else len([idx for _, idx in table.buckets[bucket] if idx <= prev_idx])
+
+    def canonical(self, at: Any, table: Table, where: Where) -> Hashable:
+        # It matters of an insertion only whether it came before open or after.
+        old = () if at is None else tuple(abs(s.idx) <= at.place.opened for bucket in table.buckets for s in bucket)
+        return super().canonical(at, table, where), old
+
+    def place(self, state: State[Place]) -> str:
+        prev_idx = state.place.prev_idx
+        return f"{state.bucket}:{'-' if prev_idx is None else prev_idx}"

@@ -15,23 +15,74 @@ taken here to be larger than the buckets that are named.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, Grow, Reading, by_position
-from sockiter.table import Buckets, Table
+from sockiter.schemes.scheme import ANY_HAZARD, Between, Done, Grow, Show, Where, by_position
+from sockiter.table import Socket, Table
 
 TABLES = ("listening", "established")
 
 
 class State(NamedTuple):
-    """`phase`: which of `TABLES`. `bucket`: in that table. `done`, `slots`: as in `offset-udp`."""
+    """`phase`: which of `TABLES`. `bucket`: in that table. `slots`: as in `offset-udp`."""
 
     phase: int
     bucket: int
     offset: int
-    done: bool
     slots: int
+
+
+class Seeking(NamedTuple):
+    """`bucket` is about to be locked, in which the place is `left` steps behind the first socket if it is `remembered`.
+
+    `grown`: the batch that is being made has grown.
+    """
+
+    phase: int
+    bucket: int
+    left: int
+    remembered: int
+    slots: int
+    grown: bool
+
+    @property
+    def waits_for(self) -> Between:
+        return Between()
+
+
+class Growing(NamedTuple):
+    """A larger batch is being allocated, for `want` sockets, of which `batch` fitted into the old one."""
+
+    phase: int
+    bucket: int
+    offset: int
+    slots: int
+    want: int
+    batch: tuple[Socket, ...]
+
+    @property
+    def waits_for(self) -> Grow:
+        return Grow(self.want * 3 // 2)
+
+
+class Showing(NamedTuple):
+    """`batch[0]` is about to be shown. `done`: the batch has all sockets of the bucket behind `offset`."""
+
+    phase: int
+    bucket: int
+    offset: int
+    slots: int
+    batch: tuple[Socket, ...]
+    done: bool
+
+    @property
+    def waits_for(self) -> Show:
+        return Show(self.batch[0])
+
+
+Step: TypeAlias = Seeking | Growing | Showing | Done[State]
 
 
 class OffsetTcp:
@@ -54,60 +105,62 @@ class OffsetTcp:
     )
 
     def open(self, slots: int, table: Table) -> State:
-        return State(0, 0, 0, False, slots)
+        return State(0, 0, 0, slots)
 
-    def read(self, state: State, table: Table) -> Reading[State]:
-        phase, bucket, offset, done, slots = state
-        while True:
-            if done:
-                bucket, offset = bucket + 1, 0
-            grown = False
-            while True:
-                phase, bucket, offset = sought(table, phase, bucket, offset)
-                unseen = table.buckets_of(phase)[bucket][offset:] if phase < len(TABLES) else ()
-                if not unseen:
-                    return State(phase, bucket, offset, False, slots), None
-                batch = unseen[:slots]
-                done = len(batch) == len(unseen)
-                if done or grown:
-                    break
-                want = len(unseen) * 3 // 2
-                granted, table = yield Grow(want)
+    def begin(self, state: State, table: Table) -> Step:
+        phase, bucket, offset, slots = state
+        return _onwards(Seeking(phase, bucket, offset, bucket, slots, False), table)
+
+    def resume(self, waiting: Seeking | Growing | Showing, granted: bool, table: Table) -> Step:
+        match waiting:
+            case Seeking():
+                return _look(waiting, table)
+            case Growing(phase, bucket, offset, slots, want, batch):
+                if granted:
+                    return _look(Seeking(phase, bucket, offset, bucket, want * 3 // 2, True), table)
+                return Showing(phase, bucket, offset, slots, batch, False)  # goes on with what it has, and says nothing
+            case Showing(phase, bucket, offset, slots, batch, done):
                 if not granted:
-                    break  # goes on with what it has, and says nothing
-                slots = want
-                grown = True
-            for socket in batch:
-                shown, table = yield socket
-                if not shown:
-                    return State(phase, bucket, offset, False, slots), None
-                offset += 1
+                    return Done(State(phase, bucket, offset, slots))
+                if len(batch) > 1:
+                    return Showing(phase, bucket, offset + 1, slots, batch[1:], done)
+                bucket, offset = (bucket + 1, 0) if done else (bucket, offset + 1)
+                return _onwards(Seeking(phase, bucket, offset, bucket, slots, False), table)
 
-    canonical = staticmethod(by_position)
+    def canonical(self, at: State | Seeking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
+        return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)
 
     def place(self, state: State) -> str:
         return f"{TABLES[state.phase]}:{state.bucket}:{state.offset}" if state.phase < len(TABLES) else "-"
 
 
-def sought(table: Table, phase: int, bucket: int, offset: int) -> tuple[int, int, int]:
-    """The phase, bucket and offset of the socket that a place stands for by now; behind the last phase: there is none."""
-    remembered, left = bucket, offset
-    for here in range(phase, len(TABLES)):
-        buckets = table.buckets_of(here)
-        bucket, offset = _first(buckets, bucket), 0
-        while left and bucket < len(buckets) and bucket == remembered:
-            left -= 1
-            offset += 1
-            if offset == len(buckets[bucket]):
-                bucket, offset = _first(buckets, bucket + 1), 0
+def _onwards(seeking: Seeking, table: Table) -> Seeking | Done[State]:
+    phase, bucket, left, remembered, slots, grown = seeking
+    while phase < len(TABLES):
+        buckets = table.buckets_of(phase)
+        while bucket < len(buckets) and not buckets[bucket]:
+            bucket += 1
         if bucket < len(buckets):
-            return here, bucket, offset
-        left -= 1  # the test that ended the count-down counted, too
-        bucket = 0
-    return len(TABLES), 0, 0
+            return Seeking(phase, bucket, left, remembered, slots, grown)
+        # The test that ended the count-down counted, too.
+        phase, bucket, left = phase + 1, 0, left - 1
+    return Done(State(phase, 0, 0, slots))
 
 
-def _first(buckets: Buckets, bucket: int) -> int:
-    while bucket < len(buckets) and not buckets[bucket]:
-        bucket += 1
-    return bucket
+def _look(seeking: Seeking, table: Table) -> Step:
+    phase, bucket, left, remembered, slots, grown = seeking
+    sockets = table.buckets_of(phase)[bucket]
+    offset = 0
+    if sockets and left and bucket == remembered:
+        if not 0 < left < len(sockets):
+            # The count-down goes on to the end of the bucket, and may not be over there; below 0, it never is.
+            return _onwards(seeking._replace(bucket=bucket + 1, left=left - len(sockets)), table)
+        offset, left = left, 0
+    unseen = sockets[offset:]
+    if not unseen:
+        return _onwards(seeking._replace(bucket=bucket + 1), table)
+    if len(unseen) <= slots:
+        return Showing(phase, bucket, offset, slots, unseen, True)
+    if not grown:
+        return Growing(phase, bucket, offset, slots, len(unseen), unseen[:slots])
+    return Showing(phase, bucket, offset, slots, unseen[:slots], False)

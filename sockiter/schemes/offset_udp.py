@@ -34,12 +34,12 @@ class OffsetUdp(PartialBatch[int]):
     )
     start = 0
 
-    def unseen(self, table: Table, bucket: int, place: int, opened: int) -> tuple[tuple[Socket, ...], int]:
+    def unseen(self, table: Table, bucket: int, place: int) -> tuple[tuple[Socket, ...], int]:
         sockets = table.buckets[bucket]
         # The count is taken anew from the list: it ends at what is left there, if that is less.
         return sockets[place:], min(place, len(sockets))
 
-    def behind(self, place: int, socket: Socket) -> int:
+    def behind(self, place: int, socket: Socket, table: Table) -> int:
         return place + 1
 
     def place(self, state: State[int]) -> str:

@@ -10,23 +10,65 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from sockiter.schemes.scheme import ANY_HAZARD, GONE, ONE_TABLE, Grow, Hand, Reading, Where
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where
 from sockiter.table import Socket, Table
 
 P = TypeVar("P", bound=Hashable)
 
 
 class State(NamedTuple, Generic[P]):
-    """`place`: in `bucket`, in the scheme's terms. `done`: the whole of `bucket` was in the last batch, and was walked.
-    `slots`: the batch, which never shrinks. `opened`: the table's version at open, for a scheme that asks for it."""
+    """`place`: in `bucket`, in the scheme's terms. `slots`: the batch, which never shrinks."""
 
     bucket: int
     place: P
-    done: bool
     slots: int
-    opened: int = 0
+
+
+class Looking(NamedTuple, Generic[P]):
+    """`bucket` is about to be locked, for the sockets behind `place`. `grown`: the batch that is being made has grown."""
+
+    bucket: int
+    place: P
+    slots: int
+    grown: bool
+
+    @property
+    def waits_for(self) -> Between:
+        return Between()
+
+
+class Growing(NamedTuple, Generic[P]):
+    """A larger batch is being allocated, `want` sockets being behind `place`. Refused: `batch` it is, from `found` on."""
+
+    bucket: int
+    place: P
+    slots: int
+    want: int
+    batch: tuple[Socket, ...]
+    found: P
+
+    @property
+    def waits_for(self) -> Grow:
+        return Grow(self.want * 3 // 2)
+
+
+class Showing(NamedTuple, Generic[P]):
+    """`batch[0]` is about to be shown. `is_whole`: the batch has all unseen sockets of the bucket."""
+
+    bucket: int
+    place: P
+    slots: int
+    batch: tuple[Socket, ...]
+    is_whole: bool
+
+    @property
+    def waits_for(self) -> Show:
+        return Show(self.batch[0])
+
+
+Step: TypeAlias = Looking[P] | Growing[P] | Showing[P] | Done[State[P]]
 
 
 class PartialBatch(ABC, Generic[P]):
@@ -37,90 +79,95 @@ class PartialBatch(ABC, Generic[P]):
     start: P
 
     @abstractmethod
-    def unseen(self, table: Table, bucket: int, place: P, opened: int) -> tuple[tuple[Socket, ...], P] | None:
+    def unseen(self, table: Table, bucket: int, place: P) -> tuple[tuple[Socket, ...], P] | None:
         """The sockets of a bucket, which is not empty, behind a place in it, and the place before the first of them.
 
         None: this cannot be told any more. The read then returns ESTALE, and the iterator stands at the start again.
         """
 
     @abstractmethod
-    def behind(self, place: P, socket: Socket) -> P:
-        """The place behind a socket that was shown, given as it is by then."""
+    def behind(self, place: P, socket: Socket, table: Table) -> P:
+        """The place behind a socket that was shown and may have left the table by now."""
+
+    def entering(self, place: P) -> P:
+        """The place before the first socket of the next bucket, behind a place in this one."""
+        return self.start
 
     def open(self, slots: int, table: Table) -> State[P]:
-        return State(0, self.start, False, slots)
+        return State(0, self.start, slots)
 
-    def read(self, state: State[P], table: Table) -> Reading[State[P]]:
-        bucket, place, done, slots, opened = state
-        while True:
-            resume_bucket, resume_place = bucket, place
-            if done:
-                bucket += 1
-            grown = False
-            while True:
-                batch: tuple[Socket, ...] = ()
-                want = 0
-                while bucket < len(table.buckets):
-                    if table.buckets[bucket]:
-                        found = self.unseen(table, bucket, resume_place if bucket == resume_bucket else self.start, opened)
-                        if found is None:
-                            return State(0, self.start, False, slots, opened), "ESTALE"
-                        unseen, place = found
-                        want = len(unseen)
-                        if batch := unseen[:slots]:
-                            break
-                    bucket += 1
-                if not batch:
-                    return State(bucket, place, False, slots, opened), None
-                done = len(batch) == want
-                if done or grown:
-                    break
-                granted, table = yield Grow(want * 3 // 2)
+    def begin(self, state: State[P], table: Table) -> Step[P]:
+        return self._onwards(state.bucket, state.place, state.slots, table)
+
+    def resume(self, waiting: Looking[P] | Growing[P] | Showing[P], granted: bool, table: Table) -> Step[P]:
+        match waiting:
+            case Looking(bucket, place, slots, grown):
+                return self._look(bucket, place, slots, grown, table)
+            case Growing(bucket, place, slots, want, batch, found):
+                if granted:
+                    return self._look(bucket, place, want * 3 // 2, True, table)
+                return Showing(bucket, found, slots, batch, False)  # goes on with what it has, and says nothing
+            case Showing(bucket, place, slots, batch, is_whole):
                 if not granted:
-                    break  # goes on with what it has, and says nothing
-                slots = want * 3 // 2
-                grown = True
-            for socket in batch:
-                shown, table = yield socket
-                if not shown:
-                    return State(bucket, place, False, slots, opened), None
-                place = self.behind(place, table.now(socket))
+                    return Done(State(bucket, place, slots))
+                place = self.behind(place, batch[0], table)
+                if len(batch) > 1:
+                    return Showing(bucket, place, slots, batch[1:], is_whole)
+                if is_whole:
+                    return self._onwards(bucket + 1, self.entering(place), slots, table)
+                return self._onwards(bucket, place, slots, table)
+
+    def _onwards(self, bucket: int, place: P, slots: int, table: Table, grown: bool = False) -> Step[P]:
+        filled = table.first_filled(bucket)
+        if filled > bucket:
+            place = self.entering(place)
+        if filled < len(table.buckets):
+            return Looking(filled, place, slots, grown)
+        return Done(State(filled, place, slots))
+
+    def _look(self, bucket: int, place: P, slots: int, grown: bool, table: Table) -> Step[P]:
+        if table.buckets[bucket]:
+            found = self.unseen(table, bucket, place)
+            if found is None:
+                return Done(State(0, self.start, slots), "ESTALE")
+            unseen, place_found = found
+            if batch := unseen[:slots]:
+                if len(batch) == len(unseen) or grown:
+                    return Showing(bucket, place_found, slots, batch, len(batch) == len(unseen))
+                return Growing(bucket, place, slots, len(unseen), batch, place_found)
+        return self._onwards(bucket + 1, self.entering(place), slots, table, grown)
 
     def matters(self, table: Table, bucket: int, place: P, waiting: int) -> Hashable:
-        """What of a place in a bucket can still make a difference, where so many sockets in hand are to be shown before it
-        is looked at."""
+        """Whatever of a place in a bucket can still make a difference, where so many sockets of a batch are to be shown
+        before the bucket is looked at."""
         return place
 
-    def canonical(self, hand: Hand, table: Table, where: Where) -> Hashable:
-        if not hand:
+    def canonical(self, at: State[P] | Looking[P] | Growing[P] | Showing[P] | None, table: Table, where: Where) -> Hashable:
+        if at is None:
             return ()
-        bucket = hand["bucket"]
+        bucket, slots = at.bucket, where.slots(at.slots)
         if bucket >= len(table.buckets):
-            return bucket, hand["slots"]  # at the end of the walk, any place is as good
-        place = hand["place"]
+            return bucket, slots  # at the end of the walk, any place is as good
+        match at:
+            case State(_, place, _):
+                return bucket, slots, self.matters(table, bucket, place, 0)
+            case Looking(_, place, _, grown):
+                return bucket, slots, grown, self.matters(table, bucket, place, 0)
+            case Growing(_, place, _, want, batch, found):
+                waiting = self._waiting(bucket, found, batch, table, where)
+                return bucket, slots, want, self.matters(table, bucket, place, 0), waiting
+            case Showing(_, place, _, batch, is_whole):
+                # The socket whose turn it is has been shown in a moment.
+                behind = self.behind(place, batch[0], table)
+                return bucket, slots, is_whole, self._waiting(bucket, behind, batch[1:], table, where)
+
+    def _waiting(self, bucket: int, place: P, batch: tuple[Socket, ...], table: Table, where: Where) -> Hashable:
+        # A place, and the sockets that are to be shown before the bucket is looked at again. Behind each of them there is a
+        # place of its own, which its position gives only where it is in the bucket.
         first = sum(map(len, table.buckets[:bucket]))
         here = range(first, first + len(table.buckets[bucket]))
-
-        def coming(sockets: tuple[Socket, ...]) -> Hashable:
-            # Those that are to be shown, and where the walk is to go on behind each: there, where it is in the bucket.
-            behind = []
-            for socket in sockets:
-                position = where.get(socket.name, GONE)
-                after = None
-                if position not in here:
-                    after = self.matters(table, bucket, self.behind(place, table.now(socket)), len(sockets))
-                behind.append((position, after))
-            return tuple(behind)
-
-        if "socket" in hand:
-            # The place is that behind the socket whose turn it is, in a moment.
-            now = self.behind(place, table.now(hand["socket"]))
-            sockets = hand["loop 1"]
-            return bucket, hand["slots"], hand["done"], self.matters(table, bucket, now, len(sockets)), coming(sockets)
-        batch = hand.get("batch", ())
-        matters = self.matters(table, bucket, place, len(batch))
-        if "resume_place" not in hand:
-            return bucket, hand["slots"], hand["done"], matters
-        resume = hand["resume_bucket"]
-        resume_matters = self.matters(table, resume, hand["resume_place"], 0) if resume < len(table.buckets) else None
-        return bucket, hand["slots"], hand["want"], matters, resume, resume_matters, coming(batch)
+        behind = [
+            None if where[s.name] in here else self.matters(table, bucket, self.behind(place, s, table), len(batch))
+            for s in batch
+        ]
+        return self.matters(table, bucket, place, len(batch)), where.of(batch), tuple(behind)

@@ -1,8 +1,9 @@
 """`rank`: the place is one number, of the sockets shown so far in the whole table.
 
 Models udp_seq_start, udp_seq_next and udp_get_idx of net/ipv4/udp.c, as the BPF iterator used them before Linux 6.5, and
-/proc/net/udp does to this day. There is no batch, and every start steps over so many sockets from the first bucket on. The
-lock of the bucket is held from there to the end of the read, so that nothing happens in it while a socket is shown.
+/proc/net/udp does to this day. There is no batch, and every start steps over so many sockets from the first bucket on. A
+bucket is locked from its first socket to its last, so that nothing happens in it while one is shown; the lock is let go
+between two buckets.
 """
 
 from __future__ import annotations
@@ -10,52 +11,56 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import HAZARDS, harm
-from sockiter.schemes.scheme import ONE_TABLE, Reading, by_position
+from sockiter.schemes.one_by_one import Found, Further, OneByOne, State
 from sockiter.table import Table
 
 
-class State(NamedTuple):
-    """`rank`: how many sockets are stepped over."""
+class Place(NamedTuple):
+    """`rank`: how many sockets were shown. The walk has `bucket` locked and has still to step over `left` sockets there;
+    where `bucket` is None, over so many sockets of the whole table."""
 
     rank: int
+    bucket: int | None
+    left: int
 
 
-class Rank:
+class Rank(OneByOne[Place]):
     """Claims: nothing stale, always an end, no error; and no skip without a removal or a move. It counts across buckets, so
     that an insertion at the tail of one that is done with makes a seen socket come again, as one at the head does."""
 
     name = "rank"
     summary = "count of sockets seen in the whole table (UDP before Linux 6.5, /proc/net/udp)"
     progress = "Rank"
-    tables = ONE_TABLE
     hazards = frozenset(HAZARDS) - {"show", "realloc", "enomem", "rollover"}
     harms = (
-        harm("skip", "remove"),
+        harm("skip", "remove", elsewhere=True),
         harm("skip", "reinsert"),
-        harm("skip", "rehash"),
+        harm("skip", "rehash", elsewhere=True),
         harm("skip", "reinsert", moved=True),
         harm("skip", "rehash", moved=True),
-        harm("repeat", "add-head"),
-        harm("repeat", "add-tail"),
+        harm("repeat", "add-head", elsewhere=True),
+        harm("repeat", "add-tail", elsewhere=True),
         harm("repeat", "reinsert"),
-        harm("repeat", "rehash"),
+        harm("repeat", "rehash", elsewhere=True),
         harm("repeat", "reinsert", moved=True),
         harm("repeat", "rehash", moved=True),
     )
+    start = Place(0, None, 0)
 
-    def open(self, slots: int, table: Table) -> State:
-        return State(0)
+    def after(self, place: Place, table: Table) -> Found[Place] | Further[Place] | None:
+        rank, bucket, left = place
+        following = 0
+        if bucket is not None:
+            sockets = table.buckets[bucket]
+            if left < len(sockets):
+                return Found(sockets[left], Place(rank + 1, bucket, left + 1))
+            left -= len(sockets)
+            following = bucket + 1
+        filled = table.first_filled(following)
+        return Further(Place(rank, filled, left)) if filled < len(table.buckets) else None
 
-    def read(self, state: State, table: Table) -> Reading[State]:
-        (rank,) = state
-        for socket in [socket for bucket in table.buckets for socket in bucket][rank:]:
-            shown, table = yield socket
-            if not shown:
-                return State(rank), None
-            rank += 1
-        return State(rank), None
+    def between_reads(self, place: Place) -> Place:
+        return Place(place.rank, None, place.rank)
 
-    canonical = staticmethod(by_position)
-
-    def place(self, state: State) -> str:
-        return str(state.rank)
+    def place(self, state: State[Place]) -> str:
+        return str(state.place.rank)

@@ -40,12 +40,12 @@ class RemovalCount(PartialBatch[Place]):
     )
     start = Place(0, 0)
 
-    def unseen(self, table: Table, bucket: int, place: Place, opened: int) -> tuple[tuple[Socket, ...], Place]:
+    def unseen(self, table: Table, bucket: int, place: Place) -> tuple[tuple[Socket, ...], Place]:
         sockets, removals = table.buckets[bucket], table.removals[bucket]
         offset = max(place.offset - (removals - place.removals), 0)
         return sockets[offset:], Place(min(offset, len(sockets)), removals)
 
-    def behind(self, place: Place, socket: Socket) -> Place:
+    def behind(self, place: Place, socket: Socket, table: Table) -> Place:
         return Place(place.offset + 1, place.removals)
 
     def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:

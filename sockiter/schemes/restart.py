@@ -24,9 +24,9 @@ class Restart(PartialBatch[Place]):
     harms = (
         harm("skip", "rehash", moved=True),
         harm("repeat", "add-head"),
-        harm("repeat", "remove"),
-        harm("repeat", "reinsert"),
-        harm("repeat", "rehash"),
+        harm("repeat", "remove", elsewhere=True),
+        harm("repeat", "reinsert", elsewhere=True),
+        harm("repeat", "rehash", elsewhere=True),
         harm("repeat", "reinsert", moved=True),
         harm("repeat", "rehash", moved=True),
         harm("refused", "remove"),
@@ -35,17 +35,18 @@ class Restart(PartialBatch[Place]):
     )
     start = Place(0, 0)
 
-    def unseen(self, table: Table, bucket: int, place: Place, opened: int) -> tuple[tuple[Socket, ...], Place] | None:
+    def unseen(self, table: Table, bucket: int, place: Place) -> tuple[tuple[Socket, ...], Place] | None:
         removals = table.removals[bucket]
         if place.offset and removals != place.removals:
             return None
         return table.buckets[bucket][place.offset :], Place(place.offset, removals)
 
-    def behind(self, place: Place, socket: Socket) -> Place:
+    def behind(self, place: Place, socket: Socket, table: Table) -> Place:
         return Place(place.offset + 1, place.removals)
 
     def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
-        return place.offset, place.removals == table.removals[bucket]
+        # At the head of a bucket, removals from it make no difference.
+        return place.offset, bool(place.offset or waiting) and place.removals == table.removals[bucket]
 
     def place(self, state: State[Place]) -> str:
         return f"{state.bucket}:{state.place.offset}"

@@ -9,11 +9,12 @@ returned nothing the walk begins again.)
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Grow, Reading, by_position
-from sockiter.table import Table
+from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
+from sockiter.table import Socket, Table
 
 
 class State(NamedTuple):
@@ -23,6 +24,52 @@ class State(NamedTuple):
     offset: int
     done: bool
     slots: int
+
+
+class Looking(NamedTuple):
+    """`bucket` is about to be locked. `grown`: the batch that is being made has grown."""
+
+    bucket: int
+    offset: int
+    done: bool
+    slots: int
+    grown: bool
+
+    @property
+    def waits_for(self) -> Between:
+        return Between()
+
+
+class Growing(NamedTuple):
+    """A larger batch is being allocated, for `want` sockets, of which `batch` fitted into the old one."""
+
+    bucket: int
+    offset: int
+    done: bool
+    slots: int
+    want: int
+    batch: tuple[Socket, ...]
+
+    @property
+    def waits_for(self) -> Grow:
+        return Grow(self.want * 3 // 2)
+
+
+class Showing(NamedTuple):
+    """`batch[0]` is about to be shown; it was at `offset` when it was captured."""
+
+    bucket: int
+    offset: int
+    done: bool
+    slots: int
+    batch: tuple[Socket, ...]
+
+    @property
+    def waits_for(self) -> Show:
+        return Show(self.batch[0])
+
+
+Step: TypeAlias = Looking | Growing | Showing | Done[State]
 
 
 class Unix:
@@ -51,37 +98,50 @@ class Unix:
     def open(self, slots: int, table: Table) -> State:
         return State(0, 1, False, slots)
 
-    def read(self, state: State, table: Table) -> Reading[State]:
-        bucket, offset, done, slots = state
-        while True:
-            if done:
-                bucket, offset = bucket + 1, 1
-            grown = False
-            while True:
-                while bucket < len(table.buckets) and offset > len(table.buckets[bucket]):
-                    bucket, offset = bucket + 1, 1
-                if bucket >= len(table.buckets):
-                    return State(len(table.buckets), 1, done, slots), None
-                unseen = table.buckets[bucket][offset - 1 :]
-                batch = unseen[:slots]
-                if len(batch) == len(unseen):
-                    done = True
-                    break
-                if grown:
-                    break
-                want = len(unseen) * 3 // 2
-                granted, table = yield Grow(want)
-                if not granted:
-                    break  # goes on with what it has, and says nothing
-                slots = want
-                grown = True
-            for socket in batch:
-                shown, table = yield socket
-                if not shown:
-                    return State(bucket, offset, done, slots), None
-                offset += 1
+    def begin(self, state: State, table: Table) -> Step:
+        return _next_batch(*state, table)
 
-    canonical = staticmethod(by_position)
+    def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step:
+        match waiting:
+            case Looking(bucket, offset, done, slots, grown):
+                return _look(bucket, offset, done, slots, grown, table)
+            case Growing(bucket, offset, done, slots, want, batch):
+                if granted:
+                    return _look(bucket, offset, done, want * 3 // 2, True, table)
+                return Showing(bucket, offset, done, slots, batch)  # goes on with what it has, and says nothing
+            case Showing(bucket, offset, done, slots, batch):
+                if not granted:
+                    return Done(State(bucket, offset, done, slots))
+                if len(batch) > 1:
+                    return Showing(bucket, offset + 1, done, slots, batch[1:])
+                return _next_batch(bucket, offset + 1, done, slots, table)
+
+    def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
+        return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)
 
     def place(self, state: State) -> str:
         return f"{state.bucket}:{state.offset}"
+
+
+def _next_batch(bucket: int, offset: int, done: bool, slots: int, table: Table) -> Looking | Done[State]:
+    if done:
+        bucket, offset = bucket + 1, 1
+    return _onwards(bucket, offset, done, slots, False, table)
+
+
+def _onwards(bucket: int, offset: int, done: bool, slots: int, grown: bool, table: Table) -> Looking | Done[State]:
+    filled = table.first_filled(bucket)
+    if filled < len(table.buckets):
+        return Looking(filled, offset if filled == bucket else 1, done, slots, grown)
+    return Done(State(len(table.buckets), 1, done, slots))
+
+
+def _look(bucket: int, offset: int, done: bool, slots: int, grown: bool, table: Table) -> Step:
+    unseen = table.buckets[bucket][offset - 1 :]
+    if not unseen:
+        return _onwards(bucket + 1, 1, done, slots, grown, table)
+    if len(unseen) <= slots:
+        return Showing(bucket, offset, True, slots, unseen)
+    if not grown:
+        return Growing(bucket, offset, done, slots, len(unseen), unseen[:slots])
+    return Showing(bucket, offset, done, slots, unseen[:slots])

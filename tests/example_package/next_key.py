@@ -9,56 +9,34 @@ stays where it is. There is no batch, and no lock from one key to the next.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sockiter.claims import Hazard, harm
-from sockiter.schemes.scheme import ONE_TABLE, Reading, by_position
-from sockiter.table import Socket, Table
+from sockiter.schemes.one_by_one import Found, OneByOne, State
+from sockiter.table import Table
 
 
-class State(NamedTuple):
-    """`key`: of the element shown last; None before the first."""
-
-    key: str | None
-
-
-class NextKey:
+class NextKey(OneByOne[str | None]):
     """Claims: nothing stale, always an end, no error; no skip without an update, and no repeat without one or a removal."""
 
     name = "next-key"
     summary = "key of the element shown last; from the start where it is gone (BPF hash maps)"
     progress = "Last Key"
-    tables = ONE_TABLE
     hazards: frozenset[Hazard] = frozenset({"add-head", "remove", "reinsert", "show"})
     harms = (
         harm("skip", "reinsert"),
         harm("skip", "reinsert", moved=True),
-        harm("repeat", "remove"),
+        harm("repeat", "remove", elsewhere=True),
         harm("repeat", "reinsert"),
         harm("repeat", "reinsert", moved=True),
     )
 
-    canonical = staticmethod(by_position)
+    start = None
 
-    def open(self, slots: int, table: Table) -> State:
-        return State(None)
+    def after(self, place: str | None, table: Table) -> Found[str | None] | None:
+        """The element behind the one of that key, or the first where there is none of that key; None at the end."""
+        sockets = [socket for bucket in table.buckets for socket in bucket]
+        keys = [socket.name for socket in sockets]
+        position = keys.index(place) + 1 if place in keys else 0
+        return Found(sockets[position], keys[position]) if position < len(sockets) else None
 
-    def read(self, state: State, table: Table) -> Reading[State]:
-        key = state.key
-        while (socket := after(key, table)) is not None:
-            shown, table = yield socket
-            if not shown:
-                break
-            key = socket.name
-        return State(key), None
-
-    def place(self, state: State) -> str:
-        return state.key or "-"
-
-
-def after(key: str | None, table: Table) -> Socket | None:
-    """The socket behind the one of that name, or the first where there is none of that name; None at the end."""
-    sockets = [socket for bucket in table.buckets for socket in bucket]
-    names = [socket.name for socket in sockets]
-    position = names.index(key) + 1 if key in names else 0
-    return sockets[position] if position < len(sockets) else None
+    def place(self, state: State[str | None]) -> str:
+        return state.place or "-"

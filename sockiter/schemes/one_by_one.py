@@ -1,0 +1,101 @@
+"""Schemes that take elements one by one, without a batch: such a scheme writes only `after(place, table)`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from typing import Generic, NamedTuple, TypeVar
+
+from sockiter.schemes.scheme import ONE_TABLE, Between, Done, Show, by_position
+from sockiter.table import Socket, Table
+
+P = TypeVar("P", bound=Hashable)
+
+
+class Found(NamedTuple, Generic[P]):
+    """The next element, and the place behind it."""
+
+    socket: Socket
+    behind: P
+
+
+class Further(NamedTuple, Generic[P]):
+    """Nothing here; the walk lets go of its lock and looks on from this place."""
+
+    place: P
+
+
+class State(NamedTuple, Generic[P]):
+    """`place`: behind the element that was shown last."""
+
+    place: P
+
+
+class Showing(NamedTuple, Generic[P]):
+    """The element behind `place` is about to be shown; the walk then stands `behind` it."""
+
+    place: P
+    socket: Socket
+    behind: P
+
+    @property
+    def waits_for(self) -> Show:
+        return Show(self.socket)
+
+
+class Looking(NamedTuple, Generic[P]):
+    """No lock is held; the walk is about to look on from `place`."""
+
+    place: P
+
+    @property
+    def waits_for(self) -> Between:
+        return Between()
+
+
+class OneByOne(ABC, Generic[P]):
+    """A scheme without a batch; `start` is its place before the first element."""
+
+    tables = ONE_TABLE
+    start: P
+
+    @abstractmethod
+    def after(self, place: P, table: Table) -> Found[P] | Further[P] | None:
+        """The element behind a place, with the place behind that element; None at the end of the table.
+
+        `Further` where the walk lets go of its lock before it looks on.
+        """
+
+    def between_reads(self, place: P) -> P:
+        """The part of a place that the iterator remembers when a read is over: all of it, unless overridden."""
+        return place
+
+    def open(self, slots: int, table: Table) -> State[P]:
+        return State(self.start)
+
+    def begin(self, state: State[P], table: Table) -> Showing[P] | Looking[P] | Done[State[P]]:
+        return self._from(state.place, table)
+
+    def resume(
+        self, waiting: Showing[P] | Looking[P], granted: bool, table: Table
+    ) -> Showing[P] | Looking[P] | Done[State[P]]:
+        if isinstance(waiting, Looking):
+            return self._from(waiting.place, table)
+        return self._from(waiting.behind, table) if granted else self._done(waiting.place)
+
+    canonical = staticmethod(by_position)
+
+    def place(self, state: State[P]) -> str:
+        return str(state.place)
+
+    def _from(self, place: P, table: Table) -> Showing[P] | Looking[P] | Done[State[P]]:
+        match self.after(place, table):
+            case Found(socket, behind):
+                return Showing(place, socket, behind)
+            case Further(further):
+                return Looking(further)
+            case None:
+                return self._done(place)
+
+    def _done(self, place: P) -> Done[State[P]]:
+        return Done(State(self.between_reads(place)))
