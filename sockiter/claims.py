@@ -45,7 +45,7 @@ class Harm:
     elsewhere: bool = False
 
     def __str__(self) -> str:
-        mark = " (moved)" if self.moved else " (elsewhere)" if self.elsewhere and self.hazards else ""
+        mark = " (moved)" if self.moved else " (elsewhere)" if self.elsewhere and self.hazards & set(CHANGES) else ""
         return f"{self.kind}{mark} under {', '.join(in_order(self.hazards)) or 'no hazard'}"
 
     @property
@@ -59,16 +59,17 @@ class Harm:
 
     def stem(self, target: str) -> str:
         """The name of a case of it on a target, as the corpus names its files: the target, the kind, and the hazards."""
-        mark = ["moved"] if self.moved else ["elsewhere"] if self.elsewhere and self.hazards else []
+        mark = ["moved"] if self.moved else ["elsewhere"] if self.elsewhere and self.hazards & set(CHANGES) else []
         return "-".join([target, self.kind, *mark, *in_order(self.hazards)])
 
 
 def harm(kind: Kind, *hazards: Hazard, moved: bool = False, elsewhere: bool = False) -> Harm:
     """Short for a `Harm`, as schemes declare them.
 
-    A skip or repeat of a socket that had not moved, under no hazard, is always one where nothing changes in its bucket.
+    A skip or repeat of a socket that had not moved, under hazards that change no bucket, is one `elsewhere` by itself.
     """
-    return Harm(kind, frozenset(hazards), moved, elsewhere or (kind in CAUSED_NEARBY and not hazards and not moved))
+    changes_nothing = kind in CAUSED_NEARBY and not moved and not set(hazards) & set(CHANGES)
+    return Harm(kind, frozenset(hazards), moved, elsewhere or changes_nothing)
 
 
 def in_order(hazards: Iterable[Hazard]) -> list[Hazard]:

@@ -43,11 +43,13 @@ class Simulation:
         objects_max: int = OBJECTS_MAX,
     ) -> None:
         self.scheme = scheme
-        self.table = empty(shape.phases(scheme.tables))
+        self.table = empty(tuple(shape.phases(scheme.tables)))
         self.history = History()
         # Those of the last read operation, in order.
         self.allocations: list[Allocation] = []
+        # A bucket of the first table goes without its name, as most do.
         self._first_table = scheme.tables[0]
+        self._record = self._record_renamed if self._first_table else self.history.events.append
         self._slots = shape.slots
         self._records_max = records_max
         self._objects_max = objects_max
@@ -87,7 +89,10 @@ class Simulation:
             if type(change) is Remove:
                 self._gone.add(change.name)
             if self._between is not None:
-                self.history.changed(change, self._first_table)
+                self._record(change)
+
+    def _record_renamed(self, change: Change) -> None:
+        self.history.changed(change, self._first_table)
 
     def _change_inside(self, change: Change) -> None:
         # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
@@ -138,7 +143,9 @@ class Simulation:
             elif type(request) is Grow:
                 granted = self._allocate(request.locked)
             else:
-                self._look()
+                self._looks += 1
+                if self._script:
+                    self._look()
             step = resume(step, granted, self.table)
         self._between, error = step
         if error is not None:
@@ -162,11 +169,9 @@ class Simulation:
         return True
 
     def _look(self) -> None:
-        self._looks += 1
-        if self._script:
-            for at in self._reached("bucket", self._looks):
-                assert not isinstance(at.what, Fail)
-                self._change_inside(at.what)
+        for at in self._reached("bucket", self._looks):
+            assert not isinstance(at.what, Fail)
+            self._change_inside(at.what)
 
     def _allocate(self, locked: bool) -> bool:
         granted = True

@@ -117,7 +117,7 @@ class Skeleton:
         self._hazards = hazards
         # Where versions roll over and must not, insertions are counted.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
-        table = empty([(name, buckets) for name in scheme.tables])
+        table = empty(tuple((name, buckets) for name in scheme.tables))
         # The first table goes without a name in a case.
         self._buckets = [
             Bucket(number - first, "" if nth == 0 else name)

@@ -6,7 +6,7 @@ table it has been at. Not known here: who walks it, and what has been seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
@@ -103,12 +103,14 @@ class Table(NamedTuple):
 
     def places(self) -> dict[str, Bucket]:
         """The bucket of each socket; one of the first table goes without its name."""
-        return {
-            name: Bucket(number - phase.first, "" if phase.first == 0 else phase.name)
-            for phase in self.phases
-            for number in range(phase.first, phase.end)
-            for name, _ in self.buckets[number]
-        }
+        places = {}
+        for nth, (table, first, end) in enumerate(self.phases):
+            for number in range(first, end):
+                if sockets := self.buckets[number]:
+                    bucket = Bucket(number - first, table if nth else "")
+                    for name, _ in sockets:
+                        places[name] = bucket
+        return places
 
     def has(self, name: str) -> bool:
         """Whether a socket is in the table."""
@@ -131,7 +133,8 @@ class Table(NamedTuple):
         return tuple(tuple(socket.name for socket in bucket) for bucket in self.buckets)
 
 
-def empty(phases: Iterable[tuple[str, int]]) -> Table:
+@lru_cache
+def empty(phases: tuple[tuple[str, int], ...]) -> Table:
     """A table without sockets: the phases in the order of the walk, each with its name and number of buckets."""
     made: list[Phase] = []
     end = 0

@@ -299,7 +299,7 @@ def test_who_goes_on_after_he_was_told_to_stop_is_told_again() -> None:
 
 
 def test_by_position_sockets_and_names_are_where_they_are_or_gone() -> None:
-    now = empty([("", 2)]).after(Add("A", "tail")).after(Add("B", "tail", Bucket(1)))
+    now = empty((("", 2),)).after(Add("A", "tail")).after(Add("B", "tail", Bucket(1)))
     a, b = now.buckets[0][0], now.buckets[1][0]
     where = {"A": 0, "B": 1}
     hand = {"one": b, "name": "A", "gone": "X", "many": (a, Socket("X", 3)), "table": now, "number": 4}

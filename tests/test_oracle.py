@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sockiter.history import Event, GaveUp, History, Returned, Shown
-from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
+from sockiter.operations import FIRST, Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.oracle import judge
 from sockiter.verdict import KINDS, OF_A_SOCKET, VIOLATIONS, Finding, Verdict, describe
 
@@ -199,6 +199,45 @@ def test_a_history_tells_its_reads_in_order() -> None:
     assert History((), [*got("A"), Remove("A"), ENOMEM, END]).reads == [Returned(("A",)), ENOMEM, END]
 
 
+class TestElsewhere:
+    """Whether anything had changed in the bucket of the harmed socket."""
+
+    def judged(self, *events: Event, of_b: int = 1) -> Verdict:
+        return judge(History(("A", "B"), list(events), {"A": Bucket(0), "B": Bucket(of_b)}))
+
+    def test_is_a_skip_where_a_socket_of_another_bucket_left(self) -> None:
+        assert self.judged(Remove("B"), END) == (Finding("skip", "A", elsewhere=True),)
+
+    @pytest.mark.parametrize(
+        "change",
+        [Remove("B"), Add("C", "head"), Reinsert("B", "tail"), Rehash("B", Bucket(1))],
+        ids=lambda one: type(one).__name__,
+    )
+    def test_is_no_skip_next_to_a_change(self, change: Event) -> None:
+        assert Finding("skip", "A", elsewhere=False) in self.judged(change, END, of_b=0)
+
+    def test_is_no_skip_where_a_socket_came_from_another_bucket(self) -> None:
+        assert Finding("skip", "A", elsewhere=False) in self.judged(Rehash("B", Bucket(0)), END)
+
+    def test_is_a_skip_with_no_change_at_all(self) -> None:
+        assert self.judged(*got("B"), END) == (Finding("skip", "A", elsewhere=True),)
+
+    def test_is_judged_at_the_end_and_not_later(self) -> None:
+        assert Finding("skip", "A", elsewhere=True) in self.judged(END, Add("C", "head"), END)
+
+    def test_is_a_repeat_whose_second_turn_came_before_the_change(self) -> None:
+        assert self.judged(*got("A", "B", "A"), Add("C", "head"), END) == (Finding("repeat", "A", elsewhere=True),)
+
+    def test_is_no_repeat_whose_second_turn_came_after_the_change(self) -> None:
+        assert self.judged(*got("A", "B"), Add("C", "head"), *got("A"), END) == (Finding("repeat", "A"),)
+
+    def test_is_no_repeat_of_a_socket_that_moved(self) -> None:
+        assert self.judged(*got("A", "B", "A"), Reinsert("A", "head"), END) == (Finding("repeat", "A", moved=True),)
+
+    def test_is_no_repeat_of_a_socket_that_came_after_open(self) -> None:
+        assert self.judged(Add("C", "head", Bucket(2)), *got("A", "B", "C", "C"), END) == (Finding("repeat", "C"),)
+
+
 def second_definition(opened: Sequence[str], events: Sequence[Event]) -> Verdict:
     """The verdict once more, socket by socket, from places in the whole history instead of a walk along it."""
     ends = [place for place, event in enumerate(events) if event == END]
@@ -212,13 +251,31 @@ def second_definition(opened: Sequence[str], events: Sequence[Event]) -> Verdict
         last = [event for event in events[:place] if isinstance(event, (Add, Remove)) and event.name == name][-1:]
         return isinstance(last[0], Add) if last else name in opened
 
+    def bucket_of(name: str, place: int) -> Bucket | None:
+        last = [event for event in events[:place] if isinstance(event, (Add, Rehash, Remove)) and event.name == name][-1:]
+        if last:
+            return None if isinstance(last[0], Remove) else last[0].bucket
+        return FIRST if name in opened else None
+
+    def is_near(name: str, place: int) -> bool:
+        event = events[place]
+        if not isinstance(event, (Add, Remove, Reinsert, Rehash)):
+            return False
+        touched = {bucket_of(event.name, place)} | ({event.bucket} if isinstance(event, (Add, Rehash)) else set())
+        return bool(touched & {bucket_of(name, place)} - {None}) or event.name == name
+
+    def is_elsewhere(name: str, until: int) -> bool:
+        return name in opened and not any(is_near(name, place) for place in range(until))
+
     for name in "ABC":
+        turns = [place for place, event in enumerate(events) if event == Shown(name)]
         moved = any(isinstance(event, (Reinsert, Rehash)) and event.name == name for event in iteration)
         stays = name in opened and Remove(name) not in iteration
         if ends and stays and deliveries(name, iteration) == 0:
-            said.append(Finding("skip", name, moved))
+            said.append(Finding("skip", name, moved, is_elsewhere(name, ends[0])))
         if deliveries(name, events) >= 2:
-            said.append(Finding("repeat", name, moved))
+            elsewhere = not moved and len(turns) > 1 and is_elsewhere(name, turns[1])
+            said.append(Finding("repeat", name, moved, elsewhere))
         if not all(is_in_the_table(name, place) for place, event in enumerate(events) if event == Shown(name)):
             said.append(Finding("stale", name, moved))
     order = {"skip": 0, "repeat": 1, "stale": 2}
@@ -249,4 +306,5 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 @given(st.lists(NAMES, unique=True), st.lists(EVENTS, max_size=12))
 @example(["B", "A"], [Reinsert("A", "tail"), END, Remove("B"), *got("A", "A")])
 def test_a_second_definition_comes_to_the_same_verdict(opened: list[str], events: list[Event]) -> None:
-    assert verdict("".join(opened), *events) == second_definition(opened, events)
+    history = History(tuple(opened), list(events), dict.fromkeys(opened, FIRST))
+    assert judge(history) == second_definition(opened, events)

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
 from sockiter.schemes.cookie_udp import Cookies, Growing, Showing, from_first, names
-from sockiter.schemes.scheme import ANY_HAZARD, Between, Done, Where
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Where
 from sockiter.table import Table
 
 
@@ -40,7 +40,7 @@ class Looking(NamedTuple):
 
     @property
     def waits_for(self) -> Between:
-        return Between()
+        return BETWEEN
 
 
 Step: TypeAlias = Looking | Growing | Showing | Done[State]
@@ -77,19 +77,19 @@ class CookieTcp:
         return _onwards(*state, table, has_grown=False)
 
     def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step:
-        match waiting:
-            case Looking(bucket, cookies, slots, has_grown):
-                return _look(bucket, cookies, slots, table, has_grown=has_grown)
-            case Growing(bucket, _, captured, slots, _, locked) if not granted:
-                return Done(State(bucket, captured if locked else (), slots), "ENOMEM")
-            case Growing(bucket, cookies, captured, _, want, locked):
-                return _look(bucket, (cookies or ()) if locked else captured, want, table, has_grown=True)
-            case Showing(bucket, batch, slots):
-                if not granted:
-                    return Done(State(bucket, names(batch), slots))
-                if len(batch) > 1:
-                    return Showing(bucket, batch[1:], slots)
-                return _onwards(bucket + 1, (), slots, table, has_grown=False)
+        if isinstance(waiting, Showing):
+            bucket, batch, slots = waiting
+            if not granted:
+                return Done(State(bucket, names(batch), slots))
+            if len(batch) > 1:
+                return Showing(bucket, batch[1:], slots)
+            return _onwards(bucket + 1, (), slots, table, has_grown=False)
+        if isinstance(waiting, Looking):
+            return _look(*waiting, table)
+        bucket, sought, captured, slots, want, locked = waiting
+        if not granted:
+            return Done(State(bucket, captured if locked else (), slots), "ENOMEM")
+        return _look(bucket, (sought or ()) if locked else captured, want, True, table)
 
     def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
         match at:
@@ -117,7 +117,7 @@ def _onwards(bucket: int, cookies: Cookies, slots: int, table: Table, *, has_gro
     return Done(State(filled, (), slots))
 
 
-def _look(bucket: int, cookies: Cookies, slots: int, table: Table, *, has_grown: bool) -> Step:
+def _look(bucket: int, cookies: Cookies, slots: int, has_grown: bool, table: Table) -> Step:
     unseen = table.buckets[bucket]
     if cookies:
         unseen = from_first(cookies, unseen)

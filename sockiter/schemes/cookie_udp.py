@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where
 from sockiter.table import Socket, Table
 
 Cookies: TypeAlias = tuple[str, ...]
@@ -35,7 +35,7 @@ class Looking(NamedTuple):
 
     @property
     def waits_for(self) -> Between:
-        return Between()
+        return BETWEEN
 
 
 class Growing(NamedTuple):
@@ -101,23 +101,21 @@ class CookieUdp:
         return _onwards(bucket, cookies, slots, table) if cookies else _onwards(bucket + 1, None, slots, table)
 
     def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step:
-        match waiting:
-            case Looking(bucket, cookies, slots):
-                return _look(bucket, cookies, slots, table, has_grown=False)
-            case Growing(bucket, _, captured, slots) if not granted:
-                return Done(State(bucket, captured, slots), "ENOMEM")
-            case Growing(bucket, cookies, captured, _, want, locked):
-                # In a bucket that this read has entered, nothing is remembered from before. While the bucket stays locked,
-                # the first cookie still stands for the same socket.
-                if cookies is not None and not locked:
-                    cookies = captured
-                return _look(bucket, cookies, want, table, has_grown=True)
-            case Showing(bucket, batch, slots):
-                if not granted:
-                    return Done(State(bucket, names(batch), slots))
-                if len(batch) > 1:
-                    return Showing(bucket, batch[1:], slots)
-                return _onwards(bucket + 1, None, slots, table)
+        if isinstance(waiting, Showing):
+            bucket, batch, slots = waiting
+            if not granted:
+                return Done(State(bucket, names(batch), slots))
+            return Showing(bucket, batch[1:], slots) if len(batch) > 1 else _onwards(bucket + 1, None, slots, table)
+        if isinstance(waiting, Looking):
+            return _look(*waiting, table, has_grown=False)
+        bucket, cookies, captured, slots, want, locked = waiting
+        if not granted:
+            return Done(State(bucket, captured, slots), "ENOMEM")
+        # In a bucket that this read has entered, nothing is remembered from before. While the bucket stays locked, the first
+        # cookie still stands for the same socket.
+        if cookies is not None and not locked:
+            cookies = captured
+        return _look(bucket, cookies, want, table, has_grown=True)
 
     def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
         match at:

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from sockiter.claims import harm
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
 from sockiter.table import Socket, Table
 
 
@@ -27,7 +27,7 @@ class Looking(NamedTuple):
 
     @property
     def waits_for(self) -> Between:
-        return Between()
+        return BETWEEN
 
 
 class Growing(NamedTuple):
@@ -95,19 +95,19 @@ class WholeBatch(ABC, Generic[S]):
         return self.before(0, 0, slots)
 
     def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step[S]:
-        match waiting:
-            case Looking(bucket, offset, slots):
-                return self._look(bucket, offset, slots, table, has_grown=False)
-            case Growing(bucket, offset, slots, want, _):
-                if granted:
-                    return self._look(bucket, offset, want, table, has_grown=True)
-                return Done(self.before(bucket, offset, slots), "ENOMEM")
-            case Showing(bucket, offset, slots, batch):
-                if not granted:
-                    return Done(self.stopped(waiting))
-                if len(batch) > 1:
-                    return Showing(bucket, offset + 1, slots, batch[1:])
-                return self.onwards(bucket + 1, 0, slots, table)
+        if isinstance(waiting, Showing):
+            bucket, offset, slots, batch = waiting
+            if not granted:
+                return Done(self.stopped(waiting))
+            if len(batch) > 1:
+                return Showing(bucket, offset + 1, slots, batch[1:])
+            return self.onwards(bucket + 1, 0, slots, table)
+        if isinstance(waiting, Looking):
+            return self._look(*waiting, table, has_grown=False)
+        bucket, offset, slots, want, _ = waiting
+        if granted:
+            return self._look(bucket, offset, want, table, has_grown=True)
+        return Done(self.before(bucket, offset, slots), "ENOMEM")
 
     def onwards(self, bucket: int, offset: int, slots: int, table: Table) -> Step[S]:
         """The walk goes on with a bucket, or ends."""

@@ -39,10 +39,10 @@ class IndexDetect(PartialBatch[Place]):
     hazards = frozenset(HAZARDS)
     harms = (
         *Index.harms,
-        harm("repeat", "add-head", "rollover"),
-        harm("repeat", "add-tail", "rollover"),
-        harm("repeat", "reinsert", "rollover"),
-        harm("repeat", "rehash", "rollover"),
+        harm("repeat", "add-head", "rollover", elsewhere=True),
+        harm("repeat", "add-tail", "rollover", elsewhere=True),
+        harm("repeat", "reinsert", "rollover", elsewhere=True),
+        harm("repeat", "rehash", "rollover", elsewhere=True),
     )
     start = Place(None, 0)
 

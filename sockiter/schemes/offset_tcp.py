@@ -19,7 +19,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Grow, Show, Where, by_position
 from sockiter.table import Socket, Table
 
 TABLES = ("listening", "established")
@@ -49,7 +49,7 @@ class Seeking(NamedTuple):
 
     @property
     def waits_for(self) -> Between:
-        return Between()
+        return BETWEEN
 
 
 class Growing(NamedTuple):
@@ -112,20 +112,20 @@ class OffsetTcp:
         return _onwards(Seeking(phase, bucket, offset, bucket, slots, False), table)
 
     def resume(self, waiting: Seeking | Growing | Showing, granted: bool, table: Table) -> Step:
-        match waiting:
-            case Seeking():
-                return _look(waiting, table)
-            case Growing(phase, bucket, offset, slots, want, batch):
-                if granted:
-                    return _look(Seeking(phase, bucket, offset, bucket, want * 3 // 2, True), table)
-                return Showing(phase, bucket, offset, slots, batch, False)  # goes on with what it has, and says nothing
-            case Showing(phase, bucket, offset, slots, batch, done):
-                if not granted:
-                    return Done(State(phase, bucket, offset, slots))
-                if len(batch) > 1:
-                    return Showing(phase, bucket, offset + 1, slots, batch[1:], done)
-                bucket, offset = (bucket + 1, 0) if done else (bucket, offset + 1)
-                return _onwards(Seeking(phase, bucket, offset, bucket, slots, False), table)
+        if isinstance(waiting, Showing):
+            phase, bucket, offset, slots, batch, done = waiting
+            if not granted:
+                return Done(State(phase, bucket, offset, slots))
+            if len(batch) > 1:
+                return Showing(phase, bucket, offset + 1, slots, batch[1:], done)
+            bucket, offset = (bucket + 1, 0) if done else (bucket, offset + 1)
+            return _onwards(Seeking(phase, bucket, offset, bucket, slots, False), table)
+        if isinstance(waiting, Seeking):
+            return _look(waiting, table)
+        phase, bucket, offset, slots, want, batch = waiting
+        if granted:
+            return _look(Seeking(phase, bucket, offset, bucket, want * 3 // 2, True), table)
+        return Showing(phase, bucket, offset, slots, batch, False)  # goes on with what it has, and says nothing
 
     def canonical(self, at: State | Seeking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
         return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
-from sockiter.schemes.scheme import ONE_TABLE, Between, Done, Show, by_position
+from sockiter.schemes.scheme import BETWEEN, ONE_TABLE, Between, Done, Show, by_position
 from sockiter.table import Socket, Table
 
 P = TypeVar("P", bound=Hashable)
@@ -50,7 +50,7 @@ class Looking(NamedTuple, Generic[P]):
 
     @property
     def waits_for(self) -> Between:
-        return Between()
+        return BETWEEN
 
 
 class OneByOne(ABC, Generic[P]):

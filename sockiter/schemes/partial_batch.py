@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where
 from sockiter.table import Socket, Table
 
 P = TypeVar("P", bound=Hashable)
@@ -36,7 +36,7 @@ class Looking(NamedTuple, Generic[P]):
 
     @property
     def waits_for(self) -> Between:
-        return Between()
+        return BETWEEN
 
 
 class Growing(NamedTuple, Generic[P]):
@@ -100,22 +100,22 @@ class PartialBatch(ABC, Generic[P]):
         return self._onwards(state.bucket, state.place, state.slots, table)
 
     def resume(self, waiting: Looking[P] | Growing[P] | Showing[P], granted: bool, table: Table) -> Step[P]:
-        match waiting:
-            case Looking(bucket, place, slots, grown):
-                return self._look(bucket, place, slots, grown, table)
-            case Growing(bucket, place, slots, want, batch, found):
-                if granted:
-                    return self._look(bucket, place, want * 3 // 2, True, table)
-                return Showing(bucket, found, slots, batch, False)  # goes on with what it has, and says nothing
-            case Showing(bucket, place, slots, batch, is_whole):
-                if not granted:
-                    return Done(State(bucket, place, slots))
-                place = self.behind(place, batch[0], table)
-                if len(batch) > 1:
-                    return Showing(bucket, place, slots, batch[1:], is_whole)
-                if is_whole:
-                    return self._onwards(bucket + 1, self.entering(place), slots, table)
-                return self._onwards(bucket, place, slots, table)
+        if isinstance(waiting, Showing):
+            bucket, place, slots, batch, is_whole = waiting
+            if not granted:
+                return Done(State(bucket, place, slots))
+            place = self.behind(place, batch[0], table)
+            if len(batch) > 1:
+                return Showing(bucket, place, slots, batch[1:], is_whole)
+            if is_whole:
+                return self._onwards(bucket + 1, self.entering(place), slots, table)
+            return self._onwards(bucket, place, slots, table)
+        if isinstance(waiting, Looking):
+            return self._look(*waiting, table)
+        bucket, place, slots, want, batch, found = waiting
+        if granted:
+            return self._look(bucket, place, want * 3 // 2, True, table)
+        return Showing(bucket, found, slots, batch, False)  # goes on with what it has, and says nothing
 
     def _onwards(self, bucket: int, place: P, slots: int, table: Table, grown: bool = False) -> Step[P]:
         filled = table.first_filled(bucket)

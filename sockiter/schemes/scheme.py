@@ -36,6 +36,8 @@ class Between(NamedTuple):
     """No bucket is locked, and the next one that is not empty is about to be. Always granted."""
 
 
+BETWEEN = Between()
+
 Request: TypeAlias = Show | Grow | Between
 
 S = TypeVar("S", bound=Hashable)

@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import harm
-from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
 from sockiter.table import Socket, Table
 
 
@@ -37,7 +37,7 @@ class Looking(NamedTuple):
 
     @property
     def waits_for(self) -> Between:
-        return Between()
+        return BETWEEN
 
 
 class Growing(NamedTuple):
@@ -102,19 +102,19 @@ class Unix:
         return _next_batch(*state, table)
 
     def resume(self, waiting: Looking | Growing | Showing, granted: bool, table: Table) -> Step:
-        match waiting:
-            case Looking(bucket, offset, done, slots, grown):
-                return _look(bucket, offset, done, slots, grown, table)
-            case Growing(bucket, offset, done, slots, want, batch):
-                if granted:
-                    return _look(bucket, offset, done, want * 3 // 2, True, table)
-                return Showing(bucket, offset, done, slots, batch)  # goes on with what it has, and says nothing
-            case Showing(bucket, offset, done, slots, batch):
-                if not granted:
-                    return Done(State(bucket, offset, done, slots))
-                if len(batch) > 1:
-                    return Showing(bucket, offset + 1, done, slots, batch[1:])
-                return _next_batch(bucket, offset + 1, done, slots, table)
+        if isinstance(waiting, Showing):
+            bucket, offset, done, slots, batch = waiting
+            if not granted:
+                return Done(State(bucket, offset, done, slots))
+            if len(batch) > 1:
+                return Showing(bucket, offset + 1, done, slots, batch[1:])
+            return _next_batch(bucket, offset + 1, done, slots, table)
+        if isinstance(waiting, Looking):
+            return _look(*waiting, table)
+        bucket, offset, done, slots, want, batch = waiting
+        if granted:
+            return _look(bucket, offset, done, want * 3 // 2, True, table)
+        return Showing(bucket, offset, done, slots, batch)  # goes on with what it has, and says nothing
 
     def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
         return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)
