@@ -457,9 +457,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "cookie-udp",
         "the cookies are looked for in later buckets too",
         "schemes.cookie_udp",
-        "        return Showing(bucket, unseen, slots)\n    return _onwards(bucket + 1, None,",
-        "        return Showing(bucket, unseen, slots)\n    return _onwards(bucket + 1, cookies,",
+        "cookies if filled == bucket else None",
+        "cookies",
         "two_ports",
+        together=("remove", "rehash"),
     ),
     Mutant(
         "cookie-udp",
@@ -474,7 +475,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "after the allocation under the lock, only what had fitted is taken",
         "schemes.cookie_udp",
         "return _look(bucket, cookies, want, table, has_grown=True)",
-        "return _look(bucket, cookies, want, table, has_grown=True) if not locked else Showing(bucket, from_first(captured, table.buckets[bucket])[:slots], want)",
+        "rest = from_first(captured, table.buckets[bucket])[:slots]\n"
+        "        return Showing(bucket, rest, want) if locked else _look(bucket, cookies, want, table, has_grown=True)",
         "mutant-still-too-small",
         together=("add-head", "realloc"),
     ),

@@ -29,7 +29,12 @@ def tcp(*listening: str, est: Sequence[str] = ()) -> Table:
     The listening sockets are put in first and at the tail, the established ones at the head, since that is all they can.
     """
     return changed(
-        empty((("listening", len(listening)), ("established", len(est)),)),
+        empty(
+            (
+                ("listening", len(listening)),
+                ("established", len(est)),
+            )
+        ),
         *(Add(name, "tail", Bucket(n)) for n, names in enumerate(listening) for name in names),
         *(Add(name, "head", Bucket(n, "established")) for n, names in enumerate(est) for name in reversed(names)),
     )

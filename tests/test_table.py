@@ -83,7 +83,12 @@ class TestPhases:
     """TCP's listening sockets, and behind them in the walk its established ones."""
 
     tcp = changed(
-        empty((("listening", 2), ("established", 2),)),
+        empty(
+            (
+                ("listening", 2),
+                ("established", 2),
+            )
+        ),
         Add("A", "tail"),
         Add("B", "tail", Bucket(1, "listening")),
         Add("C", "head", Bucket(0, "established")),
@@ -111,7 +116,12 @@ class TestPhases:
 
     def test_lend_the_first_no_buckets(self) -> None:
         with pytest.raises(IndexError, match=r"^1$"):
-            empty((("listening", 1), ("established", 3),)).number(Bucket(1))
+            empty(
+                (
+                    ("listening", 1),
+                    ("established", 3),
+                )
+            ).number(Bucket(1))
 
     def test_are_left_and_entered_by_a_move(self) -> None:
         assert self.tcp.after(Rehash("A", Bucket(0, "established"))).names == ((), ("B",), ("A", "D", "C"), ())
@@ -133,7 +143,12 @@ class TestPhases:
         assert sorted(filter(None, made.names)) == [("A", "B"), ("C", "D")]
 
     def test_may_have_no_buckets(self) -> None:
-        table = empty((("listening", 1), ("established", 0),))
+        table = empty(
+            (
+                ("listening", 1),
+                ("established", 0),
+            )
+        )
         assert (table.buckets_of(0), table.buckets_of(1)) == (((),), ())
 
 
