@@ -151,7 +151,10 @@ def test_a_directory_for_cases_that_cannot_be_written_is_told_before_anything_is
     assert not (machine / "virtme-run.told").exists()
 
 
-def test_a_guest_is_not_given_the_whole_machine(machine: Path) -> None:
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_a_guest_is_not_given_the_whole_machine(machine: Path, monkeypatch: pytest.MonkeyPatch, is_writable: bool) -> None:
+    """Neither root's nor an ordinary user's."""
+    monkeypatch.setattr(os, "access", lambda path, mode: is_writable)
     with pytest.raises(InputError, match="a guest is not given the whole machine to write to"):
         guest.writable_folders([Path("/")])
 

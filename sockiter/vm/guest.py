@@ -284,8 +284,8 @@ def writable_folders(folders: Sequence[Path]) -> list[Path]:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MachineLacks(f"{folder}: cannot be made: {error.strerror}; name another directory with --cases") from None
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise MachineLacks(f"{folder}: cannot be written to; name another directory with --cases")
         if folder.resolve() == Path("/"):
             raise InputError(f"{folder}: a guest is not given the whole machine to write to: name a directory with --cases")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise MachineLacks(f"{folder}: cannot be written to; name another directory with --cases")
     return list(dict.fromkeys(folder.resolve() for folder in folders))
