@@ -81,8 +81,22 @@ def loads(text: str, *, file: str = "<case>") -> Case:
     return _Reader(file).case(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Where a case stands in its file: the line of each expectation, and of each operation the line of it and of what is
+    inside it."""
+
+    expects: tuple[int, ...]
+    operations: tuple[tuple[int, ...], ...]
+
+
 def load(path: Path) -> Case:
     """Read a case from a file of at most `BYTES_MAX` bytes; raises `InputError` as `loads`, and for a missing one."""
+    return load_with_lines(path)[0]
+
+
+def load_with_lines(path: Path) -> tuple[Case, Lines]:
+    """The same, with the lines of the file."""
     try:
         with path.open("rb") as stream:
             data = stream.read(BYTES_MAX + 1)
@@ -96,7 +110,8 @@ def load(path: Path) -> Case:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8: expected a text file") from None
-    return loads(text, file=str(path))
+    reader = _Reader(str(path))
+    return reader.case(text), reader.lines
 
 
 def dumps(case: Case) -> str:
@@ -214,6 +229,7 @@ class _Reader:
         self.file = file
         self.line = 0
         self.words: list[str] = []
+        self.lines = Lines((), ())
 
     def case(self, text: str) -> Case:
         comment: list[str] = []
@@ -271,6 +287,7 @@ class _Reader:
             operations[index] = replace(read, at=tuple(points))
         self._check(operations, places)
         self._check_expects(operations, expects)
+        self.lines = Lines(tuple(expects.values()), tuple(map(tuple, places)))
         return Case(tuple(operations), SLOTS if slots is None else slots, tuple(expects), tuple(comment))
 
     def error(self, what: str, expected: str, *, line: int | None = None) -> InputError:

@@ -309,6 +309,8 @@ def of_no_known_scheme() -> Likeness:
         (("nobody",), 2, "no target is named 'nobody'"),
         (("kernel:likeness", "nobody"), 2, "no scheme is named 'nobody': expected one of offset-udp, "),
         (("kernel:absent",), 3, "kernel:absent does not run here: not today"),
+        (("kernel:likeness", "--hazard", "rollover"), 3, "kernel:likeness cannot be put through: rollover"),
+        (("kernel:likeness", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank cannot be put through: show"),
         (("kernel:new",), 3, "kernel:new walks by no scheme that is known here; name one to compare it with"),
     ],
 )

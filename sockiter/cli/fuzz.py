@@ -18,7 +18,7 @@ from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import choose_all
+from sockiter.cli.subject import choose_all, willing
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
@@ -61,6 +61,9 @@ def fuzz(
     Exit status 1 means that a target did what it claims not to do. What it admits, and was shown to do, is no failure.
     """
     chosen, absent = choose_all(names)
+    if hazards:
+        chosen, unwilling = willing(chosen, hazards, are_named=bool(names))
+        absent += unwilling
     cases = _writable(cases)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     campaign = Campaign(

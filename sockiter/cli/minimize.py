@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sockiter.backend import run
-from sockiter.cases import Case, dumps, load, write_whole
+from sockiter.cases import Case, dumps, write_whole
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import InputError, MachineLacks
@@ -15,7 +15,7 @@ from sockiter.hunt import fails_as, shrunk
 from sockiter.operations import length
 from sockiter.oracle import judge
 from sockiter.replay import refused, with_expects
-from sockiter.targets import SCHEME_TARGETS
+from sockiter.targets import SCHEME_TARGETS, load_known
 from sockiter.verdict import KINDS, describe
 
 
@@ -33,7 +33,7 @@ from sockiter.verdict import KINDS, describe
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Path | None, as_json: bool) -> None:
     """Shrink a case to a least one that fails in the same way on the same target."""
-    case = load(case_file)
+    case = load_known(case_file)
     target = choose(case, name)
     if why := refused(case, target):
         raise MachineLacks(f"{case_file}: {why}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sockiter.cases import load, write_whole
+from sockiter.cases import write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import MachineLacks
@@ -15,6 +15,7 @@ from sockiter.picture import html as page_of
 from sockiter.picture import svg as picture_of
 from sockiter.replay import refused
 from sockiter.report import table
+from sockiter.targets import load_known
 from sockiter.trace import trace
 
 
@@ -26,7 +27,7 @@ from sockiter.trace import trace
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
     """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words."""
-    case = load(case_file)
+    case = load_known(case_file)
     target = choose(case, name)
     if why := refused(case, target):
         raise MachineLacks(f"{case_file}: {why}")
