@@ -23,7 +23,7 @@ class Worker:
         self._args = args
 
     def start(self) -> None:
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             self._target(*self._args)
         finally:

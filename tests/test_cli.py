@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import click
 import pytest
@@ -34,16 +34,18 @@ from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks, Untold
 from sockiter.explain import words
-from sockiter.hunt import Found
+from sockiter.hunt import Found, fails_as
 from sockiter.kernel.answers import Answer
 from sockiter.kernel.target import KernelTarget
+from sockiter.minimize import Fails
+from sockiter.operations import Operation
 from sockiter.picture import html, svg
 from sockiter.replay import Outcome
 from sockiter.replay import replay as replay_case
 from sockiter.report import table
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.trace import Trace, trace
-from sockiter.verdict import Kind
+from sockiter.verdict import Finding, Kind
 
 CASES = Path(__file__).parent / "cases"
 RFC_SKIP = CASES / "rfc_skip.case"
@@ -971,7 +973,7 @@ def kept(job: Job, *, drawn: int, seconds: float, text: str | None = None, of: H
 def two_finds(inline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis has it sooner, swarm has it shorter."""
 
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         if job.driver == "swarm":
             yield kept(job, drawn=9, seconds=0.75, text="add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
         else:
@@ -1056,6 +1058,71 @@ def test_sigterm_is_taken_as_an_interrupt(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Campaign, "run", run)
     assert failed(sockiter(*QUICK, "--cases", tmp_path), 130) == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["replay", "show", "minimize"])
+def test_what_ends_a_process_is_an_interrupt_in_every_command(
+    command: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*args: object) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(target_named("offset-udp"), "begin", end)
+    result = sockiter(command, RFC_SKIP, "--target", "offset-udp")
+    assert result.exit_code == 130
+    assert result.stderr.endswith("interrupted\n")
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sockiter("targets", "--help")
+    sockiter("replay", RFC_SKIP, "--target", "index")
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_an_interrupted_replay_reports_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+        if target.name == "rank":
+            raise KeyboardInterrupt
+        return replay_case(case, target, session)
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    result = sockiter("replay", RFC_SKIP, "--json")
+    assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
+    assert [one["target"] for one in json.loads(result.stdout)] == ["offset-udp", "offset-tcp"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_interrupted_minimize_writes_the_least_so_far(
+    as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fails_as(Finding("skip", "B"), target_named("offset-udp"), cast(Session, target_named("offset-udp")))
+    asked: list[int] = []
+
+    def failing(*args: object) -> Fails:
+        def fails(operations: tuple[Operation, ...], slots: int) -> bool:
+            asked.append(len(operations))
+            if len(asked) > 3:
+                raise KeyboardInterrupt
+            return real(operations, slots)
+
+        return fails
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.minimize"], "fails_as", failing)
+    result = sockiter("minimize", written(tmp_path, NOISY), *(("--json",) if as_json else ()))
+    assert result.exit_code == 130
+    assert result.stderr.endswith("sockiter: interrupted: not shrunk to the end\n")
+    text = json.loads(result.stdout)["case"] if as_json else result.stdout
+    assert 6 < len(loads(text).operations) <= 11
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_run_in_which_no_sequence_comes_to_its_end_is_status_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "search", lambda job, line: iter([Ended(frozenset())]))
+    result = sockiter(*QUICK, "--cases", tmp_path, "--json")
+    assert result.exit_code == 3
+    assert "nothing was fuzzed; give it more --seconds" in result.stderr
 
 
 def test_an_interrupted_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

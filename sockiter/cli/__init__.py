@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import click
@@ -32,6 +34,7 @@ from sockiter.errors import MachineLacks, SockiterError
 class _Sockiter(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            _heed_ends()
             try:
                 return super().invoke(ctx)
             finally:
@@ -51,6 +54,21 @@ class _Sockiter(click.Group):
         except KeyboardInterrupt:
             click.echo("sockiter: interrupted", err=True)
             sys.exit(130)
+
+
+def _heed_ends() -> None:
+    # What ends a process is an interrupt: what was found by then is reported and saved. Whoever has a signal ignored, as
+    # nohup has, means it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    # Once: a terminal that hangs up, and who shuts a machine down, may send both, one right after the other.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @click.group(cls=_Sockiter, context_settings={"help_option_names": ["-h", "--help"]})

@@ -30,7 +30,13 @@ CASES = Path("sockiter-cases")
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TARGET...]")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="How long.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=SECONDS,
+    show_default=True,
+    help="How long, from the first sequence on.",
+)
 @options.workers("processes")
 @click.option("--seed", type=click.IntRange(min=0), help="What all is drawn from; printed, and drawn itself unless said.")
 @click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this one, instead of both.")
@@ -87,6 +93,8 @@ def fuzz(
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names))
     if any(kept.found.harm is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
+    if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
+        raise MachineLacks(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
 

@@ -112,12 +112,13 @@ def _choose(
 
 
 def _run(races: list[Race], seconds: float) -> None:
-    share = seconds / len(races)
     started = time.monotonic()
 
     def run(progress: Callable[[], None]) -> None:
-        for race in races:
-            race.run(share, progress)
+        for nth, race in enumerate(races):
+            # Where one took longer, the others have less.
+            left = seconds - (time.monotonic() - started if nth else 0)
+            race.run(max(left, 0) / (len(races) - nth), progress)
             if race.interrupted:
                 return
 

@@ -47,17 +47,23 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         for target in chosen:
             why = target.missing()
             sessions[target.name] = stack.enter_context(target.session()) if why is None else why
-        for path, case in loaded:
-            if not as_json:
-                click.echo(str(path))
-            _warn_of_unknown(path, case)
-            for target in chosen:
-                replayed.one(path, case, target, sessions[target.name])
-    if not replayed.outcomes:
+        interrupted = None
+        try:
+            for path, case in loaded:
+                if not as_json:
+                    click.echo(str(path))
+                _warn_of_unknown(path, case)
+                for target in chosen:
+                    replayed.one(path, case, target, sessions[target.name])
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if not replayed.outcomes and interrupted is None:
         raise MachineLacks(replayed.none())
     if as_json:
         print_json([_json(path, outcome) for path, outcome in replayed.outcomes])
     replayed.tell()
+    if interrupted is not None:
+        raise interrupted
     if not all(outcome.as_expected for _, outcome in replayed.outcomes):
         sys.exit(1)
     if replayed.failures:
