@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sockiter.backend import Target, refusal, shape_of
-from sockiter.cases import Case, load_with_lines
+from sockiter.cases import Case, escaped, load_with_lines
 from sockiter.errors import InputError
 from sockiter.installed import installed
 from sockiter.kernel import KERNEL_TARGETS
@@ -46,6 +46,7 @@ def load_known(path: Path) -> Case:
     may be that of a package that is not installed, and so may a table in a case that has such a name.
     """
     case, lines = load_with_lines(path)
+    file = escaped(path)
     known = [target.name for target in TARGETS]
     schemes = [name for name in known if not name.startswith("kernel:")]
     foreign = False
@@ -54,7 +55,7 @@ def load_known(path: Path) -> Case:
             if word not in names:
                 foreign = True
                 if (like := _meant(word, names)) or word.startswith("kernel:"):
-                    raise InputError(f"{path}:{line}: no {what} is named {word!r}: {_expected(like, names)}")
+                    raise InputError(f"{file}:{line}: no {what} is named {word!r}: {_expected(like, names)}")
     tables = list(dict.fromkeys(table for target in TARGETS for table in target.tables if table))
     for operation, (line, *inside) in zip(case.operations, lines.operations, strict=True):
         parts = (
@@ -67,14 +68,14 @@ def load_known(path: Path) -> Case:
             if table and table not in tables:
                 like = _meant(table, tables)
                 if like or not foreign:
-                    raise InputError(f"{path}:{at}: no target has a table named {table!r}: {_expected(like, tables)}")
+                    raise InputError(f"{file}:{at}: no target has a table named {table!r}: {_expected(like, tables)}")
                 return case
     if all(_refusals(case, len(case.operations))):
         # The first operation with which they all refuse it.
         nth = bisect_left(range(1, len(case.operations)), True, key=lambda count: all(_refusals(case, count)))
         why = "; ".join(filter(None, _refusals(case, nth + 1)))
         line = lines.operations[nth][0]
-        raise InputError(f"{path}:{line}: no target can carry it out: expected a case that one of them can: {why}")
+        raise InputError(f"{file}:{line}: no target can carry it out: expected a case that one of them can: {why}")
     return case
 
 

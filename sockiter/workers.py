@@ -8,9 +8,11 @@ are, what is said, and what becomes of it.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import multiprocessing
 import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -25,6 +27,8 @@ from typing import Any, Generic, TypeVar
 # How long workers that were told to stop, or whose time is up, may take for what they are at: shrinking, on a slow kernel.
 PATIENCE_S = 4.0
 TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_PR_SET_PDEATHSIG = 1
 
 # Not a plain fork, which would copy whatever threads of this process hold; a server forks the workers, with all modules
 # loaded already.
@@ -199,6 +203,12 @@ def heard(connection: Connection) -> AbstractContextManager[None]:
     return _Heard(connection)
 
 
+def _die_with_the_server() -> None:
+    # The server ends with the main process, however that does. An alarm is an interrupt where something is to be saved.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGALRM)
+
+
 class _Heard:
     # No generator: that and an error of `send` would keep each other, and with them what was to be sent, until the garbage
     # is collected, which CPython 3.12.1 does not survive (a BytesIO with a view of it), and 3.13 complains of.
@@ -208,6 +218,8 @@ class _Heard:
         self._connection = connection
 
     def __enter__(self) -> None:
+        if multiprocessing.parent_process() is not None:
+            _die_with_the_server()
         for number in TO_THE_GROUP:
             signal.signal(number, signal.SIG_IGN)
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from sockiter.campaign import Campaign, Kept
-from sockiter.cases import dumps
+from sockiter.cases import dumps, sweep
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
@@ -107,6 +107,7 @@ def _writable(cases: Path) -> Path:
         raise MachineLacks(f"{cases}: cannot be made: {error.strerror}; name another directory with --cases") from None
     if not os.access(cases, os.W_OK | os.X_OK):
         raise MachineLacks(f"{cases}: cannot be written to; name another directory with --cases")
+    sweep(cases)
     return cases
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sockiter.backend import run
-from sockiter.cases import Case, dumps, write_whole
+from sockiter.cases import Case, dumps, escaped, write_whole
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import InputError, MachineLacks
@@ -38,25 +38,25 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
     case = load_known(case_file)
     target = choose(case, name)
     if why := refused(case, target):
-        raise MachineLacks(f"{case_file}: {why}")
+        raise MachineLacks(f"{escaped(case_file)}: {why}")
     with target.session() as session:
         given = judge(run(session, target, case.operations, slots=case.slots))
         wanted = [finding for finding in given if finding.kind != "incomplete" and kind in (None, finding.kind)]
         if not wanted:
-            raise InputError(f"{case_file}: {describe(given)} on {target.name}: expected a case that fails there")
+            raise InputError(f"{escaped(case_file)}: {describe(given)} on {target.name}: expected a case that fails there")
         subject = wanted[0]
         patience = Patience()
         operations, slots, is_shortest = shrunk(
             case.operations, case.slots, subject, target, fails_as(subject, target, session), patience
         )
     # Of what was expected nothing stays: it may be of sockets that are not there any more.
-    least = Case(operations, slots, comment=(f"Shrunk from {case_file.name}.",))
+    least = Case(operations, slots, comment=(f"Shrunk from {escaped(case_file.name)}.",))
     least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
     if output is not None:
         try:
             write_whole(output, dumps(least))
         except OSError as error:
-            raise MachineLacks(f"{output}: cannot be written: {error.strerror}\n{dumps(least)}") from None
+            raise MachineLacks(f"{escaped(output)}: cannot be written: {error.strerror}\n{dumps(least)}") from None
     summary = {
         "target": target.name,
         "kind": subject.kind,

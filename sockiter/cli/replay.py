@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sockiter.backend import Session, Target
-from sockiter.cases import Case, Expect, dumps, files, write_whole
+from sockiter.cases import Case, Expect, dumps, escaped, files, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.replay import Outcome, refused, unsaid, with_expects
@@ -34,10 +34,10 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
     """
     loaded = [(path, load_known(path)) for path in files(cases)]
     if not loaded:
-        raise InputError(f"{', '.join(map(str, cases))}: no case in there: expected files that end in .case")
+        raise InputError(f"{', '.join(map(escaped, cases))}: no case in there: expected files that end in .case")
     chosen = TARGETS if name is None else (target_named(name),)
     if name is not None and (missing := chosen[0].missing()) is not None:
-        raise MachineLacks(f"{loaded[0][0]}: {name} cannot run it: {missing}")
+        raise MachineLacks(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
     if record:
         chosen = SCHEME_TARGETS if name is None else chosen
         loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
@@ -51,7 +51,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         try:
             for path, case in loaded:
                 if not as_json:
-                    click.echo(str(path))
+                    click.echo(escaped(path))
                 _warn_of_unknown(path, case)
                 for target in chosen:
                     replayed.one(path, case, target, sessions[target.name])
@@ -120,7 +120,7 @@ class _Replayed:
             click.echo(f"{len(self.left_out)} of {len(self.left_out) + len(self.outcomes)} cases were not run.")
 
     def _leave_out(self, path: Path, target: Target, why: str, *, here: str = "") -> None:
-        self.left_out.append(f"{path}: {target.name} cannot run it{here}: {why}")
+        self.left_out.append(f"{escaped(path)}: {target.name} cannot run it{here}: {why}")
         self._echo(target, f"not run: {why}")
 
     def _echo(self, target: Target, what: str) -> None:
@@ -134,7 +134,7 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
         try:
             write_whole(path, dumps(recorded))
         except OSError as error:
-            raise MachineLacks(f"{path}: cannot be written: {error.strerror}") from None
+            raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     return recorded
 
 
@@ -156,12 +156,14 @@ def _spell(expect: Expect) -> str:
 def _warn_of_unknown(path: Path, case: Case) -> None:
     known = {target.name for target in TARGETS}
     for unknown in sorted({expect.target for expect in case.expects} - known):
-        click.echo(f"sockiter: {path}: expects something of {unknown}, which is no target here: not compared", err=True)
+        click.echo(
+            f"sockiter: {escaped(path)}: expects something of {unknown}, which is no target here: not compared", err=True
+        )
 
 
 def _json(path: Path, outcome: Outcome) -> dict[str, object]:
     return {
-        "case": str(path),
+        "case": escaped(path),
         "target": outcome.target,
         "reads": [{"delivered": list(read.delivered), "error": read.error} for read in outcome.reads],
         "verdict": [finding_json(finding) for finding in outcome.verdict],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sockiter.cases import write_whole
+from sockiter.cases import escaped, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import MachineLacks
@@ -30,7 +30,7 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
     case = load_known(case_file)
     target = choose(case, name)
     if why := refused(case, target):
-        raise MachineLacks(f"{case_file}: {why}")
+        raise MachineLacks(f"{escaped(case_file)}: {why}")
     with target.session() as session:
         told = trace(case, target, session)
     for path, write in ((html, page_of), (svg, picture_of)):
@@ -38,11 +38,11 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
             try:
                 write_whole(path, write(told))
             except OSError as error:
-                raise MachineLacks(f"{path}: cannot be written: {error.strerror}") from None
+                raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     if as_json:
         print_json(
             {
-                "case": str(case_file),
+                "case": escaped(case_file),
                 "target": target.name,
                 "rows": [
                     {"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in told.rows
@@ -52,5 +52,5 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
             }
         )
         return
-    click.echo(f"{case_file} on {target.name}")
+    click.echo(f"{escaped(case_file)} on {target.name}")
     click.echo(table(told), nl=False)
