@@ -103,10 +103,9 @@ class Workers(ABC, Generic[Lot, Job]):
         if now >= self._until:
             self._waiting.clear()
         if now >= self._until + PATIENCE_S:
-            for connection, (process, _) in self.running.items():
-                if connection not in self._late:
-                    self._late.add(connection)
-                    process.kill()
+            for connection in self.running.keys() - self._late:
+                self._late.add(connection)
+                self.running[connection][0].kill()
 
     def _stop(self, progress: Callable[[], None]) -> None:
         for connection in self.running:

@@ -859,6 +859,8 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
     assert [target["target"] for target in run["targets"]] == ["offset-udp"]
     assert run["not_here"] == [{"target": "rank", "missing": "rank cannot be put through: show"}]
     assert failed(sockiter(*args, "--hazard", "show", "--hazard", "rollover", "rank"), 3)
+    some = document(sockiter(*args, "--hazard", "remove", "--json"))
+    assert {target["target"]: target["hazards"] for target in some["targets"]}["rank"] == ["remove"]
     monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few[1:])
     assert failed(sockiter(*args), 3) == "rank cannot be put through: show"
 

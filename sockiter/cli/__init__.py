@@ -66,10 +66,7 @@ def _have_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            nowhere = os.open(os.devnull, mode)
-            if nowhere != descriptor:
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
+            os.open(os.devnull, mode)  # which is this descriptor, since those below are open
             stream = open(descriptor, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
     for out in (sys.stdout, sys.stderr):
