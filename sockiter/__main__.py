@@ -1,6 +1,17 @@
-"""`python -m sockiter`: the command line."""
+"""`python -m sockiter`, and the program: the command line, be it interrupted before it is there."""
 
-from sockiter.cli import main
+import sys
+
+
+def run() -> None:
+    """Import the command line and run it. A Ctrl-C meanwhile is an interrupt like any other."""
+    try:
+        from sockiter.cli import main
+    except KeyboardInterrupt:
+        print("sockiter: interrupted", file=sys.stderr)
+        sys.exit(130)
+    main(prog_name="sockiter")
+
 
 if __name__ == "__main__":
-    main(prog_name="sockiter")
+    run()

@@ -136,9 +136,8 @@ def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
 
 def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> str | None:
     """Why this target cannot carry out these operations on any machine, in one line; None: it can."""
-    if unable := in_order(hazards_of(operations) - target.hazards):
-        told = [f"{hazard} ({target.unable[hazard]})" if hazard in target.unable else hazard for hazard in unable]
-        return f"{target.name} cannot be put through: {', '.join(told)}"
+    if why := barred(target, hazards_of(operations)):
+        return why
     if not target.has_tail and (name := _reinserted_at_tail(operations)) is not None:
         return f"{target.name} has buckets without a tail: {name} cannot be put in there again"
     for table, _ in shape.buckets:
@@ -147,6 +146,13 @@ def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> st
     if target.slots is not None and shape.slots != target.slots:
         return f"{target.name} has {target.slots} slots at open; the case asks for {shape.slots}"
     return None
+
+
+def barred(target: Target, hazards: Iterable[Hazard]) -> str | None:
+    """Which of these hazards a target cannot be put through, and why, in one line; None: it can be put through all."""
+    unable = in_order(frozenset(hazards) - target.hazards)
+    reasons = [f"{hazard} ({target.unable[hazard]})" if hazard in target.unable else hazard for hazard in unable]
+    return f"{target.name} cannot be put through: {', '.join(reasons)}" if reasons else None
 
 
 def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:

@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +43,12 @@ from sockiter.verdict import KINDS, OF_A_SOCKET, Kind
 
 HEADER = "# sockiter case v1"
 SUFFIX = ".case"
+STDIN = "-"
+"""The path that is standard input."""
+
+# Of what is being written, the beginning of the name, and how long that may take.
+_PART = ".sockiter-"
+_PART_MAX_S = 3600.0
 
 BYTES_MAX = 1 << 20
 BUCKETS_MAX = 1024
@@ -83,22 +91,42 @@ def loads(text: str, *, file: str = "<case>") -> Case:
     return _Reader(file).case(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Where a case stands in its file: the line of each expectation, and of each operation the line of it and of what is
+    inside it."""
+
+    expects: tuple[int, ...]
+    operations: tuple[tuple[int, ...], ...]
+
+
 def load(path: Path) -> Case:
     """Read a case from a file of at most `BYTES_MAX` bytes; raises `InputError` as `loads`, and for a missing one."""
+    return load_with_lines(path)[0]
+
+
+def load_with_lines(path: Path) -> tuple[Case, Lines]:
+    """The same, with the lines of the file."""
+    name = escaped(path)
     try:
-        with path.open("rb") as stream:
+        # A FIFO without a writer would keep an open waiting.
+        descriptor = 0 if str(path) == STDIN else os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb", closefd=descriptor != 0) as stream:
+            if descriptor and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InputError(f"{name}: not a regular file: expected a case file, or {STDIN} for standard input")
             data = stream.read(BYTES_MAX + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from None
     if len(data) > BYTES_MAX:
         line = data.count(b"\n") + 1
-        raise InputError(f"{path}:{line}: the file is too large: expected a case of at most {BYTES_MAX} bytes")
+        raise InputError(f"{name}:{line}: the file is too large: expected a case of at most {BYTES_MAX} bytes")
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8: expected a text file") from None
-    return loads(text, file=str(path))
+        raise InputError(f"{name}:{line}: byte {data[error.start]:#04x} is not UTF-8: expected a text file") from None
+    reader = _Reader(name)
+    return reader.case(text), reader.lines
 
 
 def dumps(case: Case) -> str:
@@ -145,9 +173,28 @@ def own_path(directory: Path, stem: str, text: str, suffix: str) -> Path:
     return directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', stem)}-{digest}{suffix}"
 
 
+def escaped(path: Path | str) -> str:
+    """A path as it can be printed: what cannot, and what is not UTF-8, as backslash escapes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in _as_text(str(path)))
+
+
+def _as_text(path: str) -> str:
+    # Bytes that are not UTF-8 are surrogates in a path.
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def write_whole(path: Path, text: str) -> None:
-    """Put a text file in place, replacing what is there; whole or not at all, and on the disk when this returns."""
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    """Put a text file in place, replacing what is there; whole or not at all, and on the disk when this returns.
+
+    A symbolic link stays, and the file that it leads to is replaced. What is there and is no regular file, a device or a
+    FIFO, is opened and written to.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+        return
+    descriptor, temporary = tempfile.mkstemp(prefix=_PART, suffix=".part", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
@@ -166,11 +213,19 @@ def write_whole(path: Path, text: str) -> None:
         os.close(folder)
 
 
+def sweep(directory: Path) -> None:
+    """Remove what writers that were killed have left in a directory, if it is older than any write can take."""
+    for part in directory.glob(f"{_PART}*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.lstat().st_mtime > _PART_MAX_S:
+                part.unlink()
+
+
 def files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The paths in order, with the case files of each directory, sorted by name, in its stead."""
+    """The paths in order, with the case files of each directory, sorted by name, in its stead: regular files only."""
     for path in paths:
         if path.is_dir():
-            yield from sorted(path.glob(f"*{SUFFIX}"))
+            yield from sorted(one for one in path.glob(f"*{SUFFIX}") if one.is_file())
         else:
             yield path
 
@@ -219,6 +274,7 @@ class _Reader:
         self.file = file
         self.line = 0
         self.words: list[str] = []
+        self.lines = Lines((), ())
 
     def case(self, text: str) -> Case:
         comment: list[str] = []
@@ -276,6 +332,7 @@ class _Reader:
             operations[index] = replace(read, at=tuple(points))
         self._check(operations, places)
         self._check_expects(operations, expects)
+        self.lines = Lines(tuple(expects.values()), tuple(map(tuple, places)))
         return Case(tuple(operations), SLOTS if slots is None else slots, tuple(expects), tuple(comment))
 
     def error(self, what: str, expected: str, *, line: int | None = None) -> InputError:

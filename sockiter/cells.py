@@ -20,6 +20,7 @@ from sockiter.errors import SockiterError
 from sockiter.explore import Enough, Scope, Searched, Violation, search
 from sockiter.hunt import Hunt
 from sockiter.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
+from sockiter.minimize import Patience
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.simulation import SchemeTarget
@@ -30,6 +31,8 @@ from sockiter.workers import Workers, heard
 # The driver that runs the most sequences.
 DRIVER = "swarm"
 NOT_REACHED = "not searched"
+# What is being shrunk when the time is up may go on for so long.
+SHRINKING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,7 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
     with target.session() as session:
         hunt = Hunt.of(target, session, hazards)
         started = time.monotonic()
+        hunt.patience = Patience(lambda: time.monotonic() >= started + seconds + SHRINKING_S)
         took = 0.0
         try:
             for bite in DRIVERS[DRIVER](hunt, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):

@@ -21,7 +21,7 @@ from sockiter.claims import Hazard
 from sockiter.errors import Untold
 from sockiter.history import Returned
 from sockiter.kernel.target import KernelTarget
-from sockiter.minimize import minimize
+from sockiter.minimize import Patience, minimize
 from sockiter.operations import Add, Bucket, Change, End, Open, Operation, Read, Rehash
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import RECORDS_MAX, Simulation
@@ -32,6 +32,8 @@ from sockiter.workers import undisturbed
 _CROWDS = 25
 _CROWD_MAX = 400
 _PROGRESS_S = 0.1
+# What is being shrunk when the time is up may go on for so long.
+SHRINKING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,11 @@ class Conformance:
         model = tuple(carried_out(simulation, likened).reads)
         return None if real == model else Difference(operations, slots, real, model)
 
-    def shrunk(self, difference: Difference, progress: Callable[[], None] = lambda: None) -> Difference:
-        """A least sequence that the two deliver differently; the given one if it was not so again."""
+    def shrunk(
+        self, difference: Difference, progress: Callable[[], None] = lambda: None, patience: Patience | None = None
+    ) -> Difference:
+        """A least sequence that the two deliver differently; the given one if it was not so again. Where `patience` ends,
+        the least so far."""
         found: dict[tuple[tuple[Operation, ...], int], Difference] = {}
 
         def fails(operations: tuple[Operation, ...], slots: int) -> bool:
@@ -116,7 +121,7 @@ class Conformance:
                     found[operations, slots] = other
             return (operations, slots) in found
 
-        return found.get(minimize(difference.operations, difference.slots, fails), difference)
+        return found.get(minimize(difference.operations, difference.slots, fails, patience=patience), difference)
 
     def case(self, difference: Difference) -> Case:
         """The difference as a case, which says in its comment what either did."""
@@ -159,17 +164,20 @@ class Trial:
 
         `progress` is called some ten times a second.
         """
-        until = time.monotonic() + seconds
         now_and_then = _NowAndThen(progress)
         try:
             with self.target.session() as session:
+                until = time.monotonic() + seconds
+                patience = Patience(lambda: time.monotonic() >= until + SHRINKING_S)
                 conformance = Conformance(self.target, session, self.scheme, records_max=self.target.records_max)
                 self.compared = conformance.compared
                 for difference in conformance.differences(self._seed, self.hazards):
                     now_and_then()
                     if difference is not None:
                         self._keep(conformance, difference)
-                        self._keep(conformance, conformance.shrunk(difference, now_and_then), is_least=True)
+                        least = conformance.shrunk(difference, now_and_then, patience)
+                        self._keep(conformance, least, is_least=not patience.ended)
+                        self.interrupted = patience.interrupted
                         return
                     if self.compared.sequences >= sequences or time.monotonic() >= until:
                         return

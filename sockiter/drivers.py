@@ -67,6 +67,8 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
             if (verdict := judge(backend.history)) and (finding := hunt.news(sequence, verdict)):
                 found = hunt.follow(sequence, slots, finding)
         yield Bite(sequences, operations, found)
+        if hunt.patience.interrupted:
+            raise KeyboardInterrupt
 
 
 def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:

@@ -12,15 +12,20 @@ from collections.abc import Sequence
 from sockiter.history import GaveUp, History, Returned, Shown
 from sockiter.operations import Add, Change, Rehash, Reinsert, Remove, changes
 from sockiter.trace import Names, Trace, call, listed
-from sockiter.verdict import VIOLATIONS, Finding
+from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding
 
 # Of what is listed in a sentence: names, and reads.
 SAID_MAX, ORDINALS_MAX = 8, 6
 
 
 def words(trace: Trace) -> tuple[str, ...]:
-    """What is to be said of an iteration: for each finding what came about and when, and what holds besides."""
-    said = [_said(trace, finding) for finding in trace.verdict]
+    """What is to be said of an iteration: for each finding what came about and when, and what holds besides. Sockets that
+    were skipped alike are named together."""
+    alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    for name, at in _turns_of_skips(trace).items():
+        alike.setdefault((at, _how_skipped(trace, name, at)), []).append(name)
+    said = [_skipped(trace, names, at) for (at, _), names in alike.items()]
+    said += [_said(trace, finding) for finding in trace.verdict if finding.kind != "skip"]
     kinds = {finding.kind for finding in trace.verdict}
     if _end(trace) < len(trace.moments):
         if kinds.isdisjoint(VIOLATIONS):
@@ -30,59 +35,131 @@ def words(trace: Trace) -> tuple[str, ...]:
     return tuple(said)
 
 
-def turn(trace: Trace, finding: Finding) -> int:
-    """The event of the history by which a socket's skip, repeat or stale delivery came about.
+def turns(trace: Trace) -> dict[Finding, int]:
+    """For each skip, repeat and stale delivery, the event of the history by which it came about.
 
-    A skip: where one that was behind it then was shown, or the end was said, whichever is first. A repeat: where it was
-    shown again. Stale: where it was shown first while it was not there.
+    A skip: where one that was behind it then was shown, or where the walk came to the end, whichever is first. A repeat:
+    where the socket was shown again. Stale: where it was shown first while it was not there.
     """
-    name = finding.socket
-    shown = [nth for nth, event in enumerate(trace.history.events) if event == Shown(name or "")]
-    match finding.kind:
-        case "skip":
-            passing = (
-                nth
-                for nth, event in enumerate(trace.history.events)
-                if isinstance(event, Shown) and _is_behind(trace.moments[nth].state, event.name, name)
+    skips = _turns_of_skips(trace)
+    return {
+        finding: skips[finding.socket or ""] if finding.kind == "skip" else _turn(trace, finding)
+        for finding in trace.verdict
+        if finding.kind in OF_A_SOCKET
+    }
+
+
+def _turns_of_skips(trace: Trace) -> dict[str, int]:
+    # All of them in one pass: there may be thousands.
+    end = _end_of_walk(trace)
+    turns = {finding.socket or "": end for finding in trace.verdict if finding.kind == "skip"}
+    pending = set(turns)
+    state: Names | None = None
+    places: dict[str, int] = {}
+    left: list[str] = []
+    for nth, event in enumerate(trace.history.events[:end]):
+        if not pending:
+            break
+        if isinstance(event, Shown):
+            if trace.moments[nth].state is not state or not places:
+                state = trace.moments[nth].state
+                places = {name: place for place, name in enumerate(one for bucket in state or () for one in bucket)}
+                left = sorted((name for name in pending if name in places), key=places.__getitem__, reverse=True)
+            while left and places[left[-1]] < places.get(event.name, -1):
+                turns[left[-1]] = nth
+                pending.remove(left.pop())
+    return turns
+
+
+def _turn(trace: Trace, finding: Finding) -> int:
+    shown = [nth for nth, event in enumerate(trace.history.events) if event == Shown(finding.socket or "")]
+    if finding.kind == "repeat":
+        return shown[1]
+    return next(nth for nth in shown if not _is_there(trace.history, finding.socket, nth))
+
+
+def _how_skipped(trace: Trace, name: str, at: int, *, are_many: bool = False) -> tuple[str, str, str, str]:
+    # Which reads did not deliver a socket, whether it moved, where it was passed over, and the last change before that: the
+    # same words for all that were skipped alike.
+    it, was, its = ("them", "They were", "their") if are_many else ("it", "It was", "its")
+    event = trace.history.events[at]
+    if isinstance(event, Shown):
+        by = _delivering(trace, at)
+        if by == trace.moments[at].reads + 1:
+            passed = f"{was} passed over {_when(trace, at)}, where {event.name}, behind {it}, came first."
+        else:
+            delivered = f", which {_ordinals([by])} delivered" if by else ""
+            passed = (
+                f"{was} passed over {_when(trace, at)}, when the record of {event.name}, behind {it}, was made{delivered}."
             )
-            return min(next(passing, _end(trace)), _end(trace))
-        case "repeat":
-            return shown[1]
-        case _:
-            return next(nth for nth in shown if not _is_there(trace.history, name, nth))
+    elif at == _end(trace):
+        passed = f"{_capital(_ordinals([trace.moments[at].reads + 1]))} said the end without {it}."
+    else:
+        end = trace.moments[_end(trace)].reads + 1
+        passed = f"The walk came to the end without {it} {_when(trace, at)}, and {_ordinals([end])} said so."
+    # One that was delivered after the end was skipped none the less.
+    none = "no read until then" if any(name in read.delivered for read in trace.history.reads) else "no read"
+    last = _last_change(trace, at, "that", name).replace(" to its bucket ", f" to {its} bucket ")
+    return none, _moved(trace, name).removeprefix(name), passed, last
+
+
+def _skipped(trace: Trace, names: Sequence[str], at: int) -> str:
+    none, moved, passed, last = _how_skipped(trace, names[0], at, are_many=len(names) > 1)
+    there = "in the table from open to the end"
+    if len(names) == 1:
+        return f"{names[0]} is skipped: it was {there}, and {none} delivered it. {names[0]}{moved} {passed} {last}"
+    moved = moved.replace(" itself never", " ever").replace(" itself did not move", " moved")
+    skipped = f"{listed(names, SAID_MAX)} are skipped: they were {there}, and {none} delivered them."
+    return f"{skipped} None of them{moved} {passed} {last}"
+
+
+def _delivering(trace: Trace, nth: int) -> int | None:
+    # The read that handed out the record which was made by an event; None if none did.
+    event = trace.history.events[nth]
+    times = trace.history.events[: nth + 1].count(event)
+    name = event.name if isinstance(event, Shown) else ""
+    for number, read in enumerate(trace.history.reads, 1):
+        times -= read.delivered.count(name)
+        if times <= 0:
+            return number
+    return None
+
+
+def _end_of_walk(trace: Trace) -> int:
+    # The event at which the walk came to its end. A dump is a message ahead of what is read, and so is its end: that was
+    # reached when the last message with a record was received.
+    end = _end(trace)
+    events, moments = trace.history.events, trace.moments
+    if end == len(moments) or not isinstance(events[0], Shown) or moments[0].inside:
+        return end
+    first = last = max(nth for nth in range(end) if isinstance(events[nth], Shown))
+    while first and isinstance(events[first - 1], Shown) and moments[first - 1] == moments[last]:
+        first -= 1
+    returned = [nth for nth, event in enumerate(events) if isinstance(event, Returned)]
+    by = _delivering(trace, first)
+    return returned[by - 1] if by else end
 
 
 def _said(trace: Trace, finding: Finding) -> str:
-    name = finding.socket
+    name = finding.socket or ""
     match finding.kind:
-        case "skip":
-            at = turn(trace, finding)
-            event = trace.history.events[at]
-            if isinstance(event, Shown):
-                passed = f"It was passed over {_when(trace, at)}, where {event.name}, behind it, came first."
-            else:
-                passed = f"{_capital(_ordinals([trace.moments[at].reads + 1]))} said the end without it."
-            # One that was delivered after the end was skipped none the less.
-            none = "no read until then" if any(name in read.delivered for read in trace.history.reads) else "no read"
-            return (
-                f"{name} is skipped: it was in the table from open to the end, and {none} delivered it. "
-                f"{_moved(trace, finding)} {passed} {_last_change(trace, at, 'that', name)}"
-            )
         case "repeat":
             reads = [nth for nth, read in enumerate(trace.history.reads, 1) for one in read.delivered if one == name]
-            first, second = trace.history.events.index(Shown(name or "")), turn(trace, finding)
+            first, second = trace.history.events.index(Shown(name)), _turn(trace, finding)
             last = _last(trace, second)
             # What is inside a read and right before a record may have come while that was being made, and is to be told.
             if last is None or last < first - 1 or (last < first and not trace.moments[last].inside):
                 between = "Nothing changed between its first turn and its second."
             else:
                 between = _last_change(trace, second, "its second turn", name)
-            return f"{name} is repeated: {_deliveries(reads)}. {_moved(trace, finding)} {between}"
+            return f"{name} is repeated: {_deliveries(reads)}. {_moved(trace, name)} {between}"
         case "stale":
-            at = turn(trace, finding)
-            left = [nth for nth, event in enumerate(trace.history.events[:at]) if event == Remove(name or "")]
+            at = _turn(trace, finding)
+            by = _delivering(trace, at)
+            later = f" {_capital(_ordinals([by]))} delivered it." if by and by != trace.moments[at].reads + 1 else ""
+            left = [nth for nth, event in enumerate(trace.history.events[:at]) if event == Remove(name)]
             after = f"after {_change(trace, left[-1])}" if left else "when it was not in the table"
-            return f"{name} is stale: its turn came {_when(trace, at)}, {after}. {_moved(trace, finding)}"
+            return f"{name} is stale: its turn came {_when(trace, at)}, {after}.{later} {_moved(trace, name)}"
         case "stuck":
             at = trace.history.events.index(GaveUp())
             nth = trace.moments[at].reads
@@ -104,26 +181,24 @@ def _said(trace: Trace, finding: Finding) -> str:
     )
 
 
-def _moved(trace: Trace, finding: Finding) -> str:
+def _moved(trace: Trace, name: str) -> str:
     end = _end(trace)
     moves = [
         nth
         for nth, event in enumerate(trace.history.events[:end])
-        if isinstance(event, (Reinsert, Rehash)) and event.name == finding.socket
+        if isinstance(event, (Reinsert, Rehash)) and event.name == name
     ]
     if moves:
-        return f"{finding.socket} itself was moved, {'last ' if len(moves) > 1 else ''}by {_change(trace, moves[-1])}."
+        return f"{name} itself was moved, {'last ' if len(moves) > 1 else ''}by {_change(trace, moves[-1])}."
     # One that was moved before open, or after the end, did move, but that had nothing to do with it.
     ever = any(
-        isinstance(change, (Reinsert, Rehash)) and change.name == finding.socket
+        isinstance(change, (Reinsert, Rehash)) and change.name == name
         for op in trace.case.operations
         for change in changes(op)
     )
     if not ever:
-        return f"{finding.socket} itself never moved."
-    return (
-        f"{finding.socket} itself did not move {'between open and the end' if end < len(trace.moments) else 'after open'}."
-    )
+        return f"{name} itself never moved."
+    return f"{name} itself did not move {'between open and the end' if end < len(trace.moments) else 'after open'}."
 
 
 def _last(trace: Trace, before: int) -> int | None:
@@ -158,6 +233,8 @@ def _change(trace: Trace, nth: int) -> str:
 
 def _when(trace: Trace, nth: int) -> str:
     moment = trace.moments[nth]
+    if isinstance(trace.history.events[nth], Shown) and not moment.inside:
+        return "at open"
     if moment.inside:
         within = "inside" if isinstance(trace.history.events[nth], Change) else "in"
         return f"{within} {_ordinals([moment.reads + 1])}"
@@ -172,11 +249,6 @@ def _end(trace: Trace) -> int:
     # The event that ended the iteration; the number of events if none did.
     ends = (nth for nth, event in enumerate(trace.history.events) if isinstance(event, Returned) and event.is_the_end)
     return next(ends, len(trace.history.events))
-
-
-def _is_behind(state: Names | None, name: str, other: str | None) -> bool:
-    order = [socket for bucket in state or () for socket in bucket]
-    return name in order and other in order and order.index(name) > order.index(other)
 
 
 def _is_there(history: History, name: str | None, before: int) -> bool:

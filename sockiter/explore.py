@@ -34,6 +34,7 @@ from sockiter.verdict import Kind, Signature
 
 # States between two reports of progress.
 REPORT = 4096
+INTERRUPTED = "interrupted"
 # As many cases that are as short are compared.
 ENDS_MAX = 256
 
@@ -158,7 +159,7 @@ class _Search:
         except Enough as enough:
             incomplete = str(enough)
         except KeyboardInterrupt:
-            incomplete = "interrupted"
+            incomplete = INTERRUPTED
         found = sorted(self.found.items(), key=lambda item: (item[1][0], HARMED.index(item[0])))
         violations = tuple(
             Violation(harmed.kind, harmed.moved, self._case(harmed, ends), harmed.elsewhere) for harmed, (_, ends) in found

@@ -6,7 +6,7 @@ Not known here: which driver brought it, and where its case is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -14,7 +14,7 @@ from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
 from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
 from sockiter.errors import Untold
-from sockiter.minimize import Fails, minimize
+from sockiter.minimize import Fails, Patience, minimize
 from sockiter.operations import Operation
 from sockiter.oracle import judge
 from sockiter.shortest import shortest
@@ -36,6 +36,7 @@ class Found:
     `harm`: what the target admits and this shows; None: it breaks a claim. `reproduced` of `reruns` runs of the sequence
     that was drawn came to the finding again; a case that never did is that sequence, not shrunk. `shortest`: it is certain
     that no shorter case does the same with its hazards, and with as many sockets at once, buckets and slots as it has.
+    `cut_short`: there was no time to shrink it to the end, so that `harm` may be one of several that the case shows.
     """
 
     target: str
@@ -49,6 +50,7 @@ class Found:
     reruns: int
     shortest: bool = False
     elsewhere: bool = False
+    cut_short: bool = False
 
     def __str__(self) -> str:
         return f"{self.target}: {self._shown}"
@@ -73,13 +75,16 @@ class Hunt:
     """One target, in a session of its own, and the findings on it that were followed.
 
     A finding is news once for each set of hazards in whose company it is met: a claim can be broken under few hazards
-    that is void under many. `pending` holds what the target admits and nothing has shown yet.
+    that is void under many. `pending` holds what the target admits and nothing has shown yet. `drawn` is called with what is
+    about to be shrunk, for which there is `patience`.
     """
 
     target: Target
     session: Session
     pending: set[Harm] = field(default_factory=set)
     followed: set[Followed] = field(default_factory=set)
+    patience: Patience = field(default_factory=Patience)
+    drawn: Callable[[Found], None] = lambda found: None
 
     @classmethod
     def of(cls, target: Target, session: Session, hazards: Iterable[Hazard]) -> Hunt:
@@ -112,23 +117,50 @@ class Hunt:
         """
         self.followed.add((finding.signature, self.hazards_of(operations)))
 
-        fails = fails_as(finding, self.target, self.session)
         reruns = RERUNS if self.target.is_real else 1
-        reproduced = sum(fails(operations, slots) for _ in range(reruns))
-        least, least_slots, is_shortest = (
-            shrunk(operations, slots, finding, self.target, fails) if reproduced else (operations, slots, False)
+        length = len(operations)
+        if as_drawn := self._found(finding, operations, slots, length, 0, reruns, cut_short=True):
+            self.drawn(as_drawn)
+        fails = fails_as(finding, self.target, self.session)
+        reproduced = 0
+        is_shortest = False
+        try:
+            reproduced = sum(fails(operations, slots) for _ in range(reruns))
+            if reproduced:
+                operations, slots, is_shortest = shrunk(operations, slots, finding, self.target, fails, self.patience)
+        except KeyboardInterrupt:
+            self.patience.interrupt()
+        self.followed.add((finding.signature, self.hazards_of(operations)))
+        found = self._found(
+            finding, operations, slots, length, reproduced, reruns, shortest=is_shortest, cut_short=self.patience.ended
         )
-        hazards = self.hazards_of(least)
-        self.followed.add((finding.signature, hazards))
+        if found is not None and found.harm is not None:
+            self.pending.remove(found.harm)
+        return found
+
+    def _found(
+        self,
+        finding: Finding,
+        operations: tuple[Operation, ...],
+        slots: int,
+        drawn: int,
+        reproduced: int,
+        reruns: int,
+        *,
+        shortest: bool = False,
+        cut_short: bool,
+    ) -> Found | None:
+        hazards = self.hazards_of(operations)
         harm = None
         if admitted := admitting(self.target.harms, finding.signature, hazards):
             # Only a case with no other hazard than those of the harm, and with nothing nearer, shows that they suffice.
             shown = (finding.signature, hazards)
             harm = next((harm for harm in admitted if (harm.signature, harm.hazards) == shown), None)
+            if harm is None and cut_short:
+                harm = admitted[0]
             if harm not in self.pending:
                 return None
-            self.pending.remove(harm)
-        case = Case(least, least_slots)
+        case = Case(operations, slots)
         return Found(
             self.target.name,
             finding.kind,
@@ -136,22 +168,29 @@ class Hunt:
             case,
             hazards,
             harm,
-            len(operations),
+            drawn,
             reproduced,
             reruns,
-            is_shortest,
+            shortest,
             finding.elsewhere,
+            cut_short,
         )
 
 
 def shrunk(
-    operations: tuple[Operation, ...], slots: int, finding: Finding, target: Target, fails: Fails
+    operations: tuple[Operation, ...],
+    slots: int,
+    finding: Finding,
+    target: Target,
+    fails: Fails,
+    patience: Patience | None = None,
 ) -> tuple[tuple[Operation, ...], int, bool]:
     """The least sequence that fails as this one does, its slots, and whether it is certain that none is shorter: of a scheme
-    this can be searched, of a running kernel not."""
-    least, least_slots = minimize(operations, slots, fails)
-    if isinstance(target, SchemeTarget) and target.slots is None:
-        return shortest(target.scheme, least, least_slots, finding.signature, fails)
+    this can be searched, of a running kernel not. Where `patience` ends, the least so far."""
+    patience = patience or Patience()
+    least, least_slots = minimize(operations, slots, fails, patience=patience)
+    if isinstance(target, SchemeTarget) and target.slots is None and not patience.ended:
+        return shortest(target.scheme, least, least_slots, finding.signature, fails, patience=patience)
     return least, least_slots, False
 
 

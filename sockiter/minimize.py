@@ -1,7 +1,7 @@
 """Shrinking: from a sequence that fails to a least one that fails in the same way.
 
-Decided here: which simplifications are tried in which order, and when it is over. A predicate says whether a sequence still
-fails; what failing means, and on which target, is not known here.
+Decided here: which simplifications are tried in which order, when it is over, and what is left of a shrinking that has to
+end before. A predicate says whether a sequence still fails; what failing means, and on which target, is not known here.
 
 Dropping one operation at a time gets stuck: a socket goes only together with all that is done to it, a removal may be
 needed but of another socket, two reads have to become one before the rest can go. So the steps are those of somebody who
@@ -11,6 +11,7 @@ understands the sequence, and every step is tried until none helps.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from sockiter.cost import cost
@@ -24,20 +25,48 @@ Fails: TypeAlias = Callable[[Operations, int], bool]
 It is asked about other slots than those it fails with, too, and has to say no to what its target cannot have."""
 
 
-def minimize(operations: Sequence[Operation], slots: int, fails: Fails) -> tuple[Operations, int]:
+@dataclass(slots=True)
+class Patience:
+    """How long a shrinking may go on: until `is_over` says no more, or until a KeyboardInterrupt.
+
+    `ended` is true from then on: what was shrunk is not shrunk to the end. `interrupted`: by a KeyboardInterrupt.
+    """
+
+    is_over: Callable[[], bool] = lambda: False
+    ended: bool = False
+    interrupted: bool = False
+
+    def is_left(self) -> bool:
+        """Whether it may go on."""
+        self.ended = self.ended or self.is_over()
+        return not self.ended
+
+    def interrupt(self) -> None:
+        """There is none left, by a KeyboardInterrupt."""
+        self.ended = self.interrupted = True
+
+
+def minimize(
+    operations: Sequence[Operation], slots: int, fails: Fails, *, patience: Patience | None = None
+) -> tuple[Operations, int]:
     """The least sequence that the steps lead to, and its slots; it fails, ends in `read all`, and is 1-minimal.
 
     1-minimal: it does not fail any more without any one of its lines. Its sockets are named A, B, C in the order in which
     they appear. Never longer, and never with a hazard that the given one has not. A sequence that does not fail, or not
-    when it is read to the end, is returned as it is. `fails` is asked at most once for every sequence.
+    when it is read to the end, is returned as it is. `fails` is asked at most once for every sequence. Where `patience` ends
+    sooner, the least sequence so far.
     """
+    patience = patience or Patience()
     best: Candidate = (tuple(operations), slots)
     asked: dict[Candidate, bool] = {}
 
     def holds(candidate: Candidate) -> bool:
-        if candidate not in asked:
-            asked[candidate] = bool(candidate[0]) and fails(*candidate)
-        return asked[candidate]
+        if candidate not in asked and patience.is_left():
+            try:
+                asked[candidate] = bool(candidate[0]) and fails(*candidate)
+            except KeyboardInterrupt:
+                patience.interrupt()
+        return asked.get(candidate, False)
 
     drained = (_drained(best[0]), slots)
     if not holds(drained):
@@ -46,7 +75,7 @@ def minimize(operations: Sequence[Operation], slots: int, fails: Fails) -> tuple
     least = cost(best)
     # After a step that helped, the cheap and big ones are worth another try before the expensive ones: from the top.
     helped = True
-    while helped:
+    while helped and not patience.ended:
         helped = False
         for step in STEPS:
             for candidate in step(best):
@@ -54,8 +83,9 @@ def minimize(operations: Sequence[Operation], slots: int, fails: Fails) -> tuple
                 if (weight := cost(candidate)) < least and holds(candidate):
                     best, least = candidate, weight
                     helped = True
+                if helped or patience.ended:
                     break
-            if helped:
+            if helped or patience.ended:
                 break
     return best
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sockiter.cases import dumps
-from sockiter.explain import turn, words
+from sockiter.explain import turns, words
 from sockiter.history import Returned
 from sockiter.operations import Add, Rehash, Reinsert
 from sockiter.report import columns_of, fold, place_cell, seen, state_lines, used
@@ -241,10 +241,9 @@ def _title(trace: Trace) -> str:
 def _harms(trace: Trace) -> list[tuple[str | None, Mark, int]]:
     # The harmed sockets, each with the number of the band from which on it is to be seen.
     found = []
-    for finding in trace.verdict:
-        if mark := HARMS.get(finding.kind):
-            at = turn(trace, finding)
-            found.append((finding.socket, mark, next(nth for nth, row in enumerate(trace.rows, 1) if row.until > at)))
+    for finding, at in turns(trace).items():
+        since = next(nth for nth, row in enumerate(trace.rows, 1) if row.until > at)
+        found.append((finding.socket, HARMS[finding.kind], since))
     return found
 
 

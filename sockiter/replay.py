@@ -15,13 +15,16 @@ from sockiter.cases import Case, Expect
 from sockiter.errors import Untold
 from sockiter.history import Returned
 from sockiter.oracle import judge
+from sockiter.schemes import SCHEMES
 from sockiter.verdict import Verdict
+
+UNNAMED = "the case says nothing of it"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a case on one target. `expected` is what the case says of it, and, if it is a kernel's, for the scheme
-    that it walks by; none for fine."""
+    that it walks by, or of that scheme, where it says nothing of the iterator; none for fine."""
 
     target: str
     reads: tuple[Returned, ...]
@@ -46,6 +49,8 @@ def unsaid(case: Case, target: Target) -> str | None:
     What an iterator does that walks by no known scheme is known of the kernel alone that it was seen on: how many sockets
     there are in a message of a dump, for one.
     """
+    if target.is_real and case.expects and not _has_scheme(target) and not _is_named(case, target):
+        return UNNAMED
     seen_on = {expect.remark for expect in case.expects if _is_of(expect, target)}
     if not target.is_real or target.walks_by is not None or not seen_on or not seen_on.isdisjoint({"", _seen_on(target)}):
         return None
@@ -55,7 +60,7 @@ def unsaid(case: Case, target: Target) -> str | None:
 def replay(case: Case, target: Target, session: Session) -> Outcome:
     """Run a case on a target; raises `MachineLacks` where the target cannot carry it out."""
     history = run(session, target, case.operations, slots=case.slots)
-    expected = tuple(expect for expect in case.expects if _is_of(expect, target))
+    expected = tuple(expect for expect in case.expects if _is_of(expect, target)) or _of_its_scheme(case, target)
     return Outcome(target.name, tuple(history.reads), judge(history), expected)
 
 
@@ -82,6 +87,22 @@ def with_expects(case: Case, targets: Iterable[Target]) -> Case:
             with target.session() as session, suppress(Untold):
                 case = expecting(case, target, session)
     return case
+
+
+def _has_scheme(target: Target) -> bool:
+    # Whether a target does just what a scheme does, over the same tables.
+    return any(scheme.name == target.walks_by and scheme.tables[0] == target.tables[0] for scheme in SCHEMES)
+
+
+def _is_named(case: Case, target: Target) -> bool:
+    return any(expect.target == target.name for expect in case.expects)
+
+
+def _of_its_scheme(case: Case, target: Target) -> tuple[Expect, ...]:
+    # Of a kernel's iterator that no line is about, the lines about the scheme that it walks by.
+    if not _has_scheme(target):
+        return ()
+    return tuple(expect for expect in case.expects if expect.target == target.walks_by and expect.scheme is None)
 
 
 def _seen_on(target: Target) -> str:

@@ -8,14 +8,14 @@ a search works, and how a finding was come by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sockiter.backend import SLOTS, shape_of
 from sockiter.claims import hazards_of
 from sockiter.cost import cost
-from sockiter.explore import Enough, Scope, search
+from sockiter.explore import INTERRUPTED, Enough, Scope, search
 from sockiter.followed import HARMED
-from sockiter.minimize import Fails, minimize
+from sockiter.minimize import Fails, Patience, minimize
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.verdict import Signature
@@ -26,18 +26,25 @@ SLOTS_TRIED = (SLOTS, 1, 2, 3, 4)
 
 
 def shortest(
-    scheme: AnyScheme, operations: tuple[Operation, ...], slots: int, harmed: Signature, fails: Fails
+    scheme: AnyScheme,
+    operations: tuple[Operation, ...],
+    slots: int,
+    harmed: Signature,
+    fails: Fails,
+    *,
+    patience: Patience | None = None,
 ) -> tuple[tuple[Operation, ...], int, bool]:
     """The shortest sequence that does the same harm to a scheme, its slots, and whether that is certain.
 
     It is certain for sequences with the hazards of the given one, and with as many sockets at once, buckets and tables as it
-    spans. Where it is not, or the harm is none that a search can find, the sequence is as it was given.
+    spans. Where it is not, or the harm is none that a search can find, or `patience` ends, the sequence is as it was given.
     """
+    patience = patience or Patience()
     best = operations, slots
     if harmed not in HARMED or any(op.gives_up for op in operations if isinstance(op, Read)):
         return *best, False
     while True:
-        found = _found(scheme, best, harmed, fails)
+        found = _found(scheme, best, harmed, fails, patience)
         if found is None:
             return *best, False
         if found == best:
@@ -47,7 +54,7 @@ def shortest(
 
 
 def _found(
-    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Signature, fails: Fails
+    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Signature, fails: Fails, patience: Patience
 ) -> tuple[tuple[Operation, ...], int] | None:
     # The least of the shortest, one for each number of slots; None where a search was given up.
     operations, slots = best
@@ -56,24 +63,32 @@ def _found(
     lines = length(operations)
     for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
         try:
-            searched = search(scheme, hazards, _spanned(operations, batch, lines), wanted=[harmed], progress=_patience)
+            scope = _spanned(operations, batch, lines)
+            searched = search(scheme, hazards, scope, wanted=[harmed], progress=_within(patience))
         except TypeError:
             return None
         if not searched.complete:
+            if searched.incomplete == INTERRUPTED:
+                patience.interrupt()
             return None
         for violation in searched.violations:
             if not fails(violation.case.operations, batch):
                 return None
-            candidate = minimize(violation.case.operations, batch, fails)
+            candidate = minimize(violation.case.operations, batch, fails, patience=patience)
+            if patience.ended:
+                return None
             if least is None or cost(candidate) < cost(least):
                 least = candidate
                 lines = length(least[0])
     return least
 
 
-def _patience(states: int, waiting: int) -> None:
-    if states > STATES_MAX:
-        raise Enough("given up")
+def _within(patience: Patience) -> Callable[[int, int], None]:
+    def go_on(states: int, waiting: int) -> None:
+        if states > STATES_MAX or not patience.is_left():
+            raise Enough("given up")
+
+    return go_on
 
 
 def _spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:

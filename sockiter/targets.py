@@ -1,15 +1,22 @@
 """Every target there is: the schemes, in the simulation, those of other packages, and the iterators of the running kernel.
 
-Decided here: which targets a user can name, and which of them are the project's own schemes. What a target is, `backend`
-says; how each works, `schemes` and `kernel`; what a package has to give, `installed`.
+Decided here: which targets a user can name, which of them are the project's own schemes, and which case no target can carry
+out. What a target is, `backend` says; how each works, `schemes` and `kernel`; what a package has to give, `installed`.
 """
 
 from __future__ import annotations
 
-from sockiter.backend import Target
+from bisect import bisect_left
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from sockiter.backend import Target, refusal, shape_of
+from sockiter.cases import Case, escaped, load_with_lines
 from sockiter.errors import InputError
 from sockiter.installed import installed
 from sockiter.kernel import KERNEL_TARGETS
+from sockiter.operations import Add, Read, Rehash
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
 
@@ -26,3 +33,64 @@ def target_named(name: str) -> Target:
         if target.name == name:
             return target
     raise InputError(f"no target is named {name!r}: expected one of {', '.join(target.name for target in TARGETS)}")
+
+
+# A name that is as like a known one as this, and does not begin with it, is taken for a misspelling.
+_LIKE = 0.8
+
+
+def load_known(path: Path) -> Case:
+    """Read a case as `cases.load`; an `InputError` as well for one that no target can carry out or that misspells a target.
+
+    A target is misspelled that begins with `kernel:` and is none, or whose name is nearly that of one. Another unknown name
+    may be that of a package that is not installed, and so may a table in a case that has such a name.
+    """
+    case, lines = load_with_lines(path)
+    file = escaped(path)
+    known = [target.name for target in TARGETS]
+    schemes = [name for name in known if not name.startswith("kernel:")]
+    foreign = False
+    for expect, line in zip(case.expects, lines.expects, strict=True):
+        for what, word, names in (("target", expect.target, known), ("scheme", expect.scheme or schemes[0], schemes)):
+            if word not in names:
+                foreign = True
+                if (like := _meant(word, names)) or word.startswith("kernel:"):
+                    raise InputError(f"{file}:{line}: no {what} is named {word!r}: {_expected(like, names)}")
+    tables = list(dict.fromkeys(table for target in TARGETS for table in target.tables if table))
+    for operation, (line, *inside) in zip(case.operations, lines.operations, strict=True):
+        parts = (
+            [(operation, line)]
+            if not isinstance(operation, Read)
+            else [(at.what, n) for at, n in zip(operation.at, inside, strict=True)]
+        )
+        for change, at in parts:
+            table = change.bucket.table if isinstance(change, (Add, Rehash)) else ""
+            if table and table not in tables:
+                like = _meant(table, tables)
+                if like or not foreign:
+                    raise InputError(f"{file}:{at}: no target has a table named {table!r}: {_expected(like, tables)}")
+                return case
+    if all(_refusals(case, len(case.operations))):
+        # The first operation with which they all refuse it.
+        nth = bisect_left(range(1, len(case.operations)), True, key=lambda count: all(_refusals(case, count)))
+        why = "; ".join(filter(None, _refusals(case, nth + 1)))
+        line = lines.operations[nth][0]
+        raise InputError(f"{file}:{line}: no target can carry it out: expected a case that one of them can: {why}")
+    return case
+
+
+def _refusals(case: Case, count: int) -> Iterable[str | None]:
+    # Why each target cannot carry out so many operations of a case.
+    operations = case.operations[:count]
+    shape = shape_of(operations, slots=case.slots)
+    return (refusal(target, operations, shape) for target in TARGETS)
+
+
+def _meant(word: str, known: list[str]) -> str | None:
+    # A longer name is another name: a variant of a scheme is called so.
+    like = get_close_matches(word, known, n=1, cutoff=_LIKE)
+    return like[0] if like and not word.startswith(like[0]) else None
+
+
+def _expected(like: str | None, known: list[str]) -> str:
+    return f"did you mean {like!r}?" if like else f"expected one of {', '.join(known)}"

@@ -60,7 +60,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When an event of the history was: after so many reads, or inside the next one. `state` is the table by then."""
+    """When an event of the history was: after so many reads, or inside the next one. `state` is the table by then.
+
+    A record that was made at open, as the first message of a dump is, was made after no read, and inside of none."""
 
     reads: int
     inside: bool
@@ -149,7 +151,8 @@ class _Recorder:
     # Applies one operation after the other, and makes rows of what it did and moments of what that left in the history.
 
     def __init__(self, backend: Backend, state: Names | None, blank: Table) -> None:
-        self.moments: list[Moment] = []
+        # A dump has the records of its first message by now.
+        self.moments = [Moment(0, False, state) for _ in backend.history.events]
         self._blank = blank
         self._backend = backend
         self._state = state

@@ -1,14 +1,18 @@
 """Workers: processes that are started, listened to, told to stop, and gone in the end, with a job each.
 
-Decided here: that nothing a worker said is lost, however it ends, or whoever interrupts; and that no worker is left behind.
-Ctrl-C and what `timeout` sends go to the whole group: the main process alone decides what they mean, and workers ignore
-them. Not known here: what the jobs are, what is said, and what becomes of it.
+Decided here: that nothing a worker said is lost, however it ends, or whoever interrupts; that no worker is left behind, nor
+works on after its time or without its main process. Ctrl-C and what `timeout` sends go to the whole group, and so does the
+hang-up of a terminal: the main process alone decides what they mean, and workers ignore them. Not known here: what the jobs
+are, what is said, and what becomes of it.
 """
 
 from __future__ import annotations
 
+import ctypes
+import math
 import multiprocessing
 import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -17,12 +21,14 @@ from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
-# How long workers that were told to stop may take for what they are at: shrinking, on a slow kernel.
-PATIENCE_S = 10.0
-TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
+# How long workers that were told to stop, or whose time is up, may take for what they are at: shrinking, on a slow kernel.
+PATIENCE_S = 4.0
+TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_PR_SET_PDEATHSIG = 1
 
 # Not a plain fork, which would copy whatever threads of this process hold; a server forks the workers, with all modules
 # loaded already.
@@ -43,6 +49,9 @@ class Workers(ABC, Generic[Lot, Job]):
         self.interrupted = False
         self.running: dict[Connection, tuple[BaseProcess, Lot]] = {}
         self._waiting = deque(lots)
+        self._until = math.inf
+        self._last: dict[Connection, Any] = {}
+        self._late: set[Connection] = set()
         self._workers = workers
         self._work = work
 
@@ -58,6 +67,9 @@ class Workers(ABC, Generic[Lot, Job]):
     def _died(self, lot: Lot, why: str, /) -> None:
         """Note that a worker ended before its time."""
 
+    def _left(self, lot: Lot, last: Any, /) -> None:
+        """Save what a worker was at that ended before its time, or did not stop, by what it said last; None: nothing."""
+
     def _next(self) -> Lot:
         # Which of those that wait is worked on next; there is one.
         return self._waiting.popleft()
@@ -68,6 +80,7 @@ class Workers(ABC, Generic[Lot, Job]):
         start_server()
         try:
             while self._waiting or self.running:
+                self._look_at_the_clock()
                 while self._waiting and len(self.running) < self._workers:
                     with undisturbed():
                         self._start(self._next())
@@ -77,10 +90,22 @@ class Workers(ABC, Generic[Lot, Job]):
             self.interrupted = True
             self._stop(progress)
         finally:
-            for connection, (process, _) in self.running.items():
+            for connection, (process, lot) in self.running.items():
                 process.kill()
                 process.join()
+                self._left(lot, self._last.pop(connection, None))
                 connection.close()
+            self.running.clear()
+
+    def _look_at_the_clock(self) -> None:
+        # Nothing is begun when the time is up; what is under way has some patience more.
+        now = time.monotonic()
+        if now >= self._until:
+            self._waiting.clear()
+        if now >= self._until + PATIENCE_S:
+            for connection in self.running.keys() - self._late:
+                self._late.add(connection)
+                self.running[connection][0].kill()
 
     def _stop(self, progress: Callable[[], None]) -> None:
         for connection in self.running:
@@ -102,7 +127,7 @@ class Workers(ABC, Generic[Lot, Job]):
         self.running[ours] = (process, lot)
 
     def _receive(self) -> None:
-        for connection in wait(list(self.running), timeout=0.1):
+        for connection in wait(list(self.running), timeout=0.1) if self.running else ():
             assert isinstance(connection, Connection)
             process, lot = self.running[connection]
             with undisturbed():
@@ -110,8 +135,14 @@ class Workers(ABC, Generic[Lot, Job]):
             if is_over:
                 process.join()
                 with undisturbed():
-                    if process.exitcode:
+                    last = self._last.pop(connection, None)
+                    if connection in self._late:
+                        self._late.remove(connection)
+                        self._died(lot, f"was killed: it went on for {PATIENCE_S:.0f} s after the time was up")
+                        self._left(lot, last)
+                    elif process.exitcode:
                         self._died(lot, f"ended with exit code {process.exitcode}")
+                        self._left(lot, last)
                     connection.close()
                     del self.running[connection]
 
@@ -121,6 +152,7 @@ class Workers(ABC, Generic[Lot, Job]):
             message = connection.recv()
         except (EOFError, OSError):
             return False
+        self._last[connection] = message
         self._heard(lot, message)
         return True
 
@@ -146,9 +178,34 @@ def start_server() -> None:
             signal.signal(number, handler)
 
 
+@contextmanager
+def interrupted_at(when: float) -> Iterator[None]:
+    """A KeyboardInterrupt at this time of the monotonic clock, for what does not look at the clock; never after the end."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if when == math.inf:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, max(when - time.monotonic(), 1e-6))
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def heard(connection: Connection) -> AbstractContextManager[None]:
     """What a worker does and says, until it is through or nobody listens any more; its connection is closed then."""
     return _Heard(connection)
+
+
+def _die_with_the_server() -> None:
+    # The server ends with the main process, however that does. An alarm is an interrupt where something is to be saved.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGALRM)
 
 
 class _Heard:
@@ -160,6 +217,8 @@ class _Heard:
         self._connection = connection
 
     def __enter__(self) -> None:
+        if multiprocessing.parent_process() is not None:
+            _die_with_the_server()
         for number in TO_THE_GROUP:
             signal.signal(number, signal.SIG_IGN)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sockiter import workers
+from sockiter import campaign, workers
 
 
 class Worker:
@@ -23,7 +23,7 @@ class Worker:
         self._args = args
 
     def start(self) -> None:
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             self._target(*self._args)
         finally:
@@ -54,3 +54,5 @@ class Context:
 def work_inline(monkeypatch: pytest.MonkeyPatch, module: str = "sockiter.campaign") -> None:
     """From now on, and until the end of the test, what this module has to be worked out has no workers but this process."""
     monkeypatch.setattr(workers, "_CONTEXT", Context(module))
+    # A machine that is busy with other tests may take long for a bite; here nobody waits for anybody.
+    monkeypatch.setattr(campaign, "INTERRUPTED_S", 600.0)

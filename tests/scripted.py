@@ -64,7 +64,7 @@ class Impatient(Generated):
 
 
 class Scripted:
-    """A target that does what the test says: the events of each operation from open on, and the table after each."""
+    """A target that does what the test says: the events at open and of each later operation, and the table after each."""
 
     name = "scripted"
     summary = "does as told"
@@ -84,7 +84,9 @@ class Scripted:
         *,
         states: Sequence[Names] | None = None,
         tables: tuple[str, ...] = ("",),
+        at_open: Sequence[Event] = (),
     ) -> None:
+        self._at_open = at_open
         self.tables = tables
         self.history = History(tuple(opened))
         self._script = list(script)
@@ -106,7 +108,9 @@ class Scripted:
             self.history.events += self._script.pop(0)
             if self._states is not None and len(self._states) > 1:
                 self._states.pop(0)
-        self._is_open |= isinstance(operation, Open)
+        if isinstance(operation, Open):
+            self._is_open = True
+            self.history.events += self._at_open
 
     def state(self) -> Names | None:
         return None if self._states is None else self._states[0]
@@ -118,6 +122,13 @@ class Scripted:
         pass
 
 
-def scripted(text: str, opened: str, script: Sequence[Sequence[Event]], *, states: Sequence[Names] | None = None) -> Trace:
-    target = Scripted(opened.split(), script, states=states)
+def scripted(
+    text: str,
+    opened: str,
+    script: Sequence[Sequence[Event]],
+    *,
+    states: Sequence[Names] | None = None,
+    at_open: Sequence[Event] = (),
+) -> Trace:
+    target = Scripted(opened.split(), script, states=states, at_open=at_open)
     return trace(loads(text), target, target)

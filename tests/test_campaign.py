@@ -5,20 +5,23 @@ from __future__ import annotations
 import errno
 import gc
 import io
+import math
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from inline import work_inline
 
 from sockiter import campaign, workers
-from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick, annotated, search, work
+from sockiter.campaign import Began, Campaign, Drawn, Ended, Job, Kept, Message, Tick, annotated, search, work
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, harm, hazards_of
 from sockiter.drivers import DRIVERS, Bite
@@ -27,7 +30,7 @@ from sockiter.hunt import Found, Hunt
 from sockiter.replay import replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
-from sockiter.workers import heard
+from sockiter.workers import heard, interrupted_at
 
 pytestmark = pytest.mark.interpreter
 
@@ -169,7 +172,7 @@ def test_a_case_of_a_kernel_tells_which_one_and_how_often(monkeypatch: pytest.Mo
 def handlers() -> Iterator[None]:
     """A worker ignores what is meant for the campaign."""
     yield
-    assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_IGN}
+    assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)} == {signal.SIG_IGN}
 
 
 @pytest.mark.usefixtures("handlers")
@@ -177,7 +180,7 @@ def test_a_worker_stops_when_it_is_told_to_after_what_it_is_at(tmp_path: Path) -
     ours, theirs = multiprocessing.Pipe()
     ours.send("stop")
     work(job(tmp_path, seconds=LONG_S), theirs)
-    assert [type(ours.recv()) for _ in range(2)] == [Kept, Tick]
+    assert [type(ours.recv()) for _ in range(4)] == [Began, Drawn, Kept, Tick]
     with pytest.raises(ConnectionResetError):  # since it has not read what it was told
         ours.recv()
     ours.close()
@@ -214,7 +217,7 @@ def test_what_nobody_listens_to_is_not_left_to_the_garbage_collector() -> None:
 def test_a_worker_says_everything_until_it_is_over(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     work(job(tmp_path), theirs)
-    assert [type(ours.recv()) for _ in range(3)] == [Kept, Tick, Ended]
+    assert [type(ours.recv()) for _ in range(5)] == [Began, Drawn, Kept, Tick, Ended]
     with pytest.raises(EOFError):
         ours.recv()
     ours.close()
@@ -222,7 +225,7 @@ def test_a_worker_says_everything_until_it_is_over(tmp_path: Path) -> None:
 
 # A campaign whose workers say what the test wants.
 
-Search = Callable[[Job], Iterator[Message]]
+Search = Callable[[Job, object], Iterator[Message]]
 
 
 @pytest.fixture
@@ -230,14 +233,21 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The slices in the order of their start. Each of them uses up all of its time, in no time."""
     started: list[Job] = []
 
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         started.append(job)
         yield Tick(10, 100, job.seconds)
         yield Ended(frozenset())
 
     work_inline(monkeypatch)
     monkeypatch.setattr(campaign, "search", search)
+    clock(monkeypatch, lambda: 1000.0)
     return started
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
+    """What a campaign takes for the time; waiting for workers goes by the real one."""
+    for module in (campaign, workers):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=now))
 
 
 def test_the_time_of_all_workers_is_shared_equally_and_every_track_has_a_short_first_slice(
@@ -286,7 +296,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     longer = loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n")
     pending: list[frozenset[object]] = []
 
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         pending.append(frozenset(job.pending))
         for one in (case, longer) if len(pending) == 2 else (case,):
             yield Kept(replace(found(one), harm=SKIP), "swarm", 0.5, tmp_path / "x.case")
@@ -303,7 +313,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
 
 
 def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         yield Kept(found(MOVED), "swarm", 0.5, tmp_path / "x.case")
         yield Kept(found(MOVED), "swarm", 0.6, tmp_path / "x.case")
 
@@ -318,7 +328,7 @@ def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypa
 def test_trouble_ends_a_track_and_not_the_others(workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slices: list[str] = []
 
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         slices.append(job.target)
         if job.target == "index":
             yield Tick(1, 1, job.seconds)
@@ -427,7 +437,7 @@ class Interrupting(str):
 def test_what_is_being_received_when_a_campaign_is_interrupted_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         yield Kept(found(MOVED), Interrupting("swarm"), 0.5, tmp_path / "x.case")
         yield Tick(1, 6, 0.1)
         yield Ended(frozenset())
@@ -451,7 +461,7 @@ def test_a_campaign_that_is_interrupted_twice_waits_for_nobody(tmp_path: Path) -
 def test_an_interrupted_campaign_that_has_nobody_left_to_tell_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         yield Tick(1, 1, 1.0)
 
     say(monkeypatch, search)
@@ -473,6 +483,148 @@ def test_a_worker_that_does_not_stop_is_not_waited_for_for_ever(tmp_path: Path, 
 
 
 def test_a_campaign_leaves_the_callers_handlers_as_they_were(tmp_path: Path) -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     one(tmp_path, seconds=0.1).run()
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+# Time.
+
+
+def test_the_time_is_up_for_all_at_once_however_much_of_its_share_one_has_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    clock(monkeypatch, lambda: now)
+    begun: list[tuple[str, float]] = []
+
+    def search(job: Job, line: object) -> Iterator[Message]:
+        nonlocal now
+        begun.append((job.target, job.seconds))
+        now += 4.0  # the first second is drawing, the others are shrinking
+        yield Tick(10, 100, 4.0)
+        yield Ended(frozenset())
+
+    say(monkeypatch, search)
+    run = two(tmp_path, seconds=10, workers=1)
+    run.run()
+    # From the first message on there are 10 s, and of those 6 are left for the second slices of both.
+    assert [target for target, _ in begun] == ["offset-udp", "index", "offset-udp", "index"]
+    assert [seconds for _, seconds in begun[:3]] == [1.0, 1.0, 3.0]
+    assert run.left_s == 0
+
+
+ENDLESS = Job("offset-udp", "swarm", BOTH, "7/slice", Path("/nowhere"), 1.0, 0.0, frozenset(), frozenset(), left_s=0.01)
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that comes to the end of no bite, and an alarm that does not keep anybody waiting."""
+
+    def drive(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+        signal.pause()
+        yield Bite(1, 1)
+
+    monkeypatch.setitem(DRIVERS, "swarm", drive)
+    monkeypatch.setattr(campaign, "INTERRUPTED_S", 0.0)
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_sequence_without_an_end_is_interrupted_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(search(ENDLESS)) == [Ended(frozenset())]
+    monkeypatch.setattr(campaign, "ENDLESS_S", 0.0)
+    assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence came to its end in 0 s")]
+
+
+def test_what_is_shrunk_when_the_time_is_up_is_saved_as_far_as_it_was_shrunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
+    kept, _, ended = search(replace(job(tmp_path), left_s=0.0))
+    assert isinstance(kept, Kept)
+    assert kept.found.cut_short
+    assert not kept.found.shortest
+    assert kept.path is not None
+    assert load(kept.path).comment[1] == "Seed 7/slice. Not shrunk to the end: the time was up."
+    assert len(load(kept.path).operations) == kept.found.drawn
+    assert ended == Ended(frozenset({(kept.found.kind, False, kept.found.hazards)}))
+
+
+def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sockiter.hunt.shrunk", interrupt)
+    monkeypatch.setattr(campaign, "annotated", interrupt)
+    *said, _ = search(job(tmp_path))
+    assert isinstance(said[0], Kept)
+    assert said[0].found.cut_short
+    assert [case.expects for case in map(load, tmp_path.iterdir())] == [()]
+
+
+class Talking:
+    """The line of a worker that is told to stop."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def poll(self) -> bool:
+        return True
+
+
+def test_a_worker_that_is_told_to_stop_shrinks_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
+    line = Talking()
+    kept, *_ = search(job(tmp_path, seconds=LONG_S), line)
+    assert isinstance(kept, Kept)
+    assert kept.found.cut_short
+    assert [type(message) for message in line.sent] == [Began, Drawn]
+
+
+@pytest.mark.parametrize("harm", [SKIP, None])
+def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
+    harm: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(job: Job, line: object) -> Iterator[Message]:
+        yield Drawn(replace(found(MOVED), harm=SKIP if harm else None, cut_short=True), 0.5)
+        raise OSError
+
+    say(monkeypatch, search)
+    monkeypatch.setattr("inline.Worker.exitcode", -9)
+    run = one(tmp_path, seconds=0.5)
+    run.run()
+    (track,) = run.tracks
+    (path,) = tmp_path.iterdir()
+    assert load(path).operations == MOVED.operations
+    assert [kept.path for kept in track.kept] == [path]
+    assert track.troubles[0] == "a worker on offset-udp ended with exit code -9"
+
+
+def test_a_worker_that_goes_on_when_the_time_is_up_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PATIENCE_S", 0.05)
+    run = one(tmp_path, seconds=LONG_S)
+    stopped: list[int] = []
+
+    def stop() -> None:
+        if run.tracks[0].sequences and not stopped:
+            stopped.append(worker().pid or 0)
+            os.kill(stopped[0], signal.SIGSTOP)
+            run._until = time.monotonic()
+
+    run.run(stop)
+    assert run.tracks[0].troubles == ["a worker on offset-udp was killed: it went on for 0 s after the time was up"]
+    assert not run.interrupted
+
+
+def test_what_is_never_interrupted_has_no_alarm() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with interrupted_at(math.inf):
+        assert signal.getsignal(signal.SIGALRM) is before
+    with pytest.raises(KeyboardInterrupt), interrupted_at(time.monotonic()):
+        signal.pause()
+    assert signal.getsignal(signal.SIGALRM) is before

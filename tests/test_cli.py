@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import click
 import pytest
@@ -34,15 +34,18 @@ from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks, Untold
 from sockiter.explain import words
-from sockiter.hunt import Found
+from sockiter.hunt import Found, fails_as
+from sockiter.kernel.answers import Answer
 from sockiter.kernel.target import KernelTarget
+from sockiter.minimize import Fails
+from sockiter.operations import Operation
 from sockiter.picture import html, svg
 from sockiter.replay import Outcome
 from sockiter.replay import replay as replay_case
 from sockiter.report import table
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.trace import Trace, trace
-from sockiter.verdict import Kind
+from sockiter.verdict import Finding, Kind
 
 CASES = Path(__file__).parent / "cases"
 RFC_SKIP = CASES / "rfc_skip.case"
@@ -468,6 +471,62 @@ def test_the_kernels_iterator_replays_a_case(kernel_udp: KernelTarget) -> None:
     assert result.exit_code == (0 if outcome["as_expected"] else 1)
 
 
+def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
+    kernel_that_would_run: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset = target_named("offset-udp")
+
+    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+        with offset.session() as model:
+            return replace(replay_case(case, offset, model), expected=())
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    first, second = written(tmp_path, MOVES, "a.case"), written(tmp_path, "add A tail\nopen\nread all\n", "b.case")
+    unable = "kernel:udp cannot be put through: reinsert (it is a small one)"
+    result = sockiter("replay", tmp_path, "--target", "kernel:udp")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        f"{first}\n  kernel:udp  not run: {unable}\n{second}\n  kernel:udp  ok, as expected\n1 of 2 cases were not run.\n"
+    )
+    as_json = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
+    assert (as_json.exit_code, as_json.stderr) == (0, f"sockiter: {first}: kernel:udp cannot run it: {unable}\n")
+    assert [one["case"] for one in json.loads(as_json.stdout)] == [str(second)]
+    second.write_text(MOVES, encoding="utf-8")
+    none = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
+    assert (none.exit_code, none.stdout) == (3, "")
+    assert none.stderr.splitlines() == [
+        *(f"sockiter: {path}: kernel:udp cannot run it: {unable}" for path in (first, second)),
+        "sockiter: no case could be run",
+    ]
+
+
+def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+        if target.name == "rank":
+            raise MachineLacks("rank failed: IndexError")
+        return replay_case(case, target, session)
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    result = sockiter("replay", written(tmp_path, "add A tail\nopen\nread all\n"))
+    assert (result.exit_code, result.stderr) == (3, "sockiter: rank failed: IndexError\n")
+    assert re.search(r"^  rank +failed: rank failed: IndexError$", result.stdout, re.MULTILINE)
+    assert result.stdout.count("ok, as expected") == len(SCHEME_TARGETS) - 1
+
+
+def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(kernel_udp: KernelTarget, tmp_path: Path) -> None:
+    first = written(tmp_path, "add A tail in 1023\nopen\nread all\n".replace("1023", "999"), "a.case")
+    many = "".join(f"add s{number} head\n" for number in range(16_100))
+    written(tmp_path, f"{many}open\nread all\n", "b.case")
+    written(tmp_path, "add A tail\nopen\nread all\n", "c.case")
+    result = sockiter("replay", tmp_path, "--target", kernel_udp.name, "--json")
+    assert result.exit_code == 0
+    assert [Path(one["case"]).name for one in json.loads(result.stdout)][-1] == "c.case"
+    assert f"sockiter: {tmp_path}/b.case: kernel:udp cannot run it here: an iteration can have " in result.stderr
+    assert first.exists()
+
+
 # show
 
 
@@ -654,7 +713,15 @@ def test_the_json_of_the_targets_has_their_claims() -> None:
         "admits": [],
         "runs_here": False,
         "missing": NO_KERNEL,
+        "walks_by": None,
     }
+
+
+@pytest.mark.usefixtures("three")
+def test_the_scheme_that_a_kernel_was_detected_to_use_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, Answer(scheme="cookie-udp"))
+    assert [target["walks_by"] for target in document(sockiter("targets", "--json"))] == [None, None, "cookie-udp"]
+    assert re.search(r"^ *kernel:udp .* cookie-udp ", sockiter("targets").stdout, re.MULTILINE)
 
 
 # fuzz
@@ -775,6 +842,29 @@ def test_a_directory_that_cannot_be_written_to_is_told_before_anything_is_run(
     )
 
 
+def test_a_named_target_that_cannot_be_put_through_a_named_hazard_is_status_3(tmp_path: Path) -> None:
+    result = sockiter("fuzz", "offset-udp", "rank", "--hazard", "remove", "--hazard", "show", "--cases", tmp_path)
+    assert failed(result, 3) == "rank cannot be put through: show"
+
+
+@pytest.mark.usefixtures("inline")
+def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = tuple(target_named(name) for name in ("offset-udp", "rank"))
+    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few)
+    args = ("fuzz", "--hazard", "show", "--driver", "swarm", "--seconds", "0.1", "--cases", tmp_path)
+    assert "Not fuzzed: rank: rank cannot be put through: show\n" in sockiter(*args).stdout
+    run = document(sockiter(*args, "--json"))
+    assert [target["target"] for target in run["targets"]] == ["offset-udp"]
+    assert run["not_here"] == [{"target": "rank", "missing": "rank cannot be put through: show"}]
+    assert failed(sockiter(*args, "--hazard", "show", "--hazard", "rollover", "rank"), 3)
+    some = document(sockiter(*args, "--hazard", "remove", "--json"))
+    assert {target["target"]: target["hazards"] for target in some["targets"]}["rank"] == ["remove"]
+    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few[1:])
+    assert failed(sockiter(*args), 3) == "rank cannot be put through: show"
+
+
 @pytest.fixture
 def lying(monkeypatch: pytest.MonkeyPatch) -> None:
     """offset-udp claims never to do any harm."""
@@ -885,7 +975,7 @@ def kept(job: Job, *, drawn: int, seconds: float, text: str | None = None, of: H
 def two_finds(inline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis has it sooner, swarm has it shorter."""
 
-    def search(job: Job) -> Iterator[Message]:
+    def search(job: Job, line: object) -> Iterator[Message]:
         if job.driver == "swarm":
             yield kept(job, drawn=9, seconds=0.75, text="add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
         else:
@@ -970,6 +1060,71 @@ def test_sigterm_is_taken_as_an_interrupt(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Campaign, "run", run)
     assert failed(sockiter(*QUICK, "--cases", tmp_path), 130) == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["replay", "show", "minimize"])
+def test_what_ends_a_process_is_an_interrupt_in_every_command(
+    command: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*args: object) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(target_named("offset-udp"), "begin", end)
+    result = sockiter(command, RFC_SKIP, "--target", "offset-udp")
+    assert result.exit_code == 130
+    assert result.stderr.endswith("interrupted\n")
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sockiter("targets", "--help")
+    sockiter("replay", RFC_SKIP, "--target", "index")
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_an_interrupted_replay_reports_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+        if target.name == "rank":
+            raise KeyboardInterrupt
+        return replay_case(case, target, session)
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    result = sockiter("replay", RFC_SKIP, "--json")
+    assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
+    assert [one["target"] for one in json.loads(result.stdout)] == ["offset-udp", "offset-tcp"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_interrupted_minimize_writes_the_least_so_far(
+    as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fails_as(Finding("skip", "B"), target_named("offset-udp"), cast(Session, target_named("offset-udp")))
+    asked: list[int] = []
+
+    def failing(*args: object) -> Fails:
+        def fails(operations: tuple[Operation, ...], slots: int) -> bool:
+            asked.append(len(operations))
+            if len(asked) > 3:
+                raise KeyboardInterrupt
+            return real(operations, slots)
+
+        return fails
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.minimize"], "fails_as", failing)
+    result = sockiter("minimize", written(tmp_path, NOISY), *(("--json",) if as_json else ()))
+    assert result.exit_code == 130
+    assert result.stderr.endswith("sockiter: interrupted: not shrunk to the end\n")
+    text = json.loads(result.stdout)["case"] if as_json else result.stdout
+    assert 6 < len(loads(text).operations) <= 11
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_run_in_which_no_sequence_comes_to_its_end_is_status_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "search", lambda job, line: iter([Ended(frozenset())]))
+    result = sockiter(*QUICK, "--cases", tmp_path, "--json")
+    assert result.exit_code == 3
+    assert "nothing was fuzzed; give it more --seconds" in result.stderr
 
 
 def test_an_interrupted_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

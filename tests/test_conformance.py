@@ -250,7 +250,7 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
 
 
 def test_where_only_the_first_could_be_saved_both_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def shrunk(self: Conformance, difference: Difference, progress: object) -> Difference:
+    def shrunk(self: Conformance, difference: Difference, *options: object) -> Difference:
         monkeypatch.setattr("sockiter.conformance.save", refused)
         return difference
 
@@ -292,6 +292,17 @@ def test_seconds_end_what_nothing_can_be_told_of() -> None:
     assert (result["sequences"], result["why_left_out"], result["difference"]) == (0, "nobody knows", None)
 
 
+def test_a_difference_that_is_shrunk_when_the_time_is_up_is_kept_as_far_as_it_was_shrunk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sockiter.conformance.SHRINKING_S", -1.0)
+    with kernels(Likeness(OffsetUdp())):
+        arguments = ("kernel:likeness", "cookie-udp", "--hazard", "remove", "--seconds", 1, "--cases", tmp_path, "--json")
+        result = conform(*arguments)
+    assert result.exit_code == 1
+    assert json.loads(result.output)["difference"]["least"] is False
+
+
 def of_no_known_scheme() -> Likeness:
     target = Likeness(OffsetUdp(), name="kernel:new")
     target.walks_by = None
@@ -309,6 +320,8 @@ def of_no_known_scheme() -> Likeness:
         (("nobody",), 2, "no target is named 'nobody'"),
         (("kernel:likeness", "nobody"), 2, "no scheme is named 'nobody': expected one of offset-udp, "),
         (("kernel:absent",), 3, "kernel:absent does not run here: not today"),
+        (("kernel:likeness", "--hazard", "rollover"), 3, "kernel:likeness cannot be put through: rollover"),
+        (("kernel:likeness", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank cannot be put through: show"),
         (("kernel:new",), 3, "kernel:new walks by no scheme that is known here; name one to compare it with"),
     ],
 )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from scripted import END, Impatient, scripted, traced
 
-from sockiter.explain import words
+from sockiter.explain import turns, words
 from sockiter.history import Event, GaveUp, Returned, Shown
-from sockiter.operations import Add, Bucket, Rehash, Remove
+from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.unix import Unix
+from sockiter.trace import Names
+from sockiter.verdict import Finding
 
 
 def test_of_several_buckets_the_last_change_to_the_harmed_sockets_own_is_told() -> None:
@@ -181,3 +184,77 @@ def test_a_change_after_the_last_read_is_told_as_such() -> None:
 def test_of_a_stuck_iteration_without_any_change_that_is_told() -> None:
     stuck = traced("add A tail\nopen\nread all\n  at show 5: remove A\n", Impatient(is_hopeless=True))
     assert words(stuck)[0].endswith("none of its reads said the end. Nothing had changed since open by then.")
+
+
+def test_sockets_that_were_skipped_alike_are_named_together() -> None:
+    text = "add A tail\nadd B tail\nadd C tail\nadd D tail\nopen\nread 1\nremove A\nread all\n"
+    assert words(traced(text, Unix())) == (
+        "B, C, D are skipped: they were in the table from open to the end, and no read delivered them. None of them ever "
+        "moved. The 2nd read said the end without them. The last change before that was close(A), between the 1st and 2nd "
+        "read.",
+    )
+
+
+def test_sockets_that_were_passed_over_alike_are_named_together_and_one_that_moved_apart() -> None:
+    skip = scripted(
+        "add A tail\nadd B tail\nadd C tail\nadd D tail\nadd E tail in 1\nopen\nreinsert A head\nread 9\nread 1\n",
+        "A B C D E",
+        [[Reinsert("A", "head")], [Shown("D"), Shown("E"), Returned(("D", "E"))], [END]],
+        states=[(("A", "B", "C", "D"), ("E",))],
+    )
+    moved, others = words(skip)
+    assert moved.startswith("A is skipped: it was in the table")
+    assert "A itself was moved, by reinsert(A, head), before the 1st read. It was passed over" in moved
+    assert others == (
+        "B, C are skipped: they were in the table from open to the end, and no read delivered them. None of them ever "
+        "moved. They were passed over in the 1st read, where D, behind them, came first. The last change before that was "
+        "reinsert(A, head), before the 1st read."
+    )
+
+
+THREE = "add A tail\nadd B tail\nadd C tail\nopen\n"
+DUMP = f"{THREE}remove A\nread 1\nread 1\nread 1\n"
+LEFT: list[Names] = [(("A", "B", "C"),), (("B", "C"),)]
+
+
+def test_the_end_of_a_dump_is_reached_when_the_message_before_it_is_received() -> None:
+    script: list[list[Event]] = [[Remove("A")], [Returned(("A",))], [Returned(("B",))], [END]]
+    dump = scripted(DUMP, "A B C", script, states=LEFT, at_open=[Shown("A"), Shown("B")])
+    assert words(dump) == (
+        "C is skipped: it was in the table from open to the end, and no read delivered it. C itself never moved. The walk "
+        "came to the end without it in the 1st read, and the 3rd read said so. The last change before that was close(A), "
+        "before the 1st read.",
+    )
+    assert turns(dump) == {Finding("skip", "C"): 3}
+
+
+def test_a_record_that_is_made_before_it_is_delivered_is_told_with_both_reads() -> None:
+    script: list[list[Event]] = [[Remove("A")], [Shown("C"), Returned(("A",))], [Returned(("C",))], [END]]
+    dump = scripted(DUMP, "A B C", script, states=LEFT, at_open=[Shown("A")])
+    both = "It was passed over in the 1st read, when the record of C, behind it, was made, which the 2nd read delivered."
+    assert both in words(dump)[0]
+
+
+def test_a_record_that_was_made_at_open_is_told_as_such() -> None:
+    script: list[list[Event]] = [[Remove("A")], [Returned(("A",))], [Returned(("C",))], [END]]
+    dump = scripted(DUMP, "A B C", script, states=LEFT, at_open=[Shown("A"), Shown("C")])
+    assert (
+        "It was passed over at open, when the record of C, behind it, was made, which the 2nd read delivered. Nothing"
+        in (words(dump)[0])
+    )
+
+
+def test_a_record_that_no_read_delivered_is_told_without_one() -> None:
+    lost = scripted("add A tail\nadd B tail\nopen\nread 1\n", "A B", [[Shown("B"), END]], states=[(("A", "B"),)])
+    assert "It was passed over in the 1st read, when the record of B, behind it, was made. Nothing" in words(lost)[0]
+    dump = scripted("add A tail\nopen\nread 1\n", "A", [[END]], states=[(("A",),)], at_open=[Shown("A")])
+    assert "The 1st read said the end without it." in words(dump)[0]
+
+
+def test_a_stale_record_is_told_with_the_read_that_delivered_it() -> None:
+    script: list[list[Event]] = [[Remove("A")], [Shown("A"), Returned(("B",))], [Returned(("A",))], [END]]
+    stale = scripted(DUMP.replace("add C tail\n", ""), "A B", script, at_open=[Shown("B")])
+    assert words(stale)[0] == (
+        "A is stale: its turn came in the 1st read, after close(A), before the 1st read. The 2nd read delivered it. A "
+        "itself never moved."
+    )

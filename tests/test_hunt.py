@@ -10,7 +10,9 @@ import pytest
 from sockiter.backend import SLOTS, Shape, run
 from sockiter.cases import loads
 from sockiter.claims import Harm, harm, hazards_of
+from sockiter.drivers import drive_swarm
 from sockiter.hunt import RERUNS, Found, Hunt
+from sockiter.minimize import Patience
 from sockiter.operations import Add, Operation
 from sockiter.oracle import judge
 from sockiter.schemes.index import Index
@@ -236,3 +238,28 @@ def test_a_target_with_one_number_of_slots_is_never_asked_for_another() -> None:
 
     assert found.case.slots == SLOTS
     assert len(found.case.operations) == len(MANY)
+
+
+def test_an_interrupt_while_a_finding_is_shrunk_ends_the_drawing_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sockiter.hunt.shrunk", interrupt)
+    target = Told(OffsetUdp(), ())
+    with target.session() as session:
+        bites = drive_swarm(Hunt.of(target, session, {"remove"}), frozenset({"remove"}), "7")
+        found = next(bite.found for bite in bites if bite.found is not None)
+        assert found.cut_short
+        with pytest.raises(KeyboardInterrupt):
+            next(bites)
+
+
+def test_what_is_cut_short_may_show_one_of_several_harms_and_is_kept_as_the_first() -> None:
+    target = Told(OffsetUdp(), (harm("skip", "remove"),))
+    with target.session() as session:
+        hunt = Hunt(target, session, {harm("skip", "remove")}, set(), Patience(lambda: True))
+        operations = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nadd D tail\nread all").operations
+        found = hunt.follow(operations, SLOTS, Finding("skip", "B"))
+    assert found is not None
+    assert (found.harm, found.case.operations, found.cut_short) == (harm("skip", "remove"), operations, True)
+    assert hunt.pending == set()

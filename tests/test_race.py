@@ -764,6 +764,12 @@ def test_where_nothing_can_be_raced_the_reason_is_said(answers: dict[str, Answer
     assert result.stderr.endswith(f"kernel:udp does not run here: {NO_KERNEL}\n")
 
 
+def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(answers: dict[str, Answer]) -> None:
+    result = sockiter("race", "kernel:udp", "kernel:unix", "--hazard", "remove", "--hazard", "rehash")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("sockiter: kernel:unix cannot be put through: rehash")
+
+
 def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(answers: dict[str, Answer]) -> None:
     scheme, nothing = sockiter("race", "rank"), sockiter("race", "nothing")
     assert (scheme.exit_code, nothing.exit_code) == (2, 2)

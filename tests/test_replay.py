@@ -290,6 +290,11 @@ class TestWhatAKernelIsExpectedToDo:
         assert self.outcome(self.AS_OFFSET).expected == (self.AS_OFFSET,)
         assert self.outcome(Expect("kernel:any", "skip", "B"), self.AS_RANK).as_expected
 
+    def test_is_that_of_its_scheme_where_no_line_is_about_it(self) -> None:
+        assert self.outcome(SKIP_B).as_expected
+        assert self.outcome(SKIP_B).expected == (SKIP_B,)
+        assert not self.outcome(OTHER).as_expected
+
     def test_is_not_as_expected_of_another_scheme(self) -> None:
         assert not self.outcome(replace(self.AS_OFFSET, scheme="rank")).as_expected
         assert self.outcome(self.AS_RANK).expected == ()
@@ -301,7 +306,8 @@ class TestWhatAKernelIsExpectedToDo:
             (None, ("Linux 6.12", "Linux 6.1"), "the case says what comes of it on Linux 6.1, Linux 6.12"),
             (None, ("Linux 6.12", f"Linux {platform.release()}"), None),
             (None, ("",), None),
-            (None, (), None),
+            (None, (), "the case says nothing of it"),
+            ("offset-udp", (), None),
             ("offset-udp", ("Linux 6.12",), None),
         ],
     )

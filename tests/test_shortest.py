@@ -9,7 +9,7 @@ from sockiter import shortest as module
 from sockiter.backend import SLOTS, run
 from sockiter.claims import Harm, harm
 from sockiter.hunt import fails_as
-from sockiter.minimize import minimize
+from sockiter.minimize import Patience, minimize
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.oracle import judge
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -118,6 +118,31 @@ def test_what_cannot_be_looked_into_stays_as_it_is() -> None:
 
 def test_what_does_not_fail_when_it_is_tried_is_not_taken() -> None:
     assert shortest(OffsetUdp(), SKIP, SLOTS, ("skip", False), lambda operations, slots: False) == (SKIP, SLOTS, False)
+
+
+LONG: Operations = (Add("C", "tail"), *SKIP)
+
+
+def test_a_search_that_is_interrupted_leaves_the_sequence_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sockiter.explore._Search._layers", interrupt)
+    target, patience = SchemeTarget(OffsetUdp()), Patience()
+    fails = fails_as(Finding("skip", "B"), target, target)
+    assert shortest(OffsetUdp(), LONG, SLOTS, ("skip", False), fails, patience=patience) == (LONG, SLOTS, False)
+    assert patience.interrupted
+
+
+@pytest.mark.parametrize("asked", range(4))
+def test_where_patience_ends_the_sequence_stays_as_it_was_given(asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explore, "REPORT", 10_000)
+    left = iter([False] * asked)
+    target, patience = SchemeTarget(OffsetUdp()), Patience(lambda: next(left, True))
+    fails = fails_as(Finding("skip", "B"), target, target)
+    assert shortest(OffsetUdp(), LONG, SLOTS, ("skip", False), fails, patience=patience) == (LONG, SLOTS, False)
+    assert patience.ended
+    assert not patience.interrupted
 
 
 @pytest.mark.slow

@@ -323,7 +323,7 @@ def test_after_the_time_limit_the_guest_is_ended_and_what_was_written_is_here(vm
     [
         (signal.SIGINT, "command line", 130),
         (signal.SIGTERM, "command line", 130),
-        (signal.SIGHUP, "command line", -signal.SIGHUP),
+        (signal.SIGHUP, "command line", 130),
         (signal.SIGKILL, "command line", -signal.SIGKILL),
         (signal.SIGKILL, "group", -signal.SIGKILL),
         (signal.SIGKILL, "worker", 3),

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import click
@@ -30,27 +32,71 @@ from sockiter.errors import MachineLacks, SockiterError
 
 
 class _Sockiter(click.Group):
+    def main(self, *args: Any, **options: Any) -> Any:
+        _have_streams()
+        return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            _heed_ends()
             try:
                 return super().invoke(ctx)
             finally:
                 # Here, and not when all is over, where there is nobody left to tell of a full disk.
                 sys.stdout.flush()
         except SockiterError as error:
-            click.echo(f"sockiter: {error}", err=True)
+            _complain(str(error))
             sys.exit(error.status)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # the reader has seen enough; click knows what to do
-            click.echo(f"sockiter: {error}", err=True)
+            _complain(str(error))
             # What could not be written would be tried again at exit; unless it is no file, but a caller's stand-in.
             with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
             sys.exit(MachineLacks.status)
         except KeyboardInterrupt:
-            click.echo("sockiter: interrupted", err=True)
+            _complain("interrupted")
             sys.exit(130)
+
+
+def _have_streams() -> None:
+    # Whoever starts this may have closed them; what is opened next would then be taken for one of them, and be written to.
+    for descriptor, name, mode in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # which is this descriptor, since those below are open
+            stream = open(descriptor, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+    for out in (sys.stdout, sys.stderr):
+        # A name that cannot be printed in the encoding of the terminal is escaped.
+        if isinstance(out, io.TextIOWrapper) and out.errors == "strict":
+            out.reconfigure(errors="backslashreplace")
+
+
+def _complain(what: str) -> None:
+    # Where nobody can take it, the exit status has to do.
+    with suppress(OSError):
+        click.echo(f"sockiter: {what}", err=True)
+        return
+    with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+
+
+def _heed_ends() -> None:
+    # What ends a process is an interrupt: what was found by then is reported and saved. Whoever has a signal ignored, as
+    # nohup has, means it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    # Once: a terminal that hangs up, and who shuts a machine down, may send both, one right after the other.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @click.group(cls=_Sockiter, context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from rich.progress import Progress, TaskID
 
+from sockiter.backend import barred
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
@@ -70,6 +71,10 @@ def conform(
     scheme = next((one for one in SCHEMES if one.name == scheme_name), None)
     if scheme is None:
         raise InputError(f"no scheme is named {scheme_name!r}: expected one of {', '.join(one.name for one in SCHEMES)}")
+    if why := barred(target, hazards):
+        raise MachineLacks(why)
+    if unable := in_order(frozenset(hazards) - scheme.hazards):
+        raise MachineLacks(f"{scheme.name} cannot be put through: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     trial = Trial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
     started = time.monotonic()

@@ -13,12 +13,12 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from sockiter.campaign import Campaign, Kept
-from sockiter.cases import dumps
+from sockiter.cases import dumps, sweep
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import choose_all
+from sockiter.cli.subject import choose_all, willing
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
@@ -30,7 +30,13 @@ CASES = Path("sockiter-cases")
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TARGET...]")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="How long.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=SECONDS,
+    show_default=True,
+    help="How long, from the first sequence on.",
+)
 @options.workers("processes")
 @click.option("--seed", type=click.IntRange(min=0), help="What all is drawn from; printed, and drawn itself unless said.")
 @click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this one, instead of both.")
@@ -61,6 +67,9 @@ def fuzz(
     Exit status 1 means that a target did what it claims not to do. What it admits, and was shown to do, is no failure.
     """
     chosen, absent = choose_all(names)
+    if hazards:
+        chosen, unwilling = willing(chosen, hazards, are_named=bool(names))
+        absent += unwilling
     cases = _writable(cases)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     campaign = Campaign(
@@ -84,6 +93,8 @@ def fuzz(
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names))
     if any(kept.found.harm is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
+    if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
+        raise MachineLacks(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
 
@@ -96,6 +107,7 @@ def _writable(cases: Path) -> Path:
         raise MachineLacks(f"{cases}: cannot be made: {error.strerror}; name another directory with --cases") from None
     if not os.access(cases, os.W_OK | os.X_OK):
         raise MachineLacks(f"{cases}: cannot be written to; name another directory with --cases")
+    sweep(cases)
     return cases
 
 

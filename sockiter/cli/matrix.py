@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sockiter.backend import Target
-from sockiter.cases import dumps, write_whole
+from sockiter.cases import dumps, escaped, write_whole
 from sockiter.cells import Cells, matrix_of, tasks_of
 from sockiter.claims import in_order
 from sockiter.cli import options
@@ -70,7 +70,7 @@ def matrix(
     chosen, absent = choose_all(names)
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
-        raise MachineLacks(f"{page}: cannot be written: there is no such directory")
+        raise MachineLacks(f"{escaped(page)}: cannot be written: there is no such directory")
     of_all = columns(chosen)
     cells = Cells(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
     run(cells)
@@ -79,7 +79,7 @@ def matrix(
         try:
             write_whole(page, html(made, traced(made)))
         except OSError as error:
-            raise MachineLacks(f"{page}: cannot be written: {error.strerror}") from None
+            raise MachineLacks(f"{escaped(page)}: cannot be written: {error.strerror}") from None
     if as_json:
         print_json(_json(made, absent))
     else:

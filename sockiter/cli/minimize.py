@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from sockiter.backend import run
-from sockiter.cases import Case, dumps, load, write_whole
+from sockiter.cases import Case, dumps, escaped, write_whole
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import InputError, MachineLacks
 from sockiter.hunt import fails_as, shrunk
+from sockiter.minimize import Patience
 from sockiter.operations import length
 from sockiter.oracle import judge
 from sockiter.replay import refused, with_expects
-from sockiter.targets import SCHEME_TARGETS
+from sockiter.targets import SCHEME_TARGETS, load_known
 from sockiter.verdict import KINDS, describe
 
 
@@ -32,28 +34,29 @@ from sockiter.verdict import KINDS, describe
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Path | None, as_json: bool) -> None:
-    """Shrink a case to a least one that fails in the same way on the same target."""
-    case = load(case_file)
+    """Shrink a case to a least one that fails in the same way on the same target. Ctrl-C: to the least so far."""
+    case = load_known(case_file)
     target = choose(case, name)
     if why := refused(case, target):
-        raise MachineLacks(f"{case_file}: {why}")
+        raise MachineLacks(f"{escaped(case_file)}: {why}")
     with target.session() as session:
         given = judge(run(session, target, case.operations, slots=case.slots))
         wanted = [finding for finding in given if finding.kind != "incomplete" and kind in (None, finding.kind)]
         if not wanted:
-            raise InputError(f"{case_file}: {describe(given)} on {target.name}: expected a case that fails there")
+            raise InputError(f"{escaped(case_file)}: {describe(given)} on {target.name}: expected a case that fails there")
         subject = wanted[0]
+        patience = Patience()
         operations, slots, is_shortest = shrunk(
-            case.operations, case.slots, subject, target, fails_as(subject, target, session)
+            case.operations, case.slots, subject, target, fails_as(subject, target, session), patience
         )
     # Of what was expected nothing stays: it may be of sockets that are not there any more.
-    least = Case(operations, slots, comment=(f"Shrunk from {case_file.name}.",))
+    least = Case(operations, slots, comment=(f"Shrunk from {escaped(case_file.name)}.",))
     least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
     if output is not None:
         try:
             write_whole(output, dumps(least))
         except OSError as error:
-            raise MachineLacks(f"{output}: cannot be written: {error.strerror}\n{dumps(least)}") from None
+            raise MachineLacks(f"{escaped(output)}: cannot be written: {error.strerror}\n{dumps(least)}") from None
     summary = {
         "target": target.name,
         "kind": subject.kind,
@@ -66,6 +69,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
     }
     if as_json:
         print_json(summary)
+        _exit_if(patience)
         return
     sure = ", the shortest with these hazards, sockets, buckets and slots" if is_shortest else ""
     click.echo(
@@ -74,3 +78,10 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
     )
     if output is None:
         click.echo(dumps(least), nl=False)
+    _exit_if(patience)
+
+
+def _exit_if(patience: Patience) -> None:
+    if patience.interrupted:
+        click.echo("sockiter: interrupted: not shrunk to the end", err=True)
+        sys.exit(130)

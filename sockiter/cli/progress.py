@@ -1,15 +1,13 @@
 """Work on a terminal: how far it is while it goes on, and how it is ended early.
 
-Decided here: what a bar looks like, that it is only for a terminal, that SIGTERM does what Ctrl-C does, and what is shown of
-cells. Not known here: what the work is for, and what it comes to.
+Decided here: what a bar looks like, that it is only for a terminal, and what is shown of cells. Not known here: what the
+work is for, and what it comes to.
 """
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import TypeAlias
 
 from rich.markup import escape
@@ -23,11 +21,10 @@ Tell: TypeAlias = Callable[[Progress, TaskID], None]
 
 
 def watch(run: Callable[[Callable[[], None]], None], tell: Tell, *, total: float, left: str) -> None:
-    """Run something, to the end or to a KeyboardInterrupt, which SIGTERM is as well from now on; on a terminal with a bar.
+    """Run something, to the end or to a KeyboardInterrupt; on a terminal with a bar.
 
     `run` is called with what it has to call now and then. `left`: what stands behind the bar, in which `task` is its task.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     progress_console = console(stderr=True)
     if not progress_console.is_terminal:
         run(lambda: None)
@@ -53,7 +50,7 @@ def watch(run: Callable[[Callable[[], None]], None], tell: Tell, *, total: float
 
 
 def run(cells: Cells) -> None:
-    """Have the cells worked out; a KeyboardInterrupt, or a SIGTERM, ends that early, and what was done by then stays."""
+    """Have the cells worked out; a KeyboardInterrupt ends that early, and what was done by then stays."""
     started = time.monotonic()
 
     def tell(bar: Progress, of_all: TaskID) -> None:
@@ -68,7 +65,3 @@ def run(cells: Cells) -> None:
         bar.update(of_all, completed=done, description=escape("; ".join([*under_way, rate])))
 
     watch(cells.run, tell, total=len(cells.tasks), left="{task.completed:.0f} of {task.total:.0f} cells")
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

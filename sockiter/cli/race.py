@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from sockiter.backend import barred
 from sockiter.claims import CHANGES, Harm, Hazard, in_order
 from sockiter.cli.output import console, harm_json, print_json
 from sockiter.cli.progress import watch
@@ -61,7 +62,7 @@ def race(
     iterator did what the scheme that it walks by does not admit; a record of it is kept.
     """
     wanted = frozenset(hazards or CHANGES)
-    chosen, absent = _choose(names, wanted)
+    chosen, absent = _choose(names, wanted, frozenset(hazards))
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     races = [Race(one, seed=f"{seed}/{one.name}", kinds=wanted & one.hazards, cases=cases) for one in chosen]
     started = time.monotonic()
@@ -81,7 +82,9 @@ def race(
         sys.exit(3)
 
 
-def _choose(names: tuple[str, ...], wanted: frozenset[Hazard]) -> tuple[list[KernelTarget], list[tuple[str, str]]]:
+def _choose(
+    names: tuple[str, ...], wanted: frozenset[Hazard], named: frozenset[Hazard]
+) -> tuple[list[KernelTarget], list[tuple[str, str]]]:
     # Those that are raced, and, where none was named, those that are not, and why.
     iterators = {target.name: target for target in KERNEL_TARGETS}
     for name in names:
@@ -94,6 +97,8 @@ def _choose(names: tuple[str, ...], wanted: frozenset[Hazard]) -> tuple[list[Ker
         target = iterators[name]
         try:
             running(target)
+            if names and (why := barred(target, named)):
+                raise MachineLacks(why)
             if not wanted & target.hazards:
                 raise MachineLacks(f"{name} cannot be put through any of: {', '.join(in_order(wanted))}")
             chosen.append(target)
@@ -107,12 +112,13 @@ def _choose(names: tuple[str, ...], wanted: frozenset[Hazard]) -> tuple[list[Ker
 
 
 def _run(races: list[Race], seconds: float) -> None:
-    share = seconds / len(races)
     started = time.monotonic()
 
     def run(progress: Callable[[], None]) -> None:
-        for race in races:
-            race.run(share, progress)
+        for nth, race in enumerate(races):
+            # Where one took longer, the others have less.
+            left = seconds - (time.monotonic() - started if nth else 0)
+            race.run(max(left, 0) / (len(races) - nth), progress)
             if race.interrupted:
                 return
 

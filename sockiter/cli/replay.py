@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from sockiter.backend import Session, Target
-from sockiter.cases import Case, Expect, dumps, files, load, write_whole
+from sockiter.cases import Case, Expect, dumps, escaped, files, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.replay import Outcome, refused, unsaid, with_expects
 from sockiter.replay import replay as replay_case
-from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, target_named
+from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
 from sockiter.verdict import describe
 
 
@@ -27,54 +27,105 @@ from sockiter.verdict import describe
 def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: bool) -> None:
     """Run cases, and compare what comes of them with what they expect.
 
-    A CASE is a file, or a directory of them. Without --target, a target that does not run here, or cannot carry out a case,
-    is left out, and said to be; and so is a scheme of another package in a case that does not name it. --record goes through
-    the project's schemes only, unless it is told a --target: what others do is not for everybody's cases.
+    A CASE is a file, or a directory of them. A case that a target cannot carry out is left out, with the reason; exit
+    status 3 means that none could be run. Without --target, a target that does not run here is left out as well, and so is
+    a scheme of another package in a case that does not name it. --record goes through the project's schemes only, without
+    a --target: what others do is not for everybody's cases.
     """
-    loaded = [(path, load(path)) for path in files(cases)]
+    loaded = [(path, load_known(path)) for path in files(cases)]
     if not loaded:
-        raise InputError(f"{', '.join(map(str, cases))}: no case in there: expected files that end in .case")
+        raise InputError(f"{', '.join(map(escaped, cases))}: no case in there: expected files that end in .case")
     chosen = TARGETS if name is None else (target_named(name),)
+    if name is not None and (missing := chosen[0].missing()) is not None:
+        raise MachineLacks(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
     if record:
         chosen = SCHEME_TARGETS if name is None else chosen
         loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
-    outcomes: list[tuple[Path, Outcome]] = []
-    width = max(len(target.name) for target in chosen)
+    replayed = _Replayed(max(len(target.name) for target in chosen), is_alone=name is not None, is_quiet=as_json)
     with ExitStack() as stack:
         sessions: dict[str, Session | str] = {}
         for target in chosen:
             why = target.missing()
             sessions[target.name] = stack.enter_context(target.session()) if why is None else why
-        for path, case in loaded:
-            if not as_json:
-                click.echo(str(path))
-            _warn_of_unknown(path, case)
-            for target in chosen:
-                session = sessions[target.name]
-                why = session if isinstance(session, str) else refused(case, target) or unsaid(case, target)
-                if why is None and name is None and target in INSTALLED_TARGETS and not _is_named(case, target):
-                    why = "the case says nothing of it"
-                if isinstance(session, str) or why is not None:
-                    if name is not None:
-                        raise MachineLacks(f"{path}: {target.name} cannot run it: {why}")
-                    if not as_json:
-                        click.echo(f"  {target.name:<{width}}  not run: {why}")
-                    continue
-                try:
-                    outcome = replay_case(case, target, session)
-                except Untold as untold:
-                    if name is not None:
-                        raise MachineLacks(f"{path}: {target.name} cannot run it here: {untold}") from None
-                    if not as_json:
-                        click.echo(f"  {target.name:<{width}}  not run: {untold}")
-                    continue
-                outcomes.append((path, outcome))
+        interrupted = None
+        try:
+            for path, case in loaded:
                 if not as_json:
-                    click.echo(f"  {target.name:<{width}}  {_in_words(outcome)}")
+                    click.echo(escaped(path))
+                _warn_of_unknown(path, case)
+                for target in chosen:
+                    replayed.one(path, case, target, sessions[target.name])
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if not replayed.outcomes and interrupted is None:
+        raise MachineLacks(replayed.none())
     if as_json:
-        print_json([_json(path, outcome) for path, outcome in outcomes])
-    if not all(outcome.as_expected for _, outcome in outcomes):
+        print_json([_json(path, outcome) for path, outcome in replayed.outcomes])
+    replayed.tell()
+    if interrupted is not None:
+        raise interrupted
+    if not all(outcome.as_expected for _, outcome in replayed.outcomes):
         sys.exit(1)
+    if replayed.failures:
+        sys.exit(MachineLacks.status)
+
+
+class _Replayed:
+    # What came of the cases so far. `is_alone`: on the one target that was asked for.
+
+    def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
+        self.outcomes: list[tuple[Path, Outcome]] = []
+        self.left_out: list[str] = []
+        self.failures: list[str] = []
+        self._width = width
+        self._is_alone = is_alone
+        self._is_quiet = is_quiet
+
+    def one(self, path: Path, case: Case, target: Target, session: Session | str) -> None:
+        if isinstance(session, str):
+            self._leave_out(path, target, session)
+        elif (why := refused(case, target) or unsaid(case, target)) is not None:
+            self._leave_out(path, target, why)
+        elif not self._is_alone and target in INSTALLED_TARGETS and not _is_named(case, target):
+            self._leave_out(path, target, "the case says nothing of it")
+        else:
+            try:
+                outcome = replay_case(case, target, session)
+            except Untold as untold:
+                self._leave_out(path, target, str(untold), here=" here")
+            except MachineLacks as failure:
+                self.failures.append(str(failure))
+                self._echo(target, f"failed: {failure}")
+            else:
+                self.outcomes.append((path, outcome))
+                self._echo(target, _in_words(outcome))
+
+    def none(self) -> str:
+        """Why there is no outcome, in one line; the reasons of several cases stand above it."""
+        reasons = [*self.failures, *self.left_out]
+        if len(reasons) == 1:
+            return reasons[0]
+        for reason in reasons:
+            click.echo(f"sockiter: {reason}", err=True)
+        return "no case could be run"
+
+    def tell(self) -> None:
+        """Report what was left out of a document, or how much of a list."""
+        for failure in self.failures:
+            click.echo(f"sockiter: {failure}", err=True)
+        if self._is_alone and self._is_quiet:
+            for reason in self.left_out:
+                click.echo(f"sockiter: {reason}", err=True)
+        elif self._is_alone and self.left_out:
+            click.echo(f"{len(self.left_out)} of {len(self.left_out) + len(self.outcomes)} cases were not run.")
+
+    def _leave_out(self, path: Path, target: Target, why: str, *, here: str = "") -> None:
+        self.left_out.append(f"{escaped(path)}: {target.name} cannot run it{here}: {why}")
+        self._echo(target, f"not run: {why}")
+
+    def _echo(self, target: Target, what: str) -> None:
+        if not self._is_quiet:
+            click.echo(f"  {target.name:<{self._width}}  {what}")
 
 
 def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
@@ -83,7 +134,7 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
         try:
             write_whole(path, dumps(recorded))
         except OSError as error:
-            raise MachineLacks(f"{path}: cannot be written: {error.strerror}") from None
+            raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     return recorded
 
 
@@ -105,12 +156,14 @@ def _spell(expect: Expect) -> str:
 def _warn_of_unknown(path: Path, case: Case) -> None:
     known = {target.name for target in TARGETS}
     for unknown in sorted({expect.target for expect in case.expects} - known):
-        click.echo(f"sockiter: {path}: expects something of {unknown}, which is no target here: not compared", err=True)
+        click.echo(
+            f"sockiter: {escaped(path)}: expects something of {unknown}, which is no target here: not compared", err=True
+        )
 
 
 def _json(path: Path, outcome: Outcome) -> dict[str, object]:
     return {
-        "case": str(path),
+        "case": escaped(path),
         "target": outcome.target,
         "reads": [{"delivered": list(read.delivered), "error": read.error} for read in outcome.reads],
         "verdict": [finding_json(finding) for finding in outcome.verdict],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sockiter.cases import load, write_whole
+from sockiter.cases import escaped, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose
 from sockiter.errors import MachineLacks
@@ -15,6 +15,7 @@ from sockiter.picture import html as page_of
 from sockiter.picture import svg as picture_of
 from sockiter.replay import refused
 from sockiter.report import table
+from sockiter.targets import load_known
 from sockiter.trace import trace
 
 
@@ -26,10 +27,10 @@ from sockiter.trace import trace
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
     """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words."""
-    case = load(case_file)
+    case = load_known(case_file)
     target = choose(case, name)
     if why := refused(case, target):
-        raise MachineLacks(f"{case_file}: {why}")
+        raise MachineLacks(f"{escaped(case_file)}: {why}")
     with target.session() as session:
         told = trace(case, target, session)
     for path, write in ((html, page_of), (svg, picture_of)):
@@ -37,11 +38,11 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
             try:
                 write_whole(path, write(told))
             except OSError as error:
-                raise MachineLacks(f"{path}: cannot be written: {error.strerror}") from None
+                raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     if as_json:
         print_json(
             {
-                "case": str(case_file),
+                "case": escaped(case_file),
                 "target": target.name,
                 "rows": [
                     {"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in told.rows
@@ -51,5 +52,5 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
             }
         )
         return
-    click.echo(f"{case_file} on {target.name}")
+    click.echo(f"{escaped(case_file)} on {target.name}")
     click.echo(table(told), nl=False)

@@ -5,8 +5,11 @@ Decided here: which they are where none is named, and that one that is named has
 
 from __future__ import annotations
 
-from sockiter.backend import Target
+from collections.abc import Collection
+
+from sockiter.backend import Target, barred
 from sockiter.cases import Case
+from sockiter.claims import Hazard
 from sockiter.errors import MachineLacks
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 
@@ -35,6 +38,27 @@ def choose_all(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target,
         return [running(target) for target in named], []
     lacks = [(target, target.missing()) for target in TARGETS]
     return [target for target, lack in lacks if lack is None], [(target, lack) for target, lack in lacks if lack is not None]
+
+
+def willing(
+    targets: list[Target], hazards: Collection[Hazard], *, are_named: bool
+) -> tuple[list[Target], list[tuple[Target, str]]]:
+    """The targets that can be put through the hazards that were asked for, and those that cannot, with the reason.
+
+    Raises `MachineLacks` for a named target that cannot be put through one of them, and where no target is left. A target
+    that was not named is left where it can be put through some.
+    """
+    left_out: list[tuple[Target, str]] = []
+    for target in targets:
+        if (why := barred(target, hazards)) is not None:
+            if are_named:
+                raise MachineLacks(why)
+            if target.hazards.isdisjoint(hazards):
+                left_out.append((target, why))
+    if len(left_out) == len(targets):
+        raise MachineLacks("; ".join(why for _, why in left_out))
+    without = {target.name for target, _ in left_out}
+    return [target for target in targets if target.name not in without], left_out
 
 
 def running(target: Target) -> Target:

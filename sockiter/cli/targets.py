@@ -23,12 +23,14 @@ def targets(*, as_json: bool) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("target", no_wrap=True)
     table.add_column("what it is")
+    table.add_column("walks by")
     table.add_column("claims not to skip, repeat, be stale or stuck, or refuse, except")
     table.add_column("runs here")
     for target in TARGETS:
         table.add_row(
             escape(target.name),
             escape(target.summary),
+            escape(target.walks_by or ""),
             "\n".join(str(harm) for harm in target.harms) or ("never" if target.hazards else "-"),
             "yes" if (missing := target.missing()) is None else escape(f"no: {missing}"),
         )
@@ -44,4 +46,5 @@ def _json(target: Target) -> dict[str, object]:
         "admits": [harm_json(harm) for harm in target.harms],
         "runs_here": missing is None,
         "missing": missing,
+        "walks_by": target.walks_by,
     }

@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -63,7 +61,6 @@ def vm(
     this machine's files, and may write to the directories of --cases, and no other. The exit status is the command's, or 124
     after the time limit.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     if version is not None:
         if kernel is not None:
             raise InputError("--build VERSION goes without KERNEL and COMMAND: expected one or the other")
@@ -104,7 +101,3 @@ def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

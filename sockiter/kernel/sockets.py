@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Untold
 from sockiter.kernel.libc import connect, lacks
 from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
@@ -57,9 +57,9 @@ class Sockets(ABC):
         self._namespace.stay()
 
     def add(self, name: str, end: End, bucket: Bucket) -> Socket:
-        """Make a socket and put it into its bucket; raises `MachineLacks`."""
+        """Make a socket and put it into its bucket; raises `Untold`."""
         if len(self._held) >= self._room:
-            raise MachineLacks(f"an iteration can have {self._room} sockets at a time here; the case asks for more")
+            raise Untold(f"an iteration can have {self._room} sockets at a time here; the case asks for more")
         self.enter()
         new = None
         try:

@@ -33,7 +33,7 @@ _HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """What many iterations share. `lay` makes the sockets for a shape, or says that this kernel has no room for it
-    (`MachineLacks`). `unable`: the hazards that this kernel cannot be put through, and why."""
+    (`Untold`). `unable`: the hazards that this kernel cannot be put through, and why."""
 
     namespace: Namespace
     walk: Walk

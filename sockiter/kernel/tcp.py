@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from sockiter.backend import Shape
-from sockiter.errors import MachineLacks
+from sockiter.errors import Untold
 from sockiter.kernel.bpf import whole_walk
 from sockiter.kernel.btf import kernel_member
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
@@ -115,7 +115,7 @@ def _laid(namespace: Namespace, places: Places, first: str, shape: Shape) -> Tcp
         most = _BUCKETS if is_established else _LISTENING_BUCKETS
         established = max(established, count if is_established else 0)
         if count > most:
-            raise MachineLacks(
+            raise Untold(
                 f"the kernel's table of {table or first} sockets has {most} buckets here; the case asks for {count}"
             )
     return TcpSockets(namespace, places, first, established)

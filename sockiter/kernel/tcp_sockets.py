@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TypeAlias
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import MachineLacks, Untold
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.sockets import LocalPort, Socket, Sockets, cookie, disconnect
 from sockiter.operations import Bucket, End
@@ -71,7 +71,7 @@ class Places:
         return (self._address(number), port) if port >= _LEAST_PORT and port != _NOWHERE else None
 
     def know(self, count: int) -> None:
-        """Learn of so many addresses in all; raises `MachineLacks`."""
+        """Learn of so many addresses in all; raises `Untold`."""
         while len(self._hashes) < count:
             self._learn_some_addresses()
 
@@ -81,10 +81,10 @@ class Places:
         return self._remote[bucket].pop()
 
     def prepare(self, bucket: int, count: int) -> None:
-        """Have so many ports left for an established bucket; raises `MachineLacks`."""
+        """Have so many ports left for an established bucket; raises `Untold`."""
         while len(self._remote[bucket]) < count:
             if self._tried >= _ESTABLISHED_PORT - _CHUNK:
-                raise MachineLacks(f"no more sockets get into bucket {bucket} of the established ones")
+                raise Untold(f"no more sockets get into bucket {bucket} of the established ones")
             self._learn_some_remote_ports()
 
     def give_back(self, bucket: int, port: int) -> None:
@@ -114,7 +114,7 @@ class Places:
     def _learn_some_addresses(self) -> None:
         known = len(self._hashes)
         if known >= _ADDRESSES_MAX:
-            raise MachineLacks(f"none of {known} addresses gets one more socket into a bucket of the listening ones")
+            raise Untold(f"none of {known} addresses gets one more socket into a bucket of the listening ones")
         with ExitStack() as stack:
             cookies = []
             for number in range(known, known + _CHUNK):

@@ -1,0 +1,182 @@
+"""Files and descriptors that are not what a command expects: each is left as it is, or named in one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import runpy
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command import DEADLINE_S, sockiter
+
+from sockiter.cases import escaped, load, load_with_lines, sweep, write_whole
+from sockiter.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("on_any_machine")
+
+CASES = Path(__file__).parent / "cases"
+RFC_SKIP = CASES / "rfc_skip.case"
+PROGRAM = [sys.executable, "-m", "sockiter"]
+
+
+def run(*args: object, script: str) -> subprocess.CompletedProcess[str]:
+    """The command with its descriptors as a shell leaves them."""
+    command = ["sh", "-c", f'"$@" {script}', "sh", *PROGRAM, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+
+
+@pytest.mark.parametrize("script", [">&-", "2>&-", ">&- 2>&-", "<&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (("replay", RFC_SKIP, "--target", "index"), 0),
+        (("replay", RFC_SKIP, "nosuch.case"), 2),
+        (("show", RFC_SKIP, "--html", "/nowhere/page"), 3),
+    ],
+)
+def test_the_exit_status_is_the_same_without_a_descriptor(script: str, args: tuple[object, ...], status: int) -> None:
+    done = run(*args, script=script)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fuzz_without_descriptors_keeps_its_cases(tmp_path: Path) -> None:
+    args = ("fuzz", "offset-udp", "--driver", "swarm", "--seed", 7, "--seconds", 0.5, "--cases", tmp_path)
+    assert run(*args, script="<&- >&- 2>&-").returncode == 0
+    assert load(next(tmp_path.glob("*.case"))).comment
+
+
+def test_a_complaint_that_nobody_can_take_leaves_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sockiter.cli.click.echo", lambda *args, **options: Full().write(""))
+    assert sockiter("replay", "nosuch.case").exit_code == 2
+
+
+def test_a_name_that_the_encoding_lacks_is_escaped(tmp_path: Path) -> None:
+    (path := tmp_path / "euro.case").write_text("add \u20ac tail\nopen\nread all\n", encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([*PROGRAM, "show", path], capture_output=True, text=True, env=environment, timeout=DEADLINE_S)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Iteration sees: [\\u20ac]" in done.stdout
+
+
+def test_a_byte_order_mark_is_no_part_of_a_case(tmp_path: Path) -> None:
+    (path := tmp_path / "marked.case").write_bytes(b"\xef\xbb\xbf" + RFC_SKIP.read_bytes())
+    assert load(path) == load(RFC_SKIP)
+
+
+def test_a_case_is_read_from_standard_input() -> None:
+    command = [*PROGRAM, "replay", "-", "--target", "index"]
+    done = subprocess.run(command, input=RFC_SKIP.read_text(), capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stdout) == (0, "-\n  index  ok, as expected\n")
+
+
+@pytest.mark.parametrize("command", ["replay", "show", "minimize"])
+def test_what_is_no_regular_file_is_not_read(command: str, tmp_path: Path) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo.case")
+    (loop := tmp_path / "loop.case").symlink_to(loop)
+    for path, what in (
+        (fifo, "not a regular file: expected a case file, or - for standard input"),
+        (Path("/dev/zero"), "not a regular file: expected a case file, or - for standard input"),
+        (loop, "cannot be read: Too many levels of symbolic links"),
+    ):
+        result = sockiter(command, path)
+        assert (result.exit_code, result.stderr) == (2, f"sockiter: {path}: {what}\n")
+
+
+def test_of_a_directory_regular_files_are_replayed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.case")
+    (tmp_path / "directory.case").mkdir()
+    (tmp_path / "link.case").symlink_to(RFC_SKIP)
+    assert sockiter("replay", tmp_path, "--target", "index").stdout == f"{tmp_path}/link.case\n  index  ok, as expected\n"
+
+
+def test_a_file_is_replaced_through_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (link := tmp_path / "link").symlink_to(target := tmp_path / "elsewhere" / "page")
+    write_whole(link, "first")
+    inode = target.stat().st_ino
+    write_whole(link, "second")
+    assert link.is_symlink()
+    assert target.read_text() == "second"
+    assert target.stat().st_ino != inode
+    assert os.listdir(tmp_path / "elsewhere") == ["page"]
+
+
+@pytest.mark.parametrize("option", ["--html", "--svg"])
+def test_a_device_is_written_to_and_stays(option: str) -> None:
+    before = Path(os.devnull).stat().st_rdev
+    assert sockiter("show", RFC_SKIP, option, os.devnull).exit_code == 0
+    assert Path(os.devnull).is_char_device()
+    assert Path(os.devnull).stat().st_rdev == before
+
+
+def test_a_fifo_is_written_to_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True) as reader:
+        write_whole(fifo, "whole")
+        assert reader.communicate(timeout=DEADLINE_S)[0] == "whole"
+    assert fifo.is_fifo()
+
+
+HOSTILE = "two\nlines \x1b[31m.case"
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [(("replay",), 0), (("show",), 0), (("minimize", "--target", "offset-udp"), 0), (("show", "--target", "kernel:udp"), 3)],
+)
+def test_a_hostile_name_of_a_file_is_escaped(args: tuple[str, ...], status: int, tmp_path: Path) -> None:
+    (path := tmp_path / HOSTILE).write_text(RFC_SKIP.read_text(encoding="utf-8"), encoding="utf-8")
+    result = sockiter(*args, path)
+    assert result.exit_code == status
+    assert "\x1b" not in result.output
+    assert "\nlines" not in result.output
+    path.write_text("open\nopen\n", encoding="utf-8")
+    assert sockiter(*args, path).stderr.startswith(f"sockiter: {tmp_path}/two\\nlines \\x1b[31m.case:2: ")
+
+
+def test_a_shrunk_case_has_no_line_of_a_files_name(tmp_path: Path) -> None:
+    (path := tmp_path / "a\nopen\n.case").write_text(RFC_SKIP.read_text(encoding="utf-8"), encoding="utf-8")
+    sockiter("minimize", path, "-o", tmp_path / "least")
+    assert load(tmp_path / "least").comment == ("Shrunk from a\\nopen\\n.case.",)
+
+
+def test_a_name_that_is_not_utf8_is_escaped() -> None:
+    path = Path(os.fsdecode(b"/nowhere/\xff.case"))
+    assert escaped(path) == "/nowhere/\\xff.case"
+    with pytest.raises(InputError, match="cannot be read"):
+        load_with_lines(path)
+
+
+def test_what_a_killed_writer_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / name for name in (".sockiter-old.part", ".sockiter-new.part", ".other.part"))
+    for path in (old, new, other):
+        path.touch()
+    hours_ago = time.time() - 7200
+    os.utime(old, (hours_ago, hours_ago))
+    os.utime(other, (hours_ago, hours_ago))
+    sweep(tmp_path)
+    assert set(tmp_path.iterdir()) == {new, other}
+
+
+def test_an_interrupt_while_modules_are_imported_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting:
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "sockiter.__main__", raising=False)
+    monkeypatch.setitem(sys.modules, "sockiter.cli", Interrupting())
+    with pytest.raises(SystemExit) as done:
+        runpy.run_module("sockiter", run_name="__main__")
+    assert done.value.code == 130
+    assert capsys.readouterr().err == "sockiter: interrupted\n"
