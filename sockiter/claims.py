@@ -13,8 +13,11 @@ from typing import Literal, TypeAlias, get_args
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Reinsert, Remove, changes
 from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
 
-Hazard: TypeAlias = Literal["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover"]
-HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
+Hazard: TypeAlias = Literal[
+    "add-head", "add-tail", "remove", "reinsert", "rehash", "show", "between", "realloc", "enomem", "rollover"
+]
+# No scheme can be put through `between` yet.
+HAZARDS: tuple[Hazard, ...] = tuple(hazard for hazard in get_args(Hazard) if hazard != "between")
 # Those that are one kind of change each; the others say when it happens, or that it is refused, or how wide versions are.
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 
@@ -124,4 +127,6 @@ def _hazard(change: Change) -> Hazard:
 
 
 def _inside(at: At) -> Hazard:
-    return "enomem" if isinstance(at.what, Fail) else at.point
+    if isinstance(at.what, Fail):
+        return "enomem"
+    return "between" if at.point == "bucket" else at.point

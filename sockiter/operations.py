@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, final
 
 End: TypeAlias = Literal["head", "tail"]
-Point: TypeAlias = Literal["show", "realloc"]
+Point: TypeAlias = Literal["show", "realloc", "bucket"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
