@@ -26,7 +26,7 @@ SWARM_BITE = 500
 SWARM_BITE_REAL = 50
 HYPOTHESIS_BITE = 100
 # Few steps, since each makes several operations. Longer runs found nothing sooner.
-HYPOTHESIS_STEPS = 5
+HYPOTHESIS_STEPS = 12
 
 
 @dataclass(frozen=True, slots=True)
