@@ -67,7 +67,7 @@ def suite_environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_scheme_that_lies_fails_its_tests_with_an_example_and_a_command_that_replays_its_least_case(
+def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_its_least_case(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "liar.py").write_text(LIAR, encoding="utf-8")
@@ -116,7 +116,15 @@ def test_the_statistics_name_the_situations_that_a_run_came_to(tmp_path: Path) -
 @pytest.mark.skipif(find_spec("hypofuzz") is None, reason="hypofuzz is not installed")
 def test_hypofuzz_collects_and_fuzzes_the_test_cases(tmp_path: Path) -> None:
     environment = suite_environment(tmp_path)
-    command = [sys.executable, "-m", "hypothesis", "fuzz", "--no-dashboard", "-n", "1", "--", str(FUZZ / "test_claims.py")]
+    command = [
+        str(Path(sys.executable).parent / "hypothesis"),
+        "fuzz",
+        "--no-dashboard",
+        "-n",
+        "1",
+        "--",
+        str(FUZZ / "test_claims.py"),
+    ]
     command += [f"--rootdir={ROOT}", "-p", "no:cacheprovider", "-k", "OffsetUdp_remove"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
