@@ -114,7 +114,7 @@ def test_the_statistics_name_the_situations_that_a_run_came_to(tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("hypofuzz") is None, reason="hypofuzz is not installed")
-def test_hypofuzz_collects_and_fuzzes_the_test_cases(tmp_path: Path) -> None:
+def test_hypofuzz_collects_the_test_cases(tmp_path: Path) -> None:
     environment = suite_environment(tmp_path)
     command = [
         str(Path(sys.executable).parent / "hypothesis"),
@@ -131,10 +131,10 @@ def test_hypofuzz_collects_and_fuzzes_the_test_cases(tmp_path: Path) -> None:
     ) as fuzzing:
         assert fuzzing.stdout is not None
         try:
-            line = next((line for line in fuzzing.stdout if "OffsetUdp_remove" in line), "")
+            line = next((line for line in fuzzing.stdout if "to fuzz" in line), "")
         finally:
             os.killpg(fuzzing.pid, signal.SIGKILL)
-    assert "OffsetUdp_remove" in line
+    assert line == "using 1 process to fuzz 1 test\n"
 
 
 @pytest.mark.slow
