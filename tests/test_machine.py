@@ -636,7 +636,7 @@ def carried_out(example: list[str]) -> SocketMachine:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hazards", [{"remove"}, {"remove", "show"}, {"rehash", "reinsert", "add-tail"}], ids=str)
+@pytest.mark.parametrize("hazards", [["remove"], ["remove", "show"], ["rehash", "reinsert", "add-tail"]], ids="-".join)
 def test_a_falsifying_example_is_a_program_that_does_it_again(hazards: Iterable[Hazard]) -> None:
     violation, example = broken(hazards)
     machine = carried_out(example)
