@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from profiles import register
+from hypothesis import settings
+from hypothesis.errors import InvalidArgument
+from profiles import PROFILES, register
 
-from sockiter.backend import Session, Target
+from sockiter.backend import Target
 from sockiter.campaign import annotated
 from sockiter.cases import dumps, save
 from sockiter.hunt import Hunt
 from sockiter.machine import Violation
 
 register()
-
-Keep = Callable[[Hunt, Violation], str]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,20 +37,31 @@ def here() -> Callable[[Target], None]:
     return check
 
 
-@pytest.fixture(scope="session")
-def keep(pytestconfig: pytest.Config) -> Keep:
-    """Shrinks and saves what broke a claim, and says in words how to have it again; safe in many workers at once."""
-    directory = Path(str(pytestconfig.getoption("--cases")))
-
-    def keep_violation(hunt: Hunt, violation: Violation) -> str:
-        session: Session = hunt.session
-        found = hunt.follow(violation.operations, violation.slots, violation.finding)
-        assert found is not None
-        case = annotated(found, session, driver="hypothesis", seed="(Hypothesis's database)")
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a profile that nobody has registered, before Hypothesis's plugin loads it."""
+    if name := config.getoption("--hypothesis-profile", None):
         try:
-            path = save(case, directory, found.stem)
-        except OSError as error:
-            return f"{found}; {directory}: {error.strerror}, so this case could not be saved:\n{dumps(case)}"
-        return f"{found}; replay it with: sockiter replay {path} --target {found.target}"
+            settings.get_profile(name)
+        except InvalidArgument:
+            raise pytest.UsageError(f"no profile {name!r}: expected one of {', '.join(PROFILES)}") from None
 
-    return keep_violation
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Below the falsifying example of a broken claim, one line: where its case is kept, and what replays it."""
+    if call.excinfo is not None and isinstance(call.excinfo.value, Violation):
+        violation = call.excinfo.value
+        violation.add_note(kept(violation, Path(str(item.config.getoption("--cases")))))
+
+
+def kept(violation: Violation, directory: Path) -> str:
+    """Shrink and save what broke a claim, and say how to have it again; safe in many workers at once."""
+    hunt = Hunt(violation.hunt.target, violation.hunt.session)
+    found = hunt.follow(violation.operations, violation.slots, violation.finding)
+    assert found is not None
+    case = annotated(found, hunt.session, driver="hypothesis", seed="(Hypothesis's database)")
+    try:
+        path = save(case, directory, found.stem)
+    except OSError as error:
+        return f"{found}; {directory}: {error.strerror}, so this case could not be saved:\n{dumps(case)}"
+    return f"{found}; replay it with: sockiter replay {path} --target {found.target}"

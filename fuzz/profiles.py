@@ -1,8 +1,7 @@
 """How much is fuzzed: a developer's seconds, the minutes of CI, or as deep as one has time.
 
 Registered with Hypothesis, and chosen by `--hypothesis-profile`. None of them is the one that Hypothesis loads by itself
-where CI is set: it draws the same sequences every time, right for tests and wrong for a fuzzer. None shrinks either: what
-fails is shrunk on its operations, by `sockiter.minimize`, hundreds of times faster and to the end.
+where CI is set: it draws the same sequences every time, right for tests and wrong for a fuzzer.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from hypothesis import Phase, settings
 from sockiter.drivers import HYPOTHESIS_STEPS
 
 DEVELOPER = "developer"
+PROFILES = {DEVELOPER: 100, "ci": 1_500, "deep": 50_000}
+"""The examples of each."""
 
 
 def register() -> None:
@@ -19,12 +20,12 @@ def register() -> None:
     common = settings(
         derandomize=False,
         deadline=None,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        # The lines that only failing examples run are those of the judge: there is nothing to explain.
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         stateful_step_count=HYPOTHESIS_STEPS,
         print_blob=False,
         report_multiple_bugs=False,
     )
-    settings.register_profile(DEVELOPER, common, max_examples=100)
-    settings.register_profile("ci", common, max_examples=1_500)
-    settings.register_profile("deep", common, max_examples=50_000)
+    for name, examples in PROFILES.items():
+        settings.register_profile(name, common, max_examples=examples)
     settings.load_profile(DEVELOPER)

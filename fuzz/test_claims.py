@@ -1,56 +1,55 @@
 """Claims hold: no target does what it does not admit.
 
-Under all hazards together, under each alone, and under the largest sets of them for which it claims something: a sequence
-that uses everything rarely says anything of a claim that is void where everything is used.
+One state machine for each target with all its hazards, one with each of them alone, and one with each of the largest sets of
+them for which it claims something: a sequence that uses everything rarely says anything of a claim that is void where
+everything is used. They are `TestCase` classes, collected as those of any state machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Iterator
+from unittest import TestCase
 
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
+from sessions import LateSession
 
 from sockiter.backend import Target
 from sockiter.claims import Hazard, in_order, largest_claims
 from sockiter.hunt import Hunt
-from sockiter.machine import Violation, machine_for
+from sockiter.machine import machine_for
 from sockiter.targets import TARGETS
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every target, with all its hazards, without those that void a claim, and with each alone.
-
-    Not by the mark: Hypothesis's plugin takes a marked test for one of @given, which a state machine's is not.
-    """
-    runs = []
-    for target in TARGETS:
-        runs.append(pytest.param(target, target.hazards, id=f"{target.name}-all"))
-        for hazards in largest_claims(target.harms, target.hazards):
-            if left_out := in_order(target.hazards - hazards):
-                runs.append(pytest.param(target, hazards, id=f"{target.name}-without-{'-'.join(left_out)}"))
-        for hazard in in_order(target.hazards):
-            runs.append(pytest.param(target, frozenset({hazard}), id=f"{target.name}-{hazard}"))
-    metafunc.parametrize(("target", "hazards"), runs)
+def runs(target: Target) -> Iterator[tuple[str, frozenset[Hazard]]]:
+    """The sets of hazards that a target is put through, each with a name."""
+    yield "all", target.hazards
+    for hazards in largest_claims(target.harms, target.hazards):
+        if left_out := in_order(target.hazards - hazards):
+            yield f"without_{'_'.join(left_out)}", hazards
+    for hazard in in_order(target.hazards):
+        yield hazard, frozenset({hazard})
 
 
-def test_claims_hold(
-    target: Target,
-    hazards: frozenset[Hazard],
-    here: Callable[[Target], None],
-    keep: Callable[[Hunt, Violation], str],
-) -> None:
-    here(target)
-    with target.session() as session:
-        hunt = Hunt(target, session)  # nothing is pending: only what breaks a claim is news
-        machine = machine_for(hunt, hazards)
-        machine.watches = True  # --hypothesis-show-statistics then tells how often each situation was come to
-        try:
-            run_state_machine_as_test(machine, settings=settings())
-        except Violation as violation:
-            pytest.fail(keep(hunt, violation), pytrace=False)
+def test_case(target: Target, run: str, hazards: frozenset[Hazard]) -> type[TestCase]:
+    """The test case of a target under these hazards, named after both: OffsetUdp_add_head, KernelUdp_all."""
+    target_name = "".join(word.capitalize() for word in re.split(r"\W+", target.name))
+    # Nothing is pending: only what breaks a claim is news.
+    machine = machine_for(Hunt(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
+    machine.watches = True  # --hypothesis-show-statistics then tells how often each situation was come to
+    machine.TestCase.settings = settings()
+    return machine.TestCase
 
 
-# What Hypothesis's pytest plugin looks for, to count this run in --hypothesis-show-statistics.
-test_claims_hold.is_hypothesis_test = True  # type: ignore[attr-defined]
+test_case.__test__ = False  # type: ignore[attr-defined]
+
+for _target in TARGETS:
+    _missing = None if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else _target.missing()
+    for _run, _hazards in runs(_target):
+        _case = test_case(_target, _run, _hazards)
+        if _missing is not None:
+            _case = pytest.mark.skipif(True, reason=f"{_target.name}: {_missing}")(_case)
+        globals()[_case.__name__.removesuffix(".TestCase")] = _case
+del _case

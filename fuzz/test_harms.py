@@ -20,6 +20,17 @@ from sockiter.targets import TARGETS
 
 # Met once in some 300,000 sequences: it takes eleven operations in one order. The search has shown it; tests/cases has it.
 TOO_RARE = {("cookie-udp", "skip under rehash, realloc")}
+# Shown by swarm alone, since 550 runs of the state machine did not; all else is first left to the state machine.
+_GROWTH = (
+    "a batch has to grow, or to be refused that, while sockets move; several operations to a rule did not show it either"
+)
+BY_SWARM = {
+    ("offset-udp", "repeat under rehash"): "a socket has to come to the head of the bucket that is being read",
+    ("unix", "repeat under add-head, realloc"): _GROWTH,
+    ("unix", "repeat under reinsert, enomem"): _GROWTH,
+    ("unix", "repeat under rehash, enomem"): _GROWTH,
+    ("unix", "repeat under add-tail, reinsert, realloc"): _GROWTH,
+}
 # Found within 20 of them in every one of many runs; a harm that needs more is drawn too thinly.
 SWARM_BITES = 100
 # Sequences of the state machine for each of the profile's examples: what is rare takes more than what is not.
@@ -51,8 +62,9 @@ def test_what_is_admitted_happens(target: Target, harm: Harm, here: Callable[[Ta
     with target.session() as session:
         hunt = Hunt(target, session, {harm})
         tries = settings().max_examples * SEQUENCES_AN_EXAMPLE // HYPOTHESIS_BITE
+        by_swarm = (target.name, str(harm)) in BY_SWARM
         bites = chain(
-            islice(drive_hypothesis(hunt, harm.hazards, name), tries),
+            islice(drive_hypothesis(hunt, harm.hazards, name), 0 if by_swarm else tries),
             islice(drive_swarm(hunt, harm.hazards, name), SWARM_BITES),
         )
         sequences = 0

@@ -1,22 +1,34 @@
-"""The front door: the operations as a Hypothesis state machine, for schemes and kernel alike.
+"""The operations as a Hypothesis state machine, for schemes and running kernels alike.
 
-Decided here: which rules there are, and how many operations each of them makes. A rule translates a draw into operations and
-hands them to the backend; it keeps no second model of the table, but the names of the sockets that are in it.
+Decided here: which rules there are, and what each argument is drawn from. A rule translates its arguments into one operation
+and hands that to the backend; of the table it knows the names of the sockets that are in it. Not known here: how a scheme
+keeps its place, and what a history is worth.
 
-Every step costs Hypothesis some 150 us, whatever the rule does, so a rule draws one number and makes several operations of
-it. Bundles, one rule for each operation, and a draw for each argument (tests/benchmarks/naive.py) cost two and a half times
-as much per operation over as many steps. More operations to a step raise the rate, and find nothing sooner. One rule that
-draws all operations from one number makes more than twice as many of them again, but leaves Hypothesis nothing to choose
-between, and its reports nothing to read.
+Tried on a loaded machine, with 12 steps to a run, on the harms that the schemes admit, each with just its hazards:
+
+- `open` as a rule that every read waits for, and no socket to begin with: of the first 20 harms, 500 runs showed 11.
+  Hypothesis switches rules off for whole runs, its own swarm testing, and nothing can fail unless four of them are on.
+- A first read that opens the iterator, two sockets that no rule adds, and half of all reads for one record: 33 of the first
+  38. Of the same 38, several operations to a rule, drawn from one number, showed 34 in 850 runs: some five times the
+  operations a second, but nothing to read or to shrink. To have two sockets from `@initialize` costs a fifth of a run.
+- 10 or 20 steps found about as much in the same time; with 50, shrinking took twice as long.
+- A skip that is raised when a read says that the iteration is over: such a run cannot be shrunk to one that ends at
+  teardown.
+- `target()` on the number of situations: one more line below the falsifying example.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import sys
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import lru_cache
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from hypothesis import currently_in_test_context, event
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.strategies import DrawFn, SearchStrategy
 
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
@@ -24,6 +36,7 @@ from sockiter.edits import name_of
 from sockiter.errors import Untold
 from sockiter.hunt import Hunt
 from sockiter.operations import (
+    FIRST,
     Add,
     At,
     Bucket,
@@ -37,6 +50,7 @@ from sockiter.operations import (
     Rehash,
     Reinsert,
     Remove,
+    changes,
     has_tail,
 )
 from sockiter.oracle import judge
@@ -44,21 +58,20 @@ from sockiter.situations import Watch
 from sockiter.swarm import Room
 from sockiter.verdict import Finding, Kind, Verdict
 
-# Of a range above 24 bits, Hypothesis mostly draws numbers of 8 or 16 bits, and whatever is taken from above them would be
-# the first choice. So 24 bits are drawn, and `_spread`.
-_DRAW = st.integers(min_value=0, max_value=2**24 - 1)
+T = TypeVar("T")
 
-
-def _spread(draw: int) -> int:
-    # The 24 bits over 48, by an odd factor; 0 stays 0, the plainest draw.
-    return draw * 0x9E3779B97F4B % 2**48
+Written: TypeAlias = int | str
+"""A bucket as a case has it: a number, or for a named table its name and a number."""
 
 
 class Violation(AssertionError):
-    """A target did what is news to the hunt; carries the sequence and slots, the whole verdict, and the finding."""
+    """A target did what is news to a hunt; carries that hunt, the sequence and slots, the whole verdict, and the finding."""
 
-    def __init__(self, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding) -> None:
+    def __init__(
+        self, hunt: Hunt, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding
+    ) -> None:
         super().__init__(str(finding))
+        self.hunt = hunt
         self.operations = operations
         self.slots = slots
         self.verdict = verdict
@@ -94,6 +107,110 @@ VIOLATION: dict[Kind, type[Violation]] = {
 }
 
 
+class Sockets:
+    """The sockets in a table, each with the name of its table, and how many were ever added and inserted."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, str] = {}
+        self.added = self.inserted = 0
+
+    def __copy__(self) -> Sockets:
+        other = Sockets()
+        other.tables, other.added, other.inserted = self.tables.copy(), self.added, self.inserted
+        return other
+
+    @property
+    def new_name(self) -> str:
+        """The name of the next socket that is added."""
+        return name_of(self.added)
+
+    def carry_over(self, change: Change) -> None:
+        """Take note of a change."""
+        match change:
+            case Add(name, _, bucket):
+                self.tables[name] = bucket.table
+                self.added += 1
+            case Rehash(name, bucket):
+                self.tables[name] = bucket.table
+            case Remove(name):
+                del self.tables[name]
+        self.inserted += type(change) is not Remove
+
+
+MACHINE: SearchStrategy[SocketMachine] = st.runner()
+
+
+@lru_cache(maxsize=256)
+def _index(count: int) -> SearchStrategy[int]:
+    return st.integers(0, count - 1)
+
+
+@st.composite
+def live(draw: DrawFn, options: Callable[[SocketMachine], Sequence[T]]) -> T:
+    """One of the options that a machine has at the moment; the first is the simplest."""
+    among = options(draw(MACHINE))
+    return among[draw(_index(len(among)))]
+
+
+NEW = MACHINE.map(lambda machine: machine.sockets.new_name)
+SOCKET = live(lambda machine: tuple(machine.sockets.tables))
+WITH_TAIL = live(lambda machine: machine.with_tail)
+WITHOUT_TAIL = live(lambda machine: machine.without_tail)
+AN_END = st.sampled_from(["tail", "head"])
+ENDS = live(lambda machine: machine.ends)
+SLOTS_AT_OPEN = live(lambda machine: sorted(machine.room.slots_drawn, key=lambda slots: slots != SLOTS))
+RECORDS = st.sampled_from([1, 1, 1, 2, 3, 4])
+NTH_SHOW = st.integers(1, 3)
+NTH_ALLOCATION = st.integers(1, 2)
+NTH_BUCKET = st.integers(1, 3)
+REFUSALS = st.sampled_from([[1], [2], [1, 2]])
+
+
+@st.composite
+def _changes_of(draw: DrawFn, machine: SocketMachine) -> list[Change]:
+    sockets = copy(machine.sockets)
+    drawn: list[Change] = []
+    for _ in range(1 + draw(_index(4))):
+        kinds = tuple(kind for kind in machine.kinds if machine.may(kind, sockets))
+        if not kinds:
+            break
+        change = draw(machine.change(kinds[draw(_index(len(kinds)))], sockets))
+        sockets.carry_over(change)
+        drawn.append(change)
+    return drawn
+
+
+CHANGES_INSIDE = MACHINE.flatmap(_changes_of)
+
+
+@lru_cache(maxsize=4096)
+def _adds(name: str, end: End, buckets: tuple[Bucket, ...]) -> SearchStrategy[Change]:
+    def add(bucket: Bucket) -> SearchStrategy[Change]:
+        elsewhere = {} if bucket == FIRST else {"bucket": _built(bucket)}
+        return st.builds(Add, name=st.just(name), end=st.just(end), **elsewhere)
+
+    return st.sampled_from(buckets).flatmap(add)
+
+
+def _built(bucket: Bucket) -> SearchStrategy[Bucket]:
+    return st.builds(Bucket, st.just(bucket.number), *([st.just(bucket.table)] if bucket.table else []))
+
+
+@lru_cache(maxsize=4096)
+def _removes(names: tuple[str, ...]) -> SearchStrategy[Change]:
+    return st.builds(Remove, name=st.sampled_from(names))
+
+
+@lru_cache(maxsize=4096)
+def _reinserts(names: tuple[str, ...], ends: tuple[End, ...]) -> SearchStrategy[Change]:
+    return st.builds(Reinsert, name=st.sampled_from(names), end=st.sampled_from(ends))
+
+
+@lru_cache(maxsize=4096)
+def _rehashes(names: tuple[str, ...], buckets: tuple[Bucket, ...]) -> SearchStrategy[Change]:
+    return st.builds(Rehash, name=st.sampled_from(names), bucket=st.sampled_from(buckets).flatmap(_built))
+
+
 class SocketMachine(RuleBasedStateMachine):
     """Sockets come and go while an iterator is read in parts; in the end it is read out, and judged.
 
@@ -102,11 +219,9 @@ class SocketMachine(RuleBasedStateMachine):
 
     hunt: ClassVar[Hunt]
     room: ClassVar[Room]
-    buckets: ClassVar[tuple[Bucket, ...]]
+    hazards: ClassVar[frozenset[Hazard]]
     kinds: ClassVar[tuple[Hazard, ...]]
-    refuses: ClassVar[bool]
-    allocates: ClassVar[bool]
-    rolls_over: ClassVar[bool]
+    buckets: ClassVar[dict[Written, Bucket]]
     # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
@@ -116,211 +231,271 @@ class SocketMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.operations: list[Operation] = []
-        self.present: list[str] = []
-        self.tables: dict[str, str] = {}
-        self.added = self.inserted = 0
-        self.opened = False
+        self.sockets: Sockets = Sockets()
+        self.is_open = False
         self.slots = SLOTS
-        self.gives_up = self.is_crowded = False
         self.backend: Backend | None = None
         self.watch: Watch | None = None
+        # What is to be said of the iteration, right after a read.
+        self.verdict: Verdict = ()
+        # What was owed when a read said that the iteration is over. Raised in the end: a run that an invariant ends early
+        # cannot be made longer, and so Hypothesis cannot shrink it to one whose last read is that of teardown.
+        self.missing: Violation | None = None
         # The machine could not tell what this sequence needs: the rest of it is not carried out, and it is not judged.
         self.is_untold = False
+        self.exception = sys.exception()
 
-    @initialize(draw=_DRAW)
-    def begin(self, draw: int) -> None:
-        draw, pick = divmod(_spread(draw), 8)
-        slots = self.room.slots_drawn
-        draw, tight = divmod(draw, 4)
-        # Where something may happen while a batch grows, it mostly has to: there are more sockets than slots then.
-        self.slots = slots[pick % (min(2, len(slots)) if self.allocates and tight else len(slots))]
-        self.backend = self.hunt.session.begin(self.room.shape(self.slots))
+    @initialize(slots=SLOTS_AT_OPEN)
+    def batch(self, slots: int) -> None:
+        self.slots = slots
+        self.backend = self.hunt.session.begin(self.room.shape(slots))
         self.watch = Watch(self.backend) if self.watches else None
-        draw, last = divmod(draw, 10)
-        self.gives_up = last == 9
-        draw, crowded = divmod(draw, 2)
-        self.is_crowded = bool(crowded)
-        draw, sockets = divmod(draw, 5)
-        sockets += self.allocates and sockets > 0
-        if self.rolls_over:
-            draw, more = divmod(draw, 3)
-            sockets += 4 * more
-        for _ in range(1 + sockets):
-            draw, pick = divmod(draw, 8)
-            self.apply(self.add("head" if pick == 7 else "tail", pick))
+        for operation in self.operations:
+            self.carry_out(operation)
 
-    @rule(draw=_DRAW)
-    def add_head(self, draw: int) -> None:
-        self.churn("add-head", _spread(draw))
+    def add(self, name: str, end: End, bucket: Written = 0) -> None:
+        self.apply(Add(name, end, self.buckets[bucket]))
 
-    @rule(draw=_DRAW)
-    def add_tail(self, draw: int) -> None:
-        self.churn("add-tail", _spread(draw))
+    # Rules can be switched off for a whole run, which is Hypothesis's own swarm testing. So that there is something to read
+    # all the same, the first two sockets are no rule's; Hypothesis runs this and `batch` in any order.
+    first = initialize(name=NEW, end=AN_END)(add)
+    second = initialize(name=NEW, end=AN_END)(add)
+    add_anywhere = precondition(lambda self: self.may_add)(rule(name=NEW, end=ENDS)(add))
+    add_elsewhere = precondition(lambda self: self.may_add)(
+        rule(name=NEW, end=ENDS, bucket=live(lambda machine: machine.others))(add)
+    )
+    add_at_head = precondition(lambda self: self.may_add and "head" in self.ends)(
+        rule(name=NEW, end=st.just("head"), bucket=live(lambda machine: machine.tailless))(add)
+    )
 
-    @rule(draw=_DRAW)
-    def remove(self, draw: int) -> None:
-        self.churn("remove", _spread(draw))
+    @precondition(lambda self: not self.is_open)
+    @rule()
+    def open(self) -> None:
+        self.apply(Open())
 
-    @rule(draw=_DRAW)
-    def reinsert(self, draw: int) -> None:
-        self.churn("reinsert", _spread(draw))
+    @precondition(lambda self: self.sockets.tables)
+    @rule(name=SOCKET)
+    def remove(self, name: str) -> None:
+        self.apply(Remove(name))
 
-    @rule(draw=_DRAW)
-    def rehash(self, draw: int) -> None:
-        self.churn("rehash", _spread(draw))
+    def reinsert(self, name: str, end: End) -> None:
+        self.apply(Reinsert(name, end))
 
-    @rule(draw=_DRAW)
-    def read(self, draw: int) -> None:
-        draw, first = divmod(_spread(draw), 4)
-        draw, second = divmod(draw, 4)
-        self.read_some(1 + first)
-        self.read_some(second)
+    reinsert_anywhere = precondition(lambda self: self.with_tail and self.may_insert())(
+        rule(name=WITH_TAIL, end=AN_END)(reinsert)
+    )
+    reinsert_at_head = precondition(lambda self: self.without_tail and self.may_insert())(
+        rule(name=WITHOUT_TAIL, end=st.just("head"))(reinsert)
+    )
 
-    @rule(draw=_DRAW)
-    def change_while_shown(self, draw: int) -> None:
-        self.read_through("show", _spread(draw))
+    @precondition(lambda self: self.sockets.tables and self.may_insert())
+    @rule(name=SOCKET, bucket=live(lambda machine: tuple(machine.buckets)))
+    def rehash(self, name: str, bucket: Written) -> None:
+        self.apply(Rehash(name, self.buckets[bucket]))
 
-    @rule(draw=_DRAW)
-    def change_while_allocating(self, draw: int) -> None:
-        self.read_through("realloc", _spread(draw))
+    @rule(records=RECORDS)
+    def read(self, records: int) -> None:
+        self.apply(Read(records))
 
-    @rule(draw=_DRAW)
-    def refuse_allocations(self, draw: int) -> None:
-        draw, nth = divmod(_spread(draw), 2)
-        draw, more = divmod(draw, 2)
-        refusals = tuple(At("realloc", nth + 1 + further, Fail()) for further in range(1 + more))
-        self.read_some(1 + draw % 4, refusals)
+    @precondition(lambda self: self.may_change)
+    @rule(records=RECORDS, show=NTH_SHOW, changes=CHANGES_INSIDE)
+    def change_while_shown(self, records: int, show: int, changes: list[Change]) -> None:
+        self.apply(Read(records, _all_at("show", show, changes)))
+
+    @precondition(lambda self: self.may_change)
+    @rule(records=RECORDS, allocation=NTH_ALLOCATION, changes=CHANGES_INSIDE)
+    def change_while_allocating(self, records: int, allocation: int, changes: list[Change]) -> None:
+        self.apply(Read(records, _all_at("realloc", allocation, changes)))
+
+    @precondition(lambda self: self.may_change)
+    @rule(records=RECORDS, bucket=NTH_BUCKET, changes=CHANGES_INSIDE)
+    def change_between_buckets(self, records: int, bucket: int, changes: list[Change]) -> None:
+        self.apply(Read(records, _all_at("bucket", bucket, changes)))
+
+    def refuse_allocation(self, records: int, allocations: list[int], changes: Sequence[Change] = ()) -> None:
+        refusals = tuple(At("realloc", nth, Fail()) for nth in allocations)
+        self.apply(Read(records, (*_all_at("realloc", allocations[0], changes), *refusals)))
+
+    refuse = rule(records=RECORDS, allocations=REFUSALS)(refuse_allocation)
+    refuse_and_change = precondition(lambda self: self.may_change)(
+        rule(records=RECORDS, allocations=REFUSALS, changes=CHANGES_INSIDE)(refuse_allocation)
+    )
+
+    # Hypothesis prints every invariant that it checks, after every step. One is checked only when it does not hold, so that
+    # the falsifying example has the lines of the case, and one more.
+
+    @precondition(lambda self: self.violation("repeat"))
+    @invariant()
+    def nothing_is_delivered_twice(self) -> None:
+        self.check(self.violation("repeat"))
+
+    @precondition(lambda self: self.violation("stale"))
+    @invariant()
+    def nothing_is_delivered_that_is_not_there(self) -> None:
+        self.check(self.violation("stale"))
+
+    @precondition(lambda self: self.violation("refused"))
+    @invariant()
+    def no_read_returns_an_error(self) -> None:
+        self.check(self.violation("refused"))
 
     def teardown(self) -> None:
+        """Read to the end: what was in the table from open to the end has to be delivered by then."""
         if self.backend is None:
             return  # the draw broke off before there was anything to judge
         try:
-            self.read_some(None, gives_up=self.gives_up)
+            if sys.exception() is not self.exception:
+                return  # an invariant does not hold, or Hypothesis has broken the run off
+            self.apply(Read(None))
             type(self).sequences += 1
             type(self).applied += len(self.operations)
-            operations = tuple(self.operations)
-            verdict = judge(self.backend.history)
             if self.watch is not None and currently_in_test_context():
                 for situation in self.watch.reached:
                     event(situation)
         finally:
             self.backend.close()
-        if not self.is_untold and verdict and (finding := self.hunt.news(operations, verdict)):
-            raise VIOLATION[finding.kind](operations, self.slots, verdict, finding)
+        for violation in (self.missing, *(self.violation(finding.kind) for finding in self.verdict)):
+            self.check(violation)
 
     def apply(self, operation: Operation) -> None:
-        assert self.backend is not None
+        """Carry out one operation, and judge what came of a read; the first read opens the iterator."""
+        if type(operation) is Read and not self.is_open:
+            self.apply(Open())
+        self.is_open = self.is_open or type(operation) is Open
         self.operations.append(operation)
+        for change in changes(operation):
+            self.sockets.carry_over(change)
+        self.carry_out(operation)
+
+    def carry_out(self, operation: Operation) -> None:
+        """Have the backend do it, once there is one."""
+        if self.backend is None:
+            return
         if not self.is_untold:
             try:
                 (self.watch or self.backend).apply(operation)
             except Untold:
                 self.is_untold = True
+        self.verdict = () if self.is_untold or type(operation) is not Read else judge(self.backend.history)
+        self.missing = self.missing or self.violation("skip")
 
-    def churn(self, hazard: Hazard, draw: int) -> None:
-        # Up to four times one or two changes, and up to three records read: one number, taken apart from its low end.
-        draw, rounds = divmod(draw, 4)
-        for _ in range(1 + rounds):
-            draw, size = divmod(draw, 4)
-            draw, more = divmod(draw, 2)
-            for _ in range(1 + more):
-                draw, pick = divmod(draw, 8)
-                if change := self.change(hazard, pick):
-                    self.apply(change)
-            self.read_some(size)
-
-    def change(self, hazard: Hazard, pick: int) -> Change | None:
-        # None: it would need a socket, or a version, and there is none.
-        if hazard != "remove" and self.inserted == self.room.insertions and not self.rolls_over:
+    def violation(self, kind: Kind) -> Violation | None:
+        """The first finding of this kind that the hunt has not met and the target does not admit; None: there is none."""
+        verdict = tuple(finding for finding in self.verdict if finding.kind == kind)
+        finding = self.hunt.news(tuple(self.operations), verdict) if verdict else None
+        if finding is None:
             return None
-        match hazard:
+        return VIOLATION[kind](self.hunt, tuple(self.operations), self.slots, self.verdict, finding)
+
+    def check(self, violation: Violation | None) -> None:
+        """Raise a violation, if there is one; always from this line, by which Hypothesis tells one failure from another."""
+        if violation:
+            raise violation
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """The ends at which a socket can be added."""
+        if not self.is_open:
+            return ("tail", "head")
+        return tuple(end for end in ("tail", "head") if f"add-{end}" in self.hazards)
+
+    @property
+    def may_add(self) -> bool:
+        return bool(self.ends) and self.may_insert()
+
+    @property
+    def may_change(self) -> bool:
+        return any(self.may(kind, self.sockets) for kind in self.kinds)
+
+    @property
+    def with_tail(self) -> tuple[str, ...]:
+        """The sockets in tables with a tail to put them in again."""
+        return tuple(name for name, table in self.sockets.tables.items() if self.has_tail(table))
+
+    @property
+    def without_tail(self) -> tuple[str, ...]:
+        """The others."""
+        return tuple(name for name, table in self.sockets.tables.items() if not self.has_tail(table))
+
+    @classmethod
+    def has_tail(cls, table: str) -> bool:
+        return cls.room.has_tail and has_tail(table)
+
+    def may_insert(self, sockets: Sockets | None = None) -> bool:
+        """Whether one more insertion rolls over no version, or may do so."""
+        most = self.room.insertions
+        return most is None or "rollover" in self.hazards or (sockets or self.sockets).inserted < most
+
+    def may(self, kind: Hazard, sockets: Sockets) -> bool:
+        """Whether a change of this kind is possible in a table with these sockets."""
+        match kind:
+            case "remove":
+                return bool(sockets.tables)
+            case "reinsert" | "rehash":
+                return bool(sockets.tables) and self.may_insert(sockets)
+        return self.may_insert(sockets)
+
+    def change(self, kind: Hazard, sockets: Sockets) -> SearchStrategy[Change]:
+        """The changes of one kind that are possible in a table with these sockets."""
+        buckets = tuple(self.buckets.values())
+        names = tuple(sockets.tables)
+        match kind:
             case "add-head":
-                return self.add("head", pick)
+                return _adds(sockets.new_name, "head", buckets)
             case "add-tail":
-                return self.add("tail", pick)
-        if not self.present:
-            return None
-        name = self.present[pick % len(self.present)]
-        if hazard == "remove":
-            self.present.remove(name)
-            return Remove(name)
-        self.inserted += 1
-        if hazard == "reinsert":
-            return Reinsert(name, "tail" if pick < 4 and self.room.has_tail and has_tail(self.tables[name]) else "head")
-        bucket = self.buckets[pick // 2 % 2]
-        self.tables[name] = bucket.table
-        return Rehash(name, bucket)
+                return _adds(sockets.new_name, "tail", tuple(bucket for bucket in buckets if has_tail(bucket.table)))
+            case "remove":
+                return _removes(names)
+            case "reinsert":
+                if tailed := tuple(name for name in names if self.has_tail(sockets.tables[name])):
+                    return _reinserts(tailed, ("tail", "head"))
+                return _reinserts(names, ("head",))
+        return _rehashes(names, buckets)
 
-    def add(self, end: End, pick: int) -> Add:
-        name = name_of(self.added)
-        self.added += 1
-        self.inserted += 1
-        self.present.append(name)
-        # Mostly one bucket, and more than two only where there are two tables, or sockets move between them.
-        several = 2 if len(self.room.tables) > 1 else 3 if "rehash" in self.kinds else 6
-        bucket = self.buckets[pick // (6 if self.is_crowded else several)]
-        if end == "tail" and not has_tail(bucket.table):
-            if self.opened:
-                bucket = self.buckets[0]
-            else:
-                end = "head"  # which is no hazard before open
-        self.tables[name] = bucket.table
-        return Add(name, end, bucket)
-
-    def read_some(self, size: int | None, at: tuple[At, ...] = (), *, gives_up: bool = False) -> None:
-        # The iterator is opened by the first read; a read of nothing opens it, and reads nothing.
-        if not self.opened:
-            self.apply(Open())
-            self.opened = True
-        if size != 0:
-            self.apply(Read(size, at, gives_up))
-
-    def read_through(self, point: Point, draw: int) -> None:
-        draw, nth = divmod(draw, 4)
-        draw, size = divmod(draw, 4)
-        draw, more = divmod(draw, 4)
-        draw, apart = divmod(draw, 2)
-        at: list[At] = []
-        # Of sockets any is good; of allocations there is mostly one.
-        first = 1 + (nth // 2 if point == "show" else nth // 3)
-        # Up to four changes, at one point or each at the next: what was captured may all go in one window, and a larger
-        # batch turn out too small again.
-        for further in range((1, 1, 2, 4)[more]):
-            draw, kind = divmod(draw, len(self.kinds))
-            draw, pick = divmod(draw, 8)
-            if change := self.change(self.kinds[kind], pick):
-                at.append(At(point, first + apart * further, change))
-        if point == "realloc" and self.refuses and draw % 2:
-            at.append(At(point, first, Fail()))  # refused, and changed meanwhile
-        self.read_some(1 + size, tuple(at))
+    others: ClassVar[tuple[Written, ...]]
+    tailless: ClassVar[tuple[Written, ...]]
 
 
-_RULES: dict[Hazard, str] = {
-    "add-head": "add_head",
-    "add-tail": "add_tail",
+def _all_at(point: Point, nth: int, changes: Sequence[Change]) -> tuple[At, ...]:
+    return tuple(At(point, nth, change) for change in changes)
+
+
+# The rules that a machine has only if it has a hazard, and those of them that need a change besides.
+_RULES: dict[str, Hazard] = {
     "remove": "remove",
-    "reinsert": "reinsert",
+    "reinsert_anywhere": "reinsert",
+    "reinsert_at_head": "reinsert",
     "rehash": "rehash",
-    "show": "change_while_shown",
-    "realloc": "change_while_allocating",
-    "enomem": "refuse_allocations",
+    "change_while_shown": "show",
+    "change_while_allocating": "realloc",
+    "change_between_buckets": "between",
+    "refuse": "enomem",
+    "refuse_and_change": "enomem",
 }
+_INSIDE = ("change_while_shown", "change_while_allocating", "change_between_buckets", "refuse_and_change")
 
 
-def machine_for(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
+def machine_for(hunt: Hunt, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
     """The state machine of one hunt, with the rules of these hazards and no others."""
-    kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
     room = Room.of(hunt.target)
+    buckets: dict[Written, Bucket] = {(str(b) if b.table else b.number): b for b in room.buckets}
+    kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
     members: dict[str, Any] = {
         "hunt": hunt,
-        "kinds": kinds,
-        "refuses": "enomem" in hazards,
-        "allocates": not hazards.isdisjoint({"realloc", "enomem"}),
-        "rolls_over": "rollover" in hazards,
         "room": room,
-        "buckets": room.buckets,
+        "hazards": hazards,
+        "kinds": kinds,
+        "buckets": buckets,
+        "others": tuple(written for written, bucket in buckets.items() if bucket != FIRST and has_tail(bucket.table)),
+        "tailless": tuple(written for written, bucket in buckets.items() if not has_tail(bucket.table)),
     }
-    for hazard, name in _RULES.items():
-        if hazard not in hazards or (hazard in ("show", "realloc") and not kinds):
-            members[name] = None
-    return type("SocketMachine", (SocketMachine,), members)
+    absent = {rule for rule, hazard in _RULES.items() if hazard not in hazards}
+    if not kinds:
+        absent |= set(_INSIDE)
+    if "realloc" not in hazards:
+        absent.add("refuse_and_change")
+    if all(has_tail(table) for table in room.tables):
+        absent.add("add_at_head")
+    if room.has_tail and all(has_tail(table) for table in room.tables):
+        absent.add("reinsert_at_head")
+    return type(name, (SocketMachine,), members | dict.fromkeys(absent))

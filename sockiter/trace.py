@@ -106,7 +106,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
             for op in case.operations[:first]:
                 backend.apply(op)
             start = backend.state()
-            recorder = _Recorder(backend, start, empty(shape.phases(target.tables)))
+            recorder = _Recorder(backend, start, empty(tuple(shape.phases(target.tables))))
             return start, [recorder.rows_of(op) for op in case.operations[first:]], recorder.moments, backend.history
         finally:
             backend.close()

@@ -115,11 +115,16 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
     hazards: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
     bites = list(islice(DRIVERS[driver](hunting(target, hazards), hazards, "1"), 3))
 
-    # Hypothesis does not count what it breaks off.
-    assert all(one.sequences == bite or (driver == "hypothesis" and bite < one.sequences < 2 * bite) for one in bites)
-    assert sum(one.operations for one in bites) == target.applied
+    sequences, operations = (sum(counts) for counts in zip(*((one.sequences, one.operations) for one in bites), strict=True))
     assert [one.found for one in bites] == [None] * 3
-    assert target.begun == target.closed == sum(one.sequences for one in bites)
+    assert target.begun == target.closed
+    if driver == "hypothesis":
+        # What it breaks off is not counted, and what it knows beforehand is not run.
+        assert all(bite / 2 < one.sequences <= bite for one in bites)
+        assert (sequences <= target.begun, operations <= target.applied) == (True, True)
+    else:
+        assert all(one.sequences == bite for one in bites)
+        assert (sequences, operations) == (target.begun, target.applied)
 
 
 @pytest.mark.parametrize("driver", ["swarm", pytest.param("hypothesis", marks=pytest.mark.slow)])
@@ -203,4 +208,4 @@ def test_what_a_target_cannot_tell_of_is_left_out(name: str) -> None:
     target = Untelling(OffsetUdp(), harms=())
     bites = list(islice(DRIVERS[name](hunting(target, hazards), hazards, "s"), 5))
     assert [bite.found for bite in bites] == [None] * 5
-    assert target.begun == target.closed == sum(bite.sequences for bite in bites) > 0
+    assert target.begun == target.closed >= sum(bite.sequences for bite in bites) > 0

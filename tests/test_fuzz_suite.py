@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,31 +53,43 @@ targets.TARGETS = (*targets.TARGETS, known, unknown)
 
 def pytest_on_the_suite(tmp_path: Path, *args: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", str(FUZZ), f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [*command, *map(str, args)], capture_output=True, text=True, env=suite_environment(tmp_path), timeout=300
+    )
+
+
+def suite_environment(tmp_path: Path) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COVERAGE_"))}
     environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(ROOT), environment.get("PYTHONPATH", "")])
     environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(tmp_path / "hypothesis")
     environment["COLUMNS"] = "400"
-    return subprocess.run([*command, *map(str, args)], capture_output=True, text=True, env=environment, timeout=120)
+    return environment
 
 
 @pytest.mark.slow
-def test_a_scheme_that_lies_fails_its_tests_with_one_line_each_and_leaves_a_least_case(tmp_path: Path) -> None:
+def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_its_least_case(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "liar.py").write_text(LIAR, encoding="utf-8")
     cases = tmp_path / "cases"
-    chosen = "test_claims_hold and (offset-udp-remove or offset-udp-add-head)"
-    # With as many sequences as this profile has, neither can be missed; the first that fails is the last.
+    chosen = "OffsetUdp_remove or OffsetUdp_add_head"
+    # With as many sequences as this profile has, neither can be missed.
     many = "--hypothesis-profile=ci"
     done = pytest_on_the_suite(tmp_path, "-p", "liar", "-n", "2", many, "--cases", cases, "-k", chosen)
     assert done.returncode == 1, done.stdout
     assert "2 failed in" in done.stdout
     kept = list(files([cases]))
     assert [path.name.rpartition("-")[0] for path in kept] == ["offset-udp-repeat-add-head", "offset-udp-skip-remove"]
-    told = dict(re.findall(r"^(offset-udp: .*); replay it with: (sockiter replay .*)$", done.stdout, re.MULTILINE))
+    told = dict(re.findall(r"^E +(offset-udp: .*); replay it with: (sockiter replay .*)$", done.stdout, re.MULTILINE))
     assert told == {
         "offset-udp: repeat under add-head": f"sockiter replay {kept[0]} --target offset-udp",
         "offset-udp: skip under remove": f"sockiter replay {kept[1]} --target offset-udp",
     }
-    assert "Traceback" not in done.stdout + done.stderr
+    for example in (r"state = OffsetUdp_add_head\(\)", r"state = OffsetUdp_remove\(\)"):
+        # The command stands below the example.
+        assert re.search(
+            rf"^E +{example}\n(E +state\..*\n)+E +state\.teardown\(\)\n(E *\n)*E +offset-udp: ", done.stdout, re.M
+        )
     target = target_named("offset-udp")
     with target.session() as session:
         for path, kind in zip(kept, ("repeat", "skip"), strict=True):
@@ -86,15 +100,52 @@ def test_a_scheme_that_lies_fails_its_tests_with_one_line_each_and_leaves_a_leas
             assert outcome.as_expected
 
 
+def test_a_profile_that_nobody_registered_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
+    done = pytest_on_the_suite(tmp_path, "--hypothesis-profile=nightly")
+    assert done.returncode == 4
+    assert done.stderr.strip() == "ERROR: no profile 'nightly': expected one of developer, ci, deep"
+
+
+def test_the_statistics_name_the_situations_that_a_run_came_to(tmp_path: Path) -> None:
+    done = pytest_on_the_suite(tmp_path, "--hypothesis-show-statistics", "-k", "CookieUdp_add_head")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\* \d+\.\d\d%, stop at a bucket's end", done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("hypofuzz") is None, reason="hypofuzz is not installed")
+def test_hypofuzz_collects_the_test_cases(tmp_path: Path) -> None:
+    environment = suite_environment(tmp_path)
+    command = [
+        str(Path(sys.executable).parent / "hypothesis"),
+        "fuzz",
+        "--no-dashboard",
+        "-n",
+        "1",
+        "--",
+        str(FUZZ / "test_claims.py"),
+    ]
+    command += [f"--rootdir={ROOT}", "-p", "no:cacheprovider", "-k", "OffsetUdp_remove"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+    ) as fuzzing:
+        assert fuzzing.stdout is not None
+        try:
+            line = next((line for line in fuzzing.stdout if "to fuzz" in line), "")
+        finally:
+            os.killpg(fuzzing.pid, signal.SIGKILL)
+    assert line == "using 1 process to fuzz 1 test\n"
+
+
 @pytest.mark.slow
 def test_what_a_kernel_does_is_a_find_unless_the_scheme_that_it_walks_by_admits_it(tmp_path: Path) -> None:
     (tmp_path / "old_kernels.py").write_text(OLD_KERNELS, encoding="utf-8")
     cases = tmp_path / "cases"
-    chosen = "test_claims_hold and (kernel:known-remove or kernel:unknown-remove)"
+    chosen = "KernelKnown_remove or KernelUnknown_remove"
     done = pytest_on_the_suite(tmp_path, "-p", "old_kernels", "--hypothesis-profile=ci", "--cases", cases, "-k", chosen)
     assert done.returncode == 1, done.stdout
     assert "1 failed, 1 passed" in done.stdout
-    assert "\nkernel:unknown: skip under remove; replay it with: sockiter replay " in done.stdout
+    assert "kernel:unknown: skip under remove; replay it with: sockiter replay " in done.stdout
     (kept,) = files([cases])
     assert kept.name.startswith("kernel-unknown-skip-remove-")
     assert len(load(kept).operations) == 6

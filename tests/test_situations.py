@@ -268,10 +268,11 @@ def by_hand(*, watches: bool) -> SocketMachine:
     made = machine_for(Hunt(target, target), ANY_HAZARD)
     made.watches = watches
     instance = made()
-    instance.begin(draw=0)
-    instance.add_tail(draw=0)
-    instance.read(draw=0)
-    instance.add_head(draw=0)
+    instance.batch(slots=16)
+    instance.add("A", "tail")
+    instance.add("B", "tail")
+    instance.read(1)
+    instance.add("C", "head")
     return instance
 
 
@@ -303,9 +304,9 @@ def test_hypothesis_is_told_at_the_end_of_a_sequence_and_each_situation_once(
     monkeypatch.setattr(machine, "currently_in_test_context", lambda: True)
     instance = by_hand(watches=watches)
     assert events == []
-    instance.add_head(draw=0)
-    instance.read(draw=0)
-    instance.add_head(draw=0)
+    instance.add("D", "head")
+    instance.read(1)
+    instance.add("E", "head")
     instance.teardown()
 
     assert events == ["add at the head"] * watches
