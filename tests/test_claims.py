@@ -217,7 +217,16 @@ def words(signature: Signature) -> str:
 
 
 def test_what_is_never_admitted_is_claimed_under_everything() -> None:
-    of_a_socket = {"skip", "skip elsewhere", "skip moved", "repeat", "repeat elsewhere", "repeat moved", "stale", "stale moved"}
+    of_a_socket = {
+        "skip",
+        "skip elsewhere",
+        "skip moved",
+        "repeat",
+        "repeat elsewhere",
+        "repeat moved",
+        "stale",
+        "stale moved",
+    }
     assert claims() == {EVERYTHING: of_a_socket | {"stuck", "refused"}}
 
 
