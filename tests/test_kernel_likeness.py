@@ -209,7 +209,7 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
     answers.forget()
     try:
         assert (target.missing(), target.walks_by, target.has_tail) == (None, "rank", False)
-        assert target.unable == {"enomem": "it was not built for it"}
+        assert target.unable == NO_STOP | {"enomem": "it was not built for it"}
         assert len(begun) == 1 + len(likeness.probes(("",)))
         assert ended[-1] == "all"
         assert ended.count("closed") >= len(begun)

@@ -25,6 +25,7 @@ from sockiter.matrix import (
     claims,
     columns,
     describe,
+    distinct,
     name,
     own_scope,
     said,
@@ -45,7 +46,9 @@ RANK = SchemeTarget(Rank())
 NARROW = SchemeTarget(IndexNarrow())
 
 SKIP = Violation("skip", False, loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"))
-ROLLED = Violation("skip", False, loads("".join(f"add {name} tail\n" for name in "ABCDEFGH") + "open\nread all\n"))
+ROLLED = Violation(
+    "skip", False, loads("".join(f"add {name} tail\n" for name in "ABCDEFGH") + "open\nread all\n"), elsewhere=True
+)
 
 
 def column(*hazards: Hazard) -> Column:
@@ -102,7 +105,12 @@ def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_is_said_n
 
 
 def test_a_set_of_hazards_is_named_the_shorter_way() -> None:
-    assert claims(RANK) == (column_named("add-head, add-tail", "add-head", "add-tail"), column_named("remove", "remove"))
+    assert claims(RANK) == (
+        column_named("all but remove, rehash", "add-head", "add-tail", "reinsert", "between"),
+        column_named("add-head, add-tail, between", "add-head", "add-tail", "between"),
+        column_named("remove, reinsert, between", "remove", "reinsert", "between"),
+        column_named("remove, between", "remove", "between"),
+    )
     target = SchemeTarget(Index())
     target.hazards = frozenset({"remove"})
     target.harms = (harm("skip", "remove"),)
@@ -170,10 +178,10 @@ def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() ->
     assert {one.possible for one in others} == {False}
 
 
-def test_a_socket_that_moved_and_a_rollover_are_in_the_name() -> None:
+def test_a_socket_that_moved_one_elsewhere_and_a_rollover_are_in_the_name() -> None:
     moved = Violation("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
     assert name(OFFSET, moved) == "offset-udp-skip-moved-reinsert"
-    assert name(NARROW, ROLLED) == "index-narrow-skip-rollover"
+    assert name(NARROW, ROLLED) == "index-narrow-skip-elsewhere-rollover"
     assert name(OFFSET, ROLLED) == "offset-udp-skip"
 
 
@@ -241,7 +249,10 @@ def test_a_matrix_tells_what_is_broken_and_what_is_not_finished() -> None:
 def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() -> None:
     (row,) = corpus_matrix("offset-udp").rows
     skips = {of.column.name: said(OFFSET, of)[0].possible for of in row.cells}
-    assert [title for title, can in skips.items() if can] == ["remove", "reinsert", "rehash", "between", "all"]
+    assert [title for title, can in skips.items() if can] == ["remove", "reinsert", "rehash", "all"]
+    (row,) = corpus_matrix("rank").rows
+    elsewhere = {of.column.name: said(RANK, of)[1].possible for of in row.cells}
+    assert [title for title, can in elsewhere.items() if can] == ["remove", "rehash", "all"]
 
 
 @pytest.mark.parametrize(
@@ -307,3 +318,28 @@ def test_a_cell_is_what_it_was_searched_for() -> None:
     less = searched(INDEX, column("reinsert").hazards)
     more = searched(INDEX, column("reinsert", "show").hazards)
     assert {one.signature for one in more.violations} > {one.signature for one in less.violations}
+
+
+# Harm of a neighbour, and elsewhere.
+
+ELSEWHERE = Violation(
+    "skip", False, loads("add A tail\nadd B tail in 1\nopen\nread 1\nremove A\nread all\n"), elsewhere=True
+)
+
+
+def test_harm_of_a_neighbour_is_left_out_where_less_does_it_elsewhere() -> None:
+    both = said(RANK, cell(RANK, "remove", violations=(LONGER, ELSEWHERE)))
+    assert [one.violation for one in both if one.violation] == [LONGER, ELSEWHERE]
+    assert [one.violation for one in distinct(both)] == [ELSEWHERE]
+
+
+def test_harm_of_a_neighbour_stays_where_it_is_no_longer_or_breaks_a_claim() -> None:
+    as_long = said(RANK, cell(RANK, "remove", violations=(SKIP, ELSEWHERE)))
+    assert [one.violation for one in distinct(as_long)] == [SKIP, ELSEWHERE]
+    broken = said(INDEX, cell(INDEX, "remove", violations=(LONGER, ELSEWHERE)))
+    assert [one.violation for one in distinct(broken)] == [LONGER, ELSEWHERE]
+
+
+def test_a_harm_of_a_neighbour_admits_none_elsewhere() -> None:
+    skip = said(OFFSET, cell(OFFSET, "remove", violations=(SKIP, ELSEWHERE)))
+    assert [one.breaks_a_claim for one in skip[:2]] == [False, True]
