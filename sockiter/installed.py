@@ -149,7 +149,7 @@ def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
         "a tuple of Harm within its hazards",
     )
     yield "tables", isinstance(tables, tuple) and _are_tables(tables), f"{ONE_TABLE}, or names in order, none of them twice"
-    for method in ("open", "read", "place"):
+    for method in ("open", "begin", "resume", "place"):
         yield method, callable(getattr(scheme, method)), "a method"
 
 

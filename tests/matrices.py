@@ -32,9 +32,9 @@ def shown_on(name: str) -> tuple[tuple[frozenset[Hazard], Violation], ...]:
             verdict = replay(case, target, session).verdict
         hazards = hazards_of(case.operations, narrow="rollover" in target.hazards)
         found += [
-            (hazards, Violation(kind, moved, Case(case.operations, case.slots)))
-            for kind, moved in dict.fromkeys((finding.kind, finding.moved) for finding in verdict)
-            if kind != "incomplete"
+            (hazards, Violation(one.kind, one.moved, Case(case.operations, case.slots), one.elsewhere))
+            for one in dict.fromkeys(finding.signature for finding in verdict)
+            if one.kind != "incomplete"
         ]
     return tuple(sorted(found, key=lambda one: one[1].operations))
 
@@ -44,7 +44,7 @@ def searched(target: Target, hazards: frozenset[Hazard], *, incomplete: str = ""
     least: dict[object, Violation] = {}
     for used, violation in shown_on(target.name):
         if used <= hazards:
-            least.setdefault((violation.kind, violation.moved), violation)
+            least.setdefault(violation.signature, violation)
     return Searched(target.name, hazards, SCOPE, 100, 300, 0.5, tuple(least.values()), incomplete)
 
 

@@ -73,7 +73,7 @@ def test_a_search_says_what_it_kept_what_it_did_and_that_it_is_over(tmp_path: Pa
     assert isinstance(tick, Tick)
     assert tick.operations > tick.sequences > 0
     assert isinstance(ended, Ended)
-    assert (kept.found.kind, False, kept.found.harm.hazards) in ended.followed
+    assert (kept.found.signature, kept.found.harm.hazards) in ended.followed
     assert ended.trouble == ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sockiter.claims import (
+    HAZARD_OF,
     HAZARDS,
     INSERTIONS_MAX,
     Harm,
@@ -18,7 +19,7 @@ from sockiter.claims import (
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.verdict import VIOLATIONS, Finding
+from sockiter.verdict import VIOLATIONS, Finding, Signature
 
 CHANGES: list[tuple[Change, Hazard]] = [
     (Add("B", "head"), "add-head"),
@@ -30,7 +31,18 @@ CHANGES: list[tuple[Change, Hazard]] = [
 
 
 def test_the_hazards_have_the_order_and_the_names_of_the_design() -> None:
-    assert HAZARDS == ("add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem", "rollover")
+    assert HAZARDS == (
+        "add-head",
+        "add-tail",
+        "remove",
+        "reinsert",
+        "rehash",
+        "show",
+        "between",
+        "realloc",
+        "enomem",
+        "rollover",
+    )
 
 
 @pytest.mark.parametrize(("change", "hazard"), CHANGES, ids=[hazard for _, hazard in CHANGES])
@@ -43,6 +55,7 @@ class TestAChange:
 
     def test_is_one_more_where_it_is_made_inside_a_read(self, change: Change, hazard: Hazard) -> None:
         assert hazards_of([Open(), Read(1, (At("show", 2, change),))]) == {hazard, "show"}
+        assert hazards_of([Open(), Read(None, (At("bucket", 2, change),))]) == {hazard, "between"}
         assert hazards_of([Open(), Read(None, (At("realloc", 1, change),))]) == {hazard, "realloc"}
 
 
@@ -80,8 +93,9 @@ class TestNarrowVersions:
         assert hazards_of([*SEVEN, change, Open()], narrow=True) == {"rollover"}
         alone = hazards_of([*SEVEN, Open(), change])
         assert hazards_of([*SEVEN, Open(), change], narrow=True) == {*alone, "rollover"}
-        for at in (At("show", 1, change), At("realloc", 9, change)):
-            assert hazards_of([*SEVEN, Open(), Read(1, (at,))], narrow=True) == {*alone, at.point, "rollover"}
+        for at in (At("show", 1, change), At("bucket", 1, change), At("realloc", 9, change)):
+            hazards = {*alone, HAZARD_OF[at.point], "rollover"}
+            assert hazards_of([*SEVEN, Open(), Read(1, (at,))], narrow=True) == hazards
 
     @pytest.mark.parametrize("change", EIGHTH, ids=str)
     def test_do_not_roll_over_one_insertion_sooner(self, change: Change) -> None:
@@ -114,8 +128,10 @@ def test_hazards_are_put_in_order_each_once() -> None:
         (harm("skip", "show", "remove"), "skip under remove, show"),
         (harm("repeat", "rehash", moved=True), "repeat (moved) under rehash"),
         (harm("stuck"), "stuck under no hazard"),
+        (harm("skip", "remove", elsewhere=True), "skip (elsewhere) under remove"),
+        (harm("skip"), "skip under no hazard"),
     ],
-    ids=["plain", "moved", "always"],
+    ids=["plain", "moved", "always", "elsewhere", "elsewhere and always"],
 )
 def test_a_harm_is_told_in_one_line(admitted: Harm, text: str) -> None:
     assert str(admitted) == text
@@ -124,10 +140,29 @@ def test_a_harm_is_told_in_one_line(admitted: Harm, text: str) -> None:
 def test_a_harm_says_of_a_socket_that_it_stayed_unless_told_otherwise() -> None:
     assert harm("skip", "remove", "remove") == Harm("skip", frozenset({"remove"}), False)
     assert harm("skip", moved=True) == Harm("skip", frozenset(), True)
-    assert Harm("skip", frozenset()) == harm("skip")
+
+
+def test_a_harm_of_a_socket_under_no_hazard_is_one_where_nothing_changes_in_its_bucket() -> None:
+    assert harm("skip") == Harm("skip", frozenset(), elsewhere=True)
+    assert harm("refused") == Harm("refused", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("admitted", "stem"),
+    [
+        (harm("skip", "remove"), "rank-skip-remove"),
+        (harm("skip", "remove", elsewhere=True), "rank-skip-elsewhere-remove"),
+        (harm("skip", "rehash", moved=True), "rank-skip-moved-rehash"),
+        (harm("skip"), "rank-skip"),
+    ],
+    ids=["plain", "elsewhere", "moved", "always"],
+)
+def test_a_case_of_a_harm_is_named_after_it(admitted: Harm, stem: str) -> None:
+    assert admitted.stem("rank") == stem
 
 
 SKIP, REPEAT, MOVED = harm("skip", "remove", "show"), harm("repeat", "remove"), harm("skip", "reinsert", moved=True)
+ANYWHERE = harm("repeat", "rehash", elsewhere=True)
 
 
 @pytest.mark.parametrize(
@@ -140,18 +175,32 @@ SKIP, REPEAT, MOVED = harm("skip", "remove", "show"), harm("repeat", "remove"), 
         (Finding("repeat", "A", moved=True), {"remove", "show", "reinsert"}, []),
         (Finding("skip", "A", moved=True), {"reinsert", "remove", "show"}, [MOVED]),
         (Finding("stale", "A"), {"remove", "show", "reinsert"}, []),
+        (Finding("skip", "A", elsewhere=True), {"remove", "show"}, []),
+        (Finding("repeat", "A", elsewhere=True), {"remove", "rehash"}, [ANYWHERE]),
+        (Finding("repeat", "A"), {"remove", "rehash"}, [REPEAT, ANYWHERE]),
     ],
-    ids=["just", "more", "too little", "other kind", "moved and not admitted", "moved and admitted", "never admitted"],
+    ids=[
+        "just",
+        "more",
+        "too little",
+        "other kind",
+        "moved and not admitted",
+        "moved and admitted",
+        "never admitted",
+        "elsewhere and only that of a neighbour is admitted",
+        "elsewhere and admitted",
+        "of a neighbour and admitted everywhere",
+    ],
 )
 def test_a_finding_is_admitted_by_the_harms_of_its_kind_whose_hazards_are_all_there(
     finding: Finding, hazards: set[Hazard], expected: list[Harm]
 ) -> None:
-    assert admitting((SKIP, REPEAT, MOVED), finding, frozenset(hazards)) == expected
+    assert admitting((SKIP, REPEAT, MOVED, ANYWHERE), finding.signature, frozenset(hazards)) == expected
 
 
 def test_every_harm_that_admits_a_finding_is_told_in_their_order() -> None:
     wide, narrow = harm("skip", "remove"), harm("skip")
-    assert admitting((wide, REPEAT, narrow), Finding("skip", "A"), frozenset({"remove"})) == [wide, narrow]
+    assert admitting((wide, REPEAT, narrow), Signature("skip"), frozenset({"remove"})) == [wide, narrow]
 
 
 EVERYTHING: frozenset[Hazard] = frozenset({"add-head", "remove", "rehash"})
@@ -159,13 +208,26 @@ EVERYTHING: frozenset[Hazard] = frozenset({"add-head", "remove", "rehash"})
 
 def claims(*harms: Harm) -> dict[frozenset[Hazard], set[str]]:
     """The largest claims with what is claimed in words."""
-    told = largest_claims(harms, EVERYTHING)
-    return {hazards: {f"{kind}{' moved' if moved else ''}" for kind, moved in kinds} for hazards, kinds in told.items()}
+    largest = largest_claims(harms, EVERYTHING)
+    return {hazards: {words(one) for one in signatures} for hazards, signatures in largest.items()}
+
+
+def words(signature: Signature) -> str:
+    return f"{signature.kind}{' moved' * signature.moved}{' elsewhere' * signature.elsewhere}"
 
 
 def test_what_is_never_admitted_is_claimed_under_everything() -> None:
-    kinds = {"skip", "skip moved", "repeat", "repeat moved", "stale", "stale moved", "stuck", "refused"}
-    assert claims() == {EVERYTHING: kinds}
+    of_a_socket = {
+        "skip",
+        "skip elsewhere",
+        "skip moved",
+        "repeat",
+        "repeat elsewhere",
+        "repeat moved",
+        "stale",
+        "stale moved",
+    }
+    assert claims() == {EVERYTHING: of_a_socket | {"stuck", "refused"}}
 
 
 def test_a_claim_leaves_out_one_hazard_of_each_harm_and_no_more() -> None:
@@ -174,7 +236,13 @@ def test_a_claim_leaves_out_one_hazard_of_each_harm_and_no_more() -> None:
         frozenset({"add-head"}),
         frozenset({"rehash"}),
     }
-    assert "skip moved" in told[EVERYTHING]
+    assert {"skip moved", "skip elsewhere"} <= told[EVERYTHING]
+
+
+def test_a_harm_that_happens_elsewhere_takes_away_both_claims() -> None:
+    told = claims(harm("skip", "remove", elsewhere=True))
+    assert not {"skip", "skip elsewhere"} & told[EVERYTHING]
+    assert told[EVERYTHING - {"remove"}] == {"skip", "skip elsewhere"}
 
 
 def test_a_hazard_that_is_left_out_for_two_harms_leaves_the_others_in() -> None:
@@ -197,8 +265,7 @@ class TestAScheme:
 
     def test_admits_nothing_twice(self, scheme: AnyScheme) -> None:
         for admitted in scheme.harms:
-            finding = Finding(admitted.kind, None, admitted.moved)
-            assert admitting(scheme.harms, finding, admitted.hazards) == [admitted]
+            assert admitting(scheme.harms, admitted.signature, admitted.hazards) == [admitted]
 
     def test_names_the_socket_as_moved_only_where_sockets_are_moved(self, scheme: AnyScheme) -> None:
         moves = {"reinsert", "rehash"}

@@ -245,7 +245,7 @@ def test_the_json_of_a_replay_has_every_read() -> None:
                 {"delivered": ["D"], "error": None},
                 {"delivered": [], "error": None},
             ],
-            "verdict": [{"kind": "skip", "socket": "B", "moved": False}],
+            "verdict": [{"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}],
             "as_expected": True,
         }
     ]
@@ -569,7 +569,7 @@ def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path)
             {"time": 4, "event": ["read(iter_fd) -> D"], "state": [["B", "C", "D"]], "place": "1:3"},
             {"time": 5, "event": ["read(iter_fd) -> 0"], "state": [["B", "C", "D"]], "place": "1:3"},
         ],
-        "verdict": [{"kind": "skip", "socket": "B", "moved": False}],
+        "verdict": [{"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}],
         "words": list(words(traced(RFC_SKIP, "offset-udp"))),
     }
 
@@ -635,6 +635,7 @@ def test_the_json_of_a_shrunk_case_has_its_text(tmp_path: Path) -> None:
         "target": "offset-udp",
         "kind": "skip",
         "moved": False,
+        "elsewhere": False,
         "operations_before": 11,
         "operations": 6,
         "shortest": True,
@@ -703,7 +704,7 @@ def test_the_targets_are_told_with_what_they_admit_and_what_the_machine_lacks() 
 def test_the_json_of_the_targets_has_their_claims() -> None:
     offset, index, kernel = document(sockiter("targets", "--json"))
     assert (offset["target"], index["target"]) == ("offset-udp", "index")
-    assert {"kind": "skip", "moved": False, "hazards": ["remove"]} in offset["admits"]
+    assert {"kind": "skip", "moved": False, "elsewhere": False, "hazards": ["remove"]} in offset["admits"]
     assert offset["hazards"] == [hazard for hazard in HAZARDS if hazard in target_named("offset-udp").hazards]
     assert (offset["runs_here"], offset["missing"]) == (True, None)
     assert kernel == {
@@ -758,6 +759,7 @@ def test_the_json_of_a_run_tells_what_was_done_found_and_not_found(tmp_path: Pat
         assert sorted(one) == [
             "case",
             "driver",
+            "elsewhere",
             "found_by",
             "hazards",
             "kind",
@@ -993,6 +995,7 @@ def test_of_two_drivers_finds_the_shorter_is_the_case_and_the_sooner_the_finder(
         {
             "kind": "skip",
             "moved": False,
+            "elsewhere": False,
             "hazards": ["remove"],
             "case": f"{tmp_path}/swarm-9.case",
             "operations": 6,
@@ -1001,7 +1004,7 @@ def test_of_two_drivers_finds_the_shorter_is_the_case_and_the_sooner_the_finder(
             "found_by": {"hypothesis": 0.25, "swarm": 0.75},
         }
     ]
-    assert {"kind": "repeat", "moved": False, "hazards": ["add-head"]} in run["targets"][0]["unrefuted"]
+    assert {"kind": "repeat", "moved": False, "elsewhere": False, "hazards": ["add-head"]} in run["targets"][0]["unrefuted"]
     assert run["targets"][0]["per_second"] == 200
 
 

@@ -69,7 +69,7 @@ class Shy(Foreign):
 
 
 class Clumsy(Foreign):
-    def read(self, state, table):
+    def begin(self, state, table):
         raise IndexError("bucket [/3]")  # THE LINE
 
 
@@ -196,7 +196,7 @@ def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: In
         ("foreign:Needy", "cannot be loaded: TypeError: Needy.__init__() missing 1 required positional argument: 'slots'"),
         ("foreign:leave", "cannot be loaded: SystemExit: leaving"),
         ("foreign:Silent", "cannot be loaded: ValueError"),
-        ("foreign:Nothing", "is no scheme: it has no progress, harms, hazards, tables, open, read, place"),
+        ("foreign:Nothing", "is no scheme: it has no progress, harms, hazards, tables, open, begin, resume, place"),
         ("foreign:another", "is no scheme: `name` is 'another': expected 'foreign', which its entry point is called"),
         ("foreign:no_summary", "is no scheme: `summary` is None: expected a str"),
         ("foreign:a_number", "is no scheme: `progress` is 7: expected a str"),
@@ -204,7 +204,10 @@ def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: In
         ("foreign:unknown_hazards", "is no scheme: `hazards` is frozenset({'reset'}): expected a frozenset of any of "),
         ("foreign:a_list_of_harms", "is no scheme: `harms` is []: expected a tuple of Harm within its hazards"),
         ("foreign:a_kind_alone", "is no scheme: `harms` is ('skip',): expected a tuple of Harm within its hazards"),
-        ("foreign:an_unknown_kind", "is no scheme: `harms` is (Harm(kind='loss', hazards=frozenset(), moved=False),): "),
+        (
+            "foreign:an_unknown_kind",
+            "is no scheme: `harms` is (Harm(kind='loss', hazards=frozenset(), moved=False, elsewhere=False),): ",
+        ),
         ("foreign:a_harm_beyond", "is no scheme: `harms` is (Harm(kind='skip', hazards=frozenset({'rollover'}), "),
         ("foreign:no_table", "is no scheme: `tables` is (): expected ('',), or names in order, none of them twice"),
         ("foreign:a_list_of_tables", "is no scheme: `tables` is ['']: expected "),
@@ -403,11 +406,11 @@ def test_a_worker_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
 # The example, as a user installs it: built as a wheel, and its files put where Python looks for them.
 
 NEXT_KEY_ADMITS = [
-    {"kind": "skip", "moved": False, "hazards": ["reinsert"]},
-    {"kind": "skip", "moved": True, "hazards": ["reinsert"]},
-    {"kind": "repeat", "moved": False, "hazards": ["remove"]},
-    {"kind": "repeat", "moved": False, "hazards": ["reinsert"]},
-    {"kind": "repeat", "moved": True, "hazards": ["reinsert"]},
+    {"kind": "skip", "moved": False, "elsewhere": False, "hazards": ["reinsert"]},
+    {"kind": "skip", "moved": True, "elsewhere": False, "hazards": ["reinsert"]},
+    {"kind": "repeat", "moved": False, "elsewhere": True, "hazards": ["remove"]},
+    {"kind": "repeat", "moved": False, "elsewhere": False, "hazards": ["reinsert"]},
+    {"kind": "repeat", "moved": True, "elsewhere": False, "hazards": ["reinsert"]},
 ]
 
 

@@ -19,7 +19,7 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
-from sockiter.verdict import Finding, Verdict
+from sockiter.verdict import Finding, Signature, Verdict
 
 SKIP = loads("add X tail\nadd B tail\nadd C tail\nopen\nread 2\nremove X\nremove B\nread all").operations
 LEAST_SKIP = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all").operations
@@ -152,7 +152,7 @@ def test_a_harm_is_shown_by_the_least_case_and_is_not_pending_any_more() -> None
     assert (found.target, found.kind, found.moved) == ("offset-udp", "skip", False)
     assert (found.drawn, found.reproduced, found.reruns) == (len(SKIP), 1, 1)
     assert hunt.pending == set(OffsetUdp.harms) - {harm("skip", "remove")}
-    assert hunt.followed == {("skip", False, frozenset({"remove"}))}
+    assert hunt.followed == {(Signature("skip"), frozenset({"remove"}))}
     assert str(found) == "offset-udp: skip under remove"
 
 
@@ -162,8 +162,8 @@ def test_a_case_with_fewer_hazards_than_the_sequence_is_followed_for_both() -> N
 
     assert hazards_of(found.case.operations) == {"add-head"}
     assert hunt.followed == {
-        ("repeat", False, frozenset({"add-head", "remove"})),
-        ("repeat", False, frozenset({"add-head"})),
+        (Signature("repeat"), frozenset({"add-head", "remove"})),
+        (Signature("repeat"), frozenset({"add-head"})),
     }
 
 

@@ -71,7 +71,7 @@ class TestSnapshot:
         assert SNAPSHOT.open(7, RFC) == State(0, SnapshotPlace(None, 5), 7)
         state = stopped(SNAPSHOT, RFC, "D")
         assert state == State(0, SnapshotPlace(-1, 5), 9)
-        assert walk(SNAPSHOT, state, changed(RFC, Add("F", "tail"))) == ("D E", State(1, SnapshotPlace(None, 5), 9))
+        assert walk(SNAPSHOT, state, changed(RFC, Add("F", "tail"))) == ("D E", State(1, SnapshotPlace(5, 5), 9))
 
     def test_shows_what_was_there_at_open_whatever_the_sign_of_its_index(self) -> None:
         assert walk(SNAPSHOT, SNAPSHOT.open(9, RFC), RFC)[0] == "A B C D E"

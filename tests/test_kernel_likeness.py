@@ -14,12 +14,13 @@ from sockiter.backend import Shape, refusal
 from sockiter.errors import MachineLacks
 from sockiter.kernel import KERNEL_TARGETS, answers, likeness
 from sockiter.kernel.answers import Answer
-from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.target import NO_STOP, Equipment, KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP
 from sockiter.kernel.unix import KERNEL_UNIX
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Reinsert, Remove
 from sockiter.schemes import SCHEMES
+from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.simulation import Simulation
 
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
@@ -68,7 +69,7 @@ def test_a_target_admits_what_its_scheme_does_within_what_it_can_be_put_through(
     answering(monkeypatch, Answer(unable=unable, scheme="cookie-udp"))  # type: ignore[arg-type]  # these are hazards
     assert KERNEL_UDP.walks_by == "cookie-udp"
     assert KERNEL_UDP.missing() is None
-    assert KERNEL_UDP.unable == unable
+    assert KERNEL_UDP.unable == NO_STOP | unable
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers - {"realloc", "enomem"}
     assert set(KERNEL_UDP.harms) < set(SCHEME["cookie-udp"].harms)
     assert all(harm.hazards <= KERNEL_UDP.hazards for harm in KERNEL_UDP.harms)
@@ -93,9 +94,17 @@ def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_el
 
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
+def test_no_kernel_stops_a_walk_between_two_buckets(target: KernelTarget) -> None:
+    assert target.unable["between"] == "nobody has found a way to stop a walk between two buckets"
+    operations = [Add("A", "head"), Open(), Read(1, (At("bucket", 1, Remove("A")),))]
+    refused = refusal(target, operations, Shape())
+    assert refused is not None
+    assert "between (nobody has found a way to stop a walk between two buckets)" in refused
+
+
+@pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
 def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(target: KernelTarget) -> None:
-    there = {"add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}
-    assert target.offers | set(target.never) == there
+    assert target.offers | set(target.never) == ANY_HAZARD
     assert not target.offers & set(target.never)
     assert all(target.never.values())
     assert target.is_real
@@ -200,7 +209,7 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
     answers.forget()
     try:
         assert (target.missing(), target.walks_by, target.has_tail) == (None, "rank", False)
-        assert target.unable == {"enomem": "it was not built for it"}
+        assert target.unable == NO_STOP | {"enomem": "it was not built for it"}
         assert len(begun) == 1 + len(likeness.probes(("",)))
         assert ended[-1] == "all"
         assert ended.count("closed") >= len(begun)

@@ -25,6 +25,7 @@ from sockiter.matrix import (
     claims,
     columns,
     describe,
+    distinct,
     name,
     own_scope,
     said,
@@ -37,6 +38,7 @@ from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
+from sockiter.verdict import Signature
 
 OFFSET = SchemeTarget(OffsetUdp())
 INDEX = SchemeTarget(Index())
@@ -44,7 +46,9 @@ RANK = SchemeTarget(Rank())
 NARROW = SchemeTarget(IndexNarrow())
 
 SKIP = Violation("skip", False, loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"))
-ROLLED = Violation("skip", False, loads("".join(f"add {name} tail\n" for name in "ABCDEFGH") + "open\nread all\n"))
+ROLLED = Violation(
+    "skip", False, loads("".join(f"add {name} tail\n" for name in "ABCDEFGH") + "open\nread all\n"), elsewhere=True
+)
 
 
 def column(*hazards: Hazard) -> Column:
@@ -65,8 +69,17 @@ def measured(*violations: Violation) -> Cell:
 
 
 def test_the_columns_are_no_hazard_each_that_somebody_can_be_put_through_and_all() -> None:
-    assert [one.name for one in columns([RANK])] == ["none", "add-head", "add-tail", "remove", "reinsert", "rehash", "all"]
-    assert [one.name for one in columns([RANK, NARROW])][6:] == ["show", "realloc", "enomem", "rollover", "all"]
+    assert [one.name for one in columns([RANK])] == [
+        "none",
+        "add-head",
+        "add-tail",
+        "remove",
+        "reinsert",
+        "rehash",
+        "between",
+        "all",
+    ]
+    assert [one.name for one in columns([RANK, NARROW])][6:] == ["show", "between", "realloc", "enomem", "rollover", "all"]
 
 
 def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -> None:
@@ -92,7 +105,12 @@ def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_is_said_n
 
 
 def test_a_set_of_hazards_is_named_the_shorter_way() -> None:
-    assert claims(RANK) == (column_named("add-head, add-tail", "add-head", "add-tail"), column_named("remove", "remove"))
+    assert claims(RANK) == (
+        column_named("all but remove, rehash", "add-head", "add-tail", "reinsert", "between"),
+        column_named("add-head, add-tail, between", "add-head", "add-tail", "between"),
+        column_named("remove, reinsert, between", "remove", "reinsert", "between"),
+        column_named("remove, between", "remove", "between"),
+    )
     target = SchemeTarget(Index())
     target.hazards = frozenset({"remove"})
     target.harms = (harm("skip", "remove"),)
@@ -119,14 +137,14 @@ def test_who_claims_nothing_less_has_nothing_to_prove_but_all() -> None:
 def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_with_all(target: Target) -> None:
     searched = [target.hazards, *(one.hazards for one in claims(target))]
 
-    def is_claimed(kind: str, moved: bool, hazards: frozenset[Hazard]) -> bool:
-        return not any((one.kind, one.moved) == (kind, moved) and one.hazards <= hazards for one in target.harms)
+    def is_claimed(signature: Signature, hazards: frozenset[Hazard]) -> bool:
+        return not any(one.explains(signature) and one.hazards <= hazards for one in target.harms)
 
     for size in range(len(target.hazards) + 1):
         for some in map(frozenset, combinations(in_order(target.hazards), size)):
-            for kind, moved in HARMS_SAID:
-                if is_claimed(kind, moved, some) and (not moved or some & {"reinsert", "rehash"}):
-                    assert any(some <= one and is_claimed(kind, moved, one) for one in searched)
+            for signature in HARMS_SAID:
+                if is_claimed(signature, some) and (not signature.moved or some & {"reinsert", "rehash"}):
+                    assert any(some <= one and is_claimed(signature, one) for one in searched)
 
 
 # What a cell says.
@@ -134,21 +152,23 @@ def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_wit
 
 def test_a_search_that_is_complete_proves_all_that_it_did_not_find_impossible() -> None:
     verdict = said(OFFSET, cell(OFFSET, "add-tail"))
-    assert [(one.kind, one.moved) for one in verdict] == list(HARMS_SAID)
+    assert [one.signature for one in verdict] == list(HARMS_SAID)
     assert {(one.possible, one.admitted, one.violation, one.name) for one in verdict} == {(False, False, None, "")}
 
 
 def test_what_a_cell_speaks_of_is_told_apart_by_who_moved_only_where_it_befalls_a_socket() -> None:
-    assert HARMS_SAID == (
-        ("skip", False),
-        ("skip", True),
-        ("repeat", False),
-        ("repeat", True),
-        ("stale", False),
-        ("stale", True),
-        ("stuck", False),
-        ("refused", False),
-    )
+    assert (
+        Signature("skip"),
+        Signature("skip", elsewhere=True),
+        Signature("skip", moved=True),
+        Signature("repeat"),
+        Signature("repeat", elsewhere=True),
+        Signature("repeat", moved=True),
+        Signature("stale"),
+        Signature("stale", moved=True),
+        Signature("stuck"),
+        Signature("refused"),
+    ) == HARMS_SAID
 
 
 def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() -> None:
@@ -158,15 +178,15 @@ def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() ->
     assert {one.possible for one in others} == {False}
 
 
-def test_a_socket_that_moved_and_a_rollover_are_in_the_name() -> None:
+def test_a_socket_that_moved_one_elsewhere_and_a_rollover_are_in_the_name() -> None:
     moved = Violation("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
     assert name(OFFSET, moved) == "offset-udp-skip-moved-reinsert"
-    assert name(NARROW, ROLLED) == "index-narrow-skip-rollover"
+    assert name(NARROW, ROLLED) == "index-narrow-skip-elsewhere-rollover"
     assert name(OFFSET, ROLLED) == "offset-udp-skip"
 
 
 def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_said_to_be_both() -> None:
-    (skip,) = [one for one in said(OFFSET, cell(OFFSET, "remove")) if (one.kind, one.moved) == ("skip", False)]
+    (skip,) = [one for one in said(OFFSET, cell(OFFSET, "remove")) if one.signature == Signature("skip")]
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (False, True, False)
 
 
@@ -185,7 +205,7 @@ def test_a_claim_counts_under_the_hazards_of_the_case_and_not_of_the_column() ->
 
 def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -> None:
     cut = cell(OFFSET, "remove", incomplete="interrupted", violations=(SKIP,))
-    assert [one.possible for one in said(OFFSET, cut)] == [True] + [None] * 7
+    assert [one.possible for one in said(OFFSET, cut)] == [True] + [None] * 9
     assert cut.unfinished == "interrupted"
 
 
@@ -193,7 +213,7 @@ def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -
 def test_what_was_measured_is_never_impossible() -> None:
     kernel = KERNEL_UDP
     assert {one.possible for one in said(kernel, measured())} == {None}
-    assert [one.possible for one in said(kernel, measured(SKIP))] == [True] + [None] * 7
+    assert [one.possible for one in said(kernel, measured(SKIP))] == [True] + [None] * 9
     assert said(kernel, measured(SKIP))[0].breaks_a_claim
     assert measured().unfinished == ""
 
@@ -230,6 +250,9 @@ def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() ->
     (row,) = corpus_matrix("offset-udp").rows
     skips = {of.column.name: said(OFFSET, of)[0].possible for of in row.cells}
     assert [title for title, can in skips.items() if can] == ["remove", "reinsert", "rehash", "all"]
+    (row,) = corpus_matrix("rank").rows
+    elsewhere = {of.column.name: said(RANK, of)[1].possible for of in row.cells}
+    assert [title for title, can in elsewhere.items() if can] == ["remove", "rehash", "all"]
 
 
 @pytest.mark.parametrize(
@@ -294,4 +317,29 @@ def test_a_cell_is_what_it_was_searched_for() -> None:
     """The stand-in for a search leaves out what needs more hazards than there are."""
     less = searched(INDEX, column("reinsert").hazards)
     more = searched(INDEX, column("reinsert", "show").hazards)
-    assert {(one.kind, one.moved) for one in more.violations} > {(one.kind, one.moved) for one in less.violations}
+    assert {one.signature for one in more.violations} > {one.signature for one in less.violations}
+
+
+# Harm of a neighbour, and elsewhere.
+
+ELSEWHERE = Violation(
+    "skip", False, loads("add A tail\nadd B tail in 1\nopen\nread 1\nremove A\nread all\n"), elsewhere=True
+)
+
+
+def test_harm_of_a_neighbour_is_left_out_where_less_does_it_elsewhere() -> None:
+    both = said(RANK, cell(RANK, "remove", violations=(LONGER, ELSEWHERE)))
+    assert [one.violation for one in both if one.violation] == [LONGER, ELSEWHERE]
+    assert [one.violation for one in distinct(both)] == [ELSEWHERE]
+
+
+def test_harm_of_a_neighbour_stays_where_it_is_no_longer_or_breaks_a_claim() -> None:
+    as_long = said(RANK, cell(RANK, "remove", violations=(SKIP, ELSEWHERE)))
+    assert [one.violation for one in distinct(as_long)] == [SKIP, ELSEWHERE]
+    broken = said(INDEX, cell(INDEX, "remove", violations=(LONGER, ELSEWHERE)))
+    assert [one.violation for one in distinct(broken)] == [LONGER, ELSEWHERE]
+
+
+def test_a_harm_of_a_neighbour_admits_none_elsewhere() -> None:
+    skip = said(OFFSET, cell(OFFSET, "remove", violations=(SKIP, ELSEWHERE)))
+    assert [one.breaks_a_claim for one in skip[:2]] == [False, True]

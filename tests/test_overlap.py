@@ -128,15 +128,15 @@ def test_a_walk_without_an_end_is_stuck() -> None:
 def test_an_error_is_told_and_puts_down_to_it_what_else_there_is() -> None:
     (one,) = harmed(walk=walked((A,), "ENOMEM", (C,), ()))
     assert one.verdict == (Finding("skip", "B"), Finding("refused"))
-    assert one.hazards == {"show", "realloc", "enomem"}
+    assert one.hazards == {"show", "between", "realloc", "enomem"}
 
 
 def test_the_hazards_of_a_walk_are_those_of_the_changes_that_it_met() -> None:
     before, during, after = (changed("remove", A, *when) for when in ((90, 99), (105, 130), (171, 180)))
     (one,) = harmed(before, changed("add-tail", A, 98, 102)._replace(known=5), walk=WITHOUT_B)
-    assert one.hazards == {"show", "realloc", "add-tail"}
-    assert harmed(during, walk=walked((C,), ()))[0].hazards == {"show", "realloc", "remove"}
-    assert harmed(after, walk=WITHOUT_B)[0].hazards == {"show", "realloc"}
+    assert one.hazards == {"show", "between", "realloc", "add-tail"}
+    assert harmed(during, walk=walked((C,), ()))[0].hazards == {"show", "between", "realloc", "remove"}
+    assert harmed(after, walk=WITHOUT_B)[0].hazards == {"show", "between", "realloc"}
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_the_hazards_of_a_walk_are_those_of_the_changes_that_it_met() -> None:
 )
 def test_a_move_is_a_removal_and_an_insertion_to_who_looks_in_between(hazard: Hazard, more: set[Hazard]) -> None:
     (one,) = harmed(changed(hazard, A, 131, 135), walk=WITHOUT_B)
-    assert one.hazards == {"show", "realloc", hazard} | more
+    assert one.hazards == {"show", "between", "realloc", hazard} | more
 
 
 def test_each_walk_of_a_round_is_judged_by_itself() -> None:
     walks = [walked((A, B, C), (), start=100), walked((A, C), (), start=200), walked((A, C), (), start=300)]
     changes = (*ALL_THREE, changed("remove", B, 255, 260))
     found = list(judged(Round(changes, walks)))
-    assert found == [Harmed(1, (Finding("skip", "B"),), frozenset({"show", "realloc"}))]
+    assert found == [Harmed(1, (Finding("skip", "B"),), frozenset({"show", "between", "realloc"}))]
     assert Round(changes, walks).during(1) == ()

@@ -562,7 +562,7 @@ def test_the_record_tells_the_walk_and_what_happened_meanwhile(tmp_path: Path) -
     assert re.sub(r"Linux [^)]+", "Linux", text).splitlines() == [
         HEADER,
         "# Skip on kernel:pretended (Linux), which walks by rank:",
-        "# not admitted under add-head, remove, rehash, show, realloc, enomem.",
+        "# not admitted under add-head, remove, rehash, show, between, realloc, enomem.",
         "# Seed 7/0, walk 0. Found: skip s1, refused.",
         "# Microseconds from the opening of the walk, before and behind each call.",
         "",
@@ -693,7 +693,7 @@ def test_what_is_admitted_is_told_with_its_rate(rounds: list[Round], tmp_path: P
     rounds[:] = [SKIPS_UNDER_REMOVAL, FINE, FINE, Round(ADDED, [walk("ENOMEM", (A, B), ())])]
     result = sockiter("race", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path)
     assert result.exit_code == 3
-    assert re.search(r"kernel:proc-udp +skip +1 +25\.000% +skip under remove", result.stdout)
+    assert re.search(r"kernel:proc-udp +skip +1 +25\.000% +skip \(elsewhere\) under remove", result.stdout)
     assert re.search(r"kernel:proc-udp +refused +1 +25\.000% +memory was short", result.stdout)
     assert "No violation in 4 walks. That is no proof." in result.stdout
 
@@ -711,7 +711,7 @@ def test_the_document_has_all_of_it_and_is_all_that_is_said(rounds: list[Round],
     assert (told["rounds"], told["walks"], told["reads"], told["changes"]) == (2, 3, 6, 1)
     assert (told["changes_during_reads"], told["changes_inside_one_read"]) == (1, 0)
     assert told["harms"] == [
-        {"kind": "skip", "walks": 1, "admitted": {"kind": "skip", "moved": False, "hazards": ["remove"]}},
+        {"kind": "skip", "walks": 1, "admitted": {"kind": "skip", "moved": False, "elsewhere": True, "hazards": ["remove"]}},
         {"kind": "skip", "walks": 1, "admitted": None},
     ]
     (record,) = tmp_path.iterdir()

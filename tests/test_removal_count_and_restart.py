@@ -70,7 +70,7 @@ class TestBoth:
     def test_go_on_in_portions_where_the_batch_may_not_grow(self, scheme: AnyScheme) -> None:
         now = table("ABCDE")
         asked, state = walk(scheme, scheme.open(2, now), now, refuse=["grow:7", "grow:4"])
-        assert (asked, state) == ("grow:7 A B grow:4 C D E", at(1, 0, 0, slots=2))
+        assert (asked, state) == ("grow:7 A B grow:4 C D E", at(1, 5, 0, slots=2))
 
     def test_pass_over_a_bucket_that_ran_empty(self, scheme: AnyScheme) -> None:
         now = table("AB", "C")
@@ -143,7 +143,7 @@ class TestRemovalCount:
 
     def test_ends_at_what_is_left_of_the_bucket(self) -> None:
         # Seen and removed while others were shown: more seen than there are, and no removal since.
-        assert walk(COUNT, at(0, 3, 0), table("AB")) == ("", at(1, 0, 0))
+        assert walk(COUNT, at(0, 3, 0), table("AB")) == ("", at(1, 2, 0))
 
     def test_skips_no_socket_that_stays_where_it_is(self) -> None:
         now = table("ABCD")
@@ -190,7 +190,7 @@ class TestRestart:
 
     def test_goes_on_behind_a_bucket_that_ran_empty_since_nothing_is_skipped_there(self) -> None:
         now = table("AB", "C")
-        assert walk(RESTART, stopped(RESTART, now, "B"), changed(now, Remove("A"), Remove("B"))) == ("C", at(2, 0, 0))
+        assert walk(RESTART, stopped(RESTART, now, "B"), changed(now, Remove("A"), Remove("B"))) == ("C", at(2, 1, 0))
 
     def test_fails_where_the_bucket_lost_a_socket_while_the_batch_grew(self) -> None:
         now = table("ABCDE")

@@ -167,7 +167,7 @@ class TestOffset:
 
     def test_ends_at_what_is_left_of_a_bucket_that_shrank(self) -> None:
         _, after = self.walk(State(0, 3, 9), table("A"))
-        assert after == State(1, 0, 9)
+        assert after == State(1, 1, 9)
 
     def test_of_a_shrunken_bucket_steps_over_all_of_it_and_starts_anew_in_the_next(self) -> None:
         assert self.walk(State(0, 3, 9), table("AB", "CD"), stop="D") == ("C D", State(1, 1, 9))

@@ -21,7 +21,7 @@ from sockiter.schemes.unix import Unix
 from sockiter.shortest import shortest
 from sockiter.simulation import SchemeTarget
 from sockiter.swarm import Room, Swarm
-from sockiter.verdict import Finding
+from sockiter.verdict import Finding, Signature
 
 Operations = tuple[Operation, ...]
 SKIP: Operations = (Add("A", "tail"), Add("B", "tail"), Open(), Read(1), Remove("A"), Read(None))
@@ -30,7 +30,7 @@ SKIP: Operations = (Add("A", "tail"), Add("B", "tail"), Open(), Read(1), Remove(
 def sought(scheme: AnyScheme, operations: Operations, finding: Finding, slots: int = SLOTS) -> tuple[Operations, int, bool]:
     target = SchemeTarget(scheme)
     fails = fails_as(finding, target, target)
-    return shortest(scheme, operations, slots, (finding.kind, finding.moved), fails)
+    return shortest(scheme, operations, slots, finding.signature, fails)
 
 
 def test_what_is_the_shortest_stays_as_it_is_and_is_known_to_be() -> None:
@@ -117,7 +117,7 @@ def test_what_cannot_be_looked_into_stays_as_it_is() -> None:
 
 
 def test_what_does_not_fail_when_it_is_tried_is_not_taken() -> None:
-    assert shortest(OffsetUdp(), SKIP, SLOTS, ("skip", False), lambda operations, slots: False) == (SKIP, SLOTS, False)
+    assert shortest(OffsetUdp(), SKIP, SLOTS, Signature("skip"), lambda operations, slots: False) == (SKIP, SLOTS, False)
 
 
 LONG: Operations = (Add("C", "tail"), *SKIP)
@@ -180,7 +180,7 @@ def fifty_end_alike(scheme: AnyScheme, of: Harm) -> None:
         if found is not None:
             operations, slots, finding = found
             fails = fails_as(finding, target, target)
-            ends.append(shortest(scheme, *minimize(operations, slots, fails), (of.kind, of.moved), fails))
+            ends.append(shortest(scheme, *minimize(operations, slots, fails), of.signature, fails))
     lengths = [length(operations) for operations, _, _ in ends]
     assert len(ends) >= 25
     assert lengths.count(min(lengths)) >= 0.95 * len(ends)
@@ -193,6 +193,6 @@ def drawn(target: SchemeTarget, of: Harm, seed: int) -> tuple[Operations, int, F
     for _ in range(2000):
         operations, slots = swarm.sequence()
         for finding in judge(run(target, target, operations, slots=slots)):
-            if (finding.kind, finding.moved) == (of.kind, of.moved):
+            if finding.signature == of.signature:
                 return operations, slots, finding
     return None

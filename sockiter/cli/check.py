@@ -22,7 +22,7 @@ from sockiter.cases import dumps, save
 from sockiter.cells import Cells, Task, within_reach
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
-from sockiter.cli.output import console, least_lengths, print_json, scope_json
+from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import running
 from sockiter.errors import InputError, MachineLacks
@@ -131,13 +131,14 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
         rate = f"{result.states / result.seconds:,.0f}" if isinstance(result, Searched) else ""
         own = "" if task.scope == scope else f"\n[dim]{describe(task.scope)}[/dim]"
         shown = task.target.name if task.target.name != before else ""
-        table.add_row(escape(shown), escape(task.column.name) + own, _happens(task), states, rate)
+        table.add_row(escape(shown), escape(task.column.name) + own, _happens(out, task), states, rate)
         before = task.target.name
     out.print(table)
     unproved = [task for task in tasks if task.unfinished]
     cut_short = " ?: cut short, and what is not named may happen or not." if unproved else ""
     out.print(f"Scope: {describe(scope)}. What is not named cannot happen there.{cut_short}")
-    out.print("*: to a socket that had itself been moved. °: to one in whose bucket nothing had changed.")
+    mark = elsewhere_mark(out)
+    out.print(f"*: to a socket that had itself been moved. {mark}: to one in whose bucket nothing had changed.")
     told: set[str] = set()
     for task in tasks:
         for one in _verdict(task):
@@ -152,8 +153,8 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
         out.print("[bold green]All claims hold.[/bold green] Within the scope, that is proved.")
 
 
-def _happens(task: Task) -> str:
-    told = ", ".join(f"{kind} {' and '.join(lengths)}" for kind, lengths in least_lengths(_verdict(task)).items())
+def _happens(out: Console, task: Task) -> str:
+    told = ", ".join(f"{kind} {' and '.join(lengths)}" for kind, lengths in least_lengths(out, _verdict(task)).items())
     if task.unfinished:
         return f"{told}, ?" if told else "?"
     return told or "[green]nothing[/green]"

@@ -23,7 +23,7 @@ from sockiter.cases import dumps, escaped, write_whole
 from sockiter.cells import Cells, matrix_of, tasks_of
 from sockiter.claims import in_order
 from sockiter.cli import options
-from sockiter.cli.output import console, least_lengths, print_json, scope_json
+from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_all
 from sockiter.errors import MachineLacks
@@ -97,7 +97,7 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         (marks["never"], "proved: no skip, no repeat, nothing stale, always an end, no error"),
         ("skip 6", "can happen, and the least case has 6 operations; all else is proved impossible (on a kernel: not seen)"),
         (f"skip 6{marks['or']}5*", "the same; *: to a socket that had itself been moved, in 5"),
-        ("skip 6°", "to a socket in whose bucket nothing had changed"),
+        (f"skip 6{elsewhere_mark(out)}", "to a socket in whose bucket nothing had changed"),
     ]
     if broken(made):
         legend.append(("skip 6!", "breaks a claim"))
@@ -179,7 +179,7 @@ def _cell(out: Console, row: Row, cell: Cell, notes: dict[Scope, str]) -> str:
     verdict = said(row.target, cell)
     if not verdict:
         return f"[dim]{marks['cannot']}[/dim]"
-    text = [f"{kind} {marks['or'].join(lengths)}" for kind, lengths in least_lengths(verdict).items()]
+    text = [f"{kind} {marks['or'].join(lengths)}" for kind, lengths in least_lengths(out, verdict).items()]
     if cell.unfinished:
         text.append(f"[bold]{marks['unknown']}[/bold]")
     elif isinstance(cell.result, Measured) and not text:

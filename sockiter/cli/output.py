@@ -29,12 +29,18 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else WIDTH, highlight=False)
 
 
-def least_lengths(verdict: Iterable[Said]) -> dict[Kind, list[str]]:
+def elsewhere_mark(out: Console) -> str:
+    """The mark of harm to a socket in whose bucket nothing had changed."""
+    return "^" if out.options.ascii_only else "°"
+
+
+def least_lengths(out: Console, verdict: Iterable[Said]) -> dict[Kind, list[str]]:
     """How long the least cases are of what can happen, marked: by kind, whomever it befalls."""
     lengths: dict[Kind, list[str]] = {}
     for one in distinct(verdict):
         if one.violation is not None:
-            mark = "*" if one.moved else "°" if one.elsewhere and hazards_of(one.violation.case.operations) else ""
+            is_marked = one.elsewhere and hazards_of(one.violation.case.operations)
+            mark = "*" if one.moved else elsewhere_mark(out) if is_marked else ""
             least = f"{one.violation.operations}{mark}"
             lengths.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
     return lengths

@@ -26,6 +26,8 @@ from sockiter.simulation import RECORDS_MAX
 
 NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes sockets one by one, and allocates no batch")
 """Why what walks without a batch cannot be put through what happens while one grows."""
+NO_STOP: Mapping[Hazard, str] = {"between": "nobody has found a way to stop a walk between two buckets"}
+"""Why no iterator of a kernel can be put through changes there."""
 
 _HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
 
@@ -62,7 +64,7 @@ class KernelTarget:
     harms_of: str = ""
     tables: tuple[str, ...] = ("",)
     slots: int | None = SLOTS
-    never: Mapping[Hazard, str] = field(default_factory=dict)
+    never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     records_max: int = RECORDS_MAX
     progress: str = ""
     is_real: bool = True

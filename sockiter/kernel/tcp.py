@@ -20,7 +20,7 @@ from sockiter.kernel.equipment import Iterating, iterating
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.program import OfWalk
-from sockiter.kernel.target import NO_BATCH, Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
 from sockiter.kernel.tcp_sockets import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 
@@ -72,7 +72,7 @@ KERNEL_TCP_ESTABLISHED = KernelTarget(
     frozenset({"add-head", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
     schemes=("cookie-tcp", "offset-tcp"),
     tables=(ESTABLISHED,),
-    never={"add-tail": "established sockets go to the head"},
+    never={**NO_STOP, "add-tail": "established sockets go to the head"},
 )
 KERNEL_PROC_TCP = KernelTarget(
     "kernel:proc-tcp",
@@ -82,7 +82,7 @@ KERNEL_PROC_TCP = KernelTarget(
     harms_of="offset-udp",
     tables=TABLES,
     slots=None,
-    never={**NO_BATCH, "add-tail": _IPV4, "show": _HELD},
+    never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": _HELD},
 )
 KERNEL_TCP_DIAG = KernelTarget(
     "kernel:tcp-diag",
@@ -92,7 +92,7 @@ KERNEL_TCP_DIAG = KernelTarget(
     harms_of="offset-udp",
     tables=TABLES,
     slots=None,
-    never={**NO_BATCH, "show": "nobody is told when the kernel fills in a message"},
+    never={**NO_STOP, **NO_BATCH, "show": "nobody is told when the kernel fills in a message"},
 )
 
 

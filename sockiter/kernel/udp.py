@@ -19,7 +19,7 @@ from sockiter.kernel.equipment import iterating
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.program import InContext
-from sockiter.kernel.target import NO_BATCH, Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
 from sockiter.kernel.udp_sockets import Places, UdpSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, lines
 
@@ -78,7 +78,7 @@ KERNEL_PROC_UDP = KernelTarget(
     schemes=("rank",),
     slots=None,
     records_max=(4096 - 1) // _WIDTH,
-    never={**NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held for a whole read"},
+    never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held for a whole read"},
 )
 KERNEL_UDP_DIAG = KernelTarget(
     "kernel:udp-diag",
@@ -87,7 +87,7 @@ KERNEL_UDP_DIAG = KernelTarget(
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
     harms_of="offset-udp",
     slots=None,
-    never={**NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held while a message is filled"},
+    never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held while a message is filled"},
 )
 
 

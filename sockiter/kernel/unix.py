@@ -18,12 +18,12 @@ from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
 from sockiter.kernel.equipment import Iterating, iterating
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.program import OfSocket
-from sockiter.kernel.target import NO_BATCH, Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
 from sockiter.kernel.unix_sockets import Places, UnixSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk
 
 _NAMED = "a UNIX socket has its name for good, and a bucket by its name"
-_NEVER: dict[Hazard, str] = {"add-tail": "UNIX sockets go to the head", "reinsert": _NAMED, "rehash": _NAMED}
+_NEVER: dict[Hazard, str] = {**NO_STOP, "add-tail": "UNIX sockets go to the head", "reinsert": _NAMED, "rehash": _NAMED}
 
 
 @contextmanager

@@ -23,8 +23,8 @@ class IndexNarrow(Index):
     hazards = frozenset(HAZARDS)
     harms = (
         *Index.harms,
-        harm("skip", "rollover"),
-        harm("repeat", "rollover"),
+        harm("skip", "rollover", elsewhere=True),
+        harm("repeat", "rollover", elsewhere=True),
     )
 
     def unseen(self, table: Table, bucket: int, place: PrevIdx) -> tuple[tuple[Socket, ...], PrevIdx]:

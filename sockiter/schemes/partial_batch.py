@@ -107,9 +107,7 @@ class PartialBatch(ABC, Generic[P]):
             place = self.behind(place, batch[0], table)
             if len(batch) > 1:
                 return Showing(bucket, place, slots, batch[1:], is_whole)
-            if is_whole:
-                return self._onwards(bucket + 1, self.entering(place), slots, table)
-            return self._onwards(bucket, place, slots, table)
+            return self._onwards(bucket, place, slots, table, leaving=is_whole)
         if isinstance(waiting, Looking):
             return self._look(*waiting, table)
         bucket, place, slots, want, batch, found = waiting
@@ -117,12 +115,13 @@ class PartialBatch(ABC, Generic[P]):
             return self._look(bucket, place, want * 3 // 2, True, table)
         return Showing(bucket, found, slots, batch, False)  # goes on with what it has, and says nothing
 
-    def _onwards(self, bucket: int, place: P, slots: int, table: Table, grown: bool = False) -> Step[P]:
-        filled = table.first_filled(bucket)
-        if filled > bucket:
-            place = self.entering(place)
+    def _onwards(
+        self, bucket: int, place: P, slots: int, table: Table, *, leaving: bool = False, grown: bool = False
+    ) -> Step[P]:
+        filled = table.first_filled(bucket + leaving)
         if filled < len(table.buckets):
-            return Looking(filled, place, slots, grown)
+            return Looking(filled, self.entering(place) if leaving or filled > bucket else place, slots, grown)
+        # As in the kernel, the place is reset only where a bucket is locked.
         return Done(State(filled, place, slots))
 
     def _look(self, bucket: int, place: P, slots: int, grown: bool, table: Table) -> Step[P]:
@@ -135,7 +134,8 @@ class PartialBatch(ABC, Generic[P]):
                 if len(batch) == len(unseen) or grown:
                     return Showing(bucket, place_found, slots, batch, len(batch) == len(unseen))
                 return Growing(bucket, place, slots, len(unseen), batch, place_found)
-        return self._onwards(bucket + 1, self.entering(place), slots, table, grown)
+            place = place_found
+        return self._onwards(bucket, place, slots, table, leaving=True, grown=grown)
 
     def matters(self, table: Table, bucket: int, place: P, waiting: int) -> Hashable:
         """Whatever of a place in a bucket can still make a difference, where so many sockets of a batch are to be shown
