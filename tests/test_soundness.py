@@ -19,10 +19,10 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import everything
+
 import pytest
 
-from sockiter import claims, paused, skeleton
+from sockiter import claims, everything, skeleton
 from sockiter.claims import Hazard
 from sockiter.explore import Scope, search
 from sockiter.followed import Harmed
