@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from itertools import combinations, zip_longest
+from itertools import combinations, groupby, islice, zip_longest
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, TypeAlias
 
@@ -51,9 +51,11 @@ MERGED_MAX = 500
 """The merged moments that are compared in each of two rounds, drawn with a fixed seed."""
 MOMENTS_MAX = 10_000
 """A form that merges too little leads to no end of moments; later ones are left out."""
-# Pairs that are tried for the smallest difference, and moments that each of them is followed to.
-_PAIRS_MAX = 40
-_PAIRS_OF_ONE = 60
+# Pairs that are tried for the smallest difference, from so many groups of so many that were merged, and moments that each
+# pair is followed to.
+_PAIRS_MAX = 20
+_GROUPS_MAX = 5
+_OF_A_GROUP_MAX = 150
 _FOLLOWED_MAX = 400
 _TEXT_MAX = 2000
 _SECONDS = 0.1
@@ -129,7 +131,7 @@ class Verified:
 
     @property
     def agrees(self) -> bool:
-        return all(one.agrees for one in (*self.searches, *self.merges))
+        return all(one.agrees for one in self.searches) and all(one.agrees for one in self.merges)
 
 
 def verify(scheme: AnyScheme, progress: Progress = lambda doing: None) -> Verified:
@@ -260,45 +262,53 @@ def compared(
     moments = len(merging.ways)
     draw = random.Random(1)
     merged = 0
-    pairs: list[tuple[int, int]] = []
+    members: dict[int, list[int]] = {}
+    left: dict[int, list[Moment]] = {}
+    count = 0
+
+    def keep(chosen: Iterable[tuple[int, Moment]]) -> None:
+        nonlocal complete, count
+        before = count
+        for number, moment in chosen:
+            members.setdefault(number, [number]).append(merging.keep(moment))
+            count += 1
+        # What these lead to need not have been there before.
+        complete = merging.close(len(merging.ways) + count - before + most_moments)
+
     for _ in range(rounds):
         waiting = list(merging.merged.values())
         merging.merged = {}
         merged += len(waiting)
         draw.shuffle(waiting)
-        chosen = _varied(waiting)[:most]
-        pairs += [(number, merging.keep(moment)) for number, moment in chosen]
-        # What these lead to need not have been there before.
-        complete = merging.close(len(merging.ways) + len(pairs) + most_moments)
+        varied = _varied(waiting)
+        for number, moment in varied[most:]:
+            left.setdefault(number, []).append(moment)
+        keep(varied[:most])
+    if wrong := _wrong(members, divided(merging.ways)):
+        # The smallest difference may be to one that was not drawn.
+        keep((number, moment) for number in wrong[:_GROUPS_MAX] for moment in left.get(number, [])[:_OF_A_GROUP_MAX])
     alike = divided(merging.ways)
-    known = len(alike)
-    members: dict[int, list[int]] = {}
-    for one, other in pairs:
-        if other < known:
-            members.setdefault(one, [one]).append(other)
     differences = [
         (merging.moments[one], merging.moments[other])
-        for numbers in members.values()
-        for one, other in combinations(numbers[:_PAIRS_OF_ONE], 2)
-        if alike[one] != alike[other]
+        for number in _wrong(members, alike)[:_GROUPS_MAX]
+        for one, other in combinations(members[number][:1] + members[number][-_OF_A_GROUP_MAX:], 2)
+        if one < len(alike) > other and alike[one] != alike[other]
     ]
-    # In a group so large that not all pairs were looked at, the first stands for all.
-    differences += [
-        (merging.moments[one], merging.moments[other])
-        for one, *others in members.values()
-        for other in others[_PAIRS_OF_ONE - 1 :]
-        if alike[one] != alike[other]
-    ]
-    return Compared(moments, merged, len(pairs), tuple(differences), complete)
+    return Compared(moments, merged, count, tuple(differences), complete)
+
+
+def _wrong(members: dict[int, list[int]], alike: Sequence[int]) -> list[int]:
+    # The moments that were merged with one that does not do the same.
+    return [number for number, of in members.items() if len({alike[one] for one in of if one < len(alike)}) > 1]
 
 
 def _varied(merged: Iterable[tuple[int, Moment]]) -> list[tuple[int, Moment]]:
-    # First those that differ in what the scheme has from all before them, then those that differ in the removals as well.
+    # First those that differ in what the scheme has from all before them, then those that differ in the table as well.
     met: set[Hashable] = set()
     ranked: tuple[list[tuple[int, Moment]], ...] = ([], [], [])
     for number, moment in merged:
         by_at = number, _shape(moment.at, moment)
-        by_table = *by_at, moment.table.removals
+        by_table = *by_at, moment.table.removals, _gone(moment)
         ranked[0 if by_at not in met else 1 if by_table not in met else 2].append((number, moment))
         met |= {by_at, by_table}
     return [one for rank in ranked for one in rank]
@@ -344,18 +354,14 @@ def _smallest(literal: Merging, result: Compared) -> WrongMerge | None:
     # moment may have been merged wrongly, and not the moment: then the pair does not part. Where not all moments are known,
     # such a pair says nothing.
     pairs = [(differing(one, other), one, other) for one, other in result.differences]
-    sized = sorted(pairs, key=lambda pair: _size(pair[0]))
-    best: tuple[tuple[tuple[int, int], int], WrongMerge] | None = None
-    for names, one, other in sized[:_PAIRS_MAX]:
-        if best is not None and _size(names) > best[0][0]:
-            break
-        if (parting := _parting(literal, one, other)) is not None:
-            after, does = parting
-            wrong = WrongMerge(_named(names), (_side(one), _side(other)), after, does)
-            if best is None or (_size(names), len(after)) < best[0]:
-                best = (_size(names), len(after)), wrong
-    if best is not None:
-        return best[1]
+    sized = sorted(pairs, key=lambda pair: (*_size(pair[0]), pair[0]))
+    for _, alike in groupby(sized, key=lambda pair: pair[0]):
+        parted = []
+        for names, one, other in islice(alike, _PAIRS_MAX):
+            if (parting := _parting(literal, one, other)) is not None:
+                parted.append(WrongMerge(_named(names), (_side(one), _side(other)), *parting))
+        if parted:
+            return min(parted, key=lambda wrong: len(wrong.after))
     if not result.complete:
         return None
     names, one, other = sized[0]

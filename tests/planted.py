@@ -11,7 +11,6 @@ from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld
 from sockiter.schemes.index import Index
-from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
 from sockiter.schemes.offset_tcp import OffsetTcp
@@ -98,42 +97,45 @@ def only_of_those_there(self: Any, at: Any, table: Table, where: Where) -> Hasha
 
 
 class Planted(NamedTuple):
-    """`field`: what `check --verify` has to name."""
+    """`fields`: those that `check --verify` has to name."""
 
     scheme: AnyScheme
     form: Form
-    field: str
+    fields: tuple[str, ...]
     hazards: tuple[Hazard, ...] = (*CHANGES, "show", "realloc", "enomem")
     scope: Scope = Scope(3, 1, 1)
 
 
 PLANTED = {
-    "offset-udp: where it is in a bucket": Planted(OffsetUdp(), fixed("place", 0), "place"),
-    "offset-udp: which bucket it is in": Planted(OffsetUdp(), fixed("bucket", 0), "bucket", scope=Scope(2, 2, 1)),
-    "offset-udp: its batch": Planted(OffsetUdp(), mattering(lambda self, table, bucket, place, waiting: 0), ""),
-    "offset-udp: its slots": Planted(OffsetUdp(), fixed("slots", 1), "slots"),
-    "offset-tcp: its count": Planted(OffsetTcp(), fixed("offset", 0), "offset", scope=Scope(2, 1, 1)),
-    "rank: its rank": Planted(Rank(), fixed("place", 0), "State.place"),
-    "unix: that it is done": Planted(Unix(), fixed("done", False), "done"),
-    "unix: its batch": Planted(Unix(), fixed("batch", ()), "batch"),
-    "index: where it is in a bucket": Planted(Index(), mattering(lambda *_: None), "place"),
-    "index: how a socket was when it left": Planted(Index(), as_captured, "table.gone"),
-    "index-snapshot: who is old": Planted(IndexSnapshot(), own_of(Index), ""),
-    "index-narrow: the indexes": Planted(IndexNarrow(), own_of(PartialBatch), "", ("reinsert", "rollover"), Scope(2, 1, 1)),
-    "index-detect: how far its epoch is": Planted(
-        IndexDetect(), own_of(PartialBatch), "", ("reinsert", "rollover"), Scope(2, 1, 1)
+    "offset-udp: where it is in a bucket": Planted(OffsetUdp(), fixed("place", 0), ("Showing.place",)),
+    "offset-udp: which bucket it is in": Planted(OffsetUdp(), fixed("bucket", 0), ("Growing.bucket",), scope=Scope(2, 2, 1)),
+    "offset-udp: its batch": Planted(
+        OffsetUdp(), mattering(lambda self, table, bucket, place, waiting: 0), ("State.place",)
+    ),
+    "offset-udp: its slots": Planted(OffsetUdp(), fixed("slots", 1), ("State.slots",)),
+    "offset-tcp: its count": Planted(OffsetTcp(), fixed("offset", 0), ("State.offset",), scope=Scope(2, 1, 1)),
+    "rank: its rank": Planted(Rank(), fixed("place", 0), ("State.place.rank", "State.place.left")),
+    "unix: that it is done": Planted(Unix(), fixed("done", False), ("Showing.done",)),
+    "unix: its batch": Planted(Unix(), fixed("batch", ()), ("Growing.batch",)),
+    "index: where it is in a bucket": Planted(Index(), mattering(lambda *_: None), ("table.buckets.idx",)),
+    "index: how a socket was when it left": Planted(Index(), as_captured, ("table.buckets.idx",)),
+    "index-snapshot: who is old": Planted(IndexSnapshot(), own_of(Index), ("table.buckets.idx",)),
+    "index-narrow: the indexes": Planted(
+        IndexNarrow(), own_of(PartialBatch), ("table.buckets.idx",), ("reinsert", "rollover"), Scope(2, 1, 1)
     ),
     "removal-count: the removals": Planted(
-        RemovalCount(), mattering(lambda self, table, bucket, place, waiting: place.offset), ""
+        RemovalCount(), mattering(lambda self, table, bucket, place, waiting: place.offset), ("table.removals",)
     ),
-    "full-batch: its count": Planted(FullBatch(), fixed("offset", 0), "offset"),
-    "full-batch-held: its batch": Planted(FullBatchHeld(), fixed("batch", ()), "batch"),
+    "full-batch: its count": Planted(FullBatch(), fixed("offset", 0), ("State.offset",)),
+    "full-batch-held: its batch": Planted(FullBatchHeld(), fixed("batch", ()), ("Held.batch",)),
     "restart: whether any was removed": Planted(
-        Restart(), mattering(lambda self, table, bucket, place, waiting: place.offset), ""
+        Restart(), mattering(lambda self, table, bucket, place, waiting: place.offset), ("table.removals",)
     ),
-    "cookie-udp: turns of those that are gone": Planted(CookieUdp(), only_of_those_there, "Showing.batch"),
-    "cookie-udp: the order of its batch": Planted(CookieUdp(), in_any_order, "Showing.batch"),
-    "cookie-udp: its cookies": Planted(CookieUdp(), fixed("cookies", ()), "cookies"),
-    "cookie-tcp: its cookies": Planted(CookieTcp(), fixed("cookies", None), "cookies", scope=Scope(2, 1, 1)),
-    "cookie-tcp: turns of those that are gone": Planted(CookieTcp(), only_of_those_there, "batch", scope=Scope(2, 1, 1)),
+    "cookie-udp: turns of those that are gone": Planted(CookieUdp(), only_of_those_there, ("Showing.batch",)),
+    "cookie-udp: the order of its batch": Planted(CookieUdp(), in_any_order, ("Showing.batch",)),
+    "cookie-udp: its cookies": Planted(CookieUdp(), fixed("cookies", ()), ("Growing.cookies",)),
+    "cookie-tcp: its cookies": Planted(CookieTcp(), fixed("cookies", ()), ("State.cookies",), scope=Scope(2, 1, 1)),
+    "cookie-tcp: turns of those that are gone": Planted(
+        CookieTcp(), only_of_those_there, ("Showing.batch",), scope=Scope(2, 1, 1)
+    ),
 }

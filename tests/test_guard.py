@@ -25,7 +25,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import Between, Done, Grow, Show, Where
 from sockiter.simulation import SchemeTarget, Simulation
-from sockiter.table import Socket, Table, empty
+from sockiter.table import Socket, empty
 
 TABLE = empty([("", 1)]).after(Add("A", "tail"))
 

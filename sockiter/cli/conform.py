@@ -89,8 +89,10 @@ def conform(
 def _scheme(name: str) -> AnyScheme:
     schemes = (*SCHEME_TARGETS, *INSTALLED_TARGETS)
     for target in schemes:
-        # One of another package that cannot be had says why.
-        if target.name == name and isinstance(running(target), SchemeTarget):
+        if target.name == name:
+            # One of another package that cannot be had says why.
+            target = running(target)
+            assert isinstance(target, SchemeTarget)
             return target.scheme
     raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(one.name for one in schemes)}")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.progress import Progress, TaskID
 from rich.markup import escape
+from rich.progress import Progress, TaskID
 
 from sockiter.backend import Target
 from sockiter.claims import in_order
