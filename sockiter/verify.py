@@ -54,8 +54,8 @@ MOMENTS_MAX = 10_000
 # Pairs that are tried for the smallest difference, from so many groups of so many that were merged, and moments that each
 # pair is followed to.
 _PAIRS_MAX = 20
-_GROUPS_MAX = 5
-_OF_A_GROUP_MAX = 150
+_GROUPS_MAX = 30
+_OF_A_GROUP_MAX = 40
 _FOLLOWED_MAX = 400
 _TEXT_MAX = 2000
 _SECONDS = 0.1

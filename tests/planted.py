@@ -108,9 +108,9 @@ class Planted(NamedTuple):
 
 PLANTED = {
     "offset-udp: where it is in a bucket": Planted(OffsetUdp(), fixed("place", 0), ("Showing.place",)),
-    "offset-udp: which bucket it is in": Planted(OffsetUdp(), fixed("bucket", 0), ("Growing.bucket",), scope=Scope(2, 2, 1)),
+    "offset-udp: which bucket it is in": Planted(OffsetUdp(), fixed("bucket", 0), ("Showing.bucket",), scope=Scope(2, 2, 1)),
     "offset-udp: its batch": Planted(
-        OffsetUdp(), mattering(lambda self, table, bucket, place, waiting: 0), ("State.place",)
+        OffsetUdp(), mattering(lambda self, table, bucket, place, waiting: 0), ("Showing.place",)
     ),
     "offset-udp: its slots": Planted(OffsetUdp(), fixed("slots", 1), ("State.slots",)),
     "offset-tcp: its count": Planted(OffsetTcp(), fixed("offset", 0), ("State.offset",), scope=Scope(2, 1, 1)),
@@ -118,7 +118,7 @@ PLANTED = {
     "unix: that it is done": Planted(Unix(), fixed("done", False), ("Showing.done",)),
     "unix: its batch": Planted(Unix(), fixed("batch", ()), ("Growing.batch",)),
     "index: where it is in a bucket": Planted(Index(), mattering(lambda *_: None), ("table.buckets.idx",)),
-    "index: how a socket was when it left": Planted(Index(), as_captured, ("table.buckets.idx",)),
+    "index: how a socket was when it left": Planted(Index(), as_captured, ("table.gone",)),
     "index-snapshot: who is old": Planted(IndexSnapshot(), own_of(Index), ("table.buckets.idx",)),
     "index-narrow: the indexes": Planted(
         IndexNarrow(), own_of(PartialBatch), ("table.buckets.idx",), ("reinsert", "rollover"), Scope(2, 1, 1)

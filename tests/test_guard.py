@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint
 from itertools import count
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 
-from sockiter import guard
+from sockiter import guard, installed
 from sockiter.backend import Shape, run
 from sockiter.cases import loads
-from sockiter.errors import SchemeFault
+from sockiter.errors import InputError, MachineLacks, SchemeFault
 from sockiter.explore import Scope, search
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text, unhashable
 from sockiter.history import Returned
+from sockiter.installed import Broken
 from sockiter.operations import Add, Open, Read
 from sockiter.schemes.cookie_udp import CookieUdp, State
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -405,3 +410,37 @@ def test_offsets_and_ranks_are_as_they_are_without_a_guard() -> None:
         target = SchemeTarget(Guarded(own))
         operations = loads("add A tail\nopen\nread all\n").operations
         assert run(target, target, operations).reads == [Returned(("A",)), Returned(())]
+
+
+# What an entry point gives, and who asks for it
+
+
+def loaded(given: object, monkeypatch: pytest.MonkeyPatch) -> object:
+    module = ModuleType("given_by_a_test")
+    module.given = given  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "given_by_a_test", module)
+    return installed._load(EntryPoint("foreign", "given_by_a_test:given", installed.GROUP))
+
+
+@pytest.mark.usefixtures("_hurry")
+def test_what_does_not_end_when_it_is_loaded_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = loaded(forever, monkeypatch)
+    assert reason == "given_by_a_test:given cannot be loaded: its entry point did not end within 0.02 s of processor time"
+
+
+def test_a_canonical_form_has_to_be_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = type("Foreign", (CookieUdp,), {"name": "foreign", "canonical": 7})
+    assert loaded(given, monkeypatch) == "given_by_a_test:given is no scheme: `canonical` is 7: expected a method"
+
+
+def test_conform_takes_schemes_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = loaded(type("Foreign", (CookieUdp,), {"name": "foreign"}), monkeypatch)
+    broken = Broken("broken", "", "it is broken")
+    command: Any = import_module("sockiter.cli") and sys.modules["sockiter.cli.conform"]
+    monkeypatch.setattr(command, "INSTALLED_TARGETS", (target, broken))
+    assert command._scheme("foreign").name == "foreign"
+    assert command._scheme("index").name == "index"
+    with pytest.raises(MachineLacks, match="broken does not run here: it is broken"):
+        command._scheme("broken")
+    with pytest.raises(InputError, match=r"no scheme is named 'nobody': expected one of offset-udp, .*, foreign, broken"):
+        command._scheme("nobody")

@@ -30,10 +30,10 @@ from sockiter.verdict import Signature
 from sockiter.verify import Merged, Trial, Trials, Verified, compared, differing, divided, verify, work
 
 SMALL: Any = (
-    (("remove", "show"), Scope(2, 1, 1, 4)),
-    (("add-head", "enomem"), Scope(2, 1, 1, 4)),
+    (("remove", "show"), Scope(2, 1, 1, 5)),
+    (("add-head", "enomem"), Scope(2, 1, 1, 5)),
 )
-MERGES: Any = ((("add-head", "remove", "reinsert", "show"), Scope(2, 1, 1)), (("reinsert", "rollover"), Scope(2, 1, 1)))
+MERGES: Any = ((("add-head", "remove", "show"), Scope(3, 1, 1)), (("reinsert", "rollover"), Scope(2, 1, 1)))
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_a_form_that_is_right_is_found_right() -> None:
     assert (merge.complete, merge.wrong, merge.agrees) == (True, None, True)
     assert merge.compared > merge.moments > 0
     assert told[0] == "cookie-udp under remove, show: searches"
-    assert told[-1] == "cookie-udp under add-head, remove, reinsert, show: merged moments"
+    assert told[-1] == "cookie-udp under add-head, remove, show: merged moments"
     assert any(doing.endswith("sequences") for doing in told)
 
 
@@ -204,22 +204,22 @@ def test_a_scheme_that_agrees_is_status_0() -> None:
 
 @pytest.mark.usefixtures("_inline")
 def test_a_wrong_merge_is_status_1_with_the_field_and_two_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, "unix", with_canonical(*PLANTED["unix: that it is done"][:2]))
-    result = sockiter("check", "--verify", "unix")
+    plant(monkeypatch, "cookie-udp", with_canonical(*PLANTED["cookie-udp: turns of those that are gone"][:2]))
+    result = sockiter("check", "--verify", "cookie-udp")
     assert result.exit_code == 1
-    assert result.stdout.startswith("unix: DISAGREES\n")
-    assert "    `canonical` forgets Showing.done\n" in result.stdout
+    assert result.stdout.startswith("cookie-udp: DISAGREES\n")
+    assert "    `canonical` forgets Showing.batch\n" in result.stdout
     assert "    1: Showing(bucket=0" in result.stdout
     assert "    They part after: " in result.stdout
-    (document,) = json.loads(sockiter("check", "--verify", "unix", "--json").stdout)
+    (document,) = json.loads(sockiter("check", "--verify", "cookie-udp", "--json").stdout)
     assert (document["scheme"], document["canonical"], document["agrees"], document["trouble"]) == (
-        "unix",
+        "cookie-udp",
         True,
         False,
         None,
     )
     (wrong,) = [merge["wrong"] for merge in document["merges"] if not merge["agrees"]]
-    assert wrong["fields"] == ["Showing.done"]
+    assert wrong["fields"] == ["Showing.batch"]
     assert [sorted(state) for state in wrong["states"]] == [["at", "table"]] * 2
     assert len(wrong["does"]) == 2
 
@@ -235,7 +235,7 @@ def test_different_violations_are_status_1_with_what_each_search_found(monkeypat
     result = sockiter("check", "--verify", "unix")
     assert result.exit_code == 1
     assert "  DIFFERENT VIOLATIONS under remove, show (at most 2 sockets" in result.stdout
-    assert "    with `canonical`: nothing\n    without it:       skip elsewhere in 4\n" in result.stdout
+    assert "    with `canonical`: nothing\n    without it:       skip elsewhere in 5\n" in result.stdout
 
 
 @pytest.mark.usefixtures("_inline")
@@ -329,7 +329,7 @@ def test_progress_on_a_terminal_names_what_is_done(monkeypatch: pytest.MonkeyPat
     from sockiter.cli import verification as command
 
     trials = Trials([SchemeTarget(Rank())], workers=1)
-    trials.trials[0].doing = "rank: searches [1]"
+    trials.trials[0].doing = "rank: searches [b]"
     shown: list[dict[str, Any]] = []
 
     class Bar:
@@ -343,7 +343,7 @@ def test_progress_on_a_terminal_names_what_is_done(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(command, "watch", watch)
     command._watch(trials)
-    assert shown == [{"completed": 0, "description": r"rank: searches \[1]"}]
+    assert shown == [{"completed": 0, "description": r"rank: searches \[b]"}]
 
 
 def test_a_signature_is_told_in_words() -> None:
