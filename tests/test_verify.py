@@ -13,8 +13,9 @@ from inline import work_inline
 from planted import PLANTED, Planted, fixed, with_canonical, without_canonical
 
 from sockiter import verify as verification
+from sockiter.claims import Hazard
 from sockiter.cli import main
-from sockiter.errors import MachineLacks
+from sockiter.errors import MachineLacks, Unsound
 from sockiter.explore import Scope, Searched
 from sockiter.explore import search as real_search
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
@@ -48,6 +49,7 @@ def merged(planted: Planted) -> Merged:
     return verification._merged(scheme, hazards, planted.scope, lambda doing: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forgets", PLANTED)
 def test_the_field_that_a_canonical_form_forgets_is_named(forgets: str) -> None:
     wrong = merged(PLANTED[forgets]).wrong
@@ -102,7 +104,7 @@ def test_where_moments_have_no_end_those_that_were_reached_are_compared(monkeypa
     numbered = with_canonical(
         CookieUdp(), lambda self, at, table, where: (table.ver, CookieUdp().canonical(at, table, where))
     )
-    hazards = frozenset({"reinsert", "remove"})
+    hazards: frozenset[Hazard] = frozenset({"reinsert", "remove"})
     result = compared(numbered, hazards, Scope(2, 1, 1), most_moments=30)
     assert (result.complete, result.moments) == (False, 30)
     assert (
@@ -242,7 +244,7 @@ def test_different_violations_are_status_1_with_what_each_search_found(monkeypat
 def test_a_search_that_reports_what_does_not_happen_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     def search(scheme: Any, *arguments: Any, **options: Any) -> Searched:
         if hasattr(scheme, "canonical"):
-            raise verification.Unsound("rank: the search says skip")
+            raise Unsound("rank: the search says skip")
         return real_search(scheme, *arguments, **options)
 
     monkeypatch.setattr(verification, "search", search)
