@@ -175,7 +175,7 @@ class Cells(Workers[Task, Job]):
                 task.result, task.trouble = message, ""
 
     def _died(self, task: Task, why: str) -> None:
-        task.trouble = f"a worker {why}"
+        task.trouble = f"the worker that searched {task.target.name} {why}: the scheme or the system ended it"
 
 
 def _length(task: Task) -> tuple[int, bool, bool]:

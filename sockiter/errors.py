@@ -29,3 +29,14 @@ class Untold(MachineLacks):
 
 class TooBusy(Untold):
     """The machine could not do or tell it this time, for want of time; another try may."""
+
+
+class SchemeFault(MachineLacks):
+    """A scheme of another package makes a mistake: the message names its class, the method, and the field."""
+
+
+class Unsound(MachineLacks, AssertionError):
+    """A search reports a violation that did not happen: the scheme's canonical form merges unlike moments.
+
+    For a scheme of this project that is a failed assertion.
+    """

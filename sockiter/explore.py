@@ -23,6 +23,7 @@ from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard
 from sockiter.cost import cost
+from sockiter.errors import Unsound
 from sockiter.followed import HARMED, Effect, Label, Mode, can_come, labels
 from sockiter.operations import READS_MAX, Operation, length
 from sockiter.oracle import judge
@@ -265,7 +266,10 @@ class _Search:
                     break
             else:
                 # No read asks for so much: this one came back to where it had been.
-                raise TypeError(f"{self.scheme.name} never ends a read: its canonical form takes unlike moments for one")
+                raise TypeError(
+                    f"{self.scheme.name} never ends a read: its canonical form takes unlike moments for one, "
+                    "or `resume` leads in a circle"
+                )
             if self.labels[label].ended:
                 self.drains[path[-1]] = True
                 number = path[-1]
@@ -302,8 +306,9 @@ class _Search:
         target = SchemeTarget(self.scheme)
         verdict = judge(run(target, target, case.operations, slots=case.slots))
         if not any(finding.signature == harmed for finding in verdict):
-            raise AssertionError(
-                f"{self.scheme.name}: the search says {tuple(harmed)} of what the oracle does not:\n{dumps(case)}"
+            raise Unsound(
+                f"{self.scheme.name}: the search says {tuple(harmed)} of what the oracle does not: "
+                f"{'; '.join(dumps(case).splitlines()[2:])}; `sockiter check --verify {self.scheme.name}` says more"
             )
         return case
 

@@ -8,20 +8,18 @@ is loaded or when its scheme walks, is told in one line. Not known here: the pro
 from __future__ import annotations
 
 import re
-import textwrap
-import traceback
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from sockiter.backend import Session, Shape, Target
+from sockiter.backend import Session, Target
 from sockiter.claims import HAZARDS, Harm, Hazard
-from sockiter.errors import MachineLacks
-from sockiter.operations import Open, Operation, Read
+from sockiter.errors import MachineLacks, SchemeFault
+from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text
 from sockiter.schemes.scheme import ONE_TABLE, AnyScheme, Scheme
-from sockiter.simulation import SchemeTarget, Simulation
+from sockiter.simulation import SchemeTarget
 from sockiter.verdict import KINDS
 
 GROUP = "sockiter.schemes"
@@ -32,8 +30,6 @@ _NAME = re.compile(r"\w[\w-]*")
 # In the name of a target that has no such name.
 _UNSEEMLY = re.compile(r"[^\w.:() -]")
 _MEMBERS = tuple(member for member in vars(Scheme) if not member.startswith("_"))
-# Characters of what somebody else's code says of itself.
-_SAID_MAX = 300
 
 
 def installed(taken: Collection[str]) -> tuple[Target, ...]:
@@ -45,19 +41,19 @@ def installed(taken: Collection[str]) -> tuple[Target, ...]:
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         misnamed = _misnamed(entry.name, {*taken, *targets})
         name = _UNSEEMLY.sub("?", f"{entry.name} ({entry.value})") if misnamed else entry.name
-        scheme = misnamed or _load(entry)
-        if isinstance(scheme, str):
-            targets[name] = Broken(name, f"entry point {entry.name} = {entry.value}", scheme)
-        else:
-            targets[name] = Installed(scheme)
+        target = misnamed or _load(entry)
+        if isinstance(target, str):
+            target = Broken(name, f"entry point {entry.name} = {entry.value}", target)
+        targets[name] = target
+    stop_clock()
     return tuple(targets.values())
 
 
 class Installed(SchemeTarget):
-    """A scheme of another package. An exception in it is a `MachineLacks` that says where it came about."""
+    """A scheme of another package. A mistake of it is a `SchemeFault` that names the method and the field."""
 
-    def begin(self, shape: Shape) -> Simulation:
-        return _Watched(self.scheme, shape)
+    def __init__(self, scheme: AnyScheme) -> None:
+        super().__init__(Guarded(scheme))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,43 +80,28 @@ class Broken:
         raise MachineLacks(f"{self.name} does not run here: {self.why}")
 
 
-class _Watched(Simulation):
-    def apply(self, operation: Operation) -> None:
-        try:
-            super().apply(operation)
-        except Exception as error:
-            raise self._failed(error) from error
-        if self._between is None and isinstance(operation, (Open, Read)):
-            raise MachineLacks(f"{self.scheme.name} failed: its state is None: expected any other value that has a hash")
-
-    def place(self) -> str:
-        try:
-            return super().place()
-        except Exception as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: Exception) -> MachineLacks:
-        innermost = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{innermost.filename}:{innermost.lineno}"
-        return MachineLacks(f"{self.scheme.name} failed: {_in_a_line(error)} ({where})")
-
-
 def _misnamed(name: str, taken: Collection[str]) -> str | None:
     if not _NAME.fullmatch(name):
         return "its name is not made of letters, digits, dashes and underscores"
     return "its name is another target's" if name in taken else None
 
 
-def _load(entry: EntryPoint) -> AnyScheme | str:
-    # The scheme, or in words why it cannot be had.
+def _load(entry: EntryPoint) -> Target | str:
+    # The scheme as a target, or in words why it cannot be had.
+    def load() -> Target | str:
+        try:
+            given: Any = entry.load()
+            scheme: AnyScheme = given() if callable(given) else given
+            for fault in _faults(scheme, entry.name):
+                return f"{entry.value} is no scheme: {fault}"
+            return Installed(scheme)
+        except (Exception, SystemExit) as error:
+            return f"{entry.value} cannot be loaded: {in_a_line(error)}"
+
     try:
-        given: Any = entry.load()
-        scheme: AnyScheme = given() if callable(given) else given
-        for fault in _faults(scheme, entry.name):
-            return f"{entry.value} is no scheme: {fault}"
-    except (Exception, SystemExit) as error:
-        return f"{entry.value} cannot be loaded: {_in_a_line(error)}"
-    return scheme
+        return guarded("its entry point", entry.name, load)
+    except SchemeFault as fault:
+        return f"{entry.value} cannot be loaded: {str(fault).removeprefix(f'{entry.name} failed: ')}"
 
 
 def _faults(scheme: Any, name: str) -> Iterator[str]:
@@ -129,15 +110,15 @@ def _faults(scheme: Any, name: str) -> Iterator[str]:
         yield f"it has no {', '.join(missing)}"
     for member, is_right, expected in _members(scheme, name):
         if not is_right:
-            yield f"`{member}` is {_shortened(repr(getattr(scheme, member)))}: expected {expected}"
+            yield f"`{member}` is {text(getattr(scheme, member))}: expected {expected}"
 
 
 def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
     # Each member, whether it is right, and what was expected.
     hazards, harms, tables = scheme.hazards, scheme.harms, scheme.tables
     yield "name", scheme.name == name, f"{name!r}, which its entry point is called"
-    for text in ("summary", "progress"):
-        yield text, isinstance(getattr(scheme, text), str), "a str"
+    for member in ("summary", "progress"):
+        yield member, isinstance(getattr(scheme, member), str), "a str"
     yield (
         "hazards",
         isinstance(hazards, frozenset) and hazards <= set(HAZARDS),
@@ -149,7 +130,8 @@ def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
         "a tuple of Harm within its hazards",
     )
     yield "tables", isinstance(tables, tuple) and _are_tables(tables), f"{ONE_TABLE}, or names in order, none of them twice"
-    for method in ("open", "begin", "resume", "place"):
+    optional = [method for method in ("canonical", "canonical_in_order") if hasattr(scheme, method)]
+    for method in ("open", "begin", "resume", "place", *optional):
         yield method, callable(getattr(scheme, method)), "a method"
 
 
@@ -160,12 +142,3 @@ def _is_harm(harm: Any, hazards: frozenset[Hazard]) -> bool:
 def _are_tables(tables: tuple[Any, ...]) -> bool:
     named = all(isinstance(table, str) and _NAME.fullmatch(table) for table in tables)
     return tables == ONE_TABLE or (named and 0 < len(tables) == len(set(tables)))
-
-
-def _in_a_line(error: BaseException) -> str:
-    said = _shortened(str(error))
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def _shortened(text: str) -> str:
-    return textwrap.shorten(text, _SAID_MAX, placeholder=" ...")

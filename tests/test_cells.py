@@ -439,7 +439,10 @@ def test_a_worker_that_is_killed_leaves_its_cell_unknown_and_the_others_go_on() 
                 os.kill(process.pid or 0, signal.SIGKILL)
 
     run.run(once(kill, run))
-    assert troubles(run) == ["", "a worker ended with exit code -9"]
+    assert troubles(run) == [
+        "",
+        f"the worker that searched {run.tasks[1].target.name} ended with exit code -9: the scheme or the system ended it",
+    ]
 
 
 @pytest.mark.usefixtures("no_worker_is_left")
@@ -477,4 +480,7 @@ def test_one_who_cannot_be_told_to_stop_has_ended_by_himself() -> None:
         raise KeyboardInterrupt
 
     run.run(once(end, run))
-    assert troubles(run) == ["", "a worker ended with exit code -9"]
+    assert troubles(run) == [
+        "",
+        f"the worker that searched {run.tasks[1].target.name} ended with exit code -9: the scheme or the system ended it",
+    ]

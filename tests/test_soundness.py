@@ -19,11 +19,10 @@ import random
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
-import everything
 import pytest
 from generators import Generated, Reading
 
-from sockiter import claims, skeleton
+from sockiter import claims, everything, skeleton
 from sockiter.claims import Hazard
 from sockiter.explore import Scope, search
 from sockiter.schemes import SCHEMES, index_detect, index_narrow

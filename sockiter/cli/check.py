@@ -21,7 +21,7 @@ from sockiter.backend import Target
 from sockiter.cases import dumps, save
 from sockiter.cells import Cells, Task, within_reach
 from sockiter.claims import HAZARDS, Hazard, in_order
-from sockiter.cli import options
+from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import running
@@ -44,6 +44,9 @@ from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
 @options.workers("searches")
 @options.memory()
 @click.option("--cases", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep the cases there.")
+@click.option(
+    "--verify", "verifies", is_flag=True, help="Compare the search with ones that trust no canonical form, in small scopes."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def check(
     names: tuple[str, ...],
@@ -53,14 +56,20 @@ def check(
     workers: int,
     memory_max: int,
     cases: Path | None,
+    verifies: bool,
     as_json: bool,
 ) -> None:
     """Search every history in a scope: each claim is proved there, or has the shortest case against it.
 
     All schemes, unless some are named. Exit status 1 means that a claim was broken, or that a search was cut short and
     proves nothing. Where versions roll over, the scope is smaller than what is asked for, and said.
+
+    With --verify, exit status 1 means that a canonical form merges unlike moments, or that searches disagree.
     """
     chosen = _choose(names)
+    if verifies:
+        verification.run(chosen, workers=workers, as_json=as_json)
+        return
     tasks = [
         Task(target, column, column.hazards, within_reach(target, column.hazards, scope))
         for target in chosen

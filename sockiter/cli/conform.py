@@ -17,11 +17,13 @@ from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
+from sockiter.cli.subject import running
 from sockiter.conformance import Trial
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.schemes import SCHEMES
-from sockiter.targets import target_named
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.simulation import SchemeTarget
+from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
 
 _SEQUENCES = 10_000
 
@@ -68,9 +70,7 @@ def conform(
     scheme_name = scheme_name or target.walks_by
     if scheme_name is None:
         raise MachineLacks(f"{name} walks by no scheme that is known here; name one to compare it with")
-    scheme = next((one for one in SCHEMES if one.name == scheme_name), None)
-    if scheme is None:
-        raise InputError(f"no scheme is named {scheme_name!r}: expected one of {', '.join(one.name for one in SCHEMES)}")
+    scheme = _scheme(scheme_name)
     if why := barred(target, hazards):
         raise MachineLacks(why)
     if unable := in_order(frozenset(hazards) - scheme.hazards):
@@ -89,6 +89,17 @@ def conform(
         _print(trial, seed)
     if kept:
         sys.exit(1)
+
+
+def _scheme(name: str) -> AnyScheme:
+    schemes = (*SCHEME_TARGETS, *INSTALLED_TARGETS)
+    for target in schemes:
+        if target.name == name:
+            # One of another package that cannot be had says why.
+            target = running(target)
+            assert isinstance(target, SchemeTarget)
+            return target.scheme
+    raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(one.name for one in schemes)}")
 
 
 def _run(trial: Trial, sequences: int, seconds: float | None) -> None:

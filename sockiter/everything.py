@@ -6,7 +6,7 @@ has to find, with as many lines, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sockiter.backend import run
 from sockiter.claims import CHANGES, HAZARD_OF, Hazard, hazards_of
@@ -34,21 +34,34 @@ from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
 
+# Sequences between two reports of progress.
+REPORT = 500
 KINDS_FOUND = ("skip", "repeat", "stale", "stuck", "refused")
 
 
-def shortest(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> dict[Signature, int]:
-    """Every kind of harm with the least number of lines in which it happens, of at most `scope.ops` (which is needed)."""
+def shortest(
+    scheme: AnyScheme,
+    hazards: frozenset[Hazard],
+    scope: Scope,
+    progress: Callable[[int], None] = lambda sequences: None,
+) -> dict[Signature, int]:
+    """Every kind of harm with the least number of lines in which it happens, of at most `scope.ops` (which is needed).
+
+    `progress` is called with the sequences so far, after every few hundred.
+    """
     assert scope.ops is not None
     target = SchemeTarget(scheme)
     found: dict[Signature, int] = {}
     must_not_roll_over = "rollover" in scheme.hazards - hazards
-    for operations in sequences(scheme, hazards, scope):
+    for number, operations in enumerate(sequences(scheme, hazards, scope)):
+        if number % REPORT == 0:
+            progress(number)
         if must_not_roll_over and "rollover" in hazards_of(operations, narrow=True):
             continue
         for finding in judge(run(target, target, operations, slots=scope.batch)):
             if finding.kind in KINDS_FOUND:
-                found[finding.signature] = min(length(operations), found.get(finding.signature, length(operations)))
+                harmed = finding.signature
+                found[harmed] = min(length(operations), found.get(harmed, length(operations)))
     return found
 
 

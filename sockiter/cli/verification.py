@@ -1,0 +1,174 @@
+"""`sockiter check --verify`: whether a scheme's canonical form merges only what leads on alike, as text and as JSON.
+
+Decided here: which options go with it, how the comparisons are laid out, and which exit status means what: 1 where a form
+merges wrongly or two ways to search disagree, 3 where a scheme could not be verified.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+
+from sockiter.backend import Target
+from sockiter.claims import in_order
+from sockiter.cli.output import print_json, scope_json
+from sockiter.cli.progress import watch
+from sockiter.errors import InputError, MachineLacks
+from sockiter.matrix import describe
+from sockiter.verdict import Signature
+from sockiter.verify import Compare, Merged, Trial, Trials, Verified, WrongMerge
+
+# What says in which scope to search, and what to do with it.
+_OTHERS = {
+    "sockets": "--sockets",
+    "buckets": "--buckets",
+    "batch": "--batch",
+    "ops": "--ops",
+    "hazards": "--hazard",
+    "cases": "--cases",
+    "memory_max": "--memory",
+}
+_FOUND = ("with `canonical`", "without it", "every sequence")
+
+
+def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
+    """Verify these schemes, print what came of it, and exit with 1 or 3 if there is a reason to."""
+    context = click.get_current_context()
+    for name, option in _OTHERS.items():
+        if context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None):
+            raise InputError(f"--verify has scopes of its own: expected no {option} with it")
+    trials = Trials(chosen, workers=workers)
+    _watch(trials)
+    if as_json:
+        print_json([_json(trial) for trial in trials.trials])
+    else:
+        for trial in trials.trials:
+            click.echo("\n".join(_lines(trial)))
+    if any(trial.result and not trial.result.agrees for trial in trials.trials):
+        sys.exit(1)
+    if any(trial.trouble for trial in trials.trials):
+        sys.exit(MachineLacks.status)
+
+
+def _watch(trials: Trials) -> None:
+    def tell(bar: Progress, task: TaskID) -> None:
+        doing = "; ".join(trial.doing for _, trial in trials.running.values())
+        done = sum(trial.result is not None for trial in trials.trials)
+        bar.update(task, completed=done, description=escape(doing))
+
+    watch(trials.run, tell, total=len(trials.trials), left="{task.completed:.0f} of {task.total:.0f} schemes")
+
+
+def _lines(trial: Trial) -> list[str]:
+    name, result = trial.target.name, trial.result
+    if result is None:
+        return [f"{name}: NOT VERIFIED: {trial.trouble}"]
+    lines = []
+    for search in result.searches:
+        if not search.agrees:
+            lines += _search_lines(search)
+    for merge in result.merges:
+        if merge.wrong is not None:
+            lines += [f"  WRONG MERGE under {_under(merge)}:", *_wrong_lines(merge.wrong)]
+    if lines:
+        return [f"{name}: DISAGREES", *lines]
+    searches = f"{name}: {len(result.searches)} searches agree with every sequence of operations"
+    if not result.has_form:
+        return [f"{searches}. It has no `canonical`: nothing is merged, and searches of any length do not end."]
+    merged = sum(merge.compared for merge in result.merges)
+    lines.append(f"{searches} and with the search without `canonical`; {merged:,} merged moments lead on alike.")
+    for merge in result.merges:
+        if not merge.complete:
+            lines.append(f"  Not all moments were reached under {_under(merge)}: the first {merge.moments:,} were.")
+    return lines
+
+
+def _search_lines(search: Compare) -> list[str]:
+    lines = [f"  DIFFERENT VIOLATIONS under {_under(search)}:"]
+    if search.why:
+        lines.append(f"    {search.why}")
+    for title, found in zip(_FOUND, (search.canonical, search.literal, search.everything), strict=True):
+        if found is not None:
+            lines.append(
+                f"    {title + ':':<18}{', '.join(_words(one, lines_) for one, lines_ in found.items()) or 'nothing'}"
+            )
+    return lines
+
+
+def _wrong_lines(wrong: WrongMerge) -> list[str]:
+    lines = [f"    `canonical` forgets {', '.join(wrong.fields)}"]
+    for nth, side in enumerate(wrong.sides, start=1):
+        lines += [f"    {nth}: {side.at}", f"       table: {side.table}"]
+    if wrong.after:
+        lines.append(f"    They part after: {'; '.join(wrong.after)}")
+        lines += [f"    {nth}: {does}" for nth, does in enumerate(wrong.does, start=1)]
+    return lines
+
+
+def _under(one: Compare | Merged) -> str:
+    return f"{', '.join(in_order(one.hazards)) or 'no hazard'} ({describe(one.scope)})"
+
+
+def _words(signature: Signature, operations: int) -> str:
+    of = " of a moved socket" if signature.moved else " elsewhere" if signature.elsewhere else ""
+    return f"{signature.kind}{of} in {operations}"
+
+
+def _json(trial: Trial) -> dict[str, Any]:
+    result = trial.result
+    return {
+        "scheme": trial.target.name,
+        "canonical": None if result is None else result.has_form,
+        "agrees": None if result is None else result.agrees,
+        "trouble": trial.trouble or None,
+        "seconds": 0.0 if result is None else round(result.seconds, 3),
+        **_comparisons(result),
+    }
+
+
+def _comparisons(result: Verified | None) -> dict[str, Any]:
+    return {
+        "searches": [
+            {
+                "hazards": in_order(one.hazards),
+                "scope": scope_json(one.scope),
+                "agrees": one.agrees,
+                "why": one.why or None,
+                "canonical": None if one.canonical is None else _found_json(one.canonical),
+                "literal": _found_json(one.literal),
+                "everything": _found_json(one.everything),
+            }
+            for one in (result.searches if result else ())
+        ],
+        "merges": [
+            {
+                "hazards": in_order(one.hazards),
+                "scope": scope_json(one.scope),
+                "agrees": one.agrees,
+                "complete": one.complete,
+                "moments": one.moments,
+                "merged": one.merged,
+                "compared": one.compared,
+                "wrong": None if one.wrong is None else _wrong_json(one.wrong),
+            }
+            for one in (result.merges if result else ())
+        ],
+    }
+
+
+def _found_json(found: dict[Signature, int]) -> list[dict[str, Any]]:
+    return [{**one._asdict(), "operations": operations} for one, operations in found.items()]
+
+
+def _wrong_json(wrong: WrongMerge) -> dict[str, Any]:
+    return {
+        "fields": list(wrong.fields),
+        "states": [side._asdict() for side in wrong.sides],
+        "after": list(wrong.after),
+        "does": list(wrong.does),
+    }

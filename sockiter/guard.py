@@ -1,0 +1,337 @@
+"""A scheme of another package, with every call of it checked: what it returns, how long it takes, and how it fails.
+
+Decided here: which mistakes there are, and how each reads in one line: the class, the method, the field, the value, and what
+was expected. Every command meets them as a `SchemeFault`. Not known here: what a scheme does, and who calls it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import textwrap
+import threading
+import traceback
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import fields, is_dataclass
+from types import FrameType
+from typing import Any, TypeVar
+
+from sockiter.errors import MachineLacks, SchemeFault
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where
+from sockiter.table import Socket, Table
+
+LIMIT_S = 10.0
+"""The seconds of processor time that a call may take; one that takes up to half as much more may pass."""
+AGAIN_S = 0.01
+"""Between two tries to end a call that goes on all the same."""
+TRIES = 500
+"""After so many, the process ends."""
+WAITS_MAX = 100_000
+"""The allocations and the buckets that a read may wait for from one socket to the next."""
+
+# Characters of a value, or of an error's message.
+_TEXT_MAX = 300
+_NO_VALUE = object()
+_PACKAGE = f"{os.path.dirname(__file__)}{os.sep}"
+
+T = TypeVar("T")
+
+
+class Overdue(BaseException):
+    """Raised inside a call whose time is up. No `except Exception` catches it."""
+
+
+class _Watch:
+    # The clock of this process. It ticks while calls are made, and stops at a tick at which none is under way. It is not
+    # started and stopped with every call: that would take longer than most calls. It counts processor time, so that it
+    # leaves alone what waits, a busy machine, and a process that was stopped for a while.
+
+    def __init__(self) -> None:
+        # What the call under way is, in words, and its number; "" and 0: none.
+        self.name = ""
+        self.call = 0
+        self.interrupted = False
+        self.is_on = False
+        self._calls = 0
+        self._seen = self._ticks = self._tries = 0
+        self._before: dict[int, Any] = {}
+
+    def begin(self, name: str) -> tuple[str, int]:
+        # What `end` needs.
+        if not self.is_on:
+            self._start()
+        before = self.name, self.call
+        self._calls += 1
+        self.name, self.call = name, self._calls
+        return before
+
+    def end(self, before: tuple[str, int]) -> None:
+        self.name, self.call = before
+
+    def stop(self) -> None:
+        """Stop the clock, and give the signals back to who had them."""
+        if self.is_on:
+            self.is_on = False
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            for number, handler in self._before.items():
+                if signal.getsignal(number) in (self._tick, self._interrupt):
+                    signal.signal(number, handler)
+
+    def _start(self) -> None:
+        self._before = {signal.SIGVTALRM: signal.signal(signal.SIGVTALRM, self._tick)}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):
+                self._before[number] = signal.signal(number, self._interrupt)
+        self._seen = self._ticks = self._tries = 0
+        self.is_on = True
+        signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S / 2, LIMIT_S / 2)
+
+    def _tick(self, signum: int, frame: FrameType | None) -> None:
+        if not self.call:
+            self.stop()
+        elif self.call != self._seen:
+            self._seen, self._ticks = self.call, 0
+        else:
+            self._ticks += 1
+            if self._ticks >= 2:
+                self._end_call()
+
+    def _end_call(self) -> None:
+        # A scheme may catch whatever it likes, but not everywhere.
+        self._tries += 1
+        if self._tries == 1:
+            signal.setitimer(signal.ITIMER_VIRTUAL, AGAIN_S, AGAIN_S)
+        if self._tries > TRIES:
+            os.write(2, f"sockiter: {self.name} does not end, and catches what would end it\n".encode())
+            os._exit(MachineLacks.status)
+        raise Overdue
+
+    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
+        self.interrupted = bool(self.call)
+        self._before[signum](signum, frame)
+
+
+_WATCH = _Watch()
+
+
+def guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
+    """What a call comes to; a `SchemeFault` for whatever it raises, and where it does not end. `name`: the call, in words.
+
+    An interrupt by the user stays a KeyboardInterrupt, whatever the call makes of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Signals get to the main thread alone.
+        return _caught(name, scheme, call)
+    before = _WATCH.begin(name)
+    try:
+        return _caught(name, scheme, call)
+    except Overdue:
+        _WATCH.stop()
+        raise SchemeFault(f"{scheme} failed: {name} did not end within {LIMIT_S:g} s of processor time") from None
+    finally:
+        _WATCH.end(before)
+        if _WATCH.interrupted:
+            _WATCH.interrupted = False
+            raise KeyboardInterrupt
+
+
+def stop_clock() -> None:
+    """Give back the signals that the time limit takes; the next call takes them again."""
+    _WATCH.stop()
+
+
+def _caught(name: str, scheme: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except (SchemeFault, Overdue):
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _innermost(error).startswith(_PACKAGE):
+            raise  # by a handler of this project, which stands for the user
+        raise SchemeFault(f"{scheme} failed: {name} raised {in_a_line(error)}{_place_of(error)}") from error
+
+
+def _place_of(error: BaseException) -> str:
+    file = _innermost(error)
+    # A method that cannot be called in this way has no place of its own.
+    return "" if file.startswith(f"{__file__}:") else f" ({file})"
+
+
+def _innermost(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}"
+
+
+class Guarded:
+    """A scheme whose calls are checked. It has a `canonical` if the scheme has one."""
+
+    def __init__(self, scheme: AnyScheme) -> None:
+        self.name = scheme.name
+        self.summary = scheme.summary
+        self.progress = scheme.progress
+        self.harms = scheme.harms
+        self.hazards = scheme.hazards
+        self.tables = scheme.tables
+        self._scheme = scheme
+        self._class = type(scheme).__name__
+        # How often the read under way has waited since it showed a socket, and its last step. A search goes on with another.
+        self._waits = 0
+        self._last: Any = None
+        for method in ("canonical", "canonical_in_order"):
+            if hasattr(scheme, method):
+                setattr(self, method, self._form(method))
+
+    def open(self, slots: int, table: Table) -> Any:
+        """As `Scheme.open`."""
+        return self._call("open", lambda: self._state("open returned", self._scheme.open(slots, table)))
+
+    def begin(self, state: Any, table: Table) -> Any:
+        """As `Scheme.begin`."""
+        self._waits = 0
+        return self._call("begin", lambda: self._step("begin", self._scheme.begin(state, table), table))
+
+    def resume(self, waiting: Any, granted: bool, table: Table) -> Any:
+        """As `Scheme.resume`."""
+
+        if waiting is not self._last:
+            self._waits = 0
+
+        def resumed() -> Any:
+            step = self._step("resume", self._scheme.resume(waiting, granted, table), table)
+            if not granted and not isinstance(step, Done) and type(waiting.waits_for) is Show:
+                raise self._fault(f"resume returned {text(step)} for a Show that was refused: expected Done")
+            return step
+
+        return self._call("resume", resumed)
+
+    def place(self, state: Any) -> str:
+        """As `Scheme.place`."""
+
+        def placed() -> str:
+            place = self._scheme.place(state)
+            if not isinstance(place, str):
+                raise self._fault(f"place returned {text(place)}: expected a str")
+            return place
+
+        return self._call("place", placed)
+
+    def _form(self, method: str) -> Callable[[Any, Table, Where], Hashable]:
+        canonical = getattr(self._scheme, method)
+
+        def form(at: Any, table: Table, where: Where) -> Hashable:
+            def formed() -> Hashable:
+                value = canonical(at, table, where)
+                if isinstance(value, Iterator):
+                    raise self._fault(f"{method} returned {text(value)}: expected a value, such as a tuple")
+                self._hashed(method, value)
+                return value  # type: ignore[no-any-return]
+
+            return self._call(method, formed)
+
+        return form
+
+    def _call(self, method: str, call: Callable[[], T]) -> T:
+        return guarded(f"{self._class}.{method}", self.name, call)
+
+    def _fault(self, what: str) -> SchemeFault:
+        return SchemeFault(f"{self.name} failed: {self._class}.{what}")
+
+    def _state(self, what: str, state: Any) -> Any:
+        if state is None:
+            raise self._fault(f"{what} None: expected a state, which is any other value that has a hash")
+        self._hashed(what.split()[0], state)
+        return state
+
+    def _hashed(self, method: str, value: Any) -> None:
+        try:
+            hash(value)
+        except TypeError:
+            path, part = unhashable(value)
+            raise self._fault(
+                f"{method} returned a value that has no hash: {path} is {text(part)}, a {type(part).__name__}"
+            ) from None
+
+    def _step(self, method: str, step: Any, table: Table) -> Any:
+        if isinstance(step, Done):
+            self._state(f"{method} returned Done with the state", step.state)
+            if step.error is not None and not (isinstance(step.error, str) and step.error):
+                raise self._fault(
+                    f"{method} returned Done with the error {text(step.error)}: expected the name of an errno, or None"
+                )
+            return step
+        self._hashed(method, step)
+        request = getattr(step, "waits_for", _NO_VALUE)
+        if request is _NO_VALUE:
+            raise self._fault(f"{method} returned {text(step)}: expected Done, or a value that has `waits_for`")
+        self._last = step
+        at = f"{method} returned {type(step).__name__}, whose waits_for"
+        if type(request) is Show:
+            self._waits = 0
+            self._check_socket(at, request.socket, table)
+            return step
+        if type(request) is Grow:
+            if type(request.slots) is not int or request.slots < 1:
+                raise self._fault(f"{at} is a Grow of slots={text(request.slots)}: expected a positive int")
+            if type(request.locked) is not bool:
+                raise self._fault(f"{at} is a Grow of locked={text(request.locked)}: expected a bool")
+        elif type(request) is not Between:
+            raise self._fault(f"{at} is {text(request)}: expected Show, Grow or Between")
+        self._waits += 1
+        if self._waits > WAITS_MAX:
+            raise self._fault(f"{method} never ends a read: it waited {WAITS_MAX:,} times and showed nothing")
+        return step
+
+    def _check_socket(self, at: str, socket: Any, table: Table) -> None:
+        if not isinstance(socket, Socket):
+            raise self._fault(f"{at} is a Show of socket={text(socket)}: expected a Socket of the table")
+        if not table.has(socket.name) and all(socket.name != name for name, _ in table.gone):
+            raise self._fault(f"{at} is a Show of {text(socket)}, which never was in the table")
+
+
+def unhashable(value: Any, path: str = "") -> tuple[str, Any]:
+    """The innermost part of a value for which it has no hash, and where that is: `State.seen[0]`."""
+    path = path or type(value).__name__
+    for name, part in _parts(value):
+        try:
+            hash(part)
+        except TypeError:
+            return unhashable(part, f"{path}{name}")
+    return path, value
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    # What the hash of a value is made of. A list has none of its own, whatever is in it.
+    if isinstance(value, tuple):
+        names = getattr(value, "_fields", None)
+        for nth, part in enumerate(value):
+            yield f".{names[nth]}" if names else f"[{nth}]", part
+    elif is_dataclass(value) and type(value).__hash__ is not None:
+        for field in fields(value):
+            yield f".{field.name}", getattr(value, field.name)
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error's class and message; its class alone where there is no message, or none can be had."""
+    try:
+        message = _shortened(str(error))
+    except Overdue:
+        raise
+    except BaseException:
+        message = "its message cannot be had"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def text(value: Any, longest: int = _TEXT_MAX) -> str:
+    """A value as it is written in Python, in a line of a decent length; its type, where it cannot be written."""
+    try:
+        return _shortened(repr(value), longest)
+    except Overdue:
+        raise
+    except BaseException:
+        return f"a {type(value).__name__}"
+
+
+def _shortened(words: str, longest: int = _TEXT_MAX) -> str:
+    one_line = " ".join(words.split())
+    printable = "".join([letter if letter.isprintable() else "?" for letter in one_line])
+    return textwrap.shorten(printable, longest, placeholder=" ...")
