@@ -27,7 +27,7 @@ from sockiter.cli.progress import run
 from sockiter.cli.subject import running
 from sockiter.errors import InputError, MachineLacks
 from sockiter.explore import Scope, Searched, Violation
-from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, name, said
+from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, distinct, name, said
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
 
 
@@ -150,7 +150,7 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
     out.print(f"*: to a socket that had itself been moved. {mark}: to one in whose bucket nothing had changed.")
     told: set[str] = set()
     for task in tasks:
-        for one in _verdict(task):
+        for one in distinct(_verdict(task)):
             if one.violation is not None and one.name not in told and (detailed or one.breaks_a_claim):
                 told.add(one.name)
                 broken = "[bold red]CLAIM BROKEN[/bold red] " if one.breaks_a_claim else ""
