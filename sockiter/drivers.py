@@ -103,6 +103,8 @@ def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> 
         except Violation as violation:
             found = hunt.follow(violation.operations, violation.slots, violation.finding)
         yield Bite(machine.sequences, machine.applied, found)
+        if hunt.patience.interrupted:
+            raise KeyboardInterrupt
 
 
 DRIVERS: dict[str, Driver] = {"hypothesis": drive_hypothesis, "swarm": drive_swarm}

@@ -145,6 +145,25 @@ def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Counted(OffsetUdp(), harms=[])
+    hunt = Hunt.of(target, target, ())
+
+    def interrupted() -> bool:
+        hunt.patience.interrupt()
+        return True
+
+    monkeypatch.setattr(hunt.patience, "is_over", interrupted)
+    run = DRIVERS[driver](hunt, frozenset({"remove"}), "1")
+
+    bites: list[Bite] = []
+    with pytest.raises(KeyboardInterrupt):
+        for bite in run:
+            bites.append(bite)
+    assert bites[-1].found is not None
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_a_target_that_breaks_is_let_go_of(driver: str) -> None:
     target = Counted(Index(), breaks=True)
     with pytest.raises(OSError, match="no more"):
