@@ -47,6 +47,7 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
     room = Room.of(hunt.target)
     swarm = Swarm(seed_text, hazards, room)
     begin = hunt.session.begin
+    shapes = {slots: room.shape(slots) for slots in room.slots_drawn}
     bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
     while True:
         swarm.aims = sorted((harm.hazards for harm in hunt.pending), key=sorted)
@@ -55,7 +56,7 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
         while sequences < bite and found is None:
             sequence, slots = swarm.sequence()
             sequences += 1
-            backend = begin(room.shape(slots))
+            backend = begin(shapes[slots])
             try:
                 for op in sequence:
                     backend.apply(op)

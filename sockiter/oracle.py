@@ -51,9 +51,10 @@ def judge(history: History) -> Verdict:
         elif not ended:
             moved.add(event.name)
     repeated = {name for name, count in times.items() if count > 1}
-    skips_elsewhere, repeats_elsewhere = _elsewhere(history) if skipped or repeated else (_NONE, _NONE)
+    unmoved = (skipped | repeated) - moved
+    skips_elsewhere, repeats_elsewhere = _elsewhere(history, unmoved) if unmoved else (_NONE, _NONE)
     findings = [Finding("skip", name, name in moved, name in skips_elsewhere) for name in skipped]
-    findings += [Finding("repeat", name, name in moved, name in repeats_elsewhere - moved) for name in repeated]
+    findings += [Finding("repeat", name, name in moved, name in repeats_elsewhere) for name in repeated]
     findings += [Finding("stale", name, name in moved) for name in stale]
     if stuck:
         findings.append(Finding("stuck"))
@@ -69,29 +70,30 @@ def judge(history: History) -> Verdict:
 _NONE: frozenset[str] = frozenset()
 
 
-def _elsewhere(history: History) -> tuple[frozenset[str], frozenset[str]]:
-    # The sockets in whose bucket nothing had changed at the end, and those in whose bucket nothing had when they had their
-    # second turn. A bucket is a label here, the same for those that a change in it may concern.
+def _elsewhere(history: History, harmed: set[str]) -> tuple[frozenset[str], frozenset[str]]:
+    # Of the harmed sockets, those in whose bucket nothing had changed at the end, and those in whose bucket nothing had when
+    # they had their second turn. A bucket is a label here, the same for those that a change in it may concern.
     buckets = dict(history.buckets)
-    unchanged = frozenset(buckets)
+    unchanged = frozenset(harmed & buckets.keys())
     at_end: frozenset[str] | None = None
     at_second_turn: set[str] = set()
     turns: set[str] = set()
     for event in history.events:
+        if not unchanged:
+            break
         if isinstance(event, Shown):
-            if event.name in turns & unchanged:
+            if event.name in turns and event.name in unchanged:
                 at_second_turn.add(event.name)
             turns.add(event.name)
         elif isinstance(event, Returned):
             if event.is_the_end and at_end is None:
                 at_end = unchanged
         elif not isinstance(event, GaveUp):
-            touched = {event.bucket} if isinstance(event, (Add, Rehash)) else set()
-            if event.name in buckets:
-                touched.add(buckets[event.name])
-            unchanged -= {name for name, bucket in buckets.items() if bucket in touched}
-            if isinstance(event, (Add, Rehash)):
-                buckets[event.name] = event.bucket
+            before = buckets.get(event.name)
+            after = event.bucket if isinstance(event, (Add, Rehash)) else None
+            unchanged -= {name for name in unchanged if buckets[name] == before or buckets[name] == after}
+            if after is not None:
+                buckets[event.name] = after
             elif isinstance(event, Remove):
                 buckets.pop(event.name, None)
     return at_end or _NONE, frozenset(at_second_turn)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sockiter.backend import Shape
@@ -16,12 +17,17 @@ from sockiter.claims import Hazard
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Remove, reads_max
 from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show
-from sockiter.table import empty
+from sockiter.table import Table, empty
 
 # The buffer has 8 pages, and a record goes in only if something is left behind it: one short of 2048 records of 16 bytes.
 RECORDS_MAX = 2047
 # Objects of one read, shown or not, after which it comes back for the scheduler's sake (MAX_ITER_OBJECTS).
 OBJECTS_MAX = 1_000_000
+
+
+@lru_cache
+def _laid_out(shape: Shape, tables: tuple[str, ...]) -> Table:
+    return empty(tuple(shape.phases(tables)))
 
 
 class Allocation(NamedTuple):
@@ -43,7 +49,7 @@ class Simulation:
         objects_max: int = OBJECTS_MAX,
     ) -> None:
         self.scheme = scheme
-        self.table = empty(tuple(shape.phases(scheme.tables)))
+        self.table = _laid_out(shape, scheme.tables)
         self.history = History()
         # Those of the last read operation, in order.
         self.allocations: list[Allocation] = []

@@ -6,7 +6,7 @@ table it has been at. Not known here: who walks it, and what has been seen.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
@@ -133,8 +133,7 @@ class Table(NamedTuple):
         return tuple(tuple(socket.name for socket in bucket) for bucket in self.buckets)
 
 
-@lru_cache
-def empty(phases: tuple[tuple[str, int], ...]) -> Table:
+def empty(phases: Iterable[tuple[str, int]]) -> Table:
     """A table without sockets: the phases in the order of the walk, each with its name and number of buckets."""
     made: list[Phase] = []
     end = 0
