@@ -30,6 +30,7 @@ from sockiter.hunt import Found, Hunt
 from sockiter.replay import replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
+from sockiter.verdict import Signature
 from sockiter.workers import heard, interrupted_at
 
 pytestmark = pytest.mark.interpreter
@@ -300,7 +301,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
         pending.append(frozenset(job.pending))
         for one in (case, longer) if len(pending) == 2 else (case,):
             yield Kept(replace(found(one), harm=SKIP), "swarm", 0.5, tmp_path / "x.case")
-        yield Ended(frozenset({("skip", False, SKIP.hazards)}))
+        yield Ended(frozenset({(Signature("skip"), SKIP.hazards)}))
 
     say(monkeypatch, search)
     run = one(tmp_path, seconds=2, workers=2, slice_s=2)
@@ -309,7 +310,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     assert [kept.found.case for kept in track.kept] == [case, longer]
     assert [SKIP in of for of in pending] == [True, True, False]
     assert track.pending == {REPEAT}
-    assert track.followed == {("skip", False, SKIP.hazards)}
+    assert track.followed == {(Signature("skip"), SKIP.hazards)}
 
 
 def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -547,7 +548,7 @@ def test_what_is_shrunk_when_the_time_is_up_is_saved_as_far_as_it_was_shrunk(
     assert kept.path is not None
     assert load(kept.path).comment[1] == "Seed 7/slice. Not shrunk to the end: the time was up."
     assert len(load(kept.path).operations) == kept.found.drawn
-    assert ended == Ended(frozenset({(kept.found.kind, False, kept.found.hazards)}))
+    assert ended == Ended(frozenset({(Signature(kept.found.kind), kept.found.hazards)}))
 
 
 def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(

@@ -135,7 +135,7 @@ class TestPhases:
     def test_have_a_tail_or_none_in_all_their_buckets(self, tables: tuple[str, str], number: int) -> None:
         sockets = [("A", "listening"), ("B", "listening"), ("C", "established"), ("D", "established")]
         made = changed(
-            empty([(table, 2) for table in tables]),
+            empty(tuple((table, 2) for table in tables)),
             *(Add(name, "head", Bucket(number, table)) for name, table in sockets),
             Reinsert("B", "tail"),
             Reinsert("C", "tail"),

@@ -114,12 +114,12 @@ def test_where_moments_have_no_end_those_that_were_reached_are_compared(monkeypa
 
 def replace_differences(result: verification.Compared) -> verification.Compared:
     """The same, with a pair that does lead on alike among its differences."""
-    moment = _moment(State(0, (), 2), empty([("", 1)]))
+    moment = _moment(State(0, (), 2), empty((("", 1),)))
     return result._replace(differences=((moment, moment),))
 
 
 def test_a_pair_that_does_not_part_by_itself_is_told_of_without_an_operation() -> None:
-    moment = _moment(State(0, (), 2), empty([("", 1)]))
+    moment = _moment(State(0, (), 2), empty((("", 1),)))
     literal = verification.Merging(without_canonical(CookieUdp()), frozenset(), Scope(1, 1, 1))
     wrong = verification._smallest(literal, verification.Compared(1, 1, 1, ((moment, moment),), True))
     assert wrong is not None
@@ -142,8 +142,8 @@ class Spot:
 
 
 def test_names_of_sockets_do_not_count_and_their_positions_do() -> None:
-    table = empty([("", 1)]).after(Add("A", "tail")).after(Add("B", "tail"))
-    other = empty([("", 1)]).after(Add("C", "tail")).after(Add("D", "tail"))
+    table = empty((("", 1),)).after(Add("A", "tail")).after(Add("B", "tail"))
+    other = empty((("", 1),)).after(Add("C", "tail")).after(Add("D", "tail"))
     assert differing(_moment(Spot(0, "A"), table), _moment(Spot(0, "C"), other)) == ((), ())
     assert differing(_moment(Spot(0, "A"), table), _moment(Spot(1, "D"), other)) == (("Spot.bucket", "Spot.name"), ())
     assert differing(_moment(("A", "x"), table), _moment(("A", "y"), table)) == (("tuple",), ())

@@ -14,7 +14,7 @@ from sockiter.claims import Hazard
 from sockiter.explore import Scope, _Search
 from sockiter.followed import HARMED, can_come
 from sockiter.operations import Add, End, Remove
-from sockiter.schemes.scheme import AnyScheme, Grow
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show
 from sockiter.table import Socket, Table, empty
 
 HAZARDS: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "enomem"})
@@ -41,26 +41,23 @@ def readings(scheme: AnyScheme, state: Any, table: Table) -> Iterator[Reading]:
         shown: list[str] = []
         replies: list[bool] = []
         refused = 0
-        steps = scheme.read(state, table)
-        try:
-            request = next(steps)
-            while True:
-                is_growth = isinstance(request, Grow)
+        at = scheme.begin(state, table)
+        while not isinstance(at, Done):
+            request = at.waits_for
+            reply = True
+            if not isinstance(request, Between):
                 if len(replies) < len(script):
                     reply = script[len(replies)]
-                else:
-                    reply = True
-                    # A read is for one record at least.
-                    if is_growth or shown:
-                        scripts.append((*replies, False))
+                # A read is for one record at least.
+                elif isinstance(request, Grow) or shown:
+                    scripts.append((*replies, False))
                 replies.append(reply)
-                if isinstance(request, Grow):
-                    refused += not reply
-                elif reply:
-                    shown.append(request.name)
-                request = steps.send((reply, table))
-        except StopIteration as stop:
-            yield Reading(tuple(shown), stop.value[0], refused)
+            if isinstance(request, Grow):
+                refused += not reply
+            elif isinstance(request, Show) and reply:
+                shown.append(request.socket.name)
+            at = scheme.resume(at, reply, table)
+        yield Reading(tuple(shown), at.state, refused)
 
 
 class Named(NamedTuple):
@@ -79,7 +76,7 @@ def named(scheme: AnyScheme, sockets: int, ops: int) -> tuple[Named, Callable[[N
 
     Without the sequences that go on after the end, or after a harm.
     """
-    nothing = empty([("", 1)])
+    nothing = empty((("", 1),))
     start = Named((), 0, None, frozenset(), frozenset(), 0)
     numbered = scheme.name == "index"
 
@@ -145,7 +142,7 @@ def placed(scheme: AnyScheme, sockets: int) -> tuple[Placed, Following]:
     the sockets are what they have to be. Slots beyond what the table can hold are as good as none, and once the walk is over
     all that matters is what is owed.
     """
-    nothing = empty([("", 1)])
+    nothing = empty((("", 1),))
     by_idx = scheme.name == "index"
     start = Placed((), scheme.open(SLOTS, nothing).place, SLOTS, False, False)
 
