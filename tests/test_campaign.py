@@ -290,7 +290,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
         pending.append(frozenset(job.pending))
         for one in (case, longer) if len(pending) == 2 else (case,):
             yield Kept(replace(found(one), harm=SKIP), "swarm", 0.5, tmp_path / "x.case")
-        yield Ended(frozenset({("skip", False, SKIP.hazards)}))
+        yield Ended(frozenset({(SKIP.signature, SKIP.hazards)}))
 
     say(monkeypatch, search)
     run = one(tmp_path, seconds=2, workers=2, slice_s=2)
@@ -299,7 +299,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     assert [kept.found.case for kept in track.kept] == [case, longer]
     assert [SKIP in of for of in pending] == [True, True, False]
     assert track.pending == {REPEAT}
-    assert track.followed == {("skip", False, SKIP.hazards)}
+    assert track.followed == {(SKIP.signature, SKIP.hazards)}
 
 
 def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

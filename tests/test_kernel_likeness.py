@@ -69,7 +69,7 @@ def test_a_target_admits_what_its_scheme_does_within_what_it_can_be_put_through(
     answering(monkeypatch, Answer(unable=unable, scheme="cookie-udp"))  # type: ignore[arg-type]  # these are hazards
     assert KERNEL_UDP.walks_by == "cookie-udp"
     assert KERNEL_UDP.missing() is None
-    assert KERNEL_UDP.unable == NO_STOP | unable
+    assert KERNEL_UDP.unable == dict(NO_STOP) | unable
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers - {"realloc", "enomem"}
     assert set(KERNEL_UDP.harms) < set(SCHEME["cookie-udp"].harms)
     assert all(harm.hazards <= KERNEL_UDP.hazards for harm in KERNEL_UDP.harms)
@@ -96,7 +96,7 @@ def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_el
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
 def test_no_kernel_stops_a_walk_between_two_buckets(target: KernelTarget) -> None:
     assert target.unable["between"] == "nobody has found a way to stop a walk between two buckets"
-    operations = [Add("A", "head"), Open(), Read(1, (At("bucket", 1, Remove("A")),))]
+    operations: list[Operation] = [Add("A", "head"), Open(), Read(1, (At("bucket", 1, Remove("A")),))]
     refused = refusal(target, operations, Shape())
     assert refused is not None
     assert "between (nobody has found a way to stop a walk between two buckets)" in refused
@@ -209,7 +209,7 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
     answers.forget()
     try:
         assert (target.missing(), target.walks_by, target.has_tail) == (None, "rank", False)
-        assert target.unable == NO_STOP | {"enomem": "it was not built for it"}
+        assert target.unable == {**NO_STOP, "enomem": "it was not built for it"}
         assert len(begun) == 1 + len(likeness.probes(("",)))
         assert ended[-1] == "all"
         assert ended.count("closed") >= len(begun)
