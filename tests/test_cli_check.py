@@ -52,6 +52,16 @@ def test_what_can_happen_has_its_shortest_case() -> None:
     assert "expect offset-udp skip B" in skip["case"]
 
 
+def test_harm_where_nothing_changed_in_the_bucket_is_marked_and_in_the_document() -> None:
+    arguments = ("rank", "--sockets", 2, "--buckets", 2, *under("remove"))
+    (searched,) = document(*arguments)
+    (skip,) = [one for one in searched["violations"] if one["elsewhere"]]
+    assert (skip["kind"], skip["moved"], skip["name"]) == ("skip", False, "rank-skip-elsewhere-remove")
+    text = sockiter("check", *arguments).stdout
+    assert "skip 6 and 6°" in text
+    assert "°: to one in whose bucket nothing had changed." in text
+
+
 def test_without_hazards_the_scheme_is_searched_under_all_and_each_claim_by_itself() -> None:
     (searched,) = document("cookie-udp", "--sockets", 2, "--buckets", 1)
     assert set(searched["hazards"]) == CookieUdp.hazards
