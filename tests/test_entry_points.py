@@ -365,7 +365,7 @@ def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_packa
 def test_an_exception_in_a_scheme_of_another_package_is_one_line_that_says_where(tmp_path: Path) -> None:
     line = FOREIGN[: FOREIGN.index("# THE LINE")].count("\n") + 1
     where = f"{tmp_path / 'site' / 'foreign.py'}:{line}"
-    told = f"foreign failed: IndexError: bucket [/3] ({where})"
+    told = f"foreign failed: Clumsy.begin raised IndexError: bucket [/3] ({where})"
     assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
     assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")) == told
 
@@ -374,13 +374,15 @@ def test_an_exception_in_a_scheme_of_another_package_is_one_line_that_says_where
 @with_foreign("Lost")
 def test_an_exception_where_it_tells_its_place_is_one_line_as_well() -> None:
     assert sockiter("replay", RFC_SKIP, "--target", "foreign").exit_code == 1
-    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")).startswith("foreign failed: KeyError: 'nowhere' (")
+    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")).startswith(
+        "foreign failed: Lost.place raised KeyError: 'nowhere' ("
+    )
 
 
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Shy")
 def test_a_state_that_is_none_would_pass_for_an_iterator_that_is_not_open_and_is_refused() -> None:
-    told = "foreign failed: its state is None: expected any other value that has a hash"
+    told = "foreign failed: Shy.open returned None: expected a state, which is any other value that has a hash"
     assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
 
 
@@ -394,7 +396,7 @@ def job(target: str, driver: str, cases: Path) -> Job:
 def test_an_exception_ends_the_search_on_that_target_alone(driver: str, tmp_path: Path) -> None:
     (ended,) = search(job("foreign", driver, tmp_path))
     assert isinstance(ended, Ended)
-    assert ended.trouble.startswith("foreign failed: IndexError: bucket [/3] (")
+    assert ended.trouble.startswith("foreign failed: Clumsy.begin raised IndexError: bucket [/3] (")
 
 
 def test_a_worker_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
@@ -498,7 +500,7 @@ def test_a_broken_package_beside_the_example_stops_neither_workers_nor_other_tar
     told = json.loads(done.stdout)
     assert [one["target"] for one in told["targets"] if one["sequences"]] == ["next-key", "index"]
     assert len(told["troubles"]) == len(DRIVERS)
-    assert all(one.startswith("foreign failed: IndexError: ") for one in told["troubles"])
+    assert all(one.startswith("foreign failed: Clumsy.begin raised IndexError: ") for one in told["troubles"])
 
 
 def test_the_documents_spell_out_the_example_as_it_is() -> None:

@@ -32,7 +32,7 @@ from sockiter.schemes.scheme import Between, Done, Grow, Show, Where
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.table import Socket, empty
 
-TABLE = empty([("", 1)]).after(Add("A", "tail"))
+TABLE = empty((("", 1),)).after(Add("A", "tail"))
 
 
 @pytest.fixture(autouse=True)
