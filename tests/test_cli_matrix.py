@@ -86,7 +86,7 @@ def test_the_table_has_a_row_for_each_target_and_what_can_happen_with_the_length
         "Scope: at most 3 sockets in the table at once, 2 buckets in each table, 2 slots in the batch at open, sequences of "
         "any length." in table
     )
-    assert table[-1] == "No claim was broken. 2,300 states in 23 searches of 10 s in all."
+    assert table[-1] == "No claim was broken. 2,300 states in 23 searches of 12 s in all."
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

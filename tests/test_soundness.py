@@ -140,7 +140,7 @@ def test_versions_of_two_bits_roll_over_within_five_lines() -> None:
 # What takes no line comes before what takes one: each of these was once found with a line more than it takes.
 
 
-class AgainAndAgain(Generated, Rank):
+class AgainAndAgain(Generated, Rank):  # type: ignore[misc]
     """Shows the first socket in every read, and lets things happen meanwhile."""
 
     hazards: frozenset[Hazard] = frozenset({"add-head", "show"})
