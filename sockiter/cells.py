@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from sockiter.backend import Target
 from sockiter.claims import Harm, Hazard, in_order
 from sockiter.drivers import DRIVERS
-from sockiter.errors import SockiterError
+from sockiter.errors import SchemeFault, SockiterError
 from sockiter.explore import Enough, Scope, Searched, Violation, search
 from sockiter.hunt import Hunt
 from sockiter.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
@@ -33,6 +33,10 @@ DRIVER = "swarm"
 NOT_REACHED = "not searched"
 # What is being shrunk when the time is up may go on for so long.
 SHRINKING_S = 2.0
+
+
+class Fault(str):
+    """In words, a mistake of a scheme, for which it cannot be searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,8 @@ def _outcome(job: Job, tell: Callable[[int, int], None]) -> Searched | Measured 
         else:
             result = measure(target, job.hazards, job.seconds, tell)
         return replace(result, violations=tuple(_annotated(target, one) for one in result.violations))
+    except SchemeFault as fault:
+        return Fault(fault)
     except SockiterError as error:
         return str(error)
     except TypeError as error:

@@ -11,6 +11,7 @@ from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld
 from sockiter.schemes.index import Index
+from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
 from sockiter.schemes.offset_tcp import OffsetTcp
@@ -19,7 +20,7 @@ from sockiter.schemes.partial_batch import PartialBatch
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.removal_count import RemovalCount
 from sockiter.schemes.restart import Restart
-from sockiter.schemes.scheme import AnyScheme, Where
+from sockiter.schemes.scheme import AnyScheme, Show, Where
 from sockiter.schemes.unix import Unix
 from sockiter.table import Table
 
@@ -29,11 +30,6 @@ Form = Callable[[Any, Any, Table, Where], Hashable]
 class _Hidden:
     def __get__(self, scheme: object, of: object) -> None:
         raise AttributeError("canonical")
-
-
-def without_canonical(scheme: AnyScheme) -> AnyScheme:
-    """The scheme as it would be if it had no canonical form."""
-    return with_canonical(scheme, _Hidden())
 
 
 def with_canonical(scheme: AnyScheme, canonical: Any) -> AnyScheme:
@@ -49,13 +45,21 @@ def own(changed: Any, at: Any, table: Table, where: Where) -> Hashable:
     return form
 
 
-def fixed(field: str, value: object) -> Form:
-    """The scheme's own form of what it would have if this field were always the same."""
+def fixed(**values: object) -> Form:
+    """The scheme's own form of a state or waiting value in which these fields always have these values."""
 
     def form(self: Any, at: Any, table: Table, where: Where) -> Hashable:
-        return own(self, at._replace(**{field: value}) if field in getattr(at, "_fields", ()) else at, table, where)
+        there = {field: value for field, value in values.items() if field in getattr(at, "_fields", ())}
+        return own(self, at._replace(**there) if there else at, table, where)
 
     return form
+
+
+def only_first(self: Any, at: Any, table: Table, where: Where) -> Hashable:
+    """The scheme's own form, without the rest of a batch that is being shown."""
+    if isinstance(getattr(at, "waits_for", None), Show):
+        at = at._replace(batch=at.batch[:1])
+    return own(self, at, table, where)
 
 
 def own_of(kind: Any) -> Form:
@@ -97,7 +101,7 @@ def only_of_those_there(self: Any, at: Any, table: Table, where: Where) -> Hasha
 
 
 class Planted(NamedTuple):
-    """`fields`: those that `check --verify` has to name."""
+    """`fields`: those that `check --verify` has to name; (): it knows of none."""
 
     scheme: AnyScheme
     form: Form
@@ -107,34 +111,41 @@ class Planted(NamedTuple):
 
 
 PLANTED = {
-    "offset-udp: where it is in a bucket": Planted(OffsetUdp(), fixed("place", 0), ("Showing.place",)),
-    "offset-udp: which bucket it is in": Planted(OffsetUdp(), fixed("bucket", 0), ("Showing.bucket",), scope=Scope(2, 2, 1)),
+    "offset-udp: where it is in a bucket": Planted(OffsetUdp(), fixed(place=0), ("Showing.place",)),
+    "offset-udp: that it is done": Planted(OffsetUdp(), fixed(is_whole=False), ("Showing.is_whole",), scope=Scope(2, 2, 1)),
+    "offset-udp: the rest of its batch": Planted(OffsetUdp(), only_first, ("Showing.batch",)),
+    "offset-udp: which bucket it is in": Planted(OffsetUdp(), fixed(bucket=0), ("Showing.bucket",), scope=Scope(2, 2, 1)),
     "offset-udp: its batch": Planted(
         OffsetUdp(), mattering(lambda self, table, bucket, place, waiting: 0), ("Showing.place",)
     ),
-    "offset-udp: its slots": Planted(OffsetUdp(), fixed("slots", 1), ("State.slots",)),
-    "offset-tcp: its count": Planted(OffsetTcp(), fixed("offset", 0), ("State.offset",), scope=Scope(2, 1, 1)),
-    "rank: its rank": Planted(Rank(), fixed("place", 0), ("State.place.rank", "State.place.left")),
-    "unix: that it is done": Planted(Unix(), fixed("done", False), ("Showing.done",)),
-    "unix: its batch": Planted(Unix(), fixed("batch", ()), ("Growing.batch",)),
+    "offset-udp: its slots": Planted(OffsetUdp(), fixed(slots=1), ("State.slots",)),
+    "offset-tcp: which table it is in": Planted(OffsetTcp(), fixed(phase=0), ("Growing.phase",), scope=Scope(2, 1, 1)),
+    "offset-tcp: its count": Planted(OffsetTcp(), fixed(offset=0), ("State.offset",), scope=Scope(2, 1, 1)),
+    "rank: its rank": Planted(Rank(), fixed(place=0), ("State.place.rank", "State.place.left")),
+    "unix: that it is done": Planted(Unix(), fixed(done=False), ("Showing.done",)),
+    "unix: the rest of its batch": Planted(Unix(), only_first, ("Showing.batch",)),
+    "unix: its batch": Planted(Unix(), fixed(batch=()), ("Growing.batch",)),
     "index: where it is in a bucket": Planted(Index(), mattering(lambda *_: None), ("table.buckets.idx",)),
     "index: how a socket was when it left": Planted(Index(), as_captured, ("table.gone",)),
     "index-snapshot: who is old": Planted(IndexSnapshot(), own_of(Index), ("table.buckets.idx",)),
     "index-narrow: the indexes": Planted(
         IndexNarrow(), own_of(PartialBatch), ("table.buckets.idx",), ("reinsert", "rollover"), Scope(2, 1, 1)
     ),
+    "index-detect: how far its epoch is": Planted(
+        IndexDetect(), own_of(PartialBatch), (), ("reinsert", "rollover"), Scope(2, 1, 1)
+    ),
     "removal-count: the removals": Planted(
         RemovalCount(), mattering(lambda self, table, bucket, place, waiting: place.offset), ("table.removals",)
     ),
-    "full-batch: its count": Planted(FullBatch(), fixed("offset", 0), ("State.offset",)),
-    "full-batch-held: its batch": Planted(FullBatchHeld(), fixed("batch", ()), ("Held.batch",)),
+    "full-batch: its count": Planted(FullBatch(), fixed(offset=0), ("State.offset",)),
+    "full-batch-held: its batch": Planted(FullBatchHeld(), fixed(batch=()), ("Held.batch",)),
     "restart: whether any was removed": Planted(
         Restart(), mattering(lambda self, table, bucket, place, waiting: place.offset), ("table.removals",)
     ),
     "cookie-udp: turns of those that are gone": Planted(CookieUdp(), only_of_those_there, ("Showing.batch",)),
     "cookie-udp: the order of its batch": Planted(CookieUdp(), in_any_order, ("Showing.batch",)),
-    "cookie-udp: its cookies": Planted(CookieUdp(), fixed("cookies", ()), ("Growing.cookies",)),
-    "cookie-tcp: its cookies": Planted(CookieTcp(), fixed("cookies", ()), ("State.cookies",), scope=Scope(2, 1, 1)),
+    "cookie-udp: its cookies": Planted(CookieUdp(), fixed(cookies=()), ("Growing.cookies",)),
+    "cookie-tcp: its cookies": Planted(CookieTcp(), fixed(cookies=()), ("State.cookies",), scope=Scope(2, 1, 1)),
     "cookie-tcp: turns of those that are gone": Planted(
         CookieTcp(), only_of_those_there, ("Showing.batch",), scope=Scope(2, 1, 1)
     ),

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from inline import work_inline
 from kernels import ABSENT, answering
 
-from sockiter import targets
+from sockiter import targets, verify
 from sockiter.backend import Target
 from sockiter.campaign import Ended, Job, annotated, search
 from sockiter.cases import Expect, dumps, files, load, loads
@@ -71,6 +71,16 @@ class Shy(Foreign):
 class Clumsy(Foreign):
     def begin(self, state, table):
         raise IndexError("bucket [/3]")  # THE LINE
+
+
+class Leaver(Foreign):
+    def begin(self, state, table):
+        raise SystemExit(0)  # AND LEAVES
+
+
+class Garbled(Foreign):
+    def canonical(self, at, table, where):
+        raise LookupError("no form")  # NO FORM
 
 
 class Lost(Foreign):
@@ -365,7 +375,7 @@ def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_packa
 def test_an_exception_in_a_scheme_of_another_package_is_one_line_that_says_where(tmp_path: Path) -> None:
     line = FOREIGN[: FOREIGN.index("# THE LINE")].count("\n") + 1
     where = f"{tmp_path / 'site' / 'foreign.py'}:{line}"
-    told = f"foreign failed: IndexError: bucket [/3] ({where})"
+    told = f"foreign failed: Clumsy.begin raised IndexError: bucket [/3] ({where})"
     assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
     assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")) == told
 
@@ -374,14 +384,110 @@ def test_an_exception_in_a_scheme_of_another_package_is_one_line_that_says_where
 @with_foreign("Lost")
 def test_an_exception_where_it_tells_its_place_is_one_line_as_well() -> None:
     assert sockiter("replay", RFC_SKIP, "--target", "foreign").exit_code == 1
-    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")).startswith("foreign failed: KeyError: 'nowhere' (")
+    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")).startswith(
+        "foreign failed: Lost.place raised KeyError: 'nowhere' ("
+    )
 
 
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Shy")
 def test_a_state_that_is_none_would_pass_for_an_iterator_that_is_not_open_and_is_refused() -> None:
-    told = "foreign failed: its state is None: expected any other value that has a hash"
+    told = "foreign failed: Shy.open returned None: expected a state, which is any other value that has a hash"
     assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
+
+
+# The line of the package in which each fails, and how that reads.
+MISTAKES = {
+    "Clumsy": ("# THE LINE", "Clumsy.begin raised IndexError: bucket [/3]"),
+    "Leaver": ("# AND LEAVES", "Leaver.begin raised SystemExit: 0"),
+    "Garbled": ("# NO FORM", "Garbled.canonical raised LookupError: no form"),
+}
+IN_BEGIN = pytest.mark.parametrize("foreign", ["Clumsy", "Leaver"], indirect=True)
+ANYWHERE = pytest.mark.parametrize("foreign", list(MISTAKES), indirect=True)
+
+
+@pytest.fixture
+def mistake(request: pytest.FixtureRequest, foreign: Target, tmp_path: Path) -> str:
+    """What every command has to say of the scheme that `foreign` is."""
+    mark, words = MISTAKES[request.node.callspec.params["foreign"]]
+    line = FOREIGN[: FOREIGN.index(mark)].count("\n") + 1
+    return f"foreign failed: {words} ({tmp_path / 'site' / 'foreign.py'}:{line})"
+
+
+@ANYWHERE
+def test_a_fuzz_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_inline(monkeypatch)
+    options = ["--seconds", "0.2", "--workers", "1", "--driver", "swarm", "--cases", tmp_path / "cases", "--seed", "1"]
+    result = sockiter("fuzz", "foreign", "index", *options)
+    assert (result.exit_code, result.stdout.count(mistake)) == (3, 1)
+    document = json.loads(sockiter("fuzz", "foreign", "index", *options, "--json").stdout)
+    assert document["troubles"] == [mistake]
+    assert [one["target"] for one in document["targets"] if one["drivers"]["swarm"]["sequences"]][-1] == "index"
+
+
+@IN_BEGIN
+def test_a_replay_goes_on_with_the_others_where_a_scheme_makes_a_mistake(mistake: str, tmp_path: Path) -> None:
+    naming = tmp_path / "naming.case"
+    naming.write_text(f"expect foreign skip C\n{dumps(load(RFC_SKIP))}", encoding="utf-8")
+    result = sockiter("replay", naming)
+    assert (result.exit_code, result.stderr) == (3, f"sockiter: {mistake}\n")
+    assert f"  {'foreign':<22}  failed: {mistake}\n" in result.stdout
+    assert f"  {'index':<22}  ok, as expected\n" in result.stdout
+
+
+@IN_BEGIN
+@pytest.mark.parametrize("command", ["replay", "show", "minimize"])
+def test_what_is_done_with_one_case_ends_where_the_scheme_makes_a_mistake(command: str, mistake: str) -> None:
+    assert trouble(sockiter(command, RFC_SKIP, "--target", "foreign")) == mistake
+
+
+@with_foreign("Garbled")
+def test_what_is_shrunk_ends_where_the_canonical_form_raises(mistake: str) -> None:
+    assert trouble(sockiter("minimize", RFC_SKIP, "--target", "foreign")) == mistake
+    assert sockiter("show", RFC_SKIP, "--target", "foreign").exit_code == 0
+    assert sockiter("replay", RFC_SKIP, "--target", "foreign").exit_code == 1  # which fails, and expects nothing of it
+
+
+@ANYWHERE
+@pytest.mark.parametrize("command", ["check", "matrix"])
+def test_searches_go_on_with_the_others_where_a_scheme_makes_a_mistake(
+    command: str, mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_inline(monkeypatch, "sockiter.cells")
+    scope = ["--sockets", 2, "--buckets", 1, "--workers", 1]
+    result = sockiter(command, "foreign", "index", *scope)
+    assert (result.exit_code, result.stderr, result.stdout.count("Incomplete: foreign")) == (3, "", 1)
+    assert result.stdout.count(mistake) == 1
+    document = json.loads(sockiter(command, "foreign", "index", *scope, "--json").stdout)
+    if command == "check":
+        assert [(one["why_incomplete"], one["complete"]) for one in document] == [(mistake, False), (None, True)]
+
+
+@ANYWHERE
+def test_a_verification_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
+    mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_inline(monkeypatch, "sockiter.verify")
+    monkeypatch.setattr(verify, "SEARCHES", verify.SEARCHES[-1:])
+    monkeypatch.setattr(verify, "MERGES", ())
+    result = sockiter("check", "--verify", "foreign", "index")
+    assert (result.exit_code, result.stderr) == (3, "")
+    broken, fine = result.stdout.splitlines()
+    assert broken == f"foreign: NOT VERIFIED: {mistake}"
+    assert fine.startswith("index: 1 searches agree")
+
+
+@ANYWHERE
+def test_a_mistake_hides_no_broken_claim_and_no_other_search_that_was_cut_short(
+    foreign: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_inline(monkeypatch, "sockiter.cells")
+    scope = ["--sockets", 2, "--buckets", 1, "--workers", 1]
+    monkeypatch.setattr(target_named("rank"), "harms", ())
+    for command in ("check", "matrix"):
+        assert sockiter(command, "foreign", "rank", *scope).exit_code == 1
 
 
 def job(target: str, driver: str, cases: Path) -> Job:
@@ -394,7 +500,7 @@ def job(target: str, driver: str, cases: Path) -> Job:
 def test_an_exception_ends_the_search_on_that_target_alone(driver: str, tmp_path: Path) -> None:
     (ended,) = search(job("foreign", driver, tmp_path))
     assert isinstance(ended, Ended)
-    assert ended.trouble.startswith("foreign failed: IndexError: bucket [/3] (")
+    assert ended.trouble.startswith("foreign failed: Clumsy.begin raised IndexError: bucket [/3] (")
 
 
 def test_a_worker_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
@@ -498,7 +604,7 @@ def test_a_broken_package_beside_the_example_stops_neither_workers_nor_other_tar
     told = json.loads(done.stdout)
     assert [one["target"] for one in told["targets"] if one["sequences"]] == ["next-key", "index"]
     assert len(told["troubles"]) == len(DRIVERS)
-    assert all(one.startswith("foreign failed: IndexError: ") for one in told["troubles"])
+    assert all(one.startswith("foreign failed: Clumsy.begin raised IndexError: ") for one in told["troubles"])
 
 
 def test_the_documents_spell_out_the_example_as_it_is() -> None:

@@ -75,6 +75,13 @@ def test_a_module_has_its_place_in_a_layer(module: str) -> None:
     assert part(module) in {*RANKS, ""}
 
 
+def test_the_plan_of_the_house_names_every_module_and_nothing_else() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    plan = text.partition("## The plan of the house\n")[2].partition("An import points down")[0]
+    names = [name.rstrip("/") for line in plan.splitlines() for name in line[7:26].partition("(")[0].split()]
+    assert sorted(names) == sorted({*RANKS} - {"__main__"})
+
+
 @EVERY_MODULE
 def test_a_module_imports_only_modules_that_there_are(module: str) -> None:
     assert imports(module) <= set(MODULES)

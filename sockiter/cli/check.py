@@ -1,7 +1,7 @@
 """`sockiter check`: what can happen to a scheme, searched to the end, and whether that is what it claims.
 
 Decided here: which searches prove a scheme's claims, how they are laid out, and which exit status means what. A search that
-did not come to its end proves nothing, whatever stopped it: status 1.
+did not come to its end proves nothing: status 1, or 3 where only mistakes of schemes stopped searches.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, save
-from sockiter.cells import Cells, Task, within_reach
+from sockiter.cells import Cells, Fault, Task, within_reach
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
@@ -62,7 +62,8 @@ def check(
     """Search every history in a scope: each claim is proved there, or has the shortest case against it.
 
     All schemes, unless some are named. Exit status 1 means that a claim was broken, or that a search was cut short and
-    proves nothing. Where versions roll over, the scope is smaller than what is asked for, and said.
+    proves nothing; 3, that a scheme of another package makes a mistake. Where versions roll over, the scope is smaller than
+    what is asked for, and said.
 
     With --verify, exit status 1 means that a canonical form merges unlike moments, or that searches disagree.
     """
@@ -82,8 +83,11 @@ def check(
         print_json([_target_json(target, [task for task in tasks if task.target is target]) for target in chosen])
     else:
         _print(console(), tasks, scope, detailed=bool(names))
-    if any(_broken(task) or task.unfinished for task in tasks):
+    whys = [task.unfinished for task in tasks if task.unfinished]
+    if any(map(_broken, tasks)) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
+    if whys:
+        sys.exit(MachineLacks.status)
 
 
 def _choose(names: tuple[str, ...]) -> list[Target]:
@@ -156,10 +160,16 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
                 broken = "[bold red]CLAIM BROKEN[/bold red] " if one.breaks_a_claim else ""
                 out.print(f"\n{broken}[bold]{escape(one.name)}[/bold]")
                 out.print(escape(dumps(one.violation.case)), end="", soft_wrap=True)
-    for task in unproved:
-        out.print(f"[bold]Incomplete[/bold]: {escape(f'{task.target.name} under {task.column.name}: {task.unfinished}')}")
+    # A mistake of a scheme is in the way of all its searches.
+    for why in dict.fromkeys(_why(task) for task in unproved):
+        out.print(f"[bold]Incomplete[/bold]: {escape(why)}", soft_wrap=True)
     if not unproved and not any(map(_broken, tasks)):
         out.print("[bold green]All claims hold.[/bold green] Within the scope, that is proved.")
+
+
+def _why(task: Task) -> str:
+    under = "" if isinstance(task.unfinished, Fault) else f" under {task.column.name}"
+    return f"{task.target.name}{under}: {task.unfinished}"
 
 
 def _happens(out: Console, task: Task) -> str:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, escaped, write_whole
-from sockiter.cells import Cells, matrix_of, tasks_of
+from sockiter.cells import Cells, Fault, matrix_of, tasks_of
 from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
@@ -65,7 +65,7 @@ def matrix(
     """Show which target does what harm under which hazard: schemes proved in a scope, the kernel's iterators measured.
 
     All targets that run here, unless some are named. Exit status 1 means that a claim was broken, or that a search did not
-    come to its end, by itself or by Ctrl-C.
+    come to its end, by itself or by Ctrl-C; 3, that a scheme of another package makes a mistake.
     """
     chosen, absent = choose_all(names)
     if page is not None and not page.absolute().parent.is_dir():
@@ -84,8 +84,11 @@ def matrix(
         print_json(_json(made, absent))
     else:
         _print(console(), made, absent)
-    if broken(made) or unfinished(made):
+    whys = [cell.unfinished for _, cell in unfinished(made)]
+    if broken(made) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
+    if whys:
+        sys.exit(MachineLacks.status)
 
 
 def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None:
@@ -120,7 +123,10 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         out.print(escape(dumps(one.violation.case)), soft_wrap=True)
     reasons = Counter((row.target.name, cell.unfinished) for row, cell in unfinished(made))
     for (target, why), count in reasons.items():
-        out.print(f"[bold]Incomplete[/bold]: {escape(target)}, {count} cell{'s' if count > 1 else ''}: {escape(why)}")
+        out.print(
+            f"[bold]Incomplete[/bold]: {escape(target)}, {count} cell{'s' if count > 1 else ''}: {escape(why)}",
+            soft_wrap=True,
+        )
     if not broken(made):
         out.print(f"[bold green]No claim was broken.[/bold green] {_count(made)}")
     for lacking, missing in absent:

@@ -67,7 +67,7 @@ def print_summary(
         out.print(f"Not reached: {', '.join(unreached)}")
     for track in campaign.tracks:
         for trouble in track.troubles:
-            out.print(f"[bold]trouble[/bold] ({track.target.name}, {track.driver}): {escape(trouble)}")
+            out.print(f"[bold]trouble[/bold] ({track.target.name}, {track.driver}): {escape(trouble)}", soft_wrap=True)
     for target, missing in absent:
         out.print(f"Not fuzzed: {target.name}: {escape(missing)}")
     paths = (group[0].path for _, found in firsts for harm, group in found if harm is not None)
