@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
@@ -158,8 +159,7 @@ def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, 
 
     bites: list[Bite] = []
     with pytest.raises(KeyboardInterrupt):
-        for bite in run:
-            bites.append(bite)
+        deque(map(bites.append, run), maxlen=0)
     assert bites[-1].found is not None
 
 
