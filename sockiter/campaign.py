@@ -220,6 +220,9 @@ class Campaign(Workers[Track, Job]):
     def _died(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")
 
+    def _is_end(self, message: Message | None) -> bool:
+        return isinstance(message, Ended)
+
     def _left(self, track: Track, last: Message | None) -> None:
         if isinstance(last, Drawn):
             # Nothing is run for it here: whatever ended the worker would end this process.

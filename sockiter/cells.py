@@ -178,8 +178,11 @@ class Cells(Workers[Task, Job]):
             case _:
                 task.result, task.trouble = message, ""
 
+    def _is_end(self, message: Tick | Searched | Measured | str | None) -> bool:
+        return isinstance(message, (Searched, Measured, str))
+
     def _died(self, task: Task, why: str) -> None:
-        task.trouble = f"the worker that searched {task.target.name} {why}: the scheme or the system ended it"
+        task.trouble = f"the worker that searched {task.target.name} {why}"
 
 
 def _length(task: Task) -> tuple[int, bool, bool]:

@@ -536,8 +536,11 @@ class Trials(Workers[Trial, str]):
             case _, trouble:
                 lot.trouble = trouble
 
+    def _is_end(self, message: tuple[str, str] | Verified | None, /) -> bool:
+        return isinstance(message, Verified) or (message is not None and message[0] == "trouble")
+
     def _died(self, lot: Trial, why: str, /) -> None:
-        lot.trouble = f"the worker that verified {lot.target.name} {why}: the scheme or the system ended it"
+        lot.trouble = f"the worker that verified {lot.target.name} {why}"
 
 
 def work(job: str, connection: Connection) -> None:

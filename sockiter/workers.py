@@ -67,6 +67,10 @@ class Workers(ABC, Generic[Lot, Job]):
     def _died(self, lot: Lot, why: str, /) -> None:
         """Note that a worker ended before its time."""
 
+    @abstractmethod
+    def _is_end(self, message: Any, /) -> bool:
+        """Whether a worker that sent this message last, or None where it sent none, has done its job."""
+
     def _left(self, lot: Lot, last: Any, /) -> None:
         """Save what a worker was at that ended before its time, or did not stop, by what it said last; None: nothing."""
 
@@ -140,8 +144,9 @@ class Workers(ABC, Generic[Lot, Job]):
                         self._late.remove(connection)
                         self._died(lot, f"was killed: it went on for {PATIENCE_S:.0f} s after the time was up")
                         self._left(lot, last)
-                    elif process.exitcode:
-                        self._died(lot, f"ended with exit code {process.exitcode}")
+                    elif process.exitcode or not (self.interrupted or self._is_end(last)):
+                        # Whatever its exit code: one that is through says so last, or was told to stop.
+                        self._died(lot, f"ended with exit code {process.exitcode}: the scheme or the system ended it")
                         self._left(lot, last)
                     connection.close()
                     del self.running[connection]

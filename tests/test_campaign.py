@@ -386,13 +386,27 @@ def test_a_worker_that_is_killed_is_trouble_and_the_others_go_on(tmp_path: Path)
         )
 
     run.run(interrupt_once(run, is_enough))
-    assert track.troubles == ["a worker on offset-udp ended with exit code -9"]
+    assert track.troubles == ["a worker on offset-udp ended with exit code -9: the scheme or the system ended it"]
+
+
+def test_a_worker_that_ends_without_a_word_of_its_end_is_trouble_whatever_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(job: Job, line: object) -> Iterator[Message]:
+        yield Tick(10, 100, job.seconds)
+
+    say(monkeypatch, search)
+    run = one(tmp_path, seconds=0.1)
+    run.run()
+    assert set(run.tracks[0].troubles) == {
+        "a worker on offset-udp ended with exit code 0: the scheme or the system ended it"
+    }
 
 
 def test_a_worker_that_fails_is_trouble(tmp_path: Path) -> None:
     run = one(tmp_path, seconds=0.1, driver="nonsense")
     run.run()
-    assert run.tracks[0].troubles == ["a worker on offset-udp ended with exit code 1"]
+    assert run.tracks[0].troubles == ["a worker on offset-udp ended with exit code 1: the scheme or the system ended it"]
 
 
 def test_a_session_that_the_machine_cannot_run_is_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -603,7 +617,7 @@ def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
     (path,) = tmp_path.iterdir()
     assert load(path).operations == MOVED.operations
     assert [kept.path for kept in track.kept] == [path]
-    assert track.troubles[0] == "a worker on offset-udp ended with exit code -9"
+    assert track.troubles[0] == "a worker on offset-udp ended with exit code -9: the scheme or the system ended it"
 
 
 def test_a_worker_that_goes_on_when_the_time_is_up_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,9 @@ def test_after_workers_were_killed_the_cases_are_whole_and_the_others_go_on(tmp_
     run = json.loads(out)
     assert killed
     assert process.returncode == 3
-    assert set(run["troubles"]) <= {f"a worker on {name} ended with exit code -9" for name in ("offset-udp", "index")}
+    assert set(run["troubles"]) <= {
+        f"a worker on {name} ended with exit code -9: the scheme or the system ended it" for name in ("offset-udp", "index")
+    }
     assert run["troubles"]
     assert sum(target["sequences"] for target in run["targets"]) > 0
     assert_whole(tmp_path)
