@@ -84,8 +84,8 @@ def test_the_projects_machine_makes_a_third_of_the_operations_of_a_naive_one_ove
 
 
 def test_hypothesis_as_it_is_driven_runs_half_as_many_sequences_as_a_naive_machine(ratio: Ratio) -> None:
-    # It is driven in short runs, which find things sooner than long ones with more operations a second. It makes about as many
-    # sequences; the floor leaves room for a noisy machine.
+    # It is driven in short runs, which find things sooner than long ones with more operations a second. It makes about as
+    # many sequences; the floor leaves room for a noisy machine.
     bites = drive_hypothesis(quiet_hunt(), HAZARDS, "1")
 
     ratio("operations a second, machine as driven against naive", lambda: driven(bites, 0.5)[1], lambda: naive()[1], 0)
