@@ -20,6 +20,7 @@ from typing import Any
 from sockiter.claims import Hazard
 from sockiter.drivers import Driver
 from sockiter.hunt import Found, Hunt
+from sockiter.minimize import Patience
 from sockiter.simulation import SchemeTarget
 
 # What is loaded anew for a mutant; all else, such as operations and histories, it shares with everybody.
@@ -68,13 +69,21 @@ def mutated(mutant: Mutant) -> SchemeTarget:
 
 
 def caught(
-    target: SchemeTarget, driver: Driver, seed: str, sequences_max: int, *, hazards: Iterable[Hazard] | None = None
+    target: SchemeTarget,
+    driver: Driver,
+    seed: str,
+    sequences_max: int,
+    *,
+    hazards: Iterable[Hazard] | None = None,
+    shrinks: bool = False,
 ) -> Caught | None:
     """The first broken claim that a driver finds in so many sequences, or the few more of a last bite; None: it finds none.
 
-    With these hazards, or all that the target can be put through.
+    With these hazards, or all that the target can be put through. `shrinks`: to its least case, which takes most of the
+    time.
     """
-    hunt = Hunt(target, target)  # nothing is pending: only what breaks a claim is news
+    # Nothing is pending: only what breaks a claim is news.
+    hunt = Hunt(target, target, patience=Patience(is_over=lambda: not shrinks))
     sequences = 0
     started = time.process_time()
     for bite in driver(hunt, target.hazards if hazards is None else frozenset(hazards), seed):
