@@ -130,7 +130,7 @@ def test_a_search_that_is_interrupted_leaves_the_sequence_as_it_was_given(monkey
     monkeypatch.setattr("sockiter.explore._Search._layers", interrupt)
     target, patience = SchemeTarget(OffsetUdp()), Patience()
     fails = fails_as(Finding("skip", "B"), target, target)
-    assert shortest(OffsetUdp(), LONG, SLOTS, ("skip", False), fails, patience=patience) == (LONG, SLOTS, False)
+    assert shortest(OffsetUdp(), LONG, SLOTS, Signature("skip"), fails, patience=patience) == (LONG, SLOTS, False)
     assert patience.interrupted
 
 
@@ -140,7 +140,7 @@ def test_where_patience_ends_the_sequence_stays_as_it_was_given(asked: int, monk
     left = iter([False] * asked)
     target, patience = SchemeTarget(OffsetUdp()), Patience(lambda: next(left, True))
     fails = fails_as(Finding("skip", "B"), target, target)
-    assert shortest(OffsetUdp(), LONG, SLOTS, ("skip", False), fails, patience=patience) == (LONG, SLOTS, False)
+    assert shortest(OffsetUdp(), LONG, SLOTS, Signature("skip"), fails, patience=patience) == (LONG, SLOTS, False)
     assert patience.ended
     assert not patience.interrupted
 
