@@ -36,7 +36,6 @@ from sockiter.verdict import Signature
 
 # Sequences between two reports of progress.
 REPORT = 500
-KINDS_FOUND = ("skip", "repeat", "stale", "stuck", "refused")
 
 
 def shortest(
@@ -59,9 +58,9 @@ def shortest(
         if must_not_roll_over and "rollover" in hazards_of(operations, narrow=True):
             continue
         for finding in judge(run(target, target, operations, slots=scope.batch)):
-            if finding.kind in KINDS_FOUND:
-                harmed = finding.signature
-                found[harmed] = min(length(operations), found.get(harmed, length(operations)))
+            # A `read all` ends or gives up: none of these is incomplete.
+            harmed = finding.signature
+            found[harmed] = min(length(operations), found.get(harmed, length(operations)))
     return found
 
 

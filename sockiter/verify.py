@@ -26,7 +26,7 @@ from sockiter.guard import text
 from sockiter.operations import Add, Rehash, Reinsert, Remove
 from sockiter.schemes.scheme import AnyScheme, Where
 from sockiter.simulation import SchemeTarget
-from sockiter.skeleton import Moment, Opening, Shift, Skeleton, Step, Turns
+from sockiter.skeleton import Moment, Skeleton, Step, Turns
 from sockiter.table import Socket, Table
 from sockiter.targets import target_named
 from sockiter.verdict import Signature
@@ -488,20 +488,15 @@ def _line(line: object, inside: str | None) -> str:
 def _does(way: tuple[object, object, int] | None, line: object) -> str:
     if way is None or way[0] != line:
         return "it is not possible"
-    match way[1]:
-        case Turns() as turns:
-            words = [
-                f"shows the sockets at positions {', '.join(map(str, turns.shown))}" if turns.shown else "shows nothing"
-            ]
-            words += [f"{turns.turns} turns"] if turns.turns != len(turns.shown) else []
-            words += [f"{turns.looks} buckets locked"] if turns.looks else []
-            words += [f"{turns.allocations} allocations"] if turns.allocations else []
-            words += ["returns an error"] if turns.refused else []
-            words += ["full" if turns.stops else "over" if turns.over else "waits again"]
-            return ", ".join(words)
-        case Shift() | Opening() as effect:
-            return text(effect)
-    raise AssertionError(way)
+    if not isinstance(turns := way[1], Turns):
+        return text(turns)
+    words = [f"shows the sockets at positions {', '.join(map(str, turns.shown))}" if turns.shown else "shows nothing"]
+    words += [f"{turns.turns} turns"] if turns.turns != len(turns.shown) else []
+    words += [f"{turns.looks} buckets locked"] if turns.looks else []
+    words += [f"{turns.allocations} allocations"] if turns.allocations else []
+    words += ["returns an error"] if turns.refused else []
+    words += ["full" if turns.stops else "over" if turns.over else "waits again"]
+    return ", ".join(words)
 
 
 # Side by side, in a process each
@@ -533,8 +528,8 @@ class Trials(Workers[Trial, str]):
                 lot.result, lot.trouble = message, ""
             case "doing", doing:
                 lot.doing = doing
-            case _, trouble:
-                lot.trouble = trouble
+            case _:
+                lot.trouble = message[1]
 
     def _is_end(self, message: tuple[str, str] | Verified | None, /) -> bool:
         return isinstance(message, Verified) or (message is not None and message[0] == "trouble")

@@ -14,10 +14,12 @@ from hypothesis import settings
 from kernels import ABSENT, LIMITED, answering, here
 from rich.console import Console
 
+from sockiter import claims, skeleton
 from sockiter.cli import progress
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
+from sockiter.schemes import index_detect, index_narrow
 
 settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("tests")
@@ -117,3 +119,12 @@ def limited_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 def absent_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """No iterator of the kernel seems to run here."""
     answering(monkeypatch, ABSENT)
+
+
+@pytest.fixture
+def _two_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As narrow as that, versions roll over with the second socket that is put in, within a few lines.
+    monkeypatch.setattr(index_narrow, "VERSION_BITS", 2)
+    monkeypatch.setattr(index_detect, "EPOCH", 2)
+    monkeypatch.setattr(claims, "INSERTIONS_MAX", 1)
+    monkeypatch.setattr(skeleton, "INSERTIONS_MAX", 1)

@@ -157,6 +157,20 @@ class Bare(Generated):
         return ""
 
 
+class Gives(Bare):
+    """Shows the first socket, and returns an error."""
+
+    def read(self, state: object, table: Table) -> Reading:
+        for socket in table.buckets[0][:1]:
+            _, table = yield socket
+        return state, "EIO"
+
+
+def test_an_error_behind_a_record_is_returned_by_the_next_read() -> None:
+    searched = search(Gives(), (), Scope(1, 1, 1))
+    assert {one.signature for one in searched.violations} >= {Signature("refused")}
+
+
 class AgainAndAgain(Bare):
     """Shows the first socket in every read."""
 

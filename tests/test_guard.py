@@ -262,6 +262,38 @@ def test_the_part_without_a_hash_is_found_in_whatever_has_parts() -> None:
     assert unhashable((1, Waits({}))) == ("tuple[1].waits_for", {})
 
 
+class OddTuple(tuple[int, ...]):
+    def __hash__(self) -> int:
+        raise TypeError
+
+
+@dataclass(frozen=True)
+class OddRecord:
+    place: int = 1
+
+    def __hash__(self) -> int:
+        raise TypeError
+
+
+@pytest.mark.parametrize("odd", [OddTuple((1,)), OddRecord()])
+def test_what_has_no_hash_though_all_its_parts_have_one_is_itself_the_part(odd: object) -> None:
+    assert unhashable(odd) == (type(odd).__name__, odd)
+    assert unhashable((odd,)) == ("tuple[0]", odd)
+
+
+class Late(Exception):
+    def __str__(self) -> str:
+        raise guard.Overdue
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("words", [in_a_line, text])
+def test_a_call_that_is_over_time_ends_while_its_words_are_sought(words: Callable[[Any], str]) -> None:
+    with pytest.raises(guard.Overdue):
+        words(Late())
+
+
 # Calls that do not end
 
 

@@ -232,3 +232,8 @@ class TestDetection:
     @pytest.mark.parametrize(("prev_idx", "text"), [(None, "2:-"), (4, "2:4"), (0, "2:0"), (-3, "2:-3")])
     def test_is_written_without_the_epoch(self, prev_idx: int | None, text: str) -> None:
         assert DETECT.place(State(2, Place(prev_idx, 1), 9)) == text
+
+
+@pytest.mark.parametrize(("prev_idx", "text"), [(None, "2:-"), (4, "2:4"), (-3, "2:-3")])
+def test_index_snapshot_is_written_without_the_version_at_open(prev_idx: int | None, text: str) -> None:
+    assert SNAPSHOT.place(State(2, SnapshotPlace(prev_idx, 1), 9)) == text

@@ -8,8 +8,10 @@ from sockiter.claims import HAZARDS
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld, Held
 from sockiter.schemes.full_batch import State as FullState
-from sockiter.schemes.one_by_one import State
+from sockiter.schemes.one_by_one import Found, OneByOne, Showing, State
 from sockiter.schemes.rank import Place, Rank
+from sockiter.schemes.scheme import Done
+from sockiter.table import Table
 
 
 def at(rank: int) -> State[Place]:
@@ -103,3 +105,19 @@ class TestFullBatchHeld:
         _, state = walk(self.scheme, self.scheme.open(9, BLANK), table("ABC"), stop="B")
         assert self.scheme.place(state) == "1:B,C"
         assert self.scheme.place(Held(1, (), 9)) == "1:-"
+
+
+def test_a_scheme_without_a_batch_remembers_all_of_its_place_and_writes_it_as_it_is_unless_it_says_otherwise() -> None:
+    class Plain(OneByOne[int]):
+        start = 0
+
+        def after(self, place: int, table: Table) -> Found[int] | None:
+            sockets = table.buckets[0]
+            return Found(sockets[place], place + 1) if place < len(sockets) else None
+
+    plain, now = Plain(), table("AB")
+    step = plain.begin(plain.open(1, now), now)
+    while isinstance(step, Showing):
+        step = plain.resume(step, True, now)
+    assert isinstance(step, Done)
+    assert (step.state.place, plain.place(step.state)) == (2, "2")

@@ -22,11 +22,11 @@ import pytest
 from generators import Generated, Reading
 from planted import PLANTED, own_of, with_canonical
 
-from sockiter import claims, everything, skeleton
+from sockiter import everything
 from sockiter.claims import Hazard
 from sockiter.errors import Unsound
 from sockiter.explore import Scope, search
-from sockiter.schemes import SCHEMES, index_detect, index_narrow
+from sockiter.schemes import SCHEMES
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
@@ -100,15 +100,6 @@ def test_the_search_finds_what_every_sequence_of_six_lines_shows(scheme: AnySche
 )
 def test_the_search_finds_what_every_sequence_of_five_lines_in_two_buckets_shows(scheme: AnyScheme, hazards: Set) -> None:
     agree(scheme, hazards, Scope(2, 2, 1, 5 if scheme.tables == ("",) else 4))
-
-
-@pytest.fixture
-def _two_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As narrow as that, versions roll over with the second socket that is put in, within a few lines.
-    monkeypatch.setattr(index_narrow, "VERSION_BITS", 2)
-    monkeypatch.setattr(index_detect, "EPOCH", 2)
-    monkeypatch.setattr(claims, "INSERTIONS_MAX", 1)
-    monkeypatch.setattr(skeleton, "INSERTIONS_MAX", 1)
 
 
 @pytest.mark.usefixtures("_two_bits")

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from inline import work_inline
 from planted import PLANTED, Planted, fixed, with_canonical
 
+from sockiter import everything
 from sockiter import verify as verification
 from sockiter.claims import Hazard
 from sockiter.cli import main
@@ -20,15 +21,30 @@ from sockiter.explore import Scope, Searched
 from sockiter.explore import search as real_search
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.cookie_udp import CookieUdp, State
+from sockiter.schemes.index_narrow import IndexNarrow
+from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import Where
 from sockiter.simulation import SchemeTarget
-from sockiter.skeleton import Moment, Opening, Shift
+from sockiter.skeleton import Moment, Opening, Shift, Turns
 from sockiter.table import Table, empty
 from sockiter.targets import target_named
 from sockiter.verdict import Signature
-from sockiter.verify import Formless, Merged, Trial, Trials, Verified, compared, differing, divided, verify, work
+from sockiter.verify import (
+    Formless,
+    Merged,
+    Side,
+    Trial,
+    Trials,
+    Verified,
+    WrongMerge,
+    compared,
+    differing,
+    divided,
+    verify,
+    work,
+)
 
 SMALL: Any = (
     (("remove", "show"), Scope(2, 1, 1, 5)),
@@ -182,6 +198,31 @@ def test_what_a_step_does_is_told_in_words() -> None:
     assert verification._does(("open", shift, 1), "read") == "it is not possible"
 
 
+def test_a_step_of_a_read_is_put_in_words() -> None:
+    refused = Turns((0, 2), turns=3, looks=1, allocations=1, over=True, refused=True)
+    assert verification._does((None, refused, 1), None) == (
+        "shows the sockets at positions 0, 2, 3 turns, 1 buckets locked, 1 allocations, returns an error, over"
+    )
+    assert verification._does((None, Turns(stops=True, over=True), 1), None) == "shows nothing, full"
+    assert verification._does((None, Turns(), 1), None) == "shows nothing, waits again"
+
+
+@pytest.mark.usefixtures("_two_bits")
+def test_every_sequence_leaves_out_those_whose_versions_roll_over_and_must_not() -> None:
+    scope = Scope(2, 1, 1, 5)
+    assert everything.shortest(IndexNarrow(), frozenset(), scope) == {}
+    assert everything.shortest(IndexNarrow(), frozenset({"rollover"}), scope) == {Signature("skip", elsewhere=True): 5}
+
+
+def test_every_sequence_leaves_out_a_tail_where_a_table_has_none() -> None:
+    hazards: frozenset[Hazard] = frozenset({"add-tail"})
+    every = list(everything.sequences(OffsetTcp(), hazards, Scope(1, 1, 1, 3)))
+    assert every
+    assert not any(
+        isinstance(one, Add) and one.end == "tail" and one.bucket.table == "" for operations in every for one in operations
+    )
+
+
 # The command
 
 
@@ -282,6 +323,18 @@ def test_a_scheme_that_cannot_be_verified_is_status_3_and_stops_no_other(monkeyp
     assert result.exit_code == 3
     assert result.stdout == (
         "rank: NOT VERIFIED: rank failed\nindex: NOT VERIFIED: index cannot be verified: a Thing in a state\n"
+    )
+
+
+@pytest.mark.usefixtures("_inline")
+def test_a_wrong_merge_without_an_operation_behind_it_is_the_field_and_two_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = WrongMerge(("State.place",), (Side("1", "[]"), Side("2", "[]")), (), ("", ""))
+    merge = Merged(frozenset(), Scope(2, 1, 1), 30, 9, 9, True, wrong)
+    monkeypatch.setattr(verification, "verify", lambda scheme, progress: Verified("rank", True, (), (merge,), 0.1))
+    result = sockiter("check", "--verify", "rank")
+    assert result.exit_code == 1
+    assert result.stdout.endswith(
+        "`canonical` forgets State.place\n    1: 1\n       table: []\n    2: 2\n       table: []\n"
     )
 
 

@@ -131,8 +131,7 @@ class CookieUdp:
             case Showing(bucket, batch, slots):
                 # Each socket of the batch has its turn, be it gone or not.
                 return bucket, where.of(batch), where.slots(slots)
-            case None:
-                return None
+        return None
 
     def place(self, state: State) -> str:
         return f"{state.bucket}:{','.join(state.cookies) or '-'}"

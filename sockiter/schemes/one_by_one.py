@@ -94,8 +94,7 @@ class OneByOne(ABC, Generic[P]):
                 return Showing(place, socket, behind)
             case Further(further):
                 return Looking(further)
-            case None:
-                return self._done(place)
+        return self._done(place)
 
     def _done(self, place: P) -> Done[State[P]]:
         return Done(State(self.between_reads(place)))

@@ -156,10 +156,10 @@ class PartialBatch(ABC, Generic[P]):
             case Growing(_, place, _, want, batch, found):
                 waiting = self._waiting(bucket, found, batch, table, where)
                 return bucket, slots, want, self.matters(table, bucket, place, 0), waiting
-            case Showing(_, place, _, batch, is_whole):
-                # The socket whose turn it is has been shown in a moment.
-                behind = self.behind(place, batch[0], table)
-                return bucket, slots, is_whole, self._waiting(bucket, behind, batch[1:], table, where)
+        _, place, _, batch, is_whole = at
+        # The socket whose turn it is has been shown in a moment.
+        behind = self.behind(place, batch[0], table)
+        return bucket, slots, is_whole, self._waiting(bucket, behind, batch[1:], table, where)
 
     def _waiting(self, bucket: int, place: P, batch: tuple[Socket, ...], table: Table, where: Where) -> Hashable:
         # A place, and the sockets that are to be shown before the bucket is looked at again. Behind each of them there is a
