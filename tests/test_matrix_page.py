@@ -171,7 +171,7 @@ def test_a_case_says_whether_a_shorter_one_is_ruled_out_and_where() -> None:
     assert "6 operations, the shortest there is in the scope. " in about({})
     assert "6 operations, the shortest that was found before the search was cut short. " in about({"incomplete": "killed"})
     rolled = with_cell("rollover", {"scope": Scope(3, 1, 2)}, target="index-narrow")
-    assert "11 operations, the shortest there is with 1 bucket. " in rolled.text("case-index-narrow-skip-elsewhere-rollover")
+    assert "11 operations, the shortest there is with 1 bucket. " in rolled.text("case-index-narrow-skip-rollover")
 
 
 def test_a_case_that_takes_no_rollover_is_the_shortest_in_the_whole_scope_whatever_its_cell_was_searched_in() -> None:

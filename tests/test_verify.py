@@ -368,7 +368,7 @@ def test_a_worker_that_dies_is_told_of_with_the_scheme() -> None:
     trials = Trials([SchemeTarget(Rank())], workers=1)
     (trial,) = trials.trials
     trials._died(trial, "ended with exit code 7")
-    assert trial.trouble == "the worker that verified rank ended with exit code 7: the scheme or the system ended it"
+    assert trial.trouble == "the worker that verified rank ended with exit code 7"
 
 
 def test_what_a_worker_is_at_is_heard() -> None:
