@@ -167,7 +167,7 @@ class Gives(Bare):
 
 
 def test_an_error_behind_a_record_is_returned_by_the_next_read() -> None:
-    searched = search(Gives(), (), Scope(1, 1, 1))
+    searched = search(Gives(), (), Scope(1, 1, 1, 5))
     assert {one.signature for one in searched.violations} >= {Signature("refused")}
 
 

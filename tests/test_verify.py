@@ -219,7 +219,9 @@ def test_every_sequence_leaves_out_a_tail_where_a_table_has_none() -> None:
     every = list(everything.sequences(OffsetTcp(), hazards, Scope(1, 1, 1, 3)))
     assert every
     assert not any(
-        isinstance(one, Add) and one.end == "tail" and one.bucket.table == "" for operations in every for one in operations
+        isinstance(one, Add) and one.end == "tail" and one.bucket.table == "established"
+        for operations in every
+        for one in operations
     )
 
 
