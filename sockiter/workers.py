@@ -12,12 +12,11 @@ import ctypes
 import math
 import multiprocessing
 import signal
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -209,7 +208,7 @@ def heard(connection: Connection) -> AbstractContextManager[None]:
 
 def _die_with_the_server() -> None:
     # The server ends with the main process, however that does. An alarm is an interrupt where something is to be saved.
-    if sys.platform == "linux":
+    with suppress(AttributeError):  # there is none but on Linux
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGALRM)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from generators import Generated, Reading
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, Phase, find, seed, settings
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -524,6 +524,16 @@ def test_what_is_no_news_is_no_violation_but_counts() -> None:
         assert machine.sequences == expected
         assert machine.applied == expected * len(instance.operations)
     assert SocketMachine.sequences == 0
+
+
+def test_a_socket_in_a_table_without_a_tail_is_put_in_again_at_the_head() -> None:
+    target = Recording(ExactInTwo())
+    sockets = module.Sockets()
+    sockets.carry_over(Add("A", "head", Bucket(0, "established")))
+
+    change = machine_for(Hunt(target, target), ANY_HAZARD)().change("reinsert", sockets)
+
+    assert find(change, lambda one: True) == Reinsert("A", "head")
 
 
 def test_there_is_an_exception_for_every_kind_that_can_be_news() -> None:

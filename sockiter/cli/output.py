@@ -38,11 +38,11 @@ def least_lengths(out: Console, verdict: Iterable[Said]) -> dict[Kind, list[str]
     """How long the least cases are of what can happen, marked: by kind, whomever it befalls."""
     lengths: dict[Kind, list[str]] = {}
     for one in distinct(verdict):
-        if one.violation is not None:
-            is_marked = one.elsewhere and hazards_of(one.violation.case.operations)
-            mark = "*" if one.moved else elsewhere_mark(out) if is_marked else ""
-            least = f"{one.violation.operations}{mark}"
-            lengths.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
+        assert one.violation is not None
+        is_marked = one.elsewhere and hazards_of(one.violation.case.operations)
+        mark = "*" if one.moved else elsewhere_mark(out) if is_marked else ""
+        least = f"{one.violation.operations}{mark}"
+        lengths.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
     return lengths
 
 
