@@ -45,7 +45,7 @@ class Harm:
     elsewhere: bool = False
 
     def __str__(self) -> str:
-        mark = " (moved)" if self.moved else " (elsewhere)" if self.elsewhere and self.hazards & set(CHANGES) else ""
+        mark = f" ({self._mark})" if self._mark else ""
         return f"{self.kind}{mark} under {', '.join(in_order(self.hazards)) or 'no hazard'}"
 
     @property
@@ -59,8 +59,15 @@ class Harm:
 
     def stem(self, target: str) -> str:
         """The name of a case of it on a target, as the corpus names its files: the target, the kind, and the hazards."""
-        mark = ["moved"] if self.moved else ["elsewhere"] if self.elsewhere and self.hazards & set(CHANGES) else []
+        mark = [self._mark] if self._mark else []
         return "-".join([target, self.kind, *mark, *in_order(self.hazards)])
+
+    @property
+    def _mark(self) -> str:
+        # Where nothing changes at all, it goes without saying that nothing does nearby.
+        if self.moved:
+            return "moved"
+        return "elsewhere" if self.elsewhere and self.hazards & set(CHANGES) else ""
 
 
 def harm(kind: Kind, *hazards: Hazard, moved: bool = False, elsewhere: bool = False) -> Harm:
