@@ -494,7 +494,7 @@ def machine_for(hunt: Hunt, hazards: frozenset[Hazard], name: str = "SocketMachi
         absent |= set(_INSIDE)
     if "realloc" not in hazards:
         absent.add("refuse_and_change")
-    if all(has_tail(table) for table in room.tables):
+    if not members["tailless"]:
         absent.add("add_at_head")
     if room.has_tail and all(has_tail(table) for table in room.tables):
         absent.add("reinsert_at_head")
