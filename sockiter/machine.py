@@ -167,48 +167,26 @@ REFUSALS = st.sampled_from([[1], [2], [1, 2]])
 
 
 @st.composite
-def _changes_of(draw: DrawFn, machine: SocketMachine) -> list[Change]:
+def changes_inside(draw: DrawFn) -> list[Change]:
+    """One to four changes, each of them possible after those before it."""
+
+    def pick(options: Sequence[T]) -> T:
+        return options[draw(_index(len(options)))]
+
+    machine = draw(MACHINE)
     sockets = copy(machine.sockets)
     drawn: list[Change] = []
     for _ in range(1 + draw(_index(4))):
         kinds = tuple(kind for kind in machine.kinds if machine.may(kind, sockets))
         if not kinds:
             break
-        change = draw(machine.change(kinds[draw(_index(len(kinds)))], sockets))
+        change = machine.change(pick(kinds), sockets, pick)
         sockets.carry_over(change)
         drawn.append(change)
     return drawn
 
 
-CHANGES_INSIDE = MACHINE.flatmap(_changes_of)
-
-
-@lru_cache(maxsize=4096)
-def _adds(name: str, end: End, buckets: tuple[Bucket, ...]) -> SearchStrategy[Change]:
-    def add(bucket: Bucket) -> SearchStrategy[Change]:
-        elsewhere = {} if bucket == FIRST else {"bucket": _built(bucket)}
-        return st.builds(Add, name=st.just(name), end=st.just(end), **elsewhere)
-
-    return st.sampled_from(buckets).flatmap(add)
-
-
-def _built(bucket: Bucket) -> SearchStrategy[Bucket]:
-    return st.builds(Bucket, st.just(bucket.number), *([st.just(bucket.table)] if bucket.table else []))
-
-
-@lru_cache(maxsize=4096)
-def _removes(names: tuple[str, ...]) -> SearchStrategy[Change]:
-    return st.builds(Remove, name=st.sampled_from(names))
-
-
-@lru_cache(maxsize=4096)
-def _reinserts(names: tuple[str, ...], ends: tuple[End, ...]) -> SearchStrategy[Change]:
-    return st.builds(Reinsert, name=st.sampled_from(names), end=st.sampled_from(ends))
-
-
-@lru_cache(maxsize=4096)
-def _rehashes(names: tuple[str, ...], buckets: tuple[Bucket, ...]) -> SearchStrategy[Change]:
-    return st.builds(Rehash, name=st.sampled_from(names), bucket=st.sampled_from(buckets).flatmap(_built))
+CHANGES_INSIDE = changes_inside()
 
 
 class SocketMachine(RuleBasedStateMachine):
@@ -435,22 +413,26 @@ class SocketMachine(RuleBasedStateMachine):
                 return bool(sockets.tables) and self.may_insert(sockets)
         return self.may_insert(sockets)
 
-    def change(self, kind: Hazard, sockets: Sockets) -> SearchStrategy[Change]:
-        """The changes of one kind that are possible in a table with these sockets."""
+    def change(self, kind: Hazard, sockets: Sockets, pick: Callable[[Sequence[Any]], Any]) -> Change:
+        """A change of one kind that is possible in a table with these sockets; `pick` chooses among its options.
+
+        It draws indices, and no strategy is made for the change: the options differ at every step, and making a strategy
+        takes ten times as long as drawing an index.
+        """
         buckets = tuple(self.buckets.values())
         names = tuple(sockets.tables)
         match kind:
             case "add-head":
-                return _adds(sockets.new_name, "head", buckets)
+                return Add(sockets.new_name, "head", pick(buckets))
             case "add-tail":
-                return _adds(sockets.new_name, "tail", tuple(bucket for bucket in buckets if has_tail(bucket.table)))
+                return Add(sockets.new_name, "tail", pick([bucket for bucket in buckets if has_tail(bucket.table)]))
             case "remove":
-                return _removes(names)
+                return Remove(pick(names))
             case "reinsert":
-                if tailed := tuple(name for name in names if self.has_tail(sockets.tables[name])):
-                    return _reinserts(tailed, ("tail", "head"))
-                return _reinserts(names, ("head",))
-        return _rehashes(names, buckets)
+                if tailed := [name for name in names if self.has_tail(sockets.tables[name])]:
+                    return Reinsert(pick(tailed), pick(("tail", "head")))
+                return Reinsert(pick(names), "head")
+        return Rehash(pick(names), pick(buckets))
 
     others: ClassVar[tuple[Written, ...]]
     tailless: ClassVar[tuple[Written, ...]]

@@ -7,8 +7,8 @@ what any operation does to a table (`table`), how it is written down (`cases`), 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, final, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeAlias, final, get_args
 
 End: TypeAlias = Literal["head", "tail"]
 Point: TypeAlias = Literal["show", "bucket", "realloc"]
@@ -16,8 +16,22 @@ Point: TypeAlias = Literal["show", "bucket", "realloc"]
 POINTS: tuple[Point, ...] = get_args(Point)
 
 
+class Printed:
+    """Printed without its defaults by whatever knows IPython's protocol, as Hypothesis does in a falsifying example."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        written = [(field, getattr(self, field.name)) for field in fields(self)]  # type: ignore[arg-type]
+        printer.text(f"{type(self).__name__}(")
+        for nth, (field, value) in enumerate((field, value) for field, value in written if value != field.default):
+            printer.text(f"{', ' * (nth > 0)}{field.name}=")
+            printer.pretty(value)
+        printer.text(")")
+
+
 @dataclass(frozen=True, slots=True, order=True)
-class Bucket:
+class Bucket(Printed):
     """One bucket: its number from 0, and the table it is in, "" for a target's first (or only) table."""
 
     number: int = 0
@@ -44,7 +58,7 @@ class Open:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Add:
+class Add(Printed):
     """A new socket enters `bucket` at one end of its list."""
 
     name: str
@@ -71,7 +85,7 @@ class Reinsert:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Rehash:
+class Rehash(Printed):
     """A socket moves to the head of `bucket`; nothing happens to one that is there already."""
 
     name: str

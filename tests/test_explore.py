@@ -13,7 +13,7 @@ from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.explore import Enough, Scope, Searched, search
 from sockiter.followed import HARMED, MOVED, NEAR, OWED, Effect, Label, Mode, Outcome, can_come, labels
-from sockiter.operations import Add, At, Bucket, Fail, Open, Read, Remove, length
+from sockiter.operations import Add, At, Bucket, Fail, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.retell import retold
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.full_batch import FullBatch
@@ -21,7 +21,7 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
-from sockiter.schemes.scheme import GONE, AnyScheme, Grow, Where, by_position
+from sockiter.schemes.scheme import GONE, Grow, Where, by_position
 from sockiter.skeleton import Opening, Shift, Skeleton, Turns, placed
 from sockiter.table import Socket, Table, empty
 from sockiter.verdict import Signature
@@ -490,21 +490,28 @@ def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[Signature]
 # Back to operations.
 
 
-def test_a_path_is_told_as_operations() -> None:
-    # Every operation that a search of a scheme with everything comes to, in its cases.
-    told = {type(op) for scheme in SCHEMES for one in small(scheme).violations for op in one.case.operations}
-    assert told == {Add, Open, Read, Remove} | (told - {Add, Open, Read, Remove})
-    inside = {type(at.what) for scheme in SCHEMES for one in small(scheme).violations for at in ats(one.case.operations)}
-    assert Fail in inside
-    assert len(inside) >= 3
+@pytest.mark.parametrize(
+    ("name", "hazards", "step"),
+    [
+        ("offset-udp", {"remove"}, Remove("A")),
+        ("offset-udp", {"reinsert"}, Reinsert("A", "tail")),
+        ("offset-udp", {"rehash"}, Rehash("B", Bucket(1))),
+        ("rank", {"add-head"}, Add("B", "head")),
+        ("cookie-udp", {"enomem"}, At("realloc", 1, Fail())),
+        ("cookie-udp", {"enomem", "realloc", "remove"}, At("realloc", 1, Remove("A"))),
+        ("index", {"show", "reinsert"}, At("show", 1, Reinsert("A", "tail"))),
+        ("rank", {"between", "rehash"}, At("bucket", 2, Rehash("A", Bucket(1)))),
+    ],
+    ids=lambda value: "-".join(sorted(value)) if isinstance(value, set) else None,
+)
+def test_each_step_of_a_path_is_an_operation_of_its_case(name: str, hazards: set[Hazard], step: Operation | At) -> None:
+    cases = [one.case.operations for one in search(BY_NAME[name], hazards, Scope(2, 2, 1)).violations]
+    assert any(step in steps(operations) for operations in cases)
 
 
-def small(scheme: AnyScheme) -> Searched:
-    return search(scheme, scheme.hazards - {"rollover"}, Scope(2, 2, 1))
-
-
-def ats(operations: tuple[object, ...]) -> list[At]:
-    return [at for op in operations if isinstance(op, Read) for at in op.at]
+def steps(operations: tuple[Operation, ...]) -> list[Operation | At]:
+    """The operations, and what happens inside of them."""
+    return [*operations, *(at for op in operations if isinstance(op, Read) for at in op.at)]
 
 
 def test_no_path_at_all_is_a_table_and_a_read() -> None:
