@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kernels import answering
 
 from sockiter.backend import Shape, refusal
-from sockiter.claims import Hazard
+from sockiter.cases import Expect, load
+from sockiter.claims import Hazard, admitting, hazards_of
 from sockiter.errors import MachineLacks
 from sockiter.kernel import KERNEL_TARGETS, answers, likeness
 from sockiter.kernel.answers import Answer
@@ -23,7 +25,9 @@ from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Re
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.simulation import Simulation
+from sockiter.verdict import Signature
 
+CASES = Path(__file__).parent / "cases"
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
 PAIRS = [(target, name) for target in KERNEL_TARGETS for name in target.schemes]
 
@@ -112,6 +116,12 @@ def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(
     assert set(target.schemes) <= set(SCHEME)
     assert bool(target.schemes) != bool(target.harms_of)
     assert target.progress == ""
+
+
+def test_proc_net_tcp_admits_the_repeat_of_its_case_whichever_bucket_the_socket_is_in() -> None:
+    case = load(CASES / "kernel-proc-tcp-repeat-elsewhere-add-head.case")
+    assert Expect(KERNEL_PROC_TCP.name, "repeat", "A") in case.expects
+    assert admitting(KERNEL_PROC_TCP.admits, Signature("repeat", elsewhere=True), hazards_of(case.operations))
 
 
 # Refusals

@@ -52,8 +52,8 @@ class KernelTarget:
 
     `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
     that one kernel or another is known to walk by; which of them it is here is found out by trying, and its harms are those
-    that the iterator admits here. `harms_of`: the scheme whose harms it admits, where none delivers just what it does.
-    `records_max`: as many sockets as one read can return.
+    that the iterator admits here. `harms_of`: the scheme whose harms it admits, where none delivers just what it does;
+    `besides`: what else it is known to do. `records_max`: as many sockets as one read can return.
     """
 
     name: str
@@ -62,6 +62,7 @@ class KernelTarget:
     offers: frozenset[Hazard]
     schemes: tuple[str, ...] = ()
     harms_of: str = ""
+    besides: tuple[Harm, ...] = ()
     tables: tuple[str, ...] = ("",)
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
@@ -102,7 +103,7 @@ class KernelTarget:
 
         Of a kernel with a scheme that nobody knows, nothing: all that it does is news.
         """
-        return _HARMS.get(self.walks_by or self.harms_of, ())
+        return (*_HARMS.get(self.walks_by or self.harms_of, ()), *self.besides)
 
     @contextmanager
     def session(self) -> Iterator[KernelSession]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from sockiter.backend import Shape
+from sockiter.claims import harm
 from sockiter.errors import Untold
 from sockiter.kernel.bpf import whole_walk
 from sockiter.kernel.btf import kernel_member
@@ -80,6 +81,9 @@ KERNEL_PROC_TCP = KernelTarget(
     _proc,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
     harms_of="offset-udp",
+    # A read behind the end counts the sockets of all buckets anew, where others go on in the bucket that they had come to
+    # (tcp_seq_start and tcp_seek_last_pos of net/ipv4/tcp_ipv4.c).
+    besides=(harm("repeat", "add-head", elsewhere=True),),
     tables=TABLES,
     slots=None,
     never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": _HELD},
