@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from hypothesis import settings
 from hypothesis.errors import InvalidArgument
 from profiles import PROFILES, register
 
-from sockiter.backend import Target
+from sockiter.backend import Session, Target
 from sockiter.campaign import annotated
 from sockiter.cases import dumps, save
-from sockiter.hunt import Hunt
+from sockiter.hunt import Found, Hunt
 from sockiter.machine import Violation
 
 register()
@@ -51,15 +52,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Below the falsifying example of a broken claim, one line: where its case is kept, and what replays it."""
     if call.excinfo is not None and isinstance(call.excinfo.value, Violation):
         violation = call.excinfo.value
-        violation.add_note(kept(violation, Path(str(item.config.getoption("--cases")))))
+        hunt = Hunt(violation.hunt.target, violation.hunt.session)
+        found = hunt.follow(violation.operations, violation.slots, violation.finding)
+        assert found is not None
+        directory = Path(str(item.config.getoption("--cases")))
+        violation.add_note(kept(found, hunt.session, "hypothesis", "(Hypothesis's database)", directory))
 
 
-def kept(violation: Violation, directory: Path) -> str:
-    """Shrink and save what broke a claim, and say how to have it again; safe in many workers at once."""
-    hunt = Hunt(violation.hunt.target, violation.hunt.session)
-    found = hunt.follow(violation.operations, violation.slots, violation.finding)
-    assert found is not None
-    case = annotated(found, hunt.session, driver="hypothesis", seed="(Hypothesis's database)")
+@pytest.fixture(scope="session")
+def keep(pytestconfig: pytest.Config) -> Callable[[Found, Session, str, str], str]:
+    """Saves what broke a claim, of a session, with its driver and seed, and says how to have it again."""
+    return partial(kept, directory=Path(str(pytestconfig.getoption("--cases"))))
+
+
+def kept(found: Found, session: Session, driver: str, seed: str, directory: Path) -> str:
+    """Save what broke a claim, and say how to have it again; safe in many workers at once."""
+    case = annotated(found, session, driver=driver, seed=seed)
     try:
         path = save(case, directory, found.stem)
     except OSError as error:

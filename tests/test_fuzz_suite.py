@@ -100,6 +100,19 @@ def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_i
             assert outcome.as_expected
 
 
+@pytest.mark.slow
+def test_a_scheme_that_lies_fails_in_the_plain_loop_too_and_leaves_its_least_case(tmp_path: Path) -> None:
+    (tmp_path / "liar.py").write_text(LIAR, encoding="utf-8")
+    cases = tmp_path / "cases"
+    done = pytest_on_the_suite(tmp_path, "-p", "liar", "--cases", cases, "-k", "swarm and (offset-udp or index)")
+    assert done.returncode == 1, done.stdout
+    (kept,) = files([cases])
+    assert f"replay it with: sockiter replay {kept} --target offset-udp" in done.stdout
+    target = target_named("offset-udp")
+    with target.session() as session:
+        assert replay(load(kept), target, session).as_expected
+
+
 def test_a_profile_that_nobody_registered_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
     done = pytest_on_the_suite(tmp_path, "--hypothesis-profile=nightly")
     assert done.returncode == 4
