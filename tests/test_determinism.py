@@ -11,6 +11,8 @@ import pytest
 
 import sockiter
 
+pytestmark = pytest.mark.interpreter
+
 ROOT = Path(sockiter.__file__).parent.parent
 CASES = Path(__file__).parent / "cases"
 

@@ -26,8 +26,6 @@ from sockiter.skeleton import Opening, Shift, Skeleton, Turns, placed
 from sockiter.table import Socket, Table, empty
 from sockiter.verdict import Signature
 
-pytestmark = pytest.mark.interpreter
-
 SKIP_MOVED = Signature("skip", moved=True)
 BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
 EXACT: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "enomem"})

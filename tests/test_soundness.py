@@ -50,7 +50,7 @@ REFUSED: Set = ("add-head", "remove", "realloc", "enomem")
 MOVED: Set = ("remove", "rehash", "show")
 BETWEEN: Set = ("add-head", "rehash", "between")
 
-pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
+pytestmark = pytest.mark.slow
 
 
 def verdict(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> dict[Signature, int]:

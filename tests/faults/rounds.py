@@ -1,0 +1,183 @@
+"""What all groups have in common: a command is started, something happens to it, and faults are counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sockiter.cases import files, load
+from sockiter.errors import SockiterError
+from sockiter.replay import refused, replay
+from sockiter.targets import target_named
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+CORPUS = REPOSITORY / "tests" / "cases"
+PROGRAM = (sys.executable, "-m", "sockiter")
+# A machine may be busy: what has not ended by then does not end.
+DEADLINE_S = 60.0
+# Exit statuses of the command line; 130 is an interrupt that came before there was anything to report.
+STATUSES = frozenset({0, 1, 2, 3, 130})
+
+
+@dataclass(slots=True)
+class Round:
+    """What came of one round: figures to be added up, and faults in words."""
+
+    figures: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def check(self, holds: bool, fault: str) -> None:
+        """Count a fault unless it holds."""
+        if not holds:
+            self.faults.append(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rounds of one kind: `run` makes one of them, from its number, a source of chance and a directory of its own.
+
+    `missing` says what this machine lacks for it, None for nothing; `alone`: one round at a time.
+    """
+
+    name: str
+    rounds: int
+    run: Callable[[int, Random, Path], Round]
+    missing: Callable[[], str | None] = lambda: None
+    alone: bool = False
+
+
+def carried_out(group: Group, rounds: int, seed: str, directory: Path) -> Iterator[Round]:
+    """All rounds of a group, two at a time, each from a seed of its own."""
+
+    def one(number: int) -> Round:
+        (place := directory / f"{group.name}-{number}").mkdir()
+        return group.run(number, Random(f"{seed}/{group.name}/{number}"), place)
+
+    with ThreadPoolExecutor(1 if group.alone else 2) as threads:
+        yield from threads.map(one, range(rounds))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended: its exit status (negative: the signal that ended it) and its output."""
+
+    status: int
+    out: str
+    err: str
+
+    def faults(self, statuses: Iterable[int] = STATUSES) -> list[str]:
+        """A traceback, a status that is none of these, and half a JSON document."""
+        found = []
+        if "Traceback (most recent call last)" in self.err + self.out:
+            found.append(f"a traceback: {self.err.strip().splitlines()[-1:]}")
+        if self.status not in statuses:
+            found.append(f"status {self.status}: {self.err.strip()[-200:]!r}")
+        if self.out.lstrip()[:1] in ("{", "[") and document(self.out) is None:
+            found.append(f"a broken JSON document: {self.out[-80:]!r}")
+        return found
+
+
+def document(text: str) -> Any:
+    """The JSON document in a text; None: there is none, or it is broken."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's own, with what is measured nowhere: coverage has handlers and a lock of its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")} | more
+
+
+@contextmanager
+def started(command: Sequence[object], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A command in a session of its own, of which nothing is left at the end."""
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        env=environment(**options.pop("variables", {})),
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        for pid in members(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], deadline_s: float = DEADLINE_S) -> Ended | None:
+    """What it ended with; None: it does not end."""
+    try:
+        out, err = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        return None
+    return Ended(process.returncode, out, err)
+
+
+def done(*command: object, **options: Any) -> Ended | None:
+    """A command from its start to its end; None: it does not end."""
+    with started(command, **options) as process:
+        return ended(process)
+
+
+def members(session: int) -> dict[int, int]:
+    """The processes of a session that are not over yet, each with its parent."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                # Behind the name: state, parent, group, session.
+                state, parent, _, of = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
+                if int(of) == session and state not in "ZX":
+                    found[int(entry.name)] = int(parent)
+    return found
+
+
+def is_empty(session: int, deadline_s: float = 10.0) -> bool:
+    """Whether nobody of a session is left, at the latest after so many seconds."""
+    deadline = time.monotonic() + deadline_s
+    while members(session):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def broken_cases(directory: Path) -> list[str]:
+    """The cases of a directory that cannot be read, or do not do what they say, and other files that are left there."""
+    found = []
+    for path in files([directory]):
+        try:
+            case = load(path)
+        except SockiterError as error:
+            found.append(f"a broken case: {error}")
+            continue
+        for name in {expect.target for expect in case.expects}:
+            target = target_named(name)
+            if target.is_real or refused(case, target):
+                continue
+            with target.session() as session:
+                if not replay(case, target, session).as_expected:
+                    found.append(f"not as expected on {name}: {path.name}")
+    found += [f"left behind: {path.name}" for path in directory.iterdir() if path.suffix not in (".case", ".part")]
+    return found
