@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from sockiter import rights
 from sockiter.cli.fuzz import CASES
 from sockiter.errors import InputError
 from sockiter.vm import worker
@@ -61,6 +62,7 @@ def vm(
     this machine's files, and may write to the directories of --cases, and no other. The exit status is the command's, or 124
     after the time limit.
     """
+    rights.give_up()
     if version is not None:
         if kernel is not None:
             raise InputError("--build VERSION goes without KERNEL and COMMAND: expected one or the other")
