@@ -1,9 +1,9 @@
 """A command in a guest on another kernel: what the guest sees of this machine, what comes back, and when it is ended.
 
 Decided here: that the guest has what the command needs of this machine's files (`view`), read-only, with throw-away layers
-where programs write; the same interpreter, Python path and working directory; the folders for cases, where what is written is
-on this machine at once; and how output and status come out of it. Not known here: where the kernel comes from, and what the
-command does.
+where programs write; the same interpreter, Python path and working directory; the folders for cases, where what is written
+is on this machine at once; and how output and status come out of it. Not known here: where the kernel comes from, and what
+the command does.
 
 Output and status leave the guest by virtio ports of its own, and not by those of virtme-ng, which needs a udev in the guest
 to find them. A write to such a port returns when this side has it: all that came before the status is here before it.
@@ -107,6 +107,9 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     except _TimeUp:
         print(f"sockiter: the guest was ended after {guest.timeout_s:g} s, its time limit (--timeout)", file=sys.stderr)
         return TIMED_OUT
+    finally:
+        for path in guest.cases:
+            view.tidy(path)
     words = told.decode(errors="replace").split()
     if words[1:]:
         return int(words[1])
@@ -200,7 +203,9 @@ def _virtme_run(
         arguments += ["--show-boot-console", "--verbose"]
     end = f"(sleep {int(guest.timeout_s) + _GRACE_S}; echo b >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &"
     begin = f"mkdir -p /run/sockiter && {_MOUNT} sockiter /run/sockiter && . /run/sockiter/run"
-    arguments += ["--script-sh", f"{end} {begin}"]
+    # Where an ordinary user's mounts are private, set-uid programs, such as mount, are nobody's, and would run as nobody.
+    plainly = "exec setpriv --no-new-privs" if programs.program("setpriv") else "exec"
+    arguments += ["--script-sh", f"{end} {plainly} sh -c {shlex.quote(begin)}"]
     for option in _KERNEL_OPTIONS:
         arguments += ["--kopt", option]
     # To the end of the line these are qemu's own.

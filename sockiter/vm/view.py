@@ -1,14 +1,15 @@
 """What a guest sees of this machine: what its command needs, in private mounts, and nothing else.
 
 Decided here: which files and folders that are, that root's secrets among them are hidden, and what qemu may do besides.
-Where this machine allows no private mounts, a guest sees the whole root file system, read-only, with the caller's rights. Not
-known here: what is written to, and how a guest is booted.
+Where this machine allows no private mounts, a guest sees the whole root file system, read-only, with the caller's rights.
+Not known here: what is written to, and how a guest is booted.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -42,12 +43,15 @@ def shown(needed: Iterable[str | Path], command: Sequence[str]) -> list[Path]:
     return [path for path in paths if not any(path.is_relative_to(other) for other in paths if other != path)]
 
 
-def alone() -> list[str] | None:
-    """What to put before a command so that its mounts are its own; None where this machine does not allow that."""
-    prefix = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-current-user"]), "--mount"]
+def alone(folder: Path) -> list[str] | None:
+    """What to put before a command so that its mounts are its own; None where this machine does not allow that.
+
+    It is tried in a folder of the caller's.
+    """
+    prefix = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--mount"]
     if programs.program("unshare") is None or programs.program("setpriv") is None:
         return None
-    tried = [*prefix, "mount", "-t", "tmpfs", "sockiter", "/mnt"]
+    tried = [*prefix, "mount", "-t", "tmpfs", "sockiter", str(folder)]
     done = subprocess.run(tried, env={**os.environ, "PATH": programs.search_path()}, capture_output=True, check=False)
     return prefix if done.returncode == 0 else None
 
@@ -71,13 +75,22 @@ def security_model(folder: Path) -> str:
     return "mapped-xattr"
 
 
+def tidy(folder: Path) -> None:
+    """Remove what qemu has kept in files beside a guest's."""
+    for path in list(folder.rglob(".virtfs_metadata*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def wrapper(qemu: str, folder: Path, paths: Sequence[Path], places: Sequence[Path], writable: Sequence[Path]) -> str:
     """The program that virtme-ng runs in place of qemu: it shows the guest these paths only, in a folder of its own.
 
     `places`: where the guest mounts more. `writable`: all that qemu may write to, if root calls it.
     """
     is_root = os.geteuid() == 0
-    prefix = alone()
+    prefix = alone(folder)
     if prefix is None:
         return f'#!/bin/sh\nexec {shlex.join([*programs.dies_with_parent(), qemu])} "$@"\n'
     root = folder / _ROOT
