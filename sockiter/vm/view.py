@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sockiter.vm import programs
+from sockiter.vm import cache, programs
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """What qemu denies itself: old system calls, other users, other programs, other priorities."""
@@ -92,6 +92,7 @@ def wrapper(qemu: str, folder: Path, paths: Sequence[Path], places: Sequence[Pat
     is_root = os.geteuid() == 0
     prefix = alone(folder)
     if prefix is None:
+        cache.tell("no private mounts here: the guest sees the whole root file system, with the caller's rights")
         return f'#!/bin/sh\nexec {shlex.join([*programs.dies_with_parent(), qemu])} "$@"\n'
     root = folder / _ROOT
     root.mkdir()
