@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import pwd
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 import sudo
 from sudo import GROUP, USER, home
 
-from sockiter import __main__ as program
 from sockiter import guard, rights
 from sockiter.cases import HEADER, load
 from sockiter.errors import InputError, MachineLacks
@@ -81,7 +81,7 @@ def test_files_that_a_fuzz_writes_under_sudo_belong_to_the_caller(home: Path) ->
 
 
 def test_a_kernel_target_runs_under_sudo_and_its_files_belong_to_the_caller(home: Path, kernel_udp: KernelTarget) -> None:
-    done = sudo.run(["fuzz", "kernel:udp", "--seconds", "2", "--workers", "1", "--driver", "swarm"], home)
+    done = sudo.run(["fuzz", "kernel:udp", "--seconds", "1", "--workers", "1", "--driver", "swarm"], home)
     assert (done.returncode, done.stderr) == (0, "")
     cases = list((home / "sockiter-cases").iterdir())
     assert {(one.stat().st_uid, one.stat().st_gid) for one in cases} == {(USER, GROUP)}
@@ -186,7 +186,11 @@ def test_the_caller_has_no_way_back_to_root(home: Path) -> None:
     ],
 )
 def test_what_is_no_number_of_a_user_or_group_is_refused_in_a_line(
-    environment: dict[str, str], complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    environment: dict[str, str],
+    complaint: str,
+    program: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for name in SUDO:
@@ -197,6 +201,13 @@ def test_what_is_no_number_of_a_user_or_group_is_refused_in_a_line(
         program.run()
     assert ended.value.code == InputError.status
     assert capsys.readouterr().err == f"sockiter: {complaint}, which sudo sets; without SUDO_UID, root stays root\n"
+
+
+@pytest.fixture
+def program() -> Iterator[ModuleType]:
+    """The program as a module, which nobody has imported afterwards."""
+    yield importlib.import_module("sockiter.__main__")
+    del sys.modules["sockiter.__main__"]
 
 
 class Machine:
@@ -258,6 +269,7 @@ def test_root_becomes_the_caller_and_keeps_two_capabilities(monkeypatch: pytest.
     with rights.raised():
         assert machine.sets == (rights.NEEDED, rights.NEEDED, rights.NEEDED)
         assert guard.guarded("a call", "a scheme", lambda: machine.sets[0]) == 0
+        guard.stop_clock()
         with rights.lowered():
             assert machine.sets[0] == 0
         assert machine.sets[0] == rights.NEEDED
@@ -334,7 +346,7 @@ def test_a_refused_system_call_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_caller_who_cannot_read_the_packages_gets_a_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(rights, "settle", lambda environment: USER)
     monkeypatch.setitem(sys.modules, "sockiter.cli", None)
@@ -352,7 +364,7 @@ def test_a_caller_who_cannot_read_the_packages_gets_a_line(
 
 
 def test_an_interrupt_while_rights_are_settled_is_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(environment: object) -> NoReturn:
         raise KeyboardInterrupt
