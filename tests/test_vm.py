@@ -141,6 +141,14 @@ def test_no_share_that_a_guest_writes_to_passes_modes_and_owners_on(vm: Run, mac
     assert all("security_model=mapped-" in share for share in written)
 
 
+def test_qemu_is_in_its_sandbox_where_it_has_one(vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert vm("true")[0] == 0
+    assert "-sandbox" not in (machine / "virtme-run.told").read_text()
+    monkeypatch.setenv("QEMU_STATUS", "0")
+    assert vm("true")[0] == 0
+    assert "--qemu-opts -sandbox on,obsolete=deny,elevateprivileges=deny," in (machine / "virtme-run.told").read_text()
+
+
 def test_what_the_command_names_to_read_is_shown(vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
