@@ -1,16 +1,39 @@
-"""`python -m sockiter`, and the program: the command line, be it interrupted before it is there."""
+"""`python -m sockiter`, and the program: the command line, be it interrupted before it is there.
 
+Decided here: that under sudo nothing more is imported before this process is the user's who called it. An import runs code
+of other packages.
+"""
+
+import os
 import sys
+from typing import NoReturn
+
+from sockiter import rights
+from sockiter.errors import MachineLacks, SockiterError
 
 
 def run() -> None:
     """Import the command line and run it. A Ctrl-C meanwhile is an interrupt like any other."""
+    user = None
     try:
+        user = rights.settle(os.environ)
         from sockiter.cli import main
     except KeyboardInterrupt:
-        print("sockiter: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end("interrupted", 130)
+    except SockiterError as error:
+        _end(str(error), error.status)
+    except (ImportError, OSError) as error:
+        if user is None:
+            raise
+        _end(f"user {user}, who called sudo, cannot read what it takes: {error}", MachineLacks.status)
     main(prog_name="sockiter")
+
+
+def _end(why: str, status: int) -> NoReturn:
+    # Standard error may be closed.
+    if sys.stderr is not None:
+        print(f"sockiter: {why}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Harm, Hazard, in_order, within
@@ -247,6 +248,8 @@ def search(job: Job, line: Line | None = None) -> Iterator[Message]:
     """
     try:
         target = target_named(job.target)
+        if not target.is_real:
+            rights.give_up()
         with target.session() as session:
             started = last = time.monotonic()
             until = started + job.left_s if job.until is None else job.until

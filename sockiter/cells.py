@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
+from sockiter import rights
 from sockiter.backend import Target
 from sockiter.claims import Harm, Hazard, in_order
 from sockiter.drivers import DRIVERS
@@ -210,6 +211,7 @@ def _outcome(job: Job, tell: Callable[[int, int], None]) -> Searched | Measured 
     try:
         target = target_named(job.target)
         if isinstance(target, SchemeTarget):
+            rights.give_up()
             result: Searched | Measured = search(target.scheme, job.hazards, job.scope, progress=tell)
         else:
             result = measure(target, job.hazards, job.seconds, tell)

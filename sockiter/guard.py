@@ -16,6 +16,7 @@ from dataclasses import fields, is_dataclass
 from types import FrameType
 from typing import Any, TypeVar
 
+from sockiter import rights
 from sockiter.errors import MachineLacks, SchemeFault
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where
 from sockiter.table import Socket, Table
@@ -119,6 +120,14 @@ def guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
 
     An interrupt by the user stays a KeyboardInterrupt, whatever the call makes of it.
     """
+    if rights.is_reserved():
+        # What root was asked for does not come to other packages.
+        with rights.lowered():
+            return _guarded(name, scheme, call)
+    return _guarded(name, scheme, call)
+
+
+def _guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
     if threading.current_thread() is not threading.main_thread():
         # Signals get to the main thread alone.
         return _caught(name, scheme, call)

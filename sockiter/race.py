@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+from sockiter import rights
 from sockiter.backend import SLOTS
 from sockiter.cases import own_path, write_whole
 from sockiter.claims import CHANGES, Harm, Hazard, admitting, in_order
@@ -310,7 +311,7 @@ class _Side:
 
 def walk_apart(namespace: Namespace, walk: Walk, processor: int, connection: Connection, quiet: Any) -> None:
     """What the process that walks does: for each plan that it is sent, walk while changes are made, and tell of it."""
-    with heard(connection), suppress(EOFError):
+    with heard(connection), suppress(EOFError), rights.raised():
         os.sched_setaffinity(0, {processor})
         while True:
             plan = connection.recv()

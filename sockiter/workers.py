@@ -23,6 +23,8 @@ from multiprocessing.process import BaseProcess
 from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
+from sockiter import rights
+
 # How long workers that were told to stop, or whose time is up, may take for what they are at: shrinking, on a slow kernel.
 PATIENCE_S = 4.0
 TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -222,6 +224,7 @@ class _Heard:
 
     def __enter__(self) -> None:
         if multiprocessing.parent_process() is not None:
+            rights.lower()
             _die_with_the_server()
         for number in TO_THE_GROUP:
             signal.signal(number, signal.SIG_IGN)

@@ -25,6 +25,10 @@ settings.register_profile("tests", derandomize=True, database=None, deadline=Non
 settings.load_profile("tests")
 
 HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Commands that tests start stay root's, whoever called sudo; test_rights has callers of its own.
+for name in ("SUDO_UID", "SUDO_GID"):
+    os.environ.pop(name, None)
+
 # What a shell starts with `&` ignores Ctrl-C, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,7 +15,7 @@ PACKAGE = Path(sockiter.__file__).parent
 # From the lowest layer to the highest. A module may import those above it in this list, in its own row only to its left.
 # The subpackages stand here as a whole; inside one the order is its own affair, as long as there is one.
 LAYERS = (
-    ("errors", "operations"),
+    ("errors", "operations", "rights"),
     ("verdict",),
     ("claims", "history", "table"),
     ("backend",),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stand_ins
@@ -127,7 +128,38 @@ def test_the_directories_that_the_command_names_for_cases_are_shared_as_well(vm:
     assert vm("echo", "--cases", "here", "--cases=there", "--cases=")[0] == 0
     told = (machine / "virtme-run.told").read_text()
     for number, name in enumerate(("sockiter-cases", "there", "here")):
-        assert f"local,id=sockiter{number},path={Path(name).absolute()},security_model=none,multidevs=remap " in told
+        share = f"local,id=sockiter{number},path={Path(name).absolute()},security_model=mapped-xattr,multidevs=remap"
+        assert f"{share},fmode=0644,dmode=0755 " in told
+
+
+def test_no_share_that_a_guest_writes_to_passes_modes_and_owners_on(vm: Run, machine: Path) -> None:
+    assert vm("true", options=("--no-kvm", "--cases", "here", "--cases", "there"))[0] == 0
+    shares = [word for word in (machine / "virtme-run.told").read_text().split() if word.startswith("local,")]
+    written = [share for share in shares if "readonly=on" not in share]
+    assert len(shares) == 3
+    assert len(written) == 2
+    assert all("security_model=mapped-" in share for share in written)
+
+
+def test_qemu_is_in_its_sandbox_where_it_has_one(vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert vm("true")[0] == 0
+    assert "-sandbox" not in (machine / "virtme-run.told").read_text()
+    monkeypatch.setenv("QEMU_STATUS", "0")
+    assert vm("true")[0] == 0
+    assert "--qemu-opts -sandbox on,obsolete=deny,elevateprivileges=deny," in (machine / "virtme-run.told").read_text()
+
+
+def test_what_the_command_names_to_read_is_shown(vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def take(order: dict[str, Any]) -> int:
+        seen.append(order["reads"])
+        return 0
+
+    monkeypatch.setattr(worker, "hand_over", take)
+    Path("more").mkdir()
+    assert vm("true", options=("--read", "more"))[0] == 0
+    assert seen == [[str(Path("more").absolute())]]
 
 
 def test_a_directory_of_any_name_is_shared(vm: Run, machine: Path) -> None:

@@ -55,6 +55,24 @@ def test_what_a_guest_wrote_is_here_when_the_time_limit_ends_it(tmp_path: Path) 
     assert alive(str(tmp_path)) == []
 
 
+def test_a_guest_makes_no_set_uid_file_no_device_and_no_link_here(tmp_path: Path) -> None:
+    kernel = available(next(iter(on_kernels.KERNELS)))
+    (tmp_path / "secret").write_text("secret\n")
+    cases = tmp_path / "cases"
+    script = f"""
+        cd {cases}
+        cp /bin/true a.case; chown 0:0 a.case; chmod 6755 a.case; stat -c %a a.case
+        mknod device.case c 1 3; ln -s /etc/passwd link.case; mkdir -m 4777 folder
+        cat {tmp_path}/secret; mkdir {tmp_path}/other
+    """
+    done = subprocess.run(vm(kernel, "sh", "-c", script, cases=cases), stdout=subprocess.PIPE, text=True, check=False)
+    assert done.stdout == "6755\n"
+    modes = {path.name: oct(path.lstat().st_mode) for path in cases.iterdir()}
+    assert modes == {"a.case": "0o100644", "device.case": "0o100644", "link.case": "0o100644", "folder": "0o40755"}
+    assert (cases / "a.case").read_bytes() == Path("/bin/true").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cases", "secret"]
+
+
 def test_a_kernel_that_was_built_has_fault_injection() -> None:
     name = next((name for name in cache.kept() if name.startswith(build.PREFIX)), None)
     if name is None:

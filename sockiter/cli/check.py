@@ -24,7 +24,7 @@ from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
-from sockiter.cli.subject import running
+from sockiter.cli.subject import only_on, running
 from sockiter.errors import InputError, MachineLacks
 from sockiter.explore import Scope, Searched, Violation
 from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, distinct, name, said
@@ -68,6 +68,7 @@ def check(
     With --verify, exit status 1 means that a canonical form merges unlike moments, or that searches disagree.
     """
     chosen = _choose(names)
+    only_on(chosen)
     if verifies:
         verification.run(chosen, workers=workers, as_json=as_json)
         return

@@ -18,7 +18,7 @@ from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import choose_all, willing
+from sockiter.cli.subject import choose_all, only_on, willing
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
@@ -70,6 +70,7 @@ def fuzz(
     if hazards:
         chosen, unwilling = willing(chosen, hazards, are_named=bool(names))
         absent += unwilling
+    only_on(chosen)
     cases = _writable(cases)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     campaign = Campaign(

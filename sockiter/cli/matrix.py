@@ -25,7 +25,7 @@ from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
-from sockiter.cli.subject import choose_all
+from sockiter.cli.subject import choose_all, only_on
 from sockiter.errors import MachineLacks
 from sockiter.explore import Scope, Searched
 from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
@@ -68,6 +68,7 @@ def matrix(
     come to its end, by itself or by Ctrl-C; 3, that a scheme of another package makes a mistake.
     """
     chosen, absent = choose_all(names)
+    only_on(chosen)
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
         raise MachineLacks(f"{escaped(page)}: cannot be written: there is no such directory")

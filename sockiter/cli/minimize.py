@@ -10,7 +10,7 @@ import click
 from sockiter.backend import run
 from sockiter.cases import Case, dumps, escaped, write_whole
 from sockiter.cli.output import print_json
-from sockiter.cli.subject import choose
+from sockiter.cli.subject import choose, only_on
 from sockiter.errors import InputError, MachineLacks
 from sockiter.hunt import fails_as, shrunk
 from sockiter.minimize import Patience
@@ -37,6 +37,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
     """Shrink a case to a least one that fails in the same way on the same target. Ctrl-C: to the least so far."""
     case = load_known(case_file)
     target = choose(case, name)
+    only_on([target])
     if why := refused(case, target):
         raise MachineLacks(f"{escaped(case_file)}: {why}")
     with target.session() as session:

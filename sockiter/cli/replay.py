@@ -12,6 +12,7 @@ import click
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, escaped, files, write_whole
 from sockiter.cli.output import finding_json, print_json
+from sockiter.cli.subject import only_on
 from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.replay import Outcome, refused, unsaid, with_expects
 from sockiter.replay import replay as replay_case
@@ -40,6 +41,8 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         raise MachineLacks(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
     if record:
         chosen = SCHEME_TARGETS if name is None else chosen
+    only_on(chosen)
+    if record:
         loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
     replayed = _Replayed(max(len(target.name) for target in chosen), is_alone=name is not None, is_quiet=as_json)
     with ExitStack() as stack:

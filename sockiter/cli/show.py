@@ -8,7 +8,7 @@ import click
 
 from sockiter.cases import escaped, write_whole
 from sockiter.cli.output import finding_json, print_json
-from sockiter.cli.subject import choose
+from sockiter.cli.subject import choose, only_on
 from sockiter.errors import MachineLacks
 from sockiter.explain import words
 from sockiter.picture import html as page_of
@@ -29,6 +29,7 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
     """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words."""
     case = load_known(case_file)
     target = choose(case, name)
+    only_on([target])
     if why := refused(case, target):
         raise MachineLacks(f"{escaped(case_file)}: {why}")
     with target.session() as session:

@@ -5,8 +5,9 @@ Decided here: which they are where none is named, and that one that is named has
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from sockiter import rights
 from sockiter.backend import Target, barred
 from sockiter.cases import Case
 from sockiter.claims import Hazard
@@ -59,6 +60,12 @@ def willing(
         raise MachineLacks("; ".join(why for _, why in left_out))
     without = {target.name for target, _ in left_out}
     return [target for target in targets if target.name not in without], left_out
+
+
+def only_on(targets: Iterable[Target]) -> None:
+    """Give up the rights that only sessions on the kernel need, unless one of these targets has such."""
+    if not any(target.is_real for target in targets):
+        rights.give_up()
 
 
 def running(target: Target) -> Target:

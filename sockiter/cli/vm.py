@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from sockiter import rights
 from sockiter.cli.fuzz import CASES
 from sockiter.errors import InputError
 from sockiter.vm import worker
@@ -27,6 +28,13 @@ TIMEOUT_S = 600.0
     type=click.Path(path_type=Path, file_okay=False),
     multiple=True,
     help=f"A directory that the command may write to; {CASES}, unless said.",
+)
+@click.option(
+    "--read",
+    "reads",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="What the command may read besides: a directory or a file.",
 )
 @click.option(
     "--timeout",
@@ -48,6 +56,7 @@ def vm(
     command: tuple[str, ...],
     *,
     cases: tuple[Path, ...],
+    reads: tuple[Path, ...],
     timeout: float,
     memory: str,
     cpus: int | None,
@@ -57,10 +66,12 @@ def vm(
 ) -> None:
     """Run a command on another kernel: sockiter vm linux-image-6.12 -- sockiter fuzz kernel:udp
 
-    KERNEL is a kernel image, a package of Debian's, or fault-injection-VERSION, once it was built by --build. The guest has
-    this machine's files, and may write to the directories of --cases, and no other. The exit status is the command's, or 124
+    KERNEL is a kernel image, a package of Debian's, or fault-injection-VERSION, once it was built by --build. The guest
+    sees what the command needs of this machine's files (the system's, Python's, the working directory, what the command
+    names), and may write to the directories of --cases, and no other. The exit status is the command's, or 124
     after the time limit.
     """
+    rights.give_up()
     if version is not None:
         if kernel is not None:
             raise InputError("--build VERSION goes without KERNEL and COMMAND: expected one or the other")
@@ -77,6 +88,7 @@ def vm(
         "kernel": kernel,
         "command": list(command),
         "cases": [str(folder) for folder in writable_folders(folders)],
+        "reads": [str(path.absolute()) for path in reads],
         "timeout_s": timeout,
         "memory": memory,
         "cpus": cpus or min(len(os.sched_getaffinity(0)), 2),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
+from sockiter import rights
 from sockiter.backend import SLOTS, Backend, Shape, refusal
 from sockiter.claims import Harm, Hazard, within
 from sockiter.errors import MachineLacks
@@ -107,9 +108,9 @@ class KernelTarget:
 
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
-        """A private namespace, which the calling thread is in until the end, and loaded programs."""
+        """A private namespace, which the calling thread is in until the end, and loaded programs; with the rights for it."""
         need_linux()
-        with self.equip() as equipment:
+        with rights.raised(), self.equip() as equipment:
             session = KernelSession(self, equipment)
             try:
                 yield session

@@ -1,8 +1,9 @@
 """A command in a guest on another kernel: what the guest sees of this machine, what comes back, and when it is ended.
 
-Decided here: that the guest has this machine's root file system, read-only, with throw-away layers where programs write; the
-same interpreter, Python path and working directory; the folders for cases, where what is written is on this machine at once;
-and how output and status come out of it. Not known here: where the kernel comes from, and what the command does.
+Decided here: that the guest has what the command needs of this machine's files (`view`), read-only, with throw-away layers
+where programs write; the same interpreter, Python path and working directory; the folders for cases, where what is written
+is on this machine at once; and how output and status come out of it. Not known here: where the kernel comes from, and what
+the command does.
 
 Output and status leave the guest by virtio ports of its own, and not by those of virtme-ng, which needs a udev in the guest
 to find them. A write to such a port returns when this side has it: all that came before the status is here before it.
@@ -24,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from sockiter.errors import InputError, MachineLacks
-from sockiter.vm import acceleration, cache, programs
+from sockiter.vm import acceleration, cache, programs, view
 
 QEMU = "qemu-system-x86_64"
 TIMED_OUT = 124
@@ -62,10 +63,12 @@ class _TimeUp(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """What a guest has: `memory` as qemu spells it, `cases` to write to, and `timeout_s` for boot and command together."""
+    """What a guest has: `memory` as qemu spells it, `cases` to write to, `reads` to read besides what every command finds,
+    and `timeout_s` for boot and command together."""
 
     image: Path
     cases: Sequence[Path]
+    reads: Sequence[Path] = ()
     timeout_s: float
     memory: str
     cpus: int
@@ -87,9 +90,10 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     cache.tell(f"booting {guest.image.name.removeprefix('vmlinuz-')} by {how}")
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
     (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
-    (folder / "qemu").write_text(
-        f'#!/bin/sh\nexec {shlex.join([*programs.dies_with_parent(), qemu])} "$@"\n', encoding="utf-8"
-    )
+    modules = guest.image.absolute().parent.parent / "lib" / "modules"
+    paths = view.shown([*view.needed(), *python_path(os.environ).split(os.pathsep), *guest.reads, modules], command)
+    program = view.wrapper(qemu, folder, paths, [path for path, _ in shares], [*guest.cases, folder])
+    (folder / "qemu").write_text(program, encoding="utf-8", errors="surrogateescape")
     (folder / "qemu").chmod(0o700)
     try:
         with _pipes(4) as (reads, writes), _at_most(guest.timeout_s):
@@ -103,6 +107,9 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     except _TimeUp:
         print(f"sockiter: the guest was ended after {guest.timeout_s:g} s, its time limit (--timeout)", file=sys.stderr)
         return TIMED_OUT
+    finally:
+        for path in guest.cases:
+            view.tidy(path)
     words = told.decode(errors="replace").split()
     if words[1:]:
         return int(words[1])
@@ -196,17 +203,26 @@ def _virtme_run(
         arguments += ["--show-boot-console", "--verbose"]
     end = f"(sleep {int(guest.timeout_s) + _GRACE_S}; echo b >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &"
     begin = f"mkdir -p /run/sockiter && {_MOUNT} sockiter /run/sockiter && . /run/sockiter/run"
-    arguments += ["--script-sh", f"{end} {begin}"]
+    # Where an ordinary user's mounts are private, set-uid programs, such as mount, are nobody's, and would run as nobody.
+    plainly = "exec setpriv --no-new-privs" if programs.program("setpriv") else "exec"
+    arguments += ["--script-sh", f"{end} {plainly} sh -c {shlex.quote(begin)}"]
     for option in _KERNEL_OPTIONS:
         arguments += ["--kopt", option]
     # To the end of the line these are qemu's own.
     arguments.append("--qemu-opts")
+    if view.is_sandboxed(QEMU):
+        arguments += ["-sandbox", view.SANDBOX]
     if model is not None:
         arguments += ["-cpu", model]
     for tag, path, writable in [("sockiter", folder, False), *((f"sockiter{n}", *share) for n, share in enumerate(shares))]:
         place = str(path).replace(",", ",,")
-        access = "" if writable else ",readonly=on"
-        arguments += ["-fsdev", f"local,id={tag},path={place},security_model=none,multidevs=remap{access}"]
+        # What a guest makes there has the caller as its owner, and a plain mode: no set-uid program, no device, no link.
+        access = (
+            f"security_model={view.security_model(path)},multidevs=remap,fmode=0644,dmode=0755"
+            if writable
+            else "security_model=none,multidevs=remap,readonly=on"
+        )
+        arguments += ["-fsdev", f"local,id={tag},path={place},{access}"]
         arguments += ["-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
     arguments += ["-device", "virtio-serial-pci,id=sockiter-ports"]
     for name, descriptor in zip(("out", "err", "status"), ports, strict=True):

@@ -96,9 +96,10 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(folder: Path, *, kernel: str, command: list[str], cases: list[str], **how: Any) -> int:
+def _run(folder: Path, *, kernel: str, command: list[str], cases: list[str], reads: list[str], **how: Any) -> int:
     image = image_of(kernel)
-    return guests.run(guests.Guest(image=image, cases=[Path(path) for path in cases], **how), command, folder)
+    guest = guests.Guest(image=image, cases=list(map(Path, cases)), reads=list(map(Path, reads)), **how)
+    return guests.run(guest, command, folder)
 
 
 def _build(folder: Path, *, version: str) -> int:
