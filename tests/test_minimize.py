@@ -99,7 +99,10 @@ def without_line(operations: Operations, line: int) -> Operations:
 
 
 @pytest.mark.parametrize("target", SCHEME_TARGETS, ids=lambda target: target.name)
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 12))])
+@pytest.mark.parametrize(
+    "seed",
+    [*range(2), *(pytest.param(seed, marks=[pytest.mark.slow, *[pytest.mark.deep] * (seed > 4)]) for seed in range(2, 12))],
+)
 def test_a_result_is_least_possible_plain_and_reached_without_asking_twice(target: Target, seed: int) -> None:
     for operations, slots, fails in findings(target, seed):
         asked: list[Candidate] = []
