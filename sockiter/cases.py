@@ -54,6 +54,19 @@ BYTES_MAX = 1 << 20
 BUCKETS_MAX = 1024
 # Counts (records, slots, points) up to here are plain numbers to every target.
 COUNT_MAX = 1_000_000
+# With these a case takes seconds at the most to be run on every model and to be shown, and no more than 512 MiB.
+NAME_MAX = 255
+"""Characters of a name."""
+OPERATIONS_MAX = 10_000
+"""Operations, those inside reads included."""
+SOCKETS_MAX = 5_000
+"""Sockets that are added."""
+STEPS_MAX = 2_000_000
+"""Operations behind `open`, those inside reads included, times sockets and buckets: each may look at all of them."""
+EXPECTS_MAX = 10_000
+"""Expectations."""
+EXPECTED_NAMES_MAX = 100
+"""Different targets and schemes in the expectations."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -266,6 +279,28 @@ _SPELLINGS = {
 _POINTS: dict[str, Point] = {point: point for point in POINTS}
 
 
+class _Size:
+    # How large a case is by the line that is read.
+
+    def __init__(self) -> None:
+        self.operations = self.sockets = self.buckets = self.behind_open = 0
+        self.expected: set[str] = set()
+        self._highest: dict[str, int] = {}
+        self._is_open = False
+
+    def count(self, operation: Operation | Fail) -> None:
+        self.operations += 1
+        self.behind_open += self._is_open
+        if isinstance(operation, Open):
+            self._is_open = True
+        elif isinstance(operation, (Add, Rehash)):
+            self.sockets += isinstance(operation, Add)
+            table, number = operation.bucket.table, operation.bucket.number
+            if number >= self._highest.get(table, 0):
+                self.buckets += number + 1 - self._highest.get(table, 0)
+                self._highest[table] = number + 1
+
+
 class _Reader:
     # Reads one case. Keeps the line that it is at, for the errors, and the line of every operation, for those that
     # only the whole sequence shows.
@@ -275,6 +310,7 @@ class _Reader:
         self.line = 0
         self.words: list[str] = []
         self.lines = Lines((), ())
+        self.size = _Size()
 
     def case(self, text: str) -> Case:
         comment: list[str] = []
@@ -300,8 +336,9 @@ class _Reader:
                     raise self.error("`at` outside of a read", "it indented under a `read`")
                 if not line[0].isspace():
                     raise self.error("`at` is not indented", "it indented under its `read`")
-                inside.setdefault(len(operations) - 1, []).append(self._at())
+                inside.setdefault(len(operations) - 1, []).append(at := self._at())
                 places[-1].append(self.line)
+                self._count(at.what)
                 continue
             if line[0].isspace():
                 raise self.error(f"{self.words[0]!r} is indented", "only `at` lines to be, under their `read`")
@@ -316,6 +353,9 @@ class _Reader:
                     if expect in expects:
                         raise self.error(f"`{' '.join(self.words)}` stands in line {expects[expect]} already", "it once")
                     expects[expect] = self.line
+                    self._limit("expectations", len(expects), EXPECTS_MAX)
+                    self.size.expected |= {expect.target, expect.scheme or expect.target}
+                    self._limit("different targets and schemes", len(self.size.expected), EXPECTED_NAMES_MAX)
                 case "open":
                     self._arity(1)
                     operations.append(Open())
@@ -326,6 +366,8 @@ class _Reader:
                 case _:
                     operations.append(self._change(self.words))
                     places.append([self.line])
+            if operations and places[-1] == [self.line]:
+                self._count(operations[-1])
         for index, points in inside.items():
             read = operations[index]
             assert isinstance(read, Read)
@@ -337,6 +379,19 @@ class _Reader:
 
     def error(self, what: str, expected: str, *, line: int | None = None) -> InputError:
         return InputError(f"{self.file}:{self.line if line is None else line}: {_short(what)}: expected {expected}")
+
+    def _count(self, operation: Operation | Fail) -> None:
+        size = self.size
+        size.count(operation)
+        self._limit("operations", size.operations, OPERATIONS_MAX)
+        self._limit("sockets", size.sockets, SOCKETS_MAX)
+        self._limit(
+            "operations behind `open` times sockets and buckets", size.behind_open * (size.sockets + size.buckets), STEPS_MAX
+        )
+
+    def _limit(self, what: str, count: int, most: int) -> None:
+        if count > most:
+            raise self.error("the case is too large", f"at most {most:,} {what}")
 
     def _is_header(self, remark: str) -> bool:
         if self.line == 1 and remark.startswith("# sockiter case") and remark != HEADER:
@@ -404,6 +459,8 @@ class _Reader:
 
     def _name(self, word: str) -> str:
         assert is_name(word)  # it was split off a line, and comments were taken away
+        if len(word) > NAME_MAX:
+            raise self.error(f"{word[:20]}... is a name of {len(word):,} characters", f"at most {NAME_MAX}")
         return word
 
     def _number(self, word: str, least: int, most: int) -> int:
@@ -415,6 +472,7 @@ class _Reader:
         table, colon, number = word.rpartition(":")
         if colon and not table:
             raise self.error(f"{word!r}", "a bucket as NUMBER or TABLE:NUMBER")
+        self._name(table or word)
         return Bucket(self._number(number, 0, BUCKETS_MAX - 1), table)
 
     def _check(self, operations: list[Operation], places: list[list[int]]) -> None:
