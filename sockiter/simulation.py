@@ -63,6 +63,8 @@ class Simulation:
         self._objects_max = objects_max
         # The scheme's state between two reads; None: not open yet.
         self._between: Any = None
+        # And after each read(2) of the last operation.
+        self._behind_reads: list[Any] = []
         # Records of a read that failed, which the next one hands out.
         self._left: tuple[str, ...] = ()
         self._gone: set[str] = set()
@@ -86,6 +88,10 @@ class Simulation:
 
     def place(self) -> str:
         return "" if self._between is None else self.scheme.place(self._between)
+
+    def places(self) -> list[str]:
+        """The place after each read(2) of the last operation that read."""
+        return [self.scheme.place(state) for state in self._behind_reads]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -114,11 +120,13 @@ class Simulation:
             self._script.setdefault((at.point, at.nth), []).append((index, at))
         self._shows = self._looks = 0
         self.allocations = []
+        self._behind_reads = []
         size = self._records_max + 1 if operation.count is None else operation.count
         events = self.history.events
         for _ in range(reads_max(operation)):
             returned = self._read(size)
             events.append(returned)
+            self._behind_reads.append(self._between)
             if is_last(operation, returned):
                 break
         else:

@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeAlias
 
 from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
 
-
 LARGE = 64
 """From so many insertions on, the sockets of a table are looked up by name, and not one by one."""
 
@@ -73,7 +72,7 @@ class Table(NamedTuple):
         buckets = _replaced(buckets, number, bucket[:position] + bucket[position + 1 :])
         removals = (*removals[:number], removals[number] + 1, *removals[number + 1 :])
         if type(change) is Remove:
-            return _followed(self, Table(buckets, ver, removals, phases, gone + (bucket[position],)), change, number)
+            return _followed(self, Table(buckets, ver, removals, phases, (*gone, bucket[position])), change, number)
         at_head = type(change) is not Reinsert or change.end == "head" or not self._has_tail(number)
         buckets = _inserted(buckets, to, change.name, at_head, ver + 1)
         return _followed(self, Table(buckets, ver + 1, removals, phases, gone), change, to)
@@ -164,11 +163,13 @@ def empty(phases: Iterable[tuple[str, int]]) -> Table:
 
 def _inserted(buckets: Buckets, number: int, name: str, at_head: bool, ver: int) -> Buckets:
     bucket = buckets[number]
-    return _replaced(buckets, number, (Socket(name, -ver),) + bucket if at_head else bucket + (Socket(name, ver),))
+    if at_head:
+        return _replaced(buckets, number, (Socket(name, -ver),) + bucket)  # noqa: RUF005
+    return _replaced(buckets, number, bucket + (Socket(name, ver),))  # noqa: RUF005
 
 
 def _replaced(buckets: Buckets, number: int, bucket: tuple[Socket, ...]) -> Buckets:
-    return buckets[:number] + (bucket,) + buckets[number + 1 :]
+    return buckets[:number] + (bucket,) + buckets[number + 1 :]  # noqa: RUF005
 
 
 def _position(bucket: tuple[Socket, ...], socket: Socket) -> int:
