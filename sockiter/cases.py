@@ -55,13 +55,11 @@ BUCKETS_MAX = 1024
 # Counts (records, slots, points) up to here are plain numbers to every target.
 COUNT_MAX = 1_000_000
 # With these a case takes seconds at the most to be run on every model and to be shown, and no more than 512 MiB.
-NAME_MAX = 255
+NAME_MAX = 100
 """Characters of a name."""
-OPERATIONS_MAX = 10_000
+OPERATIONS_MAX = 5_000
 """Operations, those inside reads included."""
-SOCKETS_MAX = 5_000
-"""Sockets that are added."""
-STEPS_MAX = 2_000_000
+STEPS_MAX = 1_000_000
 """Operations behind `open`, those inside reads included, times sockets and buckets: each may look at all of them."""
 EXPECTS_MAX = 10_000
 """Expectations."""
@@ -384,7 +382,6 @@ class _Reader:
         size = self.size
         size.count(operation)
         self._limit("operations", size.operations, OPERATIONS_MAX)
-        self._limit("sockets", size.sockets, SOCKETS_MAX)
         self._limit(
             "operations behind `open` times sockets and buckets", size.behind_open * (size.sockets + size.buckets), STEPS_MAX
         )

@@ -72,7 +72,11 @@ class Item:
 
     @property
     def label(self) -> str:
-        return self.name if columns_of(self.name) <= NAME_COLUMNS else f"{fold(self.name, NAME_COLUMNS - 1)[0]}\u2026"
+        return (
+            self.name
+            if columns_of(self.name) <= NAME_COLUMNS
+            else f"{fold(self.name[:NAME_COLUMNS], NAME_COLUMNS - 1)[0]}\u2026"
+        )
 
     @property
     def width(self) -> int:
@@ -297,17 +301,15 @@ def _chains(
 
     most = sockets_most(used)
     buckets: list[tuple[str, list[Item]]] = []
-    shown: set[str] = set()
     if state is None:
         buckets.append(("", []))
     else:
-        for bucket in used:
+        for bucket in used[:BUCKETS_MAX]:
             here = set(state[bucket])
             names = _merged(before[bucket] if before is not None else (), state[bucket])
-            shown.update(names)
-            if len(buckets) < BUCKETS_MAX:
-                items = [item(name, here=name in here) for name in names[:most]]
-                buckets.append((trace.buckets[bucket], items + _more(len(names) - most)))
+            items = [item(name, here=name in here) for name in names[:most]]
+            buckets.append((trace.buckets[bucket], items + _more(len(names) - most)))
+    shown = present if before is None or state is None else present.union(*before)
     loose = [name for name in orders if name not in shown]
     buckets[-1][1].extend([item(name, here=False, loose=True) for name in loose[:most]] + _more(len(loose) - most))
     if len(used) > BUCKETS_MAX and state is not None:

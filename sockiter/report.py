@@ -18,7 +18,7 @@ FOLD = 48
 """Columns of an event or of a table's state before its cell goes on in another line."""
 SENTENCE = 80
 """Columns of the text below the table."""
-BUCKETS_MAX, SOCKETS_MAX = 40, 120
+BUCKETS_MAX, SOCKETS_MAX = 20, 60
 """Buckets of a state, and sockets of all of them, that are listed before it is only told how many there are."""
 
 

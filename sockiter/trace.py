@@ -40,7 +40,7 @@ NAMES_MAX = 40
 # The first and last rows of an operation that makes more reads than anybody looks at.
 ROWS_FIRST, ROWS_LAST = 8, 2
 # And those of a case that has more.
-CASE_ROWS_FIRST, CASE_ROWS_LAST = 150, 50
+CASE_ROWS_FIRST, CASE_ROWS_LAST = 80, 20
 INSIDE_MAX = 60
 """Lines inside a read that are listed before it is only told how many there are."""
 
