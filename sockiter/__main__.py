@@ -6,10 +6,17 @@ import sys
 def run() -> None:
     """Import the command line and run it. A Ctrl-C meanwhile is an interrupt like any other."""
     try:
-        from sockiter.cli import main
+        from sockiter.watch import watched
+
+        watched(_command)
     except KeyboardInterrupt:
         print("sockiter: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _command() -> None:
+    from sockiter.cli import main
+
     main(prog_name="sockiter")
 
 
