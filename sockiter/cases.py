@@ -7,6 +7,7 @@ whole. A case is data: nothing in it is ever executed. Not known here: which tar
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -46,9 +47,9 @@ SUFFIX = ".case"
 STDIN = "-"
 """The path that is standard input."""
 
-# Of what is being written, the beginning of the name, and how long that may take.
+# Of what is being written, the beginning of the name, and how long it may take until its writer has locked it.
 _PART = ".sockiter-"
-_PART_MAX_S = 3600.0
+_UNLOCKED_MAX_S = 60.0
 
 BYTES_MAX = 1 << 20
 BUCKETS_MAX = 1024
@@ -205,9 +206,12 @@ def write_whole(path: Path, text: str) -> None:
         with path.open("w", encoding="utf-8") as stream:
             stream.write(text)
         return
+    sweep(path.parent)
     descriptor, temporary = tempfile.mkstemp(prefix=_PART, suffix=".part", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            with contextlib.suppress(OSError):  # not every file system has locks
+                fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -225,11 +229,29 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what writers that were killed have left in a directory, if it is older than any write can take."""
+    """Remove what killed writers have left in a directory; never what belongs to another user or is being written."""
     for part in directory.glob(f"{_PART}*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.lstat().st_mtime > _PART_MAX_S:
+        with contextlib.suppress(OSError), abandoned(part) as is_abandoned:
+            if is_abandoned and time.time() - part.lstat().st_mtime > _UNLOCKED_MAX_S:
                 part.unlink()
+
+
+@contextlib.contextmanager
+def abandoned(path: Path) -> Iterator[bool]:
+    """Whether a file that its owner keeps locked is this user's and has no owner any more; raises OSError where it is gone.
+
+    Meanwhile nobody else finds it so.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        about = os.fstat(descriptor)
+        is_abandoned = False
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_abandoned = about.st_uid == os.geteuid() and stat.S_ISREG(about.st_mode)
+        yield is_abandoned
+    finally:
+        os.close(descriptor)
 
 
 def files(paths: Iterable[Path]) -> Iterator[Path]:
