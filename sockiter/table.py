@@ -63,7 +63,8 @@ class Table(NamedTuple):
         if type(change) is Add:
             number = self.number(change.bucket)
             buckets = _inserted(buckets, number, change.name, change.end == "head", ver + 1)
-            return _followed(self, Table(buckets, ver + 1, removals, phases, gone), change, number)
+            table = Table(buckets, ver + 1, removals, phases, gone)
+            return table if ver < LARGE else _followed(self, table, change, number)
         number, position = self.where(change.name)
         bucket = buckets[number]
         to = self.number(change.bucket) if type(change) is Rehash else number
@@ -72,10 +73,12 @@ class Table(NamedTuple):
         buckets = _replaced(buckets, number, bucket[:position] + bucket[position + 1 :])
         removals = (*removals[:number], removals[number] + 1, *removals[number + 1 :])
         if type(change) is Remove:
-            return _followed(self, Table(buckets, ver, removals, phases, (*gone, bucket[position])), change, number)
+            table = Table(buckets, ver, removals, phases, (*gone, bucket[position]))
+            return table if ver < LARGE else _followed(self, table, change, number)
         at_head = type(change) is not Reinsert or change.end == "head" or not self._has_tail(number)
         buckets = _inserted(buckets, to, change.name, at_head, ver + 1)
-        return _followed(self, Table(buckets, ver + 1, removals, phases, gone), change, to)
+        table = Table(buckets, ver + 1, removals, phases, gone)
+        return table if ver < LARGE else _followed(self, table, change, to)
 
     def number(self, bucket: Bucket) -> int:
         """The place of a bucket in the walk, from 0; a bucket of no named table is one of the first phase's."""
@@ -214,6 +217,7 @@ _LATEST = _Latest()
 
 
 def _followed(before: Table, table: Table, change: Change, number: int) -> Table:
-    if before.ver >= LARGE and (names := _LATEST.names) is not None and names.table is before:
+    names = _LATEST.names
+    if names is not None and names.table is before:
         names.follow(table, change, number)
     return table

@@ -192,8 +192,8 @@ def start_server() -> None:
     _mark_as_ours()
 
 
-# multiprocessing keeps the server's socket in a directory whose name is like those of all programs. This file in it says that it
-# is one of this project's, and is locked for as long as the main process lives.
+# multiprocessing keeps the server's socket in a directory that is named as in all programs. This file in it says that
+# it is one of this project's, and is locked for as long as the main process lives.
 _OURS = ".sockiter"
 _marks: dict[str, int] = {}
 
