@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 from inline import work_inline
 from kernels import ABSENT, answering
 
-from sockiter import targets, verify
+from sockiter import targets, verify, watch
 from sockiter.backend import Target
 from sockiter.campaign import Ended, Job, annotated, search
 from sockiter.cases import Expect, dumps, files, load, loads
@@ -634,6 +635,40 @@ def test_a_command_is_watched_without_standard_streams(tmp_path: Path) -> None:
     )
     assert python("-c", script, "replay", RFC_SKIP, "--target", "index", site=site).returncode == 0
     assert python("-c", script, "replay", "nosuch.case", site=site).returncode == 2
+
+
+def test_a_command_is_watched_where_a_hang_up_is_ignored(tmp_path: Path) -> None:
+    (site := tmp_path / "site").mkdir()
+    put(site, "foreign = foreign:Foreign")
+    run = "os.execv(sys.executable, [sys.executable, '-m', 'sockiter', *sys.argv[1:]])"
+    script = f"import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); {run}"
+    assert python("-c", script, "replay", RFC_SKIP, "--target", "index", site=site).returncode == 0
+
+
+def test_a_command_is_not_watched_where_no_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "entry_points", lambda group: ())
+    processes: list[int] = []
+    watch.watched(lambda: processes.append(os.getpid()))
+    assert processes == [os.getpid()]
+
+
+def _exits(code: object) -> Callable[[], None]:
+    def leave() -> None:
+        raise SystemExit(code)
+
+    return leave
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [(lambda: None, 0), (_exits(None), 0), (_exits(0), 0), (_exits(130), 130), (_exits("why"), 1), (lambda: 1 / 0, 1)],
+)
+def test_the_status_that_a_command_reports_is_that_of_its_process(command: Callable[[], None], status: int) -> None:
+    reader, writer = os.pipe()
+    with suppress(SystemExit, ZeroDivisionError):
+        watch._say_status(command, writer)
+    assert os.read(reader, 9) == bytes([status])
+    os.close(reader)
 
 
 def test_what_a_package_prints_when_it_is_imported_is_no_part_of_the_document(tmp_path: Path) -> None:
