@@ -129,6 +129,9 @@ def _wrapped(paragraph: str) -> list[str]:
 
 
 def _chopped(piece: str, width: int) -> Iterator[str]:
+    if piece.isascii():
+        yield from (piece[at : at + width] for at in range(0, max(len(piece), 1), width))
+        return
     part, columns = "", 0
     for char in piece:
         if columns + columns_of(char) > width:
