@@ -6,6 +6,9 @@ of other packages.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import NoReturn
 
 from sockiter import rights
@@ -14,19 +17,31 @@ from sockiter.errors import MachineLacks, SockiterError
 
 def run() -> None:
     """Import the command line and run it. A Ctrl-C meanwhile is an interrupt like any other."""
-    user = None
     try:
         user = rights.settle(os.environ)
-        from sockiter.cli import main
+        with _readable_by(user):
+            from sockiter.watch import watched
+        watched(partial(_command, user))
     except KeyboardInterrupt:
         _end("interrupted", 130)
     except SockiterError as error:
         _end(str(error), error.status)
+
+
+def _command(user: int | None) -> None:
+    with _readable_by(user):
+        from sockiter.cli import main
+    main(prog_name="sockiter")
+
+
+@contextmanager
+def _readable_by(user: int | None) -> Iterator[None]:
+    try:
+        yield
     except (ImportError, OSError) as error:
         if user is None:
             raise
         _end(f"user {user}, who called sudo, cannot read what it takes: {error}", MachineLacks.status)
-    main(prog_name="sockiter")
 
 
 def _end(why: str, status: int) -> NoReturn:

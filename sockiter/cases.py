@@ -7,6 +7,7 @@ whole. A case is data: nothing in it is ever executed. Not known here: which tar
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -46,14 +47,25 @@ SUFFIX = ".case"
 STDIN = "-"
 """The path that is standard input."""
 
-# Of what is being written, the beginning of the name, and how long that may take.
+# Of what is being written, the beginning of the name, and how long it may take until its writer has locked it.
 _PART = ".sockiter-"
-_PART_MAX_S = 3600.0
+_UNLOCKED_MAX_S = 60.0
 
 BYTES_MAX = 1 << 20
 BUCKETS_MAX = 1024
 # Counts (records, slots, points) up to here are plain numbers to every target.
 COUNT_MAX = 1_000_000
+# With these a case takes seconds at the most to be run on every model and to be shown, and no more than 512 MiB.
+NAME_MAX = 100
+"""Characters of a name."""
+OPERATIONS_MAX = 5_000
+"""Operations, those inside reads included."""
+STEPS_MAX = 1_000_000
+"""Operations behind `open`, those inside reads included, times sockets and buckets: each may look at all of them."""
+EXPECTS_MAX = 10_000
+"""Expectations."""
+EXPECTED_NAMES_MAX = 100
+"""Different targets and schemes in the expectations."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -194,9 +206,12 @@ def write_whole(path: Path, text: str) -> None:
         with path.open("w", encoding="utf-8") as stream:
             stream.write(text)
         return
+    sweep(path.parent)
     descriptor, temporary = tempfile.mkstemp(prefix=_PART, suffix=".part", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            with contextlib.suppress(OSError):  # not every file system has locks
+                fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -214,11 +229,29 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what writers that were killed have left in a directory, if it is older than any write can take."""
+    """Remove what killed writers have left in a directory; never what belongs to another user or is being written."""
     for part in directory.glob(f"{_PART}*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.lstat().st_mtime > _PART_MAX_S:
+        with contextlib.suppress(OSError), abandoned(part) as is_abandoned:
+            if is_abandoned and time.time() - part.lstat().st_mtime > _UNLOCKED_MAX_S:
                 part.unlink()
+
+
+@contextlib.contextmanager
+def abandoned(path: Path) -> Iterator[bool]:
+    """Whether a file that its owner keeps locked is this user's and has no owner any more; raises OSError where it is gone.
+
+    Meanwhile nobody else finds it so.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        about = os.fstat(descriptor)
+        is_abandoned = False
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_abandoned = about.st_uid == os.geteuid() and stat.S_ISREG(about.st_mode)
+        yield is_abandoned
+    finally:
+        os.close(descriptor)
 
 
 def files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -266,6 +299,28 @@ _SPELLINGS = {
 _POINTS: dict[str, Point] = {point: point for point in POINTS}
 
 
+class _Size:
+    # How large a case is by the line that is read.
+
+    def __init__(self) -> None:
+        self.operations = self.sockets = self.buckets = self.behind_open = 0
+        self.expected: set[str] = set()
+        self._highest: dict[str, int] = {}
+        self._is_open = False
+
+    def count(self, operation: Operation | Fail) -> None:
+        self.operations += 1
+        self.behind_open += self._is_open
+        if isinstance(operation, Open):
+            self._is_open = True
+        elif isinstance(operation, (Add, Rehash)):
+            self.sockets += isinstance(operation, Add)
+            table, number = operation.bucket.table, operation.bucket.number
+            if number >= self._highest.get(table, 0):
+                self.buckets += number + 1 - self._highest.get(table, 0)
+                self._highest[table] = number + 1
+
+
 class _Reader:
     # Reads one case. Keeps the line that it is at, for the errors, and the line of every operation, for those that
     # only the whole sequence shows.
@@ -275,6 +330,7 @@ class _Reader:
         self.line = 0
         self.words: list[str] = []
         self.lines = Lines((), ())
+        self.size = _Size()
 
     def case(self, text: str) -> Case:
         comment: list[str] = []
@@ -300,8 +356,9 @@ class _Reader:
                     raise self.error("`at` outside of a read", "it indented under a `read`")
                 if not line[0].isspace():
                     raise self.error("`at` is not indented", "it indented under its `read`")
-                inside.setdefault(len(operations) - 1, []).append(self._at())
+                inside.setdefault(len(operations) - 1, []).append(at := self._at())
                 places[-1].append(self.line)
+                self._count(at.what)
                 continue
             if line[0].isspace():
                 raise self.error(f"{self.words[0]!r} is indented", "only `at` lines to be, under their `read`")
@@ -316,6 +373,9 @@ class _Reader:
                     if expect in expects:
                         raise self.error(f"`{' '.join(self.words)}` stands in line {expects[expect]} already", "it once")
                     expects[expect] = self.line
+                    self._limit("expectations", len(expects), EXPECTS_MAX)
+                    self.size.expected |= {expect.target, expect.scheme or expect.target}
+                    self._limit("different targets and schemes", len(self.size.expected), EXPECTED_NAMES_MAX)
                 case "open":
                     self._arity(1)
                     operations.append(Open())
@@ -326,6 +386,8 @@ class _Reader:
                 case _:
                     operations.append(self._change(self.words))
                     places.append([self.line])
+            if operations and places[-1] == [self.line]:
+                self._count(operations[-1])
         for index, points in inside.items():
             read = operations[index]
             assert isinstance(read, Read)
@@ -337,6 +399,18 @@ class _Reader:
 
     def error(self, what: str, expected: str, *, line: int | None = None) -> InputError:
         return InputError(f"{self.file}:{self.line if line is None else line}: {_short(what)}: expected {expected}")
+
+    def _count(self, operation: Operation | Fail) -> None:
+        size = self.size
+        size.count(operation)
+        self._limit("operations", size.operations, OPERATIONS_MAX)
+        self._limit(
+            "operations behind `open` times sockets and buckets", size.behind_open * (size.sockets + size.buckets), STEPS_MAX
+        )
+
+    def _limit(self, what: str, count: int, most: int) -> None:
+        if count > most:
+            raise self.error("the case is too large", f"at most {most:,} {what}")
 
     def _is_header(self, remark: str) -> bool:
         if self.line == 1 and remark.startswith("# sockiter case") and remark != HEADER:
@@ -404,6 +478,8 @@ class _Reader:
 
     def _name(self, word: str) -> str:
         assert is_name(word)  # it was split off a line, and comments were taken away
+        if len(word) > NAME_MAX:
+            raise self.error(f"{word[:20]}... is a name of {len(word):,} characters", f"at most {NAME_MAX}")
         return word
 
     def _number(self, word: str, least: int, most: int) -> int:
@@ -415,6 +491,7 @@ class _Reader:
         table, colon, number = word.rpartition(":")
         if colon and not table:
             raise self.error(f"{word!r}", "a bucket as NUMBER or TABLE:NUMBER")
+        self._name(table or word)
         return Bucket(self._number(number, 0, BUCKETS_MAX - 1), table)
 
     def _check(self, operations: list[Operation], places: list[list[int]]) -> None:

@@ -7,32 +7,45 @@ the words are laid out, and how a verdict is come to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
-from sockiter.history import GaveUp, History, Returned, Shown
+from sockiter.history import GaveUp, Returned, Shown
 from sockiter.operations import Add, Change, Rehash, Reinsert, Remove, changes
 from sockiter.trace import Names, Trace, call, listed
-from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding
+from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
 
 # Of what is listed in a sentence: names, and reads.
 SAID_MAX, ORDINALS_MAX = 8, 6
+SENTENCES_MAX = 20
+"""Sentences about findings of one kind before it is only told how many more there are."""
 
 
 def words(trace: Trace) -> tuple[str, ...]:
     """What is to be said of an iteration: for each finding what came about and when, and what holds besides. Sockets that
-    were skipped alike are named together."""
-    alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
-    for name, at in _turns_of_skips(trace).items():
-        alike.setdefault((at, _how_skipped(trace, name, at)), []).append(name)
-    said = [_skipped(trace, names, at) for (at, _), names in alike.items()]
-    said += [_said(trace, finding) for finding in trace.verdict if finding.kind != "skip"]
+    were skipped alike are named together, and of very many sentences of a kind the first are there."""
+    return tuple(sentence for _, sentence in sentences(trace))
+
+
+def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
+    """The same, each with the kind of the finding that it is about, None for what holds besides."""
+    said = _skips(trace)
+    others = _turns_of_others(trace)
+    left: dict[Kind, int] = {}
+    for finding in trace.verdict:
+        if finding.kind == "skip":
+            continue
+        if sum(kind == finding.kind for kind, _ in said) < SENTENCES_MAX:
+            said.append((finding.kind, _said(trace, finding, others.get((finding.kind, finding.socket), 0))))
+        else:
+            left[finding.kind] = left.get(finding.kind, 0) + 1
+    said += [(kind, f"{number} more {'are stale' if kind == 'stale' else 'are repeated'}.") for kind, number in left.items()]
     kinds = {finding.kind for finding in trace.verdict}
     if _end(trace) < len(trace.moments):
         if kinds.isdisjoint(VIOLATIONS):
-            said.append("Every socket that was there from open to the end was delivered exactly once.")
+            said.append((None, "Every socket that was there from open to the end was delivered exactly once."))
     elif "incomplete" not in kinds:
-        said.append("No read said the end, so skips were not judged.")
-    return tuple(said)
+        said.append((None, "No read said the end, so skips were not judged."))
+    return said
 
 
 def turns(trace: Trace) -> dict[Finding, int]:
@@ -42,11 +55,37 @@ def turns(trace: Trace) -> dict[Finding, int]:
     where the socket was shown again. Stale: where it was shown first while it was not there.
     """
     skips = _turns_of_skips(trace)
+    others = _turns_of_others(trace)
     return {
-        finding: skips[finding.socket or ""] if finding.kind == "skip" else _turn(trace, finding)
+        finding: skips[finding.socket or ""] if finding.kind == "skip" else others[finding.kind, finding.socket]
         for finding in trace.verdict
         if finding.kind in OF_A_SOCKET
     }
+
+
+def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
+    # There may be thousands of skips, most of them alike. What is said depends on the event by which a skip came about, on
+    # the socket's bucket then, on its own moves, and on whether it was delivered after the end; so it is worked out once.
+    delivered = {name for read in trace.history.reads for name in read.delivered}
+    moved = {change.name for op in trace.case.operations for change in changes(op) if isinstance(change, (Reinsert, Rehash))}
+    alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    same: dict[Hashable, tuple[int, tuple[str, ...]]] = {}
+    state: Names | None = None
+    buckets: dict[str, int] = {}
+    left = 0
+    for name, at in _turns_of_skips(trace).items():
+        if at < len(trace.moments) and trace.moments[at].state is not state:
+            state = trace.moments[at].state
+            buckets = {one: nth for nth, bucket in enumerate(state or ()) for one in bucket}
+        key = at, buckets.get(name), name in delivered, name if name in moved else None
+        if key not in same:
+            if len(same) >= SENTENCES_MAX:
+                left += 1
+                continue
+            same[key] = at, _how_skipped(trace, name, at)
+        alike.setdefault(same[key], []).append(name)
+    said: list[tuple[Kind | None, str]] = [("skip", _skipped(trace, names, at)) for (at, _), names in alike.items()]
+    return [*said, ("skip", f"{left} more are skipped.")] if left else said
 
 
 def _turns_of_skips(trace: Trace) -> dict[str, int]:
@@ -71,11 +110,23 @@ def _turns_of_skips(trace: Trace) -> dict[str, int]:
     return turns
 
 
-def _turn(trace: Trace, finding: Finding) -> int:
-    shown = [nth for nth, event in enumerate(trace.history.events) if event == Shown(finding.socket or "")]
-    if finding.kind == "repeat":
-        return shown[1]
-    return next(nth for nth in shown if not _is_there(trace.history, finding.socket, nth))
+def _turns_of_others(trace: Trace) -> dict[tuple[Kind, str | None], int]:
+    # Where each socket was shown for the second time, and where it was shown first while it was not there.
+    found: dict[tuple[Kind, str | None], int] = {}
+    shown: set[str] = set()
+    there = set(trace.history.opened)
+    for nth, event in enumerate(trace.history.events):
+        if isinstance(event, Shown):
+            if event.name in shown:
+                found.setdefault(("repeat", event.name), nth)
+            if event.name not in there:
+                found.setdefault(("stale", event.name), nth)
+            shown.add(event.name)
+        elif isinstance(event, Add):
+            there.add(event.name)
+        elif isinstance(event, Remove):
+            there.discard(event.name)
+    return found
 
 
 def _how_skipped(trace: Trace, name: str, at: int, *, are_many: bool = False) -> tuple[str, str, str, str]:
@@ -140,12 +191,12 @@ def _end_of_walk(trace: Trace) -> int:
     return returned[by - 1] if by else end
 
 
-def _said(trace: Trace, finding: Finding) -> str:
+def _said(trace: Trace, finding: Finding, at: int) -> str:
     name = finding.socket or ""
     match finding.kind:
         case "repeat":
             reads = [nth for nth, read in enumerate(trace.history.reads, 1) for one in read.delivered if one == name]
-            first, second = trace.history.events.index(Shown(name)), _turn(trace, finding)
+            first, second = trace.history.events.index(Shown(name)), at
             last = _last(trace, second)
             # What is inside a read and right before a record may have come while that was being made, and is to be told.
             if last is None or last < first - 1 or (last < first and not trace.moments[last].inside):
@@ -154,7 +205,6 @@ def _said(trace: Trace, finding: Finding) -> str:
                 between = _last_change(trace, second, "its second turn", name)
             return f"{name} is repeated: {_deliveries(reads)}. {_moved(trace, name)} {between}"
         case "stale":
-            at = _turn(trace, finding)
             by = _delivering(trace, at)
             later = f" {_capital(_ordinals([by]))} delivered it." if by and by != trace.moments[at].reads + 1 else ""
             left = [nth for nth, event in enumerate(trace.history.events[:at]) if event == Remove(name)]
@@ -249,14 +299,6 @@ def _end(trace: Trace) -> int:
     # The event that ended the iteration; the number of events if none did.
     ends = (nth for nth, event in enumerate(trace.history.events) if isinstance(event, Returned) and event.is_the_end)
     return next(ends, len(trace.history.events))
-
-
-def _is_there(history: History, name: str | None, before: int) -> bool:
-    there = name in history.opened
-    for event in history.events[:before]:
-        if isinstance(event, (Add, Remove)) and event.name == name:
-            there = isinstance(event, Add)
-    return there
 
 
 def _deliveries(reads: list[int]) -> str:

@@ -7,9 +7,11 @@ is loaded or when its scheme walks, is told in one line. Not known here: the pro
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -41,7 +43,8 @@ def installed(taken: Collection[str]) -> tuple[Target, ...]:
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         misnamed = _misnamed(entry.name, {*taken, *targets})
         name = _UNSEEMLY.sub("?", f"{entry.name} ({entry.value})") if misnamed else entry.name
-        target = misnamed or _load(entry)
+        with _printing_aside():
+            target = misnamed or _load(entry)
         if isinstance(target, str):
             target = Broken(name, f"entry point {entry.name} = {entry.value}", target)
         targets[name] = target
@@ -78,6 +81,20 @@ class Broken:
 
     def session(self) -> AbstractContextManager[Session]:
         raise MachineLacks(f"{self.name} does not run here: {self.why}")
+
+
+@contextmanager
+def _printing_aside() -> Iterator[None]:
+    # What a package prints goes to standard error: the document of a command is on standard output.
+    with ExitStack() as stack:
+        with suppress(OSError):  # one of the two may be closed
+            os.fstat(2)
+            ours = os.dup(1)
+            stack.callback(os.close, ours)
+            stack.callback(os.dup2, ours, 1)
+            os.dup2(2, 1)
+        stack.enter_context(redirect_stdout(sys.stderr))
+        yield
 
 
 def _misnamed(name: str, taken: Collection[str]) -> str | None:

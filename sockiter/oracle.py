@@ -7,7 +7,7 @@ what a table or a scheme is: the verdict is the same for a model and for a kerne
 from __future__ import annotations
 
 from sockiter.history import GaveUp, History, Returned, Shown
-from sockiter.operations import Add, Rehash, Remove
+from sockiter.operations import Add, Bucket, Rehash, Remove
 from sockiter.verdict import KINDS, Finding, Verdict
 
 
@@ -74,7 +74,10 @@ def _elsewhere(history: History, harmed: set[str]) -> tuple[frozenset[str], froz
     # Of the harmed sockets, those in whose bucket nothing had changed at the end, and those in whose bucket nothing had when
     # they had their second turn. A bucket is a label here, the same for those that a change in it may concern.
     buckets = dict(history.buckets)
-    unchanged = frozenset(harmed & buckets.keys())
+    unchanged = harmed & buckets.keys()
+    together: dict[Bucket, set[str]] = {}
+    for name in unchanged:
+        together.setdefault(buckets[name], set()).add(name)
     at_end: frozenset[str] | None = None
     at_second_turn: set[str] = set()
     turns: set[str] = set()
@@ -87,11 +90,13 @@ def _elsewhere(history: History, harmed: set[str]) -> tuple[frozenset[str], froz
             turns.add(event.name)
         elif isinstance(event, Returned):
             if event.is_the_end and at_end is None:
-                at_end = unchanged
+                at_end = frozenset(unchanged)
         elif not isinstance(event, GaveUp):
             before = buckets.get(event.name)
             after = event.bucket if isinstance(event, (Add, Rehash)) else None
-            unchanged -= {name for name in unchanged if buckets[name] == before or buckets[name] == after}
+            for changed in (before, after):
+                if changed is not None:
+                    unchanged -= together.pop(changed, _NONE)
             if after is not None:
                 buckets[event.name] = after
             elif isinstance(event, Remove):

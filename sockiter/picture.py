@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, TypeAlias
@@ -17,10 +18,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sockiter.cases import dumps
-from sockiter.explain import turns, words
+from sockiter.explain import sentences, turns, words
 from sockiter.history import Returned
 from sockiter.operations import Add, Rehash, Reinsert
-from sockiter.report import columns_of, fold, place_cell, seen, state_lines, used
+from sockiter.report import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, state_lines, used
 from sockiter.trace import Row, Trace
 from sockiter.verdict import VIOLATIONS, Kind, describe
 
@@ -71,7 +72,11 @@ class Item:
 
     @property
     def label(self) -> str:
-        return self.name if columns_of(self.name) <= NAME_COLUMNS else f"{fold(self.name, NAME_COLUMNS - 1)[0]}\u2026"
+        return (
+            self.name
+            if columns_of(self.name) <= NAME_COLUMNS
+            else f"{fold(self.name[:NAME_COLUMNS], NAME_COLUMNS - 1)[0]}\u2026"
+        )
 
     @property
     def width(self) -> int:
@@ -147,11 +152,20 @@ def svg(trace: Trace) -> str:
 def steps(trace: Trace) -> list[Step]:
     """The table at open and after every row of a trace, with all that is to be seen of its sockets."""
     harms = _harms(trace)
+    fresh = {(since, mark) for of in harms.values() for mark, since in of}
+    buckets = used(trace)
+    delivered: set[str] = set()
+    done = 0
     found: list[Step] = []
     for nth, row in enumerate((None, *trace.rows)):
-        worst = [mark for mark in HARMS.values() if any(since == nth and of == mark for _, of, since in harms)]
+        until = row.until if row is not None else 0
+        for event in trace.history.events[done:until]:
+            if isinstance(event, Returned):
+                delivered.update(event.delivered)
+        done = until
+        worst = [mark for mark in HARMS.values() if (nth, mark) in fresh]
         place = "" if row is None or not trace.progress else place_cell(trace, row)
-        found.append(Step(row, tuple(_chains(trace, nth, harms)), place, worst[0] if worst else ""))
+        found.append(Step(row, tuple(_chains(trace, nth, harms, buckets, delivered)), place, worst[0] if worst else ""))
     return found
 
 
@@ -204,6 +218,7 @@ def _svg(trace: Trace, *, is_alone: bool) -> str:
 
 def html(trace: Trace) -> str:
     """A page that needs nothing else: the picture of a trace, its table, what is to be said of it, and the case."""
+    buckets = used(trace)
     return (
         templates()
         .get_template("page.html")
@@ -215,7 +230,7 @@ def html(trace: Trace) -> str:
             said=looks(trace),
             seen=seen(trace),
             picture=Markup(_svg(trace, is_alone=False)),  # made by a template that escapes
-            rows=[(row, state_lines(trace, row.state), place_cell(trace, row)) for row in trace.rows],
+            rows=[(row, state_lines(trace, row.state, buckets), place_cell(trace, row)) for row in trace.rows],
             case=dumps(trace.case),
         )
     )
@@ -238,24 +253,30 @@ def _title(trace: Trace) -> str:
     return " ".join(filter(None, trace.case.comment)) or f"{trace.target}: {describe(trace.verdict)}"
 
 
-def _harms(trace: Trace) -> list[tuple[str | None, Mark, int]]:
-    # The harmed sockets, each with the number of the band from which on it is to be seen.
-    found = []
+_Harms: TypeAlias = dict[str | None, list[tuple[Mark, int]]]
+
+
+def _harms(trace: Trace) -> _Harms:
+    # The harms of each socket, each with the number of the band from which on it is to be seen.
+    found: _Harms = {}
+    ends = [row.until for row in trace.rows]
     for finding, at in turns(trace).items():
-        since = next(nth for nth, row in enumerate(trace.rows, 1) if row.until > at)
-        found.append((finding.socket, HARMS[finding.kind], since))
+        found.setdefault(finding.socket, []).append((HARMS[finding.kind], bisect_right(ends, at) + 1))
     return found
 
 
-def _chains(trace: Trace, nth: int, harms: list[tuple[str | None, Mark, int]]) -> list[tuple[str, list[Item]]]:
+def _chains(
+    trace: Trace, nth: int, harms: _Harms, used: Sequence[int], delivered: Collection[str]
+) -> list[tuple[str, list[Item]]]:
     # The buckets of a band, each with its name and its sockets: those that are in it, those that this row took out of it,
-    # at their place, and at the end of the last bucket what was delivered and is in none.
+    # at their place, and at the end of the last bucket what was delivered and is in none. Of very many, the first.
     row = trace.rows[nth - 1] if nth else None
     state = trace.start if row is None else row.state
     before = trace.rows[nth - 2].state if nth > 1 else trace.start
     read = row.returned.delivered if row is not None and row.returned is not None else ()
-    until = row.until if row is not None else 0
-    delivered = {name for event in trace.history.events[:until] if isinstance(event, Returned) for name in event.delivered}
+    orders: dict[str, list[str]] = {}
+    for order, name in enumerate(read, 1):
+        orders.setdefault(name, []).append(str(order))
     added, moved = set(), set()
     for change in row.changes if row is not None else ():
         if isinstance(change, Add):
@@ -265,40 +286,55 @@ def _chains(trace: Trace, nth: int, harms: list[tuple[str | None, Mark, int]]) -
     present = set(chain.from_iterable(state or ()))
 
     def item(name: str, *, here: bool, loose: bool = False) -> Item:
-        harm = [(mark, since) for of, mark, since in harms if of == name and since <= nth]
+        harm = [(mark, since) for mark, since in harms.get(name, ()) if since <= nth]
         marks: list[Mark] = ["delivered" if name in delivered else "unseen"]
-        marks += ["now"] if name in read else []
+        marks += ["now"] if name in orders else []
         marks += ["added"] if name in added else []
         marks += ["moved"] if name in moved and here else []
         marks += [] if here or state is None else ["away" if name in present else "gone"]
         marks += [mark for mark, _ in harm]
         fresh = {mark for mark, since in harm if since == nth} | (set(marks) - set(HARMS.values()))
         tag = next((MEANINGS[mark] for mark in TAGGED if mark in fresh), "")
-        turns = [str(order) for order, one in enumerate(read, 1) if one == name] if len(read) > 1 else []
+        turns = orders.get(name, []) if len(read) > 1 else []
         order = ",".join(turns[:ORDERS_MAX]) + ("\u2026" if len(turns) > ORDERS_MAX else "")
         return Item(name, tuple(marks), tag.removesuffix(" away"), order, loose)
 
+    most = sockets_most(used)
     buckets: list[tuple[str, list[Item]]] = []
-    shown: set[str] = set()
     if state is None:
         buckets.append(("", []))
     else:
-        for bucket in used(trace):
+        for bucket in used[:BUCKETS_MAX]:
+            here = set(state[bucket])
             names = _merged(before[bucket] if before is not None else (), state[bucket])
-            shown.update(names)
-            buckets.append((trace.buckets[bucket], [item(name, here=name in state[bucket]) for name in names]))
-    buckets[-1][1].extend(item(name, here=False, loose=True) for name in dict.fromkeys(read) if name not in shown)
+            items = [item(name, here=name in here) for name in names[:most]]
+            buckets.append((trace.buckets[bucket], items + _more(len(names) - most)))
+    shown = present if before is None or state is None else present.union(*before)
+    loose = [name for name in orders if name not in shown]
+    buckets[-1][1].extend([item(name, here=False, loose=True) for name in loose[:most]] + _more(len(loose) - most))
+    if len(used) > BUCKETS_MAX and state is not None:
+        buckets.append((f"{len(used) - BUCKETS_MAX} more buckets", []))
     return buckets
+
+
+def _more(number: int) -> list[Item]:
+    return [Item(f"\u2026 {number} more", (), "", "", True)] if number > 0 else []
 
 
 def _merged(before: Iterable[str], now: tuple[str, ...]) -> list[str]:
     # The list with those that have left it, each behind the one that it was behind.
-    merged = list(now)
+    merged: list[str] = []
+    there = set(now)
+    behind: dict[str | None, list[str]] = {}
     last: str | None = None
     for name in before:
-        if name not in merged:
-            merged.insert(0 if last is None else merged.index(last) + 1, name)
-        last = name
+        if name in there:
+            last = name
+        else:
+            behind.setdefault(last, []).append(name)
+    for one in (None, *now):
+        merged += [one] if one is not None else []
+        merged += behind.get(one, [])
     return merged
 
 
@@ -394,9 +430,12 @@ def _look(trace: Trace) -> str:
 def looks(trace: Trace) -> list[tuple[str, str]]:
     """What is to be said of a trace, each sentence with the class of its look."""
     # What is said besides the findings is good news if nothing is violated.
-    found: list[str] = [HARMS.get(f.kind) or ("bad" if f.kind in VIOLATIONS else "note") for f in trace.verdict]
-    said = words(trace)
-    return list(zip(said, [*found, "good" if _look(trace) == "good" else "note"], strict=False))
+    besides = "good" if _look(trace) == "good" else "note"
+    return [(said, _look_of(kind) if kind is not None else besides) for kind, said in sentences(trace)]
+
+
+def _look_of(kind: Kind) -> str:
+    return HARMS.get(kind) or ("bad" if kind in VIOLATIONS else "note")
 
 
 def _caption(trace: Trace, width: float, y: float) -> tuple[list[Text], float]:

@@ -18,6 +18,8 @@ FOLD = 48
 """Columns of an event or of a table's state before its cell goes on in another line."""
 SENTENCE = 80
 """Columns of the text below the table."""
+BUCKETS_MAX, SOCKETS_MAX = 20, 60
+"""Buckets of a state, and sockets of all of them, that are listed before it is only told how many there are."""
 
 
 def table(trace: Trace) -> str:
@@ -26,11 +28,12 @@ def table(trace: Trace) -> str:
     Without the last column where the target tells nothing of its place. Long cells go on in further lines of their row.
     """
     titles = ["Time", "Event", "Bucket State", trace.progress][: 4 if trace.progress else 3]
+    buckets = used(trace)
     rows = [
         (
             [str(row.time)],
             [line for event in row.event for line in fold(event, FOLD)],
-            state_lines(trace, row.state),
+            state_lines(trace, row.state, buckets),
             [place_cell(trace, row)],
         )
         for row in trace.rows
@@ -52,24 +55,38 @@ def seen(trace: Trace) -> str:
     return f"[{listed([name for read in trace.history.reads for name in read.delivered], NAMES_MAX)}]"
 
 
-def state_lines(trace: Trace, state: Names | None) -> list[str]:
+def state_lines(trace: Trace, state: Names | None, buckets: Sequence[int]) -> list[str]:
     """A table's buckets from head to tail in one line, or in as many as it takes; "?" where nobody can know.
 
-    A bucket that is empty all the time is left out.
+    `buckets`: those that are `used`. Of very many buckets or sockets the first are there, and how many there are.
     """
     if state is None:
         return ["?"]
+    most = sockets_most(buckets)
     cells = [
-        (f"{trace.buckets[nth]}: " if trace.buckets[nth] else "") + ("->".join(state[nth]) or "-") for nth in used(trace)
+        (f"{trace.buckets[nth]}: " if trace.buckets[nth] else "") + (_chain(state[nth], most) or "-")
+        for nth in buckets[:BUCKETS_MAX]
     ]
+    if len(buckets) > BUCKETS_MAX:
+        cells.append(f"({len(buckets) - BUCKETS_MAX} more buckets are not shown)")
     one = " | ".join(cells)
     return [one] if columns_of(one) <= FOLD else [line for cell in cells for line in fold(cell, FOLD)]
 
 
+def _chain(names: Sequence[str], most: int) -> str:
+    more = [f"... ({len(names)} in all)"] if len(names) > most else []
+    return "->".join([*names[:most], *more])
+
+
+def sockets_most(buckets: Sequence[int]) -> int:
+    """How many sockets of a bucket are listed, where so many buckets are used."""
+    return SOCKETS_MAX // min(len(buckets), BUCKETS_MAX)
+
+
 def used(trace: Trace) -> list[int]:
     """The buckets, by their place in a state, that are not empty all the time; else the first."""
-    states = [state for state in (trace.start, *(row.state for row in trace.rows)) if state is not None]
-    return sorted({nth for state in states for nth, bucket in enumerate(state) if bucket}) or [0]
+    states = (trace.start, *(row.state for row in trace.rows))
+    return sorted({nth for state in states if state is not None for nth, bucket in enumerate(state) if bucket}) or [0]
 
 
 def place_cell(trace: Trace, row: Row) -> str:
@@ -93,6 +110,8 @@ def fold(text: str, width: int) -> list[str]:
 
 def columns_of(text: str) -> int:
     """The columns that a text takes where a character is of no width, of one, or of two."""
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char) for char in text)
 
 
@@ -110,10 +129,14 @@ def _wrapped(paragraph: str) -> list[str]:
 
 
 def _chopped(piece: str, width: int) -> Iterator[str]:
-    part = ""
+    if piece.isascii():
+        yield from (piece[at : at + width] for at in range(0, max(len(piece), 1), width))
+        return
+    part, columns = "", 0
     for char in piece:
-        if columns_of(part + char) > width:
+        if columns + columns_of(char) > width:
             yield part
-            part = ""
+            part, columns = "", 0
         part += char
+        columns += columns_of(char)
     yield part

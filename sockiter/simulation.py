@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sockiter.backend import Shape
@@ -61,11 +63,13 @@ class Simulation:
         self._objects_max = objects_max
         # The scheme's state between two reads; None: not open yet.
         self._between: Any = None
+        # And after each read(2) of the last operation.
+        self._behind_reads: list[Any] = []
         # Records of a read that failed, which the next one hands out.
         self._left: tuple[str, ...] = ()
         self._gone: set[str] = set()
         # What a case put inside the read under way and was not reached yet; how far that read has come.
-        self._script: list[At] = []
+        self._script: dict[tuple[Point, int], list[tuple[int, At]]] = {}
         self._shows = self._looks = 0
 
     def apply(self, operation: Operation) -> None:
@@ -84,6 +88,10 @@ class Simulation:
 
     def place(self) -> str:
         return "" if self._between is None else self.scheme.place(self._between)
+
+    def places(self) -> list[str]:
+        """The place after each read(2) of the last operation that read."""
+        return [self.scheme.place(state) for state in self._behind_reads]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -107,21 +115,27 @@ class Simulation:
             self._change(change)
 
     def _read_operation(self, operation: Read) -> None:
-        self._script = list(operation.at)
+        self._script = {}
+        for index, at in enumerate(operation.at):
+            self._script.setdefault((at.point, at.nth), []).append((index, at))
         self._shows = self._looks = 0
         self.allocations = []
+        self._behind_reads = []
         size = self._records_max + 1 if operation.count is None else operation.count
         events = self.history.events
         for _ in range(reads_max(operation)):
             returned = self._read(size)
             events.append(returned)
+            self._behind_reads.append(self._between)
             if is_last(operation, returned):
                 break
         else:
             events.append(GaveUp())
-        for at in self._script:
-            if not isinstance(at.what, Fail):
-                self._change_inside(at.what)
+        if self._script:
+            # In the order of their lines.
+            for _, at in sorted(chain.from_iterable(self._script.values()), key=itemgetter(0)):
+                if not isinstance(at.what, Fail):
+                    self._change_inside(at.what)
 
     def _read(self, size: int) -> Returned:
         # One read(2). The order of the tests is bpf_seq_read's: the step behind a shown socket is made before the size is
@@ -191,12 +205,11 @@ class Simulation:
         return granted
 
     def _reached(self, point: Point, nth: int, *, only_fail: bool = False) -> Sequence[At]:
-        def is_reached(at: At) -> bool:
-            return at.point == point and at.nth == nth and (not only_fail or isinstance(at.what, Fail))
-
-        reached = [at for at in self._script if is_reached(at)]
-        self._script = [at for at in self._script if not is_reached(at)]
-        return reached
+        here = self._script.pop((point, nth), [])
+        if only_fail and (waiting := [(index, at) for index, at in here if not isinstance(at.what, Fail)]):
+            self._script[point, nth] = waiting
+            here = [(index, at) for index, at in here if isinstance(at.what, Fail)]
+        return [at for _, at in here]
 
 
 class SchemeTarget:

@@ -6,10 +6,16 @@ table it has been at. Not known here: who walks it, and what has been seen.
 
 from __future__ import annotations
 
+import threading
+from bisect import bisect_left
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
+
+LARGE = 64
+"""From so many insertions on, the sockets of a table are looked up by name, and not one by one."""
 
 
 class Socket(NamedTuple):
@@ -57,7 +63,8 @@ class Table(NamedTuple):
         if type(change) is Add:
             number = self.number(change.bucket)
             buckets = _inserted(buckets, number, change.name, change.end == "head", ver + 1)
-            return Table(buckets, ver + 1, removals, phases, gone)
+            table = Table(buckets, ver + 1, removals, phases, gone)
+            return table if ver < LARGE else _followed(self, table, change, number)
         number, position = self.where(change.name)
         bucket = buckets[number]
         to = self.number(change.bucket) if type(change) is Rehash else number
@@ -66,9 +73,12 @@ class Table(NamedTuple):
         buckets = _replaced(buckets, number, bucket[:position] + bucket[position + 1 :])
         removals = (*removals[:number], removals[number] + 1, *removals[number + 1 :])
         if type(change) is Remove:
-            return Table(buckets, ver, removals, phases, (*gone, bucket[position]))
+            table = Table(buckets, ver, removals, phases, (*gone, bucket[position]))
+            return table if ver < LARGE else _followed(self, table, change, number)
         at_head = type(change) is not Reinsert or change.end == "head" or not self._has_tail(number)
-        return Table(_inserted(buckets, to, change.name, at_head, ver + 1), ver + 1, removals, phases, gone)
+        buckets = _inserted(buckets, to, change.name, at_head, ver + 1)
+        table = Table(buckets, ver + 1, removals, phases, gone)
+        return table if ver < LARGE else _followed(self, table, change, to)
 
     def number(self, bucket: Bucket) -> int:
         """The place of a bucket in the walk, from 0; a bucket of no named table is one of the first phase's."""
@@ -95,6 +105,9 @@ class Table(NamedTuple):
     def where(self, name: str) -> tuple[int, int]:
         """The place in the walk of the bucket that a socket is in, and its position there from the head; KeyError if it is
         in none."""
+        if self.ver >= LARGE:
+            number, socket = _LATEST.of(self).present[name]
+            return number, _position(self.buckets[number], socket)
         for number, bucket in enumerate(self.buckets):
             for position, socket in enumerate(bucket):
                 if socket.name == name:
@@ -114,10 +127,15 @@ class Table(NamedTuple):
 
     def has(self, name: str) -> bool:
         """Whether a socket is in the table."""
+        if self.ver >= LARGE:
+            return name in _LATEST.of(self).present
         return any(socket.name == name for bucket in self.buckets for socket in bucket)
 
     def now(self, socket: Socket) -> Socket:
         """The socket as it is by now; as it was when it left, if it is not in the table any more."""
+        if self.ver >= LARGE:
+            names = _LATEST.of(self)
+            return names.present[socket.name][1] if socket.name in names.present else names.gone.get(socket.name, socket)
         for sockets in (*self.buckets, self.gone):
             for other in sockets:
                 if other.name == socket.name:
@@ -143,10 +161,63 @@ def empty(phases: Iterable[tuple[str, int]]) -> Table:
     return Table(((),) * end, 0, (0,) * end, tuple(made))
 
 
+# Tuples are added, and not unpacked into a new one: of long ones that takes a quarter of the time.
+
+
 def _inserted(buckets: Buckets, number: int, name: str, at_head: bool, ver: int) -> Buckets:
     bucket = buckets[number]
-    return _replaced(buckets, number, (Socket(name, -ver), *bucket) if at_head else (*bucket, Socket(name, ver)))
+    if at_head:
+        return _replaced(buckets, number, (Socket(name, -ver),) + bucket)  # noqa: RUF005
+    return _replaced(buckets, number, bucket + (Socket(name, ver),))  # noqa: RUF005
 
 
 def _replaced(buckets: Buckets, number: int, bucket: tuple[Socket, ...]) -> Buckets:
-    return (*buckets[:number], bucket, *buckets[number + 1 :])
+    return buckets[:number] + (bucket,) + buckets[number + 1 :]  # noqa: RUF005
+
+
+def _position(bucket: tuple[Socket, ...], socket: Socket) -> int:
+    # A bucket that changes alone have made is in the order of its indexes.
+    position = bisect_left(bucket, socket.idx, key=itemgetter(1))
+    return position if bucket[position : position + 1] == (socket,) else bucket.index(socket)
+
+
+class _Names:
+    # The sockets of a table by their names: those present with the place of their bucket in the walk, and those gone.
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.present = {socket.name: (number, socket) for number, bucket in enumerate(table.buckets) for socket in bucket}
+        self.gone = {socket.name: socket for socket in table.gone}
+
+    def follow(self, table: Table, change: Change, number: int) -> None:
+        # To what the table has become by a change in this bucket.
+        name = change.name
+        self.table = table
+        if type(change) is Remove:
+            self.gone[name] = self.present.pop(name)[1]
+        else:
+            bucket = table.buckets[number]
+            self.present[name] = number, bucket[0] if bucket[0].name == name else bucket[-1]
+
+
+class _Latest(threading.local):
+    # The names of the table that was asked for last, or of what it has become since: so a long iteration counts them once.
+
+    def __init__(self) -> None:
+        self.names: _Names | None = None
+
+    def of(self, table: Table) -> _Names:
+        names = self.names
+        if names is None or names.table is not table:
+            self.names = names = _Names(table)
+        return names
+
+
+_LATEST = _Latest()
+
+
+def _followed(before: Table, table: Table, change: Change, number: int) -> Table:
+    names = _LATEST.names
+    if names is not None and names.table is before:
+        names.follow(table, change, number)
+    return table

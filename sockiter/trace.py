@@ -7,7 +7,7 @@ proves; the verdict is the oracle's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -29,7 +29,7 @@ from sockiter.operations import (
     Remove,
 )
 from sockiter.oracle import judge
-from sockiter.simulation import RECORDS_MAX
+from sockiter.simulation import Simulation
 from sockiter.table import Socket, Table, empty
 from sockiter.verdict import Verdict
 
@@ -39,6 +39,10 @@ NAMES_MAX = 40
 """Names of delivered sockets that are listed before it is only told how many there are."""
 # The first and last rows of an operation that makes more reads than anybody looks at.
 ROWS_FIRST, ROWS_LAST = 8, 2
+# And those of a case that has more.
+CASE_ROWS_FIRST, CASE_ROWS_LAST = 80, 20
+INSIDE_MAX = 60
+"""Lines inside a read that are listed before it is only told how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Trace:
 def trace(case: Case, target: Target, session: Session) -> Trace:
     """Carry out a case on a target and keep what there is to see after each step.
 
-    A model is run again for what a `read all` hides, its place between two of its reads; a real iterator is run once.
+    The rows in the middle of very many are left out, and the row before them says how many.
     Raises `MachineLacks` for a case that this target cannot carry out.
     """
     shape = shape_of(case.operations, slots=case.slots)
@@ -112,18 +116,13 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
             backend.close()
 
     start, groups, moments, history = patiently(recorded)
-    if not target.is_real:
-        for index, group in enumerate(groups, start=first):
-            if len(reads := _reads(group)) > 1:
-                for nth, place in enumerate(_places(session, shape, case.operations[: index + 1], len(reads) - 1)):
-                    group[nth] = replace(group[nth], place=place)
     return Trace(
         case,
         target.name,
         target.progress,
         _buckets(shape, target.tables, start),
         start,
-        tuple(row for group in groups for row in _cut(group)),
+        tuple(_cut([row for group in groups for row in _cut_reads(group)], CASE_ROWS_FIRST, CASE_ROWS_LAST, "steps")),
         history,
         tuple(moments),
         judge(history),
@@ -176,92 +175,106 @@ class _Recorder:
     def _read(self, op: Read, events: Sequence[Event]) -> list[Row]:
         last = max(nth for nth, event in enumerate(events) if isinstance(event, Returned))
         # In which read an `at` was reached, the history tells by its change; one that left none is told of the first read.
-        open_ats = list(range(len(op.at)))
+        open_ats = _Open(op.at)
         lines: list[list[int]] = [[]]
         made: list[Change] = []
         rows: list[Row] = []
+        places = self._places(op)
+        table = self._table() if any(isinstance(event, Change) for event in events) else None
         for nth, event in enumerate(events[: last + 1]):
             if isinstance(event, Change):
-                lines[-1].append(_taken(op.at, open_ats, event))
+                lines[-1].append(open_ats.take(event))
                 made.append(event)
-                self._state = _after(self._blank, self._state, event)
+                table = self._change(table, event)
             self.moments.append(Moment(self._reads, True, self._state))
             if isinstance(event, Returned):
                 self._reads += 1
                 self._time += 1
-                # Where the place was between two reads of one operation is not known yet.
                 row = self._row((_answer(event),), made=made, returned=event)
-                rows.append(row if nth == last else replace(row, place=""))
+                rows.append(row if nth == last else replace(row, place=next(places, "")))
                 lines.append([])
                 made = []
         waited: list[Row] = []
         for event in events[last + 1 :]:
             if isinstance(event, Change):
-                at = op.at[_taken(op.at, open_ats, event)]
-                self._state = _after(self._blank, self._state, event)
+                at = op.at[open_ats.take(event)]
+                table = self._change(table, event)
                 self.moments.append(Moment(self._reads, False, self._state))
                 waited.append(self._row((call(event), f"  {at.point} {at.nth} was not reached"), made=(event,)))
             else:
                 self.moments.append(Moment(self._reads, False, self._state))
-        lines[0] += open_ats
+        lines[0] += open_ats.left()
         return [
             *(
-                replace(row, event=(*row.event, *(_inside(op.at[n]) for n in sorted(of))))
+                replace(row, event=(*row.event, *_inside([op.at[n] for n in sorted(of)])))
                 for row, of in zip(rows, lines, strict=False)
             ),
             *waited,
         ]
 
+    def _places(self, op: Read) -> Iterator[str]:
+        # Between two reads of one operation only a model says where it is; and with something inside, only after the first.
+        places = self._backend.places() if isinstance(self._backend, Simulation) else []
+        return iter(places[:1] if op.at else places)
+
+    def _table(self) -> Table | None:
+        # For what happens inside a read, where the backend cannot be asked. A state that is not laid out as the case asks
+        # for says nothing of what becomes of it.
+        if self._state is None or len(self._state) != len(self._blank.buckets):
+            return None
+        return self._blank._replace(buckets=tuple(tuple(Socket(name, 0) for name in bucket) for bucket in self._state))
+
+    def _change(self, table: Table | None, change: Change) -> Table | None:
+        if table is None or self._state is None:
+            self._state = None
+            return None
+        after = table.after(change)
+        state = self._state
+        for nth, (old, new) in enumerate(zip(table.buckets, after.buckets, strict=True)):
+            if old is not new:
+                state = (*state[:nth], tuple(name for name, _ in new), *state[nth + 1 :])
+        self._state = state
+        return after
+
     def _row(self, event: tuple[str, ...], *, made: Sequence[Change], returned: Returned | None = None) -> Row:
         return Row(self._time, event, self._state, self._backend.place(), len(self.moments), returned, tuple(made))
 
 
-def _taken(ats: Sequence[At], open_ats: list[int], change: Change) -> int:
-    # The `at` that this change was: of equal ones that are still open, the first to be reached.
-    found = min((nth for nth in open_ats if ats[nth].what == change), key=lambda nth: ats[nth].nth)
-    open_ats.remove(found)
-    return found
+class _Open:
+    # Of what is inside a read, the lines that no event of the history was yet.
 
+    def __init__(self, ats: Sequence[At]) -> None:
+        self._lines: dict[Change | Fail, list[tuple[int, int]]] = {}
+        for line, at in enumerate(ats):
+            self._lines.setdefault(at.what, []).append((at.nth, line))
+        for lines in self._lines.values():
+            lines.sort(reverse=True)
 
-def _after(blank: Table, state: Names | None, change: Change) -> Names | None:
-    # Only for what happens inside a read, where the backend cannot be asked. A state that is not laid out as the case asks
-    # for says nothing of what becomes of it.
-    if state is None or len(state) != len(blank.buckets):
-        return None
-    return blank._replace(buckets=tuple(tuple(Socket(name, 0) for name in bucket) for bucket in state)).after(change).names
+    def take(self, change: Change) -> int:
+        """The line that this change was: of equal ones that are still open, the first to be reached."""
+        return self._lines[change].pop()[1]
 
-
-def _places(session: Session, shape: Shape, operations: Sequence[Operation], count: int) -> list[str]:
-    # The place after each of the first `count` reads that the last operation, a `read all`, made. With something inside
-    # only after the first: from the second read on, its points could not be told from those of one read.
-    *before, last = operations
-    assert isinstance(last, Read)
-    backend = session.begin(shape)
-    try:
-        for op in before:
-            backend.apply(op)
-        places = []
-        for _ in range(1 if last.at else count):
-            backend.apply(Read(RECORDS_MAX + 1, last.at))
-            places.append(backend.place())
-        return places
-    finally:
-        backend.close()
+    def left(self) -> list[int]:
+        return [line for lines in self._lines.values() for _, line in lines]
 
 
 def _reads(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.returned is not None]
 
 
-def _cut(rows: list[Row]) -> list[Row]:
+def _cut_reads(rows: list[Row]) -> list[Row]:
     # The rows of one operation, without those in the middle of very many reads.
     reads = _reads(rows)
-    hidden = len(reads) - ROWS_FIRST - ROWS_LAST
+    return [*_cut(reads, ROWS_FIRST, ROWS_LAST, "reads"), *rows[len(reads) :]]
+
+
+def _cut(rows: list[Row], first: int, last: int, what: str) -> list[Row]:
+    hidden = len(rows) - first - last
     if hidden <= 1:
         return rows
-    last = reads[ROWS_FIRST - 1]
-    note = f"  ({hidden} more reads are not shown)"
-    return [*reads[: ROWS_FIRST - 1], replace(last, event=(*last.event, note)), *rows[ROWS_FIRST + hidden :]]
+    before = rows[first - 1]
+    note = f"  ({hidden} more {what} are not shown)"
+    return [*rows[: first - 1], replace(before, event=(*before.event, note)), *rows[first + hidden :]]
 
 
 def _buckets(shape: Shape, tables: Sequence[str], start: Names | None) -> tuple[str, ...]:
@@ -275,5 +288,8 @@ def _answer(returned: Returned) -> str:
     return f"read(iter_fd) -> {returned.error or listed(returned.delivered, NAMES_MAX) or '0'}"
 
 
-def _inside(at: At) -> str:
-    return f"  at {at.point} {at.nth}: {'fail' if isinstance(at.what, Fail) else call(at.what)}"
+def _inside(ats: Sequence[At]) -> list[str]:
+    lines = [
+        f"  at {at.point} {at.nth}: {'fail' if isinstance(at.what, Fail) else call(at.what)}" for at in ats[:INSIDE_MAX]
+    ]
+    return [*lines, f"  ({len(ats) - INSIDE_MAX} more lines are not shown)"] if len(ats) > INSIDE_MAX else lines

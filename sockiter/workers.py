@@ -9,9 +9,13 @@ are, what is said, and what becomes of it.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import math
 import multiprocessing
+import os
+import shutil
 import signal
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -20,10 +24,13 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import get_temp_dir
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
 from sockiter import rights
+from sockiter.cases import abandoned
 
 # How long workers that were told to stop, or whose time is up, may take for what they are at: shrinking, on a slow kernel.
 PATIENCE_S = 4.0
@@ -175,6 +182,7 @@ def undisturbed() -> Iterator[None]:
 
 def start_server() -> None:
     """Start the server that forks workers; they ignore what goes to the group. Does nothing if it is there already."""
+    _remove_abandoned()
     # They do from their first moment on, since it does.
     handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in TO_THE_GROUP]
     try:
@@ -182,6 +190,30 @@ def start_server() -> None:
     finally:
         for number, handler in handlers:
             signal.signal(number, handler)
+    _mark_as_ours()
+
+
+# multiprocessing keeps the server's socket in a directory that is named as in all programs. This file in it says that
+# it is one of this project's, and is locked for as long as the main process lives.
+_OURS = ".sockiter"
+_marks: dict[str, int] = {}
+
+
+def _mark_as_ours() -> None:
+    directory = get_temp_dir()
+    if directory not in _marks:
+        path = os.path.join(directory, _OURS)
+        _marks[directory] = mark = os.open(f"{path}.new", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        os.rename(f"{path}.new", path)  # it is locked from the moment on when it has this name
+
+
+def _remove_abandoned() -> None:
+    # What main processes have left that were killed.
+    for mark in Path(tempfile.gettempdir()).glob(f"pymp-*/{_OURS}"):
+        with suppress(OSError), abandoned(mark) as is_abandoned:
+            if is_abandoned and mark.parent.lstat().st_uid == os.geteuid():
+                shutil.rmtree(mark.parent)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks, Untold
 from sockiter.explain import words
 from sockiter.hunt import Found, fails_as
+from sockiter.kernel import sockets
 from sockiter.kernel.answers import Answer
 from sockiter.kernel.target import KernelTarget
 from sockiter.minimize import Fails
@@ -515,9 +516,12 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
     assert result.stdout.count("ok, as expected") == len(SCHEME_TARGETS) - 1
 
 
-def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(kernel_udp: KernelTarget, tmp_path: Path) -> None:
+def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(
+    kernel_udp: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "SOCKETS_MAX", 100)
     first = written(tmp_path, "add A tail in 1023\nopen\nread all\n".replace("1023", "999"), "a.case")
-    many = "".join(f"add s{number} head\n" for number in range(16_100))
+    many = "".join(f"add s{number} head\n" for number in range(101))
     written(tmp_path, f"{many}open\nread all\n", "b.case")
     written(tmp_path, "add A tail\nopen\nread all\n", "c.case")
     result = sockiter("replay", tmp_path, "--target", kernel_udp.name, "--json")

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 from inline import work_inline
 from kernels import ABSENT, answering
 
-from sockiter import targets, verify
+from sockiter import targets, verify, watch
 from sockiter.backend import Target
 from sockiter.campaign import Ended, Job, annotated, search
 from sockiter.cases import Expect, dumps, files, load, loads
@@ -38,6 +39,9 @@ EXAMPLE = TESTS / "example_package"
 
 # A package of one module, in which every test finds the scheme that it needs.
 FOREIGN = """
+import atexit
+import os
+import signal
 from sockiter.claims import Harm, harm
 from sockiter.schemes.offset_udp import OffsetUdp
 
@@ -78,6 +82,45 @@ class Leaver(Foreign):
         raise SystemExit(0)  # AND LEAVES
 
 
+class Quitter(Foreign):
+    def begin(self, state, table):
+        os._exit(0)
+
+
+class Replacer(Foreign):
+    def begin(self, state, table):
+        os.execv("/bin/true", ["true"])
+
+
+class Killed(Foreign):
+    def begin(self, state, table):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Interrupting(Foreign):
+    def begin(self, state, table):
+        os.kill(os.getppid(), signal.SIGTERM)
+        signal.pause()
+
+
+class Deaf(Interrupting):
+    def open(self, slots, table):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return super().open(slots, table)
+
+
+class Orphan(Foreign):
+    def begin(self, state, table):
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+
+
+class Late(Foreign):
+    def begin(self, state, table):
+        atexit.register(os._exit, 0)
+        raise SystemExit
+
+
 class Garbled(Foreign):
     def canonical(self, at, table, where):
         raise LookupError("no form")  # NO FORM
@@ -103,6 +146,16 @@ def make():
 
 def leave():
     raise SystemExit("leaving")
+
+
+def vanish():
+    os._exit(0)
+
+
+def chatter():
+    print("printed")
+    os.write(1, b"written\\n")
+    return Foreign()
 
 
 instance = Foreign()
@@ -507,6 +560,121 @@ def test_a_worker_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
     (ended,) = search(job("foreign", "swarm", tmp_path))
     assert isinstance(ended, Ended)
     assert ended.trouble.startswith("no target is named 'foreign': expected one of offset-udp, ")
+
+
+# What ends the process itself.
+
+ENDED = "sockiter: ended with {} in the middle: a scheme of another package or the system ended it\n"
+
+
+def with_package(tmp_path: Path, given: str, *args: object) -> subprocess.CompletedProcess[str]:
+    """A command where that package is installed, without the iterators of a kernel."""
+    (site := tmp_path / "site").mkdir()
+    put(site, f"foreign = foreign:{given}")
+    return python("-m", "sockiter", *args, site=site)
+
+
+@pytest.mark.parametrize(
+    ("given", "how"),
+    [("Quitter", "exit code 0"), ("Replacer", "exit code 0"), ("Killed", "signal 9"), ("Late", "exit code 0")],
+)
+def test_a_scheme_that_ends_the_process_is_no_success(given: str, how: str, tmp_path: Path) -> None:
+    done = with_package(tmp_path, given, "replay", RFC_SKIP, "--target", "foreign", "--json")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.endswith(ENDED.format(how))
+
+
+@pytest.mark.parametrize("command", ["show", "minimize"])
+def test_no_command_on_one_case_is_ended_by_a_scheme_without_a_word(command: str, tmp_path: Path) -> None:
+    done = with_package(tmp_path, "Quitter", command, RFC_SKIP, "--target", "foreign")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", ENDED.format("exit code 0"))
+
+
+@pytest.mark.parametrize("command", [["check", "foreign"], ["fuzz", "foreign", "--seconds", "0.3"]])
+def test_no_worker_is_ended_by_a_scheme_without_a_word(command: list[object], tmp_path: Path) -> None:
+    options = ["--cases", tmp_path / "cases"] if command[0] == "fuzz" else []
+    done = with_package(tmp_path, "Quitter", *command, *options)
+    # A search that was not made to its end proves nothing.
+    assert done.returncode == (3 if command[0] == "fuzz" else 1)
+    assert "ended with exit code 0: the scheme or the system ended it" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["replay", "show", "minimize", "check", "fuzz", "conform", "targets"])
+def test_a_package_that_ends_the_process_when_it_is_imported_is_no_success(command: str, tmp_path: Path) -> None:
+    done = with_package(tmp_path, "vanish", command)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", ENDED.format("exit code 0"))
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [(("replay", RFC_SKIP, "--target", "index"), 0), (("replay", RFC_SKIP, "--target", "foreign"), 1), (("replay",), 2)],
+)
+def test_the_exit_status_is_the_command_s_where_a_package_is_installed(
+    args: tuple[object, ...], status: int, tmp_path: Path
+) -> None:
+    assert with_package(tmp_path, "Foreign", *args).returncode == status
+
+
+@pytest.mark.parametrize("given", ["Interrupting", "Deaf"])
+def test_a_command_that_is_terminated_is_interrupted_where_a_package_is_installed(given: str, tmp_path: Path) -> None:
+    done = with_package(tmp_path, given, "replay", RFC_SKIP, "--target", "foreign")
+    assert (done.returncode, done.stderr) == (130, "sockiter: interrupted\n")
+
+
+def test_a_command_does_not_outlive_the_process_that_watches_it(tmp_path: Path) -> None:
+    # Its standard output would not end.
+    done = with_package(tmp_path, "Orphan", "replay", RFC_SKIP, "--target", "foreign")
+    assert done.returncode == -9
+
+
+def test_a_command_is_watched_without_standard_streams(tmp_path: Path) -> None:
+    (site := tmp_path / "site").mkdir()
+    put(site, "foreign = foreign:chatter")
+    script = (
+        "import os, sys; os.closerange(0, 3); os.execv(sys.executable, [sys.executable, '-m', 'sockiter', *sys.argv[1:]])"
+    )
+    assert python("-c", script, "replay", RFC_SKIP, "--target", "index", site=site).returncode == 0
+    assert python("-c", script, "replay", "nosuch.case", site=site).returncode == 2
+
+
+def test_a_command_is_watched_where_a_hang_up_is_ignored(tmp_path: Path) -> None:
+    (site := tmp_path / "site").mkdir()
+    put(site, "foreign = foreign:Foreign")
+    run = "os.execv(sys.executable, [sys.executable, '-m', 'sockiter', *sys.argv[1:]])"
+    script = f"import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); {run}"
+    assert python("-c", script, "replay", RFC_SKIP, "--target", "index", site=site).returncode == 0
+
+
+def test_a_command_is_not_watched_where_no_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "entry_points", lambda group: ())
+    processes: list[int] = []
+    watch.watched(lambda: processes.append(os.getpid()))
+    assert processes == [os.getpid()]
+
+
+def _exits(code: object) -> Callable[[], None]:
+    def leave() -> None:
+        raise SystemExit(code)
+
+    return leave
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [(lambda: None, 0), (_exits(None), 0), (_exits(0), 0), (_exits(130), 130), (_exits("why"), 1), (lambda: 1 / 0, 1)],
+)
+def test_the_status_that_a_command_reports_is_that_of_its_process(command: Callable[[], None], status: int) -> None:
+    reader, writer = os.pipe()
+    with suppress(SystemExit, ZeroDivisionError):
+        watch._say_status(command, writer)
+    assert os.read(reader, 9) == bytes([status])
+    os.close(reader)
+
+
+def test_what_a_package_prints_when_it_is_imported_is_no_part_of_the_document(tmp_path: Path) -> None:
+    done = with_package(tmp_path, "chatter", "replay", RFC_SKIP, "--target", "index", "--json")
+    assert [one["target"] for one in json.loads(done.stdout)] == ["index"]
+    assert sorted(done.stderr.splitlines()) == ["printed", "written"]
 
 
 # The example, as a user installs it: built as a wheel, and its files put where Python looks for them.

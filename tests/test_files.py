@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import runpy
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from command import DEADLINE_S, sockiter
+from command import DEADLINE_S, members, sockiter, started, unmeasured, wait_until
 
+from sockiter import workers
 from sockiter.cases import escaped, load, load_with_lines, sweep, write_whole
 from sockiter.errors import InputError
 
@@ -156,15 +159,67 @@ def test_a_name_that_is_not_utf8_is_escaped() -> None:
         load_with_lines(path)
 
 
-def test_what_a_killed_writer_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
-    old, new, other = (tmp_path / name for name in (".sockiter-old.part", ".sockiter-new.part", ".other.part"))
-    for path in (old, new, other):
+def test_what_a_killed_writer_left_is_removed_by_the_next_writer(tmp_path: Path) -> None:
+    names = ("old.part", "new.part", "locked.part", "link.part", "directory.part")
+    old, new, locked, link, directory = (tmp_path / f".sockiter-{name}" for name in names)
+    for path in (old, new, locked, other := tmp_path / ".other.part"):
         path.touch()
-    hours_ago = time.time() - 7200
-    os.utime(old, (hours_ago, hours_ago))
-    os.utime(other, (hours_ago, hours_ago))
+    link.symlink_to(other)
+    directory.mkdir()
+    minutes_ago = time.time() - 120
+    for path in (old, locked, other, directory):
+        os.utime(path, (minutes_ago, minutes_ago))
+    with locked.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        write_whole(tmp_path / "page", "whole")
+        assert set(tmp_path.iterdir()) == {new, locked, link, directory, other, tmp_path / "page"}
     sweep(tmp_path)
-    assert set(tmp_path.iterdir()) == {new, other}
+    assert set(tmp_path.iterdir()) == {new, link, directory, other, tmp_path / "page"}
+
+
+def test_what_another_user_s_writer_left_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (part := tmp_path / ".sockiter-old.part").touch()
+    os.utime(part, (0, 0))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    sweep(tmp_path)
+    assert part.exists()
+
+
+@pytest.mark.interpreter
+def test_the_directory_of_a_killed_fuzz_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    (temporary := tmp_path / "t").mkdir()
+    environment = {**unmeasured(), "TMPDIR": str(temporary)}
+    command = [*PROGRAM, "fuzz", "index", "--driver", "swarm", "--workers", "1", "--cases", str(tmp_path / "cases")]
+    (foreign := temporary / "pymp-foreign").mkdir()
+
+    def marked() -> set[Path]:
+        return {mark.parent for mark in temporary.glob("pymp-*/.sockiter")}
+
+    with started([*command, "--seconds", "600"], env=environment, start_new_session=True) as killed:
+        wait_until(lambda: len(marked()) == 1)
+        first = marked()
+        with started([*command, "--seconds", "0.2"], env=environment, stdout=subprocess.DEVNULL) as second:
+            assert second.wait(DEADLINE_S) == 0
+        assert marked() == first
+        killed.kill()
+        killed.wait()
+        wait_until(lambda: members(killed.pid) == {})
+    assert marked() == first
+    assert subprocess.run([*command, "--seconds", "0.2"], env=environment, capture_output=True).returncode == 0
+    assert set(temporary.iterdir()) == {foreign}
+
+
+def test_a_directory_of_another_user_s_workers_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pymp-theirs").mkdir()
+    (mark := tmp_path / "pymp-theirs" / ".sockiter").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    workers._remove_abandoned()
+    assert mark.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    workers._remove_abandoned()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_while_modules_are_imported_is_one_line(

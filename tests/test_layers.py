@@ -28,7 +28,7 @@ LAYERS = (
     ("conformance", "race"),
     ("report", "picture"),
     ("matrix", "cells", "matrix_page"),
-    ("cli", "__main__"),
+    ("watch", "cli", "__main__"),
 )
 RANKS = {name: rank for rank, name in enumerate(name for row in LAYERS for name in row)}
 

@@ -253,3 +253,8 @@ def test_a_name_that_is_wider_than_a_cell_is_cut_wherever_it_must_be() -> None:
 def test_wide_and_combining_characters_are_counted_by_the_columns_they_take() -> None:
     assert columns_of("\u6771\u4eac") == 4
     assert columns_of("e\u0301") == 1
+
+
+def test_a_name_of_wide_characters_is_cut_by_the_columns_it_takes() -> None:
+    assert fold("\u6771" * 10, 10) == ["\u6771" * 4, "  " + "\u6771" * 4, "  " + "\u6771" * 2]
+    assert fold("x" * 20, 10) == ["x" * 8, "  " + "x" * 8, "  " + "x" * 4]

@@ -87,13 +87,14 @@ def _complain(what: str) -> None:
 def _heed_ends() -> None:
     # What ends a process is an interrupt: what was found by then is reported and saved. Whoever has a signal ignored, as
     # nohup has, means it.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    # Once: a terminal that hangs up, and who shuts a machine down, may send both, one right after the other.
+    # Once: a terminal that hangs up, and who shuts a machine down, may send both, one right after the other; so does the
+    # parent of a command that is watched, where the whole group was interrupted. A second Ctrl-C is one.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

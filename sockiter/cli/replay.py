@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sockiter.backend import Session, Target
-from sockiter.cases import Case, Expect, dumps, escaped, files, write_whole
+from sockiter.cases import Case, Expect, dumps, escaped, files, loads, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import only_on
 from sockiter.errors import InputError, MachineLacks, Untold
@@ -134,8 +134,10 @@ class _Replayed:
 def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
     recorded = with_expects(case, targets)
     if recorded != case:
+        text = dumps(recorded)
+        loads(text, file=escaped(path))  # what comes of a large case may be too much for a case
         try:
-            write_whole(path, dumps(recorded))
+            write_whole(path, text)
         except OSError as error:
             raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     return recorded

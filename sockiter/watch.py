@@ -1,0 +1,100 @@
+"""A command in a child process that is watched, where schemes of other packages are installed.
+
+Decided here: that no scheme ends a command without a word, be it by `os._exit(0)` or by another program in its place. The
+child says its exit status before it ends; a child that says none was ended. Not known here: which commands there are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import entry_points
+from types import FrameType
+from typing import NoReturn
+
+from sockiter.errors import MachineLacks
+from sockiter.installed import GROUP
+
+_PR_SET_PDEATHSIG = 1
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def watched(command: Callable[[], None]) -> None:
+    """Run a command; where schemes of other packages are installed, in a child process, and exit with its status.
+
+    An end of the child that it did not announce is exit status 3, with a line on standard error.
+    """
+    if not entry_points(group=GROUP):
+        command()
+        return
+    reader, writer = map(_beyond_the_streams, os.pipe())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    if child := os.fork():
+        os.close(writer)
+        _wait(child, reader, before)
+    os.close(reader)
+    with suppress(AttributeError):  # there is none but on Linux
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _say_status(command, writer)
+
+
+def _beyond_the_streams(descriptor: int) -> int:
+    # Whoever starts this may have closed standard output; what is opened next must not be taken for it.
+    higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return higher
+
+
+def _say_status(command: Callable[[], None], writer: int) -> None:
+    status = 1
+    try:
+        command()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    finally:
+        os.write(writer, bytes([status & 0xFF]))
+        os.close(writer)
+
+
+def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals]) -> NoReturn:
+    is_ending = False
+
+    def end_child(signum: int, frame: FrameType | None) -> None:
+        # What goes to the whole group has reached the child as well, where the first of them ends it and SIGTERM is no
+        # second one.
+        nonlocal is_ending
+        is_ending = True
+        os.kill(child, signal.SIGTERM)
+
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end_child)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    os.set_blocking(reader, False)
+    said = b""
+    with suppress(BlockingIOError):  # a process that the child has started, and left, may have the other end
+        said = os.read(reader, 1)
+    if status < 0 and is_ending:
+        _complain("interrupted")
+        sys.exit(130)
+    if not said or status < 0 or (said != b"\0" and not status):
+        how = f"signal {-status}" if status < 0 else f"exit code {status}"
+        _complain(f"ended with {how} in the middle: a scheme of another package or the system ended it")
+        sys.exit(MachineLacks.status)
+    sys.exit(status)
+
+
+def _complain(what: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"sockiter: {what}\n".encode())
