@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import textwrap
 import threading
 import traceback
@@ -150,6 +151,7 @@ def stop_clock() -> None:
 
 
 def _caught(name: str, scheme: str, call: Callable[[], T]) -> T:
+    out, sys.stdout = sys.stdout, sys.stderr  # where a document may be under way
     try:
         return call()
     except (SchemeFault, Overdue):
@@ -158,6 +160,8 @@ def _caught(name: str, scheme: str, call: Callable[[], T]) -> T:
         if isinstance(error, KeyboardInterrupt) and _innermost(error).startswith(_PACKAGE):
             raise  # by a handler of this project, which stands for the user
         raise SchemeFault(f"{scheme} failed: {name} raised {in_a_line(error)}{_place_of(error)}") from error
+    finally:
+        sys.stdout = out
 
 
 def _place_of(error: BaseException) -> str:

@@ -41,7 +41,18 @@ def watched(command: Callable[[], None]) -> None:
     with suppress(AttributeError):  # there is none but on Linux
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _set_output_apart()
     _say_status(command, writer)
+
+
+def _set_output_apart() -> None:
+    # What a scheme writes to the descriptor of standard output goes to standard error; a document may be under way.
+    with suppress(OSError):  # one of the two may be closed
+        os.fstat(2)
+        ours = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+        os.dup2(2, 1)
+        buffering = 1 if sys.stdout.isatty() else -1
+        sys.stdout = open(ours, "w", buffering, sys.stdout.encoding, sys.stdout.errors)  # noqa: SIM115
 
 
 def _beyond_the_streams(descriptor: int) -> int:

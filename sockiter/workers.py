@@ -258,6 +258,8 @@ class _Heard:
         if multiprocessing.parent_process() is not None:
             rights.lower()
             _die_with_the_server()
+            with suppress(OSError):  # standard error may be closed
+                os.dup2(2, 1)  # a worker prints nothing, and what a scheme prints is no part of a document
         for number in TO_THE_GROUP:
             signal.signal(number, signal.SIG_IGN)
 

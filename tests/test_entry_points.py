@@ -121,6 +121,13 @@ class Late(Foreign):
         raise SystemExit
 
 
+class Talker(Foreign):
+    def begin(self, state, table):
+        print("printed")
+        os.write(1, b"written\\n")
+        return super().begin(state, table)
+
+
 class Garbled(Foreign):
     def canonical(self, at, table, where):
         raise LookupError("no form")  # NO FORM
@@ -669,6 +676,25 @@ def test_the_status_that_a_command_reports_is_that_of_its_process(command: Calla
         watch._say_status(command, writer)
     assert os.read(reader, 9) == bytes([status])
     os.close(reader)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("replay", RFC_SKIP, "--target", "foreign", "--json"),
+        ("show", RFC_SKIP, "--target", "foreign", "--json"),
+        ("check", "foreign", "--sockets", "2", "--json"),
+        ("fuzz", "foreign", "--seconds", "0.3", "--workers", "1", "--cases", "cases", "--json"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_a_scheme_prints_while_it_runs_is_no_part_of_a_document(
+    command: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = with_package(tmp_path, "Talker", *command)
+    assert json.loads(done.stdout)
+    assert {"printed", "written"} <= set(done.stderr.split())
 
 
 def test_what_a_package_prints_when_it_is_imported_is_no_part_of_the_document(tmp_path: Path) -> None:
