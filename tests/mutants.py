@@ -277,8 +277,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "index",
         "the version is not raised by an insertion at the tail",
         "table",
-        "return Table(buckets, ver + 1,",
-        'return Table(buckets, ver + (change.end == "head"),',
+        "            table = Table(buckets, ver + 1,",
+        '            table = Table(buckets, ver + (change.end == "head"),',
         "remove_seen",
     ),
     Mutant(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,9 @@ def _opened(folder: Path) -> Iterator[str]:
         closed = [one for one in reversed((path, *path.parents)) if one.stat().st_mode & 5 != 5]
         if closed:
             below.setdefault(closed[0], []).append(path)
+    numbers = count()
     for closed_folder, paths in below.items():
-        places = [folder / str(nth) for nth in range(len(paths))]
+        places = [folder / str(next(numbers)) for _ in paths]
         for path, place in zip(paths, places, strict=True):
             yield f"mkdir {place}; mount --rbind {shlex.quote(str(path))} {place}"
         yield f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(closed_folder))}"
