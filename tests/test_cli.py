@@ -793,7 +793,7 @@ def test_only_the_hazards_that_are_asked_for_are_switched_on(tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("inline", "three")
 def test_all_targets_and_both_drivers_are_used_unless_others_are_asked_for(tmp_path: Path) -> None:
-    result = sockiter("fuzz", "--seconds", "0.2", "--hazard", "add-tail", "--cases", tmp_path)
+    result = sockiter("fuzz", "--seconds", "1", "--hazard", "add-tail", "--cases", tmp_path)
     assert result.exit_code == 0
     first = [line.split()[0] for line in result.stdout.splitlines() if line.startswith(" ") and line.strip()]
     assert [word for word in first if word[0].isalpha()] == [
