@@ -18,8 +18,12 @@ from sockiter.drivers import HYPOTHESIS_BITE, drive_hypothesis, drive_swarm
 from sockiter.hunt import Hunt
 from sockiter.targets import TARGETS
 
-# Met once in some 300,000 sequences: it takes eleven operations in one order. The search has shown it; tests/cases has it.
-TOO_RARE = {("cookie-udp", "skip under rehash, realloc")}
+# Met once in some 300,000 sequences: eleven operations in one order, or moves at the very insertion at which versions roll over.
+# The search has shown them; tests/cases has them.
+TOO_RARE = {
+    ("cookie-udp", "skip under rehash, realloc"),
+    ("index-detect", "repeat (elsewhere) under rehash, rollover"),
+}
 # Shown by swarm alone, since 550 runs of the state machine did not; all else is first left to the state machine.
 _GROWTH = (
     "a batch has to grow, or to be refused that, while sockets move; several operations to a rule did not show it either"
@@ -33,8 +37,9 @@ BY_SWARM = {
 }
 # Found within 20 of them in every one of many runs; a harm that needs more is drawn too thinly.
 SWARM_BITES = 100
-# Sequences of the state machine for each of the profile's examples: what is rare takes more than what is not.
-SEQUENCES_AN_EXAMPLE = 5
+# Sequences of the state machine for each of the profile's examples: what is rare takes more than what is not. A developer's
+# are less than one bite, and leave it all to the plain loop.
+SEQUENCES_AN_EXAMPLE = 3
 
 
 def is_exact(target: Target) -> bool:

@@ -25,7 +25,7 @@ from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Re
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.simulation import Simulation
-from sockiter.verdict import Signature
+from sockiter.verdict import Kind, Signature
 
 CASES = Path(__file__).parent / "cases"
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
@@ -118,10 +118,15 @@ def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(
     assert target.progress == ""
 
 
-def test_proc_net_tcp_admits_the_repeat_of_its_case_whichever_bucket_the_socket_is_in() -> None:
-    case = load(CASES / "kernel-proc-tcp-repeat-elsewhere-add-head.case")
-    assert Expect(KERNEL_PROC_TCP.name, "repeat", "A") in case.expects
-    assert admitting(KERNEL_PROC_TCP.admits, Signature("repeat", elsewhere=True), hazards_of(case.operations))
+@pytest.mark.parametrize(
+    ("kind", "hazard", "socket"), [("skip", "remove", "C"), ("repeat", "add-head", "A"), ("repeat", "rehash", "B")]
+)
+def test_proc_net_tcp_admits_what_its_cases_show_whichever_bucket_the_socket_is_in(
+    kind: Kind, hazard: str, socket: str
+) -> None:
+    case = load(CASES / f"kernel-proc-tcp-{kind}-elsewhere-{hazard}.case")
+    assert Expect(KERNEL_PROC_TCP.name, kind, socket) in case.expects
+    assert admitting(KERNEL_PROC_TCP.admits, Signature(kind, elsewhere=True), hazards_of(case.operations))
 
 
 # Refusals

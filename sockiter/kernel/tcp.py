@@ -81,9 +81,13 @@ KERNEL_PROC_TCP = KernelTarget(
     _proc,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
     harms_of="offset-udp",
-    # A read behind the end counts the sockets of all buckets anew, where others go on in the bucket that they had come to
+    # A read that finds nothing where the last one ended, as behind the end, counts the sockets of all buckets anew
     # (tcp_seq_start and tcp_seek_last_pos of net/ipv4/tcp_ipv4.c).
-    besides=(harm("repeat", "add-head", elsewhere=True),),
+    besides=(
+        harm("skip", "remove", elsewhere=True),
+        harm("repeat", "add-head", elsewhere=True),
+        harm("repeat", "rehash", elsewhere=True),
+    ),
     tables=TABLES,
     slots=None,
     never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": _HELD},
