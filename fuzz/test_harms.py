@@ -18,7 +18,7 @@ from sockiter.drivers import HYPOTHESIS_BITE, drive_hypothesis, drive_swarm
 from sockiter.hunt import Hunt
 from sockiter.targets import TARGETS
 
-# Met once in some 300,000 sequences: eleven operations in one order, or moves at the very insertion at which versions roll over.
+# Met once in some 300,000 sequences: eleven operations in one order, or moves just when versions roll over.
 # The search has shown them; tests/cases has them.
 TOO_RARE = {
     ("cookie-udp", "skip under rehash, realloc"),
