@@ -8,7 +8,7 @@ import pytest
 
 from sockiter.backend import TRIES, Shape, run
 from sockiter.cases import Case
-from sockiter.conformance import Conformance
+from sockiter.conform import Conformance
 from sockiter.errors import TooBusy
 from sockiter.operations import Add, Open, Operation, Read
 from sockiter.schemes.rank import Rank

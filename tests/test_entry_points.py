@@ -26,8 +26,8 @@ from sockiter.cli import main
 from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
 from sockiter.hunt import Hunt
-from sockiter.installed import GROUP, Broken, Installed, installed
 from sockiter.kernel import KERNEL_TARGETS
+from sockiter.plugins import GROUP, Broken, Installed, installed
 from sockiter.replay import replay
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD
@@ -199,7 +199,7 @@ class Install(Protocol):
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Has the package in this process, with these entry points, and gives what `installed` makes of them."""
+    """Has the package in this process, with these entry points, and gives what `plugins` makes of them."""
     before = {target.name for target in installed(())}
 
     def install_foreign(*entries: str, taken: tuple[str, ...] = ()) -> list[Target]:
