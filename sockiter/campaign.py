@@ -25,8 +25,8 @@ from sockiter.claims import Harm, Hazard, in_order, within
 from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
 from sockiter.hunt import Followed, Found, Hunt
-from sockiter.minimize import Patience
 from sockiter.replay import expecting, with_expects
+from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.workers import Workers, heard, interrupted_at
 

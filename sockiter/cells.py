@@ -21,9 +21,9 @@ from sockiter.errors import SchemeFault, SockiterError
 from sockiter.explore import Enough, Scope, Searched, Violation, search
 from sockiter.hunt import Hunt
 from sockiter.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
-from sockiter.minimize import Patience
 from sockiter.operations import length
 from sockiter.replay import with_expects
+from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Signature

@@ -21,9 +21,9 @@ from sockiter.claims import Hazard
 from sockiter.errors import Untold
 from sockiter.history import Returned
 from sockiter.kernel.target import KernelTarget
-from sockiter.minimize import Patience, minimize
 from sockiter.operations import Add, Bucket, Change, End, Open, Operation, Read, Rehash
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import RECORDS_MAX, Simulation
 from sockiter.swarm import Room, Swarm
 from sockiter.workers import undisturbed

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 from sockiter.backend import run
 from sockiter.claims import CHANGES, HAZARD_OF, Hazard, hazards_of
-from sockiter.edits import name_of
 from sockiter.explore import Scope
 from sockiter.operations import (
     POINTS,
@@ -31,6 +30,7 @@ from sockiter.operations import (
 )
 from sockiter.oracle import judge
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.shrink.edits import name_of
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
 

@@ -22,13 +22,13 @@ from typing import NamedTuple
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.claims import Hazard
-from sockiter.cost import cost
 from sockiter.errors import Unsound
 from sockiter.followed import HARMED, Effect, Label, Mode, can_come, labels
 from sockiter.operations import READS_MAX, Operation, length
 from sockiter.oracle import judge
 from sockiter.retell import Told, retold
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.shrink.order import cost
 from sockiter.simulation import RECORDS_MAX, SchemeTarget
 from sockiter.skeleton import Moment, Shift, Skeleton, Step, Turns
 from sockiter.verdict import Kind, Signature

@@ -14,10 +14,10 @@ from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
 from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
 from sockiter.errors import Untold
-from sockiter.minimize import Fails, Patience, minimize
 from sockiter.operations import Operation
 from sockiter.oracle import judge
 from sockiter.shortest import shortest
+from sockiter.shrink.minimize import Fails, Patience, minimize
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Finding, Kind, Signature, Verdict
 

@@ -32,7 +32,6 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
-from sockiter.edits import name_of
 from sockiter.errors import Untold
 from sockiter.hunt import Hunt
 from sockiter.operations import (
@@ -54,6 +53,7 @@ from sockiter.operations import (
     has_tail,
 )
 from sockiter.oracle import judge
+from sockiter.shrink.edits import name_of
 from sockiter.situations import Watch
 from sockiter.swarm import Room
 from sockiter.verdict import Finding, Kind, Verdict

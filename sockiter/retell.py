@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sockiter.edits import name_of
 from sockiter.followed import Mode
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
+from sockiter.shrink.edits import name_of
 from sockiter.skeleton import Moment, Shift, Step, Turns
 
 

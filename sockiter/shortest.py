@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 from sockiter.backend import SLOTS, shape_of
 from sockiter.claims import hazards_of
-from sockiter.cost import cost
 from sockiter.explore import INTERRUPTED, Enough, Scope, search
 from sockiter.followed import HARMED
-from sockiter.minimize import Fails, Patience, minimize
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.shrink.minimize import Fails, Patience, minimize
+from sockiter.shrink.order import cost
 from sockiter.verdict import Signature
 
 STATES_MAX = 60_000

@@ -14,7 +14,6 @@ from random import Random
 
 from sockiter.backend import SLOTS, Shape, Target
 from sockiter.claims import CHANGES, HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
-from sockiter.edits import name_of
 from sockiter.operations import (
     Add,
     At,
@@ -30,6 +29,7 @@ from sockiter.operations import (
     Remove,
     has_tail,
 )
+from sockiter.shrink.edits import name_of
 
 # Small batches make growth and partial batches cheap to reach; the kernels' 16 slots keep it honest.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)

@@ -20,7 +20,7 @@ from typing import Any
 from sockiter.claims import Hazard
 from sockiter.drivers import Driver
 from sockiter.hunt import Found, Hunt
-from sockiter.minimize import Patience
+from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 
 # What is loaded anew for a mutant; all else, such as operations and histories, it shares with everybody.

@@ -38,12 +38,12 @@ from sockiter.hunt import Found, fails_as
 from sockiter.kernel import sockets
 from sockiter.kernel.answers import Answer
 from sockiter.kernel.target import KernelTarget
-from sockiter.minimize import Fails
 from sockiter.operations import Operation
 from sockiter.picture import html, svg
 from sockiter.replay import Outcome
 from sockiter.replay import replay as replay_case
 from sockiter.report import table
+from sockiter.shrink.minimize import Fails
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.trace import Trace, trace
 from sockiter.verdict import Finding, Kind

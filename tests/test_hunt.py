@@ -12,12 +12,12 @@ from sockiter.cases import loads
 from sockiter.claims import Harm, harm, hazards_of
 from sockiter.drivers import drive_swarm
 from sockiter.hunt import RERUNS, Found, Hunt
-from sockiter.minimize import Patience
 from sockiter.operations import Add, Operation
 from sockiter.oracle import judge
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
+from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.verdict import Finding, Signature, Verdict
 

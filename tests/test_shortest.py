@@ -9,7 +9,6 @@ from sockiter import shortest as module
 from sockiter.backend import SLOTS, run
 from sockiter.claims import Harm, harm
 from sockiter.hunt import fails_as
-from sockiter.minimize import Patience, minimize
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.oracle import judge
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -19,6 +18,7 @@ from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.schemes.unix import Unix
 from sockiter.shortest import shortest
+from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import SchemeTarget
 from sockiter.swarm import Room, Swarm
 from sockiter.verdict import Finding, Signature

@@ -11,7 +11,6 @@ import pytest
 
 from sockiter.backend import SLOTS, Shape, shape_of
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, hazards_of
-from sockiter.edits import name_of
 from sockiter.operations import (
     Add,
     Bucket,
@@ -28,6 +27,7 @@ from sockiter.operations import (
 )
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD
+from sockiter.shrink.edits import name_of
 from sockiter.simulation import Simulation
 from sockiter.swarm import BUCKETS_DRAWN, NAMES, SLOTS_DRAWN, Room, Swarm
 from sockiter.targets import target_named

@@ -13,10 +13,10 @@ from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose, only_on
 from sockiter.errors import InputError, MachineLacks
 from sockiter.hunt import fails_as, shrunk
-from sockiter.minimize import Patience
 from sockiter.operations import length
 from sockiter.oracle import judge
 from sockiter.replay import refused, with_expects
+from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, load_known
 from sockiter.verdict import KINDS, describe
 

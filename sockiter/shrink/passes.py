@@ -3,7 +3,7 @@
 Decided here: which simpler sequences are worth a try, the big cuts before the small ones. A step may propose what cannot be
 carried out as it stands (`operations.possible` mends it), what is longer, and what does not fail any more: it is `minimize`
 that weighs, tries and chooses. No step brings in a hazard that the sequence has not. Not known here: what is simpler than
-what (`cost`), and how a sequence is edited (`edits`).
+what (`order`), and how a sequence is edited (`edits`).
 """
 
 from __future__ import annotations
@@ -14,20 +14,6 @@ from itertools import chain, combinations, permutations
 from typing import TypeAlias
 
 from sockiter.backend import SLOTS
-from sockiter.edits import (
-    Operations,
-    adds,
-    buckets_in,
-    lines_of,
-    name_of,
-    names_in,
-    rebucketed,
-    renamed,
-    what_is,
-    with_change,
-    without_lines,
-    without_names,
-)
 from sockiter.operations import (
     FIRST,
     Add,
@@ -42,6 +28,20 @@ from sockiter.operations import (
     Remove,
     changes,
     possible,
+)
+from sockiter.shrink.edits import (
+    Operations,
+    adds,
+    buckets_in,
+    lines_of,
+    name_of,
+    names_in,
+    rebucketed,
+    renamed,
+    what_is,
+    with_change,
+    without_lines,
+    without_names,
 )
 
 Candidate: TypeAlias = tuple[Operations, int]

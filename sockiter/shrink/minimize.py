@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sockiter.cost import cost
-from sockiter.edits import Operations
 from sockiter.operations import Operation, Read, possible
-from sockiter.simplify import STEPS, Candidate
+from sockiter.shrink.edits import Operations
+from sockiter.shrink.order import cost
+from sockiter.shrink.passes import STEPS, Candidate
 
 Fails: TypeAlias = Callable[[Operations, int], bool]
 """Whether a sequence, run with so many slots at open, still fails in the way that is being shrunk.

@@ -6,9 +6,9 @@ Decided here: the order of what can be chosen from. Not known here: how a simple
 from __future__ import annotations
 
 from sockiter.backend import SLOTS
-from sockiter.edits import name_of
 from sockiter.operations import Add, Open, Read, Rehash, Reinsert, Remove, changes, length
-from sockiter.simplify import Candidate
+from sockiter.shrink.edits import name_of
+from sockiter.shrink.passes import Candidate
 
 _RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
 
