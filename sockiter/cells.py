@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 
 from sockiter import rights
 from sockiter.backend import Target
+from sockiter.check.search import Enough, Scope, Searched, Violation, search
 from sockiter.claims import Harm, Hazard, in_order
 from sockiter.drivers import DRIVERS
 from sockiter.errors import SchemeFault, SockiterError
-from sockiter.explore import Enough, Scope, Searched, Violation, search
 from sockiter.hunt import Hunt
 from sockiter.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
 from sockiter.operations import length

@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
+from sockiter.check.shortest import shortest
 from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
 from sockiter.errors import Untold
 from sockiter.operations import Operation
 from sockiter.oracle import judge
-from sockiter.shortest import shortest
 from sockiter.shrink.minimize import Fails, Patience, minimize
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Finding, Kind, Signature, Verdict

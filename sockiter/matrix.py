@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from sockiter.backend import Target
 from sockiter.cases import Case
+from sockiter.check.search import Scope, Searched, Violation
 from sockiter.claims import HAZARDS, Harm, Hazard, admitting, hazards_of, in_order, largest_claims, within
-from sockiter.explore import Scope, Searched, Violation
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
 MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from sockiter.backend import Target
 from sockiter.cases import Case, dumps
+from sockiter.check.search import Scope, Searched
 from sockiter.claims import Hazard, in_order
-from sockiter.explore import Scope, Searched
 from sockiter.matrix import (
     ALL,
     HARMS_SAID,

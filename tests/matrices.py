@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sockiter.backend import Target
 from sockiter.cases import Case, load
+from sockiter.check.search import Scope, Searched, Violation
 from sockiter.claims import Hazard, hazards_of
-from sockiter.explore import Scope, Searched, Violation
 from sockiter.matrix import Cell, Matrix, Measured, Row, columns
 from sockiter.matrix_page import html, traced
 from sockiter.replay import refused, replay

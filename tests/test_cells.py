@@ -31,10 +31,10 @@ from sockiter.cells import (
     within_reach,
     work,
 )
+from sockiter.check.search import Enough, Scope, Searched
 from sockiter.claims import Hazard
 from sockiter.drivers import DRIVERS, Bite
 from sockiter.errors import MachineLacks
-from sockiter.explore import Enough, Scope, Searched
 from sockiter.hunt import Found, Hunt
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP

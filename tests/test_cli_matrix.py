@@ -22,9 +22,9 @@ from rich.console import Console
 
 from sockiter.cases import dumps, loads
 from sockiter.cells import Cells, Tick
+from sockiter.check.search import Scope, Searched
 from sockiter.claims import hazards_of
 from sockiter.cli import progress
-from sockiter.explore import Scope, Searched
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import Cell, Matrix, Measured, Row
 from sockiter.simulation import SchemeTarget

@@ -17,10 +17,11 @@ from click.testing import CliRunner, Result
 from inline import work_inline
 from kernels import ABSENT, answering
 
-from sockiter import targets, verify, watch
+from sockiter import targets, watch
 from sockiter.backend import Target
 from sockiter.campaign import Ended, Job, annotated, search
 from sockiter.cases import Expect, dumps, files, load, loads
+from sockiter.check import verify
 from sockiter.claims import HAZARDS
 from sockiter.cli import main
 from sockiter.drivers import DRIVERS
@@ -529,7 +530,7 @@ def test_searches_go_on_with_the_others_where_a_scheme_makes_a_mistake(
 def test_a_verification_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
     mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.verify")
+    work_inline(monkeypatch, "sockiter.check.verify")
     monkeypatch.setattr(verify, "SEARCHES", verify.SEARCHES[-1:])
     monkeypatch.setattr(verify, "MERGES", ())
     result = sockiter("check", "--verify", "foreign", "index")

@@ -19,8 +19,8 @@ import pytest
 from sockiter import guard, plugins
 from sockiter.backend import Shape, run
 from sockiter.cases import loads
+from sockiter.check.search import Scope, search
 from sockiter.errors import InputError, MachineLacks, SchemeFault
-from sockiter.explore import Scope, search
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text, unhashable
 from sockiter.history import Returned
 from sockiter.operations import Add, Open, Read

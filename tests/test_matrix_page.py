@@ -12,8 +12,8 @@ from kernels import LIMITED, answering
 from matrices import corpus_matrix, page_of, searched
 
 from sockiter.cases import loads
+from sockiter.check.search import Scope, Searched, Violation
 from sockiter.claims import HAZARDS
-from sockiter.explore import Scope, Searched, Violation
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import Cell, Matrix, Measured, Row
 from sockiter.matrix_page import HAZARDS_SAID, KINDS_SAID

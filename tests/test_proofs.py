@@ -10,8 +10,8 @@ import functools
 
 import pytest
 
+from sockiter.check.search import Scope, search
 from sockiter.claims import Hazard, in_order, within
-from sockiter.explore import Scope, search
 from sockiter.matrix import ALL, HARMS_SAID, MOVES, NONE, Cell, Column, claims, said
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS

@@ -14,8 +14,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+from sockiter.check.search import Scope
 from sockiter.claims import Harm, hazards_of, in_order
-from sockiter.explore import Scope
 from sockiter.matrix import Said, distinct
 from sockiter.verdict import Finding, Kind
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sockiter.followed import Mode
+from sockiter.check.monitor import Mode
+from sockiter.check.transitions import Moment, Shift, Step, Turns
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
 from sockiter.shrink.edits import name_of
-from sockiter.skeleton import Moment, Shift, Step, Turns
 
 
 class Told(NamedTuple):

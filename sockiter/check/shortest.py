@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sockiter.backend import SLOTS, shape_of
+from sockiter.check.monitor import HARMED
+from sockiter.check.search import INTERRUPTED, Enough, Scope, search
 from sockiter.claims import hazards_of
-from sockiter.explore import INTERRUPTED, Enough, Scope, search
-from sockiter.followed import HARMED
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Fails, Patience, minimize

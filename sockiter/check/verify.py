@@ -17,16 +17,16 @@ from itertools import combinations, groupby, islice, zip_longest
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, TypeAlias
 
-from sockiter import everything
 from sockiter.backend import Target
+from sockiter.check import everything
+from sockiter.check.search import Scope, search
+from sockiter.check.transitions import Moment, Skeleton, Step, Turns
 from sockiter.claims import CHANGES, Hazard, in_order
 from sockiter.errors import SockiterError, Unsound
-from sockiter.explore import Scope, search
 from sockiter.guard import text
 from sockiter.operations import Add, Rehash, Reinsert, Remove
 from sockiter.schemes.scheme import AnyScheme, Where
 from sockiter.simulation import SchemeTarget
-from sockiter.skeleton import Moment, Skeleton, Step, Turns
 from sockiter.table import Socket, Table
 from sockiter.targets import target_named
 from sockiter.verdict import Signature

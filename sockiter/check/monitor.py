@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
-from sockiter.skeleton import Opening, Shift, Turns
+from sockiter.check.transitions import Opening, Shift, Turns
 from sockiter.verdict import Kind, Signature, signatures_of
 
 HARMED: tuple[Signature, ...] = signatures_of(("skip", "repeat", "stuck", "refused"))

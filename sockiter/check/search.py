@@ -6,9 +6,9 @@ and not one for each way in which all sockets can have fared. The others are kno
 how they came there, cannot matter.
 
 Decided here: the order of the search, and when it is over. Not known here: how a scheme gets from one moment to the next
-(`skeleton`), what of a socket's past can still matter (`followed`), and what is claimed (`claims`). A case that is found is
-run and judged as any other before it is returned: if it did not do what the search says of it, that would be an error, and
-no find.
+(`transitions`), what of a socket's past can still matter (`monitor`), and what is claimed (`claims`). A case that is found
+is run and judged as any other before it is returned: if it did not do what the search says of it, that would be an error,
+and no find.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import NamedTuple
 
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
+from sockiter.check.counterexample import Told, retold
+from sockiter.check.monitor import HARMED, Effect, Label, Mode, can_come, labels
+from sockiter.check.transitions import Moment, Shift, Skeleton, Step, Turns
 from sockiter.claims import Hazard
 from sockiter.errors import Unsound
-from sockiter.followed import HARMED, Effect, Label, Mode, can_come, labels
 from sockiter.operations import READS_MAX, Operation, length
 from sockiter.oracle import judge
-from sockiter.retell import Told, retold
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.order import cost
 from sockiter.simulation import RECORDS_MAX, SchemeTarget
-from sockiter.skeleton import Moment, Shift, Skeleton, Step, Turns
 from sockiter.verdict import Kind, Signature
 
 # States between two reports of progress.
