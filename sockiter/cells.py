@@ -17,9 +17,9 @@ from sockiter import rights
 from sockiter.backend import Target
 from sockiter.check.search import Enough, Scope, Searched, Violation, search
 from sockiter.claims import Harm, Hazard, in_order
-from sockiter.drivers import DRIVERS
 from sockiter.errors import SchemeFault, SockiterError
-from sockiter.hunt import Hunt
+from sockiter.fuzzing.drivers import DRIVERS
+from sockiter.fuzzing.triage import Hunt
 from sockiter.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
 from sockiter.operations import length
 from sockiter.replay import with_expects

@@ -19,13 +19,13 @@ from sockiter.backend import Session, Target, carried_out, run, shape_of
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard
 from sockiter.errors import Untold
+from sockiter.fuzzing.swarm import Room, Swarm
 from sockiter.history import Returned
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, Bucket, Change, End, Open, Operation, Read, Rehash
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import RECORDS_MAX, Simulation
-from sockiter.swarm import Room, Swarm
 from sockiter.workers import undisturbed
 
 # One sequence in so many has a crowd in it: that many more sockets at open, and some reads as much larger.

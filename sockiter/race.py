@@ -26,13 +26,13 @@ from sockiter.backend import SLOTS
 from sockiter.cases import own_path, write_whole
 from sockiter.claims import CHANGES, Harm, Hazard, admitting, in_order
 from sockiter.errors import MachineLacks, SockiterError
+from sockiter.fuzzing.swarm import Room
 from sockiter.kernel.halts import two_processors
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.roam import Churn, Plan, roam
 from sockiter.kernel.target import Equipment, KernelTarget
 from sockiter.kernel.walks import Walk
 from sockiter.overlap import Changed, Harmed, Overlap, Round, Step, judged
-from sockiter.swarm import Room
 from sockiter.verdict import VIOLATIONS, Kind, describe
 from sockiter.workers import heard, start_server, undisturbed
 

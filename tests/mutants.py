@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any
 
 from sockiter.claims import Hazard
-from sockiter.drivers import Driver
-from sockiter.hunt import Found, Hunt
+from sockiter.fuzzing.drivers import Driver
+from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 

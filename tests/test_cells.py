@@ -33,9 +33,9 @@ from sockiter.cells import (
 )
 from sockiter.check.search import Enough, Scope, Searched
 from sockiter.claims import Hazard
-from sockiter.drivers import DRIVERS, Bite
 from sockiter.errors import MachineLacks
-from sockiter.hunt import Found, Hunt
+from sockiter.fuzzing.drivers import DRIVERS, Bite
+from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import ALL, NONE, Cell, Column, Matrix, Measured, columns

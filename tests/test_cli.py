@@ -25,16 +25,17 @@ from command import NO_KERNEL, read_all, sockiter
 from inline import work_inline
 from kernels import LIMITED, answering
 
-from sockiter import __version__, campaign
+from sockiter import __version__
 from sockiter.backend import Session, Target
-from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, Harm, harm, hazards_of
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks, Untold
 from sockiter.explain import words
-from sockiter.hunt import Found, fails_as
+from sockiter.fuzzing import campaign
+from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
+from sockiter.fuzzing.triage import Found, fails_as
 from sockiter.kernel import sockets
 from sockiter.kernel.answers import Answer
 from sockiter.kernel.target import KernelTarget

@@ -19,14 +19,14 @@ from kernels import ABSENT, answering
 
 from sockiter import targets, watch
 from sockiter.backend import Target
-from sockiter.campaign import Ended, Job, annotated, search
 from sockiter.cases import Expect, dumps, files, load, loads
 from sockiter.check import verify
 from sockiter.claims import HAZARDS
 from sockiter.cli import main
-from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
-from sockiter.hunt import Hunt
+from sockiter.fuzzing.campaign import Ended, Job, annotated, search
+from sockiter.fuzzing.drivers import DRIVERS
+from sockiter.fuzzing.triage import Hunt
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.plugins import GROUP, Broken, Installed, installed
 from sockiter.replay import replay

@@ -18,13 +18,13 @@ from command import read_all, unmeasured
 from sockiter import race
 from sockiter.backend import Shape
 from sockiter.claims import CHANGES
+from sockiter.fuzzing.swarm import Room
 from sockiter.kernel.namespace import where
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.unix import KERNEL_UNIX
 from sockiter.operations import Bucket
 from sockiter.overlap import judged
 from sockiter.race import Race, drawn, side_by_side
-from sockiter.swarm import Room
 from sockiter.verdict import Finding
 
 pytestmark = pytest.mark.usefixtures("two_processors")

@@ -24,7 +24,7 @@ LAYERS = (
     ("guard", "plugins", "targets"),
     ("trace", "explain", "replay", "workers", "shrink"),
     ("check",),
-    ("hunt", "swarm", "situations", "machine", "drivers", "campaign"),
+    ("fuzzing",),
     ("conform", "race"),
     ("report", "picture"),
     ("matrix", "cells", "matrix_page"),
@@ -34,6 +34,7 @@ LAYERS = (
 ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
     "check": ("transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
+    "fuzzing": ("coverage", "swarm", "triage", "machine", "drivers", "campaign"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

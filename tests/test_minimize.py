@@ -11,6 +11,7 @@ import pytest
 from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
 from sockiter.claims import Harm, Hazard, hazards_of
+from sockiter.fuzzing.swarm import Room, Swarm
 from sockiter.operations import (
     Add,
     At,
@@ -34,7 +35,6 @@ from sockiter.shrink import passes
 from sockiter.shrink.edits import name_of, names_in
 from sockiter.shrink.minimize import minimize
 from sockiter.shrink.passes import Candidate
-from sockiter.swarm import Room, Swarm
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Kind
 

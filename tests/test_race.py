@@ -22,6 +22,7 @@ from sockiter import race
 from sockiter.backend import SLOTS, Shape
 from sockiter.claims import CHANGES, Harm, Hazard, harm
 from sockiter.errors import MachineLacks
+from sockiter.fuzzing.swarm import Room
 from sockiter.kernel import KERNEL_TARGETS, roam
 from sockiter.kernel.answers import Answer
 from sockiter.kernel.halts import Halts, Meet
@@ -32,7 +33,6 @@ from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End
 from sockiter.overlap import Changed, Round, Step, Walked
 from sockiter.race import HEADER, KEPT_MAX, RERUNS, Arena, Race, drawn, side_by_side
-from sockiter.swarm import Room
 
 pytestmark = pytest.mark.interpreter
 

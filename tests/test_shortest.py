@@ -9,7 +9,8 @@ from sockiter.check import search
 from sockiter.check import shortest as module
 from sockiter.check.shortest import shortest
 from sockiter.claims import Harm, harm
-from sockiter.hunt import fails_as
+from sockiter.fuzzing.swarm import Room, Swarm
+from sockiter.fuzzing.triage import fails_as
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.oracle import judge
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -20,7 +21,6 @@ from sockiter.schemes.scheme import AnyScheme
 from sockiter.schemes.unix import Unix
 from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import SchemeTarget
-from sockiter.swarm import Room, Swarm
 from sockiter.verdict import Finding, Signature
 
 Operations = tuple[Operation, ...]

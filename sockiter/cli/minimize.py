@@ -12,7 +12,7 @@ from sockiter.cases import Case, dumps, escaped, write_whole
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose, only_on
 from sockiter.errors import InputError, MachineLacks
-from sockiter.hunt import fails_as, shrunk
+from sockiter.fuzzing.triage import fails_as, shrunk
 from sockiter.operations import length
 from sockiter.oracle import judge
 from sockiter.replay import refused, with_expects

@@ -33,7 +33,9 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
 from sockiter.errors import Untold
-from sockiter.hunt import Hunt
+from sockiter.fuzzing.coverage import Watch
+from sockiter.fuzzing.swarm import Room
+from sockiter.fuzzing.triage import Hunt
 from sockiter.operations import (
     FIRST,
     Add,
@@ -54,8 +56,6 @@ from sockiter.operations import (
 )
 from sockiter.oracle import judge
 from sockiter.shrink.edits import name_of
-from sockiter.situations import Watch
-from sockiter.swarm import Room
 from sockiter.verdict import Finding, Kind, Verdict
 
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.claims import Hazard
 from sockiter.errors import Untold
-from sockiter.hunt import Found, Hunt
-from sockiter.machine import Violation, machine_for
+from sockiter.fuzzing.machine import Violation, machine_for
+from sockiter.fuzzing.swarm import Room, Swarm
+from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.oracle import judge
-from sockiter.swarm import Room, Swarm
 
 # What a driver does between two looks at the clock: some 20 ms of models, somewhat more of a kernel.
 SWARM_BITE = 500

@@ -22,9 +22,9 @@ from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Harm, Hazard, in_order, within
-from sockiter.drivers import DRIVERS
 from sockiter.errors import SockiterError
-from sockiter.hunt import Followed, Found, Hunt
+from sockiter.fuzzing.drivers import DRIVERS
+from sockiter.fuzzing.triage import Followed, Found, Hunt
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
