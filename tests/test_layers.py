@@ -19,7 +19,7 @@ LAYERS = (
     ("verdict",),
     ("claims", "history", "table"),
     ("backend",),
-    ("oracle", "overlap", "schemes", "cases"),
+    ("oracle", "schemes", "cases"),
     ("simulation", "kernel", "vm"),
     ("guard", "plugins", "targets"),
     ("trace", "explain", "replay", "workers", "shrink"),
@@ -35,6 +35,7 @@ ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
     "check": ("transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
     "fuzzing": ("coverage", "swarm", "triage", "machine", "drivers", "campaign"),
+    "race": ("judge", "sides", "race"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

@@ -2,7 +2,7 @@
 
 Decided here: what each side does in a round. It takes two processes: two threads of one interpreter hold each other up at
 every call, and changes inside a read hardly come about. Not known here: how the processes are started, and what is to be
-said of what they did (`overlap`).
+said of what they did (`judge`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sockiter.claims import Hazard
 from sockiter.kernel.sockets import Socket, Sockets
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End, has_tail
-from sockiter.overlap import Changed, Step, Walked
+from sockiter.race.judge import Changed, Step, Walked
 
 READS_WHEN_QUIET = 10_000
 """A walk that has not ended by so many reads since the last change is stuck: there are never so many sockets."""

@@ -2,7 +2,7 @@
 
 Decided here: what rounds there are, which process does what, which harm is a violation of what the target claims, and what
 is kept of one. Two runs from one seed make the same sockets and draw the same changes and reads, but not at the same times.
-Not known here: what each side does in a round (`roam`), and what is certain of it (`overlap`).
+Not known here: what each side does in a round (`sides`), and what is certain of it (`judge`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from sockiter.errors import MachineLacks, SockiterError
 from sockiter.fuzzing.swarm import Room
 from sockiter.kernel.halts import two_processors
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.roam import Churn, Plan, roam
 from sockiter.kernel.target import Equipment, KernelTarget
 from sockiter.kernel.walks import Walk
-from sockiter.overlap import Changed, Harmed, Overlap, Round, Step, judged
+from sockiter.race.judge import Changed, Harmed, Overlap, Round, Step, judged
+from sockiter.race.sides import Churn, Plan, roam
 from sockiter.verdict import VIOLATIONS, Kind, describe
 from sockiter.workers import heard, start_server, undisturbed
 
