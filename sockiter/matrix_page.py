@@ -32,9 +32,9 @@ from sockiter.matrix import (
     unfinished,
     used,
 )
-from sockiter.picture import MEANINGS, Step, looks, steps, templates
-from sockiter.report import seen
-from sockiter.trace import Trace, trace
+from sockiter.report.picture import MEANINGS, Step, looks, steps, templates
+from sockiter.report.table import seen
+from sockiter.report.trace import Trace, trace
 from sockiter.verdict import Kind, Signature
 
 Traces: TypeAlias = dict[tuple[str, Case], Trace]

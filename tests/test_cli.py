@@ -32,7 +32,6 @@ from sockiter.claims import HAZARDS, Harm, harm, hazards_of
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks, Untold
-from sockiter.explain import words
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.fuzzing.triage import Found, fails_as
@@ -40,13 +39,14 @@ from sockiter.kernel import sockets
 from sockiter.kernel.answers import Answer
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
-from sockiter.picture import html, svg
 from sockiter.replay import Outcome
 from sockiter.replay import replay as replay_case
-from sockiter.report import table
+from sockiter.report.explain import words
+from sockiter.report.picture import html, svg
+from sockiter.report.table import table
+from sockiter.report.trace import Trace, trace
 from sockiter.shrink.minimize import Fails
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
-from sockiter.trace import Trace, trace
 from sockiter.verdict import Finding, Kind
 
 CASES = Path(__file__).parent / "cases"

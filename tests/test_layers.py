@@ -22,11 +22,11 @@ LAYERS = (
     ("oracle", "schemes", "cases"),
     ("simulation", "kernel", "vm"),
     ("guard", "plugins", "targets"),
-    ("trace", "explain", "replay", "workers", "shrink"),
+    ("replay", "workers", "shrink"),
     ("check",),
     ("fuzzing",),
     ("conform", "race"),
-    ("report", "picture"),
+    ("report",),
     ("matrix", "cells", "matrix_page"),
     ("watch", "cli", "__main__"),
 )
@@ -36,6 +36,7 @@ ORDERS = {
     "check": ("transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
     "fuzzing": ("coverage", "swarm", "triage", "machine", "drivers", "campaign"),
     "race": ("judge", "sides", "race"),
+    "report": ("trace", "explain", "table", "picture"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

@@ -18,13 +18,13 @@ from sockiter.fuzzing.triage import Hunt
 from sockiter.history import Event, Returned, Shown
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
+from sockiter.report.trace import Names
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.targets import target_named
-from sockiter.trace import Names
 
 OFFSET, COOKIE, INDEX = OffsetUdp(), CookieUdp(), Index()
 

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 
 from sockiter.history import GaveUp, Returned, Shown
 from sockiter.operations import Add, Change, Rehash, Reinsert, Remove, changes
-from sockiter.trace import Names, Trace, call, listed
+from sockiter.report.trace import Names, Trace, call, listed
 from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
 
 # Of what is listed in a sentence: names, and reads.

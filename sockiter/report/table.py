@@ -11,8 +11,8 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from sockiter.explain import words
-from sockiter.trace import NAMES_MAX, Names, Row, Trace, listed
+from sockiter.report.explain import words
+from sockiter.report.trace import NAMES_MAX, Names, Row, Trace, listed
 
 FOLD = 48
 """Columns of an event or of a table's state before its cell goes on in another line."""

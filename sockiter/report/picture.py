@@ -1,7 +1,7 @@
 """A trace to look at: an SVG picture, and a page with the picture, the table, the words and the case.
 
 Decided here: where everything stands, and which marks a socket carries in which row. What the marks look like is the
-templates' affair. What happened, what is to be said of it, and what stands in a cell: trace, explain and report know.
+templates' affair. What happened, what is to be said of it, and what stands in a cell: trace, explain and table know.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sockiter.cases import dumps
-from sockiter.explain import sentences, turns, words
 from sockiter.history import Returned
 from sockiter.operations import Add, Rehash, Reinsert
-from sockiter.report import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, state_lines, used
-from sockiter.trace import Row, Trace
+from sockiter.report.explain import sentences, turns, words
+from sockiter.report.table import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, state_lines, used
+from sockiter.report.trace import Row, Trace
 from sockiter.verdict import VIOLATIONS, Kind, describe
 
 Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]
@@ -240,7 +240,7 @@ def html(trace: Trace) -> str:
 def templates() -> Environment:
     """The templates of pictures and pages; everything that is put into one is escaped."""
     return Environment(
-        loader=PackageLoader("sockiter"),
+        loader=PackageLoader("sockiter.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
