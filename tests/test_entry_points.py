@@ -516,7 +516,7 @@ def test_what_is_shrunk_ends_where_the_canonical_form_raises(mistake: str) -> No
 def test_searches_go_on_with_the_others_where_a_scheme_makes_a_mistake(
     command: str, mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.cells")
+    work_inline(monkeypatch, "sockiter.matrix.compute")
     scope = ["--sockets", 2, "--buckets", 1, "--workers", 1]
     result = sockiter(command, "foreign", "index", *scope)
     assert (result.exit_code, result.stderr, result.stdout.count("Incomplete: foreign")) == (3, "", 1)
@@ -544,7 +544,7 @@ def test_a_verification_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
 def test_a_mistake_hides_no_broken_claim_and_no_other_search_that_was_cut_short(
     foreign: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.cells")
+    work_inline(monkeypatch, "sockiter.matrix.compute")
     scope = ["--sockets", 2, "--buckets", 1, "--workers", 1]
     monkeypatch.setattr(target_named("rank"), "harms", ())
     for command in ("check", "matrix"):

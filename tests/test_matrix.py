@@ -12,7 +12,7 @@ from sockiter.cases import loads
 from sockiter.check.search import Scope, Searched, Violation
 from sockiter.claims import Hazard, harm, in_order
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import (
+from sockiter.matrix.matrix import (
     ALL,
     HARMS_SAID,
     NONE,

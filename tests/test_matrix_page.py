@@ -15,8 +15,8 @@ from sockiter.cases import loads
 from sockiter.check.search import Scope, Searched, Violation
 from sockiter.claims import HAZARDS
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import Cell, Matrix, Measured, Row
-from sockiter.matrix_page import HAZARDS_SAID, KINDS_SAID
+from sockiter.matrix.matrix import Cell, Matrix, Measured, Row
+from sockiter.matrix.page import HAZARDS_SAID, KINDS_SAID
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named

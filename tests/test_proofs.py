@@ -12,7 +12,7 @@ import pytest
 
 from sockiter.check.search import Scope, search
 from sockiter.claims import Hazard, in_order, within
-from sockiter.matrix import ALL, HARMS_SAID, MOVES, NONE, Cell, Column, claims, said
+from sockiter.matrix.matrix import ALL, HARMS_SAID, MOVES, NONE, Cell, Column, claims, said
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS
 from sockiter.verdict import Signature

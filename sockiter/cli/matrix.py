@@ -20,7 +20,6 @@ from rich.text import Text
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, escaped, write_whole
-from sockiter.cells import Cells, Fault, matrix_of, tasks_of
 from sockiter.check.search import Scope, Searched
 from sockiter.claims import in_order
 from sockiter.cli import options
@@ -28,8 +27,22 @@ from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_js
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_all, only_on
 from sockiter.errors import MachineLacks
-from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
-from sockiter.matrix_page import html, traced
+from sockiter.matrix.compute import Cells, Fault, matrix_of, tasks_of
+from sockiter.matrix.matrix import (
+    Cell,
+    Column,
+    Matrix,
+    Measured,
+    Row,
+    Said,
+    broken,
+    columns,
+    describe,
+    own_scope,
+    said,
+    unfinished,
+)
+from sockiter.matrix.page import html, traced
 
 SECONDS = 10.0
 # Between two columns of a table.

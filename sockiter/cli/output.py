@@ -16,7 +16,7 @@ from rich.console import Console
 
 from sockiter.check.search import Scope
 from sockiter.claims import Harm, hazards_of, in_order
-from sockiter.matrix import Said, distinct
+from sockiter.matrix.matrix import Said, distinct
 from sockiter.verdict import Finding, Kind
 
 # Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.

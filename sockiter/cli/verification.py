@@ -20,7 +20,7 @@ from sockiter.claims import in_order
 from sockiter.cli.output import print_json, scope_json
 from sockiter.cli.progress import watch
 from sockiter.errors import InputError, MachineLacks
-from sockiter.matrix import describe
+from sockiter.matrix.matrix import describe
 from sockiter.verdict import Signature
 
 # What says in which scope to search, and what to do with it.

@@ -19,7 +19,7 @@ from matrices import corpus_matrix, page_of
 
 from sockiter.check.search import Searched
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import Cell, Matrix
+from sockiter.matrix.matrix import Cell, Matrix
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

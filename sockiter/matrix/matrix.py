@@ -2,7 +2,7 @@
 
 Decided here: which columns there are, what a cell says of each kind of harm, and whether that breaks a claim. A model's cell
 is proved in a scope, a real iterator's is measured, and a search that was cut short proves nothing. Not known here: how a
-cell is worked out (`cells`), and what it looks like.
+cell is worked out (`compute`), and what it looks like.
 """
 
 from __future__ import annotations

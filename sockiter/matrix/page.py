@@ -14,7 +14,7 @@ from sockiter.backend import Target
 from sockiter.cases import Case, dumps
 from sockiter.check.search import Scope, Searched
 from sockiter.claims import Hazard, in_order
-from sockiter.matrix import (
+from sockiter.matrix.matrix import (
     ALL,
     HARMS_SAID,
     NONE,

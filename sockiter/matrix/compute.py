@@ -20,7 +20,7 @@ from sockiter.claims import Harm, Hazard, in_order
 from sockiter.errors import SchemeFault, SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import Hunt
-from sockiter.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
+from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.shrink.minimize import Patience
