@@ -35,8 +35,8 @@ from sockiter.errors import MachineLacks, Untold
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.fuzzing.triage import Found, fails_as
-from sockiter.kernel import sockets
-from sockiter.kernel.answers import Answer
+from sockiter.kernel.probe import Answer
+from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
 from sockiter.replay import Outcome
@@ -520,7 +520,7 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
 def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(
     kernel_udp: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "SOCKETS_MAX", 100)
+    monkeypatch.setattr(base, "SOCKETS_MAX", 100)
     first = written(tmp_path, "add A tail in 1023\nopen\nread all\n".replace("1023", "999"), "a.case")
     many = "".join(f"add s{number} head\n" for number in range(101))
     written(tmp_path, f"{many}open\nread all\n", "b.case")

@@ -35,6 +35,12 @@ ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
     "check": ("transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
     "fuzzing": ("coverage", "swarm", "triage", "machine", "drivers", "campaign"),
+    "kernel": (
+        *("libc", "namespace", "netlink", "bpf", "sockets", "diag", "walks", "iteration"),
+        *("identify", "probe", "target", "udp", "tcp", "unix"),
+    ),
+    "kernel.bpf": ("assembly", "programs", "btf", "loader", "stops", "faults", "setup"),
+    "kernel.sockets": ("base", "udp", "tcp", "unix"),
     "matrix": ("matrix", "compute", "page"),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "picture"),
@@ -161,7 +167,7 @@ def test_the_package_itself_imports_nothing_of_it() -> None:
 def test_the_imports_that_are_checked_are_the_imports_that_there_are() -> None:
     assert imports("sockiter.oracle") == {"sockiter.history", "sockiter.operations", "sockiter.verdict"}
     assert {"sockiter.schemes.index", "sockiter.schemes.scheme"} <= imports("sockiter.schemes")
-    assert {"sockiter.kernel.libc", "sockiter.kernel.btf"} <= imports("sockiter.kernel.bpf")
+    assert {"sockiter.kernel.libc", "sockiter.kernel.bpf.btf"} <= imports("sockiter.kernel.bpf.loader")
     assert "sockiter.claims" in reached("sockiter.targets") - imports("sockiter.targets")
 
 

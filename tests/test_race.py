@@ -23,9 +23,9 @@ from sockiter.claims import CHANGES, Harm, Hazard, harm
 from sockiter.errors import MachineLacks
 from sockiter.fuzzing.swarm import Room
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.kernel.answers import Answer
-from sockiter.kernel.halts import Halts, Meet
-from sockiter.kernel.sockets import Socket, Sockets
+from sockiter.kernel.bpf.stops import Halts, Meet
+from sockiter.kernel.probe import Answer
+from sockiter.kernel.sockets.base import Socket, Sockets
 from sockiter.kernel.target import Equipment, KernelTarget
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End
@@ -430,7 +430,7 @@ def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pyte
 
 
 def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockiter.kernel.halts.os.sched_getaffinity", lambda pid: {0})
+    monkeypatch.setattr("sockiter.kernel.bpf.stops.os.sched_getaffinity", lambda pid: {0})
     with pytest.raises(MachineLacks, match=r"^a race takes two processors; there is one$"):
         sides(Walks(()))
 

@@ -27,7 +27,7 @@ from sockiter.cases import own_path, write_whole
 from sockiter.claims import CHANGES, Harm, Hazard, admitting, in_order
 from sockiter.errors import MachineLacks, SockiterError
 from sockiter.fuzzing.swarm import Room
-from sockiter.kernel.halts import two_processors
+from sockiter.kernel.bpf.stops import two_processors
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.target import Equipment, KernelTarget
 from sockiter.kernel.walks import Walk

@@ -15,7 +15,7 @@ from random import Random
 
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
-from sockiter.kernel.sockets import Socket, Sockets
+from sockiter.kernel.sockets.base import Socket, Sockets
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End, has_tail
 from sockiter.race.judge import Changed, Step, Walked

@@ -19,9 +19,9 @@ from threading import get_native_id
 from typing import TypeAlias
 
 from sockiter.errors import MachineLacks, TooBusy
-from sockiter.kernel.bpf import at_entry
-from sockiter.kernel.btf import kernel_function, kernel_member, kernel_types
-from sockiter.kernel.program import (
+from sockiter.kernel.bpf.btf import kernel_function, kernel_member, kernel_types
+from sockiter.kernel.bpf.loader import at_entry
+from sockiter.kernel.bpf.programs import (
     ABOUT,
     ALLOCATION,
     ALLOCATIONS,

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from sockiter.errors import Untold
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.sockets import Socket, Sockets, cookie
+from sockiter.kernel.sockets.base import Socket, Sockets, cookie
 from sockiter.operations import Bucket, End
 
 Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sockiter.kernel import libc
-from sockiter.kernel.btf import kernel_function
-from sockiter.kernel.program import LICENSE, RECORD
+from sockiter.kernel.bpf.btf import kernel_function
+from sockiter.kernel.bpf.programs import LICENSE, RECORD
 
 _MAP_CREATE = 0
 _PROG_LOAD = 5

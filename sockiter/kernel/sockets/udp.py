@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from sockiter.errors import MachineLacks, Untold
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.sockets import LocalPort, Socket, Sockets, cookie, disconnect, inode
+from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, disconnect, inode
 from sockiter.operations import Bucket, End
 
 Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]

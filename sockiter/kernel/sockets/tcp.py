@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from sockiter.errors import MachineLacks, Untold
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.sockets import LocalPort, Socket, Sockets, cookie, disconnect
+from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, disconnect
 from sockiter.operations import Bucket, End
 
 ESTABLISHED = "established"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from sockiter.claims import Hazard
 from sockiter.errors import MachineLacks
-from sockiter.kernel.bpf import Walker, shared_page, walker
-from sockiter.kernel.btf import kernel_function
-from sockiter.kernel.faults import need_faults
-from sockiter.kernel.halts import Halts, halting, watching
-from sockiter.kernel.program import PAGE, BucketAt, writes_a_record
+from sockiter.kernel.bpf.btf import kernel_function
+from sockiter.kernel.bpf.faults import need_faults
+from sockiter.kernel.bpf.loader import Walker, shared_page, walker
+from sockiter.kernel.bpf.programs import PAGE, BucketAt, writes_a_record
+from sockiter.kernel.bpf.stops import Halts, halting, watching
 
 
 @dataclass(frozen=True, slots=True)

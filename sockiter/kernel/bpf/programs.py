@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sockiter.kernel.assembly import STACK, Assembly
+from sockiter.kernel.bpf.assembly import STACK, Assembly
 
 LICENSE = b"Dual MIT/GPL"
 
