@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sockiter.backend import Target
 from sockiter.cases import Case, load
-from sockiter.check.search import Scope, Searched, Violation
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import Hazard, hazards_of
 from sockiter.matrix.matrix import Cell, Matrix, Measured, Row, columns
 from sockiter.matrix.page import html, traced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from sockiter.check.search import Scope
+from sockiter.check.result import Scope
 from sockiter.claims import CHANGES, Hazard
 from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp

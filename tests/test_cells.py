@@ -17,7 +17,8 @@ from matrices import searched
 
 from sockiter import workers
 from sockiter.backend import Target
-from sockiter.check.search import Enough, Scope, Searched
+from sockiter.check.result import Scope, Searched
+from sockiter.check.search import Enough
 from sockiter.claims import Hazard
 from sockiter.errors import MachineLacks
 from sockiter.fuzzing.drivers import DRIVERS, Bite

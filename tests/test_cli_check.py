@@ -11,7 +11,7 @@ import pytest
 from command import sockiter
 
 from sockiter.cases import load, loads
-from sockiter.check.search import Scope
+from sockiter.check.result import Scope
 from sockiter.claims import harm
 from sockiter.cli.options import bytes_of
 from sockiter.matrix.compute import OPS_WITHOUT_END, Cells, within_reach

@@ -21,7 +21,7 @@ from matrices import corpus_matrix, page_of, searched
 from rich.console import Console
 
 from sockiter.cases import dumps, loads
-from sockiter.check.search import Scope, Searched
+from sockiter.check.result import Scope, Searched
 from sockiter.claims import hazards_of
 from sockiter.cli import progress
 from sockiter.kernel.udp import KERNEL_UDP

@@ -12,7 +12,8 @@ from sockiter.cases import dumps
 from sockiter.check import search as module
 from sockiter.check.counterexample import retold
 from sockiter.check.monitor import HARMED, MOVED, NEAR, OWED, Effect, Label, Mode, Outcome, can_come, labels
-from sockiter.check.search import Enough, Scope, Searched, search
+from sockiter.check.result import Scope, Searched
+from sockiter.check.search import Enough, search
 from sockiter.check.transitions import Opening, Shift, Skeleton, Turns, placed
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.operations import Add, At, Bucket, Fail, Operation, Read, Rehash, Reinsert, Remove, length

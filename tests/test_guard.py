@@ -19,7 +19,8 @@ import pytest
 from sockiter import guard, plugins
 from sockiter.backend import Shape, run
 from sockiter.cases import loads
-from sockiter.check.search import Scope, search
+from sockiter.check.result import Scope
+from sockiter.check.search import search
 from sockiter.errors import InputError, MachineLacks, SchemeFault
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text, unhashable
 from sockiter.history import Returned

@@ -33,7 +33,7 @@ LAYERS = (
 # The modules of a folder, from the lowest to the highest. Where a folder is not listed, no import goes round in a circle.
 ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
-    "check": ("transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
+    "check": ("result", "transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
     "fuzzing": ("coverage", "swarm", "triage", "machine", "drivers", "campaign"),
     "kernel": (
         *("libc", "namespace", "netlink", "bpf", "sockets", "diag", "walks", "iteration"),

@@ -9,7 +9,7 @@ from matrices import corpus_matrix, searched
 
 from sockiter.backend import Target
 from sockiter.cases import loads
-from sockiter.check.search import Scope, Searched, Violation
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import Hazard, harm, in_order
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import (

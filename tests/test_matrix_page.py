@@ -12,7 +12,7 @@ from kernels import LIMITED, answering
 from matrices import corpus_matrix, page_of, searched
 
 from sockiter.cases import loads
-from sockiter.check.search import Scope, Searched, Violation
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import HAZARDS
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix, Measured, Row

@@ -10,7 +10,8 @@ import functools
 
 import pytest
 
-from sockiter.check.search import Scope, search
+from sockiter.check.result import Scope
+from sockiter.check.search import search
 from sockiter.claims import Hazard, in_order, within
 from sockiter.matrix.matrix import ALL, HARMS_SAID, MOVES, NONE, Cell, Column, claims, said
 from sockiter.simulation import SchemeTarget

@@ -23,7 +23,8 @@ from generators import Generated, Reading
 from planted import PLANTED, own_of, with_canonical
 
 from sockiter.check import everything
-from sockiter.check.search import Scope, search
+from sockiter.check.result import Scope
+from sockiter.check.search import search
 from sockiter.check.transitions import Moment, Skeleton
 from sockiter.check.verify import Formless, compared
 from sockiter.claims import Hazard

@@ -14,7 +14,7 @@ from planted import PLANTED, Planted, fixed, with_canonical
 
 from sockiter.check import everything
 from sockiter.check import verify as verification
-from sockiter.check.search import Scope, Searched
+from sockiter.check.result import Scope, Searched
 from sockiter.check.search import search as real_search
 from sockiter.check.transitions import Moment, Opening, Shift, Turns
 from sockiter.check.verify import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sockiter.backend import run
-from sockiter.check.search import Scope
+from sockiter.check.result import Scope
 from sockiter.claims import CHANGES, HAZARD_OF, Hazard, hazards_of
 from sockiter.operations import (
     POINTS,

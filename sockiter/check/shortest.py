@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 from sockiter.backend import SLOTS, shape_of
 from sockiter.check.monitor import HARMED
-from sockiter.check.search import INTERRUPTED, Enough, Scope, search
+from sockiter.check.result import Scope
+from sockiter.check.search import INTERRUPTED, Enough, search
 from sockiter.claims import hazards_of
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme

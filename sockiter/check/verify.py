@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sockiter.backend import Target
 from sockiter.check import everything
-from sockiter.check.search import Scope, search
+from sockiter.check.result import Scope
+from sockiter.check.search import search
 from sockiter.check.transitions import Moment, Skeleton, Step, Turns
 from sockiter.claims import CHANGES, Hazard, in_order
 from sockiter.errors import SockiterError, Unsound

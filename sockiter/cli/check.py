@@ -19,7 +19,7 @@ from rich.table import Table
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, save
-from sockiter.check.search import Scope, Searched, Violation
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json

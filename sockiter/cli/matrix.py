@@ -20,7 +20,7 @@ from rich.text import Text
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, escaped, write_whole
-from sockiter.check.search import Scope, Searched
+from sockiter.check.result import Scope, Searched
 from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json

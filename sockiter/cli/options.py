@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from sockiter.check.search import Scope
+from sockiter.check.result import Scope
 
 Command: TypeAlias = Callable[..., None]
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from sockiter.check.search import Scope
+from sockiter.check.result import Scope
 from sockiter.claims import Harm, hazards_of, in_order
 from sockiter.matrix.matrix import Said, distinct
 from sockiter.verdict import Finding, Kind

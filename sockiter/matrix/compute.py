@@ -15,7 +15,8 @@ from multiprocessing.connection import Connection
 
 from sockiter import rights
 from sockiter.backend import Target
-from sockiter.check.search import Enough, Scope, Searched, Violation, search
+from sockiter.check.result import Scope, Searched, Violation
+from sockiter.check.search import Enough, search
 from sockiter.claims import Harm, Hazard, in_order
 from sockiter.errors import SchemeFault, SockiterError
 from sockiter.fuzzing.drivers import DRIVERS

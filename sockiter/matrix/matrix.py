@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sockiter.backend import Target
 from sockiter.cases import Case
-from sockiter.check.search import Scope, Searched, Violation
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import HAZARDS, Harm, Hazard, admitting, hazards_of, in_order, largest_claims, within
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 

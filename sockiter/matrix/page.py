@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Target
 from sockiter.cases import Case, dumps
-from sockiter.check.search import Scope, Searched
+from sockiter.check.result import Scope, Searched
 from sockiter.claims import Hazard, in_order
 from sockiter.matrix.matrix import (
     ALL,

@@ -17,7 +17,7 @@ import pytest
 from kernels import LIMITED, answering
 from matrices import corpus_matrix, page_of
 
-from sockiter.check.search import Searched
+from sockiter.check.result import Searched
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix
 

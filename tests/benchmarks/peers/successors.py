@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from sockiter.check.monitor import HARMED, can_come
-from sockiter.check.search import Scope, _Search
+from sockiter.check.result import Scope
+from sockiter.check.search import _Search
 from sockiter.claims import Hazard
 from sockiter.operations import Add, End, Remove
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show
