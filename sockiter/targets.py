@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sockiter.backend import Target, refusal, shape_of
-from sockiter.cases import Case, escaped, load_with_lines
+from sockiter.cases import Case, load_with_lines
 from sockiter.errors import InputError
+from sockiter.files import escaped
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.operations import Add, Read, Rehash
 from sockiter.plugins import installed

@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from sockiter.cases import dumps, sweep
+from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
@@ -20,6 +20,7 @@ from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_all, only_on, willing
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.errors import MachineLacks
+from sockiter.files import sweep
 from sockiter.fuzzing.campaign import Campaign, Kept
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length

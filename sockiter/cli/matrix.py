@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sockiter.backend import Target
-from sockiter.cases import dumps, escaped, write_whole
+from sockiter.cases import dumps
 from sockiter.check.result import Scope, Searched
 from sockiter.claims import in_order
 from sockiter.cli import options
@@ -27,6 +27,7 @@ from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_js
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_all, only_on
 from sockiter.errors import MachineLacks
+from sockiter.files import escaped, write_whole
 from sockiter.matrix.compute import Cells, Fault, matrix_of, tasks_of
 from sockiter.matrix.matrix import (
     Cell,

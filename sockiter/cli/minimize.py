@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from sockiter.backend import run
-from sockiter.cases import Case, dumps, escaped, write_whole
+from sockiter.cases import Case, dumps
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose, only_on
 from sockiter.errors import InputError, MachineLacks
+from sockiter.files import escaped, write_whole
 from sockiter.fuzzing.triage import fails_as, shrunk
 from sockiter.operations import length
 from sockiter.oracle import judge

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from sockiter.cases import escaped, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose, only_on
 from sockiter.errors import MachineLacks
+from sockiter.files import escaped, write_whole
 from sockiter.replay import refused
 from sockiter.report.explain import words
 from sockiter.report.picture import html as page_of

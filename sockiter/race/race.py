@@ -23,9 +23,9 @@ from typing import Any, Protocol
 
 from sockiter import rights
 from sockiter.backend import SLOTS
-from sockiter.cases import own_path, write_whole
 from sockiter.claims import CHANGES, Harm, Hazard, admitting, in_order
 from sockiter.errors import MachineLacks, SockiterError
+from sockiter.files import own_path, write_whole
 from sockiter.fuzzing.swarm import Room
 from sockiter.kernel.bpf.stops import two_processors
 from sockiter.kernel.namespace import Namespace
