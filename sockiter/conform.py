@@ -19,7 +19,8 @@ from sockiter.backend import Session, Target, carried_out, run, shape_of
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard
 from sockiter.errors import Untold
-from sockiter.fuzzing.swarm import Room, Swarm
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.swarm import Swarm
 from sockiter.history import Returned
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, Bucket, Change, End, Open, Operation, Read, Rehash

@@ -17,7 +17,7 @@ from command import read_all, unmeasured
 
 from sockiter.backend import Shape
 from sockiter.claims import CHANGES
-from sockiter.fuzzing.swarm import Room
+from sockiter.fuzzing.limits import Room
 from sockiter.kernel.namespace import where
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.unix import KERNEL_UNIX

@@ -19,8 +19,8 @@ from sockiter.errors import Untold
 from sockiter.fuzzing import machine as module
 from sockiter.fuzzing.coverage import SITUATIONS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
+from sockiter.fuzzing.limits import SLOTS_DRAWN
 from sockiter.fuzzing.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
-from sockiter.fuzzing.swarm import SLOTS_DRAWN
 from sockiter.fuzzing.triage import Hunt
 from sockiter.operations import (
     Add,

@@ -11,7 +11,8 @@ import pytest
 from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
 from sockiter.claims import Harm, Hazard, hazards_of
-from sockiter.fuzzing.swarm import Room, Swarm
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.swarm import Swarm
 from sockiter.operations import (
     Add,
     At,

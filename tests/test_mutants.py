@@ -12,7 +12,8 @@ from mutants import MUTANTS, Caught, Mutant, caught, mutated, original
 from sockiter.cases import load
 from sockiter.claims import in_order
 from sockiter.fuzzing.drivers import drive_hypothesis, drive_swarm
-from sockiter.fuzzing.swarm import Room, Swarm
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.swarm import Swarm
 from sockiter.operations import Add, Open
 from sockiter.replay import refused, replay
 from sockiter.schemes import SCHEMES

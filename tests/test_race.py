@@ -21,7 +21,7 @@ from command import NO_KERNEL, sockiter
 from sockiter.backend import SLOTS, Shape
 from sockiter.claims import CHANGES, Harm, Hazard, harm
 from sockiter.errors import MachineLacks
-from sockiter.fuzzing.swarm import Room
+from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.bpf.stops import Halts, Meet
 from sockiter.kernel.probe import Answer

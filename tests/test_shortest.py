@@ -9,7 +9,8 @@ from sockiter.check import search
 from sockiter.check import shortest as module
 from sockiter.check.shortest import shortest
 from sockiter.claims import Harm, harm
-from sockiter.fuzzing.swarm import Room, Swarm
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.swarm import Swarm
 from sockiter.fuzzing.triage import fails_as
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.oracle import judge

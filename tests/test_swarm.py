@@ -11,7 +11,8 @@ import pytest
 
 from sockiter.backend import SLOTS, Shape, shape_of
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, hazards_of
-from sockiter.fuzzing.swarm import BUCKETS_DRAWN, NAMES, SLOTS_DRAWN, Room, Swarm
+from sockiter.fuzzing.limits import BUCKETS_DRAWN, SLOTS_DRAWN, Room
+from sockiter.fuzzing.swarm import NAMES, Swarm
 from sockiter.operations import (
     Add,
     Bucket,

@@ -16,8 +16,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.claims import Hazard
 from sockiter.errors import Untold
+from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.machine import Violation, machine_for
-from sockiter.fuzzing.swarm import Room, Swarm
+from sockiter.fuzzing.swarm import Swarm
 from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.oracle import judge
 

@@ -34,7 +34,7 @@ from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
 from sockiter.errors import Untold
 from sockiter.fuzzing.coverage import Watch
-from sockiter.fuzzing.swarm import Room
+from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.triage import Hunt
 from sockiter.operations import (
     FIRST,

@@ -8,12 +8,11 @@ what the sequence will do: it is not told what was delivered, and which target i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from sockiter.backend import SLOTS, Shape, Target
-from sockiter.claims import CHANGES, HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.claims import CHANGES, HAZARD_OF, HAZARDS, Hazard
+from sockiter.fuzzing.limits import Room
 from sockiter.operations import (
     Add,
     At,
@@ -31,11 +30,7 @@ from sockiter.operations import (
 )
 from sockiter.shrink.edits import name_of
 
-# Small batches make growth and partial batches cheap to reach; the kernels' 16 slots keep it honest.
-SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
 NAMES = tuple(name_of(number) for number in range(128))
-BUCKETS_DRAWN = 3
-"""The buckets of each table that are drawn from."""
 UNLIMITED = 1_000_000
 
 _OPEN = Open()
@@ -50,40 +45,6 @@ _REINSERT_TAIL = tuple(Reinsert(name, "tail") for name in NAMES)
 
 _POINT_OF: dict[Hazard, Point] = {hazard: point for point, hazard in HAZARD_OF.items()}
 _INSIDE: frozenset[Hazard] = frozenset({*_POINT_OF, "enomem"})
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What a target leaves to draw from: its tables, its slots at open, and the insertions until its versions roll over.
-
-    `slots`: the only number that it can have, None for any. `insertions`: the most that roll nothing over, None for any.
-    `has_tail`: whether sockets can be put in again at the tail.
-    """
-
-    tables: tuple[str, ...] = ("",)
-    slots: int | None = None
-    insertions: int | None = None
-    has_tail: bool = True
-
-    @classmethod
-    def of(cls, target: Target) -> Room:
-        """The room that a target leaves."""
-        insertions = INSERTIONS_MAX if "rollover" in target.hazards else None
-        return cls(target.tables, target.slots, insertions, target.has_tail)
-
-    @property
-    def slots_drawn(self) -> tuple[int, ...]:
-        """The slots at open to choose from."""
-        return SLOTS_DRAWN if self.slots is None else (self.slots,)
-
-    @property
-    def buckets(self) -> tuple[Bucket, ...]:
-        """The buckets to choose from, the first of each table before the second of any, the first table without a name."""
-        return tuple(Bucket(nth, table) for nth in range(BUCKETS_DRAWN) for table in ("", *self.tables[1:]))
-
-    def shape(self, slots: int) -> Shape:
-        """What a backend must be laid out for, whichever sequence is drawn."""
-        return Shape(tuple((table, BUCKETS_DRAWN) for table in ("", *self.tables[1:])), slots)
 
 
 class Swarm:

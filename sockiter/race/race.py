@@ -26,7 +26,7 @@ from sockiter.backend import SLOTS
 from sockiter.claims import CHANGES, Harm, Hazard, admitting, in_order
 from sockiter.errors import MachineLacks, SockiterError
 from sockiter.files import own_path, write_whole
-from sockiter.fuzzing.swarm import Room
+from sockiter.fuzzing.limits import Room
 from sockiter.kernel.bpf.stops import two_processors
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.target import Equipment, KernelTarget
