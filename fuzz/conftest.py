@@ -13,10 +13,10 @@ from hypothesis.errors import InvalidArgument
 from profiles import PROFILES, register
 
 from sockiter.backend import Session, Target
-from sockiter.campaign import annotated
 from sockiter.cases import dumps, save
-from sockiter.hunt import Found, Hunt
-from sockiter.machine import Violation
+from sockiter.fuzzing.campaign import annotated
+from sockiter.fuzzing.machine import Violation
+from sockiter.fuzzing.triage import Found, Hunt
 
 register()
 

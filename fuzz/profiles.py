@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hypothesis import Phase, settings
 
-from sockiter.drivers import HYPOTHESIS_STEPS
+from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS
 
 DEVELOPER = "developer"
 PROFILES = {DEVELOPER: 30, "ci": 1_500, "deep": 50_000}

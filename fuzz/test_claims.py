@@ -18,8 +18,8 @@ from sessions import LateSession
 
 from sockiter.backend import Target
 from sockiter.claims import Hazard, in_order, largest_claims
-from sockiter.hunt import Hunt
-from sockiter.machine import machine_for
+from sockiter.fuzzing.machine import machine_for
+from sockiter.fuzzing.triage import Hunt
 from sockiter.targets import TARGETS
 
 

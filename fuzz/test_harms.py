@@ -14,8 +14,8 @@ from hypothesis import settings
 
 from sockiter.backend import Target
 from sockiter.claims import Harm
-from sockiter.drivers import HYPOTHESIS_BITE, drive_hypothesis, drive_swarm
-from sockiter.hunt import Hunt
+from sockiter.fuzzing.drivers import HYPOTHESIS_BITE, drive_hypothesis, drive_swarm
+from sockiter.fuzzing.triage import Hunt
 from sockiter.targets import TARGETS
 
 # Met once in some 300,000 sequences: eleven operations in one order, or moves just when versions roll over.

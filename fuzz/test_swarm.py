@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 
 from sockiter.backend import Session, Target
-from sockiter.drivers import drive_swarm
-from sockiter.hunt import Found, Hunt
+from sockiter.fuzzing.drivers import drive_swarm
+from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.targets import TARGETS
 
 # For each of the profile's examples, which are few and slow. An iteration of a real kernel is slow too.

@@ -1,7 +1,7 @@
 """Every target there is: the schemes, in the simulation, those of other packages, and the iterators of the running kernel.
 
 Decided here: which targets a user can name, which of them are the project's own schemes, and which case no target can carry
-out. What a target is, `backend` says; how each works, `schemes` and `kernel`; what a package has to give, `installed`.
+out. What a target is, `backend` says; how each works, `schemes` and `kernel`; what a package has to give, `plugins`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sockiter.backend import Target, refusal, shape_of
-from sockiter.cases import Case, escaped, load_with_lines
+from sockiter.cases import Case, load_with_lines
 from sockiter.errors import InputError
-from sockiter.installed import installed
+from sockiter.files import escaped
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.operations import Add, Read, Rehash
+from sockiter.plugins import installed
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
 

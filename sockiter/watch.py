@@ -18,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sockiter.errors import MachineLacks
-from sockiter.installed import GROUP
+from sockiter.plugins import GROUP
 
 _PR_SET_PDEATHSIG = 1
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -30,7 +30,7 @@ from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
 from sockiter import rights
-from sockiter.cases import abandoned
+from sockiter.files import abandoned
 
 # How long workers that were told to stop, or whose time is up, may take for what they are at: shrinking, on a slow kernel.
 PATIENCE_S = 4.0

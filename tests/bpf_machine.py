@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sockiter.kernel.program import PAGE
+from sockiter.kernel.bpf.programs import PAGE
 
 STACK, PAGE_AT, CONTEXT, OBJECTS = 0x1000, 0x2000, 0x3000, 0x4000
 _BITS = (1 << 64) - 1

@@ -14,7 +14,8 @@ from hypothesis import settings
 from kernels import ABSENT, LIMITED, answering, here
 from rich.console import Console
 
-from sockiter import claims, skeleton
+from sockiter import claims
+from sockiter.check import transitions
 from sockiter.cli import progress
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
@@ -131,4 +132,4 @@ def _two_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_narrow, "VERSION_BITS", 2)
     monkeypatch.setattr(index_detect, "EPOCH", 2)
     monkeypatch.setattr(claims, "INSERTIONS_MAX", 1)
-    monkeypatch.setattr(skeleton, "INSERTIONS_MAX", 1)
+    monkeypatch.setattr(transitions, "INSERTIONS_MAX", 1)

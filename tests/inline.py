@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sockiter import campaign, workers
+from sockiter import workers
+from sockiter.fuzzing import campaign
 
 
 class Worker:
@@ -51,7 +52,7 @@ class Context:
         assert modules == [self._module]
 
 
-def work_inline(monkeypatch: pytest.MonkeyPatch, module: str = "sockiter.campaign") -> None:
+def work_inline(monkeypatch: pytest.MonkeyPatch, module: str = "sockiter.fuzzing.campaign") -> None:
     """From now on, and until the end of the test, what this module has to be worked out has no workers but this process."""
     monkeypatch.setattr(workers, "_CONTEXT", Context(module))
     # A machine that is busy with other tests may take long for a bite; here nobody waits for anybody.

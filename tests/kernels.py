@@ -7,7 +7,7 @@ import os
 import pytest
 from command import NO_KERNEL
 
-from sockiter.kernel.answers import Answer
+from sockiter.kernel.probe import Answer
 from sockiter.kernel.target import KernelTarget
 
 ABSENT = Answer(NO_KERNEL)

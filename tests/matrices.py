@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sockiter.backend import Target
 from sockiter.cases import Case, load
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import Hazard, hazards_of
-from sockiter.explore import Scope, Searched, Violation
-from sockiter.matrix import Cell, Matrix, Measured, Row, columns
-from sockiter.matrix_page import html, traced
+from sockiter.matrix.matrix import Cell, Matrix, Measured, Row, columns
+from sockiter.matrix.page import html, traced
 from sockiter.replay import refused, replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named

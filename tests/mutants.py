@@ -18,9 +18,9 @@ from types import ModuleType
 from typing import Any
 
 from sockiter.claims import Hazard
-from sockiter.drivers import Driver
-from sockiter.hunt import Found, Hunt
-from sockiter.minimize import Patience
+from sockiter.fuzzing.drivers import Driver
+from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 
 # What is loaded anew for a mutant; all else, such as operations and histories, it shares with everybody.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
+from sockiter.check.result import Scope
 from sockiter.claims import CHANGES, Hazard
-from sockiter.explore import Scope
 from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld

@@ -13,7 +13,7 @@ from mutants import MUTANTS, Caught, caught, mutated
 
 from sockiter.cases import load
 from sockiter.claims import Harm
-from sockiter.drivers import drive_hypothesis, drive_swarm
+from sockiter.fuzzing.drivers import drive_hypothesis, drive_swarm
 from sockiter.replay import refused, replay
 
 CASES = [load(path) for path in sorted((Path(__file__).parent / "cases").glob("*.case"))]

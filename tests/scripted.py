@@ -13,10 +13,10 @@ from sockiter.cases import loads
 from sockiter.claims import HAZARDS, Harm, Hazard
 from sockiter.history import Event, History, Returned
 from sockiter.operations import Open, Operation
+from sockiter.report.trace import Names, Trace, trace
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow
 from sockiter.simulation import SchemeTarget
 from sockiter.table import Table
-from sockiter.trace import Names, Trace, trace
 
 END = Returned(())
 

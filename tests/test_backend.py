@@ -8,12 +8,12 @@ import pytest
 
 from sockiter.backend import TRIES, Shape, run
 from sockiter.cases import Case
-from sockiter.conformance import Conformance
+from sockiter.conform import Conformance
 from sockiter.errors import TooBusy
 from sockiter.operations import Add, Open, Operation, Read
+from sockiter.report.trace import trace
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget, Simulation
-from sockiter.trace import trace
 
 WALK: tuple[Operation, ...] = (Add("A", "head"), Open(), Read(None))
 

@@ -20,13 +20,14 @@ from types import SimpleNamespace
 import pytest
 from inline import work_inline
 
-from sockiter import campaign, workers
-from sockiter.campaign import Began, Campaign, Drawn, Ended, Job, Kept, Message, Tick, annotated, search, work
+from sockiter import workers
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, harm, hazards_of
-from sockiter.drivers import DRIVERS, Bite
 from sockiter.errors import MachineLacks
-from sockiter.hunt import Found, Hunt
+from sockiter.fuzzing import campaign
+from sockiter.fuzzing.campaign import Began, Campaign, Drawn, Ended, Job, Kept, Message, Tick, annotated, search, work
+from sockiter.fuzzing.drivers import DRIVERS, Bite
+from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.replay import replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
@@ -571,7 +572,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(
     def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sockiter.hunt.shrunk", interrupt)
+    monkeypatch.setattr("sockiter.fuzzing.triage.shrunk", interrupt)
     monkeypatch.setattr(campaign, "annotated", interrupt)
     *said, _ = search(job(tmp_path))
     assert isinstance(said[0], Kept)

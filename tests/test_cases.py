@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 import sockiter
 from sockiter import cases
-from sockiter.cases import BYTES_MAX, Case, Expect, dumps, files, is_name, load, loads, save, spell, write_whole
+from sockiter.cases import BYTES_MAX, Case, Expect, dumps, files, is_name, load, loads, save, spell
 from sockiter.errors import InputError, MachineLacks, SockiterError
+from sockiter.files import write_whole
 from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, possible
 from sockiter.verdict import KINDS, OF_A_SOCKET
 

@@ -15,9 +15,18 @@ import pytest
 from inline import work_inline
 from matrices import searched
 
-from sockiter import cells, workers
+from sockiter import workers
 from sockiter.backend import Target
-from sockiter.cells import (
+from sockiter.check.result import Scope, Searched
+from sockiter.check.search import Enough
+from sockiter.claims import Hazard
+from sockiter.errors import MachineLacks
+from sockiter.fuzzing.drivers import DRIVERS, Bite
+from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.kernel.target import KernelTarget
+from sockiter.kernel.udp import KERNEL_UDP
+from sockiter.matrix import compute
+from sockiter.matrix.compute import (
     NOT_REACHED,
     OPS_WITHOUT_END,
     Cells,
@@ -31,14 +40,7 @@ from sockiter.cells import (
     within_reach,
     work,
 )
-from sockiter.claims import Hazard
-from sockiter.drivers import DRIVERS, Bite
-from sockiter.errors import MachineLacks
-from sockiter.explore import Enough, Scope, Searched
-from sockiter.hunt import Found, Hunt
-from sockiter.kernel.target import KernelTarget
-from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import ALL, NONE, Cell, Column, Matrix, Measured, columns
+from sockiter.matrix.matrix import ALL, NONE, Cell, Column, Matrix, Measured, columns
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
@@ -83,8 +85,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch, limited_kernel: None) -> list[Job]:
             return searched(target, job.hazards)
         return Measured(job.target, job.hazards, 4000, job.seconds, ())
 
-    work_inline(monkeypatch, "sockiter.cells")
-    monkeypatch.setattr(cells, "_outcome", answer)
+    work_inline(monkeypatch, "sockiter.matrix.compute")
+    monkeypatch.setattr(compute, "_outcome", answer)
     return given
 
 
@@ -140,7 +142,7 @@ def test_the_matrix_has_what_came_of_every_cell_in_the_order_of_targets_and_colu
 
 
 def test_what_a_worker_says_in_words_is_why_its_cell_is_not_known(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "_outcome", lambda job, tell: "no such thing")
+    monkeypatch.setattr(compute, "_outcome", lambda job, tell: "no such thing")
     run = of("rank")
     run.run()
     assert {cell.unfinished for cell in made(run).rows[0].cells} == {"no such thing"}
@@ -296,21 +298,21 @@ def search_that_tells(
 
 
 def test_a_worker_that_is_told_to_stop_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "search", search_that_tells)
+    monkeypatch.setattr(compute, "search", search_that_tells)
     (result,) = said_by(job(), told=True)
     assert isinstance(result, Searched)
     assert result.incomplete == "interrupted"
 
 
 def test_a_worker_that_is_not_told_anything_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "search", search_that_tells)
+    monkeypatch.setattr(compute, "search", search_that_tells)
     (result,) = said_by(job(memory_max=1 << 50))
     assert isinstance(result, Searched)
     assert result.complete
 
 
 def test_a_worker_stops_where_its_memory_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "search", search_that_tells)
+    monkeypatch.setattr(compute, "search", search_that_tells)
     assert memory_used() > 10 << 20
     (result,) = said_by(job(memory_max=10 << 20))
     assert isinstance(result, Searched)
@@ -328,7 +330,7 @@ def test_a_scheme_that_cannot_be_looked_into_is_trouble_in_words(monkeypatch: py
     def refuse(*given: object, **options: object) -> Searched:
         raise TypeError("its generator hides its state")
 
-    monkeypatch.setattr(cells, "search", refuse)
+    monkeypatch.setattr(compute, "search", refuse)
     assert said_by(job()) == ["it cannot be searched: its generator hides its state"]
 
 

@@ -25,27 +25,28 @@ from command import NO_KERNEL, read_all, sockiter
 from inline import work_inline
 from kernels import LIMITED, answering
 
-from sockiter import __version__, campaign
+from sockiter import __version__
 from sockiter.backend import Session, Target
-from sockiter.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, Harm, harm, hazards_of
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import MachineLacks, Untold
-from sockiter.explain import words
-from sockiter.hunt import Found, fails_as
-from sockiter.kernel import sockets
-from sockiter.kernel.answers import Answer
+from sockiter.fuzzing import campaign
+from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
+from sockiter.fuzzing.triage import Found, fails_as
+from sockiter.kernel.probe import Answer
+from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
-from sockiter.minimize import Fails
 from sockiter.operations import Operation
-from sockiter.picture import html, svg
 from sockiter.replay import Outcome
 from sockiter.replay import replay as replay_case
-from sockiter.report import table
+from sockiter.report.explain import words
+from sockiter.report.picture import html, svg
+from sockiter.report.table import table
+from sockiter.report.trace import Trace, trace
+from sockiter.shrink.minimize import Fails
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
-from sockiter.trace import Trace, trace
 from sockiter.verdict import Finding, Kind
 
 CASES = Path(__file__).parent / "cases"
@@ -519,7 +520,7 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
 def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(
     kernel_udp: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "SOCKETS_MAX", 100)
+    monkeypatch.setattr(base, "SOCKETS_MAX", 100)
     first = written(tmp_path, "add A tail in 1023\nopen\nread all\n".replace("1023", "999"), "a.case")
     many = "".join(f"add s{number} head\n" for number in range(101))
     written(tmp_path, f"{many}open\nread all\n", "b.case")

@@ -11,10 +11,10 @@ import pytest
 from command import sockiter
 
 from sockiter.cases import load, loads
-from sockiter.cells import OPS_WITHOUT_END, Cells, within_reach
+from sockiter.check.result import Scope
 from sockiter.claims import harm
 from sockiter.cli.options import bytes_of
-from sockiter.explore import Scope
+from sockiter.matrix.compute import OPS_WITHOUT_END, Cells, within_reach
 from sockiter.operations import length
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.rank import Rank

@@ -21,12 +21,12 @@ from matrices import corpus_matrix, page_of, searched
 from rich.console import Console
 
 from sockiter.cases import dumps, loads
-from sockiter.cells import Cells, Tick
+from sockiter.check.result import Scope, Searched
 from sockiter.claims import hazards_of
 from sockiter.cli import progress
-from sockiter.explore import Scope, Searched
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import Cell, Matrix, Measured, Row
+from sockiter.matrix.compute import Cells, Tick
+from sockiter.matrix.matrix import Cell, Matrix, Measured, Row
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 

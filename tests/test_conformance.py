@@ -18,7 +18,7 @@ from sockiter.backend import SLOTS, Shape
 from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import main
-from sockiter.conformance import Conformance, Difference
+from sockiter.conform import Conformance, Difference
 from sockiter.errors import Untold
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
 from sockiter.schemes.cookie_tcp import CookieTcp
@@ -145,7 +145,7 @@ def test_the_first_table_of_a_target_is_the_schemes_table_of_that_name() -> None
     inside = (At("show", 1, Rehash("A", Bucket(1))), At("show", 1, Remove("B")))
     operations = (Add("A", "head"), Add("B", "head"), Open(), Rehash("A", Bucket(1)), Read(2, inside), Read(None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sockiter.conformance.Simulation", Told)
+        patch.setattr("sockiter.conform.Simulation", Told)
         Conformance(target, target, OffsetTcp()).compare(operations, SLOTS)
     there = Bucket(1, "established")
     assert told[0] == Add("A", "head", Bucket(0, "established"))
@@ -251,7 +251,7 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
 
 def test_where_only_the_first_could_be_saved_both_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def shrunk(self: Conformance, difference: Difference, *options: object) -> Difference:
-        monkeypatch.setattr("sockiter.conformance.save", refused)
+        monkeypatch.setattr("sockiter.conform.save", refused)
         return difference
 
     def refused(*args: object) -> Path:
@@ -267,7 +267,7 @@ def test_where_only_the_first_could_be_saved_both_are_told(monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("terminal")
 def test_on_a_terminal_it_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sockiter.conformance._PROGRESS_S", 0.0)
+    monkeypatch.setattr("sockiter.conform._PROGRESS_S", 0.0)
     with kernels(Likeness(OffsetUdp())):
         result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
     assert "kernel:likeness and cookie-udp: " in result.stderr
@@ -295,7 +295,7 @@ def test_seconds_end_what_nothing_can_be_told_of() -> None:
 def test_a_difference_that_is_shrunk_when_the_time_is_up_is_kept_as_far_as_it_was_shrunk(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sockiter.conformance.SHRINKING_S", -1.0)
+    monkeypatch.setattr("sockiter.conform.SHRINKING_S", -1.0)
     with kernels(Likeness(OffsetUdp())):
         arguments = ("kernel:likeness", "cookie-udp", "--hazard", "remove", "--seconds", 1, "--cases", tmp_path, "--json")
         result = conform(*arguments)

@@ -13,9 +13,17 @@ import pytest
 from sockiter.backend import Shape
 from sockiter.cases import loads
 from sockiter.claims import Harm, Hazard, harm
-from sockiter.drivers import DRIVERS, HYPOTHESIS_BITE, SWARM_BITE, SWARM_BITE_REAL, Bite, drive_hypothesis, drive_swarm
 from sockiter.errors import Untold
-from sockiter.hunt import Found, Hunt
+from sockiter.fuzzing.drivers import (
+    DRIVERS,
+    HYPOTHESIS_BITE,
+    SWARM_BITE,
+    SWARM_BITE_REAL,
+    Bite,
+    drive_hypothesis,
+    drive_swarm,
+)
+from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.operations import Operation, Read, Remove
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp

@@ -17,17 +17,18 @@ from click.testing import CliRunner, Result
 from inline import work_inline
 from kernels import ABSENT, answering
 
-from sockiter import targets, verify, watch
+from sockiter import targets, watch
 from sockiter.backend import Target
-from sockiter.campaign import Ended, Job, annotated, search
 from sockiter.cases import Expect, dumps, files, load, loads
+from sockiter.check import verify
 from sockiter.claims import HAZARDS
 from sockiter.cli import main
-from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
-from sockiter.hunt import Hunt
-from sockiter.installed import GROUP, Broken, Installed, installed
+from sockiter.fuzzing.campaign import Ended, Job, annotated, search
+from sockiter.fuzzing.drivers import DRIVERS
+from sockiter.fuzzing.triage import Hunt
 from sockiter.kernel import KERNEL_TARGETS
+from sockiter.plugins import GROUP, Broken, Installed, installed
 from sockiter.replay import replay
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD
@@ -199,7 +200,7 @@ class Install(Protocol):
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Has the package in this process, with these entry points, and gives what `installed` makes of them."""
+    """Has the package in this process, with these entry points, and gives what `plugins` makes of them."""
     before = {target.name for target in installed(())}
 
     def install_foreign(*entries: str, taken: tuple[str, ...] = ()) -> list[Target]:
@@ -515,7 +516,7 @@ def test_what_is_shrunk_ends_where_the_canonical_form_raises(mistake: str) -> No
 def test_searches_go_on_with_the_others_where_a_scheme_makes_a_mistake(
     command: str, mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.cells")
+    work_inline(monkeypatch, "sockiter.matrix.compute")
     scope = ["--sockets", 2, "--buckets", 1, "--workers", 1]
     result = sockiter(command, "foreign", "index", *scope)
     assert (result.exit_code, result.stderr, result.stdout.count("Incomplete: foreign")) == (3, "", 1)
@@ -529,7 +530,7 @@ def test_searches_go_on_with_the_others_where_a_scheme_makes_a_mistake(
 def test_a_verification_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
     mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.verify")
+    work_inline(monkeypatch, "sockiter.check.verify")
     monkeypatch.setattr(verify, "SEARCHES", verify.SEARCHES[-1:])
     monkeypatch.setattr(verify, "MERGES", ())
     result = sockiter("check", "--verify", "foreign", "index")
@@ -543,7 +544,7 @@ def test_a_verification_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
 def test_a_mistake_hides_no_broken_claim_and_no_other_search_that_was_cut_short(
     foreign: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.cells")
+    work_inline(monkeypatch, "sockiter.matrix.compute")
     scope = ["--sockets", 2, "--buckets", 1, "--workers", 1]
     monkeypatch.setattr(target_named("rank"), "harms", ())
     for command in ("check", "matrix"):

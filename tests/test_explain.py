@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from scripted import END, Impatient, scripted, traced
 
-from sockiter.explain import turns, words
 from sockiter.history import Event, GaveUp, Returned, Shown
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
+from sockiter.report.explain import turns, words
+from sockiter.report.trace import Names
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.unix import Unix
-from sockiter.trace import Names
 from sockiter.verdict import Finding
 
 

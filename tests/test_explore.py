@@ -8,13 +8,15 @@ from typing import NamedTuple
 import pytest
 from generators import Generated, Reading
 
-from sockiter import explore
 from sockiter.cases import dumps
+from sockiter.check import search as module
+from sockiter.check.counterexample import retold
+from sockiter.check.monitor import HARMED, MOVED, NEAR, OWED, Effect, Label, Mode, Outcome, can_come, labels
+from sockiter.check.result import Scope, Searched
+from sockiter.check.search import Enough, search
+from sockiter.check.transitions import Opening, Shift, Skeleton, Turns, placed
 from sockiter.claims import HAZARDS, Hazard
-from sockiter.explore import Enough, Scope, Searched, search
-from sockiter.followed import HARMED, MOVED, NEAR, OWED, Effect, Label, Mode, Outcome, can_come, labels
 from sockiter.operations import Add, At, Bucket, Fail, Operation, Read, Rehash, Reinsert, Remove, length
-from sockiter.retell import retold
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.index import Index
@@ -22,7 +24,6 @@ from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import GONE, Grow, Where, by_position
-from sockiter.skeleton import Opening, Shift, Skeleton, Turns, placed
 from sockiter.table import Socket, Table, empty
 from sockiter.verdict import Signature
 
@@ -363,7 +364,7 @@ def test_what_a_search_says_and_the_oracle_does_not_is_an_error(monkeypatch: pyt
             outcome = super()._outcome(label)
             return outcome._replace(harms=(Signature("skip"),)) if label.fate == OWED else outcome
 
-    monkeypatch.setattr(explore, "Effect", Lying)
+    monkeypatch.setattr(module, "Effect", Lying)
     with pytest.raises(AssertionError, match=r"index: the search says .* of what the oracle does not"):
         search(Index(), frozenset(), Scope(2, 1, 2))
 

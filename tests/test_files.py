@@ -16,8 +16,9 @@ import pytest
 from command import DEADLINE_S, members, sockiter, started, unmeasured, wait_until
 
 from sockiter import workers
-from sockiter.cases import escaped, load, load_with_lines, sweep, write_whole
+from sockiter.cases import load, load_with_lines
 from sockiter.errors import InputError
+from sockiter.files import escaped, sweep, write_whole
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 

@@ -16,15 +16,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sockiter import guard, installed
+from sockiter import guard, plugins
 from sockiter.backend import Shape, run
 from sockiter.cases import loads
+from sockiter.check.result import Scope
+from sockiter.check.search import search
 from sockiter.errors import InputError, MachineLacks, SchemeFault
-from sockiter.explore import Scope, search
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text, unhashable
 from sockiter.history import Returned
-from sockiter.installed import Broken
 from sockiter.operations import Add, Open, Read
+from sockiter.plugins import Broken
 from sockiter.schemes.cookie_udp import CookieUdp, State
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
@@ -452,7 +453,7 @@ def loaded(given: object, monkeypatch: pytest.MonkeyPatch) -> object:
     module = ModuleType("given_by_a_test")
     module.given = given  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "given_by_a_test", module)
-    return installed._load(EntryPoint("foreign", "given_by_a_test:given", installed.GROUP))
+    return plugins._load(EntryPoint("foreign", "given_by_a_test:given", plugins.GROUP))
 
 
 @pytest.mark.usefixtures("_hurry")

@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 from command import DEADLINE_S, sockiter, unmeasured
 
-from sockiter import cases, explain, picture, report
+from sockiter import cases
 from sockiter.cases import loads
 from sockiter.errors import InputError
 from sockiter.replay import refused, replay
+from sockiter.report import explain, picture
+from sockiter.report import table as report
+from sockiter.report.trace import trace
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 from sockiter.table import LARGE, Socket, Table, empty
 from sockiter.targets import SCHEME_TARGETS, load_known, target_named
-from sockiter.trace import trace
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 
@@ -164,8 +166,8 @@ SHOWN = {
 
 @pytest.mark.parametrize("kind", SHOWN)
 def test_twice_as_much_is_shown_in_little_more_than_twice_the_steps(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["sockiter.trace"], "CASE_ROWS_FIRST", 8)
-    monkeypatch.setattr(sys.modules["sockiter.trace"], "CASE_ROWS_LAST", 2)
+    monkeypatch.setattr(sys.modules["sockiter.report.trace"], "CASE_ROWS_FIRST", 8)
+    monkeypatch.setattr(sys.modules["sockiter.report.trace"], "CASE_ROWS_LAST", 2)
     for module in (report, picture):
         monkeypatch.setattr(module, "BUCKETS_MAX", 3)
     monkeypatch.setattr(report, "SOCKETS_MAX", 10)
@@ -250,7 +252,8 @@ def test_a_large_table_finds_its_sockets_whatever_its_order_is() -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from sockiter import explain, picture, replay, report, targets, trace
+from sockiter import replay, targets
+from sockiter.report import explain, picture, table, trace
 
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 case = targets.load_known(Path(sys.argv[1]))
@@ -259,7 +262,7 @@ for target in targets.SCHEME_TARGETS:
         replay.replay(case, target, target)
 for name in ("offset-udp", "restart"):
     of = trace.trace(case, targets.target_named(name), targets.target_named(name))
-    for form in (explain.words, report.table, picture.html):
+    for form in (explain.words, table.table, picture.html):
         form(of)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """

@@ -10,14 +10,14 @@ import pytest
 from sockiter.backend import SLOTS, Shape, run
 from sockiter.cases import loads
 from sockiter.claims import Harm, harm, hazards_of
-from sockiter.drivers import drive_swarm
-from sockiter.hunt import RERUNS, Found, Hunt
-from sockiter.minimize import Patience
+from sockiter.fuzzing.drivers import drive_swarm
+from sockiter.fuzzing.triage import RERUNS, Found, Hunt
 from sockiter.operations import Add, Operation
 from sockiter.oracle import judge
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
+from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.verdict import Finding, Signature, Verdict
 
@@ -244,7 +244,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_ends_the_drawing_behind_it(monke
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sockiter.hunt.shrunk", interrupt)
+    monkeypatch.setattr("sockiter.fuzzing.triage.shrunk", interrupt)
     target = Told(OffsetUdp(), ())
     with target.session() as session:
         bites = drive_swarm(Hunt.of(target, session, {"remove"}), frozenset({"remove"}), "7")

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from sockiter.errors import MachineLacks
-from sockiter.kernel import answers, bpf, btf, libc, namespace, udp
-from sockiter.kernel.answers import Answer
-from sockiter.kernel.bpf import Walker
-from sockiter.kernel.program import PAGE, RECORD, InContext, writes_a_record
+from sockiter.kernel import libc, namespace, probe, udp
+from sockiter.kernel.bpf import btf, loader
+from sockiter.kernel.bpf.loader import Walker
+from sockiter.kernel.bpf.programs import PAGE, RECORD, InContext, writes_a_record
+from sockiter.kernel.probe import Answer
 from sockiter.kernel.udp import KERNEL_UDP
 
 EPERM = f"EPERM ({os.strerror(errno.EPERM)})"
@@ -28,7 +29,7 @@ EINVAL = f"EINVAL ({os.strerror(errno.EINVAL)})"
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known_yet() -> Iterator[None]:
-    forgets = (answers.forget, *(kept.cache_clear for kept in (btf.kernel_types, btf.kernel_function, btf.kernel_member)))
+    forgets = (probe.forget, *(kept.cache_clear for kept in (btf.kernel_types, btf.kernel_function, btf.kernel_member)))
     for forget in forgets:
         forget()
     yield
@@ -211,7 +212,7 @@ def test_the_walk_through_the_running_kernels_types_is_short() -> None:
 
 @pytest.mark.usefixtures("kernel_udp")
 def test_a_function_of_the_running_kernel_that_is_no_iterator_is_refused_by_name() -> None:
-    with pytest.raises(MachineLacks) as caught, bpf.walker("udp_sendmsg", writes_a_record(InContext(24))):
+    with pytest.raises(MachineLacks) as caught, loader.walker("udp_sendmsg", writes_a_record(InContext(24))):
         pass
     assert str(caught.value).startswith("bpf(BPF_PROG_LOAD) for udp_sendmsg")
     assert str(caught.value).endswith(f": {EINVAL}")
@@ -302,7 +303,7 @@ def with_btf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_program_is_let_go_when_the_link_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     program, link = a_file(), a_file()
     monkeypatch.setattr(libc, "bpf", scripted(program, link))
-    with bpf.walker("bpf_iter_udp", bytes(8)) as walker:
+    with loader.walker("bpf_iter_udp", bytes(8)) as walker:
         assert walker == Walker(struct.pack("=II", link, 0))
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(program)
@@ -324,7 +325,7 @@ def refuse_with_a_log(log: bytes) -> Callable[..., int]:
 @pytest.mark.usefixtures("with_btf")
 def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", refuse_with_a_log(b"0: R1=ctx()\n\n1: R6=ptr\n2: what is that\nprocessed 3 insns\n"))
-    with pytest.raises(MachineLacks) as caught, bpf.walker("bpf_iter_udp", bytes(8)):
+    with pytest.raises(MachineLacks) as caught, loader.walker("bpf_iter_udp", bytes(8)):
         pass
     verifier = "1: R6=ptr | 2: what is that | processed 3 insns"
     assert str(caught.value) == f"bpf(BPF_PROG_LOAD) for bpf_iter_udp (the verifier: {verifier}): {EINVAL}"
@@ -334,7 +335,7 @@ def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pyte
 def test_a_link_that_is_refused_leaves_no_program_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EINVAL, "")))
-    with pytest.raises(MachineLacks, match="BPF_LINK_CREATE"), bpf.walker("bpf_iter_udp", bytes(8)):
+    with pytest.raises(MachineLacks, match="BPF_LINK_CREATE"), loader.walker("bpf_iter_udp", bytes(8)):
         pass
     assert open_files() == before
 
@@ -356,7 +357,7 @@ def test_a_program_at_an_entry_is_run_until_the_end(monkeypatch: pytest.MonkeyPa
         return outcomes()
 
     monkeypatch.setattr(libc, "bpf", call)
-    with bpf.at_entry("bpf_iter_udp", bytes(8)):
+    with loader.at_entry("bpf_iter_udp", bytes(8)):
         os.fstat(link)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(link)
@@ -370,7 +371,7 @@ def test_a_program_at_an_entry_is_run_until_the_end(monkeypatch: pytest.MonkeyPa
 def test_an_entry_that_must_not_be_watched_is_told_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EPERM, "")))
-    with pytest.raises(MachineLacks) as caught, bpf.at_entry("bpf_iter_udp", bytes(8)):
+    with pytest.raises(MachineLacks) as caught, loader.at_entry("bpf_iter_udp", bytes(8)):
         pass
     takes = "it takes root, or CAP_BPF and CAP_PERFMON"
     assert str(caught.value) == f"bpf(BPF_RAW_TRACEPOINT_OPEN) at bpf_iter_udp: {EPERM}; {takes}"
@@ -389,7 +390,7 @@ def a_page(*_: object) -> int:
 def test_a_page_is_shared_in_words_of_eight_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", a_page)
-    with bpf.shared_page(PAGE) as (fd, words):
+    with loader.shared_page(PAGE) as (fd, words):
         words[7] = 0x0102030405060708
         assert os.pread(fd, 8, 56) == struct.pack("=Q", 0x0102030405060708)
         assert len(words) == os.sysconf("SC_PAGE_SIZE") // 8
@@ -398,7 +399,7 @@ def test_a_page_is_shared_in_words_of_eight_bytes(monkeypatch: pytest.MonkeyPatc
 
 def test_a_page_that_is_refused_is_something_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", failing(errno.EPERM))
-    with pytest.raises(MachineLacks, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), bpf.shared_page(PAGE):
+    with pytest.raises(MachineLacks, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), loader.shared_page(PAGE):
         pass
 
 
@@ -410,7 +411,7 @@ def test_a_whole_walk_reads_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [RECORD.pack(1, 2, 0) + RECORD.pack(3, 4, 1), RECORD.pack(5, 6, 1), b""]
     monkeypatch.setattr(libc, "bpf", lambda *_: a_file())
     monkeypatch.setattr(os, "read", lambda *_: answers.pop(0))
-    assert bpf.whole_walk(Walker(b"")) == [(1, 2, 0), (3, 4, 1), (5, 6, 1)]
+    assert loader.whole_walk(Walker(b"")) == [(1, 2, 0), (3, 4, 1), (5, 6, 1)]
     assert open_files() == before
 
 
@@ -419,7 +420,7 @@ def test_a_walk_that_cannot_be_read_is_something_the_machine_lacks(monkeypatch: 
     monkeypatch.setattr(libc, "bpf", lambda *_: a_file())
     monkeypatch.setattr(os, "read", failing(errno.ENOMEM))
     with pytest.raises(MachineLacks, match=r"^read of an iterator: ENOMEM"):
-        bpf.whole_walk(Walker(b""))
+        loader.whole_walk(Walker(b""))
     assert open_files() == before
 
 
@@ -445,7 +446,7 @@ def said_missing() -> str:
 
 
 def test_another_system_is_missing_linux(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "_system", lambda: "darwin")
+    monkeypatch.setattr(probe, "_system", lambda: "darwin")
     assert said_missing() == "not Linux: sys.platform is 'darwin'"
 
 
@@ -487,11 +488,11 @@ def test_whatever_else_goes_wrong_is_said_and_not_raised(monkeypatch: pytest.Mon
 
 
 def test_an_answer_is_kept_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "_system", lambda: "darwin")
+    monkeypatch.setattr(probe, "_system", lambda: "darwin")
     said = said_missing()
-    monkeypatch.setattr(answers, "_system", lambda: "win32")
+    monkeypatch.setattr(probe, "_system", lambda: "win32")
     assert said_missing() == said
-    answers.forget()
+    probe.forget()
     assert said_missing() == "not Linux: sys.platform is 'win32'"
 
 
@@ -503,7 +504,7 @@ def test_an_attempt_is_made_once_for_each_target() -> None:
         return Answer(scheme="rank")
 
     for target in ("one", "other", "one"):
-        assert answers.answer(target, attempt) == Answer(scheme="rank")
+        assert probe.answer(target, attempt) == Answer(scheme="rank")
     assert len(made) == 2
 
 

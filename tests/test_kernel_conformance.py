@@ -8,7 +8,7 @@ import pytest
 
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS
-from sockiter.conformance import Compared, Trial
+from sockiter.conform import Compared, Trial
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.schemes import SCHEMES

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from sockiter.errors import MachineLacks, TooBusy
-from sockiter.kernel import equipment, faults, halts
-from sockiter.kernel.bpf import Walker
-from sockiter.kernel.equipment import Iterating, iterating
-from sockiter.kernel.halts import Halts, Stop, halting, two_processors
-from sockiter.kernel.program import (
+from sockiter.kernel.bpf import faults, setup
+from sockiter.kernel.bpf import stops as module
+from sockiter.kernel.bpf.loader import Walker
+from sockiter.kernel.bpf.programs import (
     ABOUT,
     ALLOCATION,
     ALLOCATIONS,
@@ -36,6 +35,8 @@ from sockiter.kernel.program import (
     stops_at_entry,
     writes_a_record,
 )
+from sockiter.kernel.bpf.setup import Iterating, iterating
+from sockiter.kernel.bpf.stops import Halts, Stop, halting, two_processors
 
 FD, SIZE = 1000, 32
 
@@ -213,14 +214,14 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
         yield
         watched.append((function, b""))
 
-    monkeypatch.setattr(halts, "at_entry", at_entry)
-    monkeypatch.setattr(halts, "kernel_member", lambda of, name: {("sock_common", "skc_cookie"): 72}[of, name])
+    monkeypatch.setattr(module, "at_entry", at_entry)
+    monkeypatch.setattr(module, "kernel_member", lambda of, name: {("sock_common", "skc_cookie"): 72}[of, name])
     return watched
 
 
 def kernel_has(monkeypatch: pytest.MonkeyPatch, types: Types) -> None:
-    monkeypatch.setattr(halts, "kernel_types", lambda: types)
-    monkeypatch.setattr(halts, "kernel_function", types.known)
+    monkeypatch.setattr(module, "kernel_types", lambda: types)
+    monkeypatch.setattr(module, "kernel_function", types.known)
 
 
 GROWTH = "bpf_iter_udp_realloc_batch"
@@ -247,7 +248,7 @@ def test_what_shows_and_what_allocates_is_watched(
     kernel_has(monkeypatch, types)
     told = os.stat("/proc/self/ns/pid")
     namespace = told.st_dev, told.st_ino
-    with halts.watching("udp", 3):
+    with module.watching("udp", 3):
         assert entries == [
             ("bpf_iter_udp_seq_show", stops_at_entry("show", page=3, namespace=namespace, argument=1, cookie=72)),
             (
@@ -262,7 +263,7 @@ def test_where_nothing_is_known_to_allocate_nothing_is_watched(
     entries: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel_has(monkeypatch, Types())
-    with pytest.raises(MachineLacks, match=r"^no kvmalloc_node$"), halts.watching("udp", 3):
+    with pytest.raises(MachineLacks, match=r"^no kvmalloc_node$"), module.watching("udp", 3):
         pass
     assert entries == []
 
@@ -278,10 +279,10 @@ class Loader:
         self.loaded: list[bytes] = []
         words = memoryview(bytearray(64)).cast("Q")
         for name, outcome in {"shared_page": (3, words), "watching": None, "halting": self._halting}.items():
-            monkeypatch.setattr(equipment, name, self._context(name, outcome))
-        monkeypatch.setattr(equipment, "walker", self._walker)
-        monkeypatch.setattr(equipment, "kernel_function", self._function)
-        monkeypatch.setattr(equipment, "need_faults", lambda: self._ask("need_faults"))
+            monkeypatch.setattr(setup, name, self._context(name, outcome))
+        monkeypatch.setattr(setup, "walker", self._walker)
+        monkeypatch.setattr(setup, "kernel_function", self._function)
+        monkeypatch.setattr(setup, "need_faults", lambda: self._ask("need_faults"))
 
     def iterating(self, *, destroys: bool = True) -> Iterating:
         with ExitStack() as stack:

@@ -13,7 +13,7 @@ from kernels import here
 from sockiter.backend import Backend
 from sockiter.errors import MachineLacks, Untold
 from sockiter.history import Event, Returned, Shown
-from sockiter.kernel import KERNEL_TARGETS, answers
+from sockiter.kernel import KERNEL_TARGETS, probe
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
@@ -243,7 +243,7 @@ def test_an_allocation_fails_on_purpose_on_a_kernel_that_was_built_for_it(
 
 @pytest.mark.usefixtures("kernel_udp")
 def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers.forget()
+    probe.forget()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     try:
         assert KERNEL_UDP.missing() is None
@@ -257,7 +257,7 @@ def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_told(monkey
             with pytest.raises(MachineLacks, match=r"^kernel:udp cannot do anything inside a read here$"):
                 backend.apply(at_show(1, Add("D", "head")))
     finally:
-        answers.forget()
+        probe.forget()
 
 
 def test_a_stopped_read_leaves_the_thread_where_it_may_run(session: KernelSession) -> None:

@@ -12,7 +12,7 @@ from driving import adds, at_show, events
 
 from sockiter.errors import MachineLacks, Untold
 from sockiter.kernel import iteration as module
-from sockiter.kernel.halts import Meet, Stop
+from sockiter.kernel.bpf.stops import Meet, Stop
 from sockiter.kernel.iteration import Iteration
 from sockiter.operations import (
     READS_MAX,

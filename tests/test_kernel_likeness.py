@@ -15,8 +15,8 @@ from sockiter.backend import Shape, refusal
 from sockiter.cases import Expect, load
 from sockiter.claims import Hazard, admitting, hazards_of
 from sockiter.errors import MachineLacks
-from sockiter.kernel import KERNEL_TARGETS, answers, likeness
-from sockiter.kernel.answers import Answer
+from sockiter.kernel import KERNEL_TARGETS, identify, probe
+from sockiter.kernel.probe import Answer
 from sockiter.kernel.target import NO_STOP, Equipment, KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP
@@ -45,21 +45,21 @@ def kernel_that_walks_by(name: str, tables: Sequence[str]) -> Any:
 @pytest.mark.parametrize(("target", "name"), PAIRS, ids=[f"{target.name}-{name}" for target, name in PAIRS])
 def test_each_scheme_that_an_iterator_may_walk_by_is_told_from_the_others(target: KernelTarget, name: str) -> None:
     begin = kernel_that_walks_by(name, target.tables)
-    assert likeness.likeness(begin, target.schemes, target.tables) == name
+    assert identify.likeness(begin, target.schemes, target.tables) == name
 
 
 @pytest.mark.parametrize("name", ["index", "removal-count", "restart", "unix"])
 def test_a_scheme_that_a_kernel_is_not_known_to_walk_by_is_none_of_those_that_it_is(name: str) -> None:
-    assert likeness.likeness(kernel_that_walks_by(name, ("",)), ("offset-udp", "rank"), ("",)) is None
+    assert identify.likeness(kernel_that_walks_by(name, ("",)), ("offset-udp", "rank"), ("",)) is None
 
 
 def test_a_kernel_that_is_known_by_no_scheme_is_told_as_such() -> None:
-    assert likeness.likeness(kernel_that_walks_by("rank", ("",)), (), ("",)) is None
+    assert identify.likeness(kernel_that_walks_by("rank", ("",)), (), ("",)) is None
 
 
 @pytest.mark.parametrize("tables", [("",), ("listening", "established"), ("established",)])
 def test_any_kernel_can_carry_the_probes_out(tables: tuple[str, ...]) -> None:
-    for operations in likeness.probes(tables):
+    for operations in identify.probes(tables):
         for target in KERNEL_TARGETS:
             if target.tables == tables:
                 assert refusal(target, operations, Shape()) is None
@@ -222,15 +222,15 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sockiter.kernel.target.Iteration", iteration)
     monkeypatch.setattr("sockiter.kernel.target.need_linux", lambda: None)
     target = replace(KERNEL_UDP, name="kernel:tried", equip=equip)
-    answers.forget()
+    probe.forget()
     try:
         assert (target.missing(), target.walks_by, target.has_tail) == (None, "rank", False)
         assert target.unable == {**NO_STOP, "enomem": "it was not built for it"}
-        assert len(begun) == 1 + len(likeness.probes(("",)))
+        assert len(begun) == 1 + len(identify.probes(("",)))
         assert ended[-1] == "all"
         assert ended.count("closed") >= len(begun)
     finally:
-        answers.forget()
+        probe.forget()
 
 
 def test_a_session_refuses_a_shape_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import struct
 import pytest
 from bpf_machine import OBJECTS, Machine
 
-from sockiter.kernel.program import (
+from sockiter.kernel.bpf.programs import (
     ABOUT,
     ALLOCATION,
     ALLOCATIONS,

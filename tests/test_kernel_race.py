@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 from command import read_all, unmeasured
 
-from sockiter import race
 from sockiter.backend import Shape
 from sockiter.claims import CHANGES
+from sockiter.fuzzing.limits import Room
 from sockiter.kernel.namespace import where
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.unix import KERNEL_UNIX
 from sockiter.operations import Bucket
-from sockiter.overlap import judged
-from sockiter.race import Race, drawn, side_by_side
-from sockiter.swarm import Room
+from sockiter.race import race
+from sockiter.race.judge import judged
+from sockiter.race.race import Race, drawn, side_by_side
 from sockiter.verdict import Finding
 
 pytestmark = pytest.mark.usefixtures("two_processors")

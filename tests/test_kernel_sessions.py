@@ -18,9 +18,9 @@ from command import members, started, unmeasured, wait_until
 from driving import adds, at_show, begun, events, open_files
 
 from sockiter.backend import Session, Shape
-from sockiter.kernel import KERNEL_TARGETS, answers, libc
+from sockiter.kernel import KERNEL_TARGETS, libc, probe
 from sockiter.kernel.namespace import private, where
-from sockiter.kernel.sockets import Sockets
+from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.operations import Add, Bucket, Change, Open, Operation, Read, Remove
 
@@ -62,7 +62,7 @@ def session(kernel_target: KernelTarget) -> Iterator[KernelSession]:
 
 
 def test_a_machine_that_has_everything_is_missing_nothing_and_nothing_is_left_of_trying(kernel_target: KernelTarget) -> None:
-    answers.forget()
+    probe.forget()
     before = held()
     assert kernel_target.missing() is None
     assert holds(before)

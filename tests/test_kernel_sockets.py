@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from sockiter.errors import MachineLacks
-from sockiter.kernel import sockets as module
-from sockiter.kernel import udp_sockets, unix_sockets
-from sockiter.kernel.sockets import LocalPort, Sockets
-from sockiter.kernel.tcp_sockets import TcpSockets
+from sockiter.kernel.sockets import base as module
+from sockiter.kernel.sockets import udp, unix
+from sockiter.kernel.sockets.base import LocalPort, Sockets
+from sockiter.kernel.sockets.tcp import TcpSockets
 from sockiter.operations import FIRST, Bucket, End
 
 Trouble = OSError | KeyboardInterrupt | None
@@ -254,12 +254,12 @@ class Kernel:
         self.buckets = buckets
         self.ends = ends
         self.by_address = by_address
-        monkeypatch.setattr(udp_sockets, "Socket", lambda *_: InTheKernel(self))
-        monkeypatch.setattr(udp_sockets, "disconnect", lambda one: one.leave())
+        monkeypatch.setattr(udp, "Socket", lambda *_: InTheKernel(self))
+        monkeypatch.setattr(udp, "disconnect", lambda one: one.leave())
 
-    def places(self) -> udp_sockets.Places:
+    def places(self) -> udp.Places:
         here: Any = Here()
-        return udp_sockets.Places(here, self.look, family=socket.AF_INET6)
+        return udp.Places(here, self.look, family=socket.AF_INET6)
 
     def look(self) -> list[tuple[int, int]]:
         return sorted(self.listed, key=lambda one: one[1])
@@ -352,10 +352,10 @@ def test_a_bucket_that_no_address_leads_to_is_told(monkeypatch: pytest.MonkeyPat
     assert kernel.listed == []
 
 
-def laid(kernel: Kernel, buckets: int) -> udp_sockets.UdpSockets:
+def laid(kernel: Kernel, buckets: int) -> udp.UdpSockets:
     places = kernel.places()
     here: Any = Here()
-    return udp_sockets.UdpSockets(here, places, places.ports(buckets))
+    return udp.UdpSockets(here, places, places.ports(buckets))
 
 
 @pytest.mark.parametrize("by_address", [True, False])
@@ -399,21 +399,21 @@ def test_a_name_is_as_long_as_can_be_and_its_number_leaves_its_sum_alone() -> No
             words = (words & 0xFFFF) + (words >> 16)
         return words
 
-    names = [unix_sockets.name(7, number) for number in (0, 1, 0xFFFF, 0x10000, 123_456)]
+    names = [unix.name(7, number) for number in (0, 1, 0xFFFF, 0x10000, 123_456)]
     assert {len(name) for name in names} == {108}
     assert len(set(names)) == len(names)
     assert len({sum_of(name) for name in names}) == 1
-    assert sum_of(unix_sockets.name(8, 0)) != sum_of(names[0])
+    assert sum_of(unix.name(8, 0)) != sum_of(names[0])
 
 
 def test_a_unix_socket_has_its_name_for_good() -> None:
     here: Any = Here()
     with pytest.raises(NotImplementedError):
-        unix_sockets.UnixSockets(here, [(0, 0)])._take(None, FIRST)  # type: ignore[arg-type]  # it is not looked at
+        unix.UnixSockets(here, [(0, 0)])._take(None, FIRST)  # type: ignore[arg-type]  # it is not looked at
 
 
 def test_more_unix_buckets_than_names_lead_to_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unix_sockets, "_NAMES_MAX", 1024)
+    monkeypatch.setattr(unix, "_NAMES_MAX", 1024)
     listed: list[tuple[int, int]] = []
 
     class Named:
@@ -431,9 +431,9 @@ def test_more_unix_buckets_than_names_lead_to_are_refused(monkeypatch: pytest.Mo
         def close(self) -> None:
             listed.remove((self.cookie, (self.cookie - 1) % 5))
 
-    monkeypatch.setattr(unix_sockets, "Socket", Named)
+    monkeypatch.setattr(unix, "Socket", Named)
     here: Any = Here()
-    places = unix_sockets.Places(here, lambda: [(999_999, 0), *listed])
+    places = unix.Places(here, lambda: [(999_999, 0), *listed])
     assert places.buckets(5) == [(bucket, bucket) for bucket in range(5)]
     with pytest.raises(MachineLacks, match=r"^names get into 5 UNIX buckets here; the case asks for 6$"):
         places.buckets(6)

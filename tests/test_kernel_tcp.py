@@ -178,8 +178,8 @@ def test_a_removed_established_socket_leaves_nothing_behind_in_another_state(ses
 
 
 def test_a_reset_that_does_not_come_is_told(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockiter.kernel.tcp_sockets._RESET_MS", 0)
-    monkeypatch.setattr("sockiter.kernel.tcp_sockets.select.poll", Deaf)
+    monkeypatch.setattr("sockiter.kernel.sockets.tcp._RESET_MS", 0)
+    monkeypatch.setattr("sockiter.kernel.sockets.tcp.select.poll", Deaf)
     backend = begun(session, [*adds("AB", "head", 0, ESTABLISHED), Open()])
     with pytest.raises(MachineLacks, match=r"^an established socket is still there 0 s after it was reset$"):
         backend.apply(Remove("A"))
@@ -244,7 +244,7 @@ def test_other_walks_go_through_both_tables_too(kernel_target: KernelTarget, ses
 def test_more_sockets_than_there_are_addresses_for_are_refused(
     session: KernelSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sockiter.kernel.tcp_sockets._ADDRESSES_MAX", 64)
+    monkeypatch.setattr("sockiter.kernel.sockets.tcp._ADDRESSES_MAX", 64)
     with pytest.raises(
         MachineLacks, match=r"^none of 64 addresses gets one more socket into a bucket of the listening ones$"
     ):
@@ -252,7 +252,7 @@ def test_more_sockets_than_there_are_addresses_for_are_refused(
 
 
 def test_more_sockets_than_there_are_ports_for_are_refused(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockiter.kernel.tcp_sockets._ESTABLISHED_PORT", 1024 + 128)
+    monkeypatch.setattr("sockiter.kernel.sockets.tcp._ESTABLISHED_PORT", 1024 + 128)
     with pytest.raises(MachineLacks, match=r"^no more sockets get into bucket 0 of the established ones$"):
         begun(session, [*adds([f"s{n}" for n in range(64)], "head", 0, ESTABLISHED), Open()])
 
@@ -280,7 +280,7 @@ def test_without_ports_of_its_own_a_socket_has_the_namespaces(
                 raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
             set_option(self, *args)
 
-    monkeypatch.setattr("sockiter.kernel.tcp_sockets.Socket", Older)
+    monkeypatch.setattr("sockiter.kernel.sockets.tcp.Socket", Older)
     ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
     before = ports.read_text()
     with kernel_target.session() as session:

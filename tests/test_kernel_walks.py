@@ -17,9 +17,9 @@ from driving import ONE, adds, begun, open_files
 from sockiter.backend import Shape, run
 from sockiter.errors import MachineLacks
 from sockiter.kernel import libc, netlink, udp, walks
-from sockiter.kernel.bpf import BUFFER_SIZE, Walker
+from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
+from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.diag import INET_COOKIE_AT, UNIX_COOKIE_AT, inet_request, unix_request
-from sockiter.kernel.program import RECORD
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG

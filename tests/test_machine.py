@@ -13,13 +13,15 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
-from sockiter import machine as module
 from sockiter.backend import Shape, run
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Harm, Hazard, hazards_of
-from sockiter.drivers import HYPOTHESIS_STEPS, drive_hypothesis
 from sockiter.errors import Untold
-from sockiter.hunt import Hunt
-from sockiter.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
+from sockiter.fuzzing import machine as module
+from sockiter.fuzzing.coverage import SITUATIONS
+from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
+from sockiter.fuzzing.limits import SLOTS_DRAWN
+from sockiter.fuzzing.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
+from sockiter.fuzzing.triage import Hunt
 from sockiter.operations import (
     Add,
     At,
@@ -40,8 +42,6 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
-from sockiter.situations import SITUATIONS
-from sockiter.swarm import SLOTS_DRAWN
 from sockiter.table import Table
 from sockiter.verdict import VIOLATIONS, Finding, Signature
 

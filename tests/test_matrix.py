@@ -9,10 +9,10 @@ from matrices import corpus_matrix, searched
 
 from sockiter.backend import Target
 from sockiter.cases import loads
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import Hazard, harm, in_order
-from sockiter.explore import Scope, Searched, Violation
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import (
+from sockiter.matrix.matrix import (
     ALL,
     HARMS_SAID,
     NONE,

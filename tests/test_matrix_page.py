@@ -12,11 +12,11 @@ from kernels import LIMITED, answering
 from matrices import corpus_matrix, page_of, searched
 
 from sockiter.cases import loads
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import HAZARDS
-from sockiter.explore import Scope, Searched, Violation
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import Cell, Matrix, Measured, Row
-from sockiter.matrix_page import HAZARDS_SAID, KINDS_SAID
+from sockiter.matrix.matrix import Cell, Matrix, Measured, Row
+from sockiter.matrix.page import HAZARDS_SAID, KINDS_SAID
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named

@@ -8,12 +8,11 @@ from statistics import median
 
 import pytest
 
-from sockiter import simplify
 from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
 from sockiter.claims import Harm, Hazard, hazards_of
-from sockiter.edits import name_of, names_in
-from sockiter.minimize import minimize
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.swarm import Swarm
 from sockiter.operations import (
     Add,
     At,
@@ -33,8 +32,10 @@ from sockiter.operations import (
     possible,
 )
 from sockiter.oracle import judge
-from sockiter.simplify import Candidate
-from sockiter.swarm import Room, Swarm
+from sockiter.shrink import passes
+from sockiter.shrink.edits import name_of, names_in
+from sockiter.shrink.minimize import minimize
+from sockiter.shrink.passes import Candidate
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Kind
 
@@ -344,7 +345,7 @@ def step(name: str, text_: str, slots: int = SLOTS) -> list[str]:
     """What a step proposes, each with its slots where those are others."""
     return [
         text(proposed) + ("" if batch == slots else f" (batch {batch})")
-        for proposed, batch in getattr(simplify, f"_{name}")((ops(text_), slots))
+        for proposed, batch in getattr(passes, f"_{name}")((ops(text_), slots))
     ]
 
 
@@ -355,11 +356,11 @@ def test_names_are_letters_and_then_numbers() -> None:
 def test_every_step_is_taken() -> None:
     steps = {
         function
-        for name, function in vars(simplify).items()
+        for name, function in vars(passes).items()
         if name.startswith("_") and getattr(function, "__annotations__", {}).get("best") == "Candidate"
     }
 
-    assert steps == set(simplify.STEPS)
+    assert steps == set(passes.STEPS)
 
 
 def test_sockets_are_forgotten_in_runs_then_one_by_one_then_in_pairs_with_all_that_is_done_to_them() -> None:

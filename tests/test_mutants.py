@@ -11,12 +11,13 @@ from mutants import MUTANTS, Caught, Mutant, caught, mutated, original
 
 from sockiter.cases import load
 from sockiter.claims import in_order
-from sockiter.drivers import drive_hypothesis, drive_swarm
+from sockiter.fuzzing.drivers import drive_hypothesis, drive_swarm
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.swarm import Swarm
 from sockiter.operations import Add, Open
 from sockiter.replay import refused, replay
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
-from sockiter.swarm import Room, Swarm
 
 CASES = Path(__file__).parent / "cases"
 PAGE = Path(__file__).parent.parent / "docs" / "mutants.md"

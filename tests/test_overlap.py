@@ -6,7 +6,7 @@ import pytest
 
 from sockiter.claims import Hazard
 from sockiter.operations import Bucket
-from sockiter.overlap import Changed, Harmed, Round, Step, Walked, judged
+from sockiter.race.judge import Changed, Harmed, Round, Step, Walked, judged
 from sockiter.verdict import Finding, Verdict
 
 A, B, C = 1, 2, 3

@@ -13,12 +13,12 @@ from sockiter.cases import load, loads
 from sockiter.history import Event, History, Returned, Shown
 from sockiter.operations import Remove
 from sockiter.oracle import judge
-from sockiter.picture import html, svg
+from sockiter.report.picture import html, svg
+from sockiter.report.trace import Moment, Row, Trace, trace
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
-from sockiter.trace import Moment, Row, Trace, trace
 
 CASES = Path(__file__).parent / "cases"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,9 +10,10 @@ import functools
 
 import pytest
 
+from sockiter.check.result import Scope
+from sockiter.check.search import search
 from sockiter.claims import Hazard, in_order, within
-from sockiter.explore import Scope, search
-from sockiter.matrix import ALL, HARMS_SAID, MOVES, NONE, Cell, Column, claims, said
+from sockiter.matrix.matrix import ALL, HARMS_SAID, MOVES, NONE, Cell, Column, claims, said
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS
 from sockiter.verdict import Signature

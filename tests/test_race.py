@@ -18,21 +18,22 @@ from typing import Any, cast
 import pytest
 from command import NO_KERNEL, sockiter
 
-from sockiter import race
 from sockiter.backend import SLOTS, Shape
 from sockiter.claims import CHANGES, Harm, Hazard, harm
 from sockiter.errors import MachineLacks
-from sockiter.kernel import KERNEL_TARGETS, roam
-from sockiter.kernel.answers import Answer
-from sockiter.kernel.halts import Halts, Meet
-from sockiter.kernel.roam import Churn, Plan
-from sockiter.kernel.sockets import Socket, Sockets
+from sockiter.fuzzing.limits import Room
+from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.bpf.stops import Halts, Meet
+from sockiter.kernel.probe import Answer
+from sockiter.kernel.sockets.base import Socket, Sockets
 from sockiter.kernel.target import Equipment, KernelTarget
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End
-from sockiter.overlap import Changed, Round, Step, Walked
-from sockiter.race import HEADER, KEPT_MAX, RERUNS, Arena, Race, drawn, side_by_side
-from sockiter.swarm import Room
+from sockiter.race import race
+from sockiter.race import sides as module
+from sockiter.race.judge import Changed, Round, Step, Walked
+from sockiter.race.race import HEADER, KEPT_MAX, RERUNS, Arena, Race, drawn, side_by_side
+from sockiter.race.sides import Churn, Plan
 
 pytestmark = pytest.mark.interpreter
 
@@ -190,7 +191,7 @@ def until_asked(times: int) -> Callable[[], bool]:
 
 def test_a_walk_is_read_to_its_end_in_reads_of_random_sizes_and_closed() -> None:
     walks = Walks((1, 2), (3,), ())
-    one, _ = roam.roam(walks, plan(reads=4), until_asked(3), sys.maxsize)
+    one, _ = module.roam(walks, plan(reads=4), until_asked(3), sys.maxsize)
     assert [step.delivered for step in one.steps] == [(), (1, 2), (3,), ()]
     assert (one.ended, one.stuck) == (True, False)
     times = [time for step in one.steps for time in (step.start, step.end)]
@@ -200,21 +201,21 @@ def test_a_walk_is_read_to_its_end_in_reads_of_random_sizes_and_closed() -> None
     assert len(sizes) == 6
     assert set(sizes) <= {1, 2, 3, 4}
     again = Walks((1, 2), (3,), ())
-    roam.roam(again, plan(reads=4), until_asked(3), sys.maxsize)
+    module.roam(again, plan(reads=4), until_asked(3), sys.maxsize)
     assert [size for reader in again.readers for size in reader.sizes] == sizes
 
 
 def test_the_last_walk_is_brought_to_its_end_when_nothing_changes_any_more() -> None:
-    (only,) = roam.roam(Walks((1,), (2,), (3,), ()), plan(), until_asked(0), sys.maxsize)
+    (only,) = module.roam(Walks((1,), (2,), (3,), ()), plan(), until_asked(0), sys.maxsize)
     assert only.ended
 
 
 def test_a_walk_that_does_not_end_is_stuck_after_so_many_reads_in_which_nothing_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(roam, "READS_WHEN_QUIET", 5)
+    monkeypatch.setattr(module, "READS_WHEN_QUIET", 5)
     walks = Walks((1,))
-    (only,) = roam.roam(walks, plan(), until_asked(30), sys.maxsize)
+    (only,) = module.roam(walks, plan(), until_asked(30), sys.maxsize)
     assert (only.ended, only.stuck) == (False, True)
     assert len(only.steps) == 1 + 30 + 5
     assert walks.readers[0].is_closed
@@ -224,14 +225,14 @@ def test_a_walk_that_does_not_end_while_there_are_changes_is_left_when_its_time_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock(monkeypatch)
-    (only,) = roam.roam(Walks((1,)), plan(), lambda: False, 50)
+    (only,) = module.roam(Walks((1,)), plan(), lambda: False, 50)
     assert (only.ended, only.stuck) == (False, False)
     assert only.steps[-1].start > 50
 
 
 def test_a_read_that_is_refused_is_told_by_its_name_and_the_walk_goes_on() -> None:
     odd = OSError(9999, "nobody knows")
-    (only,) = roam.roam(Walks(OSError(errno.ENOMEM, ""), (1,), odd, ()), plan(), until_asked(0), sys.maxsize)
+    (only,) = module.roam(Walks(OSError(errno.ENOMEM, ""), (1,), odd, ()), plan(), until_asked(0), sys.maxsize)
     assert [step.error for step in only.steps] == ["", "ENOMEM", "", "9999", ""]
     assert [step.delivered for step in only.steps] == [(), (), (1,), (), ()]
     assert only.ended
@@ -240,7 +241,7 @@ def test_a_read_that_is_refused_is_told_by_its_name_and_the_walk_goes_on() -> No
 def test_whose_turn_came_ahead_is_told_with_the_opening() -> None:
     walks = Walks()
     walks.open = lambda: Scripted((1,), (), ahead=(1, 2))  # type: ignore[method-assign]
-    (only,) = roam.roam(walks, plan(), until_asked(0), sys.maxsize)
+    (only,) = module.roam(walks, plan(), until_asked(0), sys.maxsize)
     assert (only.steps[0].shown, only.steps[0].delivered) == ((1, 2), ())
 
 
@@ -248,7 +249,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float] | None = None) ->
     """A clock that ticks when it is asked; nobody sleeps."""
     ticks = count()
     slept: list[float] = [] if pauses is None else pauses
-    monkeypatch.setattr(roam, "time", SimpleNamespace(monotonic_ns=lambda: next(ticks), sleep=slept.append))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: next(ticks), sleep=slept.append))
 
 
 def churning(*kinds: Hazard, changes: int, has_tail: bool = True, **others: Any) -> tuple[Churn, Pretended]:
@@ -429,7 +430,7 @@ def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pyte
 
 
 def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockiter.kernel.halts.os.sched_getaffinity", lambda pid: {0})
+    monkeypatch.setattr("sockiter.kernel.bpf.stops.os.sched_getaffinity", lambda pid: {0})
     with pytest.raises(MachineLacks, match=r"^a race takes two processors; there is one$"):
         sides(Walks(()))
 

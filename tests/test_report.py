@@ -11,12 +11,12 @@ from scripted import END, Impatient, scripted, traced
 from sockiter.cases import load
 from sockiter.history import Returned, Shown
 from sockiter.operations import Add, Remove
-from sockiter.report import columns_of, fold, table
+from sockiter.report.table import columns_of, fold, table
+from sockiter.report.trace import trace
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
-from sockiter.trace import trace
 
 CASES = Path(__file__).parent / "cases"
 

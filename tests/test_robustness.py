@@ -189,7 +189,8 @@ def test_on_a_disk_that_cannot_be_written_to_nothing_is_run(tmp_path: Path) -> N
 EARLY = """
 import signal
 from pathlib import Path
-from sockiter import campaign, workers
+from sockiter import workers
+from sockiter.fuzzing import campaign
 from sockiter.targets import target_named
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sockiter import explore
-from sockiter import shortest as module
 from sockiter.backend import SLOTS, run
+from sockiter.check import search
+from sockiter.check import shortest as module
+from sockiter.check.shortest import shortest
 from sockiter.claims import Harm, harm
-from sockiter.hunt import fails_as
-from sockiter.minimize import Patience, minimize
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.swarm import Swarm
+from sockiter.fuzzing.triage import fails_as
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.oracle import judge
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -18,9 +20,8 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.schemes.unix import Unix
-from sockiter.shortest import shortest
+from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import SchemeTarget
-from sockiter.swarm import Room, Swarm
 from sockiter.verdict import Finding, Signature
 
 Operations = tuple[Operation, ...]
@@ -96,7 +97,7 @@ def test_who_gives_up_at_an_error_is_left_alone() -> None:
 
 def test_where_there_are_too_many_states_it_is_not_certain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STATES_MAX", 10)
-    monkeypatch.setattr(explore, "REPORT", 1)
+    monkeypatch.setattr(search, "REPORT", 1)
     many: Operations = (
         *(Add(name, "tail") for name in "ABCDEFGHI"),
         Open(),
@@ -127,7 +128,7 @@ def test_a_search_that_is_interrupted_leaves_the_sequence_as_it_was_given(monkey
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sockiter.explore._Search._layers", interrupt)
+    monkeypatch.setattr("sockiter.check.search._Search._layers", interrupt)
     target, patience = SchemeTarget(OffsetUdp()), Patience()
     fails = fails_as(Finding("skip", "B"), target, target)
     assert shortest(OffsetUdp(), LONG, SLOTS, Signature("skip"), fails, patience=patience) == (LONG, SLOTS, False)
@@ -136,7 +137,7 @@ def test_a_search_that_is_interrupted_leaves_the_sequence_as_it_was_given(monkey
 
 @pytest.mark.parametrize("asked", range(4))
 def test_where_patience_ends_the_sequence_stays_as_it_was_given(asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explore, "REPORT", 10_000)
+    monkeypatch.setattr(search, "REPORT", 10_000)
     left = iter([False] * asked)
     target, patience = SchemeTarget(OffsetUdp()), Patience(lambda: next(left, True))
     fails = fails_as(Finding("skip", "B"), target, target)

@@ -8,23 +8,23 @@ from itertools import islice
 import pytest
 from scripted import Scripted
 
-from sockiter import machine
 from sockiter.backend import Backend, Shape, shape_of
 from sockiter.cases import loads
-from sockiter.drivers import HYPOTHESIS_BITE, drive_hypothesis
+from sockiter.fuzzing import machine
+from sockiter.fuzzing.coverage import GROWTHS, SITUATIONS, Situation, Watch
+from sockiter.fuzzing.drivers import HYPOTHESIS_BITE, drive_hypothesis
+from sockiter.fuzzing.machine import SocketMachine, machine_for
+from sockiter.fuzzing.triage import Hunt
 from sockiter.history import Event, Returned, Shown
-from sockiter.hunt import Hunt
 from sockiter.kernel.target import KernelTarget
-from sockiter.machine import SocketMachine, machine_for
 from sockiter.operations import Operation
+from sockiter.report.trace import Names
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
-from sockiter.situations import GROWTHS, SITUATIONS, Situation, Watch
 from sockiter.targets import target_named
-from sockiter.trace import Names
 
 OFFSET, COOKIE, INDEX = OffsetUdp(), CookieUdp(), Index()
 

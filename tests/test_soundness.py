@@ -22,10 +22,13 @@ import pytest
 from generators import Generated, Reading
 from planted import PLANTED, own_of, with_canonical
 
-from sockiter import everything
+from sockiter.check import everything
+from sockiter.check.result import Scope
+from sockiter.check.search import search
+from sockiter.check.transitions import Moment, Skeleton
+from sockiter.check.verify import Formless, compared
 from sockiter.claims import Hazard
 from sockiter.errors import Unsound
-from sockiter.explore import Scope, search
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.index_detect import IndexDetect
@@ -35,10 +38,8 @@ from sockiter.schemes.partial_batch import PartialBatch
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.skeleton import Moment, Skeleton
 from sockiter.table import Table
 from sockiter.verdict import Signature
-from sockiter.verify import Formless, compared
 
 EVERY_SCHEME = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 NARROW = pytest.mark.parametrize("scheme", [IndexNarrow(), IndexDetect()], ids=lambda scheme: scheme.name)

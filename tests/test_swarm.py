@@ -11,7 +11,8 @@ import pytest
 
 from sockiter.backend import SLOTS, Shape, shape_of
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, hazards_of
-from sockiter.edits import name_of
+from sockiter.fuzzing.limits import BUCKETS_DRAWN, SLOTS_DRAWN, Room
+from sockiter.fuzzing.swarm import NAMES, Swarm
 from sockiter.operations import (
     Add,
     Bucket,
@@ -28,8 +29,8 @@ from sockiter.operations import (
 )
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD
+from sockiter.shrink.edits import name_of
 from sockiter.simulation import Simulation
-from sockiter.swarm import BUCKETS_DRAWN, NAMES, SLOTS_DRAWN, Room, Swarm
 from sockiter.targets import target_named
 
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
@@ -58,7 +59,7 @@ def test_every_number_of_slots_and_of_buckets_is_drawn() -> None:
 
 def test_the_same_seed_draws_the_same_whatever_the_hash_seed() -> None:
     program = (
-        "from sockiter.swarm import Swarm; from sockiter.schemes.scheme import ANY_HAZARD\n"
+        "from sockiter.fuzzing.swarm import Swarm; from sockiter.schemes.scheme import ANY_HAZARD\n"
         "swarm = Swarm('7/x', ANY_HAZARD); swarm.aims = [frozenset({'show', 'remove', 'rehash'})]\n"
         "print([swarm.sequence() for _ in range(200)])"
     )

@@ -9,8 +9,8 @@ from sockiter.cases import loads
 from sockiter.errors import MachineLacks
 from sockiter.history import Returned, Shown
 from sockiter.operations import Add, Bucket, Remove
+from sockiter.report.trace import trace
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.trace import trace
 
 
 def test_the_middle_of_very_many_reads_is_left_out() -> None:

@@ -12,26 +12,12 @@ from click.testing import CliRunner, Result
 from inline import work_inline
 from planted import PLANTED, Planted, fixed, with_canonical
 
-from sockiter import everything
-from sockiter import verify as verification
-from sockiter.claims import Hazard
-from sockiter.cli import main
-from sockiter.errors import MachineLacks, Unsound
-from sockiter.explore import Scope, Searched
-from sockiter.explore import search as real_search
-from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
-from sockiter.schemes.cookie_udp import CookieUdp, State
-from sockiter.schemes.index_narrow import IndexNarrow
-from sockiter.schemes.offset_tcp import OffsetTcp
-from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.rank import Rank
-from sockiter.schemes.scheme import Where
-from sockiter.simulation import SchemeTarget
-from sockiter.skeleton import Moment, Opening, Shift, Turns
-from sockiter.table import Table, empty
-from sockiter.targets import target_named
-from sockiter.verdict import Signature
-from sockiter.verify import (
+from sockiter.check import everything
+from sockiter.check import verify as verification
+from sockiter.check.result import Scope, Searched
+from sockiter.check.search import search as real_search
+from sockiter.check.transitions import Moment, Opening, Shift, Turns
+from sockiter.check.verify import (
     Formless,
     Merged,
     Side,
@@ -45,6 +31,20 @@ from sockiter.verify import (
     verify,
     work,
 )
+from sockiter.claims import Hazard
+from sockiter.cli import main
+from sockiter.errors import MachineLacks, Unsound
+from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
+from sockiter.schemes.cookie_udp import CookieUdp, State
+from sockiter.schemes.index_narrow import IndexNarrow
+from sockiter.schemes.offset_tcp import OffsetTcp
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.rank import Rank
+from sockiter.schemes.scheme import Where
+from sockiter.simulation import SchemeTarget
+from sockiter.table import Table, empty
+from sockiter.targets import target_named
+from sockiter.verdict import Signature
 
 SMALL: Any = (
     (("remove", "show"), Scope(2, 1, 1, 5)),
@@ -234,7 +234,7 @@ def sockiter(*arguments: object) -> Result:
 
 @pytest.fixture
 def _inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    work_inline(monkeypatch, "sockiter.verify")
+    work_inline(monkeypatch, "sockiter.check.verify")
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, scheme: object) -> None:

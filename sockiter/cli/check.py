@@ -19,15 +19,15 @@ from rich.table import Table
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, save
-from sockiter.cells import Cells, Fault, Task, within_reach
+from sockiter.check.result import Scope, Searched, Violation
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import only_on, running
 from sockiter.errors import InputError, MachineLacks
-from sockiter.explore import Scope, Searched, Violation
-from sockiter.matrix import ALL, Cell, Column, Said, claims, describe, distinct, name, said
+from sockiter.matrix.compute import Cells, Fault, Task, within_reach
+from sockiter.matrix.matrix import ALL, Cell, Column, Said, claims, describe, distinct, name, said
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
 
 

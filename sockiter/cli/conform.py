@@ -18,7 +18,7 @@ from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import running
-from sockiter.conformance import Trial
+from sockiter.conform import Trial
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes.scheme import AnyScheme

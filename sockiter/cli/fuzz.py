@@ -12,16 +12,17 @@ import click
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from sockiter.campaign import Campaign, Kept
-from sockiter.cases import dumps, sweep
+from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_all, only_on, willing
 from sockiter.cli.summary import print_summary, summary_json
-from sockiter.drivers import DRIVERS
 from sockiter.errors import MachineLacks
+from sockiter.files import sweep
+from sockiter.fuzzing.campaign import Campaign, Kept
+from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length
 
 SECONDS = 60.0

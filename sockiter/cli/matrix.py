@@ -19,17 +19,31 @@ from rich.table import Table
 from rich.text import Text
 
 from sockiter.backend import Target
-from sockiter.cases import dumps, escaped, write_whole
-from sockiter.cells import Cells, Fault, matrix_of, tasks_of
+from sockiter.cases import dumps
+from sockiter.check.result import Scope, Searched
 from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_all, only_on
 from sockiter.errors import MachineLacks
-from sockiter.explore import Scope, Searched
-from sockiter.matrix import Cell, Column, Matrix, Measured, Row, Said, broken, columns, describe, own_scope, said, unfinished
-from sockiter.matrix_page import html, traced
+from sockiter.files import escaped, write_whole
+from sockiter.matrix.compute import Cells, Fault, matrix_of, tasks_of
+from sockiter.matrix.matrix import (
+    Cell,
+    Column,
+    Matrix,
+    Measured,
+    Row,
+    Said,
+    broken,
+    columns,
+    describe,
+    own_scope,
+    said,
+    unfinished,
+)
+from sockiter.matrix.page import html, traced
 
 SECONDS = 10.0
 # Between two columns of a table.

@@ -8,15 +8,16 @@ from pathlib import Path
 import click
 
 from sockiter.backend import run
-from sockiter.cases import Case, dumps, escaped, write_whole
+from sockiter.cases import Case, dumps
 from sockiter.cli.output import print_json
 from sockiter.cli.subject import choose, only_on
 from sockiter.errors import InputError, MachineLacks
-from sockiter.hunt import fails_as, shrunk
-from sockiter.minimize import Patience
+from sockiter.files import escaped, write_whole
+from sockiter.fuzzing.triage import fails_as, shrunk
 from sockiter.operations import length
 from sockiter.oracle import judge
 from sockiter.replay import refused, with_expects
+from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, load_known
 from sockiter.verdict import KINDS, describe
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from sockiter.explore import Scope
+from sockiter.check.result import Scope
 
 Command: TypeAlias = Callable[..., None]
 

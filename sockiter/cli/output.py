@@ -14,9 +14,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from sockiter.check.result import Scope
 from sockiter.claims import Harm, hazards_of, in_order
-from sockiter.explore import Scope
-from sockiter.matrix import Said, distinct
+from sockiter.matrix.matrix import Said, distinct
 from sockiter.verdict import Finding, Kind
 
 # Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.

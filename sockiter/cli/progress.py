@@ -13,8 +13,8 @@ from typing import TypeAlias
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from sockiter.cells import Cells
 from sockiter.cli.output import console
+from sockiter.matrix.compute import Cells
 
 Tell: TypeAlias = Callable[[Progress, TaskID], None]
 """Brings a bar, and the one task that it has, up to date."""

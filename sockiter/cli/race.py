@@ -24,7 +24,7 @@ from sockiter.cli.subject import running
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
-from sockiter.race import Caught, Race
+from sockiter.race.race import Caught, Race
 from sockiter.targets import target_named
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 

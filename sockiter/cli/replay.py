@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 
 from sockiter.backend import Session, Target
-from sockiter.cases import Case, Expect, dumps, escaped, files, loads, write_whole
+from sockiter.cases import Case, Expect, dumps, files, loads
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import only_on
 from sockiter.errors import InputError, MachineLacks, Untold
+from sockiter.files import escaped, write_whole
 from sockiter.replay import Outcome, refused, unsaid, with_expects
 from sockiter.replay import replay as replay_case
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named

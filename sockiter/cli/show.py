@@ -6,17 +6,17 @@ from pathlib import Path
 
 import click
 
-from sockiter.cases import escaped, write_whole
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose, only_on
 from sockiter.errors import MachineLacks
-from sockiter.explain import words
-from sockiter.picture import html as page_of
-from sockiter.picture import svg as picture_of
+from sockiter.files import escaped, write_whole
 from sockiter.replay import refused
-from sockiter.report import table
+from sockiter.report.explain import words
+from sockiter.report.picture import html as page_of
+from sockiter.report.picture import svg as picture_of
+from sockiter.report.table import table
+from sockiter.report.trace import trace
 from sockiter.targets import load_known
-from sockiter.trace import trace
 
 
 @click.command()

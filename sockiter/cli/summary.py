@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sockiter.backend import Target
-from sockiter.campaign import Campaign, Kept, Track
 from sockiter.claims import Harm, in_order, within
 from sockiter.cli.output import harm_json
+from sockiter.fuzzing.campaign import Campaign, Kept, Track
 from sockiter.operations import length
 from sockiter.verdict import Kind
 

@@ -15,13 +15,13 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from sockiter.backend import Target
+from sockiter.check.verify import Compare, Merged, Trial, Trials, Verified, WrongMerge
 from sockiter.claims import in_order
 from sockiter.cli.output import print_json, scope_json
 from sockiter.cli.progress import watch
 from sockiter.errors import InputError, MachineLacks
-from sockiter.matrix import describe
+from sockiter.matrix.matrix import describe
 from sockiter.verdict import Signature
-from sockiter.verify import Compare, Merged, Trial, Trials, Verified, WrongMerge
 
 # What says in which scope to search, and what to do with it.
 _OTHERS = {

@@ -2,7 +2,7 @@
 
 Decided here: how operations become calls, also inside a read, and what of them goes into the history. Not known here: how
 a socket gets into a table and to which end of it (`sockets`), how a table is walked (`walks`), how a read is made to stand
-still (`halts`), and what the kernel's answers are worth.
+still (`stops`), and what the kernel's answers are worth.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from errno import errorcode
 
 from sockiter.errors import MachineLacks, Untold
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
-from sockiter.kernel.faults import fail_next, fail_none
-from sockiter.kernel.halts import Halts, Stop
-from sockiter.kernel.sockets import Sockets
+from sockiter.kernel.bpf.faults import fail_next, fail_none
+from sockiter.kernel.bpf.stops import Halts, Stop
+from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.walks import Reader, Walk
 from sockiter.operations import (
     READS_MAX,

@@ -14,12 +14,12 @@ from sockiter import rights
 from sockiter.backend import SLOTS, Backend, Shape, refusal
 from sockiter.claims import Harm, Hazard, within
 from sockiter.errors import MachineLacks
-from sockiter.kernel.answers import Answer, answer, need_linux
-from sockiter.kernel.halts import Halts
+from sockiter.kernel.bpf.stops import Halts
+from sockiter.kernel.identify import likeness
 from sockiter.kernel.iteration import Iteration
-from sockiter.kernel.likeness import likeness
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.sockets import Sockets
+from sockiter.kernel.probe import Answer, answer, need_linux
+from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket
 from sockiter.schemes import SCHEMES

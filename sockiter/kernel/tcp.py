@@ -1,7 +1,7 @@
 """The walks over TCP sockets: bpf_iter_tcp, /proc/net/tcp, and sock_diag.
 
 Decided here: which sockets each of them is tried with, and what a session of it shares. Not known here: how sockets get to
-where they are wanted (`tcp_sockets`), and how an iteration goes (`iteration`).
+where they are wanted (`sockets.tcp`), and how an iteration goes (`iteration`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import partial
 from sockiter.backend import Shape
 from sockiter.claims import harm
 from sockiter.errors import Untold
-from sockiter.kernel.bpf import whole_walk
-from sockiter.kernel.btf import kernel_member
+from sockiter.kernel.bpf.btf import kernel_member
+from sockiter.kernel.bpf.loader import whole_walk
+from sockiter.kernel.bpf.programs import OfWalk
+from sockiter.kernel.bpf.setup import Iterating, iterating
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
-from sockiter.kernel.equipment import Iterating, iterating
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
-from sockiter.kernel.program import OfWalk
+from sockiter.kernel.sockets.tcp import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
-from sockiter.kernel.tcp_sockets import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 
 # The established sockets of a namespace made under this setting (6.1 and later) have a table of their own with so many

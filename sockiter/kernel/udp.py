@@ -1,7 +1,7 @@
 """The walks over UDP sockets: bpf_iter_udp, /proc/net/udp, and sock_diag.
 
 Decided here: which sockets each of them is tried with, and what a session of it shares. Not known here: how sockets get to
-where they are wanted (`udp_sockets`), and how an iteration goes (`iteration`).
+where they are wanted (`sockets.udp`), and how an iteration goes (`iteration`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import partial
 
 from sockiter.backend import Shape
 from sockiter.errors import MachineLacks
-from sockiter.kernel.bpf import whole_walk
+from sockiter.kernel.bpf.loader import whole_walk
+from sockiter.kernel.bpf.programs import InContext
+from sockiter.kernel.bpf.setup import iterating
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
-from sockiter.kernel.equipment import iterating
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
-from sockiter.kernel.program import InContext
+from sockiter.kernel.sockets.udp import Places, UdpSockets
 from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
-from sockiter.kernel.udp_sockets import Places, UdpSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, lines
 
 # A namespace made under this setting (6.2 and later) has a table of its own, and a short walk. 128 is the least.

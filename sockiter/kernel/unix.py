@@ -1,6 +1,6 @@
 """The walks over UNIX sockets: bpf_iter_unix, and sock_diag.
 
-Decided here: what a session of each shares. Not known here: how sockets get to where they are wanted (`unix_sockets`), and
+Decided here: what a session of each shares. Not known here: how sockets get to where they are wanted (`sockets.unix`), and
 how an iteration goes (`iteration`).
 """
 
@@ -12,14 +12,14 @@ from functools import partial
 
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
-from sockiter.kernel.bpf import whole_walk
-from sockiter.kernel.btf import kernel_member
+from sockiter.kernel.bpf.btf import kernel_member
+from sockiter.kernel.bpf.loader import whole_walk
+from sockiter.kernel.bpf.programs import OfSocket
+from sockiter.kernel.bpf.setup import Iterating, iterating
 from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
-from sockiter.kernel.equipment import Iterating, iterating
 from sockiter.kernel.namespace import Namespace, private
-from sockiter.kernel.program import OfSocket
+from sockiter.kernel.sockets.unix import Places, UnixSockets
 from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
-from sockiter.kernel.unix_sockets import Places, UnixSockets
 from sockiter.kernel.walks import BpfWalk, DiagWalk
 
 _NAMED = "a UNIX socket has its name for good, and a bucket by its name"

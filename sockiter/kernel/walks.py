@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sockiter.kernel import netlink
-from sockiter.kernel.bpf import BUFFER_SIZE, Walker
-from sockiter.kernel.halts import Halts, Meet
+from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
+from sockiter.kernel.bpf.programs import RECORD
+from sockiter.kernel.bpf.stops import Halts, Meet
 from sockiter.kernel.libc import lacks
-from sockiter.kernel.program import RECORD
-from sockiter.kernel.sockets import Socket, cookie, inode
+from sockiter.kernel.sockets.base import Socket, cookie, inode
 
 
 class Reader(Protocol):

@@ -23,7 +23,8 @@ from benchmarks.conftest import Tell
 from benchmarks.peers import programs
 from benchmarks.peers.programs import Lacks, Outcome, spin, tlc
 from benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
-from sockiter.explore import Scope, Searched, search
+from sockiter.check.result import Scope, Searched
+from sockiter.check.search import search
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme

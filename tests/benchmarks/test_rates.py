@@ -14,10 +14,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.naive import NaiveMachine, naive_machine
 from sockiter.claims import Hazard
-from sockiter.drivers import Bite, drive_hypothesis, drive_swarm
-from sockiter.hunt import Hunt
+from sockiter.fuzzing.drivers import Bite, drive_hypothesis, drive_swarm
+from sockiter.fuzzing.machine import SocketMachine, machine_for
+from sockiter.fuzzing.triage import Hunt
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.machine import SocketMachine, machine_for
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 

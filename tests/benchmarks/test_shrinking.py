@@ -12,8 +12,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from benchmarks.naive import Harmed, naive_machine
 from sockiter.claims import Harm, Hazard, harm
-from sockiter.drivers import Driver, drive_hypothesis, drive_swarm
-from sockiter.hunt import Hunt
+from sockiter.fuzzing.drivers import Driver, drive_hypothesis, drive_swarm
+from sockiter.fuzzing.triage import Hunt
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget

@@ -12,8 +12,8 @@ from statistics import median, quantiles
 
 import pytest
 
-from sockiter.drivers import DRIVERS
-from sockiter.hunt import Hunt
+from sockiter.fuzzing.drivers import DRIVERS
+from sockiter.fuzzing.triage import Hunt
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget

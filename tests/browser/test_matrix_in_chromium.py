@@ -17,9 +17,9 @@ import pytest
 from kernels import LIMITED, answering
 from matrices import corpus_matrix, page_of
 
-from sockiter.explore import Searched
+from sockiter.check.result import Searched
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix import Cell, Matrix
+from sockiter.matrix.matrix import Cell, Matrix
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

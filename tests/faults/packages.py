@@ -7,7 +7,7 @@ from random import Random
 
 from rounds import CORPUS, PROGRAM, Group, Round, document, done
 
-from sockiter.installed import GROUP
+from sockiter.plugins import GROUP
 
 RFC_SKIP = CORPUS / "rfc_skip.case"
 MODULE = """

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
+from sockiter.check.monitor import HARMED, can_come
+from sockiter.check.result import Scope
+from sockiter.check.search import _Search
 from sockiter.claims import Hazard
-from sockiter.explore import Scope, _Search
-from sockiter.followed import HARMED, can_come
 from sockiter.operations import Add, End, Remove
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show
 from sockiter.table import Socket, Table, empty

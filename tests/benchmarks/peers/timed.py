@@ -15,7 +15,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.peers.successors import FIELDS, HARM, HAZARDS, SLOTS, Following, Placed, followed, placed
-from sockiter.explore import Scope, search
+from sockiter.check.result import Scope
+from sockiter.check.search import search
 from sockiter.schemes.index import Index
 
 # Above what either has states, so that neither stops for it.

@@ -1,0 +1,1 @@
+"""Exhaustive search: every interleaving in a scope, the shortest counterexample first."""

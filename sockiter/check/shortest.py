@@ -1,0 +1,102 @@
+"""The shortest case there is, where that can be told: the last step of shrinking, for a scheme.
+
+Shrinking by trying simpler sequences ends where no step helps, and that need not be where there is nothing shorter: another
+sequence altogether may do the same in fewer lines. For a scheme, everything that is as short can be searched. Decided here:
+in which scope, and which of several shortest cases it is: always the same one, whatever it was found by. Not known here: how
+a search works, and how a finding was come by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sockiter.backend import SLOTS, shape_of
+from sockiter.check.monitor import HARMED
+from sockiter.check.result import Scope
+from sockiter.check.search import INTERRUPTED, Enough, search
+from sockiter.claims import hazards_of
+from sockiter.operations import Add, Operation, Read, Remove, changes, length
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.shrink.minimize import Fails, Patience, minimize
+from sockiter.shrink.order import cost
+from sockiter.verdict import Signature
+
+STATES_MAX = 60_000
+"""A search that comes to more states is given up: the case then is as short as it was shrunk to."""
+SLOTS_TRIED = (SLOTS, 1, 2, 3, 4)
+
+
+def shortest(
+    scheme: AnyScheme,
+    operations: tuple[Operation, ...],
+    slots: int,
+    harmed: Signature,
+    fails: Fails,
+    *,
+    patience: Patience | None = None,
+) -> tuple[tuple[Operation, ...], int, bool]:
+    """The shortest sequence that does the same harm to a scheme, its slots, and whether that is certain.
+
+    It is certain for sequences with the hazards of the given one, and with as many sockets at once, buckets and tables as it
+    spans. Where it is not, or the harm is none that a search can find, or `patience` ends, the sequence is as it was given.
+    """
+    patience = patience or Patience()
+    best = operations, slots
+    if harmed not in HARMED or any(op.gives_up for op in operations if isinstance(op, Read)):
+        return *best, False
+    while True:
+        found = _found(scheme, best, harmed, fails, patience)
+        if found is None:
+            return *best, False
+        if found == best:
+            return *best, True
+        # What was found may span less, and is sought there once more.
+        best = found
+
+
+def _found(
+    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Signature, fails: Fails, patience: Patience
+) -> tuple[tuple[Operation, ...], int] | None:
+    # The least of the shortest, one for each number of slots; None where a search was given up.
+    operations, slots = best
+    hazards = hazards_of(operations, narrow="rollover" in scheme.hazards)
+    least: tuple[tuple[Operation, ...], int] | None = None
+    lines = length(operations)
+    for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
+        try:
+            scope = _spanned(operations, batch, lines)
+            searched = search(scheme, hazards, scope, wanted=[harmed], progress=_within(patience))
+        except TypeError:
+            return None
+        if not searched.complete:
+            if searched.incomplete == INTERRUPTED:
+                patience.interrupt()
+            return None
+        for violation in searched.violations:
+            if not fails(violation.case.operations, batch):
+                return None
+            candidate = minimize(violation.case.operations, batch, fails, patience=patience)
+            if patience.ended:
+                return None
+            if least is None or cost(candidate) < cost(least):
+                least = candidate
+                lines = length(least[0])
+    return least
+
+
+def _within(patience: Patience) -> Callable[[int, int], None]:
+    def go_on(states: int, waiting: int) -> None:
+        if states > STATES_MAX or not patience.is_left():
+            raise Enough("given up")
+
+    return go_on
+
+
+def _spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:
+    # The scope that a sequence spans: its sockets at once, and as many buckets as its largest table has.
+    present = most = 0
+    for op in operations:
+        for change in changes(op):
+            present += isinstance(change, Add) - isinstance(change, Remove)
+            most = max(most, present)
+    return Scope(most, max(number for _, number in shape_of(operations).buckets), batch, lines)

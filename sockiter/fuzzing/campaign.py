@@ -1,0 +1,345 @@
+"""A parallel fuzz: which worker does what for how long, and what has come of it so far.
+
+Decided here: how the time is shared among targets and drivers, when it is up, and that nothing found is lost. Every worker
+is a process of its own for one slice of the time: what it finds it saves before it reports it, so that a report is never
+ahead of the disk, and the memory that it has used up goes with it. It reports what it is about to shrink, too: of a worker
+that dies, or goes on for too long, the main process saves that as it was drawn. Not known here: how progress and results are
+shown.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from sockiter import rights
+from sockiter.backend import Session, Target
+from sockiter.cases import Case, save
+from sockiter.claims import Harm, Hazard, in_order, within
+from sockiter.errors import SockiterError
+from sockiter.fuzzing.drivers import DRIVERS
+from sockiter.fuzzing.triage import Followed, Found, Hunt
+from sockiter.replay import expecting, with_expects
+from sockiter.shrink.minimize import Patience
+from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.workers import Workers, heard, interrupted_at
+
+# Long enough that starting a process for it does not matter, short enough that a process stays small.
+SLICE_S = 5.0
+# The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting.
+FIRST_SLICE_S = 1.0
+# The least that is worth a process.
+LEAST_SLICE_S = 0.02
+# What is being shrunk when the time is up, or when a worker is told to stop, may go on for so long, and is interrupted a
+# little later where it does not look at the clock. Both are less than the workers' patience.
+SHRINKING_S = 2.0
+INTERRUPTED_S = 3.0
+# Of a slice that has run nothing for so long, the sequences have no end.
+ENDLESS_S = 10.0
+# How often a worker that shrinks looks whether it is told to stop.
+LISTENING_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One slice: a driver on a target for some seconds, the first of them the `since`th of this driver's search.
+
+    `left_s`: how many seconds the campaign has from the beginning of the slice on, `until`: and until when, by the monotonic
+    clock of this machine; None where it has not begun yet.
+    """
+
+    target: str
+    driver: str
+    hazards: frozenset[Hazard]
+    seed: str
+    cases: Path
+    seconds: float
+    since: float
+    pending: frozenset[Harm]
+    followed: frozenset[Followed]
+    left_s: float = math.inf
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A slice has its session, and is about to run its first sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A finding as it was drawn, which is about to be shrunk."""
+
+    found: Found
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none."""
+
+    found: Found
+    driver: str
+    seconds: float
+    path: Path | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a slice did since its last tick."""
+
+    sequences: int
+    operations: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A slice is over: what was followed in it, or, in words, why it could not go on."""
+
+    followed: frozenset[Followed]
+    trouble: str = ""
+
+
+Message: TypeAlias = Began | Drawn | Kept | Tick | Ended
+
+
+@dataclass(slots=True)
+class Track:
+    """One driver on one target: what it has done so far, in all its slices."""
+
+    target: Target
+    driver: str
+    hazards: frozenset[Hazard]
+    pending: frozenset[Harm]
+    followed: frozenset[Followed] = frozenset()
+    allotted: float = 0.0
+    slices: int = 0
+    sequences: int = 0
+    operations: int = 0
+    seconds: float = 0.0
+    kept: list[Kept] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+class Campaign(Workers[Track, Job]):
+    """Targets, each with its hazards, times drivers, on so many workers, for so many seconds from the first sequence on."""
+
+    def __init__(
+        self,
+        targets: Iterable[tuple[Target, frozenset[Hazard]]],
+        *,
+        drivers: Iterable[str],
+        seed: int,
+        seconds: float,
+        workers: int,
+        cases: Path,
+        slice_s: float = SLICE_S,
+    ) -> None:
+        drivers = tuple(drivers)
+        self.seed = seed
+        self.tracks = [
+            Track(target, driver, hazards, within(target.harms, hazards))
+            for target, hazards in targets
+            for driver in drivers
+        ]
+        super().__init__(self.tracks, workers=workers, work=work)
+        self._seconds = seconds
+        self._share = seconds * workers / len(self.tracks)
+        self._cases = cases
+        self._slice_s = slice_s
+
+    @property
+    def left_s(self) -> float:
+        """Roughly how many seconds remain."""
+        if not self._waiting and not self.running:
+            return 0.0
+        return self._seconds if self._until == math.inf else max(0.0, self._until - time.monotonic())
+
+    def _job(self, track: Track) -> Job:
+        longest = self._slice_s if track.slices else min(FIRST_SLICE_S, self._slice_s)
+        seconds = min(longest, max((self._share - track.allotted) * self._part(track), LEAST_SLICE_S))
+        job = Job(
+            track.target.name,
+            track.driver,
+            track.hazards,
+            f"{self.seed}/{track.target.name}/{track.driver}/{track.slices}",
+            self._cases,
+            seconds,
+            track.allotted,
+            track.pending,
+            track.followed,
+            self._seconds if self._until == math.inf else self._until - time.monotonic(),
+            None if self._until == math.inf else self._until,
+        )
+        track.allotted += seconds
+        track.slices += 1
+        # More workers than tracks: the next slice of this one may run beside it.
+        if self._share - track.allotted > 0.01:
+            self._waiting.append(track)
+        return job
+
+    def _part(self, track: Track) -> float:
+        # How much of their shares those that wait can have in the time that is left: less than all where shrinking was slow.
+        if self._until == math.inf:
+            return 1.0
+        waiting = sum(self._share - one.allotted for one in (track, *self._waiting))
+        left = max(self._until - time.monotonic(), 0.0) * self._workers
+        return min(left / waiting, 1.0)
+
+    def _heard(self, track: Track, message: Message) -> None:
+        if self._until == math.inf:
+            self._until = time.monotonic() + self._seconds
+        match message:
+            case Began() | Drawn():
+                pass
+            case Tick(sequences, operations, seconds):
+                track.sequences += sequences
+                track.operations += operations
+                track.seconds += seconds
+            case Ended(followed, trouble):
+                track.followed |= followed
+                if trouble:
+                    track.troubles.append(trouble)
+                    # What stopped one slice would stop the next.
+                    if track in self._waiting:
+                        self._waiting.remove(track)
+            case _:
+                found = message.found
+                # Two slices side by side may find the same thing.
+                if all((found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept):
+                    track.kept.append(message)
+                track.pending -= {found.harm}
+
+    def _died(self, track: Track, why: str) -> None:
+        track.troubles.append(f"a worker on {track.target.name} {why}")
+
+    def _is_end(self, message: Message | None) -> bool:
+        return isinstance(message, Ended)
+
+    def _left(self, track: Track, last: Message | None) -> None:
+        if isinstance(last, Drawn):
+            # Nothing is run for it here: whatever ended the worker would end this process.
+            case = _commented(last.found, driver=track.driver, seed=str(self.seed))
+            self._heard(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
+
+
+def work(job: Job, connection: Connection) -> None:
+    """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
+    with heard(connection):
+        for message in search(job, connection):
+            connection.send(message)
+            # Not before what it took to find something is told as well.
+            if isinstance(message, Tick) and connection.poll():
+                return
+
+
+def search(job: Job, line: Line | None = None) -> Iterator[Message]:
+    """The messages of a job, the last of them `Ended` unless it is left before its time is up.
+
+    `line`: on which what is about to be shrunk is reported, and something is said to whoever has to come to an end.
+    """
+    try:
+        target = target_named(job.target)
+        if not target.is_real:
+            rights.give_up()
+        with target.session() as session:
+            started = last = time.monotonic()
+            until = started + job.left_s if job.until is None else job.until
+            patience = Patience(_Limit(until + SHRINKING_S, line))
+            hunt = Hunt(target, session, set(job.pending), set(job.followed), patience)
+            if line is not None:
+                hunt.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
+                line.send(Began())
+            is_first = True
+            trouble = ""
+            try:
+                with interrupted_at(until + INTERRUPTED_S):
+                    for bite in DRIVERS[job.driver](hunt, job.hazards, job.seed):
+                        now = time.monotonic()
+                        if bite.found is not None:
+                            yield _kept(bite.found, session, job, job.since + now - started)
+                        yield Tick(bite.sequences, bite.operations, now - last)
+                        last = now
+                        is_first = False
+                        if now >= min(started + job.seconds, until) or patience.ended:
+                            break
+            except KeyboardInterrupt:
+                # A slow machine may not come to the end of a bite in time. That it comes to the end of none is trouble.
+                took = time.monotonic() - started
+                if is_first and took >= ENDLESS_S:
+                    trouble = f"no sequence came to its end in {took:.0f} s"
+            yield Ended(frozenset(hunt.followed), trouble)
+    except SockiterError as error:
+        yield Ended(frozenset(), str(error))
+
+
+class Line(Protocol):
+    """What a worker reports on, and listens to."""
+
+    def send(self, message: Message, /) -> None: ...
+
+    def poll(self) -> bool: ...
+
+
+class _Limit:
+    # Until when a shrinking may go on: a time, or a while after somebody said to stop.
+
+    def __init__(self, until: float, line: Line | None) -> None:
+        self._until = until
+        self._line = line
+        self._listened = -math.inf
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if self._line is not None and now - self._listened >= LISTENING_S:
+            self._listened = now
+            if self._line.poll():
+                self._line = None
+                self._until = min(self._until, now + SHRINKING_S)
+        return now >= self._until
+
+
+def _kept(found: Found, session: Session, job: Job, seconds: float) -> Kept:
+    try:
+        case = annotated(found, session, driver=job.driver, seed=job.seed)
+    except KeyboardInterrupt:
+        case = _commented(found, driver=job.driver, seed=job.seed)
+    return _saved(replace(found, case=case), job.driver, job.cases, seconds)
+
+
+def _saved(found: Found, driver: str, cases: Path, seconds: float) -> Kept:
+    try:
+        return Kept(found, driver, seconds, save(found.case, cases, found.stem))
+    except OSError as error:
+        return Kept(found, driver, seconds, None, f"{cases}: {error.strerror}")
+
+
+def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case:
+    """The case of a finding, with where it comes from, and what its target and every scheme of the project make of it."""
+    target = target_named(found.target)
+    case = with_expects(found.case, SCHEME_TARGETS)
+    if target not in SCHEME_TARGETS:
+        case = expecting(case, target, session)
+    return _commented(replace(found, case=case), driver=driver, seed=seed)
+
+
+def _commented(found: Found, *, driver: str, seed: str) -> Case:
+    subject = found.target
+    if target_named(found.target).is_real:
+        subject = f"{found.target} (Linux {platform.release()}, {found.reproduced} of {found.reruns} runs)"
+    of = " of a socket that moved" if found.moved else ""
+    if found.elsewhere and found.hazards:
+        of = " of a socket in whose bucket nothing changed"
+    under = ", ".join(in_order(found.hazards)) or "no hazard"
+    comment = f"{found.kind.capitalize()}{of} under {under}, found on {subject} by {driver}."
+    shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
+    cut_short = " Not shrunk to the end: the time was up." if found.cut_short else ""
+    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}"))

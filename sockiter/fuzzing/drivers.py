@@ -1,0 +1,112 @@
+"""The two ways to bring a hunt its sequences: swarm's plain loop, and Hypothesis's state machine.
+
+Decided here: how each is run without end, in bites that let the caller look at the clock. What is found is the hunt's
+business, and when to stop the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import TypeAlias
+
+from hypothesis import Phase, Verbosity, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sockiter.claims import Hazard
+from sockiter.errors import Untold
+from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.machine import Violation, machine_for
+from sockiter.fuzzing.swarm import Swarm
+from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.oracle import judge
+
+# What a driver does between two looks at the clock: some 20 ms of models, somewhat more of a kernel.
+SWARM_BITE = 500
+SWARM_BITE_REAL = 50
+HYPOTHESIS_BITE = 100
+# Twice as many as a least case mostly has; what comes later in a sequence is mostly behind the end of the iteration.
+HYPOTHESIS_STEPS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Bite:
+    """Some sequences that were run, the operations in them, and what was found, if anything."""
+
+    sequences: int
+    operations: int
+    found: Found | None = None
+
+
+Driver: TypeAlias = Callable[[Hunt, frozenset[Hazard], str], Iterator[Bite]]
+"""Runs sequences with these hazards, drawn from this seed, on the hunt's target; without end."""
+
+
+def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    """Sequences from `Swarm`, half of them aimed at what the target admits and nothing has shown yet."""
+    room = Room.of(hunt.target)
+    swarm = Swarm(seed_text, hazards, room)
+    begin = hunt.session.begin
+    shapes = {slots: room.shape(slots) for slots in room.slots_drawn}
+    bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
+    while True:
+        swarm.aims = sorted((harm.hazards for harm in hunt.pending), key=sorted)
+        sequences = operations = 0
+        found = None
+        while sequences < bite and found is None:
+            sequence, slots = swarm.sequence()
+            sequences += 1
+            backend = begin(shapes[slots])
+            try:
+                for op in sequence:
+                    backend.apply(op)
+            except Untold:
+                continue
+            finally:
+                backend.close()
+            operations += len(sequence)
+            if (verdict := judge(backend.history)) and (finding := hunt.news(sequence, verdict)):
+                found = hunt.follow(sequence, slots, finding)
+        yield Bite(sequences, operations, found)
+        if hunt.patience.interrupted:
+            raise KeyboardInterrupt
+
+
+def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    """Runs of the state machine, each with a seed of its own and an engine that is thrown away with all that it remembers.
+
+    Every other one has just the hazards of something that the target admits and nothing has shown yet. Hypothesis neither
+    shrinks nor stores: the first piece of news ends a run, and `Hunt.follow` does the rest.
+    """
+    random = Random(seed_text)
+    profile = settings(
+        max_examples=HYPOTHESIS_BITE,
+        stateful_step_count=HYPOTHESIS_STEPS,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        verbosity=Verbosity.quiet,
+    )
+    # Hypothesis keeps something for every class of machine that it ever ran.
+    machines = {hazards: machine_for(hunt, hazards)}
+    is_aimed = False
+    while True:
+        aims = sorted((harm.hazards for harm in hunt.pending), key=sorted) if is_aimed else []
+        is_aimed = not is_aimed
+        on = random.choice(aims) if aims else hazards
+        if on not in machines:
+            machines[on] = machine_for(hunt, on)
+        machine = machines[on]
+        machine.sequences = machine.applied = 0
+        found = None
+        try:
+            run_state_machine_as_test(seed(random.getrandbits(64))(machine), settings=profile)
+        except Violation as violation:
+            found = hunt.follow(violation.operations, violation.slots, violation.finding)
+        yield Bite(machine.sequences, machine.applied, found)
+        if hunt.patience.interrupted:
+            raise KeyboardInterrupt
+
+
+DRIVERS: dict[str, Driver] = {"hypothesis": drive_hypothesis, "swarm": drive_swarm}

@@ -1,0 +1,158 @@
+"""bpf(2), as much of it as an iterator takes: load programs, link them, open iterators, read records, share a page.
+
+Decided here: how the attributes of the calls are laid out, and what is said when one is refused. Not known here: what
+kind of sockets is walked, and what is made of the records.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sockiter.kernel import libc
+from sockiter.kernel.bpf.btf import kernel_function
+from sockiter.kernel.bpf.programs import LICENSE, RECORD
+
+_MAP_CREATE = 0
+_PROG_LOAD = 5
+_RAW_TRACEPOINT_OPEN = 17
+_LINK_CREATE = 28
+_ITER_CREATE = 33
+_ARRAY = 2  # BPF_MAP_TYPE_ARRAY
+_TO_BE_MAPPED = 1 << 10  # BPF_F_MMAPABLE
+_TRACING = 26  # BPF_PROG_TYPE_TRACING
+_AT_ENTRY = 24  # BPF_TRACE_FENTRY, an attach type
+_TRACE_ITER = 28  # BPF_TRACE_ITER
+_TAKES = "CAP_BPF and CAP_PERFMON"
+_LOG_SIZE = 1 << 16
+# type, instructions and where; license; log level, size and where; version, flags, name; interface, attach type;
+# six fields of debugging information; BTF id to attach to.
+_LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
+# What an iterator is of, and flags.
+_CREATE = struct.Struct("=II")
+
+BUFFER_SIZE = 8 * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 8 * 4096
+"""What one read can return at most, in bytes: the kernel collects records in a buffer of 8 pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walker:
+    """A program that is linked to an iterator: every `open` begins a new walk. It can be sent to another process."""
+
+    attributes: bytes
+
+    @classmethod
+    def of(cls, link: int) -> Walker:
+        return cls(_CREATE.pack(link, 0))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd  # here, since not every system has it
+
+        return _received, (DupFd(_CREATE.unpack(self.attributes)[0]),)
+
+    def open(self) -> int:
+        """A descriptor of a new iterator over the sockets in the calling thread's network namespace."""
+        try:
+            return libc.bpf(_ITER_CREATE, self.attributes, 8)
+        except OSError as error:
+            raise libc.lacks("bpf(BPF_ITER_CREATE)", error, takes=_TAKES) from error
+
+
+def _received(link: Any) -> Walker:
+    return Walker.of(link.detach())
+
+
+def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
+    """Cookie, bucket and table of each socket, by a walk over tables that do not change; raises `MachineLacks`."""
+    fd = walker.open()
+    seen: list[tuple[int, int, int]] = []
+    try:
+        while records := os.read(fd, BUFFER_SIZE):
+            seen += RECORD.iter_unpack(records)
+    except OSError as error:
+        raise libc.lacks("read of an iterator", error) from error
+    finally:
+        os.close(fd)
+    return seen
+
+
+@contextmanager
+def walker(function: str, instructions: bytes) -> Iterator[Walker]:
+    """The program, loaded and linked to the iterator whose BTF function this is; raises `MachineLacks`."""
+    program = _load(instructions, function, _TRACE_ITER)
+    try:
+        link = _linked("bpf(BPF_LINK_CREATE)", _LINK_CREATE, struct.pack("=IIII32x", program, 0, _TRACE_ITER, 0))
+    finally:
+        os.close(program)  # the link holds on to it
+    try:
+        yield Walker.of(link)
+    finally:
+        os.close(link)
+
+
+@contextmanager
+def at_entry(function: str, instructions: bytes) -> Iterator[None]:
+    """The program, run whenever this function of the kernel is entered, until the end; raises `MachineLacks`."""
+    program = _load(instructions, function, _AT_ENTRY)
+    try:
+        link = _linked(f"bpf(BPF_RAW_TRACEPOINT_OPEN) at {function}", _RAW_TRACEPOINT_OPEN, struct.pack("=QI4x", 0, program))
+    finally:
+        os.close(program)
+    try:
+        yield
+    finally:
+        os.close(link)
+
+
+@contextmanager
+def shared_page(size: int) -> Iterator[tuple[int, memoryview]]:
+    """A map of one value that programs and this process share: its descriptor, and its words of 64 bits; `MachineLacks`."""
+    attributes = struct.pack("=IIIII44x", _ARRAY, 4, size, 1, _TO_BE_MAPPED)
+    try:
+        fd = libc.bpf(_MAP_CREATE, attributes, len(attributes))
+    except OSError as error:
+        raise libc.lacks("bpf(BPF_MAP_CREATE)", error, takes=_TAKES) from error
+    try:
+        with mmap.mmap(fd, os.sysconf("SC_PAGE_SIZE")) as page, memoryview(page) as view, view.cast("Q") as words:
+            yield fd, words
+    finally:
+        os.close(fd)
+
+
+def _load(instructions: bytes, function: str, attach: int) -> int:
+    btf_id = kernel_function(function)
+    try:
+        return _try_to_load(instructions, btf_id, attach, None)
+    except OSError:
+        log = ctypes.create_string_buffer(_LOG_SIZE)  # once more, for the verifier's reasons
+    try:
+        return _try_to_load(instructions, btf_id, attach, log)
+    except OSError as error:
+        said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
+        why = f" (the verifier: {' | '.join(said[-3:])})" if said else ""
+        raise libc.lacks(f"bpf(BPF_PROG_LOAD) for {function}{why}", error, takes=_TAKES) from error
+
+
+def _try_to_load(instructions: bytes, btf_id: int, attach: int, log: ctypes.Array[ctypes.c_char] | None) -> int:
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    licence = ctypes.create_string_buffer(LICENSE)
+    attributes = _LOAD.pack(
+        *(_TRACING, len(instructions) // 8, ctypes.addressof(code), ctypes.addressof(licence)),
+        *((1, len(log), ctypes.addressof(log)) if log is not None else (0, 0, 0)),
+        *(0, 0, b"sockiter", 0, attach),
+        *(0, 0, 0, 0, 0, 0, 0, btf_id),
+    )
+    return libc.bpf(_PROG_LOAD, ctypes.create_string_buffer(attributes, len(attributes)), len(attributes))
+
+
+def _linked(call: str, command: int, attributes: bytes) -> int:
+    try:
+        return libc.bpf(command, attributes, len(attributes))
+    except OSError as error:
+        raise libc.lacks(call, error, takes=_TAKES) from error

@@ -1,0 +1,218 @@
+"""The programs: one that runs for every socket and writes a record, and one that stops a read where something is to happen.
+
+Decided here: what each does, what a record looks like, and how the page is laid out that programs and user space share.
+Not known here: how a program gets into the kernel, and what happens while a read stands still.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from sockiter.kernel.bpf.assembly import STACK, Assembly
+
+LICENSE = b"Dual MIT/GPL"
+
+RECORD = struct.Struct("=QII")
+"""A record: the socket's cookie, the number of its bucket, and which table that is in, 0 for the first."""
+
+# Helpers by number.
+_LOOK_UP = 1
+_GET_SOCKET_COOKIE = 46
+_READ_KERNEL = 113
+_PID_AND_TGID = 120
+_SEQ_WRITE = 127
+
+# The shared page, in words of 8 bytes.
+STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, CONDEMNED, LATE = range(0, 64, 8)
+PAGE = 64
+IDLE, ARMED, ASKED = 0, 1, 2
+"""States: nothing to stop for; stop at the next point; a read stands still, and says at which point and what it is about."""
+SHOW, ALLOCATION = 1, 2
+_ALLOWED_TO_WAIT = 0x80  # __GFP_FS, which GFP_USER has and GFP_NOWAIT has not
+_WITHOUT_WARNING = 0x2000  # __GFP_NOWARN
+_NOBODY = 1  # SEQ_START_TOKEN, which is shown before the first socket, and comes to nothing
+
+# Stack: the record, a key of the map, what was read.
+_RECORD_AT, _KEY_AT, _READ_AT = -16, -20, -32
+
+
+@dataclass(frozen=True, slots=True)
+class InContext:
+    """The bucket is a 32-bit word of the program's context."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfSocket:
+    """The bucket is a 32-bit member of the socket."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfWalk:
+    """Bucket and table are 32-bit members of the state of the walk, which the seq_file points to (`private`)."""
+
+    private: int
+    bucket: int
+    table: int
+
+
+BucketAt: TypeAlias = InContext | OfSocket | OfWalk
+
+
+def writes_a_record(bucket: BucketAt, *, page: int | None = None, destroy: int | None = None, stops: bool = False) -> bytes:
+    """The program for an iterator whose context holds meta and, behind it, the socket.
+
+    The context is what the kernel calls `struct bpf_iter__udp` and the like. A call without a socket, which the kernel
+    makes at the end, writes nothing. With `page`, a map, and `destroy`, the BTF id of bpf_sock_destroy: a socket whose
+    cookie stands on the page as condemned is destroyed, and nothing is written of it. With `stops`, it stands still for
+    each socket while the page is armed, for an answer; the kernel holds the socket's lock all that time.
+    """
+    to = Assembly()
+    to.load(6, 1, 8)  # the socket, a pointer that may be NULL
+    to.jump_if(6, "==", 0, "end")
+    to.load(7, 1, 0)
+    to.load(7, 7, 0)  # meta->seq
+    to.constant(8, 0)
+    match bucket:
+        case InContext(offset):
+            to.load(8, 1, offset, width=4)
+        case OfSocket(offset):
+            to.load(8, 6, offset, width=4)
+    to.store(STACK, _RECORD_AT + 8, 8)
+    if isinstance(bucket, OfWalk):
+        to.load(8, 7, bucket.private)
+        for number, offset in enumerate((bucket.bucket, bucket.table)):
+            to.address(1, STACK, _RECORD_AT + 8 + 4 * number)
+            to.constant(2, 4)
+            to.address(3, 8, offset)
+            to.call(_READ_KERNEL)
+    to.move(1, 6)
+    to.call(_GET_SOCKET_COOKIE)
+    to.store(STACK, _RECORD_AT, 0)
+    if page is not None:
+        _look_up(to, page, "write")
+        to.move(9, 0)
+        if stops:
+            to.load(1, 9, STATE)
+            to.jump_if(1, "!=", ARMED, "go on")
+            _count(to, SHOWS)
+            to.load(1, STACK, _RECORD_AT)
+            to.store(9, ABOUT, 1)
+            _stand_still(to, SHOW)
+            to.place("go on")
+        if destroy is not None:
+            to.load(1, 9, CONDEMNED)
+            to.load(2, STACK, _RECORD_AT)
+            to.subtract(1, 2)
+            to.jump_if(1, "!=", 0, "write")
+            to.store_constant(9, CONDEMNED, 0)
+            to.move(1, 6)
+            to.call_function(destroy)
+            to.jump("end")
+    to.place("write")
+    to.move(1, 7)
+    to.address(2, STACK, _RECORD_AT)
+    to.constant(3, RECORD.size)
+    to.call(_SEQ_WRITE)
+    to.place("end")
+    to.leave()
+    return to.done()
+
+
+def stops_at_entry(
+    point: Literal["show", "allocation"],
+    *,
+    page: int,
+    namespace: tuple[int, int],
+    argument: int | None,
+    cookie: int = 0,
+    unwarned: bool = False,
+) -> bytes:
+    """The program for the entry of a function of the kernel, where it stops the thread that stands on the page, while armed.
+
+    At a show, `argument` is which argument the socket is, and `cookie` where in a socket its cookie is; it is asked what is
+    to happen about that cookie. At an allocation it is which argument the flags are, None for none, and what it is asked
+    about is whether anybody else can do anything meanwhile (1), or the bucket's lock is held (0); `unwarned`: only at one
+    that nobody is to be warned of, should it fail, as a batch's is. It stands still until the answer, or until it is tired,
+    which it writes down. `namespace`: device and inode of the namespace of our process ids.
+    """
+    to = Assembly()
+    to.move(6, 1)
+    _look_up(to, page, "end")
+    to.move(9, 0)
+    to.load(1, 9, STATE)
+    to.jump_if(1, "!=", ARMED, "end")
+    to.constant_64(1, namespace[0])
+    to.constant_64(2, namespace[1])
+    to.address(3, STACK, _READ_AT)
+    to.constant(4, 8)
+    to.call(_PID_AND_TGID)
+    to.jump_if(0, "!=", 0, "end")
+    to.load(1, STACK, _READ_AT, width=4)
+    to.load(2, 9, THREAD)
+    to.subtract(1, 2)
+    to.jump_if(1, "!=", 0, "end")
+    if point == "show":
+        assert argument is not None
+        to.load(3, 6, 8 * argument)
+        to.jump_if(3, "==", _NOBODY, "end")
+        _count(to, SHOWS)  # by register 1 alone
+        to.add_constant(3, cookie)
+        to.address(1, STACK, _READ_AT)
+        to.constant(2, 8)
+        to.call(_READ_KERNEL)
+        to.load(1, STACK, _READ_AT)
+        to.store(9, ABOUT, 1)
+        _stand_still(to, SHOW)
+    else:
+        if unwarned:
+            assert argument is not None
+            to.load(1, 6, 8 * argument)
+            to.jump_if(1, "bit", _WITHOUT_WARNING, "count")
+            to.jump("end")
+        to.place("count")
+        _count(to, ALLOCATIONS)
+        to.store_constant(9, ABOUT, 1)
+        if argument is not None:
+            to.load(1, 6, 8 * argument)
+            to.jump_if(1, "bit", _ALLOWED_TO_WAIT, "ask")
+            to.store_constant(9, ABOUT, 0)
+        to.place("ask")
+        _stand_still(to, ALLOCATION)
+    to.place("end")
+    to.leave()
+    return to.done()
+
+
+def _count(to: Assembly, what: int) -> None:
+    to.load(1, 9, what)
+    to.add_constant(1, 1)
+    to.store(9, what, 1)
+
+
+def _stand_still(to: Assembly, point: int) -> None:
+    # Ask about this point of the page in register 9, and wait for the answer.
+    to.store_constant(9, POINT, point)
+    to.store_constant(9, STATE, ASKED)
+    to.place("wait")
+    to.load(1, 9, STATE)
+    to.jump_if(1, "!=", ASKED, "answered")
+    to.jump_when_tired("tired")
+    to.jump("wait")
+    to.place("tired")
+    to.store_constant(9, LATE, 1)
+    to.place("answered")
+
+
+def _look_up(to: Assembly, page: int, otherwise: str) -> None:
+    # Leaves the page in register 0.
+    to.store_constant(STACK, _KEY_AT, 0, width=4)
+    to.address(2, STACK, _KEY_AT)
+    to.map_of(1, page)
+    to.call(_LOOK_UP)
+    to.jump_if(0, "==", 0, otherwise)

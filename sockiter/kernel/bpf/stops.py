@@ -1,0 +1,167 @@
+"""A read that stands still where something is to happen inside of it, while another thread makes it happen.
+
+Decided here: who waits for whom, and on which processor. Programs ask on a shared page what is to be done, and wait. Best
+are programs at the entry of two functions of the kernel, the one that shows a socket, where nothing is locked yet, and the
+one that allocates a larger batch. Where a kernel does not let us watch its functions, the iterating program asks, which sees
+only sockets that are still there, one at a time, and locked. Not known here: what is done. It takes two processors, since a
+program cannot sleep.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import get_native_id
+from typing import TypeAlias
+
+from sockiter.errors import MachineLacks, TooBusy
+from sockiter.kernel.bpf.btf import kernel_function, kernel_member, kernel_types
+from sockiter.kernel.bpf.loader import at_entry
+from sockiter.kernel.bpf.programs import (
+    ABOUT,
+    ALLOCATION,
+    ALLOCATIONS,
+    ARMED,
+    ASKED,
+    CONDEMNED,
+    IDLE,
+    LATE,
+    POINT,
+    SHOWS,
+    STATE,
+    THREAD,
+    stops_at_entry,
+)
+from sockiter.operations import Point
+
+# Since 6.10, and before.
+_ALLOCATES = ("__kvmalloc_node_noprof", "kvmalloc_node")
+_PROCESSES = "/proc/thread-self/ns/pid"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a read stands still: the n-th show, of the socket with this cookie, or the n-th allocation, and whether others
+    can change anything meanwhile, or the bucket's lock is held."""
+
+    point: Point
+    nth: int
+    cookie: int = 0
+    others_can_act: bool = True
+
+
+Meet: TypeAlias = Callable[[Stop], bool]
+"""What to do at a stop; returns whether there is anything left to stop for."""
+
+
+class Halts:
+    """Reads with stops. `words`: the shared page. One thread uses it, and a second one reads.
+
+    `at_entry`: stops are where nothing is locked, and come for sockets that are gone, too.
+    """
+
+    __slots__ = ("_here", "_reader", "_words", "at_entry", "thread")
+
+    def __init__(
+        self, words: memoryview, reader: ThreadPoolExecutor, processors: tuple[int, int], *, at_entry: bool
+    ) -> None:
+        self.at_entry = at_entry
+        self._words = words
+        self._reader = reader
+        self._here = {processors[0]}
+        self.thread: int = reader.submit(_placed, {processors[1]}).result()
+        words[THREAD // 8] = self.thread
+
+    def begin(self) -> None:
+        """Count shows and allocations from 1 again."""
+        self._words[SHOWS // 8] = self._words[ALLOCATIONS // 8] = 0
+
+    def condemn(self, cookie: int) -> None:
+        """The iterating program destroys this socket when it comes to it, and writes nothing of it."""
+        self._words[CONDEMNED // 8] = cookie
+
+    def read(self, fd: int, size: int, meet: Meet) -> bytes:
+        """read(2) that stops at each show and each allocation, until there is nothing left to stop for; raises OSError."""
+        words = self._words
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self._here)
+        words[LATE // 8] = 0
+        words[STATE // 8] = ARMED
+        reading = self._reader.submit(os.read, fd, size)
+        try:
+            while not reading.done():
+                if words[STATE // 8] != ASKED:
+                    time.sleep(0)  # or the reader would wait for the interpreter
+                    continue
+                more = meet(self._stop())
+                words[STATE // 8] = ARMED if more else IDLE
+                if not more:
+                    break
+        finally:
+            words[STATE // 8] = IDLE
+            reading.exception()  # waits
+            os.sched_setaffinity(0, before)
+        if words[LATE // 8]:
+            raise TooBusy("a read stood still for too long, and went on by itself: this machine is too busy")
+        return reading.result()
+
+    def _stop(self) -> Stop:
+        words = self._words
+        about = words[ABOUT // 8]
+        if words[POINT // 8] == ALLOCATION:
+            return Stop("realloc", words[ALLOCATIONS // 8], others_can_act=bool(about))
+        return Stop("show", words[SHOWS // 8], about)
+
+
+def two_processors(what: str = "stopping a read") -> tuple[int, int]:
+    """One that this process may run on, and one where reads may stand still; `MachineLacks` says what takes two.
+
+    Not all processes have the same two; but where one of them lets a read stand still, which keeps everybody else off that
+    processor, no other process has its main thread: two of them would wait for each other.
+    """
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        raise MachineLacks(f"{what} takes two processors; there is one")
+    first = os.getpid() % (len(processors) // 2) * 2
+    return processors[first], processors[first + 1]
+
+
+@contextmanager
+def halting(words: memoryview, *, at_entry: bool) -> Iterator[Halts]:
+    """Reads can have stops until the end, which programs that share this page make; raises `MachineLacks`."""
+    processors = two_processors()
+    with ThreadPoolExecutor(1) as reader:
+        yield Halts(words, reader, processors, at_entry=at_entry)
+
+
+@contextmanager
+def watching(family: str, page: int) -> Iterator[None]:
+    """What shows and what allocates in bpf_iter_<family> stops, as the page says, until the end; raises `MachineLacks`."""
+    told = os.stat(_PROCESSES)
+    namespace = told.st_dev, told.st_ino
+    show = f"bpf_iter_{family}_seq_show"
+    cookie = kernel_member("sock_common", "skc_cookie")
+    of_show = stops_at_entry("show", page=page, namespace=namespace, argument=1, cookie=cookie)
+    grow, is_any = _allocating(family)
+    # Before 6.16 there are no flags: every allocation was one that may wait.
+    flags = kernel_types().argument(kernel_function(grow), "flags")
+    of_grow = stops_at_entry("allocation", page=page, namespace=namespace, argument=flags, unwarned=is_any)
+    with at_entry(show, of_show), at_entry(grow, of_grow):
+        yield
+
+
+def _allocating(family: str) -> tuple[str, bool]:
+    # The function that allocates a batch; where the compiler made it part of another, the one that allocates anything.
+    grow = f"bpf_iter_{family}_realloc_batch"
+    if kernel_types().function(grow) is not None:
+        return grow, False
+    return next((name for name in _ALLOCATES if kernel_types().function(name) is not None), _ALLOCATES[-1]), True
+
+
+def _placed(processors: set[int]) -> int:
+    os.sched_setaffinity(0, processors)
+    return get_native_id()

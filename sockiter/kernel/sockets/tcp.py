@@ -1,0 +1,233 @@
+"""Real TCP sockets, listening or established, each in the bucket and at the end of it where it is wanted.
+
+Decided here: which address and port get a socket where. Learned from the running kernel by reading its iterator, not
+computed, but for one thing: the listening table's hash of an address and a port is an exclusive or with the port. Not known
+here: what an iteration shows.
+
+A listening socket has an address of its own, so that it can be put at either end of its bucket: the kernel lets those of
+IPv6 with SO_REUSEPORT go to the tail, and all others to the head. An established one needs no peer: TCP_REPAIR makes it so.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TypeAlias
+
+from sockiter.errors import MachineLacks, Untold
+from sockiter.kernel.namespace import Namespace
+from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, disconnect
+from sockiter.operations import Bucket, End
+
+ESTABLISHED = "established"
+TABLES = ("listening", ESTABLISHED)
+
+Look: TypeAlias = Callable[[], list[tuple[int, int, int]]]
+"""A whole walk: the cookie of each socket, the number of its bucket, and which of `TABLES` that is in."""
+
+# Any will do; in the range that the kernel chooses from by itself. What listens to nothing but itself has the second one,
+# and established sockets the third.
+_PORT = 40000
+_NOWHERE = 40001
+_ESTABLISHED_PORT = 50000
+_FIRST_REMOTE_PORT = 1024
+_LEAST_PORT = 1024
+# An address that no socket of an iteration is given, and a bucket that every kernel has, behind all established ones.
+_NOBODYS = 0
+_FAR_BEHIND = 63
+_CHUNK = 64
+_ADDRESSES_MAX = 20_000
+_TCP_REPAIR = 19
+_FREEBIND: dict[int, tuple[int, int]] = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
+_LOOPBACK: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+# For a socket that was reset to know of it: some microseconds, as the loopback device delivers at once.
+_RESET_MS = 5_000
+
+
+class Places:
+    """Which addresses and ports are in which buckets; learned when first asked for, and kept.
+
+    Of the listening table, the buckets have the kernel's own numbers, from 0; of the other one, too.
+    """
+
+    def __init__(self, namespace: Namespace, look: Look, family: int) -> None:
+        namespace.stay()
+        self.family = family
+        self.local_port = LocalPort()
+        self._look = look
+        # The bucket that each address is in with `_PORT`, by the address's number.
+        self._hashes: list[int] = []
+        # Ports of peers by the bucket that they lead to; all that were tried.
+        self._remote: defaultdict[int, list[int]] = defaultdict(list)
+        self._tried = _FIRST_REMOTE_PORT
+
+    def listening(self, number: int, bucket: int) -> tuple[str, int] | None:
+        """The address of this number, and the port that it is in this bucket with; None if there is no such port."""
+        self.know(number + 1)
+        port = _PORT ^ self._hashes[number] ^ bucket
+        return (self._address(number), port) if port >= _LEAST_PORT and port != _NOWHERE else None
+
+    def know(self, count: int) -> None:
+        """Learn of so many addresses in all; raises `Untold`."""
+        while len(self._hashes) < count:
+            self._learn_some_addresses()
+
+    def remote_port(self, bucket: int) -> int:
+        """A peer's port that an established socket is in this bucket with, which is the caller's until given back."""
+        self.prepare(bucket, 1)
+        return self._remote[bucket].pop()
+
+    def prepare(self, bucket: int, count: int) -> None:
+        """Have so many ports left for an established bucket; raises `Untold`."""
+        while len(self._remote[bucket]) < count:
+            if self._tried >= _ESTABLISHED_PORT - _CHUNK:
+                raise Untold(f"no more sockets get into bucket {bucket} of the established ones")
+            self._learn_some_remote_ports()
+
+    def give_back(self, bucket: int, port: int) -> None:
+        self._remote[bucket].append(port)
+
+    def connect(self, new: Socket, port: int) -> None:
+        """Make a socket an established one, which nobody hears of; raises OSError."""
+        new.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+        self.local_port.choose(new, _ESTABLISHED_PORT)
+        new.connect((_LOOPBACK[self.family], port))
+
+    def listen(self, new: Socket, address: str, port: int, end: End) -> None:
+        """Bind a socket and let it listen; raises OSError."""
+        new.setsockopt(*_FREEBIND[self.family], 1)
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
+        self.local_port.choose(new, port)
+        new.bind((address, 0))
+        new.listen(1)
+
+    def new(self) -> Socket:
+        return Socket(self.family, socket.SOCK_STREAM)
+
+    def _address(self, number: int) -> str:
+        high, low = divmod(number, 250)
+        return f"fd00::{high + 1:x}:{low + 1:x}" if self.family == socket.AF_INET6 else f"127.1.{high}.{low + 1}"
+
+    def _learn_some_addresses(self) -> None:
+        known = len(self._hashes)
+        if known >= _ADDRESSES_MAX:
+            raise Untold(f"none of {known} addresses gets one more socket into a bucket of the listening ones")
+        with ExitStack() as stack:
+            cookies = []
+            for number in range(known, known + _CHUNK):
+                stack.callback((one := self.new()).close)
+                self.listen(one, self._address(number), _PORT, "head")
+                cookies.append(cookie(one))
+            buckets = {known: bucket for known, bucket, _ in self._look()}
+        self._hashes += [buckets[one] for one in cookies]
+
+    def _learn_some_remote_ports(self) -> None:
+        # With somebody who listens, far behind: without, an iterator that counts (up to 6.16) misses established sockets.
+        place = self.listening(_NOBODYS, _FAR_BEHIND) or self.listening(_NOBODYS, _FAR_BEHIND - 1)
+        assert place is not None  # since ports next to each other are not both too low
+        with ExitStack() as stack:
+            stack.callback((listening := self.new()).close)
+            self.listen(listening, *place, "head")
+            ports = {}
+            for port in range(self._tried, self._tried + _CHUNK):
+                stack.callback((one := self.new()).close)
+                self.connect(one, port)
+                ports[cookie(one)] = port
+            for known, bucket, _ in self._look():
+                if known in ports:
+                    self._remote[bucket].append(ports[known])
+        self._tried += _CHUNK
+
+
+class TcpSockets(Sockets):
+    """TCP sockets in the kernel's buckets of the same numbers; of no named table, in the first of these.
+
+    `established`: how many buckets of established sockets may come to be used.
+    """
+
+    def __init__(self, namespace: Namespace, places: Places, first: str, established: int) -> None:
+        super().__init__(namespace)
+        self._established = established
+        self._places = places
+        self._first = first
+        self.has_tail = first != ESTABLISHED and places.family == socket.AF_INET6
+        self._numbers: dict[Socket, int] = {}  # of the address that each has, or had, when listening
+        self._free: list[int] = []
+        self._given = _NOBODYS + 1
+        self._peers: dict[Socket, tuple[int, int]] = {}  # of the established ones: bucket and port
+        self._removed = 0
+
+    def prepare(self, changes: int) -> None:
+        for bucket in range(self._established):
+            self._places.prepare(bucket, changes)
+        self._places.know(self._given + 2 * changes)
+
+    def _new(self) -> Socket:
+        return self._places.new()
+
+    def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
+        if self._is_established(bucket):
+            port = self._places.remote_port(bucket.number)
+            self._peers[new] = bucket.number, port
+            self._places.connect(new, port)
+        else:
+            self._places.listen(new, *self._address(new, bucket.number), end)
+
+    def _take(self, old: Socket, bucket: Bucket) -> None:
+        if self._is_established(bucket):
+            disconnect(old)
+            old.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
+            self._places.give_back(*self._peers.pop(old))
+        else:
+            old.shutdown(socket.SHUT_RD)
+
+    def _move(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
+        self._take(moved, old)
+        if self._is_established(bucket) and not self._is_established(old):
+            # It would keep its own address, which it gives up for the wildcard one only.
+            self._places.listen(moved, "", _NOWHERE, "tail")
+            moved.shutdown(socket.SHUT_RD)
+        self._put(moved, bucket, "head")
+
+    def _leave(self, gone: Socket, bucket: Bucket) -> None:
+        if self._is_established(bucket):
+            # By close(2) and by a reset from the peer, in turn.
+            self._removed += 1
+            if self._removed % 2:
+                self._reset(gone)
+
+    def _reset(self, one: Socket) -> None:
+        # The end of TCP_REPAIR is told to the peer, on whose behalf the kernel, which knows of none, answers with a reset.
+        one.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
+        poll = select.poll()
+        poll.register(one.fileno(), 0)
+        if not poll.poll(_RESET_MS):
+            raise MachineLacks(f"an established socket is still there {_RESET_MS // 1000} s after it was reset")
+
+    def _forget(self, gone: Socket) -> None:
+        if (number := self._numbers.pop(gone, None)) is not None:
+            self._free.append(number)
+        if (peer := self._peers.pop(gone, None)) is not None:
+            self._places.give_back(*peer)
+
+    def _address(self, new: Socket, bucket: int) -> tuple[str, int]:
+        # The socket's own address, or, where that has no port for this bucket, another one that is not in use.
+        if (number := self._numbers.pop(new, None)) is not None:
+            self._free.append(number)
+        for at in range(len(self._free) - 1, -1, -1):
+            if (place := self._places.listening(self._free[at], bucket)) is not None:
+                self._numbers[new] = self._free.pop(at)
+                return place
+        while True:
+            number = self._given
+            self._given += 1
+            if (place := self._places.listening(number, bucket)) is not None:
+                self._numbers[new] = number
+                return place
+            self._free.append(number)
+
+    def _is_established(self, bucket: Bucket) -> bool:
+        return (bucket.table or self._first) == ESTABLISHED

@@ -1,0 +1,181 @@
+"""Real UDP sockets, each in the bucket and at the end of it where it is wanted.
+
+Decided here: which port and which address get a socket where. Learned from the running kernel by reading its tables, not
+computed: which of them is in which bucket, and whether there is a tail to be put at. Not known here: what an iteration
+shows.
+
+All sockets are bound to the wildcard address, and those of one bucket to one port, which SO_REUSEADDR lets them share. The
+kernel keeps them in two tables, by port alone and by address and port; in both, those of IPv6 with SO_REUSEPORT go to the
+tail, and all others to the head.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TypeAlias
+
+from sockiter.errors import MachineLacks, Untold
+from sockiter.kernel.namespace import Namespace
+from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, disconnect, inode
+from sockiter.operations import Bucket, End
+
+Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
+"""A whole walk over a table: the cookie of each socket, or else its inode, and the number of its bucket."""
+
+# In the range that the kernel chooses from by itself.
+_FIRST_PORT = 32768
+_PORTS_END = 60999
+# Ports, or addresses, are tried this many at a time; so many addresses lead to one bucket only where they do not count.
+_CHUNK = 256
+_TRIED = 8
+_ADDRESSES_MAX = 8 * _CHUNK
+
+
+class Places:
+    """Which port is in which bucket, and which address leads there from it; learned when first asked for, and kept.
+
+    `look`: a walk over the table that is iterated, which tells of cookies, or else (`by_inode`) of inodes. `has_tail`:
+    whether sockets can be put at the tail; `by_address`: whether connecting moves one, since its address counts as well.
+    """
+
+    __slots__ = (
+        *("_addresses", "_by_inode", "_family", "_local_port", "_look", "_namespace", "_next", "_ports"),
+        *("by_address", "has_tail"),
+    )
+
+    def __init__(self, namespace: Namespace, look: Look, *, family: int, by_inode: bool = False) -> None:
+        self._namespace = namespace
+        self._look = look
+        self._by_inode = by_inode
+        self._family = family
+        self._local_port = LocalPort()
+        self._next = _FIRST_PORT
+        self._ports: dict[int, int] = {}  # one port of each bucket
+        self._addresses: dict[int, dict[int, str]] = {}  # by port, and then by bucket
+        namespace.stay()
+        self.has_tail = self._learn_the_order()
+        moved = self._seen([(_FIRST_PORT, _address(number)) for number in range(_TRIED)])
+        self.by_address = len({bucket for _, bucket in moved}) > 1
+
+    def ports(self, count: int) -> list[tuple[int, int]]:
+        """The first `count` buckets in the order of the walk, each with a port; raises `Untold` if there are fewer."""
+        grows = True
+        while len(self._ports) < count and grows:
+            grows = self._learn_some_ports()
+        if len(self._ports) < count:
+            raise Untold(f"the kernel's UDP table has {len(self._ports)} buckets here; the case asks for {count}")
+        return sorted(self._ports.items())[:count]
+
+    def learn(self, port: int, bucket: int) -> str:
+        """The address that a socket of this port comes into this bucket by; raises `Untold`."""
+        known = self._addresses.setdefault(port, {})
+        first = 0
+        while bucket not in known:
+            if first >= _ADDRESSES_MAX:
+                raise Untold(f"none of {first} addresses leads from port {port} to bucket {bucket} of the UDP table")
+            for found, number in self._seen([(port, _address(n)) for n in range(first, first + _CHUNK)]):
+                known.setdefault(number, _address(first + found))
+            first += _CHUNK
+        return known[bucket]
+
+    def connect(self, one: Socket, port: int, bucket: int) -> None:
+        """Connect a socket of this port, so that it comes into this bucket; raises OSError, or `Untold`."""
+        one.connect((self._spelled(self.learn(port, bucket)), 9))
+
+    def new(self) -> Socket:
+        """A socket that is bound to nothing."""
+        new = Socket(self._family, socket.SOCK_DGRAM)
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return new
+
+    def bind(self, new: Socket, port: int, end: End) -> None:
+        """Bind a socket, at this end of its bucket if that has both; raises OSError."""
+        if self._family == socket.AF_INET6:
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
+        self._local_port.choose(new, port)
+        new.bind(("", 0))
+
+    def _spelled(self, address: str) -> str:
+        return f"::ffff:{address}" if self._family == socket.AF_INET6 else address
+
+    def _learn_some_ports(self) -> bool:
+        # Returns whether this told of new buckets. The hash of a port is an exclusive or with it, so that 256 ports in a
+        # row that bring nothing new mean that there is nothing more.
+        before = len(self._ports)
+        ports = range(self._next, min(self._next + _CHUNK, _PORTS_END))
+        self._next = ports.stop
+        for found, bucket in self._seen([(port, None) for port in ports]):
+            self._ports.setdefault(bucket, ports[found])
+        return len(self._ports) > before
+
+    def _learn_the_order(self) -> bool:
+        # Returns whether there is a tail.
+        tried: Sequence[End] = ("head", "tail", "head")
+        order = [number for number, _ in self._seen([(_FIRST_PORT, None)] * 3, tried)]
+        if order not in ([2, 1, 0], [2, 0, 1]):
+            raise MachineLacks("sockets that were added at head, tail and head are walked in neither of the known orders")
+        return order == [2, 0, 1]
+
+    def _seen(self, wanted: Sequence[tuple[int, str | None]], ends: Sequence[End] = ()) -> list[tuple[int, int]]:
+        # For sockets of these ports, connected to these addresses: which of them is where in the walk, and in which bucket.
+        with ExitStack() as stack:
+            numbers = {}
+            for number, (port, address) in enumerate(wanted):
+                one = self.new()
+                stack.callback(one.close)
+                self.bind(one, port, ends[number] if ends else "head")
+                if address is not None:
+                    one.connect((self._spelled(address), 9))
+                numbers[(inode if self._by_inode else cookie)(one)] = number
+            return [(numbers[known], bucket) for known, bucket, *_ in self._look() if known in numbers]
+
+
+class UdpSockets(Sockets):
+    """UDP sockets in the buckets that `ports` says, each by its number and a port in it.
+
+    By address, connecting moves one; by port, only another port does, which takes it out for a moment.
+    """
+
+    def __init__(self, namespace: Namespace, places: Places, ports: list[tuple[int, int]]) -> None:
+        super().__init__(namespace)
+        self._places = places
+        self._ports = ports
+        self.has_tail = places.has_tail
+        self._home: dict[Socket, int] = {}  # the place in `ports` of the port that each is bound to
+
+    def prepare(self, changes: int) -> None:
+        if self._places.by_address:
+            for _, port in self._ports:
+                for bucket, other in self._ports:
+                    if other != port:
+                        self._places.learn(port, bucket)
+
+    def _new(self) -> Socket:
+        return self._places.new()
+
+    def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
+        self._places.bind(new, self._ports[bucket.number][1], end)
+        self._home[new] = bucket.number
+
+    def _take(self, old: Socket, bucket: Bucket) -> None:
+        disconnect(old)
+
+    def _move(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
+        home = self._home[moved]
+        if not self._places.by_address or bucket.number == home:
+            super()._move(moved, old, bucket)
+            return
+        if old.number != home:  # connected, and nothing but the wildcard address can be moved from
+            self._take(moved, old)
+            self._put(moved, Bucket(home), "head")
+        self._places.connect(moved, self._ports[home][1], self._ports[bucket.number][0])
+
+    def _forget(self, gone: Socket) -> None:
+        self._home.pop(gone, None)
+
+
+def _address(number: int) -> str:
+    # One of those that `namespace` makes local, all of them.
+    return f"10.0.{number // 250}.{number % 250 + 1}"

@@ -1,0 +1,1 @@
+"""The matrix: targets by hazards, its cells worked out side by side, and its page."""

@@ -1,0 +1,327 @@
+"""What is to be said of a trace, in words: why a socket is skipped, repeated or stale, and how far that is known.
+
+Decided here: what is said of a finding, and by which event it came about. Every sentence states what the history shows: in
+which read something happened, and which change was the last before it. Not known here: what a change did to a scheme, how
+the words are laid out, and how a verdict is come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from sockiter.history import GaveUp, Returned, Shown
+from sockiter.operations import Add, Change, Rehash, Reinsert, Remove, changes
+from sockiter.report.trace import Names, Trace, call, listed
+from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
+
+# Of what is listed in a sentence: names, and reads.
+SAID_MAX, ORDINALS_MAX = 8, 6
+SENTENCES_MAX = 20
+"""Sentences about findings of one kind before it is only told how many more there are."""
+
+
+def words(trace: Trace) -> tuple[str, ...]:
+    """What is to be said of an iteration: for each finding what came about and when, and what holds besides. Sockets that
+    were skipped alike are named together, and of very many sentences of a kind the first are there."""
+    return tuple(sentence for _, sentence in sentences(trace))
+
+
+def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
+    """The same, each with the kind of the finding that it is about, None for what holds besides."""
+    said = _skips(trace)
+    others = _turns_of_others(trace)
+    left: dict[Kind, int] = {}
+    for finding in trace.verdict:
+        if finding.kind == "skip":
+            continue
+        if sum(kind == finding.kind for kind, _ in said) < SENTENCES_MAX:
+            said.append((finding.kind, _said(trace, finding, others.get((finding.kind, finding.socket), 0))))
+        else:
+            left[finding.kind] = left.get(finding.kind, 0) + 1
+    said += [(kind, f"{number} more {'are stale' if kind == 'stale' else 'are repeated'}.") for kind, number in left.items()]
+    kinds = {finding.kind for finding in trace.verdict}
+    if _end(trace) < len(trace.moments):
+        if kinds.isdisjoint(VIOLATIONS):
+            said.append((None, "Every socket that was there from open to the end was delivered exactly once."))
+    elif "incomplete" not in kinds:
+        said.append((None, "No read said the end, so skips were not judged."))
+    return said
+
+
+def turns(trace: Trace) -> dict[Finding, int]:
+    """For each skip, repeat and stale delivery, the event of the history by which it came about.
+
+    A skip: where one that was behind it then was shown, or where the walk came to the end, whichever is first. A repeat:
+    where the socket was shown again. Stale: where it was shown first while it was not there.
+    """
+    skips = _turns_of_skips(trace)
+    others = _turns_of_others(trace)
+    return {
+        finding: skips[finding.socket or ""] if finding.kind == "skip" else others[finding.kind, finding.socket]
+        for finding in trace.verdict
+        if finding.kind in OF_A_SOCKET
+    }
+
+
+def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
+    # There may be thousands of skips, most of them alike. What is said depends on the event by which a skip came about, on
+    # the socket's bucket then, on its own moves, and on whether it was delivered after the end; so it is worked out once.
+    delivered = {name for read in trace.history.reads for name in read.delivered}
+    moved = {change.name for op in trace.case.operations for change in changes(op) if isinstance(change, (Reinsert, Rehash))}
+    alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    same: dict[Hashable, tuple[int, tuple[str, ...]]] = {}
+    state: Names | None = None
+    buckets: dict[str, int] = {}
+    left = 0
+    for name, at in _turns_of_skips(trace).items():
+        if at < len(trace.moments) and trace.moments[at].state is not state:
+            state = trace.moments[at].state
+            buckets = {one: nth for nth, bucket in enumerate(state or ()) for one in bucket}
+        key = at, buckets.get(name), name in delivered, name if name in moved else None
+        if key not in same:
+            if len(same) >= SENTENCES_MAX:
+                left += 1
+                continue
+            same[key] = at, _how_skipped(trace, name, at)
+        alike.setdefault(same[key], []).append(name)
+    said: list[tuple[Kind | None, str]] = [("skip", _skipped(trace, names, at)) for (at, _), names in alike.items()]
+    return [*said, ("skip", f"{left} more are skipped.")] if left else said
+
+
+def _turns_of_skips(trace: Trace) -> dict[str, int]:
+    # All of them in one pass: there may be thousands.
+    end = _end_of_walk(trace)
+    turns = {finding.socket or "": end for finding in trace.verdict if finding.kind == "skip"}
+    pending = set(turns)
+    state: Names | None = None
+    places: dict[str, int] = {}
+    left: list[str] = []
+    for nth, event in enumerate(trace.history.events[:end]):
+        if not pending:
+            break
+        if isinstance(event, Shown):
+            if trace.moments[nth].state is not state or not places:
+                state = trace.moments[nth].state
+                places = {name: place for place, name in enumerate(one for bucket in state or () for one in bucket)}
+                left = sorted((name for name in pending if name in places), key=places.__getitem__, reverse=True)
+            while left and places[left[-1]] < places.get(event.name, -1):
+                turns[left[-1]] = nth
+                pending.remove(left.pop())
+    return turns
+
+
+def _turns_of_others(trace: Trace) -> dict[tuple[Kind, str | None], int]:
+    # Where each socket was shown for the second time, and where it was shown first while it was not there.
+    found: dict[tuple[Kind, str | None], int] = {}
+    shown: set[str] = set()
+    there = set(trace.history.opened)
+    for nth, event in enumerate(trace.history.events):
+        if isinstance(event, Shown):
+            if event.name in shown:
+                found.setdefault(("repeat", event.name), nth)
+            if event.name not in there:
+                found.setdefault(("stale", event.name), nth)
+            shown.add(event.name)
+        elif isinstance(event, Add):
+            there.add(event.name)
+        elif isinstance(event, Remove):
+            there.discard(event.name)
+    return found
+
+
+def _how_skipped(trace: Trace, name: str, at: int, *, are_many: bool = False) -> tuple[str, str, str, str]:
+    # Which reads did not deliver a socket, whether it moved, where it was passed over, and the last change before that: the
+    # same words for all that were skipped alike.
+    it, was, its = ("them", "They were", "their") if are_many else ("it", "It was", "its")
+    event = trace.history.events[at]
+    if isinstance(event, Shown):
+        by = _delivering(trace, at)
+        if by == trace.moments[at].reads + 1:
+            passed = f"{was} passed over {_when(trace, at)}, where {event.name}, behind {it}, came first."
+        else:
+            delivered = f", which {_ordinals([by])} delivered" if by else ""
+            passed = (
+                f"{was} passed over {_when(trace, at)}, when the record of {event.name}, behind {it}, was made{delivered}."
+            )
+    elif at == _end(trace):
+        passed = f"{_capital(_ordinals([trace.moments[at].reads + 1]))} said the end without {it}."
+    else:
+        end = trace.moments[_end(trace)].reads + 1
+        passed = f"The walk came to the end without {it} {_when(trace, at)}, and {_ordinals([end])} said so."
+    # One that was delivered after the end was skipped none the less.
+    none = "no read until then" if any(name in read.delivered for read in trace.history.reads) else "no read"
+    last = _last_change(trace, at, "that", name).replace(" to its bucket ", f" to {its} bucket ")
+    return none, _moved(trace, name).removeprefix(name), passed, last
+
+
+def _skipped(trace: Trace, names: Sequence[str], at: int) -> str:
+    none, moved, passed, last = _how_skipped(trace, names[0], at, are_many=len(names) > 1)
+    there = "in the table from open to the end"
+    if len(names) == 1:
+        return f"{names[0]} is skipped: it was {there}, and {none} delivered it. {names[0]}{moved} {passed} {last}"
+    moved = moved.replace(" itself never", " ever").replace(" itself did not move", " moved")
+    skipped = f"{listed(names, SAID_MAX)} are skipped: they were {there}, and {none} delivered them."
+    return f"{skipped} None of them{moved} {passed} {last}"
+
+
+def _delivering(trace: Trace, nth: int) -> int | None:
+    # The read that handed out the record which was made by an event; None if none did.
+    event = trace.history.events[nth]
+    times = trace.history.events[: nth + 1].count(event)
+    name = event.name if isinstance(event, Shown) else ""
+    for number, read in enumerate(trace.history.reads, 1):
+        times -= read.delivered.count(name)
+        if times <= 0:
+            return number
+    return None
+
+
+def _end_of_walk(trace: Trace) -> int:
+    # The event at which the walk came to its end. A dump is a message ahead of what is read, and so is its end: that was
+    # reached when the last message with a record was received.
+    end = _end(trace)
+    events, moments = trace.history.events, trace.moments
+    if end == len(moments) or not isinstance(events[0], Shown) or moments[0].inside:
+        return end
+    first = last = max(nth for nth in range(end) if isinstance(events[nth], Shown))
+    while first and isinstance(events[first - 1], Shown) and moments[first - 1] == moments[last]:
+        first -= 1
+    returned = [nth for nth, event in enumerate(events) if isinstance(event, Returned)]
+    by = _delivering(trace, first)
+    return returned[by - 1] if by else end
+
+
+def _said(trace: Trace, finding: Finding, at: int) -> str:
+    name = finding.socket or ""
+    match finding.kind:
+        case "repeat":
+            reads = [nth for nth, read in enumerate(trace.history.reads, 1) for one in read.delivered if one == name]
+            first, second = trace.history.events.index(Shown(name)), at
+            last = _last(trace, second)
+            # What is inside a read and right before a record may have come while that was being made, and is to be told.
+            if last is None or last < first - 1 or (last < first and not trace.moments[last].inside):
+                between = "Nothing changed between its first turn and its second."
+            else:
+                between = _last_change(trace, second, "its second turn", name)
+            return f"{name} is repeated: {_deliveries(reads)}. {_moved(trace, name)} {between}"
+        case "stale":
+            by = _delivering(trace, at)
+            later = f" {_capital(_ordinals([by]))} delivered it." if by and by != trace.moments[at].reads + 1 else ""
+            left = [nth for nth, event in enumerate(trace.history.events[:at]) if event == Remove(name)]
+            after = f"after {_change(trace, left[-1])}" if left else "when it was not in the table"
+            return f"{name} is stale: its turn came {_when(trace, at)}, {after}.{later} {_moved(trace, name)}"
+        case "stuck":
+            at = trace.history.events.index(GaveUp())
+            nth = trace.moments[at].reads
+            answer = trace.history.reads[nth - 1]
+            gave = f"returned {answer.error}" if answer.error else f"delivered {listed(answer.delivered, SAID_MAX)}"
+            return (
+                f"The iteration is stuck: `read all` gave up after {_ordinals([nth])}, which {gave}; none of its reads said "
+                f"the end. {_last_change(trace, at, 'that')}"
+            )
+        case "refused":
+            errors: dict[str, list[int]] = {}
+            for nth, read in enumerate(trace.history.reads, 1):
+                if read.error is not None:
+                    errors.setdefault(read.error, []).append(nth)
+            return f"The iteration was refused: {', and '.join(f'{_ordinals(n)} returned {e}' for e, n in errors.items())}."
+    return (  # incomplete
+        "The iteration is incomplete: no read said the end, so skips were not judged. Of what was read, nothing was "
+        "repeated or stale."
+    )
+
+
+def _moved(trace: Trace, name: str) -> str:
+    end = _end(trace)
+    moves = [
+        nth
+        for nth, event in enumerate(trace.history.events[:end])
+        if isinstance(event, (Reinsert, Rehash)) and event.name == name
+    ]
+    if moves:
+        return f"{name} itself was moved, {'last ' if len(moves) > 1 else ''}by {_change(trace, moves[-1])}."
+    # One that was moved before open, or after the end, did move, but that had nothing to do with it.
+    ever = any(
+        isinstance(change, (Reinsert, Rehash)) and change.name == name
+        for op in trace.case.operations
+        for change in changes(op)
+    )
+    if not ever:
+        return f"{name} itself never moved."
+    return f"{name} itself did not move {'between open and the end' if end < len(trace.moments) else 'after open'}."
+
+
+def _last(trace: Trace, before: int) -> int | None:
+    return next((nth for nth in range(before - 1, -1, -1) if isinstance(trace.history.events[nth], Change)), None)
+
+
+def _last_change(trace: Trace, before: int, what: str, name: str | None = None) -> str:
+    # Where it is known in which of several buckets a socket was, the last change there says more than the last of all.
+    last = _last(trace, before)
+    if last is None:
+        return "Nothing had changed since open by then."
+    if len(trace.buckets) > 1 and (near := _last_near(trace, before, name)) is not None:
+        return f"The last change to its bucket before {what} was {_change(trace, near)}."
+    return f"The last change before {what} was {_change(trace, last)}."
+
+
+def _last_near(trace: Trace, before: int, name: str | None) -> int | None:
+    states = [trace.start, *(moment.state for moment in trace.moments[: before + 1])]
+    numbers = [nth for nth, bucket in enumerate(states[-1] or ()) if name in bucket]
+    for nth in range(before - 1, -1, -1):
+        old, new = states[nth], states[nth + 1]
+        if old is not None and new is not None and any(old[number] != new[number] for number in numbers):
+            return nth
+    return None
+
+
+def _change(trace: Trace, nth: int) -> str:
+    event = trace.history.events[nth]
+    assert isinstance(event, Change)
+    return f"{call(event)}, {_when(trace, nth)}"
+
+
+def _when(trace: Trace, nth: int) -> str:
+    moment = trace.moments[nth]
+    if isinstance(trace.history.events[nth], Shown) and not moment.inside:
+        return "at open"
+    if moment.inside:
+        within = "inside" if isinstance(trace.history.events[nth], Change) else "in"
+        return f"{within} {_ordinals([moment.reads + 1])}"
+    if moment.reads == len(trace.history.reads):
+        return f"after {_ordinals([moment.reads])}"
+    if moment.reads == 0:
+        return f"before {_ordinals([1])}"
+    return f"between the {_ordinal(moment.reads)} and {_ordinal(moment.reads + 1)} read"
+
+
+def _end(trace: Trace) -> int:
+    # The event that ended the iteration; the number of events if none did.
+    ends = (nth for nth, event in enumerate(trace.history.events) if isinstance(event, Returned) and event.is_the_end)
+    return next(ends, len(trace.history.events))
+
+
+def _deliveries(reads: list[int]) -> str:
+    # Who delivered a socket more than once; a read stands in the list once for each time.
+    different = sorted(set(reads))
+    if len(different) == 1:
+        return f"{_ordinals(different)} delivered it {'twice' if len(reads) == 2 else f'{len(reads)} times'}"
+    if len(reads) == 2:
+        return f"{_ordinals(different)} both delivered it"
+    return f"it was delivered {len(reads)} times, by {_ordinals(different)}"
+
+
+def _ordinals(reads: Sequence[int]) -> str:
+    if len(reads) > ORDINALS_MAX:
+        return f"{len(reads)} reads from the {_ordinal(reads[0])} to the {_ordinal(reads[-1])}"
+    *others, last = map(_ordinal, reads)
+    return f"the {', '.join(others)} and {last} reads" if others else f"the {last} read"
+
+
+def _ordinal(number: int) -> str:
+    teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,448 @@
+"""A trace to look at: an SVG picture, and a page with the picture, the table, the words and the case.
+
+Decided here: where everything stands, and which marks a socket carries in which row. What the marks look like is the
+templates' affair. What happened, what is to be said of it, and what stands in a cell: trace, explain and table know.
+"""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal, TypeAlias
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from sockiter.cases import dumps
+from sockiter.history import Returned
+from sockiter.operations import Add, Rehash, Reinsert
+from sockiter.report.explain import sentences, turns, words
+from sockiter.report.table import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, state_lines, used
+from sockiter.report.trace import Row, Trace
+from sockiter.verdict import VIOLATIONS, Kind, describe
+
+Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]
+"""What is to be seen of a socket in a row: whether it was delivered by then, and in this row; whether this row added it,
+moved it, took it away for good or to another bucket; and the harm that it had come to by then."""
+
+HARMS: dict[Kind, Mark] = {"skip": "skipped", "repeat": "repeated", "stale": "stale"}
+MEANINGS: dict[Mark, str] = {
+    "unseen": "unseen",
+    "delivered": "delivered",
+    "now": "delivered by this read",
+    "added": "added",
+    "moved": "moved",
+    "gone": "closed",
+    "away": "moved away",
+    "skipped": "skipped",
+    "repeated": "repeated",
+    "stale": "stale",
+}
+# What gets a word below its box where it comes about, before all else the harm.
+TAGGED: tuple[Mark, ...] = ("skipped", "repeated", "stale", "gone", "away", "moved", "added")
+
+# Pixels. A character of the fixed font takes FIXED, one of the others PROSE or, in the heading, HEADING.
+PAD, TIME, EVENT_LEAST, PLACE_LEAST = 24, 54, 120, 60
+FIXED, PROSE, HEADING = 7.9, 6.9, 9.8
+LINE, HEADING_LINE, CAPTION_LINE, LEGEND_LINE = 19, 25, 21, 28
+BOX, BOX_LEAST, GAP, CURSOR, TAG, AIR = 28, 46, 26, 13, 15, 10
+CHAIN_LEAST, CHAIN_MOST = 260, 640
+# Characters: an event's line, and a name; of a longer one the box's tooltip has the rest.
+EVENT_COLUMNS, NAME_COLUMNS = 32, 18
+HEADING_LINES = 3
+ORDERS_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A socket in a row: its `marks`, the `tag` below it, and the turns it had in this row's read, as `order`.
+
+    A loose one is not linked to the one before it: it was delivered, and where it stood nobody can know.
+    """
+
+    name: str
+    marks: tuple[Mark, ...]
+    tag: str
+    order: str
+    loose: bool
+
+    @property
+    def label(self) -> str:
+        return (
+            self.name
+            if columns_of(self.name) <= NAME_COLUMNS
+            else f"{fold(self.name[:NAME_COLUMNS], NAME_COLUMNS - 1)[0]}\u2026"
+        )
+
+    @property
+    def width(self) -> int:
+        return max(BOX_LEAST, round(columns_of(self.label) * FIXED) + 20)
+
+    @property
+    def is_out(self) -> bool:
+        return "gone" in self.marks or "away" in self.marks
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The table at open (`row` is None) or after a row: each bucket by its name, with its sockets from head to tail.
+
+    `place` is the row's, as a cell. `harm` is the worst that came about in it, "" for none.
+    """
+
+    row: Row | None
+    buckets: tuple[tuple[str, list[Item]], ...]
+    place: str
+    harm: Mark | Literal[""]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An item with the place of its upper left corner."""
+
+    item: Item
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An arrow to a box from the one before it; `faint` if one of the two is not in the list any more."""
+
+    x: float
+    y: float
+    faint: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A line of text, where it begins, and the class of its look."""
+
+    text: str
+    x: float
+    y: float
+    look: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A row of the picture; `harm` is the worst that came about in it, "" for none."""
+
+    y: float
+    height: float
+    texts: tuple[Text, ...]
+    boxes: tuple[Box, ...]
+    links: tuple[Link, ...]
+    harm: str
+    time: str
+
+
+def svg(trace: Trace) -> str:
+    """The picture of a trace: an SVG that needs nothing else, and is light or dark as its reader is.
+
+    A band for the table at open and one for every row, with the sockets of each bucket from head to tail.
+    """
+    return _svg(trace, is_alone=True)
+
+
+def steps(trace: Trace) -> list[Step]:
+    """The table at open and after every row of a trace, with all that is to be seen of its sockets."""
+    harms = _harms(trace)
+    fresh = {(since, mark) for of in harms.values() for mark, since in of}
+    buckets = used(trace)
+    delivered: set[str] = set()
+    done = 0
+    found: list[Step] = []
+    for nth, row in enumerate((None, *trace.rows)):
+        until = row.until if row is not None else 0
+        for event in trace.history.events[done:until]:
+            if isinstance(event, Returned):
+                delivered.update(event.delivered)
+        done = until
+        worst = [mark for mark in HARMS.values() if (nth, mark) in fresh]
+        place = "" if row is None or not trace.progress else place_cell(trace, row)
+        found.append(Step(row, tuple(_chains(trace, nth, harms, buckets, delivered)), place, worst[0] if worst else ""))
+    return found
+
+
+def _svg(trace: Trace, *, is_alone: bool) -> str:
+    # In a page, which has the heading and the words itself, the picture goes without.
+    of = steps(trace)
+    chains = [list(step.buckets) for step in of]
+
+    events = max(columns_of(line) for step in of for line in _events(step.row))
+    left = PAD + TIME + max(EVENT_LEAST, round(events * FIXED)) + PAD
+    indent = max((round(columns_of(name) * FIXED) + 14 for name in trace.buckets if name), default=0)
+    longest = max(sum(item.width + GAP for item in items) for buckets in chains for _, items in buckets)
+    right = left + min(max(indent + longest, CHAIN_LEAST), CHAIN_MOST)
+    place = max(PLACE_LEAST, round(len(trace.progress) * PROSE), *(round(columns_of(step.place) * FIXED) for step in of))
+    width = right + (PAD + place if trace.progress else 0) + PAD
+
+    heading, y = _heading(trace, width) if is_alone else ([], float(PAD))
+    y += AIR
+    titles = [Text("Time", PAD, y), Text("Event", PAD + TIME, y), Text("Bucket State, head to tail", left, y)]
+    titles += [Text(trace.progress, right + PAD, y)] if trace.progress else []
+    y += AIR
+    bands = []
+    for step in of:
+        band = _band(step, y, left, left + indent, right)
+        bands.append(band)
+        y += band.height
+    bottom = y
+    legend, y = _legend(chains, width, y + LEGEND_LINE)
+    caption, y = _caption(trace, width, y + CAPTION_LINE) if is_alone else ([], y)
+    return (
+        templates()
+        .get_template("picture.svg")
+        .render(
+            title=_title(trace),
+            description=[*words(trace), f"Iteration sees: {seen(trace)}"],
+            width=width,
+            height=round(y + AIR),
+            heading=heading,
+            titles=titles,
+            bands=bands,
+            legend=legend,
+            caption=caption,
+            meanings=MEANINGS,
+            box_height=BOX,
+            bottom=bottom,
+            gap=GAP,
+        )
+    )
+
+
+def html(trace: Trace) -> str:
+    """A page that needs nothing else: the picture of a trace, its table, what is to be said of it, and the case."""
+    buckets = used(trace)
+    return (
+        templates()
+        .get_template("page.html")
+        .render(
+            title=_title(trace),
+            trace=trace,
+            verdict=describe(trace.verdict),
+            look=_look(trace),
+            said=looks(trace),
+            seen=seen(trace),
+            picture=Markup(_svg(trace, is_alone=False)),  # made by a template that escapes
+            rows=[(row, state_lines(trace, row.state, buckets), place_cell(trace, row)) for row in trace.rows],
+            case=dumps(trace.case),
+        )
+    )
+
+
+@functools.cache
+def templates() -> Environment:
+    """The templates of pictures and pages; everything that is put into one is escaped."""
+    return Environment(
+        loader=PackageLoader("sockiter.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _title(trace: Trace) -> str:
+    return " ".join(filter(None, trace.case.comment)) or f"{trace.target}: {describe(trace.verdict)}"
+
+
+_Harms: TypeAlias = dict[str | None, list[tuple[Mark, int]]]
+
+
+def _harms(trace: Trace) -> _Harms:
+    # The harms of each socket, each with the number of the band from which on it is to be seen.
+    found: _Harms = {}
+    ends = [row.until for row in trace.rows]
+    for finding, at in turns(trace).items():
+        found.setdefault(finding.socket, []).append((HARMS[finding.kind], bisect_right(ends, at) + 1))
+    return found
+
+
+def _chains(
+    trace: Trace, nth: int, harms: _Harms, used: Sequence[int], delivered: Collection[str]
+) -> list[tuple[str, list[Item]]]:
+    # The buckets of a band, each with its name and its sockets: those that are in it, those that this row took out of it,
+    # at their place, and at the end of the last bucket what was delivered and is in none. Of very many, the first.
+    row = trace.rows[nth - 1] if nth else None
+    state = trace.start if row is None else row.state
+    before = trace.rows[nth - 2].state if nth > 1 else trace.start
+    read = row.returned.delivered if row is not None and row.returned is not None else ()
+    orders: dict[str, list[str]] = {}
+    for order, name in enumerate(read, 1):
+        orders.setdefault(name, []).append(str(order))
+    added, moved = set(), set()
+    for change in row.changes if row is not None else ():
+        if isinstance(change, Add):
+            added.add(change.name)
+        elif isinstance(change, (Reinsert, Rehash)):
+            moved.add(change.name)
+    present = set(chain.from_iterable(state or ()))
+
+    def item(name: str, *, here: bool, loose: bool = False) -> Item:
+        harm = [(mark, since) for mark, since in harms.get(name, ()) if since <= nth]
+        marks: list[Mark] = ["delivered" if name in delivered else "unseen"]
+        marks += ["now"] if name in orders else []
+        marks += ["added"] if name in added else []
+        marks += ["moved"] if name in moved and here else []
+        marks += [] if here or state is None else ["away" if name in present else "gone"]
+        marks += [mark for mark, _ in harm]
+        fresh = {mark for mark, since in harm if since == nth} | (set(marks) - set(HARMS.values()))
+        tag = next((MEANINGS[mark] for mark in TAGGED if mark in fresh), "")
+        turns = orders.get(name, []) if len(read) > 1 else []
+        order = ",".join(turns[:ORDERS_MAX]) + ("\u2026" if len(turns) > ORDERS_MAX else "")
+        return Item(name, tuple(marks), tag.removesuffix(" away"), order, loose)
+
+    most = sockets_most(used)
+    buckets: list[tuple[str, list[Item]]] = []
+    if state is None:
+        buckets.append(("", []))
+    else:
+        for bucket in used[:BUCKETS_MAX]:
+            here = set(state[bucket])
+            names = _merged(before[bucket] if before is not None else (), state[bucket])
+            items = [item(name, here=name in here) for name in names[:most]]
+            buckets.append((trace.buckets[bucket], items + _more(len(names) - most)))
+    shown = present if before is None or state is None else present.union(*before)
+    loose = [name for name in orders if name not in shown]
+    buckets[-1][1].extend([item(name, here=False, loose=True) for name in loose[:most]] + _more(len(loose) - most))
+    if len(used) > BUCKETS_MAX and state is not None:
+        buckets.append((f"{len(used) - BUCKETS_MAX} more buckets", []))
+    return buckets
+
+
+def _more(number: int) -> list[Item]:
+    return [Item(f"\u2026 {number} more", (), "", "", True)] if number > 0 else []
+
+
+def _merged(before: Iterable[str], now: tuple[str, ...]) -> list[str]:
+    # The list with those that have left it, each behind the one that it was behind.
+    merged: list[str] = []
+    there = set(now)
+    behind: dict[str | None, list[str]] = {}
+    last: str | None = None
+    for name in before:
+        if name in there:
+            last = name
+        else:
+            behind.setdefault(last, []).append(name)
+    for one in (None, *now):
+        merged += [one] if one is not None else []
+        merged += behind.get(one, [])
+    return merged
+
+
+def _band(step: Step, y: float, left: float, start: float, right: float) -> Band:
+    row = step.row
+    boxes: list[Box] = []
+    links: list[Link] = []
+    texts: list[Text] = []
+    bottom = y + AIR
+    top = 0.0
+    for name, of in step.buckets:
+        for nth, line in enumerate(_lines(of, right - start)):
+            # A line is as high as what stands above and below its boxes.
+            at = bottom + (CURSOR if any("now" in item.marks for item in line) else 0)
+            bottom = at + BOX + (TAG if any(item.tag for item in line) else 0) + AIR
+            top = top or at
+            if nth == 0:
+                texts.append(Text(name, left, at + 19, "bucket"))
+            if not line:
+                unknown = row is not None and row.state is None
+                texts.append(Text("not known" if unknown else "empty", start, at + 19, "nothing"))
+            x = start
+            before = None if nth == 0 else boxes[-1].item
+            for item in line:
+                if before is not None:
+                    if not item.loose:
+                        links.append(Link(x, at + BOX / 2, item.is_out or before.is_out))
+                    x += GAP
+                boxes.append(Box(item, x, at))
+                x += item.width
+                before = item
+    time = "open" if row is None else str(row.time)
+    texts += [Text(time, PAD, top + 19, "time"), Text(step.place, right + PAD, top + 19, "place")]
+    events = _events(row)
+    for nth, event in enumerate(events):
+        inner = event.startswith(" ")
+        shift = (len(event) - len(event.lstrip())) * FIXED
+        texts.append(Text(event.strip(), PAD + TIME + shift, top + 19 + nth * LINE, "event inner" if inner else "event"))
+    height = max(bottom, top + len(events) * LINE + AIR + 4) - y
+    return Band(y, height, tuple(text for text in texts if text.text), tuple(boxes), tuple(links), step.harm, time)
+
+
+def _events(row: Row | None) -> list[str]:
+    return [line for text in (("open",) if row is None else row.event) for line in fold(text, EVENT_COLUMNS)]
+
+
+def _lines(items: list[Item], width: float) -> list[list[Item]]:
+    # As many in a line as there is room for, but for the first line with room for an arrow to the first.
+    lines: list[list[Item]] = [[]]
+    taken = 0
+    for item in items:
+        if lines[-1] and taken + GAP + item.width > width:
+            lines.append([])
+            taken = 0
+        taken += item.width + (GAP if lines[-1] or len(lines) > 1 else 0)
+        lines[-1].append(item)
+    return lines
+
+
+def _heading(trace: Trace, width: float) -> tuple[list[Text], float]:
+    lines = textwrap.wrap(_title(trace), int((width - 2 * PAD) / HEADING), max_lines=HEADING_LINES, placeholder=" \u2026")
+    said = textwrap.shorten(
+        describe(trace.verdict), int((width - 2 * PAD) / PROSE) - len(trace.target), placeholder=" \u2026"
+    )
+    y = float(PAD + 14)
+    texts = []
+    for line in lines:
+        texts.append(Text(line, PAD, y, "heading"))
+        y += HEADING_LINE
+    texts.append(Text(f"{trace.target}: {said}", PAD, y, f"verdict {_look(trace)}"))
+    return texts, y + HEADING_LINE
+
+
+def _legend(chains: list[list[tuple[str, list[Item]]]], width: float, y: float) -> tuple[list[tuple[Mark, Text]], float]:
+    present = {mark for buckets in chains for _, items in buckets for item in items for mark in item.marks}
+    legend: list[tuple[Mark, Text]] = []
+    x = float(PAD)
+    for mark, meaning in MEANINGS.items():
+        if mark in present:
+            taken = 30 + len(meaning) * PROSE + 18
+            if x + taken > width - PAD and x > PAD:
+                x = PAD
+                y += LEGEND_LINE
+            legend.append((mark, Text(meaning, x, y)))
+            x += taken
+    return legend, y + LEGEND_LINE / 2
+
+
+def _look(trace: Trace) -> str:
+    return "bad" if any(finding.kind in VIOLATIONS for finding in trace.verdict) else "good"
+
+
+def looks(trace: Trace) -> list[tuple[str, str]]:
+    """What is to be said of a trace, each sentence with the class of its look."""
+    # What is said besides the findings is good news if nothing is violated.
+    besides = "good" if _look(trace) == "good" else "note"
+    return [(said, _look_of(kind) if kind is not None else besides) for kind, said in sentences(trace)]
+
+
+def _look_of(kind: Kind) -> str:
+    return HARMS.get(kind) or ("bad" if kind in VIOLATIONS else "note")
+
+
+def _caption(trace: Trace, width: float, y: float) -> tuple[list[Text], float]:
+    texts = []
+    for said, look in [(f"Iteration sees: {seen(trace)}", "seen"), *looks(trace)]:
+        for nth, line in enumerate(textwrap.wrap(said, int((width - 2 * PAD - 18) / PROSE), break_on_hyphens=False)):
+            texts.append(Text(line, PAD, y, f"caption {look}" if nth == 0 else "caption more"))
+            y += CAPTION_LINE
+        y += 5
+    return texts, y - CAPTION_LINE + AIR

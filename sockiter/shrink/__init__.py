@@ -1,0 +1,1 @@
+"""Shrinking: from a failing sequence of operations to a simplest one that fails in the same way."""

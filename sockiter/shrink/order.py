@@ -1,0 +1,58 @@
+"""What is simpler than what: of two sequences that do the same, the one that is easier to read.
+
+Decided here: the order of what can be chosen from. Not known here: how a simpler sequence is come to.
+"""
+
+from __future__ import annotations
+
+from sockiter.backend import SLOTS
+from sockiter.operations import Add, Open, Read, Rehash, Reinsert, Remove, changes, length
+from sockiter.shrink.edits import name_of
+from sockiter.shrink.passes import Candidate
+
+_RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
+
+
+def cost(candidate: Candidate) -> tuple[object, ...]:
+    """What is simpler has the lower cost: fewer lines above all; then fewer sockets, fewer changes inside reads, nobody who
+    gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and names
+    in order, so that alike ends alike."""
+    operations, slots = candidate
+    inside = numbers = heads = buckets = given_up = 0
+    names: dict[str, int] = {}
+    order: list[int] = []
+    kinds: list[int] = []
+    for op in operations:
+        if type(op) is Read:
+            numbers += op.count or 0
+            given_up += op.gives_up
+            for at in op.at:
+                inside += 1
+                numbers += at.nth
+            kinds.append(_RANK.index(Read))
+        else:
+            kinds.append(_RANK.index(type(op)))
+        for change in changes(op):
+            order.append(names.setdefault(change.name, len(names)))
+            match change:
+                case Add(_, end, bucket):
+                    heads += end == "head"
+                    buckets += bucket.number + (bucket.table != "")
+                case Reinsert(_, end):
+                    heads += end == "head"
+                case Rehash(_, bucket):
+                    buckets += bucket.number + (bucket.table != "")
+    return (
+        length(operations),
+        len(names),
+        inside,
+        given_up,
+        slots != SLOTS,
+        slots,
+        buckets,
+        numbers,
+        heads,
+        order,
+        kinds,
+        [name != name_of(number) for name, number in names.items()],
+    )

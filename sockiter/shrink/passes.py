@@ -1,0 +1,363 @@
+"""The steps of shrinking: ways in which a sequence could be simpler.
+
+Decided here: which simpler sequences are worth a try, the big cuts before the small ones. A step may propose what cannot be
+carried out as it stands (`operations.possible` mends it), what is longer, and what does not fail any more: it is `minimize`
+that weighs, tries and chooses. No step brings in a hazard that the sequence has not. Not known here: what is simpler than
+what (`order`), and how a sequence is edited (`edits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain, combinations, permutations
+from typing import TypeAlias
+
+from sockiter.backend import SLOTS
+from sockiter.operations import (
+    FIRST,
+    Add,
+    Bucket,
+    Change,
+    Fail,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    changes,
+    possible,
+)
+from sockiter.shrink.edits import (
+    Operations,
+    adds,
+    buckets_in,
+    lines_of,
+    name_of,
+    names_in,
+    rebucketed,
+    renamed,
+    what_is,
+    with_change,
+    without_lines,
+    without_names,
+)
+
+Candidate: TypeAlias = tuple[Operations, int]
+"""A sequence, and the slots at open that it is run with."""
+
+
+def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    names = names_in(operations)
+    for number in range(min(len(names) - 1, 8), 0, -1):
+        # The big cuts first: runs of neighbours, then, further down, pairs and single ones wherever they are.
+        for start in range(0, len(names) - number + 1, number):
+            yield without_names(operations, set(names[start : start + number])), slots
+    for pair in combinations(names, 2):
+        yield without_names(operations, set(pair)), slots
+
+
+def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
+    # Sockets that were only there to be too many for the batch go together with as many slots of it.
+    operations, slots = best
+    names = names_in(operations)
+    if len(names) > slots:
+        for number in range(slots - 1, 0, -1):
+            for start in range(0, len(names) - number + 1, number):
+                yield without_names(operations, set(names[start : start + number])), slots - number
+
+
+def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
+    # What was done to one socket is done to another, and the one is not needed any more.
+    operations, slots = best
+    names = names_in(operations)
+    for gone in reversed(names):
+        for other in names:
+            if other != gone:
+                yield tuple(renamed(op, {gone: other}) for op in operations if not adds(op, gone)), slots
+
+
+def _cut_after(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    opened = operations.index(Open())
+    for end in range(opened + 1, len(operations)):
+        yield operations[:end], slots
+
+
+def _drop_runs(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    lines = lines_of(operations)
+    size = len(lines) // 2
+    while size > 1:
+        for start in range(0, len(lines) - size + 1, size):
+            yield without_lines(operations, set(lines[start : start + size])), slots
+        size //= 2
+
+
+def _drop_lines(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for line in reversed(lines_of(operations)):
+        yield without_lines(operations, {line}), slots
+
+
+def _drop_pairs(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for pair in combinations(reversed(lines_of(operations)), 2):
+        yield without_lines(operations, set(pair)), slots
+
+
+def _merge_reads(best: Candidate) -> Iterator[Candidate]:
+    # Two reads become one, be they neighbours or not, and what was inside them with them.
+    operations, slots = best
+    reads = [index for index, op in enumerate(operations) if type(op) is Read]
+    for first, second in combinations(reads, 2):
+        one, two = operations[first], operations[second]
+        assert type(one) is Read
+        assert type(two) is Read
+        if one.count is None:
+            merged = Read(None, one.at)
+        elif two.count is None:
+            merged = Read(None, one.at + tuple(replace(at, nth=at.nth + one.count) for at in two.at))
+        else:
+            merged = Read(one.count + two.count, one.at + two.at)
+        rest = operations[first + 1 : second]
+        yield (*operations[:first], merged, *rest, *operations[second + 1 :]), slots
+        yield (*operations[:first], *rest, merged, *operations[second + 1 :]), slots
+
+
+def _merge_moves(best: Candidate) -> Iterator[Candidate]:
+    # Two moves become one, at the place of either, of any socket to anywhere: a move does harm in more ways than one, and
+    # what two do together, one does at another place and to another socket.
+    operations, slots = best
+    opened = operations.index(Open())
+    moves = [
+        line for line in lines_of(operations) if line[0] > opened and type(what_is(operations, line)) in (Reinsert, Rehash)
+    ]
+    for kept, gone in permutations(reversed(moves), 2):
+        for name in names_in(operations):
+            others: list[Change] = [Reinsert(name, "tail"), Reinsert(name, "head")]
+            if type(what_is(operations, kept)) is Rehash:
+                others = [Rehash(name, bucket) for bucket in buckets_in(operations)]
+            for other in others:
+                yield without_lines(with_change(operations, kept, other), {gone}), slots
+
+
+def _merge_moves_and_read_less(best: Candidate) -> Iterator[Candidate]:
+    # The one move that is left does it sooner.
+    for merged in _merge_moves(best):
+        yield from _lower_numbers(merged)
+
+
+def _begin_where_moved_to(best: Candidate) -> Iterator[Candidate]:
+    # A socket is added to the bucket that it is moved to, and one move is saved.
+    operations, slots = best
+    for line in lines_of(operations):
+        change = what_is(operations, line)
+        if type(change) is Rehash:
+            name, bucket = change.name, change.bucket
+            rest = without_lines(operations, {line})
+            yield tuple(replace(op, bucket=bucket) if type(op) is Add and op.name == name else op for op in rest), slots
+
+
+def _batch_more(best: Candidate) -> Iterator[Candidate]:
+    # A larger batch gets as far with an allocation less: what was at that goes, and what was at later ones is earlier.
+    operations, slots = best
+    for index, op in enumerate(operations):
+        if type(op) is Read:
+            for inside, gone in enumerate(op.at):
+                if gone.point == "realloc":
+                    rest = op.at[:inside] + op.at[inside + 1 :]
+                    at = tuple(replace(a, nth=a.nth - 1) if a.point == "realloc" and a.nth > gone.nth else a for a in rest)
+                    yield (*operations[:index], replace(op, at=at), *operations[index + 1 :]), slots + 1
+
+
+def _forget_and_batch_more(best: Candidate) -> Iterator[Candidate]:
+    # Sockets that were only there to make the batch grow go together with that allocation: it is larger from the start.
+    operations, slots = best
+    names = names_in(operations)
+    for gone in chain(combinations(names, 1), combinations(names, 2)):
+        rest = tuple(_allocating_less(op) for op in without_names(operations, set(gone)))
+        for more in range(1, 4):
+            yield rest, slots + more
+
+
+def _allocating_less(op: Operation) -> Operation:
+    if type(op) is not Read or not any(at.point == "realloc" for at in op.at):
+        return op
+    return replace(op, at=tuple(replace(at, nth=at.nth - 1) if at.point == "realloc" and at.nth > 1 else at for at in op.at))
+
+
+def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
+    # A socket that was only there to be counted goes together with one record of a read, or with one step to a point in it.
+    operations, slots = best
+    for name in reversed(names_in(operations)):
+        without = without_names(operations, {name})
+        for other, _ in _lower_numbers((without, slots)):
+            yield other, slots
+
+
+def _forget_and_lower_bucket(best: Candidate) -> Iterator[Candidate]:
+    # A socket that was only there to lead to a bucket goes together with that bucket's number.
+    operations, slots = best
+    for name in reversed(names_in(operations)):
+        yield from _lower_buckets((without_names(operations, {name}), slots))
+
+
+def _change_before_open(best: Candidate) -> Iterator[Candidate]:
+    # What is done between open and the first read is done before, where it is no hazard, and the table is put up anew.
+    operations, slots = best
+    opened = operations.index(Open())
+    for index, op in enumerate(operations[opened + 1 :], opened + 1):
+        if type(op) is Read:
+            break
+        moved = (*operations[:opened], op, Open(), *operations[opened + 1 : index], *operations[index + 1 :])
+        yield from _settle_before_open((possible(moved), slots))
+
+
+def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
+    # The table at open, put up in the plainest way; what a socket has been through before is forgotten.
+    operations, slots = best
+    opened = operations.index(Open())
+    buckets: dict[Bucket, list[str]] = {}
+    for change in chain.from_iterable(map(changes, operations[:opened])):
+        match change:
+            case Add(name, end, bucket):
+                sockets = buckets.setdefault(bucket, [])
+                sockets.insert(0 if end == "head" else len(sockets), name)
+            case Remove(name):
+                _bucket_of(buckets, name)[1].remove(name)
+            case Reinsert(name, end):
+                _, sockets = _bucket_of(buckets, name)
+                sockets.remove(name)
+                sockets.insert(0 if end == "head" else len(sockets), name)
+            case _:
+                bucket, sockets = _bucket_of(buckets, change.name)
+                if bucket != change.bucket:
+                    sockets.remove(change.name)
+                    buckets.setdefault(change.bucket, []).insert(0, change.name)
+    settled = tuple(Add(name, "tail", bucket) for bucket in sorted(buckets) for name in buckets[bucket])
+    yield settled + operations[opened:], slots
+
+
+def _out_of_reads(best: Candidate) -> Iterator[Candidate]:
+    # A change inside a read is made before it or after it instead.
+    operations, slots = best
+    for index, op in enumerate(operations):
+        if type(op) is Read:
+            for inside, at in enumerate(op.at):
+                if type(at.what) is not Fail:
+                    rest = replace(op, at=op.at[:inside] + op.at[inside + 1 :])
+                    for pair in ((at.what, rest), (rest, at.what)):
+                        yield (*operations[:index], *pair, *operations[index + 1 :]), slots
+
+
+def _read_on(best: Candidate) -> Iterator[Candidate]:
+    # Nobody gives up at an error.
+    operations, slots = best
+    yield tuple(replace(op, gives_up=False) if type(op) is Read and op.gives_up else op for op in operations), slots
+
+
+def _to_kernel_slots(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for fewer in (SLOTS, *range(1, slots)):
+        yield operations, fewer
+
+
+def _lower_buckets(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    buckets = buckets_in(operations)
+    for bucket in buckets:
+        for lower in (FIRST, *(Bucket(number, bucket.table) for number in range(bucket.number))):
+            yield tuple(rebucketed(op, bucket, lower) for op in operations), slots
+    for index, op in enumerate(operations):
+        for bucket in buckets:
+            yield (*operations[:index], rebucketed(op, None, bucket), *operations[index + 1 :]), slots
+
+
+def _lower_numbers(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for index, op in enumerate(operations):
+        if type(op) is Read:
+            others: list[Read] = []
+            if op.count is not None:
+                others += [replace(op, count=fewer) for fewer in range(1, op.count)]
+            for inside, at in enumerate(op.at):
+                here = [a for a in op.at if (a.point, a.nth) == (at.point, at.nth)]
+                for nth in range(1, at.nth):
+                    others.append(replace(op, at=(*op.at[:inside], replace(at, nth=nth), *op.at[inside + 1 :])))
+                    if len(here) > 1:
+                        others.append(replace(op, at=tuple(replace(a, nth=nth) if a in here else a for a in op.at)))
+            for other in others:
+                yield (*operations[:index], other, *operations[index + 1 :]), slots
+
+
+def _tails_for_heads(best: Candidate) -> Iterator[Candidate]:
+    # Only where the sequence has the hazard of the tail already.
+    operations, slots = best
+    opened = operations.index(Open())
+    after = {end for op in operations[opened:] for change in changes(op) if type(change) is Add for end in (change.end,)}
+    for index, op in enumerate(operations):
+        if type(op) is Reinsert or (type(op) is Add and (index < opened or "tail" in after)):
+            yield (*operations[:index], replace(op, end="tail"), *operations[index + 1 :]), slots
+
+
+def _swap_sockets(best: Candidate) -> Iterator[Candidate]:
+    # Another socket suffers what one does: the same length, but names in order, or one more that can be forgotten.
+    operations, slots = best
+    opened = operations.index(Open())
+    names = names_in(operations)
+    for index, op in enumerate(operations[opened:], opened):
+        for name in {change.name for change in changes(op) if type(change) is not Add}:
+            for other in names:
+                if other != name:
+                    yield (*operations[:index], renamed(op, {name: other}), *operations[index + 1 :]), slots
+
+
+def _reorder(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for index in range(len(operations) - 1):
+        swapped = (operations[index + 1], operations[index])
+        if Open() not in swapped:
+            yield (*operations[:index], *swapped, *operations[index + 2 :]), slots
+
+
+def _rename(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    names = {name: name_of(number) for number, name in enumerate(names_in(operations))}
+    yield tuple(renamed(op, names) for op in operations), slots
+
+
+STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
+    _cut_after,
+    _settle_before_open,
+    _forget_sockets,
+    _forget_and_batch_less,
+    _drop_runs,
+    _drop_lines,
+    _change_before_open,
+    _merge_sockets,
+    _forget_and_read_less,
+    _merge_reads,
+    _out_of_reads,
+    _read_on,
+    _to_kernel_slots,
+    _lower_buckets,
+    _forget_and_lower_bucket,
+    _lower_numbers,
+    _drop_pairs,
+    _merge_moves,
+    _merge_moves_and_read_less,
+    _begin_where_moved_to,
+    _batch_more,
+    _forget_and_batch_more,
+    _tails_for_heads,
+    _swap_sockets,
+    _reorder,
+    _rename,
+)
+
+
+def _bucket_of(buckets: dict[Bucket, list[str]], name: str) -> tuple[Bucket, list[str]]:
+    return next((bucket, sockets) for bucket, sockets in buckets.items() if name in sockets)
