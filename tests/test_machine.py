@@ -208,6 +208,7 @@ def test_a_hazard_that_is_switched_on_alone_occurs_and_no_other(hazard: Hazard) 
     assert met == {frozenset(), frozenset({hazard})}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["show", "between", "realloc"])
 def test_a_change_inside_a_read_is_one_of_those_that_are_switched_on(point: Hazard) -> None:
     met = {hazards_of(operations) for operations in ran(Recording(Exact()), {point, "remove"})}

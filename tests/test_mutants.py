@@ -77,8 +77,9 @@ class TestSwarm:
 
     @EVERY_SCHEME
     def test_has_nothing_to_say_of_a_scheme_as_it_is(self, scheme: str) -> None:
-        assert caught(original(scheme), drive_swarm, SEED, SWARM) is None
+        assert caught(original(scheme), drive_swarm, SEED, SWARM // 4) is None
 
+    @pytest.mark.slow
     @each(mutant for mutant in MUTANTS if mutant.together)
     def test_catches_what_takes_two_hazards_with_just_these_two(self, mutant: Mutant) -> None:
         assert caught(mutated(mutant), drive_swarm, SEED, SWARM_OF_TWO, hazards=mutant.together)
@@ -114,6 +115,7 @@ class TestHypothesis:
     def test_catches_every_mutant(self, mutant: Mutant) -> None:
         assert caught_as_in_ci(mutated(mutant))
 
+    @pytest.mark.deep
     @EVERY_SCHEME
     def test_has_nothing_to_say_of_a_scheme_as_it_is(self, scheme: str) -> None:
         """With all hazards, and not for long; fuzz/test_claims.py holds us to the rest."""

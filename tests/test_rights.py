@@ -385,3 +385,9 @@ def test_cases_that_were_written_under_sudo_can_be_read(home: Path) -> None:
 def _with_a_case(home: Path) -> Path:
     (home / "a.case").write_text((Path(__file__).with_name("cases") / "rfc_skip.case").read_text())
     return home
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no capabilities but on Linux")
+def test_the_sets_are_those_that_the_kernel_shows() -> None:
+    lines = dict(line.split(":\t") for line in Path("/proc/thread-self/status").read_text().splitlines() if ":\t" in line)
+    assert rights._sets() == tuple(int(lines[name], 16) for name in ("CapEff", "CapPrm", "CapInh"))
