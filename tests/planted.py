@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
+
+import pytest
 
 from sockiter.check.result import Scope
 from sockiter.claims import CHANGES, Hazard
@@ -25,6 +27,17 @@ from sockiter.schemes.unix import Unix
 from sockiter.table import Table
 
 Form = Callable[[Any, Any, Table, Where], Hashable]
+
+
+def one_of_each_scheme(names: Iterable[str]) -> list[Any]:
+    """Parameters: these names of planted forms, all but the first of each scheme marked deep."""
+    seen: set[str] = set()
+    parameters = []
+    for name in names:
+        scheme = name.partition(":")[0]
+        parameters.append(pytest.param(name, marks=[pytest.mark.deep] * (scheme in seen)))
+        seen.add(scheme)
+    return parameters
 
 
 class _Hidden:

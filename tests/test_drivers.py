@@ -83,7 +83,7 @@ def all_found(driver: str, hunt: Hunt, hazards: Iterable[Hazard], seed: str, bit
     [
         *(("swarm", seed) for seed in ("1", "2", "3")),
         ("hypothesis", "1"),
-        *(pytest.param("hypothesis", seed, marks=pytest.mark.slow) for seed in ("2", "3")),
+        *(pytest.param("hypothesis", seed, marks=[pytest.mark.slow, pytest.mark.deep]) for seed in ("2", "3")),
     ],
 )
 def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases(driver: str, seed: str) -> None:
@@ -143,7 +143,7 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
         assert (sequences, operations) == (target.begun, target.applied)
 
 
-@pytest.mark.parametrize("driver", ["swarm", pytest.param("hypothesis", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("driver", ["swarm", pytest.param("hypothesis", marks=[pytest.mark.slow, pytest.mark.deep])])
 def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
     # It takes a hazard, so that no least case shows this harm, which is said to need none.
     needless = harm("skip")
@@ -216,6 +216,7 @@ def test_the_memory_of_swarm_stays_flat() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_the_memory_of_hypothesis_stays_flat_once_its_caches_are_full() -> None:
     hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
     hunt.pending.clear()

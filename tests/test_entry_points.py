@@ -607,7 +607,16 @@ def test_no_worker_is_ended_by_a_scheme_without_a_word(command: list[object], tm
     assert "ended with exit code 0: the scheme or the system ended it" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", ["replay", "show", "minimize", "check", "fuzz", "conform", "targets"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fuzz",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("replay", "show", "minimize", "check", "conform", "targets")
+        ),
+    ],
+)
 def test_a_package_that_ends_the_process_when_it_is_imported_is_no_success(command: str, tmp_path: Path) -> None:
     done = with_package(tmp_path, "vanish", command)
     assert (done.returncode, done.stdout, done.stderr) == (3, "", ENDED.format("exit code 0"))
@@ -683,8 +692,6 @@ def test_the_status_that_a_command_reports_is_that_of_its_process(command: Calla
     "command",
     [
         ("replay", RFC_SKIP, "--target", "foreign", "--json"),
-        ("show", RFC_SKIP, "--target", "foreign", "--json"),
-        ("check", "foreign", "--sockets", "2", "--json"),
         ("fuzz", "foreign", "--seconds", "0.3", "--workers", "1", "--cases", "cases", "--json"),
     ],
     ids=lambda command: command[0],

@@ -154,8 +154,8 @@ def test_hypofuzz_collects_the_test_cases(tmp_path: Path) -> None:
 def test_what_a_kernel_does_is_a_find_unless_the_scheme_that_it_walks_by_admits_it(tmp_path: Path) -> None:
     (tmp_path / "old_kernels.py").write_text(OLD_KERNELS, encoding="utf-8")
     cases = tmp_path / "cases"
-    chosen = "KernelKnown_remove or KernelUnknown_remove"
-    done = pytest_on_the_suite(tmp_path, "-p", "old_kernels", "--hypothesis-profile=ci", "--cases", cases, "-k", chosen)
+    chosen = "test_swarm and (kernel:known or kernel:unknown)"
+    done = pytest_on_the_suite(tmp_path, "-p", "old_kernels", "--cases", cases, "-k", chosen)
     assert done.returncode == 1, done.stdout
     assert "1 failed, 1 passed" in done.stdout
     assert "kernel:unknown: skip under remove; replay it with: sockiter replay " in done.stdout

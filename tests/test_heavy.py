@@ -272,6 +272,7 @@ HEAVIEST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEAVIEST)
 def test_the_heaviest_files_take_seconds_and_less_than_512_mib(name: str, tmp_path: Path) -> None:
     (path := tmp_path / "heavy.case").write_text(HEAVIEST[name], encoding="utf-8")

@@ -45,7 +45,7 @@ def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
 @pytest.mark.slow
 @WITH_A_SCHEME
 def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Path) -> None:
-    assert compared(kernel_target, 2_000, tmp_path).sequences == 2_000
+    assert compared(kernel_target, 1_000, tmp_path).sequences == 1_000
 
 
 @pytest.mark.parametrize(

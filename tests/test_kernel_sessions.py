@@ -282,9 +282,7 @@ with target.session() as session:
 """
 
 
-@pytest.mark.parametrize(
-    ("does", "number"), [("once", signal.SIGKILL), ("on and on", signal.SIGKILL), ("on and on", signal.SIGINT)]
-)
+@pytest.mark.parametrize(("does", "number"), [("once", signal.SIGKILL), ("on and on", signal.SIGINT)])
 def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, does: str, number: signal.Signals) -> None:
     before = where(), settings()
     with started(

@@ -149,7 +149,10 @@ def test_where_patience_ends_the_sequence_stays_as_it_was_given(asked: int, monk
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "of"),
-    [(OffsetUdp(), harm("skip", "remove")), (CookieUdp(), harm("skip", "remove", "enomem"))],
+    [
+        (OffsetUdp(), harm("skip", "remove")),
+        pytest.param(CookieUdp(), harm("skip", "remove", "enomem"), marks=pytest.mark.deep),
+    ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
 def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: AnyScheme, of: Harm) -> None:
