@@ -11,7 +11,7 @@ from hypothesis import Phase, settings
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS
 
 DEVELOPER = "developer"
-PROFILES = {DEVELOPER: 20, "ci": 1_500, "deep": 50_000}
+PROFILES = {DEVELOPER: 10, "ci": 1_500, "deep": 50_000}
 """The examples of each."""
 
 

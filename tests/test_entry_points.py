@@ -785,6 +785,7 @@ def test_the_example_does_what_it_admits_and_nothing_else(site: Path, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_the_suite_in_fuzz_takes_the_example_in(site: Path, tmp_path: Path) -> None:
     command = ["-m", "pytest", TESTS.parent / "fuzz", f"--rootdir={TESTS.parent}", "-p", "no:cacheprovider"]
     chosen = ["-n", "2", "-k", "next-key or NextKey", "--cases", tmp_path]

@@ -101,6 +101,7 @@ def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_i
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_a_scheme_that_lies_fails_in_the_plain_loop_too_and_leaves_its_least_case(tmp_path: Path) -> None:
     (tmp_path / "liar.py").write_text(LIAR, encoding="utf-8")
     cases = tmp_path / "cases"

@@ -201,6 +201,7 @@ def test_every_sequence_is_possible_and_is_read_to_its_end(scheme: type[Exact]) 
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("hazard", ALONE)
 def test_a_hazard_that_is_switched_on_alone_occurs_and_no_other(hazard: Hazard) -> None:
     met = {hazards_of(operations) for operations in ran(Recording(Exact()), {hazard})}
@@ -208,8 +209,9 @@ def test_a_hazard_that_is_switched_on_alone_occurs_and_no_other(hazard: Hazard) 
     assert met == {frozenset(), frozenset({hazard})}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("point", ["show", "between", "realloc"])
+@pytest.mark.parametrize(
+    "point", ["show", *(pytest.param(point, marks=[pytest.mark.slow, pytest.mark.deep]) for point in ("between", "realloc"))]
+)
 def test_a_change_inside_a_read_is_one_of_those_that_are_switched_on(point: Hazard) -> None:
     met = {hazards_of(operations) for operations in ran(Recording(Exact()), {point, "remove"})}
 
@@ -217,6 +219,7 @@ def test_a_change_inside_a_read_is_one_of_those_that_are_switched_on(point: Haza
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_every_hazard_occurs_and_every_number_of_slots() -> None:
     target = Recording(Exact())
 
@@ -236,6 +239,7 @@ def changed(operations: Iterable[Operation]) -> Iterator[Change]:
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_both_of_two_tables_are_used_by_every_kind_of_change() -> None:
     adds: Counter[tuple[str, str]] = Counter()
     moves: Counter[str] = Counter()
@@ -687,6 +691,7 @@ def test_a_seed_has_the_same_example_again() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_no_health_check_fails() -> None:
     target = Recording(Exact())
     profile = settings(QUICK, max_examples=100, phases=[Phase.generate])

@@ -71,10 +71,12 @@ def test_a_bug_that_cannot_be_planted_is_an_error() -> None:
 class TestSwarm:
     """With all hazards that a scheme can be put through, but where that is too much to hope for."""
 
+    @pytest.mark.slow
     @each(mutant for mutant in MUTANTS if not mutant.together and not mutant.before_open)
     def test_catches_a_mutant(self, mutant: Mutant) -> None:
         assert caught(mutated(mutant), drive_swarm, SEED, SWARM)
 
+    @pytest.mark.slow
     @EVERY_SCHEME
     def test_has_nothing_to_say_of_a_scheme_as_it_is(self, scheme: str) -> None:
         assert caught(original(scheme), drive_swarm, SEED, SWARM // 4) is None

@@ -30,7 +30,11 @@ EVERY_SCHEME = pytest.mark.parametrize("target", SCHEMES, ids=lambda target: tar
 WITHOUT_THE_LARGEST = pytest.mark.parametrize(
     "target",
     [
-        pytest.param(target, marks=[pytest.mark.deep] * (target.name in {"index-narrow", "index-detect", "cookie-tcp"}))
+        pytest.param(
+            target,
+            marks=[pytest.mark.deep]
+            * (target.name in {"index-narrow", "index-detect", "index-snapshot", "cookie-tcp", "offset-tcp"}),
+        )
         for target in SCHEMES
     ],
     ids=lambda target: target.name,

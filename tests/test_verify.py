@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from inline import work_inline
-from planted import PLANTED, Planted, fixed, one_of_each_scheme, with_canonical
+from planted import PLANTED, Planted, fixed, with_canonical
 
 from sockiter.check import everything
 from sockiter.check import verify as verification
@@ -66,7 +66,14 @@ def merged(planted: Planted) -> Merged:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("forgets", one_of_each_scheme(name for name, planted in PLANTED.items() if planted.fields))
+@pytest.mark.parametrize(
+    "forgets",
+    [
+        pytest.param(name, marks=[pytest.mark.deep] * (not name.startswith(("unix: that", "cookie-udp: its", "restart"))))
+        for name, planted in PLANTED.items()
+        if planted.fields
+    ],
+)
 def test_the_field_that_a_canonical_form_forgets_is_named(forgets: str) -> None:
     wrong = merged(PLANTED[forgets]).wrong
     assert wrong is not None
