@@ -82,7 +82,7 @@ def all_found(driver: str, hunt: Hunt, hazards: Iterable[Hazard], seed: str, bit
     ("driver", "seed"),
     [
         *(("swarm", seed) for seed in ("1", "2", "3")),
-        ("hypothesis", "1"),
+        pytest.param("hypothesis", "1", marks=pytest.mark.slow),
         *(pytest.param("hypothesis", seed, marks=[pytest.mark.slow, pytest.mark.deep]) for seed in ("2", "3")),
     ],
 )

@@ -111,6 +111,7 @@ def test_a_group_that_nobody_knows_is_refused_with_the_names_of_those_there_are(
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_a_round_of_every_group_is_one_line_of_figures() -> None:
     done = subprocess.run([sys.executable, FAULTS, "--rounds", "1", "--seed", "7"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

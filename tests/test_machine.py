@@ -299,6 +299,7 @@ class TestNarrowVersions:
         assert machine.may_insert()
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_sequences() -> None:
     assert ran(Recording(Exact()), {"remove"}) == ran(Recording(Exact()), {"remove"})
 
