@@ -11,7 +11,8 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import entry_points
 from types import FrameType
@@ -29,14 +30,15 @@ def watched(command: Callable[[], None]) -> None:
 
     An end of the child that it did not announce is exit status 3, with a line on standard error.
     """
-    if not entry_points(group=GROUP):
+    names = sorted({entry.name for entry in entry_points(group=GROUP)})
+    if not names:
         command()
         return
     reader, writer = map(_beyond_the_streams, os.pipe())
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     if child := os.fork():
         os.close(writer)
-        _wait(child, reader, before)
+        _wait(child, reader, before, names)
     os.close(reader)
     with suppress(AttributeError):  # there is none but on Linux
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -75,7 +77,7 @@ def _say_status(command: Callable[[], None], writer: int) -> None:
         os.close(writer)
 
 
-def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals]) -> NoReturn:
+def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals], names: Sequence[str]) -> NoReturn:
     is_ending = False
 
     def end_child(signum: int, frame: FrameType | None) -> None:
@@ -101,7 +103,8 @@ def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals]) -> NoRe
         sys.exit(130)
     if not said or status < 0 or (said != b"\0" and not status):
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        _complain(f"ended with {how} in the middle: a scheme of another package or the system ended it")
+        schemes = textwrap.shorten(" ".join(map(ascii, names)).replace("'", ""), 200, placeholder=" ...")
+        _complain(f"ended with {how} in the middle: a scheme of another package ({schemes}) or the system ended it")
         sys.exit(MachineLacks.status)
     sys.exit(status)
 

@@ -572,7 +572,7 @@ def test_a_worker_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
 
 # What ends the process itself.
 
-ENDED = "sockiter: ended with {} in the middle: a scheme of another package or the system ended it\n"
+ENDED = "sockiter: ended with {} in the middle: a scheme of another package (foreign) or the system ended it\n"
 
 
 def with_package(tmp_path: Path, given: str, *args: object) -> subprocess.CompletedProcess[str]:

@@ -134,10 +134,10 @@ def ended(process: subprocess.Popen[str], deadline_s: float = DEADLINE_S) -> End
     return Ended(process.returncode, out, err)
 
 
-def done(*command: object, **options: Any) -> Ended | None:
+def done(*command: object, deadline_s: float = DEADLINE_S, **options: Any) -> Ended | None:
     """A command from its start to its end; None: it does not end."""
     with started(command, **options) as process:
-        return ended(process)
+        return ended(process, deadline_s)
 
 
 def members(session: int) -> dict[int, int]:
