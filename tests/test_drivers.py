@@ -14,6 +14,7 @@ from sockiter.backend import Shape
 from sockiter.cases import loads
 from sockiter.claims import Harm, Hazard, harm
 from sockiter.errors import Untold
+from sockiter.fuzzing import drivers
 from sockiter.fuzzing.drivers import (
     DRIVERS,
     HYPOTHESIS_BITE,
@@ -23,6 +24,7 @@ from sockiter.fuzzing.drivers import (
     drive_hypothesis,
     drive_swarm,
 )
+from sockiter.fuzzing.machine import SocketMachine, machine_for
 from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.operations import Operation, Read, Remove
 from sockiter.schemes.index import Index
@@ -175,6 +177,25 @@ def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, 
     with pytest.raises(KeyboardInterrupt):
         deque(map(bites.append, run), maxlen=0)
     assert bites[-1].found is not None
+
+
+def test_every_other_bite_of_hypothesis_has_the_hazards_of_what_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[frozenset[Hazard]] = []
+
+    def noted(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
+        made.append(hazards)
+        return machine_for(hunt, hazards)
+
+    monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 3)
+    monkeypatch.setattr(drivers, "machine_for", noted)
+    hazards: frozenset[Hazard] = frozenset({"remove", "reinsert", "show"})
+    hunt = hunting(Counted(Index()), hazards)
+    aims = {harm.hazards for harm in hunt.pending}
+    deque(islice(drive_hypothesis(hunt, hazards, "1"), 4), maxlen=0)
+
+    assert made[0] == hazards
+    assert made[1:]
+    assert set(made[1:]) <= aims - {hazards}
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
