@@ -22,7 +22,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from hypothesis import currently_in_test_context, event
@@ -145,11 +145,14 @@ def _index(count: int) -> SearchStrategy[int]:
     return st.integers(0, count - 1)
 
 
+def _pick(draw: DrawFn, options: Sequence[T]) -> T:
+    return options[draw(_index(len(options)))]
+
+
 @st.composite
 def live(draw: DrawFn, options: Callable[[SocketMachine], Sequence[T]]) -> T:
     """One of the options that a machine has at the moment; the first is the simplest."""
-    among = options(draw(MACHINE))
-    return among[draw(_index(len(among)))]
+    return _pick(draw, options(draw(MACHINE)))
 
 
 NEW = MACHINE.map(lambda machine: machine.sockets.new_name)
@@ -169,11 +172,8 @@ REFUSALS = st.sampled_from([[1], [2], [1, 2]])
 @st.composite
 def changes_inside(draw: DrawFn) -> list[Change]:
     """One to four changes, each of them possible after those before it."""
-
-    def pick(options: Sequence[T]) -> T:
-        return options[draw(_index(len(options)))]
-
     machine = draw(MACHINE)
+    pick = partial(_pick, draw)
     sockets = copy(machine.sockets)
     drawn: list[Change] = []
     for _ in range(1 + draw(_index(4))):
