@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from random import Random
 
 import pytest
+from command import members
+from faults import host
+from faults.ends import unreported
+from faults.mutations import mutated
+from faults.rounds import STATUSES, broken_cases, done, ended, is_empty, started
+
+from sockiter.cases import loads
+from sockiter.errors import InputError
 
 ROOT = Path(__file__).resolve().parent
 CASES = ROOT / "cases"
-FAULTS = ROOT / "faults"
-
-pytestmark = pytest.mark.skipif(not FAULTS.is_dir(), reason=f"no {FAULTS}: this is not a checkout")
-
-
-@pytest.fixture(autouse=True)
-def _faults_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(FAULTS)
 
 
 @pytest.mark.parametrize(
@@ -31,16 +32,12 @@ def _faults_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_command_that_ends_badly_is_a_fault(script: str, fault: str) -> None:
-    from rounds import STATUSES, done
-
     came = done(sys.executable, "-c", script)
     assert came is not None
     assert fault in came.faults(STATUSES)
 
 
 def test_a_command_that_does_not_end_is_told_apart_and_leaves_nobody_behind() -> None:
-    from rounds import ended, is_empty, members, started
-
     with started((sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)")) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "1\n"
@@ -51,8 +48,6 @@ def test_a_command_that_does_not_end_is_told_apart_and_leaves_nobody_behind() ->
 
 
 def test_half_a_case_another_file_and_a_case_that_does_something_else_are_faults(tmp_path: Path) -> None:
-    from rounds import broken_cases
-
     text = (CASES / "rfc_skip.case").read_text()
     (tmp_path / "whole.case").write_text(text)
     assert broken_cases(tmp_path) == []
@@ -64,8 +59,6 @@ def test_half_a_case_another_file_and_a_case_that_does_something_else_are_faults
 
 
 def test_a_finding_that_is_reported_and_not_saved_is_a_fault(tmp_path: Path) -> None:
-    from ends import unreported
-
     report = '{"targets": [{"refuted": [{"case": "%s"}]}]}'
     saved = tmp_path / "a.case"
     saved.touch()
@@ -75,11 +68,6 @@ def test_a_finding_that_is_reported_and_not_saved_is_a_fault(tmp_path: Path) -> 
 
 
 def test_the_changes_of_a_case_leave_cases_and_wrong_input() -> None:
-    from mutations import mutated
-
-    from sockiter.cases import loads
-    from sockiter.errors import InputError
-
     random = Random(1)
     right = 0
     for _ in range(200):
@@ -93,19 +81,15 @@ def test_the_changes_of_a_case_leave_cases_and_wrong_input() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts what Linux has")
 def test_of_the_host_everything_is_counted() -> None:
-    import host
-
     counts = {name: len(counted()) for name, counted in host.COUNTED.items()}
     assert min(counts["namespaces"], counts["settings"], counts["mounts"]) > 0
     listening = host.sockets()
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)):
         assert host.sockets() - listening
 
 
 def test_a_group_that_nobody_knows_is_refused_with_the_names_of_those_there_are() -> None:
-    done = subprocess.run([sys.executable, FAULTS, "floods"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "faults", "floods"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "no group floods: expected any of mutated cases, mutated files, full disk, " in done.stderr
 
@@ -113,7 +97,9 @@ def test_a_group_that_nobody_knows_is_refused_with_the_names_of_those_there_are(
 @pytest.mark.slow
 @pytest.mark.deep
 def test_a_round_of_every_group_is_one_line_of_figures() -> None:
-    done = subprocess.run([sys.executable, FAULTS, "--rounds", "1", "--seed", "7"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "faults", "--rounds", "1", "--seed", "7"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     assert lines[0] == "seed 7"

@@ -14,12 +14,8 @@ from collections import Counter
 from pathlib import Path
 from random import SystemRandom
 
-import ends
-import host
-import mutations
-import packages
-import places
-from rounds import Group, carried_out
+from faults import ends, host, mutations, packages, places
+from faults.rounds import Group, carried_out
 
 GROUPS = {group.name: group for of in (mutations, places, packages, ends, host) for group in of.GROUPS}
 

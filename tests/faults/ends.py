@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from rounds import CORPUS, PROGRAM, STATUSES, Group, Round, broken_cases, document, ended, is_empty, members, started
+from command import members
 
+from faults.rounds import CORPUS, PROGRAM, STATUSES, Group, Round, broken_cases, document, ended, is_empty, started
 from sockiter.cases import files
 
 FUZZ = ("fuzz", "offset-udp", "rank", "unix", "--driver", "swarm", "--workers", "2", "--json")

@@ -13,8 +13,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from rounds import CORPUS, PROGRAM, STATUSES, Group, Round, ended, is_empty, started
-
+from faults.rounds import CORPUS, PROGRAM, STATUSES, Group, Round, ended, is_empty, started
 from sockiter.kernel import KERNEL_TARGETS
 
 # In linux/bpf.h: BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID and BPF_LINK_GET_NEXT_ID.

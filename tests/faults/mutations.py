@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from rounds import CORPUS, PROGRAM, Group, Round, done
-
+from faults.rounds import CORPUS, PROGRAM, Group, Round, done
 from sockiter.cases import dumps, files, loads
 from sockiter.errors import SockiterError
 from sockiter.replay import refused, replay

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from rounds import CORPUS, PROGRAM, Group, Round, document, done
-
+from faults.rounds import CORPUS, PROGRAM, Group, Round, document, done
 from sockiter.plugins import GROUP
 
 RFC_SKIP = CORPUS / "rfc_skip.case"

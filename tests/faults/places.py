@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 from random import Random
 
-from rounds import CORPUS, PROGRAM, Group, Round, broken_cases, document, done
-
+from faults.rounds import CORPUS, PROGRAM, Group, Round, broken_cases, document, done
 from sockiter.cases import loads
 from sockiter.errors import SockiterError
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from command import members, unmeasured
+
 from sockiter.cases import files, load
 from sockiter.errors import SockiterError
 from sockiter.replay import refused, replay
@@ -97,11 +99,6 @@ def document(text: str) -> Any:
         return None
 
 
-def environment(**more: str) -> dict[str, str]:
-    """This process's own, with what is measured nowhere: coverage has handlers and a lock of its own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")} | more
-
-
 @contextmanager
 def started(command: Sequence[object], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A command in a session of its own, of which nothing is left at the end."""
@@ -113,7 +110,7 @@ def started(command: Sequence[object], **options: Any) -> Iterator[subprocess.Po
         text=True,
         errors="replace",
         start_new_session=True,
-        env=environment(**options.pop("variables", {})),
+        env=unmeasured() | options.pop("variables", {}),
         **options,
     )
     try:
@@ -138,19 +135,6 @@ def done(*command: object, deadline_s: float = DEADLINE_S, **options: Any) -> En
     """A command from its start to its end; None: it does not end."""
     with started(command, **options) as process:
         return ended(process, deadline_s)
-
-
-def members(session: int) -> dict[int, int]:
-    """The processes of a session that are not over yet, each with its parent."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                # Behind the name: state, parent, group, session.
-                state, parent, _, of = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
-                if int(of) == session and state not in "ZX":
-                    found[int(entry.name)] = int(parent)
-    return found
 
 
 def is_empty(session: int, deadline_s: float = 10.0) -> bool:

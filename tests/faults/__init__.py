@@ -1,0 +1,1 @@
+"""Ways to break sockiter, and what is counted afterwards: `tox -e faults`."""
