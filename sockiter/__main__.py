@@ -1,7 +1,7 @@
 """`python -m sockiter`, and the program: the command line, be it interrupted before it is there.
 
-Decided here: that under sudo nothing more is imported before this process is the user's who called it. An import runs code
-of other packages.
+Decided here: the order. The standard streams are complete before anything is imported that opens a file. Under sudo, nothing
+more is imported before this process is the user's who called it: an import runs code of other packages.
 """
 
 import os
@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NoReturn
 
-from sockiter import rights
+from sockiter import streams
 from sockiter.errors import MachineLacks, SockiterError
 
 
 def run() -> None:
     """Import the command line and run it. A Ctrl-C meanwhile is an interrupt like any other."""
+    streams.complete()
     try:
+        from sockiter import rights
+
         user = rights.settle(os.environ)
         with _readable_by(user):
             from sockiter.watch import watched
@@ -26,6 +29,10 @@ def run() -> None:
         _end("interrupted", 130)
     except SockiterError as error:
         _end(str(error), error.status)
+    finally:
+        # CPython remembers an interrupt inside `exec(text)`, which is how a dataclass is made.
+        # It would end by SIGINT, whatever the exit status is. Another exec makes it forget.
+        exec("")
 
 
 def _command(user: int | None) -> None:
@@ -45,9 +52,7 @@ def _readable_by(user: int | None) -> Iterator[None]:
 
 
 def _end(why: str, status: int) -> NoReturn:
-    # Standard error may be closed.
-    if sys.stderr is not None:
-        print(f"sockiter: {why}", file=sys.stderr)
+    print(f"sockiter: {why}", file=sys.stderr)
     sys.exit(status)
 
 

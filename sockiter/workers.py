@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -210,7 +209,8 @@ def _mark_as_ours() -> None:
 
 def _remove_abandoned() -> None:
     # What main processes have left that were killed.
-    for mark in Path(tempfile.gettempdir()).glob(f"pymp-*/{_OURS}"):
+    # Where multiprocessing has ours: that is not $TMPDIR where its name is too long for that of a socket.
+    for mark in Path(get_temp_dir()).parent.glob(f"pymp-*/{_OURS}"):
         with suppress(OSError), abandoned(mark) as is_abandoned:
             if is_abandoned and mark.parent.lstat().st_uid == os.geteuid():
                 shutil.rmtree(mark.parent)

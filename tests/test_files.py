@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from command import DEADLINE_S, members, sockiter, started, unmeasured, wait_until
 
-from sockiter import workers
+from sockiter import streams, workers
 from sockiter.cases import load, load_with_lines
 from sockiter.errors import InputError
 from sockiter.files import escaped, sweep, write_whole
@@ -47,6 +48,42 @@ def test_the_exit_status_is_the_same_without_a_descriptor(script: str, args: tup
     done = run(*args, script=script)
     assert done.returncode == status
     assert "Traceback" not in done.stderr
+
+
+def test_a_stream_whose_descriptor_another_file_has_taken_is_no_stream(tmp_path: Path) -> None:
+    # As a library does that opens a file before the program begins.
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.open(__file__ + '.log', os.O_WRONLY | os.O_CREAT)\n")
+    command = ["sh", "-c", '"$@" >&-', "sh", *PROGRAM, "replay", str(RFC_SKIP), "--target", "index"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "sitecustomize.py.log").read_bytes() == b""
+
+
+def test_streams_that_are_all_open_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "open", pytest.fail)
+    before = (sys.stdin, sys.stdout, sys.stderr)
+    streams.complete()
+    assert (sys.stdin, sys.stdout, sys.stderr) == before
+
+
+def test_a_closed_stream_is_replaced_by_one_that_takes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, int]] = []
+
+    def closed(descriptor: int) -> None:
+        if descriptor:
+            raise OSError(errno.EBADF, "")
+
+    monkeypatch.setattr(os, "fstat", closed)
+    monkeypatch.setattr(os, "open", lambda path, flags: opened.append((path, flags)))
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    streams.complete()
+    with sys.stdin, sys.stderr:
+        assert sys.stdin.read() == ""
+        assert sys.stderr.write("message")
+    monkeypatch.undo()
+    assert opened == [(os.devnull, os.O_RDWR)] * 2
 
 
 def test_a_fuzz_without_descriptors_keeps_its_cases(tmp_path: Path) -> None:
@@ -189,9 +226,14 @@ def test_what_another_user_s_writer_left_stays(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.interpreter
 def test_the_directory_of_a_killed_fuzz_is_removed_by_the_next_one(tmp_path: Path) -> None:
-    (temporary := tmp_path / "t").mkdir()
+    # Not in tmp_path: multiprocessing goes elsewhere where the name of its socket would be too long.
+    with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
+        check_that_the_next_one_removes_it(Path(temporary), tmp_path / "cases")
+
+
+def check_that_the_next_one_removes_it(temporary: Path, cases: Path) -> None:
     environment = {**unmeasured(), "TMPDIR": str(temporary)}
-    command = [*PROGRAM, "fuzz", "index", "--driver", "swarm", "--workers", "1", "--cases", str(tmp_path / "cases")]
+    command = [*PROGRAM, "fuzz", "index", "--driver", "swarm", "--workers", "1", "--cases", str(cases)]
     (foreign := temporary / "pymp-foreign").mkdir()
 
     def marked() -> set[Path]:
@@ -214,12 +256,11 @@ def test_the_directory_of_a_killed_fuzz_is_removed_by_the_next_one(tmp_path: Pat
 def test_a_directory_of_another_user_s_workers_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pymp-theirs").mkdir()
     (mark := tmp_path / "pymp-theirs" / ".sockiter").touch()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    workers._remove_abandoned()
+    monkeypatch.setattr(workers, "get_temp_dir", lambda: str(tmp_path / "pymp-ours"))
+    with monkeypatch.context() as another:
+        another.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        workers._remove_abandoned()
     assert mark.exists()
-    monkeypatch.undo()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     workers._remove_abandoned()
     assert list(tmp_path.iterdir()) == []
 
@@ -237,3 +278,19 @@ def test_an_interrupt_while_modules_are_imported_is_one_line(
         runpy.run_module("sockiter", run_name="__main__")
     assert done.value.code == 130
     assert capsys.readouterr().err == "sockiter: interrupted\n"
+
+
+def test_an_interrupt_while_a_dataclass_is_made_is_an_interrupt_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nclass Interrupting:\n    def __getattr__(self, name):\n        exec('raise KeyboardInterrupt')\n"
+        "sys.modules['sockiter.cli'] = Interrupting()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*PROGRAM, "targets"], env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stderr) == (130, "sockiter: interrupted\n")
+
+
+def test_a_note_that_nobody_can_take_is_no_failure() -> None:
+    done = run("minimize", RFC_SKIP, "--target", "offset-udp", script="2>/dev/full")
+    assert done.returncode == 0
+    assert done.stdout.endswith("read all\n")

@@ -23,6 +23,7 @@ from sockiter.cli.conform import conform
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
+from sockiter.cli.output import note
 from sockiter.cli.race import race
 from sockiter.cli.replay import replay
 from sockiter.cli.show import show
@@ -33,7 +34,7 @@ from sockiter.errors import MachineLacks, SockiterError
 
 class _Sockiter(click.Group):
     def main(self, *args: Any, **options: Any) -> Any:
-        _have_streams()
+        _escape_what_cannot_be_printed()
         return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -45,43 +46,26 @@ class _Sockiter(click.Group):
                 # Here, and not when all is over, where there is nobody left to tell of a full disk.
                 sys.stdout.flush()
         except SockiterError as error:
-            _complain(str(error))
+            note(str(error))
             sys.exit(error.status)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # the reader has seen enough; click knows what to do
-            _complain(str(error))
+            note(str(error))
             # What could not be written would be tried again at exit; unless it is no file, but a caller's stand-in.
             with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
             sys.exit(MachineLacks.status)
         except KeyboardInterrupt:
-            _complain("interrupted")
+            note("interrupted")
             sys.exit(130)
 
 
-def _have_streams() -> None:
-    # Whoever starts this may have closed them; what is opened next would then be taken for one of them, and be written to.
-    for descriptor, name, mode in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, mode)  # which is this descriptor, since those below are open
-            stream = open(descriptor, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-            setattr(sys, name, stream)
+def _escape_what_cannot_be_printed() -> None:
     for out in (sys.stdout, sys.stderr):
-        # A name that cannot be printed in the encoding of the terminal is escaped.
+        # In the encoding of the terminal.
         if isinstance(out, io.TextIOWrapper) and out.errors == "strict":
             out.reconfigure(errors="backslashreplace")
-
-
-def _complain(what: str) -> None:
-    # Where nobody can take it, the exit status has to do.
-    with suppress(OSError):
-        click.echo(f"sockiter: {what}", err=True)
-        return
-    with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
-        os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 def _heed_ends() -> None:

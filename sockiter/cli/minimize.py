@@ -9,7 +9,7 @@ import click
 
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
-from sockiter.cli.output import print_json
+from sockiter.cli.output import note, print_json
 from sockiter.cli.subject import choose, only_on
 from sockiter.errors import InputError, MachineLacks
 from sockiter.files import escaped, write_whole
@@ -74,10 +74,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         _exit_if(patience)
         return
     sure = ", the shortest with these hazards, sockets, buckets and slots" if is_shortest else ""
-    click.echo(
-        f"sockiter: {target.name}: {subject}: from {length(case.operations)} operations to {length(operations)}{sure}",
-        err=True,
-    )
+    note(f"{target.name}: {subject}: from {length(case.operations)} operations to {length(operations)}{sure}")
     if output is None:
         click.echo(dumps(least), nl=False)
     _exit_if(patience)
@@ -85,5 +82,5 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
 
 def _exit_if(patience: Patience) -> None:
     if patience.interrupted:
-        click.echo("sockiter: interrupted: not shrunk to the end", err=True)
+        note("interrupted: not shrunk to the end")
         sys.exit(130)

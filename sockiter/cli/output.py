@@ -6,9 +6,12 @@ claims and scopes.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -49,6 +52,15 @@ def least_lengths(out: Console, verdict: Iterable[Said]) -> dict[Kind, list[str]
 def print_json(document: Any) -> None:
     """One JSON document, and nothing else, on standard output."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def note(message: str) -> None:
+    """One line on standard error. Where it cannot be written, the exit status stays as it is."""
+    with suppress(OSError):
+        click.echo(f"sockiter: {message}", err=True)
+        return
+    with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

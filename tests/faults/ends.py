@@ -51,7 +51,7 @@ def killed(number: int, random: Random, directory: Path) -> Round:
             came = ended(process)
             of.check(came is not None, "a fuzz that does not end after its worker was killed and it was interrupted")
             if came is not None:
-                # Until Python has set up its handlers, a signal ends it as it ends any process. A busy machine takes its time.
+                # Until Python has set up its handlers, a signal ends it as it ends any process.
                 of.faults += came.faults({0, 3, 130, -signal.SIGINT})
                 of.faults += unreported(came.out, cases)
         of.check(is_empty(process.pid), f"{whom} killed: workers live on")

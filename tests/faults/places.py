@@ -25,6 +25,7 @@ exit $status
 """
 BEHIND = "this case could not be saved there:\n"
 RFC_SKIP = CORPUS / "rfc_skip.case"
+# A directory as standard input is left out: Python itself ends there, before it runs anything.
 REDIRECTIONS = (
     "<&-",
     ">&-",
@@ -34,7 +35,7 @@ REDIRECTIONS = (
     ">/dev/full",
     "2>/dev/full",
     ">/dev/full 2>/dev/full",
-    "</",
+    "</dev/full",
 )
 # Each with the statuses that it may end with where all is well with it, and where its output has nowhere to go.
 COMMANDS: tuple[tuple[tuple[object, ...], int], ...] = (

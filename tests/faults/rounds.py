@@ -80,13 +80,17 @@ class Ended:
     err: str
 
     def faults(self, statuses: Iterable[int] = STATUSES) -> list[str]:
-        """A traceback, a status that is none of these, and half a JSON document."""
+        """A traceback, a status that is none of these, and half a JSON document with another status than 130."""
         found = []
-        if "Traceback (most recent call last)" in self.err + self.out:
+        output = self.err + self.out
+        # Python, interrupted before it has come to this project, prints a traceback of its own.
+        is_early = self.err.endswith("KeyboardInterrupt\n") and f"{REPOSITORY / 'sockiter'}/" not in output
+        if "Traceback (most recent call last)" in output and not is_early:
             found.append(f"a traceback: {self.err.strip().splitlines()[-1:]}")
         if self.status not in statuses:
             found.append(f"status {self.status}: {self.err.strip()[-200:]!r}")
-        if self.out.lstrip()[:1] in ("{", "[") and document(self.out) is None:
+        # An interrupt while a document is written ends it there; the exit status says so.
+        if self.status != 130 and self.out.lstrip()[:1] in ("{", "[") and document(self.out) is None:
             found.append(f"a broken JSON document: {self.out[-80:]!r}")
         return found
 
