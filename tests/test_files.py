@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,10 @@ RFC_SKIP = CASES / "rfc_skip.case"
 PROGRAM = [sys.executable, "-m", "sockiter"]
 
 
-def run(*args: object, script: str) -> subprocess.CompletedProcess[str]:
+def run(*args: object, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The command with its descriptors as a shell leaves them."""
     command = ["sh", "-c", f'"$@" {script}', "sh", *PROGRAM, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=os.environ | variables)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +54,7 @@ def test_the_exit_status_is_the_same_without_a_descriptor(script: str, args: tup
 def test_a_stream_whose_descriptor_another_file_has_taken_is_no_stream(tmp_path: Path) -> None:
     # As a library does that opens a file before the program begins.
     (tmp_path / "sitecustomize.py").write_text("import os\nos.open(__file__ + '.log', os.O_WRONLY | os.O_CREAT)\n")
-    command = ["sh", "-c", '"$@" >&-', "sh", *PROGRAM, "replay", str(RFC_SKIP), "--target", "index"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S)
+    done = run("replay", RFC_SKIP, "--target", "index", script=">&-", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "sitecustomize.py.log").read_bytes() == b""
 
@@ -224,16 +223,17 @@ def test_what_another_user_s_writer_left_stays(tmp_path: Path, monkeypatch: pyte
     assert part.exists()
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A directory with a short name: multiprocessing goes elsewhere where the name of its socket would be too long."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
+
+
 @pytest.mark.interpreter
-def test_the_directory_of_a_killed_fuzz_is_removed_by_the_next_one(tmp_path: Path) -> None:
-    # Not in tmp_path: multiprocessing goes elsewhere where the name of its socket would be too long.
-    with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
-        check_that_the_next_one_removes_it(Path(temporary), tmp_path / "cases")
-
-
-def check_that_the_next_one_removes_it(temporary: Path, cases: Path) -> None:
+def test_the_directory_of_a_killed_fuzz_is_removed_by_the_next_one(temporary: Path, tmp_path: Path) -> None:
     environment = {**unmeasured(), "TMPDIR": str(temporary)}
-    command = [*PROGRAM, "fuzz", "index", "--driver", "swarm", "--workers", "1", "--cases", str(cases)]
+    command = [*PROGRAM, "fuzz", "index", "--driver", "swarm", "--workers", "1", "--cases", str(tmp_path / "cases")]
     (foreign := temporary / "pymp-foreign").mkdir()
 
     def marked() -> set[Path]:
@@ -285,8 +285,7 @@ def test_an_interrupt_while_a_dataclass_is_made_is_an_interrupt_like_any_other(t
         "import sys\nclass Interrupting:\n    def __getattr__(self, name):\n        exec('raise KeyboardInterrupt')\n"
         "sys.modules['sockiter.cli'] = Interrupting()\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([*PROGRAM, "targets"], env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+    done = run("targets", script="", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (130, "sockiter: interrupted\n")
 
 

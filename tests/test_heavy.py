@@ -149,9 +149,8 @@ def test_twice_as_much_is_replayed_in_twice_the_steps(dimension: str) -> None:
         return go
 
     less, more = lines_of(replayed(2 * LARGE)), lines_of(replayed(4 * LARGE))
-    # A part that takes four times as many is the kernel's way: cookie-udp and the indexes go through a whole bucket at every
-    # read. Reads times sockets have a limit of their own.
-    assert more < 3 * less
+    # cookie-udp and the indexes go through a whole bucket at every read, as the kernel does. There is a limit for that.
+    assert more < (3 if dimension == "reads" else 2.5) * less
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)

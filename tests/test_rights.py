@@ -354,6 +354,11 @@ def test_a_caller_who_cannot_read_the_packages_gets_a_line(
         program.run()
     assert ended.value.code == MachineLacks.status
     assert capsys.readouterr().err.startswith("sockiter: user 4321, who called sudo, cannot read what it takes: import of ")
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as ended:
+        program.run()
+    assert ended.value.code == MachineLacks.status
+    sys.stderr.close()  # the null device, which has taken the line
     monkeypatch.setattr(rights, "settle", lambda environment: None)
     with pytest.raises(ImportError):
         program.run()

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import signal
 import sys
-from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -23,7 +21,7 @@ from sockiter.cli.conform import conform
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
-from sockiter.cli.output import note
+from sockiter.cli.output import discard, note
 from sockiter.cli.race import race
 from sockiter.cli.replay import replay
 from sockiter.cli.show import show
@@ -52,9 +50,7 @@ class _Sockiter(click.Group):
             if error.errno == errno.EPIPE:
                 raise  # the reader has seen enough; click knows what to do
             note(str(error))
-            # What could not be written would be tried again at exit; unless it is no file, but a caller's stand-in.
-            with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            discard(sys.stdout)
             sys.exit(MachineLacks.status)
         except KeyboardInterrupt:
             note("interrupted")
@@ -62,8 +58,8 @@ class _Sockiter(click.Group):
 
 
 def _escape_what_cannot_be_printed() -> None:
+    # A name may have letters that the encoding of the terminal does not have.
     for out in (sys.stdout, sys.stderr):
-        # In the encoding of the terminal.
         if isinstance(out, io.TextIOWrapper) and out.errors == "strict":
             out.reconfigure(errors="backslashreplace")
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -59,8 +59,16 @@ def note(message: str) -> None:
     with suppress(OSError):
         click.echo(f"sockiter: {message}", err=True)
         return
+    discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Send the unwritten rest of a stream to the null device, or Python would try to write it again at exit.
+
+    Does nothing for a stream without a descriptor.
+    """
     with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
-        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
