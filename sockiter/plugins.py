@@ -18,7 +18,7 @@ from typing import Any
 
 from sockiter.backend import Session, Target
 from sockiter.claims import HAZARDS, Harm, Hazard
-from sockiter.errors import MachineLacks, SchemeFault
+from sockiter.errors import SchemeFault, Unavailable
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text
 from sockiter.schemes.scheme import ONE_TABLE, AnyScheme, Scheme
 from sockiter.simulation import SchemeTarget
@@ -80,7 +80,7 @@ class Broken:
         return self.why
 
     def session(self) -> AbstractContextManager[Session]:
-        raise MachineLacks(f"{self.name} does not run here: {self.why}")
+        raise Unavailable(f"{self.name} does not run here: {self.why}")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ HOME = "home/newcomer"
 TREE = f"{HOME}/sockiter"
 
 
-class Lacks(Exception):
+class Unavailable(Exception):
     """This machine lacks something: what, and what to install or set."""
 
 
@@ -115,7 +115,7 @@ def main() -> int:
         parser.error(str(error))
     try:
         return run(parts, anew=arguments.anew)
-    except Lacks as error:
+    except Unavailable as error:
         print(error, file=sys.stderr)
         return 3
     except KeyboardInterrupt:
@@ -340,21 +340,21 @@ def cache_folder() -> Path:
 
 
 def require() -> None:
-    """Raise `Lacks` unless this is root, and all programs and Debian's keys are here."""
+    """Raise `Unavailable` unless this is root, and all programs and Debian's keys are here."""
     if os.geteuid() != 0:
-        raise Lacks("tox -e fresh mounts and changes roots: it must be run as root")
+        raise Unavailable("tox -e fresh mounts and changes roots: it must be run as root")
     if missing := [f"{name} (Debian's package {package})" for name, package in PROGRAMS.items() if not shutil.which(name)]:
-        raise Lacks(f"not installed: {', '.join(missing)}")
+        raise Unavailable(f"not installed: {', '.join(missing)}")
     maker()
     if not KEYRING.exists():
-        raise Lacks(f"{KEYRING} is not there: apt-get install debian-archive-keyring")
+        raise Unavailable(f"{KEYRING} is not there: apt-get install debian-archive-keyring")
 
 
 def maker() -> str:
     for program in ("mmdebstrap", "debootstrap"):
         if shutil.which(program):
             return program
-    raise Lacks("neither mmdebstrap nor debootstrap is installed")
+    raise Unavailable("neither mmdebstrap nor debootstrap is installed")
 
 
 def apt_targets() -> str:
@@ -367,7 +367,7 @@ def debian_mirror(targets: str) -> str:
     for target in targets.splitlines():
         if target.startswith("Debian Debian "):
             return target.split()[2]
-    raise Lacks("apt has no source of Debian's archive here, or no `apt-get update` was run")
+    raise Unavailable("apt has no source of Debian's archive here, or no `apt-get update` was run")
 
 
 def apt_settings() -> str:

@@ -23,7 +23,7 @@ from inline import work_inline
 from sockiter import workers
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, harm, hazards_of
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Began, Campaign, Drawn, Ended, Job, Kept, Message, Tick, annotated, search, work
 from sockiter.fuzzing.drivers import DRIVERS, Bite
@@ -130,7 +130,7 @@ def test_what_cannot_be_saved_is_kept_in_the_message(tmp_path: Path, monkeypatch
 
 
 def lacking() -> AbstractContextManager[None]:
-    raise MachineLacks("no such program type")
+    raise Unavailable("no such program type")
 
 
 def test_a_target_that_the_machine_cannot_run_is_trouble_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from sockiter.backend import Target
 from sockiter.check.result import Scope, Searched
 from sockiter.check.search import Enough
 from sockiter.claims import Hazard
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.fuzzing.drivers import DRIVERS, Bite
 from sockiter.fuzzing.triage import Found, Hunt
 from sockiter.kernel.target import KernelTarget
@@ -277,7 +277,7 @@ def test_a_worker_on_a_model_searches_it_and_its_cases_come_out_as_they_expect()
 
 def test_a_worker_that_the_machine_cannot_run_says_so_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def lacking(self: object) -> AbstractContextManager[None]:
-        raise MachineLacks("no such thing")
+        raise Unavailable("no such thing")
 
     monkeypatch.setattr(KernelTarget, "session", lacking)
     assert said_by(job("kernel:udp")) == ["no such thing"]

@@ -31,7 +31,7 @@ from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, Harm, harm, hazards_of
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.fuzzing.triage import Found, fails_as
@@ -360,7 +360,7 @@ def test_recording_on_one_target_leaves_what_is_expected_of_the_others(
 @pytest.mark.usefixtures("limited_kernel")
 def test_recording_asks_no_kernel_unless_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(self: KernelTarget) -> None:
-        raise MachineLacks("it was asked")
+        raise Unavailable("it was asked")
 
     monkeypatch.setattr(KernelTarget, "session", asked)
     path = written(tmp_path, dumps(replace(load(RFC_SKIP), expects=())))
@@ -445,12 +445,12 @@ def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_pat
 
 @pytest.mark.usefixtures("kernel_that_would_run", "three")
 def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def untold(case: Case, target: Target, session: Session) -> Outcome:
+    def inconclusive(case: Case, target: Target, session: Session) -> Outcome:
         if target.is_real:
-            raise Untold("kernel:udp: nobody knows")
+            raise Inconclusive("kernel:udp: nobody knows")
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", untold)
+    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", inconclusive)
     path = written(tmp_path, text := "add A tail\nopen\nread all\n")
     told = "kernel:udp: nobody knows"
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
@@ -461,7 +461,7 @@ def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, m
     outcomes = document(sockiter("replay", path, "--json"))
     assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
     # What it would make of the case is not recorded either, but left as it was.
-    monkeypatch.setattr("sockiter.replay.replay", untold)
+    monkeypatch.setattr("sockiter.replay.replay", inconclusive)
     sockiter("replay", path, "--record", "--target", "kernel:udp")
     assert path.read_text() == text
 
@@ -507,7 +507,7 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
 ) -> None:
     def replayed(case: Case, target: Target, session: Session) -> Outcome:
         if target.name == "rank":
-            raise MachineLacks("rank failed: IndexError")
+            raise Unavailable("rank failed: IndexError")
         return replay_case(case, target, session)
 
     monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
@@ -959,7 +959,7 @@ def test_a_case_that_cannot_be_saved_is_printed_even_if_the_summary_cannot(
 @pytest.mark.usefixtures("inline")
 def test_a_target_that_stops_running_is_trouble_and_not_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def session() -> AbstractContextManager[None]:
-        raise MachineLacks("bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]")
+        raise Unavailable("bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]")
 
     monkeypatch.setattr(target_named("offset-udp"), "session", session)
     result = sockiter(*QUICK, "--cases", tmp_path)

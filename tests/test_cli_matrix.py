@@ -273,7 +273,7 @@ def test_a_name_that_is_no_targets_is_wrong_usage() -> None:
     assert sockiter("matrix", "nobody").exit_code == 2
 
 
-def test_a_target_that_is_named_and_does_not_run_here_is_what_the_machine_lacks() -> None:
+def test_a_target_that_is_named_and_does_not_run_here_is_unavailable() -> None:
     result = sockiter("matrix", "kernel:udp")
     assert result.exit_code == 3
     assert f"kernel:udp does not run here: {NO_KERNEL}" in result.stderr

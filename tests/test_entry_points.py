@@ -23,7 +23,7 @@ from sockiter.cases import Expect, dumps, files, load, loads
 from sockiter.check import verify
 from sockiter.claims import HAZARDS
 from sockiter.cli import main
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.fuzzing.campaign import Ended, Job, annotated, search
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import Hunt
@@ -334,7 +334,7 @@ def test_a_broken_one_is_in_the_way_of_no_other(install: Install) -> None:
 def test_a_broken_one_can_be_put_through_nothing(install: Install) -> None:
     (target,) = install("foreign = foreign:Absent")
     assert (target.hazards, target.harms) == (frozenset(), ())
-    with pytest.raises(MachineLacks, match=r"^foreign does not run here: foreign:Absent cannot be loaded: "):
+    with pytest.raises(Unavailable, match=r"^foreign does not run here: foreign:Absent cannot be loaded: "):
         target.session()
 
 

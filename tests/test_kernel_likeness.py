@@ -14,7 +14,7 @@ from kernels import answering
 from sockiter.backend import Shape, refusal
 from sockiter.cases import Expect, load
 from sockiter.claims import Hazard, admitting, hazards_of
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel import KERNEL_TARGETS, identify, probe
 from sockiter.kernel.probe import Answer
 from sockiter.kernel.target import NO_STOP, Equipment, KernelTarget
@@ -243,6 +243,6 @@ def test_a_session_refuses_a_shape_before_anything_is_made(monkeypatch: pytest.M
 
     with (
         replace(KERNEL_UDP, equip=equip).session() as session,
-        pytest.raises(MachineLacks, match="16 slots at open; the case asks for 3"),
+        pytest.raises(Unavailable, match="16 slots at open; the case asks for 3"),
     ):
         session.begin(Shape(slots=3))

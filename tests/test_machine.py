@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.backend import Shape, run
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Harm, Hazard, hazards_of
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing import machine as module
 from sockiter.fuzzing.coverage import SITUATIONS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
@@ -587,7 +587,7 @@ class Untelling(Recording):
         class Backend(Recorded):
             def apply(self, operation: Operation) -> None:
                 if type(operation) is Remove:
-                    raise Untold("nobody knows")
+                    raise Inconclusive("nobody knows")
                 super().apply(operation)
 
         self.begun.append(Backend(self.scheme, shape, None))

@@ -20,7 +20,7 @@ from command import NO_KERNEL, sockiter
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.claims import CHANGES, Harm, Hazard, harm
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.bpf.stops import Halts, Meet
@@ -142,7 +142,7 @@ class Walks:
 
 class Lacking(Walks):
     def open(self) -> Scripted:
-        raise MachineLacks("there are no iterators today")
+        raise Unavailable("there are no iterators today")
 
 
 class Dying(Walks):
@@ -389,23 +389,23 @@ def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_what_the_machine_lacks_for_walking_is_told_where_it_is_asked_for() -> None:
-    with pytest.raises(MachineLacks, match=r"^there are no iterators today$"):
+    with pytest.raises(Unavailable, match=r"^there are no iterators today$"):
         sides(Lacking(), plan("remove", seconds=0.05))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_ends_while_it_walks_is_told_of() -> None:
     with side_by_side(pretending(Dying())) as arena:
-        with pytest.raises(MachineLacks, match=r"^the process that walks has ended"):
+        with pytest.raises(Unavailable, match=r"^the process that walks has ended"):
             arena.run(plan("remove", seconds=0.05))
-        with pytest.raises(MachineLacks, match=r"^the process that walks has ended: Broken pipe$"):
+        with pytest.raises(Unavailable, match=r"^the process that walks has ended: Broken pipe$"):
             arena.run(plan("remove"))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "PATIENCE_S", 0.1)
-    with pytest.raises(MachineLacks, match=r"^the process that walks gives no answer for 0 s$"):
+    with pytest.raises(Unavailable, match=r"^the process that walks gives no answer for 0 s$"):
         sides(Silent(), plan("remove", seconds=0.05), plan("remove"))
 
 
@@ -431,7 +431,7 @@ def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pyte
 
 def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.bpf.stops.os.sched_getaffinity", lambda pid: {0})
-    with pytest.raises(MachineLacks, match=r"^a race takes two processors; there is one$"):
+    with pytest.raises(Unavailable, match=r"^a race takes two processors; there is one$"):
         sides(Walks(()))
 
 
@@ -634,7 +634,7 @@ def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_the
 
 
 def test_what_the_machine_lacks_ends_a_race_and_is_said(tmp_path: Path) -> None:
-    one = raced(tmp_path, FINE, then=MachineLacks("no more sockets"))
+    one = raced(tmp_path, FINE, then=Unavailable("no more sockets"))
     assert (one.interrupted, one.came.trouble, one.came.rounds) == (False, "no more sockets", 1)
 
 
@@ -661,7 +661,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
 def rounds(answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
     """What every race comes to, round by round; the last of them ends it."""
     told: list[Round] = [FINE]
-    monkeypatch.setattr(race, "side_by_side", lambda target: Told(*told, then=MachineLacks("no more rounds"))(target))
+    monkeypatch.setattr(race, "side_by_side", lambda target: Told(*told, then=Unavailable("no more rounds"))(target))
     return told
 
 

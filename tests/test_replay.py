@@ -12,7 +12,7 @@ import pytest
 from sockiter.backend import SLOTS, Shape, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
 from sockiter.claims import Harm, Hazard
-from sockiter.errors import InputError, MachineLacks, Untold
+from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
 from sockiter.replay import Outcome, expecting, replay, unsaid, with_expects
@@ -65,7 +65,7 @@ class Limited:
 
     def apply(self, operation: Operation) -> None:
         if operation == Read(13):
-            raise MachineLacks("thirteen")
+            raise Unavailable("thirteen")
         if isinstance(operation, Read):
             self.history.events.append(Returned((), "EAGAIN"))
 
@@ -152,13 +152,13 @@ class TestARun:
 
     def test_that_fails_is_ended_too(self) -> None:
         target = Limited()
-        with pytest.raises(MachineLacks, match=r"^thirteen$"):
+        with pytest.raises(Unavailable, match=r"^thirteen$"):
             run(target, target, [Open(), Read(13)])
         assert target.closed == 1
 
     def test_of_what_the_target_cannot_do_is_not_begun(self) -> None:
         target = Limited()
-        with pytest.raises(MachineLacks, match=r"^limited cannot be put through: add-head$"):
+        with pytest.raises(Unavailable, match=r"^limited cannot be put through: add-head$"):
             run(target, target, [Open(), Add("A", "head")])
         assert target.began == 0
 
@@ -328,7 +328,7 @@ class TestWhatAKernelIsExpectedToDo:
     def test_is_left_as_it_was_where_it_cannot_be_told(self) -> None:
         class Mute(Real):
             def begin(self, shape: Shape) -> Simulation:
-                raise Untold("nobody knows")
+                raise Inconclusive("nobody knows")
 
         case = replace(SKIPS, expects=(self.AS_OFFSET,))
         assert with_expects(case, [Mute(), OFFSET]).expects == (self.AS_OFFSET, SKIP_B)

@@ -33,7 +33,7 @@ from sockiter.check.verify import (
 )
 from sockiter.claims import Hazard
 from sockiter.cli import main
-from sockiter.errors import MachineLacks, Unsound
+from sockiter.errors import Unavailable, Unsound
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.cookie_udp import CookieUdp, State
 from sockiter.schemes.index_narrow import IndexNarrow
@@ -323,7 +323,7 @@ def test_a_scheme_without_a_form_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_scheme_that_cannot_be_verified_is_status_3_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(scheme: Any, progress: object) -> Verified:
         if scheme.name == "rank":
-            raise MachineLacks("rank failed")
+            raise Unavailable("rank failed")
         raise TypeError("a Thing in a state")
 
     with monkeypatch.context() as patch:

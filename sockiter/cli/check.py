@@ -25,7 +25,7 @@ from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import only_on, running
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.matrix.compute import Cells, Fault, Task, within_reach
 from sockiter.matrix.matrix import ALL, Cell, Column, Said, claims, describe, distinct, name, said
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
@@ -88,7 +88,7 @@ def check(
     if any(map(_broken, tasks)) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
     if whys:
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 def _choose(names: tuple[str, ...]) -> list[Target]:
@@ -128,7 +128,7 @@ def _keep(tasks: list[Task], directory: Path) -> None:
             try:
                 save(violation.case, directory, name(task.target, violation))
             except OSError as error:
-                raise MachineLacks(f"{directory}: cannot be written to: {error.strerror}") from None
+                raise Unavailable(f"{directory}: cannot be written to: {error.strerror}") from None
 
 
 def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> None:

@@ -19,7 +19,7 @@ from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_all, only_on, willing
 from sockiter.cli.summary import print_summary, summary_json
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.files import sweep
 from sockiter.fuzzing.campaign import Campaign, Kept
 from sockiter.fuzzing.drivers import DRIVERS
@@ -96,7 +96,7 @@ def fuzz(
     if any(kept.found.harm is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
-        raise MachineLacks(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
+        raise Unavailable(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
 
@@ -106,9 +106,9 @@ def _writable(cases: Path) -> Path:
     try:
         cases.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineLacks(f"{cases}: cannot be made: {error.strerror}; name another directory with --cases") from None
+        raise Unavailable(f"{cases}: cannot be made: {error.strerror}; name another directory with --cases") from None
     if not os.access(cases, os.W_OK | os.X_OK):
-        raise MachineLacks(f"{cases}: cannot be written to; name another directory with --cases")
+        raise Unavailable(f"{cases}: cannot be written to; name another directory with --cases")
     sweep(cases)
     return cases
 

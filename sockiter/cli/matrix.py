@@ -26,7 +26,7 @@ from sockiter.cli import options
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_all, only_on
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.matrix.compute import Cells, Fault, matrix_of, tasks_of
 from sockiter.matrix.matrix import (
@@ -85,7 +85,7 @@ def matrix(
     only_on(chosen)
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
-        raise MachineLacks(f"{escaped(page)}: cannot be written: there is no such directory")
+        raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     of_all = columns(chosen)
     cells = Cells(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
     run(cells)
@@ -94,7 +94,7 @@ def matrix(
         try:
             write_whole(page, html(made, traced(made)))
         except OSError as error:
-            raise MachineLacks(f"{escaped(page)}: cannot be written: {error.strerror}") from None
+            raise Unavailable(f"{escaped(page)}: cannot be written: {error.strerror}") from None
     if as_json:
         print_json(_json(made, absent))
     else:
@@ -103,7 +103,7 @@ def matrix(
     if broken(made) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
     if whys:
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None:

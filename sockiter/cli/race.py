@@ -21,7 +21,7 @@ from sockiter.claims import CHANGES, Harm, Hazard, in_order
 from sockiter.cli.output import console, harm_json, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import running
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.race.race import Caught, Race
@@ -98,16 +98,16 @@ def _choose(
         try:
             running(target)
             if names and (why := barred(target, named)):
-                raise MachineLacks(why)
+                raise Unavailable(why)
             if not wanted & target.hazards:
-                raise MachineLacks(f"{name} cannot be put through any of: {', '.join(in_order(wanted))}")
+                raise Unavailable(f"{name} cannot be put through any of: {', '.join(in_order(wanted))}")
             chosen.append(target)
-        except MachineLacks as lack:
+        except Unavailable as lack:
             if names:
                 raise
             absent.append((name, str(lack)))
     if not chosen:
-        raise MachineLacks(f"no iterator can be raced here: {absent[0][1]}")
+        raise Unavailable(f"no iterator can be raced here: {absent[0][1]}")
     return chosen, absent
 
 

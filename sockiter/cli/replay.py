@@ -13,7 +13,7 @@ from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, files, loads
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import only_on
-from sockiter.errors import InputError, MachineLacks, Untold
+from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.replay import Outcome, refused, unsaid, with_expects
 from sockiter.replay import replay as replay_case
@@ -39,7 +39,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         raise InputError(f"{', '.join(map(escaped, cases))}: no case in there: expected files that end in .case")
     chosen = TARGETS if name is None else (target_named(name),)
     if name is not None and (missing := chosen[0].missing()) is not None:
-        raise MachineLacks(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
+        raise Unavailable(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
     if record:
         chosen = SCHEME_TARGETS if name is None else chosen
     only_on(chosen)
@@ -62,7 +62,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         except KeyboardInterrupt as error:
             interrupted = error
     if not replayed.outcomes and interrupted is None:
-        raise MachineLacks(replayed.none())
+        raise Unavailable(replayed.none())
     if as_json:
         print_json([_json(path, outcome) for path, outcome in replayed.outcomes])
     replayed.tell()
@@ -71,7 +71,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
     if not all(outcome.as_expected for _, outcome in replayed.outcomes):
         sys.exit(1)
     if replayed.failures:
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 class _Replayed:
@@ -95,9 +95,9 @@ class _Replayed:
         else:
             try:
                 outcome = replay_case(case, target, session)
-            except Untold as untold:
-                self._leave_out(path, target, str(untold), here=" here")
-            except MachineLacks as failure:
+            except Inconclusive as error:
+                self._leave_out(path, target, str(error), here=" here")
+            except Unavailable as failure:
                 self.failures.append(str(failure))
                 self._echo(target, f"failed: {failure}")
             else:
@@ -140,7 +140,7 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
         try:
             write_whole(path, text)
         except OSError as error:
-            raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
+            raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     return recorded
 
 

@@ -19,7 +19,7 @@ from sockiter.check.verify import Compare, Merged, Trial, Trials, Verified, Wron
 from sockiter.claims import in_order
 from sockiter.cli.output import print_json, scope_json
 from sockiter.cli.progress import watch
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.matrix.matrix import describe
 from sockiter.verdict import Signature
 
@@ -52,7 +52,7 @@ def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
     if any(trial.result and not trial.result.agrees for trial in trials.trials):
         sys.exit(1)
     if any(trial.trouble for trial in trials.trials):
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 def _watch(trials: Trials) -> None:

@@ -15,7 +15,7 @@ from hypothesis import Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.claims import Hazard
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.machine import Violation, machine_for
 from sockiter.fuzzing.swarm import Swarm
@@ -61,7 +61,7 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
             try:
                 for op in sequence:
                     backend.apply(op)
-            except Untold:
+            except Inconclusive:
                 continue
             finally:
                 backend.close()

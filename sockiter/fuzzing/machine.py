@@ -32,7 +32,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing.coverage import Watch
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.triage import Hunt
@@ -220,7 +220,7 @@ class SocketMachine(RuleBasedStateMachine):
         # cannot be made longer, and so Hypothesis cannot shrink it to one whose last read is that of teardown.
         self.missing: Violation | None = None
         # The machine could not tell what this sequence needs: the rest of it is not carried out, and it is not judged.
-        self.is_untold = False
+        self.is_inconclusive = False
         self.exception = sys.exception()
 
     @initialize(slots=SLOTS_AT_OPEN)
@@ -349,12 +349,12 @@ class SocketMachine(RuleBasedStateMachine):
         """Have the backend do it, once there is one."""
         if self.backend is None:
             return
-        if not self.is_untold:
+        if not self.is_inconclusive:
             try:
                 (self.watch or self.backend).apply(operation)
-            except Untold:
-                self.is_untold = True
-        self.verdict = () if self.is_untold or type(operation) is not Read else judge(self.backend.history)
+            except Inconclusive:
+                self.is_inconclusive = True
+        self.verdict = () if self.is_inconclusive or type(operation) is not Read else judge(self.backend.history)
         self.missing = self.missing or self.violation("skip")
 
     def violation(self, kind: Kind) -> Violation | None:

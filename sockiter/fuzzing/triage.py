@@ -14,7 +14,7 @@ from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
 from sockiter.check.shortest import shortest
 from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.operations import Operation
 from sockiter.oracle import judge
 from sockiter.shrink.minimize import Fails, Patience, minimize
@@ -204,7 +204,7 @@ def fails_as(finding: Finding, target: Target, session: Session) -> Fails:
     def fails(operations: tuple[Operation, ...], slots: int) -> bool:
         try:
             verdict = judge(run(session, target, operations, slots=slots))
-        except Untold:
+        except Inconclusive:
             return False
         return any(other.signature == finding.signature for other in verdict)
 

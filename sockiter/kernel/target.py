@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sockiter import rights
 from sockiter.backend import SLOTS, Backend, Shape, refusal
 from sockiter.claims import Harm, Hazard, within
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.stops import Halts
 from sockiter.kernel.identify import likeness
 from sockiter.kernel.iteration import Iteration
@@ -36,7 +36,7 @@ _HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """What many iterations share. `lay` makes the sockets for a shape, or says that this kernel has no room for it
-    (`Untold`). `unable`: the hazards that this kernel cannot be put through, and why."""
+    (`Inconclusive`). `unable`: the hazards that this kernel cannot be put through, and why."""
 
     namespace: Namespace
     walk: Walk
@@ -140,9 +140,9 @@ class KernelSession:
         self._current: Iteration | None = None
 
     def begin(self, shape: Shape) -> Backend:
-        """An empty table; raises `MachineLacks` for a shape that this kernel's table does not have."""
+        """An empty table; raises `Unavailable` for a shape that this kernel's table does not have."""
         if why := refusal(self._target, (), shape):
-            raise MachineLacks(why)
+            raise Unavailable(why)
         return self.begin_unasked(shape)
 
     def begin_unasked(self, shape: Shape) -> Backend:

@@ -13,7 +13,7 @@ from functools import partial
 
 from sockiter.backend import Shape
 from sockiter.claims import harm
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import OfWalk
@@ -123,7 +123,7 @@ def _laid(namespace: Namespace, places: Places, first: str, shape: Shape) -> Tcp
         most = _BUCKETS if is_established else _LISTENING_BUCKETS
         established = max(established, count if is_established else 0)
         if count > most:
-            raise Untold(
+            raise Inconclusive(
                 f"the kernel's table of {table or first} sockets has {most} buckets here; the case asks for {count}"
             )
     return TcpSockets(namespace, places, first, established)

@@ -235,7 +235,7 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
     """Fuzz a target for some seconds with these hazards, from a seed that is always the same.
 
     `tell` is told the sequences so far. A KeyboardInterrupt that it raises ends it early: fewer sequences, no less true.
-    Raises `MachineLacks` where the target does not run here.
+    Raises `Unavailable` where the target does not run here.
     """
     least: dict[Signature, Violation] = {}
     sequences = 0

@@ -116,7 +116,7 @@ class Shown:
 
 
 def traced(matrix: Matrix) -> Traces:
-    """Carry out every case of a matrix once, on the target that it is of; raises `MachineLacks` where that runs no more."""
+    """Carry out every case of a matrix once, on the target that it is of; raises `Unavailable` where that runs no more."""
     found: Traces = {}
     for row in matrix.rows:
         cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]

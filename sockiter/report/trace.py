@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Backend, Session, Shape, Target, patiently, refusal, shape_of
 from sockiter.cases import Case
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.history import Event, History, Returned
 from sockiter.operations import (
     FIRST,
@@ -97,11 +97,11 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
     """Carry out a case on a target and keep what there is to see after each step.
 
     The rows in the middle of very many are left out, and the row before them says how many.
-    Raises `MachineLacks` for a case that this target cannot carry out.
+    Raises `Unavailable` for a case that this target cannot carry out.
     """
     shape = shape_of(case.operations, slots=case.slots)
     if why := refusal(target, case.operations, shape):
-        raise MachineLacks(why)
+        raise Unavailable(why)
     first = case.operations.index(Open()) + 1
 
     def recorded() -> tuple[Names | None, list[list[Row]], list[Moment], History]:

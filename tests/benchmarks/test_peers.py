@@ -21,7 +21,7 @@ import pytest
 
 from benchmarks.conftest import Tell
 from benchmarks.peers import programs
-from benchmarks.peers.programs import Lacks, Outcome, spin, tlc
+from benchmarks.peers.programs import Outcome, Unavailable, spin, tlc
 from benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
 from sockiter.check.result import Scope, Searched
 from sockiter.check.search import search
@@ -57,8 +57,8 @@ def had(get: Callable[[], T]) -> T:
     """What a machine may lack; skips with the reason."""
     try:
         return get()
-    except Lacks as lacks:
-        pytest.skip(str(lacks))
+    except Unavailable as unavailable:
+        pytest.skip(str(unavailable))
 
 
 def searched(scheme: AnyScheme, sockets: int) -> Searched:

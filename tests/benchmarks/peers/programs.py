@@ -23,7 +23,7 @@ NEWEST = ("python3.13", "python3.12")
 TIME_LIMIT_S = 900
 
 
-class Lacks(Exception):
+class Unavailable(Exception):
     """Something is not here and cannot be had: which, and what was tried."""
 
 
@@ -46,13 +46,13 @@ def programs() -> None:
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Lacks(f"not installed: {', '.join(missing)}; only root on Debian gets them by apt-get")
+        raise Unavailable(f"not installed: {', '.join(missing)}; only root on Debian gets them by apt-get")
     packages = " ".join(DEBIAN[name] for name in missing).split()
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", *packages]):
         done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not all(shutil.which(name) for name in missing):
-        raise Lacks(f"apt-get install {' '.join(packages)}: {last_line(done.stderr)}")
+        raise Unavailable(f"apt-get install {' '.join(packages)}: {last_line(done.stderr)}")
 
 
 def packages(into: Path) -> None:
@@ -61,7 +61,7 @@ def packages(into: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", *options, *PYTHON]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Lacks(f"pip install {' '.join(PYTHON)}: {last_line(done.stderr)}")
+        raise Unavailable(f"pip install {' '.join(PYTHON)}: {last_line(done.stderr)}")
 
 
 def new_python() -> str:
@@ -73,7 +73,7 @@ def new_python() -> str:
             [found, "-c", ""], capture_output=True, check=False
         ).returncode == 0:
             return found
-    raise Lacks(f"musil needs one of {', '.join(NEWEST)}; none is on the PATH")
+    raise Unavailable(f"musil needs one of {', '.join(NEWEST)}; none is on the PATH")
 
 
 def spin(model: str, into: Path, *defined: str, depth: int = 10_000) -> Outcome:
