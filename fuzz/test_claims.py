@@ -26,7 +26,7 @@ from sockiter.targets import TARGETS
 def runs(target: Target) -> Iterator[tuple[str, frozenset[Hazard]]]:
     """The sets of hazards that a target is put through, each with a name."""
     yield "all", target.hazards
-    for hazards in largest_claims(target.harms, target.hazards):
+    for hazards in largest_claims(target.known_failures, target.hazards):
         if left_out := in_order(target.hazards - hazards):
             yield f"without_{'_'.join(left_out)}", hazards
     for hazard in in_order(target.hazards):

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from sockiter.claims import Harm, Hazard, hazards_of, in_order
+from sockiter.claims import Hazard, KnownFailure, hazards_of, in_order
 from sockiter.errors import Inconclusive, TooBusy
 from sockiter.history import History
 from sockiter.operations import Add, Bucket, Open, Operation, Rehash, Reinsert, changes
@@ -101,7 +101,7 @@ class Target(Protocol):
         """Whether sockets can be put in again at the tail of its first table."""
 
     @property
-    def harms(self) -> tuple[Harm, ...]:
+    def known_failures(self) -> tuple[KnownFailure, ...]:
         """What it admits; all else it claims not to do."""
 
     @property

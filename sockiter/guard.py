@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from sockiter import rights
 from sockiter.errors import SchemeFault, Unavailable
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where, known_failures_of
 from sockiter.table import Socket, Table
 
 LIMIT_S = 10.0
@@ -182,7 +182,7 @@ class Guarded:
         self.name = scheme.name
         self.summary = scheme.summary
         self.progress = scheme.progress
-        self.harms = scheme.harms
+        self.known_failures = known_failures_of(scheme)
         self.hazards = scheme.hazards
         self.tables = scheme.tables
         self._scheme = scheme

@@ -89,7 +89,7 @@ def caught(
     for bite in driver(hunt, target.hazards if hazards is None else frozenset(hazards), seed):
         sequences += bite.sequences
         if bite.found is not None:
-            assert bite.found.harm is None
+            assert bite.found.known_failure is None
             return Caught(bite.found, sequences, time.process_time() - started)
         if sequences >= sequences_max:
             break

@@ -22,7 +22,7 @@ from inline import work_inline
 
 from sockiter import workers
 from sockiter.cases import Case, load, loads
-from sockiter.claims import Hazard, harm, hazards_of
+from sockiter.claims import Hazard, hazards_of, known_failure
 from sockiter.errors import Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Began, Campaign, Drawn, Ended, Job, Kept, Message, Tick, annotated, search, work
@@ -36,7 +36,7 @@ from sockiter.workers import heard, interrupted_at
 
 pytestmark = pytest.mark.interpreter
 
-SKIP, REPEAT = harm("skip", "remove"), harm("repeat", "add-head")
+SKIP, REPEAT = known_failure("skip", "remove"), known_failure("repeat", "add-head")
 BOTH: frozenset[Hazard] = frozenset({"remove", "add-head"})
 LONG_S = 600.0
 
@@ -71,11 +71,11 @@ def test_a_search_says_what_it_kept_what_it_did_and_that_it_is_over(tmp_path: Pa
     assert kept.path is not None
     assert kept.driver == "swarm"
     assert kept.seconds >= 30.0
-    assert kept.found.harm in (SKIP, REPEAT)
+    assert kept.found.known_failure in (SKIP, REPEAT)
     assert isinstance(tick, Tick)
     assert tick.operations > tick.sequences > 0
     assert isinstance(ended, Ended)
-    assert (kept.found.signature, kept.found.harm.hazards) in ended.followed
+    assert (kept.found.signature, kept.found.known_failure.hazards) in ended.followed
     assert ended.trouble == ""
 
 
@@ -301,7 +301,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     def search(job: Job, line: object) -> Iterator[Message]:
         pending.append(frozenset(job.pending))
         for one in (case, longer) if len(pending) == 2 else (case,):
-            yield Kept(replace(found(one), harm=SKIP), "swarm", 0.5, tmp_path / "x.case")
+            yield Kept(replace(found(one), known_failure=SKIP), "swarm", 0.5, tmp_path / "x.case")
         yield Ended(frozenset({(Signature("skip"), SKIP.hazards)}))
 
     say(monkeypatch, search)
@@ -363,7 +363,7 @@ def test_workers_find_and_save_and_are_gone_afterwards(tmp_path: Path) -> None:
     run = two(tmp_path / "made", seconds=0.6)
     run.run()
     offset, index = run.tracks
-    assert {kept.found.harm for kept in offset.kept} <= {SKIP, REPEAT}
+    assert {kept.found.known_failure for kept in offset.kept} <= {SKIP, REPEAT}
     assert sorted(kept.path for kept in offset.kept if kept.path) == sorted((tmp_path / "made").iterdir()) != []
     assert index.kept == []
     assert min(offset.sequences, index.sequences) > 0
@@ -383,7 +383,9 @@ def test_a_worker_that_is_killed_is_trouble_and_the_others_go_on(tmp_path: Path)
             slices.append(track.slices)
             os.kill(killed[0], signal.SIGKILL)
         return (
-            bool(track.troubles) and track.slices > slices[0] and {kept.found.harm for kept in track.kept} == {SKIP, REPEAT}
+            bool(track.troubles)
+            and track.slices > slices[0]
+            and {kept.found.known_failure for kept in track.kept} == {SKIP, REPEAT}
         )
 
     run.run(interrupt_once(run, is_enough))
@@ -602,12 +604,12 @@ def test_a_worker_that_is_told_to_stop_shrinks_for_a_while(tmp_path: Path, monke
     assert [type(message) for message in line.sent] == [Began, Drawn]
 
 
-@pytest.mark.parametrize("harm", [SKIP, None])
+@pytest.mark.parametrize("known_failure", [SKIP, None])
 def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
-    harm: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known_failure: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(job: Job, line: object) -> Iterator[Message]:
-        yield Drawn(replace(found(MOVED), harm=SKIP if harm else None, cut_short=True), 0.5)
+        yield Drawn(replace(found(MOVED), known_failure=SKIP if known_failure else None, cut_short=True), 0.5)
         raise OSError
 
     say(monkeypatch, search)

@@ -28,7 +28,7 @@ from kernels import LIMITED, answering
 from sockiter import __version__
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, load, loads
-from sockiter.claims import HAZARDS, Harm, harm, hazards_of
+from sockiter.claims import HAZARDS, KnownFailure, hazards_of, known_failure
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import Inconclusive, Unavailable
@@ -701,7 +701,7 @@ def test_the_targets_are_told_with_what_they_admit_and_what_the_machine_lacks() 
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert any(line.startswith("offset-udp") and line.endswith("yes") for line in lines)
     assert any(line.startswith("kernel:udp") and "never" in line and "no: unshare(CLONE_NEWNET)" in line for line in lines)
-    for admitted in target_named("index").harms:
+    for admitted in target_named("index").known_failures:
         assert str(admitted) in result.stdout
 
 
@@ -879,7 +879,7 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
 @pytest.fixture
 def lying(monkeypatch: pytest.MonkeyPatch) -> None:
     """offset-udp claims never to do any harm."""
-    monkeypatch.setattr(target_named("offset-udp"), "harms", ())
+    monkeypatch.setattr(target_named("offset-udp"), "known_failures", ())
 
 
 @pytest.mark.usefixtures("inline", "lying")
@@ -972,10 +972,10 @@ def test_a_target_that_stops_running_is_trouble_and_not_reached(tmp_path: Path, 
     assert as_json["targets"][0]["per_second"] == 0
 
 
-SKIP = harm("skip", "remove")
+SKIP = known_failure("skip", "remove")
 
 
-def kept(job: Job, *, drawn: int, seconds: float, text: str | None = None, of: Harm | None = SKIP) -> Kept:
+def kept(job: Job, *, drawn: int, seconds: float, text: str | None = None, of: KnownFailure | None = SKIP) -> Kept:
     case = load(RFC_SKIP) if text is None else loads(text)
     kind: Kind = "skip"
     found = Found(job.target, kind, False, case, hazards_of(case.operations), of, drawn, 1, 1)

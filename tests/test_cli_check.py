@@ -12,7 +12,7 @@ from command import sockiter
 
 from sockiter.cases import load, loads
 from sockiter.check.result import Scope
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.cli.options import bytes_of
 from sockiter.matrix.compute import OPS_WITHOUT_END, Cells, within_reach
 from sockiter.operations import length
@@ -110,7 +110,7 @@ def test_a_smaller_scope_is_said_where_versions_roll_over() -> None:
 
 def test_a_broken_claim_is_status_1_with_its_case(monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_named("offset-udp")
-    monkeypatch.setattr(target, "harms", (harm("repeat", "add-head"),))
+    monkeypatch.setattr(target, "known_failures", (known_failure("repeat", "add-head"),))
     result = sockiter("check", "offset-udp", "--buckets", 1, *under("remove"))
     assert result.exit_code == 1
     assert "skip 6!" in result.stdout

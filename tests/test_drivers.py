@@ -12,7 +12,7 @@ import pytest
 
 from sockiter.backend import Shape
 from sockiter.cases import loads
-from sockiter.claims import Harm, Hazard, harm
+from sockiter.claims import Hazard, KnownFailure, known_failure
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing import drivers
 from sockiter.fuzzing.drivers import (
@@ -42,11 +42,16 @@ class Counted(SchemeTarget):
     """Counts its backends and those that were closed."""
 
     def __init__(
-        self, scheme: AnyScheme, *, is_real: bool = False, harms: Iterable[Harm] | None = None, breaks: bool = False
+        self,
+        scheme: AnyScheme,
+        *,
+        is_real: bool = False,
+        known_failures: Iterable[KnownFailure] | None = None,
+        breaks: bool = False,
     ) -> None:
         super().__init__(scheme)
         self.is_real = is_real
-        self.harms = scheme.harms if harms is None else tuple(harms)
+        self.known_failures = scheme.known_failures if known_failures is None else tuple(known_failures)
         self.breaks = breaks
         self.begun = self.closed = self.applied = 0
 
@@ -92,9 +97,9 @@ def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases
     hunt = hunting(SchemeTarget(OffsetUdp()), {"add-head", "add-tail", "remove"})
     found = all_found(driver, hunt, {"add-head", "add-tail", "remove"}, seed, 5)
 
-    assert {(one.harm, one.case.operations) for one in found} == {
-        (harm("skip", "remove"), SKIP),
-        (harm("repeat", "add-head"), REPEAT),
+    assert {(one.known_failure, one.case.operations) for one in found} == {
+        (known_failure("skip", "remove"), SKIP),
+        (known_failure("repeat", "add-head"), REPEAT),
     }
     assert len(found) == 2
     assert hunt.pending == set()
@@ -108,7 +113,7 @@ def test_swarm_shows_all_that_the_schemes_admit(target: SchemeTarget) -> None:
     # Once in some 300,000 sequences is too rare to wait for: the search has found that one.
     too_rare = {one for one in hunt.pending if f"{target.name} {one}" == "cookie-udp skip under rehash, realloc"}
     for bite in drive_swarm(hunt, target.hazards, "1"):
-        assert bite.found is None or bite.found.harm is not None
+        assert bite.found is None or bite.found.known_failure is not None
         if hunt.pending <= too_rare:
             break
 
@@ -148,9 +153,9 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
 @pytest.mark.parametrize("driver", ["swarm", pytest.param("hypothesis", marks=[pytest.mark.slow, pytest.mark.deep])])
 def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
     # It takes a hazard, so that no least case shows this harm, which is said to need none.
-    needless = harm("skip")
+    needless = known_failure("skip")
     hazards: frozenset[Hazard] = frozenset({"remove"})
-    target = Counted(OffsetUdp(), harms=[needless])
+    target = Counted(OffsetUdp(), known_failures=[needless])
     hunt = Hunt.of(target, target, hazards)
     bites: list[Bite] = list(islice(DRIVERS[driver](hunt, hazards, "1"), 20))
 
@@ -163,7 +168,7 @@ def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = Counted(OffsetUdp(), harms=[])
+    target = Counted(OffsetUdp(), known_failures=[])
     hunt = Hunt.of(target, target, ())
 
     def interrupted() -> bool:
@@ -190,7 +195,7 @@ def test_every_other_bite_of_hypothesis_has_the_hazards_of_what_is_pending(monke
     monkeypatch.setattr(drivers, "machine_for", noted)
     hazards: frozenset[Hazard] = frozenset({"remove", "reinsert", "show"})
     hunt = hunting(Counted(Index()), hazards)
-    aims = {harm.hazards for harm in hunt.pending}
+    aims = {known_failure.hazards for known_failure in hunt.pending}
     deque(islice(drive_hypothesis(hunt, hazards, "1"), 4), maxlen=0)
 
     assert made[0] == hazards
@@ -259,9 +264,9 @@ class Untelling(Counted):
 def test_what_a_target_cannot_tell_of_is_left_out(name: str) -> None:
     # It would be news: this target claims never to skip, and all that it does is to skip under removals.
     hazards = frozenset[Hazard]({"remove"})
-    telling = Counted(OffsetUdp(), harms=())
+    telling = Counted(OffsetUdp(), known_failures=())
     assert any(bite.found for bite in islice(DRIVERS[name](hunting(telling, hazards), hazards, "s"), 5))
-    target = Untelling(OffsetUdp(), harms=())
+    target = Untelling(OffsetUdp(), known_failures=())
     bites = list(islice(DRIVERS[name](hunting(target, hazards), hazards, "s"), 2))
     assert [bite.found for bite in bites] == [None] * 2
     assert target.begun == target.closed >= sum(bite.sequences for bite in bites) > 0

@@ -15,7 +15,7 @@ from sockiter.check.monitor import HARMED, MOVED, NEAR, OWED, Effect, Label, Mod
 from sockiter.check.result import Scope, Searched
 from sockiter.check.search import Enough, search
 from sockiter.check.transitions import Opening, Shift, Skeleton, Turns, placed
-from sockiter.claims import HAZARDS, Hazard, admitting
+from sockiter.claims import HAZARDS, Hazard, explaining
 from sockiter.operations import Add, At, Bucket, Fail, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.full_batch import FullBatch
@@ -69,7 +69,7 @@ def test_in_a_small_scope_under_all_hazards_nothing_happens_that_is_not_admitted
     searched = search(scheme, hazards, Scope(2, 1 if scheme.tables != ONE_TABLE else 2, 1))
     assert searched.complete
     assert searched.violations
-    assert all(admitting(scheme.harms, one.signature, hazards) for one in searched.violations)
+    assert all(explaining(scheme.known_failures, one.signature, hazards) for one in searched.violations)
 
 
 def test_the_rfc_s_proposal_is_exact_for_any_length_while_nothing_moves() -> None:
@@ -152,7 +152,7 @@ class Bare(Generated):
     progress = "Place"
     tables = ("",)
     hazards: frozenset[Hazard] = EXACT
-    harms = ()
+    known_failures = ()
 
     def open(self, slots: int, table: Table) -> object:
         return Place(0)

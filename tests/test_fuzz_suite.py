@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not FUZZ.is_dir(), reason=f"no {FUZZ}: this is n
 LIAR = """
 from sockiter.schemes.offset_udp import OffsetUdp
 
-OffsetUdp.harms = ()
+OffsetUdp.known_failures = ()
 """
 
 # Two kernels that count, as Linux 6.8 to 6.15 does: of one it was found out, of the other it was not.
@@ -39,13 +39,13 @@ class OldKernel(SchemeTarget):
     is_real = True
     slots = 16
 
-    def __init__(self, name, walks_by, harms):
+    def __init__(self, name, walks_by, known_failures):
         super().__init__(OffsetUdp())
         self.name, self.walks_by, self.hazards = name, walks_by, frozenset({"remove"})
-        self.harms = tuple(harm for harm in harms if harm.hazards <= self.hazards)
+        self.known_failures = tuple(one for one in known_failures if one.hazards <= self.hazards)
 
 
-known = OldKernel("kernel:known", "offset-udp", OffsetUdp.harms)
+known = OldKernel("kernel:known", "offset-udp", OffsetUdp.known_failures)
 unknown = OldKernel("kernel:unknown", None, ())
 targets.TARGETS = (*targets.TARGETS, known, unknown)
 """

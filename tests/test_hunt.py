@@ -9,7 +9,7 @@ import pytest
 
 from sockiter.backend import SLOTS, Shape, run
 from sockiter.cases import loads
-from sockiter.claims import Harm, harm, hazards_of
+from sockiter.claims import KnownFailure, hazards_of, known_failure
 from sockiter.fuzzing.drivers import drive_swarm
 from sockiter.fuzzing.triage import RERUNS, Found, Hunt
 from sockiter.operations import Add, Operation
@@ -38,9 +38,11 @@ SKIPPED = Finding("skip", "C")
 class Told(SchemeTarget):
     """A scheme of which other things are told than are so."""
 
-    def __init__(self, scheme: AnyScheme, harms: Iterable[Harm], *, slots: int | None = None, is_real: bool = False) -> None:
+    def __init__(
+        self, scheme: AnyScheme, known_failures: Iterable[KnownFailure], *, slots: int | None = None, is_real: bool = False
+    ) -> None:
         super().__init__(scheme)
-        self.harms = tuple(harms)
+        self.known_failures = tuple(known_failures)
         self.slots = slots
         self.is_real = is_real
 
@@ -80,8 +82,11 @@ def followed(hunt: Hunt, operations: tuple[Operation, ...], finding: Finding, sl
 def test_pending_is_what_the_target_admits_under_the_hazards_of_the_hunt() -> None:
     target = SchemeTarget(OffsetUdp())
 
-    assert Hunt.of(target, target, {"add-head", "remove"}).pending == {harm("skip", "remove"), harm("repeat", "add-head")}
-    assert Hunt.of(target, target, ANY_HAZARD).pending == set(OffsetUdp.harms)
+    assert Hunt.of(target, target, {"add-head", "remove"}).pending == {
+        known_failure("skip", "remove"),
+        known_failure("repeat", "add-head"),
+    }
+    assert Hunt.of(target, target, ANY_HAZARD).pending == set(OffsetUdp.known_failures)
     assert Hunt.of(target, target, ()).pending == set()
 
 
@@ -100,7 +105,7 @@ def test_a_finding_that_was_shown_is_no_news_any_more() -> None:
 
 
 def test_a_finding_that_something_shown_accounts_for_is_no_news_although_something_else_is_pending() -> None:
-    wide, narrow = harm("skip", "remove"), harm("skip", "add-tail")
+    wide, narrow = known_failure("skip", "remove"), known_failure("skip", "add-tail")
     target = Told(OffsetUdp(), (wide, narrow))
     hunt = hunting(target)
     both = (*SKIP[:-1], Add("E", "tail"), SKIP[-1])
@@ -148,10 +153,10 @@ def test_a_harm_is_shown_by_the_least_case_and_is_not_pending_any_more() -> None
 
     assert found.case.operations == LEAST_SKIP
     assert found.case.slots == SLOTS
-    assert found.harm == harm("skip", "remove")
+    assert found.known_failure == known_failure("skip", "remove")
     assert (found.target, found.kind, found.moved) == ("offset-udp", "skip", False)
     assert (found.drawn, found.reproduced, found.reruns) == (len(SKIP), 1, 1)
-    assert hunt.pending == set(OffsetUdp.harms) - {harm("skip", "remove")}
+    assert hunt.pending == set(OffsetUdp.known_failures) - {known_failure("skip", "remove")}
     assert hunt.followed == {(Signature("skip"), frozenset({"remove"}))}
     assert str(found) == "offset-udp: skip under remove"
 
@@ -169,27 +174,27 @@ def test_a_case_with_fewer_hazards_than_the_sequence_is_followed_for_both() -> N
 
 def test_a_harm_that_another_case_has_shown_meanwhile_comes_to_nothing() -> None:
     hunt = hunting(SchemeTarget(OffsetUdp()))
-    hunt.pending.discard(harm("repeat", "add-head"))
+    hunt.pending.discard(known_failure("repeat", "add-head"))
 
     assert hunt.follow(REPEAT, SLOTS, Finding("repeat", "A")) is None
-    assert harm("repeat", "reinsert") in hunt.pending
+    assert known_failure("repeat", "reinsert") in hunt.pending
 
 
 def test_a_least_case_with_more_hazards_than_those_of_any_harm_shows_nothing() -> None:
     # The place goes along with the socket that is moved while it is shown, and that takes two hazards.
-    target = Told(Index(), [harm("skip", "reinsert")])
+    target = Told(Index(), [known_failure("skip", "reinsert")])
     hunt = hunting(target)
     operations = loads("add A tail\nadd B tail\nopen\nread 1\n at show 1: reinsert A tail\nread all").operations
 
     assert hunt.follow(operations, SLOTS, Finding("skip", "B")) is None
-    assert hunt.pending == {harm("skip", "reinsert")}
+    assert hunt.pending == {known_failure("skip", "reinsert")}
     assert hunt.news(operations, (Finding("skip", "B"),)) is None
 
 
 def test_a_scheme_that_claims_too_much_is_told_that_a_claim_is_broken() -> None:
-    found = followed(hunting(Told(OffsetUdp(), [harm("skip", "reinsert")])), SKIP, SKIPPED)
+    found = followed(hunting(Told(OffsetUdp(), [known_failure("skip", "reinsert")])), SKIP, SKIPPED)
 
-    assert found.harm is None
+    assert found.known_failure is None
     assert found.case.operations == LEAST_SKIP
 
 
@@ -232,7 +237,7 @@ def test_what_came_again_and_then_never_while_it_was_shrunk_stays_as_it_was_draw
 
 
 def test_a_target_with_one_number_of_slots_is_never_asked_for_another() -> None:
-    target = Told(Index(), Index.harms, slots=SLOTS)
+    target = Told(Index(), Index.known_failures, slots=SLOTS)
     finding = next(finding for finding in verdict_of(target, MANY) if finding.kind == "skip" and not finding.moved)
     found = followed(hunting(target), MANY, finding)
 
@@ -255,11 +260,15 @@ def test_an_interrupt_while_a_finding_is_shrunk_ends_the_drawing_behind_it(monke
 
 
 def test_what_is_cut_short_may_show_one_of_several_harms_and_is_kept_as_the_first() -> None:
-    target = Told(OffsetUdp(), (harm("skip", "remove"),))
+    target = Told(OffsetUdp(), (known_failure("skip", "remove"),))
     with target.session() as session:
-        hunt = Hunt(target, session, {harm("skip", "remove")}, set(), Patience(lambda: True))
+        hunt = Hunt(target, session, {known_failure("skip", "remove")}, set(), Patience(lambda: True))
         operations = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nadd D tail\nread all").operations
         found = hunt.follow(operations, SLOTS, Finding("skip", "B"))
     assert found is not None
-    assert (found.harm, found.case.operations, found.cut_short) == (harm("skip", "remove"), operations, True)
+    assert (found.known_failure, found.case.operations, found.cut_short) == (
+        known_failure("skip", "remove"),
+        operations,
+        True,
+    )
     assert hunt.pending == set()

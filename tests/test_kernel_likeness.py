@@ -13,7 +13,7 @@ from kernels import answering
 
 from sockiter.backend import Shape, refusal
 from sockiter.cases import Expect, load
-from sockiter.claims import Hazard, admitting, hazards_of
+from sockiter.claims import Hazard, explaining, hazards_of
 from sockiter.errors import Unavailable
 from sockiter.kernel import KERNEL_TARGETS, identify, probe
 from sockiter.kernel.probe import Answer
@@ -76,17 +76,17 @@ def test_a_target_admits_what_its_scheme_does_within_what_it_can_be_put_through(
     assert KERNEL_UDP.missing() is None
     assert KERNEL_UDP.unable == {**NO_STOP, **unable}
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers - {"realloc", "enomem"}
-    assert set(KERNEL_UDP.harms) < set(SCHEME["cookie-udp"].harms)
-    assert all(harm.hazards <= KERNEL_UDP.hazards for harm in KERNEL_UDP.harms)
-    assert KERNEL_UDP.admits == SCHEME["cookie-udp"].harms
+    assert set(KERNEL_UDP.known_failures) < set(SCHEME["cookie-udp"].known_failures)
+    assert all(known_failure.hazards <= KERNEL_UDP.hazards for known_failure in KERNEL_UDP.known_failures)
+    assert KERNEL_UDP.all_known_failures == SCHEME["cookie-udp"].known_failures
 
 
 def test_a_kernel_of_no_known_scheme_admits_nothing_so_that_all_it_does_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, Answer())
-    assert (KERNEL_UDP.walks_by, KERNEL_UDP.harms) == (None, ())
+    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
     # But where none delivers just what an iterator does, what is nearest to it says what it admits.
-    assert KERNEL_PROC_TCP.harms
-    assert {harm.hazards <= KERNEL_PROC_TCP.hazards for harm in KERNEL_PROC_TCP.harms} == {True}
+    assert KERNEL_PROC_TCP.known_failures
+    assert {known_failure.hazards <= KERNEL_PROC_TCP.hazards for known_failure in KERNEL_PROC_TCP.known_failures} == {True}
 
 
 def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_elsewhere(
@@ -95,7 +95,7 @@ def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_el
     answering(monkeypatch, Answer("no such kernel"))
     assert KERNEL_UDP.missing() == "no such kernel"
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers
-    assert (KERNEL_UDP.walks_by, KERNEL_UDP.harms) == (None, ())
+    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
 
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
@@ -114,7 +114,7 @@ def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(
     assert all(target.never.values())
     assert target.is_real
     assert set(target.schemes) <= set(SCHEME)
-    assert bool(target.schemes) != bool(target.harms_of)
+    assert bool(target.schemes) != bool(target.fails_like)
     assert target.progress == ""
 
 
@@ -126,7 +126,7 @@ def test_proc_net_tcp_admits_what_its_cases_show_whichever_bucket_the_socket_is_
 ) -> None:
     case = load(CASES / f"kernel-proc-tcp-{kind}-elsewhere-{hazard}.case")
     assert Expect(KERNEL_PROC_TCP.name, kind, socket) in case.expects
-    assert admitting(KERNEL_PROC_TCP.admits, Signature(kind, elsewhere=True), hazards_of(case.operations))
+    assert explaining(KERNEL_PROC_TCP.all_known_failures, Signature(kind, elsewhere=True), hazards_of(case.operations))
 
 
 # Refusals

@@ -14,7 +14,7 @@ from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.backend import Shape, run
-from sockiter.claims import HAZARDS, INSERTIONS_MAX, Harm, Hazard, hazards_of
+from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, KnownFailure, hazards_of
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing import machine as module
 from sockiter.fuzzing.coverage import SITUATIONS
@@ -67,7 +67,7 @@ class Exact(Generated):
     progress = "Seen"
     hazards = ANY_HAZARD
     tables: tuple[str, ...] = ONE_TABLE
-    harms: tuple[Harm, ...] = ()
+    known_failures: tuple[KnownFailure, ...] = ()
 
     def open(self, slots: int, table: Table) -> frozenset[str]:
         return frozenset()
@@ -123,12 +123,12 @@ class Recording(SchemeTarget):
         self,
         scheme: AnyScheme,
         *,
-        harms: Iterable[Harm] | None = None,
+        known_failures: Iterable[KnownFailure] | None = None,
         slots: int | None = None,
         fails_at: type[Operation] | None = None,
     ) -> None:
         super().__init__(scheme)
-        self.harms = scheme.harms if harms is None else tuple(harms)
+        self.known_failures = scheme.known_failures if known_failures is None else tuple(known_failures)
         self.slots = slots
         self.fails_at = fails_at
         self.begun: list[Recorded] = []
@@ -431,7 +431,7 @@ def test_a_bucket_of_a_named_table_is_written_as_in_a_case() -> None:
 
 
 def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding() -> None:
-    target = Recording(OffsetUdp(), harms=())
+    target = Recording(OffsetUdp(), known_failures=())
     machine = begun(target)
     skips(machine)
 
@@ -450,7 +450,7 @@ def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding(
 
 
 def test_a_socket_that_is_missing_when_a_read_returns_nothing_is_held_against_the_operations_until_then() -> None:
-    machine = begun(Recording(OffsetUdp(), harms=()))
+    machine = begun(Recording(OffsetUdp(), known_failures=()))
     skips(machine)
     machine.read(1)
     until_then = tuple(machine.operations)
@@ -463,7 +463,7 @@ def test_a_socket_that_is_missing_when_a_read_returns_nothing_is_held_against_th
 
 
 def test_a_second_delivery_breaks_an_invariant_at_once() -> None:
-    machine = begun(Recording(OffsetUdp(), harms=()))
+    machine = begun(Recording(OffsetUdp(), known_failures=()))
     repeats(machine)
     with pytest.raises(Repeated, match=r"^repeat A$") as caught:
         check_invariants(machine)
@@ -508,7 +508,7 @@ def test_the_delivery_of_a_socket_that_is_not_there_breaks_an_invariant_at_once(
 
 
 def test_an_error_breaks_an_invariant_at_once() -> None:
-    machine = begun(Recording(Restart(), harms=()))
+    machine = begun(Recording(Restart(), known_failures=()))
     for name in "AB":
         machine.add(name, "tail")
     machine.read(1)
@@ -519,7 +519,7 @@ def test_an_error_breaks_an_invariant_at_once() -> None:
 
 
 def test_the_last_read_is_judged_by_all_that_the_invariants_state() -> None:
-    machine = begun(Recording(OffsetUdp(), harms=()))
+    machine = begun(Recording(OffsetUdp(), known_failures=()))
     machine.add("A", "tail")
     machine.add("B", "tail")
     machine.read(1)
@@ -529,7 +529,7 @@ def test_the_last_read_is_judged_by_all_that_the_invariants_state() -> None:
 
 
 def test_what_is_no_news_is_no_violation_but_counts() -> None:
-    target = Recording(OffsetUdp(), harms=())
+    target = Recording(OffsetUdp(), known_failures=())
     hunt = Hunt.of(target, target, ())
     machine = machine_for(hunt, ANY_HAZARD)
     machine.sequences = machine.applied = 0
@@ -595,7 +595,7 @@ class Untelling(Recording):
 
 
 def test_a_machine_that_cannot_be_told_what_came_of_it_stays_quiet() -> None:
-    target = Untelling(OffsetUdp(), harms=())
+    target = Untelling(OffsetUdp(), known_failures=())
     machine = begun(target)
     skips(machine)
     machine.read(1)
@@ -622,7 +622,7 @@ QUICK = settings(
 
 def broken(hazards: Iterable[Hazard], profile: settings = QUICK, number: int = 1) -> tuple[Violation, list[str]]:
     """The violation of a scheme that claims too much, and the falsifying example, a line each."""
-    target = Recording(OffsetUdp(), harms=())
+    target = Recording(OffsetUdp(), known_failures=())
     machine = machine_for(Hunt(target, target), frozenset(hazards), "OffsetUdp")
     with pytest.raises(Violation) as caught:
         run_state_machine_as_test(seed(number)(machine), settings=profile)
@@ -655,7 +655,7 @@ def finished(machine: SocketMachine) -> None:
 
 def carried_out(example: list[str]) -> SocketMachine:
     """The machine after it did what an example says, but for the last line."""
-    target = Recording(OffsetUdp(), harms=())
+    target = Recording(OffsetUdp(), known_failures=())
     names: dict[str, Any] = {
         "OffsetUdp": machine_for(Hunt(target, target), ANY_HAZARD),
         **{one.__name__: one for one in (Add, Bucket, Rehash, Reinsert, Remove)},

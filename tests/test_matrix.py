@@ -10,7 +10,7 @@ from matrices import corpus_matrix, searched
 from sockiter.backend import Target
 from sockiter.cases import loads
 from sockiter.check.result import Scope, Searched, Violation
-from sockiter.claims import Hazard, harm, in_order
+from sockiter.claims import Hazard, in_order, known_failure
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import (
     ALL,
@@ -113,7 +113,7 @@ def test_a_set_of_hazards_is_named_the_shorter_way() -> None:
     )
     target = SchemeTarget(Index())
     target.hazards = frozenset({"remove"})
-    target.harms = (harm("skip", "remove"),)
+    target.known_failures = (known_failure("skip", "remove"),)
     assert claims(target) == (NONE,)
 
 
@@ -123,13 +123,13 @@ def column_named(name: str, *hazards: Hazard) -> Column:
 
 def test_that_nothing_befalls_a_socket_that_moved_is_no_claim_where_none_moves() -> None:
     target = SchemeTarget(Index())
-    target.harms = (harm("skip"), harm("skip", "reinsert", moved=True))
+    target.known_failures = (known_failure("skip"), known_failure("skip", "reinsert", moved=True))
     assert claims(target) == (Column("all but reinsert", target.hazards - {"reinsert"}),)
 
 
 def test_who_claims_nothing_less_has_nothing_to_prove_but_all() -> None:
     target = SchemeTarget(Index())
-    target.harms = ()
+    target.known_failures = ()
     assert claims(target) == ()
 
 
@@ -138,7 +138,7 @@ def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_wit
     searched = [target.hazards, *(one.hazards for one in claims(target))]
 
     def is_claimed(signature: Signature, hazards: frozenset[Hazard]) -> bool:
-        return not any(one.explains(signature) and one.hazards <= hazards for one in target.harms)
+        return not any(one.explains(signature) and one.hazards <= hazards for one in target.known_failures)
 
     for size in range(len(target.hazards) + 1):
         for some in map(frozenset, combinations(in_order(target.hazards), size)):
@@ -198,9 +198,9 @@ def test_what_no_harm_admits_breaks_a_claim() -> None:
 def test_a_claim_counts_under_the_hazards_of_the_case_and_not_of_the_column() -> None:
     """All together would admit it, but this case needs no more than a removal, which does not."""
     assert said(INDEX, cell(INDEX, "remove", "reinsert", "show", violations=(SKIP,)))[0].breaks_a_claim
-    admitting = SchemeTarget(Index())
-    admitting.harms = (harm("skip", "remove"),)
-    assert not said(admitting, cell(admitting, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
+    explaining = SchemeTarget(Index())
+    explaining.known_failures = (known_failure("skip", "remove"),)
+    assert not said(explaining, cell(explaining, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
 
 
 def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -> None:
@@ -320,7 +320,7 @@ def test_a_cell_is_what_it_was_searched_for() -> None:
     assert {one.signature for one in more.violations} > {one.signature for one in less.violations}
 
 
-# Harm of a neighbour, and elsewhere.
+# KnownFailure of a neighbour, and elsewhere.
 
 ELSEWHERE = Violation(
     "skip", False, loads("add A tail\nadd B tail in 1\nopen\nread 1\nremove A\nread all\n"), elsewhere=True

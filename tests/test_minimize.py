@@ -10,7 +10,7 @@ import pytest
 
 from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
-from sockiter.claims import Harm, Hazard, hazards_of
+from sockiter.claims import Hazard, KnownFailure, hazards_of
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.operations import (
@@ -138,7 +138,11 @@ def test_every_kind_of_harm_was_among_those_that_were_shrunk() -> None:
                 for operations, slots, _ in findings(target, seed)
                 for finding in judge(run(session, target, operations, slots=slots))
             }
-        assert kinds >= {(harm.kind, harm.moved) for harm in target.harms if harm.kind != "refused"}
+        assert kinds >= {
+            (known_failure.kind, known_failure.moved)
+            for known_failure in target.known_failures
+            if known_failure.kind != "refused"
+        }
 
 
 def test_a_sequence_that_does_not_fail_comes_back_as_it_is() -> None:
@@ -274,28 +278,28 @@ def tables(sockets: int, buckets: int) -> Iterator[Operations]:
         yield tuple(Add(name_of(number), "tail", Bucket(int(number >= first))) for number in range(sockets))
 
 
-def shortest(target: Target, harm: Harm) -> int:
+def shortest(target: Target, known_failure: KnownFailure) -> int:
     """The least length at which this harm can be done, by trying out everything that is shorter."""
-    fails = failing(target, harm.kind, harm.moved)
-    buckets = 2 if "rehash" in harm.hazards else 1
+    fails = failing(target, known_failure.kind, known_failure.moved)
+    buckets = 2 if "rehash" in known_failure.hazards else 1
     for total in range(2, 8):
         for sockets in range(min(3, total - 2), -1, -1):
             # Batches are all alike that have room for every socket.
             batches = [*range(1, sockets), SLOTS]
             present = tuple(name_of(number) for number in range(sockets))
-            for ending in endings(harm.hazards, total - 2 - sockets, present, sockets, buckets):
-                if hazards_of((Open(), *ending)) == harm.hazards:
+            for ending in endings(known_failure.hazards, total - 2 - sockets, present, sockets, buckets):
+                if hazards_of((Open(), *ending)) == known_failure.hazards:
                     for table in tables(sockets, buckets):
                         if any(fails((*table, Open(), *ending), slots) for slots in batches):
                             return total
-    raise AssertionError(f"no {harm} in up to 7 lines")
+    raise AssertionError(f"no {known_failure} in up to 7 lines")
 
 
-def minimized(target: Target, harm: Harm, seed: int) -> int:
+def minimized(target: Target, known_failure: KnownFailure, seed: int) -> int:
     """The length of the case that comes of the first harm of this kind that a swarm meets."""
     room = Room.of(target)
-    swarm = Swarm(seed, harm.hazards, room)
-    swarm.aims = [harm.hazards]
+    swarm = Swarm(seed, known_failure.hazards, room)
+    swarm.aims = [known_failure.hazards]
     with target.session() as session:
         while True:
             operations, slots = swarm.sequence()
@@ -303,30 +307,32 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
             for op in operations:
                 backend.apply(op)
             verdict = judge(backend.history)
-            harms = {(finding.kind, finding.moved, hazards_of(operations)) for finding in verdict}
-            if (harm.kind, harm.moved, harm.hazards) in harms:
-                return length(minimize(operations, slots, failing(target, harm.kind, harm.moved))[0])
+            known_failures = {(finding.kind, finding.moved, hazards_of(operations)) for finding in verdict}
+            if (known_failure.kind, known_failure.moved, known_failure.hazards) in known_failures:
+                return length(minimize(operations, slots, failing(target, known_failure.kind, known_failure.moved))[0])
 
 
 @pytest.mark.slow
 @pytest.mark.deep
 @pytest.mark.parametrize(
-    ("target", "harm"),
+    ("target", "known_failure"),
     [
-        pytest.param(target, harm, id=f"{target.name}: {harm}")
+        pytest.param(target, known_failure, id=f"{target.name}: {known_failure}")
         for target in BRUTE_FORCED
-        for harm in target.harms
+        for known_failure in target.known_failures
         # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found. The others
         # take more lines than the brute force can go through.
-        if (target.name, *harm.hazards) != ("rank", "add-tail")
-        and harm.hazards != {"add-tail", "enomem"}
-        and f"{target.name} {harm}" != "cookie-udp skip under rehash, realloc"
+        if (target.name, *known_failure.hazards) != ("rank", "add-tail")
+        and known_failure.hazards != {"add-tail", "enomem"}
+        and f"{target.name} {known_failure}" != "cookie-udp skip under rehash, realloc"
     ],
 )
-def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(target: Target, harm: Harm) -> None:
-    least = shortest(target, harm)
+def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(
+    target: Target, known_failure: KnownFailure
+) -> None:
+    least = shortest(target, known_failure)
     # What takes a refused allocation too is met once in thousands of sequences.
-    lengths = [minimized(target, harm, seed) for seed in range(20 if "enomem" in harm.hazards else 50)]
+    lengths = [minimized(target, known_failure, seed) for seed in range(20 if "enomem" in known_failure.hazards else 50)]
 
     assert min(lengths) == median(lengths) == least
     # Rank counts across buckets: two moves that make up for each other's would have to become one move elsewhere.
@@ -336,7 +342,7 @@ def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(tar
 
 @pytest.mark.parametrize(("kind", "hazard"), [("skip", "remove"), ("repeat", "add-head")])
 def test_the_skip_and_the_repeat_of_the_rfc_take_six_operations(kind: Kind, hazard: Hazard) -> None:
-    assert shortest(target_named("offset-udp"), Harm(kind, frozenset({hazard}))) == 6
+    assert shortest(target_named("offset-udp"), KnownFailure(kind, frozenset({hazard}))) == 6
 
 
 # The steps one by one

@@ -19,7 +19,7 @@ import pytest
 from command import NO_KERNEL, sockiter
 
 from sockiter.backend import SLOTS, Shape
-from sockiter.claims import CHANGES, Harm, Hazard, harm
+from sockiter.claims import CHANGES, Hazard, KnownFailure, known_failure
 from sockiter.errors import Unavailable
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
@@ -174,10 +174,13 @@ def pretending(walk: Walks) -> KernelTarget:
     return cast(KernelTarget, SimpleNamespace(session=session))
 
 
-def admitting(*harms: Harm) -> KernelTarget:
+def having(*harms: KnownFailure) -> KernelTarget:
     """A target that admits these."""
-    names = {"name": "kernel:pretended", "walks_by": "rank", "harms_of": ""}
-    return cast(KernelTarget, SimpleNamespace(**names, admits=harms, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True))
+    names = {"name": "kernel:pretended", "walks_by": "rank", "fails_like": ""}
+    return cast(
+        KernelTarget,
+        SimpleNamespace(**names, all_known_failures=harms, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
+    )
 
 
 # What each side does in a round.
@@ -482,9 +485,9 @@ class Told(list[Round]):
         yield self
 
 
-def raced(tmp_path: Path, *rounds: Round, harms: Sequence[Harm] = (), then: BaseException = INTERRUPT) -> Race:
+def raced(tmp_path: Path, *rounds: Round, harms: Sequence[KnownFailure] = (), then: BaseException = INTERRUPT) -> Race:
     """A race of these rounds and no more."""
-    one = Race(admitting(*harms), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(*harms), seed="7", kinds=ANY, cases=tmp_path)
     one.run(60, arena=Told(*rounds, then=then))
     return one
 
@@ -530,26 +533,26 @@ def test_what_nobody_admits_is_a_violation_which_is_kept_and_reproduced(tmp_path
 @pytest.mark.parametrize("kind", PLANTED)
 def test_what_is_admitted_is_counted_and_no_violation(tmp_path: Path, kind: Any) -> None:
     gone = Changed("remove", "s26", 26, 10, 20)
-    admitted = harm(kind, "show")
+    admitted = known_failure(kind, "show")
     one = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), harms=[admitted])
     assert one.came.harms == {(kind, admitted): 1}
     assert (one.came.violations, one.came.caught, list(tmp_path.iterdir())) == (0, [], [])
 
 
 def test_a_harm_is_admitted_only_where_the_walk_met_the_changes_that_bring_it_about(tmp_path: Path) -> None:
-    admitted = harm("skip", "remove")
+    admitted = known_failure("skip", "remove")
     assert raced(tmp_path, SKIPS_UNDER_REMOVAL, harms=[admitted]).came.violations == 0
     assert raced(tmp_path, SKIPS, harms=[admitted]).came.violations == 1
 
 
 def test_a_violation_is_told_before_what_is_admitted(tmp_path: Path) -> None:
-    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), harms=[harm("repeat")]).came.caught
+    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), harms=[known_failure("repeat")]).came.caught
     assert both.kinds == ("skip",)
 
 
 def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(tmp_path: Path) -> None:
-    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), harms=[harm("skip", "enomem")])
-    assert one.came.harms == {("skip", harm("skip", "enomem")): 1, ("refused", None): 1}
+    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), harms=[known_failure("skip", "enomem")])
+    assert one.came.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
     assert one.came.violations == 0
 
 
@@ -603,7 +606,7 @@ def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("a_second_each")
 def test_rounds_go_on_until_the_time_is_up_and_each_has_a_seed_of_its_own(tmp_path: Path) -> None:
     told, heard = Told(FINE), []
-    one = Race(admitting(), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
     one.run(3, lambda: heard.append(1), arena=told)
     assert not one.interrupted
     assert [plan.seed for plan in told.plans] == ["7/0", "7/1", "7/2"]
@@ -612,14 +615,14 @@ def test_rounds_go_on_until_the_time_is_up_and_each_has_a_seed_of_its_own(tmp_pa
 
 @pytest.mark.usefixtures("a_second_each")
 def test_there_is_a_round_however_short_the_time(tmp_path: Path) -> None:
-    one = Race(admitting(), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
     one.run(0.1, arena=Told(FINE))
     assert one.came.rounds == 1
 
 
 def test_a_violation_is_run_again_from_the_seed_of_its_round(tmp_path: Path) -> None:
     told = Told(FINE, SKIPS, then=KeyboardInterrupt())
-    one = Race(admitting(), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
     told.extend([SKIPS] * RERUNS)
     one.run(60, arena=told)
     assert [plan.seed for plan in told.plans] == ["7/0", *["7/1"] * (1 + RERUNS), "7/2"]

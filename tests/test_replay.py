@@ -11,7 +11,7 @@ import pytest
 
 from sockiter.backend import SLOTS, Shape, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
-from sockiter.claims import Harm, Hazard
+from sockiter.claims import Hazard, KnownFailure
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
@@ -39,7 +39,7 @@ class Limited:
     summary: str = ""
     progress: str = ""
     hazards: frozenset[Hazard] = frozenset({"remove"})
-    harms: tuple[Harm, ...] = ()
+    known_failures: tuple[KnownFailure, ...] = ()
     tables: tuple[str, ...] = ("listening", "established")
     slots: int | None = SLOTS
     unable: Mapping[Hazard, str] = field(default_factory=dict)

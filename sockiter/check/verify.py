@@ -26,7 +26,7 @@ from sockiter.claims import CHANGES, Hazard, in_order
 from sockiter.errors import SockiterError, Unsound
 from sockiter.guard import text
 from sockiter.operations import Add, Rehash, Reinsert, Remove
-from sockiter.schemes.scheme import AnyScheme, Where
+from sockiter.schemes.scheme import AnyScheme, Where, known_failures_of
 from sockiter.simulation import SchemeTarget
 from sockiter.table import Socket, Table
 from sockiter.targets import target_named
@@ -162,7 +162,7 @@ class Formless:
         self.name = scheme.name
         self.summary = scheme.summary
         self.progress = scheme.progress
-        self.harms = scheme.harms
+        self.known_failures = known_failures_of(scheme)
         self.hazards = scheme.hazards
         self.tables = scheme.tables
         self.open = scheme.open

@@ -93,7 +93,7 @@ def fuzz(
         print_json(summary_json(campaign, took, absent))
     else:
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names))
-    if any(kept.found.harm is None for track in campaign.tracks for kept in track.kept):
+    if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
         raise Unavailable(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
@@ -121,10 +121,10 @@ def _run(campaign: Campaign) -> None:
         kept = [one for track in campaign.tracks for one in track.kept]
         for one in kept:
             # What the other driver finds as well is no news.
-            what = (one.found.target, one.found.harm or one.found.case.operations)
+            what = (one.found.target, one.found.known_failure or one.found.case.operations)
             if what not in told:
                 told.add(what)
-                style = "bold red" if one.found.harm is None else ""
+                style = "bold red" if one.found.known_failure is None else ""
                 bar.console.print(escape(_line(one)), style=style, soft_wrap=True)
         rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
         saved = sum(one.path is not None for one in kept)
@@ -139,4 +139,4 @@ def _run(campaign: Campaign) -> None:
 
 def _line(kept: Kept) -> str:
     line = f"{kept.found}, {length(kept.found.case.operations)} operations, by {kept.driver}"
-    return f"CLAIM BROKEN: {line}: {kept.path or kept.trouble}" if kept.found.harm is None else line
+    return f"CLAIM BROKEN: {line}: {kept.path or kept.trouble}" if kept.found.known_failure is None else line

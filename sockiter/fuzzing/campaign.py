@@ -21,7 +21,7 @@ from typing import Protocol, TypeAlias
 from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
-from sockiter.claims import Harm, Hazard, in_order, within
+from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import Followed, Found, Hunt
@@ -61,7 +61,7 @@ class Job:
     cases: Path
     seconds: float
     since: float
-    pending: frozenset[Harm]
+    pending: frozenset[KnownFailure]
     followed: frozenset[Followed]
     left_s: float = math.inf
     until: float | None = None
@@ -118,7 +118,7 @@ class Track:
     target: Target
     driver: str
     hazards: frozenset[Hazard]
-    pending: frozenset[Harm]
+    pending: frozenset[KnownFailure]
     followed: frozenset[Followed] = frozenset()
     allotted: float = 0.0
     slices: int = 0
@@ -146,7 +146,7 @@ class Campaign(Workers[Track, Job]):
         drivers = tuple(drivers)
         self.seed = seed
         self.tracks = [
-            Track(target, driver, hazards, within(target.harms, hazards))
+            Track(target, driver, hazards, within(target.known_failures, hazards))
             for target, hazards in targets
             for driver in drivers
         ]
@@ -214,9 +214,12 @@ class Campaign(Workers[Track, Job]):
             case _:
                 found = message.found
                 # Two slices side by side may find the same thing.
-                if all((found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept):
+                if all(
+                    (found.known_failure, found.case.operations) != (k.found.known_failure, k.found.case.operations)
+                    for k in track.kept
+                ):
                     track.kept.append(message)
-                track.pending -= {found.harm}
+                track.pending -= {found.known_failure}
 
     def _died(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")

@@ -51,7 +51,7 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
     shapes = {slots: room.shape(slots) for slots in room.slots_drawn}
     bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
     while True:
-        swarm.aims = sorted((harm.hazards for harm in hunt.pending), key=sorted)
+        swarm.aims = sorted((known_failure.hazards for known_failure in hunt.pending), key=sorted)
         sequences = operations = 0
         found = None
         while sequences < bite and found is None:
@@ -92,7 +92,7 @@ def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> 
     machines = {hazards: machine_for(hunt, hazards)}
     is_aimed = False
     while True:
-        aims = sorted((harm.hazards for harm in hunt.pending), key=sorted) if is_aimed else []
+        aims = sorted((known_failure.hazards for known_failure in hunt.pending), key=sorted) if is_aimed else []
         is_aimed = not is_aimed
         on = random.choice(aims) if aims else hazards
         if on not in machines:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
 from sockiter.check.shortest import shortest
-from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
+from sockiter.claims import Hazard, KnownFailure, explaining, hazards_of, within
 from sockiter.errors import Inconclusive
 from sockiter.operations import Operation
 from sockiter.oracle import judge
@@ -33,10 +33,10 @@ Followed: TypeAlias = tuple[Signature, frozenset[Hazard]]
 class Found:
     """A finding with the least case that shows it, the hazards of that, and what it says of the target's claims.
 
-    `harm`: what the target admits and this shows; None: it breaks a claim. `reproduced` of `reruns` runs of the sequence
-    that was drawn came to the finding again; a case that never did is that sequence, not shrunk. `shortest`: it is certain
-    that no shorter case does the same with its hazards, and with as many sockets at once, buckets and slots as it has.
-    `cut_short`: there was no time to shrink it to the end, so that `harm` may be one of several that the case shows.
+    `known_failure`: the target's that explains it; None: it breaks a claim. `reproduced` of `reruns` runs of the drawn
+    sequence led to the finding again; a case that never did is that sequence, not shrunk. `shortest`: it is certain that no
+    shorter case does the same with its hazards, and with as many sockets at once, buckets and slots as it has. `cut_short`:
+    there was no time to shrink it to the end, so that several known failures may explain it.
     """
 
     target: str
@@ -44,7 +44,7 @@ class Found:
     moved: bool
     case: Case
     hazards: frozenset[Hazard]
-    harm: Harm | None
+    known_failure: KnownFailure | None
     drawn: int
     reproduced: int
     reruns: int
@@ -65,9 +65,9 @@ class Found:
         return Signature(self.kind, self.moved, self.elsewhere)
 
     @property
-    def _shown(self) -> Harm:
+    def _shown(self) -> KnownFailure:
         # Admitted or not.
-        return Harm(self.kind, self.hazards, self.moved, self.elsewhere)
+        return KnownFailure(self.kind, self.hazards, self.moved, self.elsewhere)
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Hunt:
 
     target: Target
     session: Session
-    pending: set[Harm] = field(default_factory=set)
+    pending: set[KnownFailure] = field(default_factory=set)
     followed: set[Followed] = field(default_factory=set)
     patience: Patience = field(default_factory=Patience)
     drawn: Callable[[Found], None] = lambda found: None
@@ -89,7 +89,7 @@ class Hunt:
     @classmethod
     def of(cls, target: Target, session: Session, hazards: Iterable[Hazard]) -> Hunt:
         """A hunt for what the target admits under these hazards, and for what it does not."""
-        return cls(target, session, set(within(target.harms, hazards)))
+        return cls(target, session, set(within(target.known_failures, hazards)))
 
     def hazards_of(self, operations: Sequence[Operation]) -> frozenset[Hazard]:
         """The hazards that a sequence uses on this target."""
@@ -105,7 +105,7 @@ class Hunt:
         hazards = self.hazards_of(operations)
         for finding in verdict:
             if finding.kind != "incomplete" and (finding.signature, hazards) not in self.followed:
-                admitted = admitting(self.target.harms, finding.signature, hazards)
+                admitted = explaining(self.target.known_failures, finding.signature, hazards)
                 if self.pending.issuperset(admitted):
                     return finding
         return None
@@ -134,8 +134,8 @@ class Hunt:
         found = self._found(
             finding, operations, slots, length, reproduced, reruns, shortest=is_shortest, cut_short=self.patience.ended
         )
-        if found is not None and found.harm is not None:
-            self.pending.remove(found.harm)
+        if found is not None and found.known_failure is not None:
+            self.pending.remove(found.known_failure)
         return found
 
     def _found(
@@ -151,14 +151,17 @@ class Hunt:
         cut_short: bool,
     ) -> Found | None:
         hazards = self.hazards_of(operations)
-        harm = None
-        if admitted := admitting(self.target.harms, finding.signature, hazards):
+        known_failure = None
+        if admitted := explaining(self.target.known_failures, finding.signature, hazards):
             # Only a case with no other hazard than those of the harm, and with nothing nearer, shows that they suffice.
             shown = (finding.signature, hazards)
-            harm = next((harm for harm in admitted if (harm.signature, harm.hazards) == shown), None)
-            if harm is None and cut_short:
-                harm = admitted[0]
-            if harm not in self.pending:
+            known_failure = next(
+                (known_failure for known_failure in admitted if (known_failure.signature, known_failure.hazards) == shown),
+                None,
+            )
+            if known_failure is None and cut_short:
+                known_failure = admitted[0]
+            if known_failure not in self.pending:
                 return None
         case = Case(operations, slots)
         return Found(
@@ -167,7 +170,7 @@ class Hunt:
             finding.moved,
             case,
             hazards,
-            harm,
+            known_failure,
             drawn,
             reproduced,
             reruns,

@@ -85,7 +85,7 @@ KERNEL_UDP_DIAG = KernelTarget(
     "the running kernel's dump of UDP sockets by sock_diag",
     _diag,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
-    harms_of="offset-udp",
+    fails_like="offset-udp",
     slots=None,
     never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held while a message is filled"},
 )

@@ -17,7 +17,7 @@ from sockiter import rights
 from sockiter.backend import Target
 from sockiter.check.result import Scope, Searched, Violation
 from sockiter.check.search import Enough, search
-from sockiter.claims import Harm, Hazard, in_order
+from sockiter.claims import Hazard, KnownFailure, in_order
 from sockiter.errors import SchemeFault, SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import Hunt
@@ -264,6 +264,6 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
 
 def _annotated(target: Target, violation: Violation) -> Violation:
     # Whoever keeps the case as a file can replay it.
-    harm = str(Harm(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere))
-    case = replace(violation.case, comment=(f"{harm.capitalize()}, on {target.name}.",))
+    failure = str(KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere))
+    case = replace(violation.case, comment=(f"{failure.capitalize()}, on {target.name}.",))
     return replace(violation, case=with_expects(case, {t.name: t for t in (*SCHEME_TARGETS, target)}.values()))

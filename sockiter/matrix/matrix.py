@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sockiter.backend import Target
 from sockiter.cases import Case
 from sockiter.check.result import Scope, Searched, Violation
-from sockiter.claims import HAZARDS, Harm, Hazard, admitting, hazards_of, in_order, largest_claims, within
+from sockiter.claims import HAZARDS, Hazard, KnownFailure, explaining, hazards_of, in_order, largest_claims, within
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
 MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})
@@ -125,7 +125,7 @@ def claims(target: Target) -> tuple[Column, ...]:
     prove all its claims together; without that of all its hazards."""
     largest = {
         hazards
-        for hazards, kinds in largest_claims(target.harms, target.hazards).items()
+        for hazards, kinds in largest_claims(target.known_failures, target.hazards).items()
         # That nothing befalls a socket which was moved, where none is, goes without saying.
         if hazards != target.hazards and (hazards & MOVES or not all(one.moved for one in kinds))
     }
@@ -146,16 +146,16 @@ def said(target: Target, cell: Cell) -> tuple[Said, ...]:
         return ()
     found = {one.signature: one for one in cell.result.violations} if cell.result else {}
     is_proved = isinstance(cell.result, Searched) and cell.result.complete
-    may = within(target.harms, cell.hazards)
+    may = within(target.known_failures, cell.hazards)
     verdict = []
     for signature in HARMS_SAID:
         possible: bool | None = True
         title = ""
         if (violation := found.get(signature)) is None:
             possible = False if is_proved else None
-            admitted = any(harm.explains(signature) for harm in may)
+            admitted = any(failure.explains(signature) for failure in may)
         else:
-            admitted = bool(admitting(target.harms, signature, used(target, violation.case)))
+            admitted = bool(explaining(target.known_failures, signature, used(target, violation.case)))
             title = name(target, violation)
         verdict.append(Said(signature.kind, signature.moved, possible, admitted, violation, title, signature.elsewhere))
     return tuple(verdict)
@@ -193,7 +193,7 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
 
 def name(target: Target, violation: Violation) -> str:
     """What a case is called, by the hazards that it takes."""
-    return Harm(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
+    return KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
 
 
 def broken(matrix: Matrix) -> list[tuple[Row, Cell, Said]]:

@@ -212,8 +212,8 @@ def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
 
 def _line(row: Row, fields: tuple[Field, ...]) -> Line:
     admitted: dict[Signature, list[str]] = {}
-    for harm in row.target.harms:
-        admitted.setdefault(harm.signature, []).append(" + ".join(in_order(harm.hazards)) or "no hazard at all")
+    for failure in row.target.known_failures:
+        admitted.setdefault(failure.signature, []).append(" + ".join(in_order(failure.hazards)) or "no hazard at all")
     order = sorted(admitted, key=HARMS_SAID.index)
     # Of a kind that befalls neither the one that moved nor the one that did not, once is enough.
     never = dict.fromkeys(one.kind for one in HARMS_SAID if one.kind not in {other.kind for other in admitted})

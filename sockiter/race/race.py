@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from sockiter import rights
 from sockiter.backend import SLOTS
-from sockiter.claims import CHANGES, Harm, Hazard, admitting, in_order
+from sockiter.claims import CHANGES, Hazard, KnownFailure, explaining, in_order
 from sockiter.errors import SockiterError, Unavailable
 from sockiter.files import own_path, write_whole
 from sockiter.fuzzing.limits import Room
@@ -76,7 +76,7 @@ class Came:
     that covers it, None for a violation. `raced_s`: how long both sides were at it."""
 
     overlap: Overlap = field(default_factory=Overlap)
-    harms: Counter[tuple[Kind, Harm | None]] = field(default_factory=Counter)
+    harms: Counter[tuple[Kind, KnownFailure | None]] = field(default_factory=Counter)
     caught: list[Caught] = field(default_factory=list)
     rounds: int = 0
     raced_s: float = 0.0
@@ -166,11 +166,11 @@ class Race:
                 new.append(caught)
         return new
 
-    def _told(self, harmed: Harmed) -> dict[Kind, Harm | None]:
+    def _told(self, harmed: Harmed) -> dict[Kind, KnownFailure | None]:
         # Each kind that befell a walk. A violation is told before what is admitted.
-        told: dict[Kind, Harm | None] = {}
+        told: dict[Kind, KnownFailure | None] = {}
         for finding in harmed.verdict:
-            admitted = admitting(self.target.admits, finding.signature, harmed.hazards)
+            admitted = explaining(self.target.all_known_failures, finding.signature, harmed.hazards)
             told.setdefault(finding.kind, admitted[0] if admitted else None)
         return told
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from itertools import chain
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from sockiter.claims import HAZARDS, Harm, Hazard
+from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.table import Socket, Table
 
 
@@ -118,7 +118,7 @@ class Scheme(Protocol[S, W]):
         """The title of the column that `place` fills in the RFC's tables."""
 
     @property
-    def harms(self) -> tuple[Harm, ...]:
+    def known_failures(self) -> tuple[KnownFailure, ...]:
         """The known failures; all else it claims not to do."""
 
     @property
@@ -160,6 +160,12 @@ class Canonical(Protocol):
 
 
 AnyScheme: TypeAlias = Scheme[Any, Any]
+
+
+def known_failures_of(scheme: AnyScheme) -> tuple[KnownFailure, ...]:
+    """The known failures of a scheme, which one of another package may declare as `harms`, the earlier name."""
+    declared: tuple[KnownFailure, ...] = scheme.harms if hasattr(scheme, "harms") else scheme.known_failures
+    return declared
 
 
 def by_position(at: Any, table: Table, where: Where) -> Hashable:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from benchmarks.naive import Harmed, naive_machine
-from sockiter.claims import Harm, Hazard, harm
+from sockiter.claims import Hazard, KnownFailure, known_failure
 from sockiter.fuzzing.drivers import Driver, drive_hypothesis, drive_swarm
 from sockiter.fuzzing.triage import Hunt
 from sockiter.operations import length
@@ -28,16 +28,16 @@ Outcome = tuple[float, int]
 """Seconds of processor time from the start to a least case, and the operations in that."""
 
 
-def driven(driver: Driver, sought: Harm, number: int) -> Outcome:
+def driven(driver: Driver, sought: KnownFailure, number: int) -> Outcome:
     started = time.process_time()
     hunt = Hunt(TARGET, TARGET, {sought})
     for bite in driver(hunt, HAZARDS, str(number)):
-        if bite.found is not None and bite.found.harm == sought:
+        if bite.found is not None and bite.found.known_failure == sought:
             return time.process_time() - started, length(bite.found.case.operations)
     raise AssertionError
 
 
-def naively(sought: Harm, number: int) -> Outcome:
+def naively(sought: KnownFailure, number: int) -> Outcome:
     profile = settings(
         max_examples=10_000,
         phases=[Phase.generate, Phase.shrink],
@@ -54,8 +54,10 @@ def naively(sought: Harm, number: int) -> Outcome:
     return time.process_time() - started, length(caught.value.operations)
 
 
-@pytest.mark.parametrize("sought", [harm("skip", "remove"), harm("repeat", "add-head")], ids=str)
-def test_a_least_case_comes_a_hundred_times_sooner_and_is_no_longer(sought: Harm, tell: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("sought", [known_failure("skip", "remove"), known_failure("repeat", "add-head")], ids=str)
+def test_a_least_case_comes_a_hundred_times_sooner_and_is_no_longer(
+    sought: KnownFailure, tell: Callable[[str], None]
+) -> None:
     sides: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
     for number in range(SEEDS):
         sides[0].append(driven(drive_swarm, sought, number))

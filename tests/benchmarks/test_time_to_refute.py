@@ -34,7 +34,7 @@ def refuted(scheme: AnyScheme, driver: str, number: int) -> dict[Sought, Took]:
     """What it took until each kind was refuted for the first time, under whichever hazards."""
     target = SchemeTarget(scheme)
     hunt = Hunt.of(target, target, target.hazards)
-    sought = {(harm.kind, harm.moved) for harm in target.harms}
+    sought = {(known_failure.kind, known_failure.moved) for known_failure in target.known_failures}
     took: dict[Sought, Took] = {}
     sequences = 0
     started = time.process_time()
