@@ -36,7 +36,7 @@ class SchemeFault(Unavailable):
 
 
 class Unsound(Unavailable, AssertionError):
-    """A search reports a violation that did not happen: the scheme's canonical form merges unlike moments.
+    """A search reports a violation that did not happen: the scheme's canonical form merges different states.
 
     For a scheme of this project that is a failed assertion.
     """

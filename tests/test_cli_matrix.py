@@ -21,7 +21,7 @@ from matrices import corpus_matrix, page_of, searched
 from rich.console import Console
 
 from sockiter.cases import dumps, loads
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import hazards_of
 from sockiter.cli import progress
 from sockiter.kernel.udp import KERNEL_UDP
@@ -140,7 +140,7 @@ def test_a_cell_with_a_scope_of_its_own_has_a_note_and_the_others_have_none() ->
     scopes = {"index": Scope(3, 1, 2), "index-narrow": Scope(2, 1, 2, 9)}
 
     def smaller(cell: Cell) -> Cell:
-        assert isinstance(cell.result, Searched)
+        assert isinstance(cell.result, SearchResult)
         return replace(cell, result=replace(cell.result, scope=scopes[cell.result.scheme]))
 
     text = printed(changed(made, smaller))
@@ -175,7 +175,7 @@ def broken_matrix() -> Matrix:
     assert hazards_of(skip.case.operations) == {"remove"}
 
     def break_it(cell: Cell) -> Cell:
-        assert isinstance(cell.result, Searched)
+        assert isinstance(cell.result, SearchResult)
         return replace(cell, result=replace(cell.result, violations=(skip,)))
 
     return changed(corpus_matrix("index"), break_it)

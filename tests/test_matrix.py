@@ -9,7 +9,7 @@ from matrices import corpus_matrix, searched
 
 from sockiter.backend import Target
 from sockiter.cases import loads
-from sockiter.check.result import Scope, Searched, Violation
+from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import Hazard, in_order, known_failure
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import (
@@ -45,8 +45,8 @@ INDEX = SchemeTarget(Index())
 RANK = SchemeTarget(Rank())
 NARROW = SchemeTarget(IndexNarrow())
 
-SKIP = Violation("skip", False, loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"))
-ROLLED = Violation(
+SKIP = Counterexample("skip", False, loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"))
+ROLLED = Counterexample(
     "skip", False, loads("".join(f"add {name} tail\n" for name in "ABCDEFGH") + "open\nread all\n"), elsewhere=True
 )
 
@@ -55,12 +55,12 @@ def column(*hazards: Hazard) -> Column:
     return Column("+".join(hazards), frozenset(hazards))
 
 
-def cell(target: Target, *hazards: Hazard, incomplete: str = "", violations: tuple[Violation, ...] = ()) -> Cell:
+def cell(target: Target, *hazards: Hazard, incomplete: str = "", violations: tuple[Counterexample, ...] = ()) -> Cell:
     of = column(*hazards)
-    return Cell(of, of.hazards, Searched(target.name, of.hazards, Scope(), 1, 1, 0.1, violations, incomplete))
+    return Cell(of, of.hazards, SearchResult(target.name, of.hazards, Scope(), 1, 1, 0.1, violations, incomplete))
 
 
-def measured(*violations: Violation) -> Cell:
+def measured(*violations: Counterexample) -> Cell:
     of = column("remove")
     return Cell(of, of.hazards, Measured("kernel:udp", of.hazards, 4000, 1.0, violations))
 
@@ -179,7 +179,7 @@ def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() ->
 
 
 def test_a_socket_that_moved_one_elsewhere_and_a_rollover_are_in_the_name() -> None:
-    moved = Violation("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
+    moved = Counterexample("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
     assert name(OFFSET, moved) == "offset-udp-skip-moved-reinsert"
     assert name(NARROW, ROLLED) == "index-narrow-skip-rollover"
     assert name(OFFSET, ROLLED) == "offset-udp-skip"
@@ -284,14 +284,14 @@ def test_of_a_scope_only_what_is_not_as_usual_is_said_in_few_words() -> None:
 # With the violations of others.
 
 
-def of_others(*violations: Violation) -> Searched:
+def of_others(*violations: Counterexample) -> SearchResult:
     result = cell(OFFSET, violations=violations).result
-    assert isinstance(result, Searched)
+    assert isinstance(result, SearchResult)
     return result
 
 
-LONGER = Violation("skip", False, loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
-MOVED = Violation("skip", True, loads("add A tail\nopen\nreinsert A head\nread all\n"))
+LONGER = Counterexample("skip", False, loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
+MOVED = Counterexample("skip", True, loads("add A tail\nopen\nreinsert A head\nread all\n"))
 
 
 def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first() -> None:
@@ -301,7 +301,7 @@ def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first(
 
 
 def test_a_result_keeps_its_own_where_those_of_others_are_no_shorter_and_all_else() -> None:
-    own = Violation("skip", False, loads("add A tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
+    own = Counterexample("skip", False, loads("add A tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
     assert with_those_of(of_others(own), [of_others(SKIP), of_others(LONGER)]) == of_others(own)
     assert with_those_of(of_others(own), []) == of_others(own)
 
@@ -322,7 +322,7 @@ def test_a_cell_is_what_it_was_searched_for() -> None:
 
 # KnownFailure of a neighbour, and elsewhere.
 
-ELSEWHERE = Violation(
+ELSEWHERE = Counterexample(
     "skip", False, loads("add A tail\nadd B tail in 1\nopen\nread 1\nremove A\nread all\n"), elsewhere=True
 )
 

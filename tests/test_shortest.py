@@ -128,7 +128,7 @@ def test_a_search_that_is_interrupted_leaves_the_sequence_as_it_was_given(monkey
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sockiter.check.search._Search._layers", interrupt)
+    monkeypatch.setattr("sockiter.check.search._Search._breadth_first", interrupt)
     target, patience = SchemeTarget(OffsetUdp()), Patience()
     fails = fails_as(Finding("skip", "B"), target, target)
     assert shortest(OffsetUdp(), LONG, SLOTS, Signature("skip"), fails, patience=patience) == (LONG, SLOTS, False)

@@ -59,8 +59,8 @@ def shortest(
             continue
         for finding in judge(run(target, target, operations, slots=scope.batch)):
             # A `read all` ends or gives up: none of these is incomplete.
-            harmed = finding.signature
-            found[harmed] = min(length(operations), found.get(harmed, length(operations)))
+            signature = finding.signature
+            found[signature] = min(length(operations), found.get(signature, length(operations)))
     return found
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sockiter.backend import SLOTS, shape_of
-from sockiter.check.monitor import HARMED
+from sockiter.check.monitor import MONITORED
 from sockiter.check.result import Scope
-from sockiter.check.search import INTERRUPTED, Enough, search
+from sockiter.check.search import INTERRUPTED, StopSearch, search
 from sockiter.claims import hazards_of
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
@@ -30,7 +30,7 @@ def shortest(
     scheme: AnyScheme,
     operations: tuple[Operation, ...],
     slots: int,
-    harmed: Signature,
+    signature: Signature,
     fails: Fails,
     *,
     patience: Patience | None = None,
@@ -42,10 +42,10 @@ def shortest(
     """
     patience = patience or Patience()
     best = operations, slots
-    if harmed not in HARMED or any(op.gives_up for op in operations if isinstance(op, Read)):
+    if signature not in MONITORED or any(op.gives_up for op in operations if isinstance(op, Read)):
         return *best, False
     while True:
-        found = _found(scheme, best, harmed, fails, patience)
+        found = _found(scheme, best, signature, fails, patience)
         if found is None:
             return *best, False
         if found == best:
@@ -55,7 +55,7 @@ def shortest(
 
 
 def _found(
-    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Signature, fails: Fails, patience: Patience
+    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], signature: Signature, fails: Fails, patience: Patience
 ) -> tuple[tuple[Operation, ...], int] | None:
     # The least of the shortest, one for each number of slots; None where a search was given up.
     operations, slots = best
@@ -65,17 +65,17 @@ def _found(
     for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
         try:
             scope = _spanned(operations, batch, lines)
-            searched = search(scheme, hazards, scope, wanted=[harmed], progress=_within(patience))
+            result = search(scheme, hazards, scope, signatures=[signature], progress=_within(patience))
         except TypeError:
             return None
-        if not searched.complete:
-            if searched.incomplete == INTERRUPTED:
+        if not result.complete:
+            if result.incomplete == INTERRUPTED:
                 patience.interrupt()
             return None
-        for violation in searched.violations:
-            if not fails(violation.case.operations, batch):
+        for counterexample in result.violations:
+            if not fails(counterexample.case.operations, batch):
                 return None
-            candidate = minimize(violation.case.operations, batch, fails, patience=patience)
+            candidate = minimize(counterexample.case.operations, batch, fails, patience=patience)
             if patience.ended:
                 return None
             if least is None or cost(candidate) < cost(least):
@@ -87,7 +87,7 @@ def _found(
 def _within(patience: Patience) -> Callable[[int, int], None]:
     def go_on(states: int, waiting: int) -> None:
         if states > STATES_MAX or not patience.is_left():
-            raise Enough("given up")
+            raise StopSearch("given up")
 
     return go_on
 

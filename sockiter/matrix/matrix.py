@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sockiter.backend import Target
 from sockiter.cases import Case
-from sockiter.check.result import Scope, Searched, Violation
+from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS, Hazard, KnownFailure, explaining, hazards_of, in_order, largest_claims, within
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
@@ -48,7 +48,7 @@ class Measured:
     hazards: frozenset[Hazard]
     sequences: int
     seconds: float
-    violations: tuple[Violation, ...]
+    violations: tuple[Counterexample, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Cell:
 
     column: Column
     hazards: frozenset[Hazard]
-    result: Searched | Measured | None
+    result: SearchResult | Measured | None
     trouble: str = ""
 
     @property
@@ -68,7 +68,7 @@ class Cell:
     @property
     def unfinished(self) -> str:
         """Why what is not among the violations is neither proved nor measured, in words; "" where it is, or cannot be."""
-        return self.result.incomplete if isinstance(self.result, Searched) else self.trouble
+        return self.result.incomplete if isinstance(self.result, SearchResult) else self.trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Said:
     moved: bool
     possible: bool | None
     admitted: bool
-    violation: Violation | None = None
+    violation: Counterexample | None = None
     name: str = ""
     elsewhere: bool = False
 
@@ -145,7 +145,7 @@ def said(target: Target, cell: Cell) -> tuple[Said, ...]:
     if not cell.can:
         return ()
     found = {one.signature: one for one in cell.result.violations} if cell.result else {}
-    is_proved = isinstance(cell.result, Searched) and cell.result.complete
+    is_proved = isinstance(cell.result, SearchResult) and cell.result.complete
     may = within(target.known_failures, cell.hazards)
     verdict = []
     for signature in HARMS_SAID:
@@ -175,7 +175,7 @@ def distinct(verdict: Iterable[Said]) -> tuple[Said, ...]:
     return tuple(one for one in found if one.breaks_a_claim or not less_does(one))
 
 
-def with_those_of(result: Searched | Measured, others: Iterable[Searched | Measured]) -> Searched | Measured:
+def with_those_of(result: SearchResult | Measured, others: Iterable[SearchResult | Measured]) -> SearchResult | Measured:
     """A result, with the violations of others besides that it has none of, the shortest of each."""
     violations = {one.signature: one for one in result.violations}
     for other in others:
@@ -191,7 +191,7 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
     return hazards_of(case.operations, narrow="rollover" in target.hazards)
 
 
-def name(target: Target, violation: Violation) -> str:
+def name(target: Target, violation: Counterexample) -> str:
     """What a case is called, by the hazards that it takes."""
     return KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Target
 from sockiter.cases import Case, dumps
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import Hazard, in_order
 from sockiter.matrix.matrix import (
     ALL,
@@ -163,7 +163,7 @@ def html(matrix: Matrix, traces: Traces) -> str:
 def _field(
     scope: Scope, row: Row, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], Shown], anchors: set[str]
 ) -> Field:
-    own = own_scope(cell.result.scope, scope) if isinstance(cell.result, Searched) else ""
+    own = own_scope(cell.result.scope, scope) if isinstance(cell.result, SearchResult) else ""
     anchor = f"cell-{_slug(row.target.name)}-{cell.column.name}"
     verdict = said(row.target, cell)
     mentions = []
@@ -200,7 +200,7 @@ def _field(
 
 
 def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
-    if not isinstance(cell.result, Searched):
+    if not isinstance(cell.result, SearchResult):
         return "the shortest that was found"
     if cell.unfinished:
         return "the shortest that was found before the search was cut short"

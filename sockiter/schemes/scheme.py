@@ -152,8 +152,8 @@ class Canonical(Protocol):
     def canonical(self, at: Any, table: Table, where: Where) -> Hashable:
         """Whatever can still matter of a state or a waiting value, and of the table, with positions in place of names.
 
-        `at` is None before open. The search takes two moments for the same if they are of the same type, their buckets have
-        the same lengths, and this is equal for both. So it must include everything else of the table that the scheme
+        `at` is None before open. The search merges two states if they are of the same type, their buckets have the same
+        lengths, and this is equal for both. So it must include everything else of the table that the scheme
         depends on. A read that waits to show a socket is going to show it. A scheme whose versions roll over may have
         `canonical_in_order` as well, for searches in which none does.
         """

@@ -23,7 +23,7 @@ from benchmarks.conftest import Tell
 from benchmarks.peers import programs
 from benchmarks.peers.programs import Outcome, Unavailable, spin, tlc
 from benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.check.search import search
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -61,7 +61,7 @@ def had(get: Callable[[], T]) -> T:
         pytest.skip(str(unavailable))
 
 
-def searched(scheme: AnyScheme, sockets: int) -> Searched:
+def searched(scheme: AnyScheme, sockets: int) -> SearchResult:
     """Sequences of any length, searched in this process."""
     return search(scheme, HAZARDS, Scope(sockets, 1, SLOTS))
 
