@@ -38,7 +38,7 @@ def test_case(target: Target, run: str, hazards: frozenset[Hazard]) -> type[Test
     target_name = "".join(word.capitalize() for word in re.split(r"\W+", target.name))
     # Nothing is pending: only what breaks a claim is news.
     machine = machine_for(Hunt(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
-    machine.watches = True  # --hypothesis-show-statistics then tells how often each situation was come to
+    machine.measures_coverage = True  # --hypothesis-show-statistics then reports how often each coverage goal was reached
     machine.TestCase.settings = settings()
     return machine.TestCase
 

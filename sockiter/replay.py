@@ -22,7 +22,7 @@ UNNAMED = "the case says nothing of it"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReplayResult:
     """What came of a case on one target. `expected` is what the case says of it, and, if it is a kernel's, for the scheme
     that it walks by, or of that scheme, where it says nothing of the iterator; none for fine."""
 
@@ -57,11 +57,11 @@ def unsaid(case: Case, target: Target) -> str | None:
     return f"the case says what comes of it on {', '.join(sorted(seen_on))}"
 
 
-def replay(case: Case, target: Target, session: Session) -> Outcome:
+def replay(case: Case, target: Target, session: Session) -> ReplayResult:
     """Run a case on a target; raises `Unavailable` where the target cannot carry it out."""
     history = run(session, target, case.operations, slots=case.slots)
     expected = tuple(expect for expect in case.expects if _is_of(expect, target)) or _of_its_scheme(case, target)
-    return Outcome(target.name, tuple(history.reads), judge(history), expected)
+    return ReplayResult(target.name, tuple(history.reads), judge(history), expected)
 
 
 def expecting(case: Case, target: Target, session: Session) -> Case:

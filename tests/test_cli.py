@@ -39,7 +39,7 @@ from sockiter.kernel.probe import Answer
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
-from sockiter.replay import Outcome
+from sockiter.replay import ReplayResult
 from sockiter.replay import replay as replay_case
 from sockiter.report.explain import words
 from sockiter.report.picture import html, svg
@@ -445,7 +445,7 @@ def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_pat
 
 @pytest.mark.usefixtures("kernel_that_would_run", "three")
 def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def inconclusive(case: Case, target: Target, session: Session) -> Outcome:
+    def inconclusive(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.is_real:
             raise Inconclusive("kernel:udp: nobody knows")
         return replay_case(case, target, session)
@@ -478,7 +478,7 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
 ) -> None:
     offset = target_named("offset-udp")
 
-    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+    def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         with offset.session() as model:
             return replace(replay_case(case, offset, model), expected=())
 
@@ -505,7 +505,7 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
 def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+    def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.name == "rank":
             raise Unavailable("rank failed: IndexError")
         return replay_case(case, target, session)
@@ -1097,7 +1097,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 
 def test_an_interrupted_replay_reports_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+    def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.name == "rank":
             raise KeyboardInterrupt
         return replay_case(case, target, session)

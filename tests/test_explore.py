@@ -250,7 +250,7 @@ class Unlike(Bare):
 
 
 class Greedy(Bare):
-    """Asks for a larger batch when it was told to stop."""
+    """Asks for a larger batch when it was stopped."""
 
     def read(self, state: object, table: Table) -> Reading:
         for socket in table.buckets[0]:
@@ -271,7 +271,7 @@ class Forever(Bare):
 
 
 class Deaf(Bare):
-    """Goes on where it was told to stop, once."""
+    """Goes on where it was stopped, once."""
 
     def read(self, state: object, table: Table) -> Reading:
         for socket in table.buckets[0]:
@@ -299,7 +299,7 @@ def test_what_cannot_be_looked_into_is_a_type_error() -> None:
 
 
 def test_who_asks_for_more_after_the_end_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match=r"bare asks for Grow\(slots=2, locked=False\) after it was told to stop"):
+    with pytest.raises(TypeError, match=r"bare asks for Grow\(slots=2, locked=False\) after it was stopped"):
         search(Greedy(), {"enomem"}, Scope(2, 1, 1, 5))
 
 
@@ -337,7 +337,7 @@ def test_one_that_comes_to_an_end_after_a_hundred_reads_is_stuck_before_and_not_
 
 
 def test_a_scheme_that_goes_on_after_a_stop_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match=r"bare asks for Show\(.*\) after it was told to stop"):
+    with pytest.raises(TypeError, match=r"bare asks for Show\(.*\) after it was stopped"):
         search(Deaf(), frozenset(), Scope(3, 1, 1, 6))
 
 

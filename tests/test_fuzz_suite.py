@@ -120,7 +120,7 @@ def test_a_profile_that_nobody_registered_is_refused_with_the_names_of_those_the
     assert done.stderr.strip() == "ERROR: no profile 'nightly': expected one of developer, ci, deep"
 
 
-def test_the_statistics_name_the_situations_that_a_run_came_to(tmp_path: Path) -> None:
+def test_the_statistics_name_the_goals_that_a_run_reached(tmp_path: Path) -> None:
     done = pytest_on_the_suite(tmp_path, "--hypothesis-show-statistics", "-k", "CookieUdp_add_head")
     assert done.returncode == 0, done.stdout
     assert re.search(r"\* \d+\.\d\d%, stop at a bucket's end", done.stdout)

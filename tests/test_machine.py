@@ -17,7 +17,7 @@ from sockiter.backend import Shape, run
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, KnownFailure, hazards_of
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing import machine as module
-from sockiter.fuzzing.coverage import SITUATIONS
+from sockiter.fuzzing.coverage import GOALS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
 from sockiter.fuzzing.limits import SLOTS_DRAWN
 from sockiter.fuzzing.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
@@ -701,13 +701,13 @@ def test_no_health_check_fails() -> None:
         run_state_machine_as_test(seed(1)(machine_for(Hunt(target, target), hazards)), settings=profile)
 
 
-def test_the_situations_that_were_come_to_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_goals_that_were_reached_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
     events: set[str] = set()
     monkeypatch.setattr(module, "event", events.add)
     target = Recording(Exact())
     machine = machine_for(Hunt(target, target), ANY_HAZARD)
-    machine.watches = True
+    machine.measures_coverage = True
     run_state_machine_as_test(seed(1)(machine), settings=settings(QUICK, max_examples=20, phases=[Phase.generate]))
 
     assert events
-    assert events <= set(SITUATIONS)
+    assert events <= set(GOALS)

@@ -15,7 +15,7 @@ from sockiter.claims import Hazard, KnownFailure
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
-from sockiter.replay import Outcome, expecting, replay, unsaid, with_expects
+from sockiter.replay import ReplayResult, expecting, replay, unsaid, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget, Simulation
@@ -79,8 +79,8 @@ class Limited:
         self.closed += 1
 
 
-def outcome_of(verdict: Verdict, *expected: Expect) -> Outcome:
-    return Outcome("t", (), verdict, expected)
+def outcome_of(verdict: Verdict, *expected: Expect) -> ReplayResult:
+    return ReplayResult("t", (), verdict, expected)
 
 
 class TestTheShapeOfASequence:
@@ -167,7 +167,7 @@ class TestAnOutcome:
     def test_tells_reads_and_verdict_and_what_is_expected_of_this_target(self) -> None:
         with OFFSET.session() as session:
             outcome = replay(replace(SKIPS, expects=(OTHER, SKIP_B)), OFFSET, session)
-        assert outcome == Outcome("offset-udp", (Returned(("A",)), END), (Finding("skip", "B"),), (SKIP_B,))
+        assert outcome == ReplayResult("offset-udp", (Returned(("A",)), END), (Finding("skip", "B"),), (SKIP_B,))
 
     def test_is_of_the_slots_of_the_case(self) -> None:
         target = Limited(slots=3)
@@ -259,7 +259,7 @@ class TestWhatAKernelIsExpectedToDo:
         with target.session() as session:
             return expecting(replace(SKIPS, expects=before), target, session).expects
 
-    def outcome(self, *expected: Expect, target: Target | None = None) -> Outcome:
+    def outcome(self, *expected: Expect, target: Target | None = None) -> ReplayResult:
         target = target or Real()
         with target.session() as session:
             return replay(replace(SKIPS, expects=expected), target, session)

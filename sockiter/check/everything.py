@@ -83,7 +83,7 @@ def sequences(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> It
                     yield Add(new, "tail", bucket), (*present, new), added + 1
         for name in present:
             if "remove" in on:
-                yield Remove(name), tuple(other for other in present if other != name), added
+                yield Remove(name), tuple(kept for kept in present if kept != name), added
             if "reinsert" in on:
                 yield Reinsert(name, "head"), present, added
                 yield Reinsert(name, "tail"), present, added

@@ -27,7 +27,7 @@ from sockiter.errors import Unsound
 from sockiter.operations import READS_MAX, Operation
 from sockiter.oracle import judge
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.shrink.order import cost
+from sockiter.shrink.order import sort_key
 from sockiter.simulation import RECORDS_MAX, SchemeTarget
 from sockiter.verdict import Signature
 
@@ -245,7 +245,7 @@ class _Search:
     def _shortest_case(self, signature: Signature, ends: Iterable[tuple[int, _Edge | None]]) -> Case:
         # The simplest of the shortest ones.
         operations = min(
-            (self._operations(*end) for end in ends), key=lambda operations: cost((operations, self.scope.batch))
+            (self._operations(*end) for end in ends), key=lambda operations: sort_key((operations, self.scope.batch))
         )
         case = Case(operations, self.scope.batch)
         target = SchemeTarget(self.scheme)

@@ -18,7 +18,7 @@ from sockiter.claims import hazards_of
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Fails, Patience, minimize
-from sockiter.shrink.order import cost
+from sockiter.shrink.order import sort_key
 from sockiter.verdict import Signature
 
 STATES_MAX = 60_000
@@ -78,7 +78,7 @@ def _found(
             candidate = minimize(counterexample.case.operations, batch, fails, patience=patience)
             if patience.ended:
                 return None
-            if least is None or cost(candidate) < cost(least):
+            if least is None or sort_key(candidate) < sort_key(least):
                 least = candidate
                 lines = length(least[0])
     return least

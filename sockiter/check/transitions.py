@@ -37,7 +37,7 @@ class Turns(NamedTuple):
     """A read, or a part of one: who was shown, by position; how many turns there were, with those of sockets that were gone,
     how many buckets were looked at, and how many allocations were made.
 
-    `over`: the read is over with it, and said the end, if it had no record and returned no error. `stops`: it is over
+    `over`: the read is over with it, and returned the end, if it had no record and returned no error. `stops`: it is over
     because it had all its records. `fresh`: its last turn made a record. `refused`: it returned an error, and `left` the
     records that it had, if it had any. `handed`: it did nothing but hand those out.
     """
@@ -191,19 +191,19 @@ class TransitionSystem:
                         yield self._changed(state, Add(new, end, bucket), Add("", end, bucket), {number})
         of = [number for number, bucket in enumerate(table.buckets) for _ in bucket]
         for name, position in state.where.items():
-            here = of[position]
+            own = of[position]
             written = str(position)
             if "remove" in on:
-                yield self._changed(state, Remove(name), Remove(written), {here})
+                yield self._changed(state, Remove(name), Remove(written), {own})
             if not may_insert:
                 continue
             if "reinsert" in on:
-                for end in ends if self._has_tail[here] else ends[1:]:
-                    yield self._changed(state, Reinsert(name, end), Reinsert(written, end), {here})
+                for end in ends if self._has_tail[own] else ends[1:]:
+                    yield self._changed(state, Reinsert(name, end), Reinsert(written, end), {own})
             if "rehash" in on:
                 for number, bucket in enumerate(self._buckets):
-                    if number != here:
-                        yield self._changed(state, Rehash(name, bucket), Rehash(written, bucket), {here, number})
+                    if number != own:
+                        yield self._changed(state, Rehash(name, bucket), Rehash(written, bucket), {own, number})
 
     def _changed(self, state: SystemState, change: Change, label: Change, touched: set[int]) -> Transition:
         table = state.table.after(change)
@@ -252,7 +252,7 @@ class TransitionSystem:
             if type(request) is Show and turns.fresh:
                 stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
-                    raise TypeError(f"{self.scheme.name} asks for {stopped.waits_for} after it was told to stop")
+                    raise TypeError(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
                 yield from self._over(state, stopped, turns._replace(stops=True), label)
             if (point := self._pause(request)) is not None:
                 paused = SystemState(
@@ -307,9 +307,9 @@ def placed(value: Any, where: Where) -> Any:
     if isinstance(value, str):
         return (Where, where[value]) if value in where else value
     if isinstance(value, tuple):
-        return (type(value), *[placed(one, where) for one in value])
+        return (type(value), *[placed(part, where) for part in value])
     if isinstance(value, frozenset):
-        return type(value), frozenset(placed(one, where) for one in value)
+        return type(value), frozenset(placed(part, where) for part in value)
     if value is None or type(value) is int:
         return value
     if isinstance(value, (int, float, bytes)):

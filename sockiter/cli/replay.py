@@ -15,7 +15,7 @@ from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import only_on
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped, write_whole
-from sockiter.replay import Outcome, refused, unsaid, with_expects
+from sockiter.replay import ReplayResult, refused, unsaid, with_expects
 from sockiter.replay import replay as replay_case
 from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
 from sockiter.verdict import describe
@@ -78,7 +78,7 @@ class _Replayed:
     # What came of the cases so far. `is_alone`: on the one target that was asked for.
 
     def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
-        self.outcomes: list[tuple[Path, Outcome]] = []
+        self.outcomes: list[tuple[Path, ReplayResult]] = []
         self.left_out: list[str] = []
         self.failures: list[str] = []
         self._width = width
@@ -148,7 +148,7 @@ def _is_named(case: Case, target: Target) -> bool:
     return any(expect.target == target.name for expect in case.expects)
 
 
-def _in_words(outcome: Outcome) -> str:
+def _in_words(outcome: ReplayResult) -> str:
     verdict = describe(outcome.verdict)
     if outcome.as_expected:
         return f"{verdict}, as expected"
@@ -167,7 +167,7 @@ def _warn_of_unknown(path: Path, case: Case) -> None:
         )
 
 
-def _json(path: Path, outcome: Outcome) -> dict[str, object]:
+def _json(path: Path, outcome: ReplayResult) -> dict[str, object]:
     return {
         "case": escaped(path),
         "target": outcome.target,

@@ -14,7 +14,7 @@ Tried on a loaded machine, with 12 steps to a run, on the harms that the schemes
 - 10 or 20 steps found about as much in the same time; with 50, shrinking took twice as long.
 - A skip that is raised when a read says that the iteration is over: such a run cannot be shrunk to one that ends at
   teardown.
-- `target()` on the number of situations: one more line below the falsifying example.
+- `target()` on the number of coverage goals: one more line below the falsifying example.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
 from sockiter.errors import Inconclusive
-from sockiter.fuzzing.coverage import Watch
+from sockiter.fuzzing.coverage import CoverageMonitor
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.triage import Hunt
 from sockiter.operations import (
@@ -203,8 +203,8 @@ class SocketMachine(RuleBasedStateMachine):
     # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
-    # Whether Hypothesis is told which situations a sequence came to; a campaign shows nobody, and does not pay for it.
-    watches: ClassVar[bool] = False
+    # Whether Hypothesis gets the coverage goals that a sequence reached, as events; a campaign does not show them.
+    measures_coverage: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class SocketMachine(RuleBasedStateMachine):
         self.is_open = False
         self.slots = SLOTS
         self.backend: Backend | None = None
-        self.watch: Watch | None = None
+        self.coverage: CoverageMonitor | None = None
         # What is to be said of the iteration, right after a read.
         self.verdict: Verdict = ()
         # What was owed when a read said that the iteration is over. Raised in the end: a run that an invariant ends early
@@ -227,7 +227,7 @@ class SocketMachine(RuleBasedStateMachine):
     def batch(self, slots: int) -> None:
         self.slots = slots
         self.backend = self.hunt.session.begin(self.room.shape(slots))
-        self.watch = Watch(self.backend) if self.watches else None
+        self.coverage = CoverageMonitor(self.backend) if self.measures_coverage else None
         for operation in self.operations:
             self.carry_out(operation)
 
@@ -327,9 +327,9 @@ class SocketMachine(RuleBasedStateMachine):
             self.apply(Read(None))
             type(self).sequences += 1
             type(self).applied += len(self.operations)
-            if self.watch is not None and currently_in_test_context():
-                for situation in self.watch.reached:
-                    event(situation)
+            if self.coverage is not None and currently_in_test_context():
+                for goal in self.coverage.reached:
+                    event(goal)
         finally:
             self.backend.close()
         for violation in (self.missing, *(self.violation(finding.kind) for finding in self.verdict)):
@@ -351,7 +351,7 @@ class SocketMachine(RuleBasedStateMachine):
             return
         if not self.is_inconclusive:
             try:
-                (self.watch or self.backend).apply(operation)
+                (self.coverage or self.backend).apply(operation)
             except Inconclusive:
                 self.is_inconclusive = True
         self.verdict = () if self.is_inconclusive or type(operation) is not Read else judge(self.backend.history)

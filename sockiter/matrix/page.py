@@ -32,7 +32,7 @@ from sockiter.matrix.matrix import (
     unfinished,
     used,
 )
-from sockiter.report.picture import MEANINGS, Step, looks, steps, templates
+from sockiter.report.picture import MEANINGS, PictureStep, looks, steps, templates
 from sockiter.report.table import seen
 from sockiter.report.trace import Trace, trace
 from sockiter.verdict import Kind, Signature
@@ -108,7 +108,7 @@ class Shown:
     operations: int
     rank: str
     why: tuple[tuple[str, str], ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PictureStep, ...]
     delivered: tuple[tuple[str, ...], ...]
     sees: str
     text: str

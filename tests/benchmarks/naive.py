@@ -20,7 +20,7 @@ from sockiter.verdict import Kind
 BUCKETS = st.sampled_from([Bucket(0), Bucket(1), Bucket(2)])
 
 
-class Harmed(AssertionError):
+class NaiveViolation(AssertionError):
     """A socket was harmed; carries what was done."""
 
     def __init__(self, operations: tuple[Operation, ...]) -> None:
@@ -87,7 +87,7 @@ class NaiveMachine(RuleBasedStateMachine):
         verdict = judge(self.backend.history)
         self.backend.close()
         if any(finding.kind == self.seeks for finding in verdict):
-            raise Harmed(tuple(self.operations))
+            raise NaiveViolation(tuple(self.operations))
 
 
 def naive_machine(target: SchemeTarget, seeks: Kind | None = None) -> type[NaiveMachine]:

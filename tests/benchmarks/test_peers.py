@@ -21,7 +21,7 @@ import pytest
 
 from benchmarks.conftest import Tell
 from benchmarks.peers import programs
-from benchmarks.peers.programs import Outcome, Unavailable, spin, tlc
+from benchmarks.peers.programs import ModelRun, Unavailable, spin, tlc
 from benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
 from sockiter.check.result import Scope, SearchResult
 from sockiter.check.search import search
@@ -112,8 +112,8 @@ def test_a_proof_takes_a_tenth_of_spin_s_time_a_hundredth_of_tlc_s_and_a_hundred
     tell: Tell, spin_is_here: None, packages: Path, tmp_path: Path
 ) -> None:
     ours: list[float] = []
-    spins: list[Outcome] = []
-    tlcs: list[Outcome] = []
+    spins: list[ModelRun] = []
+    tlcs: list[ModelRun] = []
     proof = searched(Index(), SOCKETS)
     for turn in range(9):
         ours.append(seconds(Index(), SOCKETS))
@@ -159,7 +159,7 @@ def test_known_spin_is_faster_in_large_scopes_where_the_canonical_encoding_is_wr
     sockets: int, rounds: int, tell: Tell, spin_is_here: None, tmp_path: Path
 ) -> None:
     ours: list[float] = []
-    spins: dict[str, list[Outcome]] = {"all fates at once": [], "one socket followed": []}
+    spins: dict[str, list[ModelRun]] = {"all fates at once": [], "one socket followed": []}
     for _ in range(rounds):
         started = time.process_time()
         proof = searched(Index(), sockets)
