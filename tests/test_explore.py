@@ -373,7 +373,7 @@ def test_what_a_search_says_and_the_oracle_does_not_is_an_error(monkeypatch: pyt
             outcome = super()._outcome(label)
             return outcome._replace(harms=(Signature("skip"),)) if label.fate == OWED else outcome
 
-    monkeypatch.setattr(module, "Effect", Lying)
+    monkeypatch.setattr(module, "effect", lambda of, most, *among, paused: Lying(of, labels(most), *among, paused=paused))
     with pytest.raises(AssertionError, match=r"index: the search says .* of what the oracle does not"):
         search(Index(), frozenset(), Scope(2, 1, 2))
 
@@ -492,7 +492,7 @@ def test_a_read_does_to_the_one_that_is_followed(
     ],
 )
 def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[Signature], moves: bool, can: bool) -> None:
-    assert can_come(label, wanted, moves=moves) is can
+    assert can_come(label, frozenset(wanted), moves=moves) is can
 
 
 # Back to operations.

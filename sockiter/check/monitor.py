@@ -11,6 +11,7 @@ until then nothing else is: so it is delivered before the end can be said, and i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -47,11 +48,12 @@ class Label(NamedTuple):
         return ((followed * 2 + self.ended) * 2 + self.in_all) * 2 + self.some
 
 
-def labels(sockets: int) -> list[Label]:
+@cache
+def labels(sockets: int) -> tuple[Label, ...]:
     """All labels for so many sockets, by number."""
     everybody = [Label(p, fate, changed) for p in range(sockets) for fate in range(4) for changed in range(3)]
     flags = list(product((False, True), repeat=3))
-    return [Label(*label[:3], *flag) for label in (Label(), *everybody) for flag in flags]
+    return tuple(Label(*label[:3], *flag) for label in (Label(), *everybody) for flag in flags)
 
 
 class Outcome(NamedTuple):
@@ -98,7 +100,21 @@ class Effect(dict[int, Outcome]):
         return Outcome(-1 if after is None else after.number, tuple(other.number for other in others), tuple(harms))
 
 
-def can_come(label: Label, wanted: set[Signature], *, moves: bool) -> bool:
+# Shrinking searches many small scopes one after the other, in which the same steps happen: working out what they do would
+# take longer than the searches.
+@lru_cache(maxsize=65_536)
+def effect(of: Shift | Turns | Opening, most: int, sockets: int, mode: Mode, *, paused: bool) -> Effect:
+    """The effect of a step in a scope of at most so many sockets, as `Effect` has it; always the same object."""
+    return Effect(of, labels(most), sockets, mode, paused=paused)
+
+
+@cache
+def alive(most: int, wanted: frozenset[Signature], *, moves: bool) -> tuple[bool, ...]:
+    """By number of a label, whether anything that is wanted can come of it."""
+    return tuple(can_come(label, wanted, moves=moves) for label in labels(most))
+
+
+def can_come(label: Label, wanted: frozenset[Signature], *, moves: bool) -> bool:
     """Whether anything that is wanted can come of a label, where sockets are moved or not."""
     if label.position < 0:
         return True

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.check.counterexample import Told, retold
-from sockiter.check.monitor import HARMED, Effect, Label, Mode, can_come, labels
+from sockiter.check.monitor import HARMED, Effect, Label, Mode, alive, effect, labels
 from sockiter.check.result import Scope, Searched, Violation
 from sockiter.check.transitions import Moment, Shift, Skeleton, Step, Turns
 from sockiter.claims import Hazard
-from sockiter.errors import Unsound
+from sockiter.errors import Unsearchable, Unsound
 from sockiter.operations import READS_MAX, Operation
 from sockiter.oracle import judge
 from sockiter.schemes.scheme import AnyScheme
@@ -56,7 +56,7 @@ def search(
 
     `read until error` is left out: whatever it does, single reads do. `progress` is told the states so far and those that
     wait, after every few thousand, and may raise `Enough`; the search then is incomplete, as it is after a
-    KeyboardInterrupt. A TypeError for a scheme whose state cannot be looked into.
+    KeyboardInterrupt. Raises `Unsearchable` for a scheme whose states have no canonical form.
     """
     # All that a search makes stays until it is over, and none of it refers to itself: to look for what does, again and
     # again, would take half of the time.
@@ -84,13 +84,12 @@ class _Search:
         self.labels = labels(scope.sockets)
         # By moment: the ways that are a line each, and those that are none.
         self.ways: dict[int, tuple[list[_Way], list[_Way]]] = {}
-        self.effects: dict[Hashable, Effect] = {}
         # By state, which is a moment and a label: from which it was reached first, and by which way.
         self.reached: dict[int, tuple[int, _Way] | None] = {0: None}
         self.transitions = 0
         # What has happened, in how many lines, and from which states by which ways, of the first that came to it so soon.
         self.found: dict[Signature, tuple[int, list[tuple[int, _Way | None]]]] = {}
-        self.alive: list[bool] = []
+        self.alive: tuple[bool, ...] = ()
         self.drains: dict[int, bool] = {}
 
     def run(self, progress: Callable[[int, int], None]) -> Searched:
@@ -122,10 +121,9 @@ class _Search:
         layer = [0]
         lines = popped = 0
         while layer and not self.wanted <= self.found.keys():
-            left = set(self.wanted - self.found.keys())
             moves = bool(self.hazards & {"reinsert", "rehash"})
             # What is followed to no end any more is dropped, but only between layers: in one, all is as short.
-            self.alive = [can_come(label, left, moves=moves) for label in self.labels]
+            self.alive = alive(self.scope.sockets, self.wanted.difference(self.found), moves=moves)
             may_go_on = self.scope.ops is None or lines < self.scope.ops
             # Steps that are no line first, so that no state is met by a line that is met without.
             here: list[int] = []
@@ -207,7 +205,7 @@ class _Search:
                     break
             else:
                 # No read asks for so much: this one came back to where it had been.
-                raise TypeError(
+                raise Unsearchable(
                     f"{self.scheme.name} never ends a read: its canonical form takes unlike moments for one, "
                     "or `resume` leads in a circle"
                 )
@@ -230,15 +228,11 @@ class _Search:
         return ways
 
     def _taken(self, moment: Moment, mode: Mode, steps: Iterable[Step]) -> list[_Way]:
-        ways = []
-        for step in steps:
-            sockets = len(moment.where)
-            paused = bool(moment.inside)
-            key = (step.effect, sockets, mode, paused)
-            if key not in self.effects:
-                self.effects[key] = Effect(step.effect, self.labels, sockets, mode, paused=paused)
-            ways.append(_Way(step.to * len(self.labels), self.effects[key], step, mode))
-        return ways
+        most, sockets, paused = self.scope.sockets, len(moment.where), bool(moment.inside)
+        return [
+            _Way(step.to * len(self.labels), effect(step.effect, most, sockets, mode, paused=paused), step, mode)
+            for step in steps
+        ]
 
     def _case(self, harmed: Signature, ends: Iterable[tuple[int, _Way | None]]) -> Case:
         # The simplest of those that are as short.

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from sockiter.claims import HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.errors import Unsearchable
 from sockiter.operations import Add, Bucket, Change, End, Point, Rehash, Reinsert, Remove, has_tail
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where
 from sockiter.simulation import RECORDS_MAX
@@ -137,7 +138,7 @@ class Skeleton:
         if not moment.is_open:
             state = self.scheme.open(self._batch, moment.table)
             if state is None:
-                raise TypeError(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
+                raise Unsearchable(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
             opened = Moment(moment.table, moment.where, state)
             steps.append(Step(self._number(opened), Opening(), "open"))
         elif moment.inside == "realloc" and "enomem" in self._hazards:
@@ -252,7 +253,7 @@ class Skeleton:
             if type(request) is Show and turns.fresh:
                 stopped = self.scheme.resume(step, False, table)
                 if not isinstance(stopped, Done):
-                    raise TypeError(f"{self.scheme.name} asks for {stopped.waits_for} after it was told to stop")
+                    raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was told to stop")
                 yield from self._over(moment, stopped, turns._replace(stops=True), line)
             if (point := self._pause(request)) is not None:
                 paused = Moment(
@@ -268,7 +269,7 @@ class Skeleton:
                 return
             turns = _answered(turns, request, where)
             step = self.scheme.resume(step, True, table)
-        raise TypeError(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
+        raise Unsearchable(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
 
     def _over(self, moment: Moment, done: Done[Any], turns: Turns, line: Literal["read", "fail"] | None) -> Iterator[Step]:
         state, error = done
@@ -300,7 +301,7 @@ def literal(at: Any, table: Table, where: Where) -> Hashable:
 def placed(value: Any, where: Where) -> Any:
     """A value with positions in place of the names of sockets in the table; equal only for values of the same types.
 
-    Raises a TypeError for a value that has no such form.
+    Raises `Unsearchable` for a value that has no such form.
     """
     if isinstance(value, str):
         return (Where, where[value]) if value in where else value
@@ -312,7 +313,7 @@ def placed(value: Any, where: Where) -> Any:
         return value
     if isinstance(value, (int, float, bytes)):
         return type(value), value
-    raise TypeError(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
+    raise Unsearchable(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
 
 
 def _answered(turns: Turns, request: object, where: Where) -> Turns:

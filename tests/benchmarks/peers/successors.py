@@ -207,7 +207,7 @@ def followed(scheme: AnyScheme, sockets: int) -> tuple[tuple[int, int], Followin
     """
     inner = _Search(scheme, HAZARDS, Scope(sockets, 1, SLOTS), frozenset(HARMED))
     every = len(inner.labels)
-    can_matter = [can_come(label, set(HARMED), moves=False) for label in inner.labels]
+    can_matter = [can_come(label, frozenset(HARMED), moves=False) for label in inner.labels]
 
     def following(here: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
         moment, label = here
