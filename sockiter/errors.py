@@ -35,6 +35,10 @@ class SchemeFault(Unavailable):
     """A scheme of another package makes a mistake: the message names its class, the method, and the field."""
 
 
+class Unsearchable(TypeError):
+    """A search cannot look into a scheme: the message names the scheme, or the value that has no canonical form."""
+
+
 class Unsound(Unavailable, AssertionError):
     """A search reports a violation that did not happen: the scheme's canonical form merges different states.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from generators import Generated, Reading
@@ -384,7 +384,10 @@ def test_what_a_search_says_and_the_oracle_does_not_is_an_error(monkeypatch: pyt
             stepped = super()._result(state)
             return stepped._replace(violations=(Signature("skip"),)) if state.status == OWED else stepped
 
-    monkeypatch.setattr(module, "MonitorStep", Lying)
+    def lie(effect: Turns, sockets_max: int, *rest: Any, paused: bool) -> Lying:
+        return Lying(effect, monitor_states(sockets_max), *rest, paused=paused)
+
+    monkeypatch.setattr(module, "monitor_step", lie)
     with pytest.raises(AssertionError, match=r"index: the search says .* of what the oracle does not"):
         search(Index(), frozenset(), Scope(2, 1, 2))
 
@@ -527,7 +530,7 @@ def test_a_read_moves_the_monitor_of_a_tracked_socket(
 def test_a_monitor_state_is_dropped_that_can_lead_to_nothing_new(
     state: MonitorState, signatures: set[Signature], moves: bool, can: bool
 ) -> None:
-    assert can_violate(state, signatures, moves=moves) is can
+    assert can_violate(state, frozenset(signatures), moves=moves) is can
 
 
 # Back to operations.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from sockiter.backend import SLOTS, Shape, run
 from sockiter.cases import loads
+from sockiter.check import search
 from sockiter.claims import KnownFailure, hazards_of, known_failure
+from sockiter.fuzzing import triage
 from sockiter.fuzzing.drivers import drive_swarm
 from sockiter.fuzzing.triage import RERUNS, Found, Hunt
 from sockiter.operations import Add, Operation
@@ -113,6 +116,44 @@ def test_a_finding_that_something_shown_accounts_for_is_no_news_although_somethi
     assert hunt.news(both, (SKIPPED,)) == SKIPPED
     hunt.pending.remove(wide)
     assert hunt.news(both, (SKIPPED,)) is None
+
+
+def test_a_finding_that_only_a_harm_with_another_signature_accounts_for_is_no_news() -> None:
+    # A skip far from every change explains one beside a change, but no case with this signature can show the other.
+    far = KnownFailure("skip", frozenset({"remove"}), elsewhere=True)
+    hunt = hunting(Told(OffsetUdp(), (far,)))
+
+    assert hunt.news(SKIP, (SKIPPED,)) is None
+    assert hunt.news(SKIP, (replace(SKIPPED, elsewhere=True),)) == replace(SKIPPED, elsewhere=True)
+
+
+@pytest.mark.parametrize(("admitted", "is_certain"), [((known_failure("skip", "remove"),), False), ((), True)])
+def test_the_search_for_a_shortest_case_is_longer_where_a_claim_is_broken(
+    admitted: tuple[KnownFailure, ...], is_certain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "REPORT", 1)
+    monkeypatch.setattr(triage, "STATES_MAX_KNOWN", 10)
+
+    assert followed(hunting(Told(OffsetUdp(), admitted)), SKIP, SKIPPED).shortest is is_certain
+
+
+def test_a_least_case_that_was_searched_once_and_is_admitted_is_not_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def shortest(scheme: AnyScheme, operations: tuple[Operation, ...], slots: int, *of: object, **options: object) -> object:
+        begun.append(operations)
+        return operations, slots, True
+
+    monkeypatch.setattr(triage, "shortest", shortest)
+    hunt = hunting(Told(Index(), [known_failure("skip", "reinsert")]))
+    with_one, with_two = (
+        loads(f"add A tail\nadd B tail\nopen\nread 1\n at show 1: reinsert A tail\n{more}read all").operations
+        for more in ("add C tail\n", "add C head\n")
+    )
+
+    assert hunt.follow(with_one, SLOTS, Finding("skip", "B")) is None
+    assert hunt.follow(with_two, SLOTS, Finding("skip", "B")) is None
+    assert len(begun) == 1
 
 
 def test_what_nobody_admits_is_news_however_much_else_was_shown() -> None:
@@ -246,10 +287,10 @@ def test_a_target_with_one_number_of_slots_is_never_asked_for_another() -> None:
 
 
 def test_an_interrupt_while_a_finding_is_shrunk_ends_the_drawing_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*args: object) -> None:
+    def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sockiter.fuzzing.triage.shrunk", interrupt)
+    monkeypatch.setattr("sockiter.fuzzing.triage.minimize", interrupt)
     target = Told(OffsetUdp(), ())
     with target.session() as session:
         bites = drive_swarm(Hunt.of(target, session, {"remove"}), frozenset({"remove"}), "7")

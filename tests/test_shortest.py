@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sockiter.backend import SLOTS, run
 from sockiter.check import search
-from sockiter.check import shortest as module
 from sockiter.check.shortest import shortest
 from sockiter.claims import KnownFailure, known_failure
 from sockiter.fuzzing.limits import Room
@@ -22,16 +23,19 @@ from sockiter.schemes.scheme import AnyScheme
 from sockiter.schemes.unix import Unix
 from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import SchemeTarget
+from sockiter.table import Table
 from sockiter.verdict import Finding, Signature
 
 Operations = tuple[Operation, ...]
 SKIP: Operations = (Add("A", "tail"), Add("B", "tail"), Open(), Read(1), Remove("A"), Read(None))
 
 
-def sought(scheme: AnyScheme, operations: Operations, finding: Finding, slots: int = SLOTS) -> tuple[Operations, int, bool]:
+def sought(
+    scheme: AnyScheme, operations: Operations, finding: Finding, slots: int = SLOTS, *, states_max: int = 60_000
+) -> tuple[Operations, int, bool]:
     target = SchemeTarget(scheme)
     fails = fails_as(finding, target, target)
-    return shortest(scheme, operations, slots, finding.signature, fails)
+    return shortest(scheme, operations, slots, finding.signature, fails, states_max=states_max)
 
 
 def test_what_is_the_shortest_stays_as_it_is_and_is_known_to_be() -> None:
@@ -96,7 +100,6 @@ def test_who_gives_up_at_an_error_is_left_alone() -> None:
 
 
 def test_where_there_are_too_many_states_it_is_not_certain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STATES_MAX", 10)
     monkeypatch.setattr(search, "REPORT", 1)
     many: Operations = (
         *(Add(name, "tail") for name in "ABCDEFGHI"),
@@ -106,13 +109,13 @@ def test_where_there_are_too_many_states_it_is_not_certain(monkeypatch: pytest.M
         Reinsert("C", "head"),
         Read(None),
     )
-    assert sought(OffsetUdp(), many, Finding("skip", "B")) == (many, SLOTS, False)
+    assert sought(OffsetUdp(), many, Finding("skip", "B"), states_max=10) == (many, SLOTS, False)
 
 
 def test_what_cannot_be_looked_into_stays_as_it_is() -> None:
     class Unlike(Rank):
-        def canonical(self, *of: object) -> object:
-            raise TypeError("cannot be looked into")
+        def open(self, slots: int, table: Table) -> Any:
+            return None
 
     assert sought(Unlike(), SKIP, Finding("skip", "B")) == (SKIP, SLOTS, False)
 

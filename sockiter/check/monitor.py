@@ -12,6 +12,7 @@ its end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -49,11 +50,12 @@ class MonitorState(NamedTuple):
         return ((tracked * 2 + self.ended) * 2 + self.in_all) * 2 + self.some
 
 
-def monitor_states(sockets: int) -> list[MonitorState]:
+@cache
+def monitor_states(sockets: int) -> tuple[MonitorState, ...]:
     """All monitor states for so many sockets, by number."""
     tracking = [MonitorState(p, status, changed) for p in range(sockets) for status in range(4) for changed in range(3)]
     flags = list(product((False, True), repeat=3))
-    return [MonitorState(*state[:3], *flag) for state in (MonitorState(), *tracking) for flag in flags]
+    return tuple(MonitorState(*state[:3], *flag) for state in (MonitorState(), *tracking) for flag in flags)
 
 
 class MonitorResult(NamedTuple):
@@ -102,7 +104,23 @@ class MonitorStep(dict[int, MonitorResult]):
         )
 
 
-def can_violate(state: MonitorState, signatures: set[Signature], *, moves: bool) -> bool:
+# Shrinking searches many small scopes one after the other, in which the same transitions happen: computing their results
+# would take longer than the searches.
+@lru_cache(maxsize=65_536)
+def monitor_step(
+    effect: Shift | Turns | Opening, sockets_max: int, sockets: int, mode: Mode, *, paused: bool
+) -> MonitorStep:
+    """The `MonitorStep` of a transition in a scope of at most so many sockets; always the same object."""
+    return MonitorStep(effect, monitor_states(sockets_max), sockets, mode, paused=paused)
+
+
+@cache
+def relevant(sockets_max: int, signatures: frozenset[Signature], *, moves: bool) -> tuple[bool, ...]:
+    """By number of a monitor state, whether it can still lead to one of the signatures."""
+    return tuple(can_violate(state, signatures, moves=moves) for state in monitor_states(sockets_max))
+
+
+def can_violate(state: MonitorState, signatures: frozenset[Signature], *, moves: bool) -> bool:
     """Whether a monitor state can still lead to one of the signatures, where sockets are moved or not."""
     if state.position < 0:
         return True

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.check.counterexample import PathStep, to_operations
-from sockiter.check.monitor import MONITORED, Mode, MonitorState, MonitorStep, can_violate, monitor_states
+from sockiter.check.monitor import MONITORED, Mode, MonitorState, MonitorStep, monitor_states, monitor_step, relevant
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.check.transitions import Shift, SystemState, Transition, TransitionSystem, Turns
 from sockiter.claims import Hazard
-from sockiter.errors import Unsound
+from sockiter.errors import Unsearchable, Unsound
 from sockiter.operations import READS_MAX, Operation
 from sockiter.oracle import judge
 from sockiter.schemes.scheme import AnyScheme
@@ -54,7 +54,7 @@ def search(
 
     `read until error` is left out: whatever it does, single reads do. `progress` gets the states so far and those that
     wait, after every few thousand, and may raise `StopSearch`; the search then is incomplete, as it is after a
-    KeyboardInterrupt. A TypeError for a scheme whose state cannot be looked into.
+    KeyboardInterrupt. Raises `Unsearchable` for a scheme whose states have no canonical form.
     """
     # All that a search makes stays until it is over, and none of it refers to itself: to look for what does, again and
     # again, would take half of the time.
@@ -85,13 +85,12 @@ class _Search:
         self.monitor_states = monitor_states(scope.sockets)
         # By system state: the edges that are a line each, and the internal ones.
         self.edges: dict[int, tuple[list[_Edge], list[_Edge]]] = {}
-        self.monitor_steps: dict[Hashable, MonitorStep] = {}
         # By state, which is a system state and a monitor state: the state from which it was first reached, and the edge.
         self.reached: dict[int, tuple[int, _Edge] | None] = {0: None}
         self.transitions = 0
         # Of each signature that has happened: the lines it takes, and the states and edges that lead to it in so many.
         self.found: dict[Signature, tuple[int, list[tuple[int, _Edge | None]]]] = {}
-        self.relevant: list[bool] = []
+        self.relevant: tuple[bool, ...] = ()
         self.terminates: dict[int, bool] = {}
 
     def run(self, progress: Callable[[int, int], None]) -> SearchResult:
@@ -124,10 +123,9 @@ class _Search:
         layer = [0]
         lines = popped = 0
         while layer and not self.signatures <= self.found.keys():
-            left = set(self.signatures - self.found.keys())
             moves = bool(self.hazards & {"reinsert", "rehash"})
             # Monitor states that can lead to nothing new are dropped, but only between layers: in one, all is as short.
-            self.relevant = [can_violate(monitor, left, moves=moves) for monitor in self.monitor_states]
+            self.relevant = relevant(self.scope.sockets, self.signatures.difference(self.found), moves=moves)
             may_go_on = self.scope.ops is None or lines < self.scope.ops
             # Internal transitions first, so that no state takes a line that is reached without.
             here: list[int] = []
@@ -209,7 +207,7 @@ class _Search:
                     break
             else:
                 # No read asks for so much: this one returned to an earlier state.
-                raise TypeError(
+                raise Unsearchable(
                     f"{self.scheme.name} never ends a read: its canonical form merges different states, "
                     "or `resume` leads in a circle"
                 )
@@ -232,15 +230,16 @@ class _Search:
         return edges
 
     def _edges_of(self, system_state: SystemState, mode: Mode, transitions: Iterable[Transition]) -> list[_Edge]:
-        edges = []
-        for transition in transitions:
-            sockets = len(system_state.where)
-            paused = bool(system_state.inside)
-            key = (transition.effect, sockets, mode, paused)
-            if key not in self.monitor_steps:
-                self.monitor_steps[key] = MonitorStep(transition.effect, self.monitor_states, sockets, mode, paused=paused)
-            edges.append(_Edge(transition.to * len(self.monitor_states), self.monitor_steps[key], transition, mode))
-        return edges
+        sockets_max, sockets, paused = self.scope.sockets, len(system_state.where), bool(system_state.inside)
+        return [
+            _Edge(
+                transition.to * len(self.monitor_states),
+                monitor_step(transition.effect, sockets_max, sockets, mode, paused=paused),
+                transition,
+                mode,
+            )
+            for transition in transitions
+        ]
 
     def _shortest_case(self, signature: Signature, ends: Iterable[tuple[int, _Edge | None]]) -> Case:
         # The simplest of the shortest ones.

@@ -15,14 +15,15 @@ from sockiter.check.monitor import MONITORED
 from sockiter.check.result import Scope
 from sockiter.check.search import INTERRUPTED, StopSearch, search
 from sockiter.claims import hazards_of
+from sockiter.errors import Unsearchable
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Fails, Patience, minimize
 from sockiter.shrink.order import sort_key
 from sockiter.verdict import Signature
 
+# A search that reaches more states is given up: the case then is as short as it was shrunk to.
 STATES_MAX = 60_000
-"""A search that comes to more states is given up: the case then is as short as it was shrunk to."""
 SLOTS_TRIED = (SLOTS, 1, 2, 3, 4)
 
 
@@ -34,18 +35,20 @@ def shortest(
     fails: Fails,
     *,
     patience: Patience | None = None,
+    states_max: int = STATES_MAX,
 ) -> tuple[tuple[Operation, ...], int, bool]:
-    """The shortest sequence that does the same harm to a scheme, its slots, and whether that is certain.
+    """The shortest sequence with the same failure of a scheme, its slots, and whether that is certain.
 
     It is certain for sequences with the hazards of the given one, and with as many sockets at once, buckets and tables as it
-    spans. Where it is not, or the harm is none that a search can find, or `patience` ends, the sequence is as it was given.
+    spans. Where it is not, or a search cannot find such a failure, or reaches some more states than `states_max`, or
+    `patience` ends, the sequence is as it was given.
     """
     patience = patience or Patience()
     best = operations, slots
     if signature not in MONITORED or any(op.gives_up for op in operations if isinstance(op, Read)):
         return *best, False
     while True:
-        found = _found(scheme, best, signature, fails, patience)
+        found = _found(scheme, best, signature, fails, patience, states_max)
         if found is None:
             return *best, False
         if found == best:
@@ -55,7 +58,12 @@ def shortest(
 
 
 def _found(
-    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], signature: Signature, fails: Fails, patience: Patience
+    scheme: AnyScheme,
+    best: tuple[tuple[Operation, ...], int],
+    signature: Signature,
+    fails: Fails,
+    patience: Patience,
+    states_max: int,
 ) -> tuple[tuple[Operation, ...], int] | None:
     # The least of the shortest, one for each number of slots; None where a search was given up.
     operations, slots = best
@@ -65,8 +73,8 @@ def _found(
     for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
         try:
             scope = _spanned(operations, batch, lines)
-            result = search(scheme, hazards, scope, signatures=[signature], progress=_within(patience))
-        except TypeError:
+            result = search(scheme, hazards, scope, signatures=[signature], progress=_within(patience, states_max))
+        except Unsearchable:
             return None
         if not result.complete:
             if result.incomplete == INTERRUPTED:
@@ -84,9 +92,9 @@ def _found(
     return least
 
 
-def _within(patience: Patience) -> Callable[[int, int], None]:
+def _within(patience: Patience, states_max: int) -> Callable[[int, int], None]:
     def go_on(states: int, waiting: int) -> None:
-        if states > STATES_MAX or not patience.is_left():
+        if states > states_max or not patience.is_left():
             raise StopSearch("given up")
 
     return go_on

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from sockiter.claims import HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.errors import Unsearchable
 from sockiter.operations import Add, Bucket, Change, End, Point, Rehash, Reinsert, Remove, has_tail
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where
 from sockiter.simulation import RECORDS_MAX
@@ -137,7 +138,7 @@ class TransitionSystem:
         if not state.is_open:
             scheme_state = self.scheme.open(self._batch, state.table)
             if scheme_state is None:
-                raise TypeError(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
+                raise Unsearchable(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
             opened = SystemState(state.table, state.where, scheme_state)
             transitions.append(Transition(self._number(opened), Opening(), "open"))
         elif state.inside == "realloc" and "enomem" in self._hazards:
@@ -252,7 +253,7 @@ class TransitionSystem:
             if type(request) is Show and turns.fresh:
                 stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
-                    raise TypeError(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
+                    raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
                 yield from self._over(state, stopped, turns._replace(stops=True), label)
             if (point := self._pause(request)) is not None:
                 paused = SystemState(
@@ -268,7 +269,7 @@ class TransitionSystem:
                 return
             turns = _answered(turns, request, where)
             waiting = self.scheme.resume(waiting, True, table)
-        raise TypeError(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
+        raise Unsearchable(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
 
     def _over(
         self, state: SystemState, done: Done[Any], turns: Turns, label: Literal["read", "fail"] | None
@@ -302,7 +303,7 @@ def literal(at: Any, table: Table, where: Where) -> Hashable:
 def placed(value: Any, where: Where) -> Any:
     """A value with positions in place of the names of sockets in the table; equal only for values of the same types.
 
-    Raises a TypeError for a value that has no such form.
+    Raises `Unsearchable` for a value that has no such form.
     """
     if isinstance(value, str):
         return (Where, where[value]) if value in where else value
@@ -314,7 +315,7 @@ def placed(value: Any, where: Where) -> Any:
         return value
     if isinstance(value, (int, float, bytes)):
         return type(value), value
-    raise TypeError(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
+    raise Unsearchable(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
 
 
 def _answered(turns: Turns, request: object, where: Where) -> Turns:

@@ -32,8 +32,10 @@ from sockiter.workers import Workers, heard, interrupted_at
 
 # Long enough that starting a process for it does not matter, short enough that a process stays small.
 SLICE_S = 5.0
-# The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting.
+# The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting, or when
+# the whole campaign is short: a slice may go on a little longer, to shrink what it found.
 FIRST_SLICE_S = 1.0
+FIRST_SLICE_OF_SHARE = 0.25
 # The least that is worth a process.
 LEAST_SLICE_S = 0.02
 # What is being shrunk when the time is up, or when a worker is told to stop, may go on for so long, and is interrupted a
@@ -164,7 +166,9 @@ class Campaign(Workers[Track, Job]):
         return self._seconds if self._until == math.inf else max(0.0, self._until - time.monotonic())
 
     def _job(self, track: Track) -> Job:
-        longest = self._slice_s if track.slices else min(FIRST_SLICE_S, self._slice_s)
+        longest = self._slice_s
+        if not track.slices:
+            longest = min(longest, FIRST_SLICE_S, self._share * FIRST_SLICE_OF_SHARE)
         seconds = min(longest, max((self._share - track.allotted) * self._part(track), LEAST_SLICE_S))
         job = Job(
             track.target.name,

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
-from sockiter.check.shortest import shortest
+from sockiter.check.shortest import STATES_MAX, shortest
 from sockiter.claims import Hazard, KnownFailure, explaining, hazards_of, within
 from sockiter.errors import Inconclusive
 from sockiter.operations import Operation
@@ -23,6 +23,9 @@ from sockiter.verdict import Finding, Kind, Signature, Verdict
 
 # How often a finding on a running kernel is sought again before it is shrunk. A model needs no second run.
 RERUNS = 5
+# Of what a target admits, a shortest case is nice to have, and most are found in some hundred states; the time that the
+# others take is better spent on sequences that may break a claim. In states, so that the same run comes to the same cases.
+STATES_MAX_KNOWN = 4_000
 
 
 Followed: TypeAlias = tuple[Signature, frozenset[Hazard]]
@@ -100,13 +103,15 @@ class Hunt:
 
         Worth it is what the target does not admit under the hazards of this sequence, or admits but has not been shown to
         do, and what was not followed before with these hazards. What one shown harm accounts for is left alone, whichever
-        others might, too: shrinking would nearly always end with the one that was shown.
+        others might, too: shrinking would nearly always end with the one that was shown. So is what only a harm with another
+        signature accounts for: shrinking keeps the signature.
         """
         hazards = self.hazards_of(operations)
         for finding in verdict:
             if finding.kind != "incomplete" and (finding.signature, hazards) not in self.followed:
                 admitted = explaining(self.target.known_failures, finding.signature, hazards)
-                if self.pending.issuperset(admitted):
+                can_show = not admitted or any(known_failure.signature == finding.signature for known_failure in admitted)
+                if can_show and self.pending.issuperset(admitted):
                     return finding
         return None
 
@@ -115,7 +120,8 @@ class Hunt:
 
         None where the target admits it, and this is not the first case to show it by these hazards alone.
         """
-        self.followed.add((finding.signature, self.hazards_of(operations)))
+        as_followed = (finding.signature, self.hazards_of(operations))
+        self.followed.add(as_followed)
 
         reruns = RERUNS if self.target.is_real else 1
         length = len(operations)
@@ -127,7 +133,20 @@ class Hunt:
         try:
             reproduced = sum(fails(operations, slots) for _ in range(reruns))
             if reproduced:
-                operations, slots, is_shortest = shrunk(operations, slots, finding, self.target, fails, self.patience)
+                operations, slots = minimize(operations, slots, fails, patience=self.patience)
+                is_admitted = as_drawn is None or as_drawn.known_failure is not None
+                shown = (finding.signature, self.hazards_of(operations))
+                # What others were shrunk to before, and is admitted, has been searched.
+                if not is_admitted or shown == as_followed or shown not in self.followed:
+                    operations, slots, is_shortest = searched(
+                        operations,
+                        slots,
+                        finding,
+                        self.target,
+                        fails,
+                        self.patience,
+                        states_max=STATES_MAX_KNOWN if is_admitted else STATES_MAX,
+                    )
         except KeyboardInterrupt:
             self.patience.interrupt()
         self.followed.add((finding.signature, self.hazards_of(operations)))
@@ -188,13 +207,27 @@ def shrunk(
     fails: Fails,
     patience: Patience | None = None,
 ) -> tuple[tuple[Operation, ...], int, bool]:
-    """The least sequence that fails as this one does, its slots, and whether it is certain that none is shorter: of a scheme
-    this can be searched, of a running kernel not. Where `patience` ends, the least so far."""
+    """The least sequence that fails as this one does, its slots, and whether it is certain that none is shorter. Where
+    `patience` ends, the least so far."""
     patience = patience or Patience()
-    least, least_slots = minimize(operations, slots, fails, patience=patience)
+    return searched(*minimize(operations, slots, fails, patience=patience), finding, target, fails, patience)
+
+
+def searched(
+    operations: tuple[Operation, ...],
+    slots: int,
+    finding: Finding,
+    target: Target,
+    fails: Fails,
+    patience: Patience,
+    *,
+    states_max: int = STATES_MAX,
+) -> tuple[tuple[Operation, ...], int, bool]:
+    """The shortest sequence that fails as this one does, its slots, and whether that is certain: of a scheme this can be
+    searched, in so many states, of a running kernel not."""
     if isinstance(target, SchemeTarget) and target.slots is None and not patience.ended:
-        return shortest(target.scheme, least, least_slots, finding.signature, fails, patience=patience)
-    return least, least_slots, False
+        return shortest(target.scheme, operations, slots, finding.signature, fails, patience=patience, states_max=states_max)
+    return operations, slots, False
 
 
 def fails_as(finding: Finding, target: Target, session: Session) -> Fails:

@@ -15,8 +15,8 @@ _RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
 
 def sort_key(candidate: Candidate) -> tuple[object, ...]:
     """The simpler candidate has the lower key: fewer lines above all; then fewer sockets, fewer changes inside reads, no
-    read that gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and
-    names in order, so that like candidates have one result."""
+    read that gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail,
+    and names in order, so that like candidates have one result."""
     operations, slots = candidate
     inside = numbers = heads = buckets = given_up = 0
     names: dict[str, int] = {}

@@ -207,7 +207,7 @@ def followed(scheme: AnyScheme, sockets: int) -> tuple[tuple[int, int], Followin
     """
     inner = _Search(scheme, HAZARDS, Scope(sockets, 1, SLOTS), frozenset(MONITORED))
     every = len(inner.monitor_states)
-    can_matter = [can_violate(monitor, set(MONITORED), moves=False) for monitor in inner.monitor_states]
+    can_matter = [can_violate(monitor, frozenset(MONITORED), moves=False) for monitor in inner.monitor_states]
 
     def following(here: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
         system_state, monitor = here
