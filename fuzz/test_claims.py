@@ -19,7 +19,7 @@ from sessions import LateSession
 from sockiter.backend import Target
 from sockiter.claims import Hazard, in_order, largest_claims
 from sockiter.fuzzing.machine import machine_for
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.targets import TARGETS
 
 
@@ -37,7 +37,7 @@ def test_case(target: Target, run: str, hazards: frozenset[Hazard]) -> type[Test
     """The test case of a target under these hazards, named after both: OffsetUdp_add_head, KernelUdp_all."""
     target_name = "".join(word.capitalize() for word in re.split(r"\W+", target.name))
     # Nothing is pending: only what breaks a claim is news.
-    machine = machine_for(Hunt(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
+    machine = machine_for(Triage(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
     machine.measures_coverage = True  # --hypothesis-show-statistics then reports how often each coverage goal was reached
     machine.TestCase.settings = settings()
     return machine.TestCase

@@ -16,7 +16,7 @@ from profiles import PROFILES
 from sockiter.backend import Target
 from sockiter.claims import KnownFailure
 from sockiter.fuzzing.drivers import HYPOTHESIS_BITE, drive_hypothesis, drive_swarm
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.targets import TARGETS
 
 # Met once in some 300,000 sequences: eleven operations in one order, or moves just when versions roll over.
@@ -62,18 +62,18 @@ _KNOWN_FAILURES = [
 
 
 @pytest.mark.parametrize(("target", "known_failure"), _KNOWN_FAILURES)
-def test_what_is_admitted_happens(target: Target, known_failure: KnownFailure, here: Callable[[Target], None]) -> None:
+def test_known_failures_happen(target: Target, known_failure: KnownFailure, here: Callable[[Target], None]) -> None:
     here(target)
     if "rollover" in known_failure.hazards and settings().max_examples < PROFILES["ci"]:
         pytest.skip("hundreds of insertions in a sequence: takes the profile ci")
     name = f"{target.name}: {known_failure}"
     with target.session() as session:
-        hunt = Hunt(target, session, {known_failure})
+        triage = Triage(target, session, {known_failure})
         tries = settings().max_examples * SEQUENCES_AN_EXAMPLE // HYPOTHESIS_BITE
         by_swarm = (target.name, str(known_failure)) in BY_SWARM
         bites = chain(
-            islice(drive_hypothesis(hunt, known_failure.hazards, name), 0 if by_swarm else tries),
-            islice(drive_swarm(hunt, known_failure.hazards, name), SWARM_BITES),
+            islice(drive_hypothesis(triage, known_failure.hazards, name), 0 if by_swarm else tries),
+            islice(drive_swarm(triage, known_failure.hazards, name), SWARM_BITES),
         )
         sequences = 0
         for bite in bites:

@@ -22,7 +22,7 @@ from sockiter.check.search import StopSearch
 from sockiter.claims import Hazard
 from sockiter.errors import Unavailable
 from sockiter.fuzzing.drivers import DRIVERS, Bite
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import compute
@@ -366,9 +366,9 @@ def test_of_two_cases_of_the_same_harm_the_shorter_is_kept(monkeypatch: pytest.M
     by_length = sorted(cases, key=lambda case: length(case.operations))
     short, long = by_length[0], searched(SchemeTarget(OffsetUdp()), frozenset({"rehash"})).violations[-1].case
 
-    def drive(hunt: Hunt, hazards: frozenset[Hazard], seed: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str) -> Iterator[Bite]:
         for case in (long, short, long):
-            yield Bite(1, 1, Found("offset-udp", "skip", False, case, hazards, None, 1, 1, 1))
+            yield Bite(1, 1, TriagedFinding("offset-udp", "skip", False, case, hazards, None, 1, 1, 1))
 
     monkeypatch.setitem(DRIVERS, "swarm", drive)
 

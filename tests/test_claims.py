@@ -196,7 +196,7 @@ ANYWHERE = known_failure("repeat", "rehash", elsewhere=True)
         "of a neighbour and admitted everywhere",
     ],
 )
-def test_a_finding_is_admitted_by_the_harms_of_its_kind_whose_hazards_are_all_there(
+def test_a_finding_is_explained_by_the_known_failures_of_its_kind_whose_hazards_are_all_there(
     finding: Finding, hazards: set[Hazard], expected: list[KnownFailure]
 ) -> None:
     assert explaining((SKIP, REPEAT, MOVED, ANYWHERE), finding.signature, frozenset(hazards)) == expected
@@ -249,7 +249,7 @@ def test_a_harm_that_happens_elsewhere_takes_away_both_claims() -> None:
     assert told[EVERYTHING - {"remove"}] == {"skip", "skip elsewhere"}
 
 
-def test_a_hazard_that_is_left_out_for_two_harms_leaves_the_others_in() -> None:
+def test_a_hazard_that_is_left_out_for_two_known_failures_leaves_the_others_in() -> None:
     told = claims(known_failure("skip", "remove", "rehash"), known_failure("skip", "remove", "add-head"))
     assert {hazards for hazards, kinds in told.items() if "skip" in kinds} == {
         frozenset({"add-head", "rehash"}),

@@ -33,8 +33,8 @@ from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
-from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
-from sockiter.fuzzing.triage import Found, fails_as
+from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
+from sockiter.fuzzing.triage import TriagedFinding, fails_as
 from sockiter.kernel.probe import Answer
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
@@ -975,18 +975,20 @@ def test_a_target_that_stops_running_is_trouble_and_not_reached(tmp_path: Path, 
 SKIP = known_failure("skip", "remove")
 
 
-def kept(job: Job, *, drawn: int, seconds: float, text: str | None = None, of: KnownFailure | None = SKIP) -> Kept:
+def kept(
+    job: FuzzJob, *, drawn: int, seconds: float, text: str | None = None, of: KnownFailure | None = SKIP
+) -> SavedFinding:
     case = load(RFC_SKIP) if text is None else loads(text)
     kind: Kind = "skip"
-    found = Found(job.target, kind, False, case, hazards_of(case.operations), of, drawn, 1, 1)
-    return Kept(found, job.driver, seconds, job.cases / f"{job.driver}-{drawn}.case")
+    found = TriagedFinding(job.target, kind, False, case, hazards_of(case.operations), of, drawn, 1, 1)
+    return SavedFinding(found, job.driver, seconds, job.cases / f"{job.driver}-{drawn}.case")
 
 
 @pytest.fixture
 def two_finds(inline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis has it sooner, swarm has it shorter."""
 
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         if job.driver == "swarm":
             yield kept(job, drawn=9, seconds=0.75, text="add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
         else:

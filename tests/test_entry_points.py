@@ -24,9 +24,9 @@ from sockiter.check import verify
 from sockiter.claims import HAZARDS, known_failure
 from sockiter.cli import main
 from sockiter.errors import Unavailable
-from sockiter.fuzzing.campaign import Ended, Job, annotated, search
+from sockiter.fuzzing.campaign import Ended, FuzzJob, annotated, search
 from sockiter.fuzzing.drivers import DRIVERS
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.plugins import GROUP, Broken, Installed, installed
 from sockiter.replay import replay
@@ -444,9 +444,9 @@ def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_packa
     case = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
     for target, names_it in ((foreign, True), (target_named("offset-udp"), False)):
         with target.session() as session:
-            hunt = Hunt.of(target, session, {"remove"})
+            triage = Triage.of(target, session, {"remove"})
             (finding,) = replay(case, target, session).verdict
-            found = hunt.follow(case.operations, case.slots, finding)
+            found = triage.investigate(case.operations, case.slots, finding)
             assert found is not None
             expects = annotated(found, session, driver="swarm", seed="1").expects
         assert (Expect("foreign", "skip", "B") in expects) == names_it
@@ -576,8 +576,8 @@ def test_a_mistake_hides_no_broken_claim_and_no_other_search_that_was_cut_short(
         assert sockiter(command, "foreign", "rank", *scope).exit_code == 1
 
 
-def job(target: str, driver: str, cases: Path) -> Job:
-    return Job(target, driver, ANY_HAZARD, "1", cases, 5.0, 0.0, frozenset(), frozenset())
+def job(target: str, driver: str, cases: Path) -> FuzzJob:
+    return FuzzJob(target, driver, ANY_HAZARD, "1", cases, 5.0, 0.0, frozenset(), frozenset())
 
 
 @pytest.mark.usefixtures("foreign")

@@ -21,7 +21,7 @@ from sockiter.fuzzing.coverage import GOALS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
 from sockiter.fuzzing.limits import SLOTS_DRAWN
 from sockiter.fuzzing.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.operations import (
     Add,
     At,
@@ -139,14 +139,14 @@ class Recording(SchemeTarget):
 
 
 def machine_on(target: SchemeTarget, hazards: Iterable[Hazard] = ANY_HAZARD) -> type[SocketMachine]:
-    return machine_for(Hunt.of(target, target, hazards), frozenset(hazards))
+    return machine_for(Triage.of(target, target, hazards), frozenset(hazards))
 
 
 def ran(target: Recording, hazards: Iterable[Hazard], bites: int = 1) -> list[tuple[Operation, ...]]:
     """The sequences of some bites of Hypothesis."""
-    hunt = Hunt.of(target, target, hazards)
-    hunt.pending.clear()
-    for _ in islice(drive_hypothesis(hunt, frozenset(hazards), "7"), bites):
+    triage = Triage.of(target, target, hazards)
+    triage.pending.clear()
+    for _ in islice(drive_hypothesis(triage, frozenset(hazards), "7"), bites):
         pass
     return [tuple(backend.done) for backend in target.begun]
 
@@ -308,10 +308,10 @@ def test_the_same_seed_makes_the_same_sequences() -> None:
 @pytest.mark.deep
 def test_the_claims_of_a_scheme_without_a_fault_hold() -> None:
     target = Recording(Exact())
-    hunt = Hunt.of(target, target, ANY_HAZARD)
+    triage = Triage.of(target, target, ANY_HAZARD)
 
-    assert [bite.found for bite in islice(drive_hypothesis(hunt, ANY_HAZARD, "1"), 4)] == [None] * 4
-    assert hunt.followed == set()
+    assert [bite.found for bite in islice(drive_hypothesis(triage, ANY_HAZARD, "1"), 4)] == [None] * 4
+    assert triage.investigated == set()
 
 
 def test_every_backend_is_closed_once() -> None:
@@ -439,7 +439,7 @@ def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding(
         machine.teardown()
 
     violation = caught.value
-    assert violation.hunt is machine.hunt
+    assert violation.triage is machine.triage
     assert violation.operations == tuple(target.begun[0].done) == tuple(machine.operations)
     assert violation.operations[-1] == Read(None)
     assert violation.slots == target.begun[0].shape.slots == machine.slots
@@ -473,7 +473,7 @@ def test_a_second_delivery_breaks_an_invariant_at_once() -> None:
 
 def test_an_invariant_holds_where_the_target_admits_what_it_did() -> None:
     machine = begun(SchemeTarget(OffsetUdp()))
-    machine.hunt.pending.clear()
+    machine.triage.pending.clear()
     repeats(machine)
     assert machine.verdict == (Finding("repeat", "A"),)
     check_invariants(machine)
@@ -530,14 +530,14 @@ def test_the_last_read_is_judged_by_all_that_the_invariants_state() -> None:
 
 def test_what_is_no_news_is_no_violation_but_counts() -> None:
     target = Recording(OffsetUdp(), known_failures=())
-    hunt = Hunt.of(target, target, ())
-    machine = machine_for(hunt, ANY_HAZARD)
+    triage = Triage.of(target, target, ())
+    machine = machine_for(triage, ANY_HAZARD)
     machine.sequences = machine.applied = 0
     for expected in (1, 2):
         instance = machine()
         instance.batch(slots=16)
         skips(instance)
-        hunt.followed.add((Signature("skip"), hazards_of(instance.operations)))
+        triage.investigated.add((Signature("skip"), hazards_of(instance.operations)))
         instance.teardown()
         assert machine.sequences == expected
         assert machine.applied == expected * len(instance.operations)
@@ -549,7 +549,7 @@ def test_a_socket_in_a_table_without_a_tail_is_put_in_again_at_the_head() -> Non
     sockets = module.Sockets()
     sockets.carry_over(Add("A", "head", Bucket(0, "established")))
 
-    machine = machine_for(Hunt(target, target), ANY_HAZARD)()
+    machine = machine_for(Triage(target, target), ANY_HAZARD)()
 
     assert machine.change("reinsert", sockets, lambda options: options[0]) == Reinsert("A", "head")
     assert machine.change("reinsert", sockets, lambda options: options[-1]) == Reinsert("A", "head")
@@ -623,7 +623,7 @@ QUICK = settings(
 def broken(hazards: Iterable[Hazard], profile: settings = QUICK, number: int = 1) -> tuple[Violation, list[str]]:
     """The violation of a scheme that claims too much, and the falsifying example, a line each."""
     target = Recording(OffsetUdp(), known_failures=())
-    machine = machine_for(Hunt(target, target), frozenset(hazards), "OffsetUdp")
+    machine = machine_for(Triage(target, target), frozenset(hazards), "OffsetUdp")
     with pytest.raises(Violation) as caught:
         run_state_machine_as_test(seed(number)(machine), settings=profile)
     example = "\n".join(caught.value.__notes__)
@@ -657,7 +657,7 @@ def carried_out(example: list[str]) -> SocketMachine:
     """The machine after it did what an example says, but for the last line."""
     target = Recording(OffsetUdp(), known_failures=())
     names: dict[str, Any] = {
-        "OffsetUdp": machine_for(Hunt(target, target), ANY_HAZARD),
+        "OffsetUdp": machine_for(Triage(target, target), ANY_HAZARD),
         **{one.__name__: one for one in (Add, Bucket, Rehash, Reinsert, Remove)},
     }
     exec("\n".join(line for line in example[:-1] if "nothing" not in line), names)  # it reads as a program, and is one
@@ -698,14 +698,14 @@ def test_no_health_check_fails() -> None:
     profile = settings(QUICK, max_examples=100, phases=[Phase.generate])
     assert HealthCheck.filter_too_much not in profile.suppress_health_check
     for hazards in (ANY_HAZARD, frozenset[Hazard]({"remove"}), frozenset[Hazard]()):
-        run_state_machine_as_test(seed(1)(machine_for(Hunt(target, target), hazards)), settings=profile)
+        run_state_machine_as_test(seed(1)(machine_for(Triage(target, target), hazards)), settings=profile)
 
 
 def test_the_goals_that_were_reached_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
     events: set[str] = set()
     monkeypatch.setattr(module, "event", events.add)
     target = Recording(Exact())
-    machine = machine_for(Hunt(target, target), ANY_HAZARD)
+    machine = machine_for(Triage(target, target), ANY_HAZARD)
     machine.measures_coverage = True
     run_state_machine_as_test(seed(1)(machine), settings=settings(QUICK, max_examples=20, phases=[Phase.generate]))
 

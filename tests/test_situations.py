@@ -14,7 +14,7 @@ from sockiter.fuzzing import machine
 from sockiter.fuzzing.coverage import GOALS, GROWTH_GOALS, CoverageMonitor, Goal
 from sockiter.fuzzing.drivers import HYPOTHESIS_BITE, drive_hypothesis
 from sockiter.fuzzing.machine import SocketMachine, machine_for
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.history import Event, Returned, Shown
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
@@ -268,7 +268,7 @@ def test_a_kernel_comes_to_what_a_model_does_but_for_growths(
 def by_hand(*, measures_coverage: bool) -> SocketMachine:
     """A socket is read, another waits, and a third comes to the head."""
     target = SchemeTarget(OFFSET)
-    made = machine_for(Hunt(target, target), ANY_HAZARD)
+    made = machine_for(Triage(target, target), ANY_HAZARD)
     made.measures_coverage = measures_coverage
     instance = made()
     instance.batch(slots=16)
@@ -332,7 +332,7 @@ def test_a_run_reaches_every_goal_but_the_rare_one(monkeypatch: pytest.MonkeyPat
     for name in ("cookie-udp", "offset-udp"):
         target = target_named(name)
         assert isinstance(target, SchemeTarget)
-        runs.append(drive_hypothesis(Hunt(target, target), target.hazards, "1"))
+        runs.append(drive_hypothesis(Triage(target, target), target.hazards, "1"))
     for bites in islice(zip(*runs, strict=True), EXAMPLES // HYPOTHESIS_BITE):
         assert [bite.found for bite in bites] == [None, None]
         if events >= set(GOALS) - RARE:

@@ -21,7 +21,7 @@ from sockiter.cli.subject import choose_all, only_on, willing
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.errors import Unavailable
 from sockiter.files import sweep
-from sockiter.fuzzing.campaign import Campaign, Kept
+from sockiter.fuzzing.campaign import Campaign, SavedFinding
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length
 
@@ -137,6 +137,6 @@ def _run(campaign: Campaign) -> None:
     watch(campaign.run, tell, total=total, left="{task.remaining:.0f} s left")
 
 
-def _line(kept: Kept) -> str:
+def _line(kept: SavedFinding) -> str:
     line = f"{kept.found}, {length(kept.found.case.operations)} operations, by {kept.driver}"
     return f"CLAIM BROKEN: {line}: {kept.path or kept.trouble}" if kept.found.known_failure is None else line

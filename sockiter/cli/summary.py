@@ -18,7 +18,7 @@ from rich.table import Table
 from sockiter.backend import Target
 from sockiter.claims import KnownFailure, in_order, within
 from sockiter.cli.output import known_failure_json
-from sockiter.fuzzing.campaign import Campaign, Kept, Track
+from sockiter.fuzzing.campaign import Campaign, SavedFinding, Track
 from sockiter.operations import length
 from sockiter.verdict import Kind
 
@@ -187,7 +187,7 @@ def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
     }
 
 
-def _kept_json(group: list[Kept]) -> dict[str, object]:
+def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
     best = group[0]
     soonest = min(group, key=lambda kept: kept.seconds)
     return {
@@ -203,9 +203,9 @@ def _kept_json(group: list[Kept]) -> dict[str, object]:
     }
 
 
-def _first(campaign: Campaign, target: Target) -> list[tuple[KnownFailure | None, list[Kept]]]:
+def _first(campaign: Campaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
     # What was found on a target, by harm, each with its least case first; broken claims by case.
-    groups: dict[object, list[Kept]] = {}
+    groups: dict[object, list[SavedFinding]] = {}
     for track in _tracks(campaign, target):
         for kept in track.kept:
             key = kept.found.known_failure or (kept.found.signature, kept.found.case.operations)

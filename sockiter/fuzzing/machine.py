@@ -4,9 +4,9 @@ Decided here: which rules there are, and what each argument is drawn from. A rul
 and hands that to the backend; of the table it knows the names of the sockets that are in it. Not known here: how a scheme
 keeps its place, and what a history is worth.
 
-Tried on a loaded machine, with 12 steps to a run, on the harms that the schemes admit, each with just its hazards:
+Tried on a loaded machine, with 12 steps to a run, on the known failures of the schemes, each with just its hazards:
 
-- `open` as a rule that every read waits for, and no socket to begin with: of the first 20 harms, 500 runs showed 11.
+- `open` as a rule that every read waits for, and no socket to begin with: of the first 20, 500 runs showed 11.
   Hypothesis switches rules off for whole runs, its own swarm testing, and nothing can fail unless four of them are on.
 - A first read that opens the iterator, two sockets that no rule adds, and half of all reads for one record: 33 of the first
   38. Of the same 38, several operations to a rule, drawn from one number, showed 34 in 850 runs: some five times the
@@ -35,7 +35,7 @@ from sockiter.claims import CHANGES, Hazard
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing.coverage import CoverageMonitor
 from sockiter.fuzzing.limits import Room
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.operations import (
     FIRST,
     Add,
@@ -65,13 +65,13 @@ Written: TypeAlias = int | str
 
 
 class Violation(AssertionError):
-    """A target did what is news to a hunt; carries that hunt, the sequence and slots, the whole verdict, and the finding."""
+    """A new finding on a target; carries the triage, the sequence and slots, the whole verdict, and the finding."""
 
     def __init__(
-        self, hunt: Hunt, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding
+        self, triage: Triage, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding
     ) -> None:
         super().__init__(str(finding))
-        self.hunt = hunt
+        self.triage = triage
         self.operations = operations
         self.slots = slots
         self.verdict = verdict
@@ -192,10 +192,10 @@ CHANGES_INSIDE = changes_inside()
 class SocketMachine(RuleBasedStateMachine):
     """Sockets come and go while an iterator is read in parts; in the end it is read out, and judged.
 
-    Not to be run as it is: `machine_for` gives it a hunt and the rules of certain hazards.
+    Not to be run as it is: `machine_for` gives it a triage and the rules of certain hazards.
     """
 
-    hunt: ClassVar[Hunt]
+    triage: ClassVar[Triage]
     room: ClassVar[Room]
     hazards: ClassVar[frozenset[Hazard]]
     kinds: ClassVar[tuple[Hazard, ...]]
@@ -226,7 +226,7 @@ class SocketMachine(RuleBasedStateMachine):
     @initialize(slots=SLOTS_AT_OPEN)
     def batch(self, slots: int) -> None:
         self.slots = slots
-        self.backend = self.hunt.session.begin(self.room.shape(slots))
+        self.backend = self.triage.session.begin(self.room.shape(slots))
         self.coverage = CoverageMonitor(self.backend) if self.measures_coverage else None
         for operation in self.operations:
             self.carry_out(operation)
@@ -358,12 +358,12 @@ class SocketMachine(RuleBasedStateMachine):
         self.missing = self.missing or self.violation("skip")
 
     def violation(self, kind: Kind) -> Violation | None:
-        """The first finding of this kind that the hunt has not met and the target does not admit; None: there is none."""
+        """The first new finding of this kind, as an exception to raise; None: there is none."""
         verdict = tuple(finding for finding in self.verdict if finding.kind == kind)
-        finding = self.hunt.news(tuple(self.operations), verdict) if verdict else None
+        finding = self.triage.first_new(tuple(self.operations), verdict) if verdict else None
         if finding is None:
             return None
-        return VIOLATION[kind](self.hunt, tuple(self.operations), self.slots, self.verdict, finding)
+        return VIOLATION[kind](self.triage, tuple(self.operations), self.slots, self.verdict, finding)
 
     def check(self, violation: Violation | None) -> None:
         """Raise a violation, if there is one; always from this line, by which Hypothesis tells one failure from another."""
@@ -457,13 +457,13 @@ _RULES: dict[str, Hazard] = {
 _INSIDE = ("change_while_shown", "change_while_allocating", "change_between_buckets", "refuse_and_change")
 
 
-def machine_for(hunt: Hunt, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
-    """The state machine of one hunt, with the rules of these hazards and no others."""
-    room = Room.of(hunt.target)
+def machine_for(triage: Triage, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
+    """The state machine of one triage, with the rules of these hazards and no others."""
+    room = Room.of(triage.target)
     buckets: dict[Written, Bucket] = {(str(b) if b.table else b.number): b for b in room.buckets}
     kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
     members: dict[str, Any] = {
-        "hunt": hunt,
+        "triage": triage,
         "room": room,
         "hazards": hazards,
         "kinds": kinds,

@@ -20,7 +20,7 @@ from sockiter.check.search import StopSearch, search
 from sockiter.claims import Hazard, KnownFailure, in_order
 from sockiter.errors import SchemeFault, SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
 from sockiter.operations import length
 from sockiter.replay import with_expects
@@ -240,12 +240,12 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
     least: dict[Signature, Counterexample] = {}
     sequences = 0
     with target.session() as session:
-        hunt = Hunt.of(target, session, hazards)
+        triage = Triage.of(target, session, hazards)
         started = time.monotonic()
-        hunt.patience = Patience(lambda: time.monotonic() >= started + seconds + SHRINKING_S)
+        triage.patience = Patience(lambda: time.monotonic() >= started + seconds + SHRINKING_S)
         took = 0.0
         try:
-            for bite in DRIVERS[DRIVER](hunt, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):
+            for bite in DRIVERS[DRIVER](triage, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):
                 sequences += bite.sequences
                 if (found := bite.found) is not None:
                     one = Counterexample(found.kind, found.moved, found.case, found.elsewhere)

@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from benchmarks.naive import NaiveViolation, naive_machine
 from sockiter.claims import Hazard, KnownFailure, known_failure
 from sockiter.fuzzing.drivers import Driver, drive_hypothesis, drive_swarm
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
@@ -30,8 +30,8 @@ Sample = tuple[float, int]
 
 def driven(driver: Driver, sought: KnownFailure, number: int) -> Sample:
     started = time.process_time()
-    hunt = Hunt(TARGET, TARGET, {sought})
-    for bite in driver(hunt, HAZARDS, str(number)):
+    triage = Triage(TARGET, TARGET, {sought})
+    for bite in driver(triage, HAZARDS, str(number)):
         if bite.found is not None and bite.found.known_failure == sought:
             return time.process_time() - started, length(bite.found.case.operations)
     raise AssertionError

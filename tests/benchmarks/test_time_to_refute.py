@@ -13,7 +13,7 @@ from statistics import median, quantiles
 import pytest
 
 from sockiter.fuzzing.drivers import DRIVERS
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
@@ -33,12 +33,12 @@ Took = tuple[float, float]
 def refuted(scheme: AnyScheme, driver: str, number: int) -> dict[Sought, Took]:
     """What it took until each kind was refuted for the first time, under whichever hazards."""
     target = SchemeTarget(scheme)
-    hunt = Hunt.of(target, target, target.hazards)
+    triage = Triage.of(target, target, target.hazards)
     sought = {(known_failure.kind, known_failure.moved) for known_failure in target.known_failures}
     took: dict[Sought, Took] = {}
     sequences = 0
     started = time.process_time()
-    for bite in DRIVERS[driver](hunt, target.hazards, f"time to refute/{number}"):
+    for bite in DRIVERS[driver](triage, target.hazards, f"time to refute/{number}"):
         sequences += bite.sequences
         seconds = time.process_time() - started
         if bite.found is not None:
