@@ -1,4 +1,4 @@
-"""Claims hold: no target does what it does not admit.
+"""Claims hold: no target does what none of its known failures explains.
 
 One state machine for each target with all its hazards, one with each of them alone, and one with each of the largest sets of
 them for which it claims something: a sequence that uses everything rarely says anything of a claim that is void where

@@ -1,4 +1,4 @@
-"""What is not claimed does happen: for every harm that a target admits, a sequence of just its hazards shows it.
+"""Known failures happen: for every known failure of a target, a sequence of just its hazards shows it.
 
 Without this, a claim could be as narrow as one likes, and a fuzzer that finds nothing would pass. The state machine has as
 many tries as the profile gives it; what it has not shown by then, the plain loop has to.
@@ -44,7 +44,7 @@ SEQUENCES_AN_EXAMPLE = 3
 
 
 def is_exact(target: Target) -> bool:
-    """Whether all that a target admits is said to happen.
+    """Whether all known failures of a target are expected to happen.
 
     Of an iterator of the kernel that walks by no scheme, or whose buckets have no tail as its scheme's do, it is only said
     that nothing else happens.

@@ -1,4 +1,4 @@
-"""Hazards and claims: what a sequence uses, and which harm a target admits under it."""
+"""Hazards and claims: what a sequence uses, and which known failures explain a finding."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_hazards_are_put_in_order_each_once() -> None:
     ],
     ids=["plain", "moved", "always", "elsewhere", "elsewhere and always"],
 )
-def test_a_harm_is_told_in_one_line(admitted: KnownFailure, text: str) -> None:
+def test_a_known_failure_is_printed_in_one_line(admitted: KnownFailure, text: str) -> None:
     assert str(admitted) == text
 
 
@@ -157,7 +157,7 @@ def test_a_harm_of_a_socket_under_no_hazard_is_one_where_nothing_changes_in_its_
     ],
     ids=["plain", "elsewhere", "moved", "always"],
 )
-def test_a_case_of_a_harm_is_named_after_it(admitted: KnownFailure, stem: str) -> None:
+def test_a_case_of_a_known_failure_is_named_after_it(admitted: KnownFailure, stem: str) -> None:
     assert admitted.stem("rank") == stem
 
 
@@ -202,7 +202,7 @@ def test_a_finding_is_explained_by_the_known_failures_of_its_kind_whose_hazards_
     assert explaining((SKIP, REPEAT, MOVED, ANYWHERE), finding.signature, frozenset(hazards)) == expected
 
 
-def test_every_harm_that_admits_a_finding_is_told_in_their_order() -> None:
+def test_every_known_failure_that_explains_a_finding_is_returned_in_order() -> None:
     wide, narrow = known_failure("skip", "remove"), known_failure("skip")
     assert explaining((wide, REPEAT, narrow), Signature("skip"), frozenset({"remove"})) == [wide, narrow]
 
@@ -220,7 +220,7 @@ def words(signature: Signature) -> str:
     return f"{signature.kind}{' moved' * signature.moved}{' elsewhere' * signature.elsewhere}"
 
 
-def test_what_is_never_admitted_is_claimed_under_everything() -> None:
+def test_a_kind_without_known_failure_is_claimed_under_everything() -> None:
     of_a_socket = {
         "skip",
         "skip elsewhere",
@@ -263,11 +263,11 @@ def test_what_takes_no_hazard_is_claimed_under_none() -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 class TestAScheme:
-    def test_admits_only_violations_under_hazards_that_it_can_be_put_through(self, scheme: AnyScheme) -> None:
+    def test_has_known_failures_only_under_hazards_that_it_can_be_put_through(self, scheme: AnyScheme) -> None:
         assert {admitted.kind for admitted in scheme.known_failures} <= {*VIOLATIONS, "refused"}
         assert frozenset().union(*(admitted.hazards for admitted in scheme.known_failures)) <= scheme.hazards
 
-    def test_admits_nothing_twice(self, scheme: AnyScheme) -> None:
+    def test_has_no_known_failure_twice(self, scheme: AnyScheme) -> None:
         for admitted in scheme.known_failures:
             assert explaining(scheme.known_failures, admitted.signature, admitted.hazards) == [admitted]
 

@@ -878,7 +878,7 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
 
 @pytest.fixture
 def lying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """offset-udp claims never to do any harm."""
+    """offset-udp claims to have no failures."""
     monkeypatch.setattr(target_named("offset-udp"), "known_failures", ())
 
 

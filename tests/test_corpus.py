@@ -43,7 +43,7 @@ def test_a_case_comes_out_as_it_says(path: Path) -> None:
     ("target", "known_failure"), [pytest.param(t, h, id=f"{t.name}-{h}") for t in OWN for h in t.known_failures]
 )
 def test_what_is_not_claimed_is_refuted_by_a_case_that_the_fuzzer_found(target: Target, known_failure: KnownFailure) -> None:
-    """With just the hazards that the harm names, and with its signature."""
+    """With just the hazards that the known failure names, and with its signature."""
     for path in FOUND:
         case = load(path)
         hazards = hazards_of(case.operations, narrow="rollover" in target.hazards)

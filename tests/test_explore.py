@@ -75,7 +75,7 @@ def test_the_shortest_case_is_as_long_as_is_known(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
-def test_in_a_small_scope_under_all_hazards_nothing_happens_that_is_not_admitted(scheme: AnyScheme) -> None:
+def test_known_failures_explain_all_that_happens_in_a_small_scope_under_all_hazards(scheme: AnyScheme) -> None:
     hazards = scheme.hazards - {"rollover"}
     result = search(scheme, hazards, Scope(2, 1 if scheme.tables != ONE_TABLE else 2, 1))
     assert result.complete

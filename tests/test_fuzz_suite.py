@@ -152,7 +152,7 @@ def test_hypofuzz_collects_the_test_cases(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_kernel_does_is_a_find_unless_the_scheme_that_it_walks_by_admits_it(tmp_path: Path) -> None:
+def test_a_kernel_s_failure_is_a_finding_unless_it_is_known_of_its_scheme(tmp_path: Path) -> None:
     (tmp_path / "old_kernels.py").write_text(OLD_KERNELS, encoding="utf-8")
     cases = tmp_path / "cases"
     chosen = "test_swarm and (kernel:known or kernel:unknown)"
@@ -166,10 +166,10 @@ def test_what_a_kernel_does_is_a_find_unless_the_scheme_that_it_walks_by_admits_
 
 
 @pytest.mark.slow
-def test_what_a_kernel_admits_by_its_scheme_is_looked_for_and_found(tmp_path: Path) -> None:
+def test_the_known_failures_of_a_kernel_s_scheme_are_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "old_kernels.py").write_text(OLD_KERNELS, encoding="utf-8")
     done = pytest_on_the_suite(
-        tmp_path, "-p", "old_kernels", "-k", "test_what_is_admitted_happens and (kernel:known or kernel:unknown)"
+        tmp_path, "-p", "old_kernels", "-k", "test_known_failures_happen and (kernel:known or kernel:unknown)"
     )
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout

@@ -1,4 +1,4 @@
-"""What is news, how news becomes a case, and what is made of findings that do not come again."""
+"""Triage: which findings are new, how one becomes a case, and findings that are not reproduced."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ MANY = loads(
 SKIPPED = Finding("skip", "C")
 
 
-class Told(SchemeTarget):
-    """A scheme of which other things are told than are so."""
+class Pretending(SchemeTarget):
+    """A scheme with other known failures, slots and kind than it has."""
 
     def __init__(
         self, scheme: AnyScheme, known_failures: Iterable[KnownFailure], *, slots: int | None = None, is_real: bool = False
@@ -50,7 +50,7 @@ class Told(SchemeTarget):
         self.is_real = is_real
 
 
-class Flaky(Told):
+class Flaky(Pretending):
     """A real target that does what its scheme does only in those of its runs that `does` says, and then never."""
 
     def __init__(self, does: str) -> None:
@@ -109,7 +109,7 @@ def test_a_known_failure_that_was_shown_is_not_new() -> None:
 
 def test_a_finding_that_a_shown_failure_explains_is_not_new_although_another_is_pending() -> None:
     wide, narrow = known_failure("skip", "remove"), known_failure("skip", "add-tail")
-    target = Told(OffsetUdp(), (wide, narrow))
+    target = Pretending(OffsetUdp(), (wide, narrow))
     triage = triage_of(target)
     both = (*SKIP[:-1], Add("E", "tail"), SKIP[-1])
 
@@ -121,7 +121,7 @@ def test_a_finding_that_a_shown_failure_explains_is_not_new_although_another_is_
 def test_a_finding_that_only_a_failure_with_another_signature_explains_is_not_new() -> None:
     # A skip far from every change explains one beside a change, but no case with this signature can show the other.
     far = KnownFailure("skip", frozenset({"remove"}), elsewhere=True)
-    triage = triage_of(Told(OffsetUdp(), (far,)))
+    triage = triage_of(Pretending(OffsetUdp(), (far,)))
 
     assert triage.first_new(SKIP, (SKIPPED,)) is None
     assert triage.first_new(SKIP, (replace(SKIPPED, elsewhere=True),)) == replace(SKIPPED, elsewhere=True)
@@ -134,7 +134,7 @@ def test_the_search_for_a_shortest_case_is_longer_where_a_claim_is_broken(
     monkeypatch.setattr(search, "REPORT", 1)
     monkeypatch.setattr(triage_module, "STATES_MAX_KNOWN", 10)
 
-    assert investigated(triage_of(Told(OffsetUdp(), admitted)), SKIP, SKIPPED).shortest is is_certain
+    assert investigated(triage_of(Pretending(OffsetUdp(), admitted)), SKIP, SKIPPED).shortest is is_certain
 
 
 def test_a_least_case_of_a_known_failure_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_a_least_case_of_a_known_failure_is_searched_once(monkeypatch: pytest.Mo
         return operations, slots, True
 
     monkeypatch.setattr(triage_module, "shortest", shortest)
-    triage = triage_of(Told(Index(), [known_failure("skip", "reinsert")]))
+    triage = triage_of(Pretending(Index(), [known_failure("skip", "reinsert")]))
     with_one, with_two = (
         loads(f"add A tail\nadd B tail\nopen\nread 1\n at show 1: reinsert A tail\n{more}read all").operations
         for more in ("add C tail\n", "add C head\n")
@@ -170,7 +170,7 @@ def test_a_finding_about_a_moved_socket_is_new_after_one_about_another() -> None
 
 
 def test_a_broken_claim_is_new_once_for_each_set_of_hazards() -> None:
-    triage = triage_of(Told(OffsetUdp(), ()))
+    triage = triage_of(Pretending(OffsetUdp(), ()))
     investigated(triage, SKIP, SKIPPED)
 
     assert triage.first_new(SKIP, (SKIPPED,)) is None
@@ -223,7 +223,7 @@ def test_a_known_failure_that_another_case_has_shown_meanwhile_gives_no_finding(
 
 def test_a_least_case_with_more_hazards_than_those_of_any_known_failure_shows_nothing() -> None:
     # The place goes along with the socket that is moved while it is shown, and that takes two hazards.
-    target = Told(Index(), [known_failure("skip", "reinsert")])
+    target = Pretending(Index(), [known_failure("skip", "reinsert")])
     triage = triage_of(target)
     operations = loads("add A tail\nadd B tail\nopen\nread 1\n at show 1: reinsert A tail\nread all").operations
 
@@ -233,14 +233,14 @@ def test_a_least_case_with_more_hazards_than_those_of_any_known_failure_shows_no
 
 
 def test_a_scheme_that_claims_too_much_breaks_a_claim() -> None:
-    found = investigated(triage_of(Told(OffsetUdp(), [known_failure("skip", "reinsert")])), SKIP, SKIPPED)
+    found = investigated(triage_of(Pretending(OffsetUdp(), [known_failure("skip", "reinsert")])), SKIP, SKIPPED)
 
     assert found.known_failure is None
     assert found.case.operations == LEAST_SKIP
 
 
 def test_a_moved_socket_and_no_hazard_at_all_are_told_in_words() -> None:
-    found = investigated(triage_of(Told(OffsetUdp(), ())), SKIP, SKIPPED)
+    found = investigated(triage_of(Pretending(OffsetUdp(), ())), SKIP, SKIPPED)
     operations = loads("add A tail\nopen\nread all").operations
 
     assert str(TriagedFinding("t", "skip", True, found.case, found.hazards, None, 8, 1, 1)) == "t: skip (moved) under remove"
@@ -278,7 +278,7 @@ def test_what_came_again_and_then_never_while_it_was_shrunk_stays_as_it_was_draw
 
 
 def test_a_target_with_one_number_of_slots_is_never_asked_for_another() -> None:
-    target = Told(Index(), Index.known_failures, slots=SLOTS)
+    target = Pretending(Index(), Index.known_failures, slots=SLOTS)
     finding = next(finding for finding in verdict_of(target, MANY) if finding.kind == "skip" and not finding.moved)
     found = investigated(triage_of(target), MANY, finding)
 
@@ -291,7 +291,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_ends_the_drawing_behind_it(monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sockiter.fuzzing.triage.minimize", interrupt)
-    target = Told(OffsetUdp(), ())
+    target = Pretending(OffsetUdp(), ())
     with target.session() as session:
         bites = drive_swarm(Triage.of(target, session, {"remove"}), frozenset({"remove"}), "7")
         found = next(bite.found for bite in bites if bite.found is not None)
@@ -301,7 +301,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_ends_the_drawing_behind_it(monke
 
 
 def test_what_is_cut_short_may_show_one_of_several_known_failures_and_is_kept_as_the_first() -> None:
-    target = Told(OffsetUdp(), (known_failure("skip", "remove"),))
+    target = Pretending(OffsetUdp(), (known_failure("skip", "remove"),))
     with target.session() as session:
         triage = Triage(target, session, {known_failure("skip", "remove")}, set(), Patience(lambda: True))
         operations = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nadd D tail\nread all").operations

@@ -69,7 +69,7 @@ def test_any_kernel_can_carry_the_probes_out(tables: tuple[str, ...]) -> None:
 # A target, by what was found out of it
 
 
-def test_a_target_admits_what_its_scheme_does_within_what_it_can_be_put_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(monkeypatch: pytest.MonkeyPatch) -> None:
     unable: dict[Hazard, str] = {"realloc": "it is not watched", "enomem": "it was not built for it"}
     answering(monkeypatch, Answer(unable=unable, scheme="cookie-udp"))
     assert KERNEL_UDP.walks_by == "cookie-udp"
@@ -81,7 +81,7 @@ def test_a_target_admits_what_its_scheme_does_within_what_it_can_be_put_through(
     assert KERNEL_UDP.all_known_failures == SCHEME["cookie-udp"].known_failures
 
 
-def test_a_kernel_of_no_known_scheme_admits_nothing_so_that_all_it_does_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_of_no_known_scheme_has_no_known_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, Answer())
     assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
     # But where none delivers just what an iterator does, what is nearest to it says what it admits.
@@ -121,7 +121,7 @@ def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(
 @pytest.mark.parametrize(
     ("kind", "hazard", "socket"), [("skip", "remove", "C"), ("repeat", "add-head", "A"), ("repeat", "rehash", "B")]
 )
-def test_proc_net_tcp_admits_what_its_cases_show_whichever_bucket_the_socket_is_in(
+def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucket_the_socket_is_in(
     kind: Kind, hazard: str, socket: str
 ) -> None:
     case = load(CASES / f"kernel-proc-tcp-{kind}-elsewhere-{hazard}.case")

@@ -471,7 +471,7 @@ def test_a_second_delivery_breaks_an_invariant_at_once() -> None:
     assert caught.value.operations == tuple(machine.operations)
 
 
-def test_an_invariant_holds_where_the_target_admits_what_it_did() -> None:
+def test_an_invariant_holds_where_a_known_failure_explains_the_finding() -> None:
     machine = begun(SchemeTarget(OffsetUdp()))
     machine.triage.pending.clear()
     repeats(machine)

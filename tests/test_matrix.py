@@ -190,7 +190,7 @@ def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_said_to_be_bo
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (False, True, False)
 
 
-def test_what_no_harm_admits_breaks_a_claim() -> None:
+def test_a_violation_that_no_known_failure_explains_breaks_a_claim() -> None:
     skip = said(INDEX, cell(INDEX, "remove", violations=(SKIP,)))[0]
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (True, False, True)
 
@@ -340,6 +340,6 @@ def test_harm_of_a_neighbour_stays_where_it_is_no_longer_or_breaks_a_claim() -> 
     assert [one.violation for one in distinct(broken)] == [LONGER, ELSEWHERE]
 
 
-def test_a_harm_of_a_neighbour_admits_none_elsewhere() -> None:
+def test_a_known_failure_of_a_neighbour_explains_none_elsewhere() -> None:
     skip = said(OFFSET, cell(OFFSET, "remove", violations=(SKIP, ELSEWHERE)))
     assert [one.breaks_a_claim for one in skip[:2]] == [False, True]

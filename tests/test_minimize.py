@@ -65,7 +65,7 @@ def failing(target: Target, kind: Kind, moved: bool = False) -> Fails:
     return fails
 
 
-# Of each way to keep one's place, one scheme that is known to do harm in few lines.
+# Of each way to keep one's place, one scheme that is known to fail in few lines.
 BRUTE_FORCED = [target_named(name) for name in ("offset-udp", "index", "rank", "full-batch-held", "cookie-udp")]
 
 
@@ -73,7 +73,7 @@ BRUTE_FORCED = [target_named(name) for name in ("offset-udp", "index", "rank", "
 
 
 def findings(target: Target, seed: int) -> Iterator[tuple[Operations, int, Fails]]:
-    """The first sequence for each kind of harm among the first 150 with everything switched on now and then."""
+    """The first sequence for each kind of failure among the first 150 with everything switched on now and then."""
     swarm = Swarm(seed, target.hazards, Room.of(target))
     met: set[tuple[Kind, bool]] = set()
     with target.session() as session:
@@ -279,7 +279,7 @@ def tables(sockets: int, buckets: int) -> Iterator[Operations]:
 
 
 def shortest(target: Target, known_failure: KnownFailure) -> int:
-    """The least length at which this harm can be done, by trying out everything that is shorter."""
+    """The least length at which this failure can happen, by trying out everything that is shorter."""
     fails = failing(target, known_failure.kind, known_failure.moved)
     buckets = 2 if "rehash" in known_failure.hazards else 1
     for total in range(2, 8):
@@ -296,7 +296,7 @@ def shortest(target: Target, known_failure: KnownFailure) -> int:
 
 
 def minimized(target: Target, known_failure: KnownFailure, seed: int) -> int:
-    """The length of the case that comes of the first harm of this kind that a swarm meets."""
+    """The length of the case that comes of the first failure of this kind that a swarm meets."""
     room = Room.of(target)
     swarm = Swarm(seed, known_failure.hazards, room)
     swarm.aims = [known_failure.hazards]

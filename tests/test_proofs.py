@@ -60,7 +60,7 @@ def happens_in(target: SchemeTarget, column: Column, scope: Scope) -> frozenset[
 
 
 @WITHOUT_THE_LARGEST
-def test_each_hazard_alone_does_what_is_admitted_and_nothing_else(target: SchemeTarget) -> None:
+def test_each_hazard_alone_causes_the_known_failures_and_no_others(target: SchemeTarget) -> None:
     for column in (NONE, *(Column(hazard, frozenset({hazard})) for hazard in in_order(target.hazards))):
         known_failures = within(target.known_failures, column.hazards)
         found = happens(target, column, ONE_BUCKET) | happens(target, column, TWO_BUCKETS)
@@ -78,7 +78,7 @@ def test_all_hazards_together_do_nothing_else_in_two_buckets(target: SchemeTarge
 
 @SCOPES
 @EVERY_SCHEME
-def test_all_hazards_together_do_what_is_admitted_and_nothing_else(target: SchemeTarget, scope: Scope) -> None:
+def test_all_hazards_together_cause_the_known_failures_and_no_others(target: SchemeTarget, scope: Scope) -> None:
     if target.name in LARGE and scope in (ONE_BUCKET, TWO_BUCKETS):
         scope = Scope(scope.sockets - 1, scope.buckets, scope.batch)
     # Where narrow versions roll over, every index is a state of its own: a minute, and more.

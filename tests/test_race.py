@@ -174,12 +174,12 @@ def pretending(walk: Walks) -> KernelTarget:
     return cast(KernelTarget, SimpleNamespace(session=session))
 
 
-def having(*harms: KnownFailure) -> KernelTarget:
-    """A target that admits these."""
+def having(*known_failures: KnownFailure) -> KernelTarget:
+    """A target that has these."""
     names = {"name": "kernel:pretended", "walks_by": "rank", "fails_like": ""}
     return cast(
         KernelTarget,
-        SimpleNamespace(**names, all_known_failures=harms, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
+        SimpleNamespace(**names, all_known_failures=known_failures, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
     )
 
 
@@ -485,9 +485,11 @@ class Told(list[Round]):
         yield self
 
 
-def raced(tmp_path: Path, *rounds: Round, harms: Sequence[KnownFailure] = (), then: BaseException = INTERRUPT) -> Race:
+def raced(
+    tmp_path: Path, *rounds: Round, known_failures: Sequence[KnownFailure] = (), then: BaseException = INTERRUPT
+) -> Race:
     """A race of these rounds and no more."""
-    one = Race(having(*harms), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(*known_failures), seed="7", kinds=ANY, cases=tmp_path)
     one.run(60, arena=Told(*rounds, then=then))
     return one
 
@@ -517,7 +519,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-def test_what_nobody_admits_is_a_violation_which_is_kept_and_reproduced(tmp_path: Path, kind: str) -> None:
+def test_a_failure_that_is_not_known_is_a_violation_which_is_kept_and_reproduced(tmp_path: Path, kind: str) -> None:
     gone = Changed("remove", "s26", 26, 10, 20)
     done = Round((gone, *ADDED), [PLANTED[kind]])
     one = raced(tmp_path, *[done] * 5, FINE, *[done] * 5)
@@ -531,27 +533,27 @@ def test_what_nobody_admits_is_a_violation_which_is_kept_and_reproduced(tmp_path
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-def test_what_is_admitted_is_counted_and_no_violation(tmp_path: Path, kind: Any) -> None:
+def test_a_known_failure_is_counted_and_no_violation(tmp_path: Path, kind: Any) -> None:
     gone = Changed("remove", "s26", 26, 10, 20)
     admitted = known_failure(kind, "show")
-    one = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), harms=[admitted])
+    one = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), known_failures=[admitted])
     assert one.came.harms == {(kind, admitted): 1}
     assert (one.came.violations, one.came.caught, list(tmp_path.iterdir())) == (0, [], [])
 
 
-def test_a_harm_is_admitted_only_where_the_walk_met_the_changes_that_bring_it_about(tmp_path: Path) -> None:
+def test_a_known_failure_explains_a_walk_only_where_it_met_the_changes_that_cause_it(tmp_path: Path) -> None:
     admitted = known_failure("skip", "remove")
-    assert raced(tmp_path, SKIPS_UNDER_REMOVAL, harms=[admitted]).came.violations == 0
-    assert raced(tmp_path, SKIPS, harms=[admitted]).came.violations == 1
+    assert raced(tmp_path, SKIPS_UNDER_REMOVAL, known_failures=[admitted]).came.violations == 0
+    assert raced(tmp_path, SKIPS, known_failures=[admitted]).came.violations == 1
 
 
 def test_a_violation_is_told_before_what_is_admitted(tmp_path: Path) -> None:
-    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), harms=[known_failure("repeat")]).came.caught
+    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), known_failures=[known_failure("repeat")]).came.caught
     assert both.kinds == ("skip",)
 
 
 def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(tmp_path: Path) -> None:
-    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), harms=[known_failure("skip", "enomem")])
+    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), known_failures=[known_failure("skip", "enomem")])
     assert one.came.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
     assert one.came.violations == 0
 

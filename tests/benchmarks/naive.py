@@ -21,15 +21,15 @@ BUCKETS = st.sampled_from([Bucket(0), Bucket(1), Bucket(2)])
 
 
 class NaiveViolation(AssertionError):
-    """A socket was harmed; carries what was done."""
+    """A violation on the naive machine; carries the operations."""
 
     def __init__(self, operations: tuple[Operation, ...]) -> None:
-        super().__init__("harmed")
+        super().__init__("violated")
         self.operations = operations
 
 
 class NaiveMachine(RuleBasedStateMachine):
-    """Sockets come and go while an iterator is read; a harm of the kind that is sought fails the run."""
+    """Sockets come and go while an iterator is read; a violation of the kind that is sought fails the run."""
 
     target: ClassVar[SchemeTarget]
     seeks: ClassVar[Kind | None] = None

@@ -1,6 +1,6 @@
 """How long each driver takes to refute what is not claimed, by scheme and kind, from a cold start with all hazards on.
 
-Prints the rows of docs/time-to-refute.md. A harm is refuted when its least case is there: shrinking is part of the time.
+Prints the rows of docs/time-to-refute.md. A claim is refuted when its least case is there: shrinking is part of the time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LIMIT_S = 30.0
 GIVEN_UP_S = 2 * LIMIT_S
 
 Sought = tuple[Kind, bool]
-"""A kind of harm, and whether the harmed socket had moved."""
+"""A kind of failure, and whether the socket that suffers it had moved."""
 Took = tuple[float, float]
 """Sequences, and seconds of processor time."""
 
