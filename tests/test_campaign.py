@@ -18,7 +18,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from inline import work_inline
 
 from sockiter import workers
 from sockiter.cases import Case, load, loads
@@ -33,6 +32,7 @@ from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.verdict import Signature
 from sockiter.workers import heard, interrupted_at
+from tests.support.inline_workers import work_inline
 
 pytestmark = pytest.mark.interpreter
 
@@ -611,7 +611,7 @@ def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
         raise OSError
 
     say(monkeypatch, search)
-    monkeypatch.setattr("inline.Worker.exitcode", -9)
+    monkeypatch.setattr("tests.support.inline_workers.Worker.exitcode", -9)
     run = one(tmp_path, seconds=0.5)
     run.run()
     (track,) = run.tracks

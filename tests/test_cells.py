@@ -12,8 +12,6 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
-from inline import work_inline
-from matrices import searched
 
 from sockiter import workers
 from sockiter.backend import Target
@@ -46,6 +44,8 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
+from tests.support.inline_workers import work_inline
+from tests.support.matrices import searched
 
 pytestmark = pytest.mark.interpreter
 

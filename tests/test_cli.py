@@ -21,9 +21,6 @@ from typing import Any, cast
 import click
 import pytest
 from click.testing import Result
-from command import NO_KERNEL, read_all, sockiter, unmeasured
-from inline import work_inline
-from kernels import LIMITED, answering
 
 from sockiter import __version__
 from sockiter.backend import Session, Target
@@ -48,8 +45,11 @@ from sockiter.report.trace import Trace, trace
 from sockiter.shrink.minimize import Fails
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import Finding, Kind
+from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
+from tests.support.inline_workers import work_inline
+from tests.support.kernel_targets import LIMITED, answering
+from tests.support.paths import CASES
 
-CASES = Path(__file__).parent / "cases"
 RFC_SKIP = CASES / "rfc_skip.case"
 # Under this name the package has the command.
 FUZZ = sys.modules["sockiter.cli.fuzz"]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import sockiter
 
 from sockiter.cases import load, loads
 from sockiter.check.result import Scope
@@ -20,6 +19,7 @@ from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
+from tests.support.command import sockiter
 
 
 def document(*arguments: object) -> Any:

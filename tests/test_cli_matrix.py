@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import NO_KERNEL, read_all, sockiter, unmeasured
-from matrices import corpus_matrix, page_of, searched
 from rich.console import Console
 
 from sockiter.cases import dumps, loads
@@ -29,6 +27,8 @@ from sockiter.matrix.compute import Cells, Tick
 from sockiter.matrix.matrix import Cell, Matrix, Measured, Row
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
+from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
+from tests.support.matrices import corpus_matrix, page_of, searched
 
 # Under this name the package has the command.
 MATRIX = sys.modules["sockiter.cli.matrix"]

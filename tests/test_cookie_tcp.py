@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from stepping import changed, tcp, walk
 
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.cookie_tcp import CookieTcp, State
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.cookie_udp import State as UdpState
 from sockiter.table import Table
+from tests.support.scheme_steps import changed, tcp, walk
 
 SCHEME = CookieTcp()
 

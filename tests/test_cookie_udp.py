@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from stepping import BLANK, changed, table, walk
-
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.cookie_udp import CookieUdp, State
+from tests.support.scheme_steps import BLANK, changed, table, walk
 
 SCHEME = CookieUdp()
 

@@ -14,8 +14,6 @@ from typing import Any, Protocol
 
 import pytest
 from click.testing import CliRunner, Result
-from inline import work_inline
-from kernels import ABSENT, answering
 
 from sockiter import targets, watch
 from sockiter.backend import Target
@@ -33,10 +31,12 @@ from sockiter.replay import replay
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.targets import SCHEME_TARGETS, target_named
+from tests.support.inline_workers import work_inline
+from tests.support.kernel_targets import ABSENT, answering
+from tests.support.paths import CASES, ROOT
 
-TESTS = Path(__file__).parent
-RFC_SKIP = TESTS / "cases" / "rfc_skip.case"
-EXAMPLE = TESTS / "example_package"
+RFC_SKIP = CASES / "rfc_skip.case"
+EXAMPLE = ROOT / "tests" / "example_package"
 
 # A package of one module, in which every test finds the scheme that it needs.
 FOREIGN = """
@@ -736,7 +736,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(*args: object, site: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """A Python for which what is in `site` is installed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | variables
-    environment["PYTHONPATH"] = os.pathsep.join([str(site), str(TESTS.parent), environment.get("PYTHONPATH", "")])
+    environment["PYTHONPATH"] = os.pathsep.join([str(site), str(ROOT), environment.get("PYTHONPATH", "")])
     command = [sys.executable, *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
@@ -787,7 +787,7 @@ def test_the_example_does_what_it_admits_and_nothing_else(site: Path, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.deep
 def test_the_suite_in_fuzz_takes_the_example_in(site: Path, tmp_path: Path) -> None:
-    command = ["-m", "pytest", TESTS.parent / "fuzz", f"--rootdir={TESTS.parent}", "-p", "no:cacheprovider"]
+    command = ["-m", "pytest", ROOT / "fuzz", f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
     chosen = ["-n", "2", "-k", "next-key or NextKey", "--cases", tmp_path]
     done = python(*command, *chosen, site=site, HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path / "hypothesis"))
     assert done.returncode == 0, done.stdout
@@ -811,12 +811,12 @@ def test_a_broken_package_beside_the_example_stops_neither_workers_nor_other_tar
 
 
 def test_the_documents_spell_out_the_example_as_it_is() -> None:
-    text = (TESTS.parent / "docs" / "schemes.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "schemes.md").read_text(encoding="utf-8")
     for name, language in (("next_key.py", "python"), ("pyproject.toml", "toml")):
         assert f"```{language}\n{(EXAMPLE / name).read_text(encoding='utf-8')}```\n" in text
 
 
 def test_the_documents_name_every_hazard_and_every_member_of_a_scheme() -> None:
-    text = (TESTS.parent / "docs" / "schemes.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "schemes.md").read_text(encoding="utf-8")
     for word in (*HAZARDS, "name", "summary", "progress", "tables", "hazards", "harms"):
         assert f"`{word}`" in text

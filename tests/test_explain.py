@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from scripted import END, Impatient, scripted, traced
 
 from sockiter.history import Event, GaveUp, Returned, Shown
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
@@ -12,6 +11,7 @@ from sockiter.report.trace import Names
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.unix import Unix
 from sockiter.verdict import Finding
+from tests.support.scripted_traces import END, Impatient, scripted, traced
 
 
 def test_of_several_buckets_the_last_change_to_the_harmed_sockets_own_is_told() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 import pytest
-from generators import Generated, Reading
 
 from sockiter.cases import dumps
 from sockiter.check import search as module
@@ -26,6 +25,7 @@ from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import GONE, ONE_TABLE, AnyScheme, Grow, Where, by_position
 from sockiter.table import Socket, Table, empty
 from sockiter.verdict import Signature
+from tests.support.generator_schemes import Generated, Reading
 
 SKIP_MOVED = Signature("skip", moved=True)
 BY_NAME = {scheme.name: scheme for scheme in SCHEMES}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepping import BLANK, blank, changed, table, walk
 
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, VERSION_BITS
 from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove
@@ -17,6 +16,7 @@ from sockiter.schemes.index_snapshot import Place as SnapshotPlace
 from sockiter.schemes.partial_batch import State
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.table import Table
+from tests.support.scheme_steps import BLANK, blank, changed, table, walk
 
 INDEX, SNAPSHOT, NARROW, DETECT = Index(), IndexSnapshot(), IndexNarrow(), IndexDetect()
 

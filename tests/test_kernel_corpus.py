@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from sockiter.cases import load
@@ -11,8 +9,9 @@ from sockiter.errors import Untold
 from sockiter.kernel.target import KernelTarget
 from sockiter.replay import UNNAMED, refused, replay, unsaid
 from sockiter.verdict import describe
+from tests.support.paths import CASES
 
-CORPUS = {path.stem: load(path) for path in sorted((Path(__file__).parent / "cases").glob("*.case"))}
+CORPUS = {path.stem: load(path) for path in sorted(CASES.glob("*.case"))}
 # Schemes that the lines `expect kernel:... as SCHEME` were recorded with, on the kernels that walk by them.
 RECORDED = {expect.scheme for case in CORPUS.values() for expect in case.expects if expect.target.startswith("kernel:")}
 

@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 
 import pytest
-from driving import ONE, adds, at_show, begun, events
-from kernels import here
 
 from sockiter.backend import Backend
 from sockiter.errors import MachineLacks, Untold
@@ -17,6 +15,8 @@ from sockiter.kernel import KERNEL_TARGETS, probe
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
+from tests.support.kernel_reads import ONE, adds, at_show, begun, events
+from tests.support.kernel_targets import here
 
 BPF = [target for target in KERNEL_TARGETS if "show" in target.offers]
 ABC = adds("CBA", "head")  # in the order of the walk: A, B, C

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from driving import adds, at_show, events
 
 from sockiter.errors import MachineLacks, Untold
 from sockiter.kernel import iteration as module
@@ -28,6 +27,7 @@ from sockiter.operations import (
     Reinsert,
     Remove,
 )
+from tests.support.kernel_reads import adds, at_show, events
 
 Answer = list[str] | OSError
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kernels import answering
 
 from sockiter.backend import Shape, refusal
 from sockiter.cases import Expect, load
@@ -26,8 +24,9 @@ from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.simulation import Simulation
 from sockiter.verdict import Kind, Signature
+from tests.support.kernel_targets import answering
+from tests.support.paths import CASES
 
-CASES = Path(__file__).parent / "cases"
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
 PAIRS = [(target, name) for target in KERNEL_TARGETS for name in target.schemes]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 import pytest
-from bpf_machine import OBJECTS, Machine
 
 from sockiter.kernel.bpf.programs import (
     ABOUT,
@@ -28,6 +27,7 @@ from sockiter.kernel.bpf.programs import (
     stops_at_entry,
     writes_a_record,
 )
+from tests.support.bpf_machine import OBJECTS, Machine
 
 META, SEQ, SOCKET, WALK = OBJECTS, OBJECTS + 64, OBJECTS + 128, OBJECTS + 192
 COOKIE = 0x1122334455667788

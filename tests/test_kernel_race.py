@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command import read_all, unmeasured
 
 from sockiter.backend import Shape
 from sockiter.claims import CHANGES
@@ -26,6 +25,7 @@ from sockiter.race import race
 from sockiter.race.judge import judged
 from sockiter.race.race import Race, drawn, side_by_side
 from sockiter.verdict import Finding
+from tests.support.command import read_all, unmeasured
 
 pytestmark = pytest.mark.usefixtures("two_processors")
 UNIX = pytest.mark.parametrize("kernel_target", [KERNEL_UNIX], ids=lambda target: target.name, indirect=True)

@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from command import members, started, unmeasured, wait_until
-from driving import adds, at_show, begun, events, open_files
 
 from sockiter.backend import Session, Shape
 from sockiter.kernel import KERNEL_TARGETS, libc, probe
@@ -23,6 +21,8 @@ from sockiter.kernel.namespace import private, where
 from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.operations import Add, Bucket, Change, Open, Operation, Read, Remove
+from tests.support.command import members, started, unmeasured, wait_until
+from tests.support.kernel_reads import adds, at_show, begun, events, open_files
 
 HERE = "/proc/thread-self/ns/net"
 SETTINGS = [

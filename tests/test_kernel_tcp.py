@@ -9,16 +9,16 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import driving
 import pytest
-from driving import ONE, adds, begun, open_files
-from kernels import here
 
 from sockiter.backend import Shape
 from sockiter.errors import MachineLacks
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
 from sockiter.operations import Add, Bucket, End, Open, Operation, Read, Rehash, Reinsert, Remove
+from tests.support import kernel_reads
+from tests.support.kernel_reads import ONE, adds, begun, open_files
+from tests.support.kernel_targets import here
 
 ESTABLISHED = "established"
 LISTENING = "listening"
@@ -41,7 +41,7 @@ def session(kernel_target: KernelTarget) -> Iterator[KernelSession]:
 
 def delivers(session: KernelSession, operations: Sequence[Operation], remembering: list[str]) -> bool:
     """Whether reads deliver what they do where the iterator remembers, or what an older kernel's scheme makes of it."""
-    assert driving.reads(KERNEL_TCP, session, operations) == driving.due(KERNEL_TCP, operations, remembering)
+    assert kernel_reads.reads(KERNEL_TCP, session, operations) == kernel_reads.due(KERNEL_TCP, operations, remembering)
     return True
 
 
@@ -113,7 +113,7 @@ def test_the_listening_ones_are_walked_first_and_both_tables_bucket_by_bucket(se
         Open(),
     ]
     assert made(session, *operations) == [("E",), (), ("C", "D"), ("B",), ("A",)]
-    assert driving.reads(KERNEL_TCP, session, [*operations, Read(None)]) == ["ECDBA", ""]
+    assert kernel_reads.reads(KERNEL_TCP, session, [*operations, Read(None)]) == ["ECDBA", ""]
 
 
 @pytest.mark.parametrize("end", ["head", "tail"])
@@ -218,7 +218,7 @@ def test_a_table_has_as_many_buckets_as_the_kernels(session: KernelSession) -> N
 @pytest.mark.parametrize("kernel_target", [KERNEL_TCP_ESTABLISHED], indirect=True)
 def test_buckets_of_no_named_table_are_the_established_ones(kernel_target: KernelTarget, session: KernelSession) -> None:
     operations = [*adds("AB", "head"), *adds("C", "head", 1, ESTABLISHED), Open(), Rehash("A", Bucket(1))]
-    assert driving.reads(kernel_target, session, [*operations, Read(None)]) == ["BAC", ""]
+    assert kernel_reads.reads(kernel_target, session, [*operations, Read(None)]) == ["BAC", ""]
     backend = begun(session, operations)
     assert backend.state() == (("B",), ("A", "C"))
     lines = Path("/proc/thread-self/net/tcp6").read_text().splitlines()[1:]
@@ -231,7 +231,7 @@ def test_buckets_of_no_named_table_are_the_established_ones(kernel_target: Kerne
 @pytest.mark.parametrize("kernel_target", [KERNEL_PROC_TCP, KERNEL_TCP_DIAG], ids=lambda t: t.name, indirect=True)
 def test_other_walks_go_through_both_tables_too(kernel_target: KernelTarget, session: KernelSession) -> None:
     operations = [*adds("AB", "head"), *adds("C", "head", 1), *adds("DE", "head", 0, ESTABLISHED), Open()]
-    delivered = driving.reads(kernel_target, session, [*operations, ONE, Read(None)])
+    delivered = kernel_reads.reads(kernel_target, session, [*operations, ONE, Read(None)])
     assert delivered[0] == "B"
     assert "".join(delivered) == "BACED"
     moved = made(session, *operations, ONE, Rehash("E", Bucket(1, ESTABLISHED)), Rehash("A", Bucket(1, LISTENING)))

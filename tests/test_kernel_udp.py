@@ -6,15 +6,15 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator, Sequence
 
-import driving
 import pytest
-from driving import adds, begun
 
 from sockiter.backend import Session, Shape
 from sockiter.errors import MachineLacks
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.operations import Add, Bucket, End, Open, Operation, Read, Remove
+from tests.support import kernel_reads
+from tests.support.kernel_reads import adds, begun
 
 ENDS: tuple[End, ...] = ("head", "tail")
 FD = "/proc/self/fd"
@@ -27,11 +27,11 @@ def session(kernel_udp: KernelTarget) -> Iterator[KernelSession]:
 
 
 def reads(session: Session, operations: Sequence[Operation]) -> list[str]:
-    return driving.reads(KERNEL_UDP, session, operations)
+    return kernel_reads.reads(KERNEL_UDP, session, operations)
 
 
 def due(operations: Sequence[Operation], remembering: list[str]) -> list[str]:
-    return driving.due(KERNEL_UDP, operations, remembering)
+    return kernel_reads.due(KERNEL_UDP, operations, remembering)
 
 
 # The order of the walk

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import ONE, adds, begun, open_files
 
 from sockiter.backend import Shape, run
 from sockiter.errors import MachineLacks
@@ -25,6 +24,7 @@ from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 from sockiter.operations import Add, Bucket, Open, Operation, Read, Rehash, Reinsert, Remove
+from tests.support.kernel_reads import ONE, adds, begun, open_files
 
 
 def reading(monkeypatch: pytest.MonkeyPatch, *answers: bytes) -> list[int]:

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from generators import Generated, Reading
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
@@ -44,6 +43,7 @@ from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.table import Table
 from sockiter.verdict import VIOLATIONS, Finding, Signature
+from tests.support.generator_schemes import Generated, Reading
 
 ALONE: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash", "enomem")
 RULES = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from matrices import corpus_matrix, searched
 
 from sockiter.backend import Target
 from sockiter.cases import loads
@@ -39,6 +38,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
+from tests.support.matrices import corpus_matrix, searched
 
 OFFSET = SchemeTarget(OffsetUdp())
 INDEX = SchemeTarget(Index())

@@ -8,8 +8,6 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from kernels import LIMITED, answering
-from matrices import corpus_matrix, page_of, searched
 
 from sockiter.cases import loads
 from sockiter.check.result import Scope, Searched, Violation
@@ -21,6 +19,8 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.verdict import KINDS
+from tests.support.kernel_targets import LIMITED, answering
+from tests.support.matrices import corpus_matrix, page_of, searched
 
 
 class Page(HTMLParser):

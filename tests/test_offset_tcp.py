@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from stepping import changed, tcp, walk
 
 from sockiter.backend import run
 from sockiter.cases import loads
 from sockiter.operations import Add, Bucket, Reinsert, Remove
 from sockiter.schemes.offset_tcp import OffsetTcp, State
 from sockiter.targets import target_named
+from tests.support.scheme_steps import changed, tcp, walk
 
 SCHEME = OffsetTcp()
 LISTENING, ESTABLISHED, OVER = 0, 1, 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -19,8 +18,8 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
+from tests.support.paths import CASES, ROOT
 
-CASES = Path(__file__).parent / "cases"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -316,7 +315,7 @@ def test_the_page_of_a_real_iterator_has_no_column_for_its_place() -> None:
 
 def test_the_readmes_picture_is_the_one_that_this_version_draws() -> None:
     drawn = svg(scenario("rfc_skip", OffsetUdp()))
-    assert (CASES.parent.parent / "docs" / "rfc_skip.svg").read_text(encoding="utf-8") == drawn
+    assert (ROOT / "docs" / "rfc_skip.svg").read_text(encoding="utf-8") == drawn
 
 
 def test_the_same_trace_is_always_the_same_picture() -> None:

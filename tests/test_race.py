@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from command import NO_KERNEL, sockiter
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.claims import CHANGES, Harm, Hazard, harm
@@ -34,6 +33,7 @@ from sockiter.race import sides as module
 from sockiter.race.judge import Changed, Round, Step, Walked
 from sockiter.race.race import HEADER, KEPT_MAX, RERUNS, Arena, Race, drawn, side_by_side
 from sockiter.race.sides import Churn, Plan
+from tests.support.command import NO_KERNEL, sockiter
 
 pytestmark = pytest.mark.interpreter
 

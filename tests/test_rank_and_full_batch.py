@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from stepping import BLANK, changed, table, walk
-
 from sockiter.claims import HAZARDS
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld, Held
@@ -12,6 +10,7 @@ from sockiter.schemes.one_by_one import Found, OneByOne, Showing, State
 from sockiter.schemes.rank import Place, Rank
 from sockiter.schemes.scheme import Done
 from sockiter.table import Table
+from tests.support.scheme_steps import BLANK, changed, table, walk
 
 
 def at(rank: int) -> State[Place]:

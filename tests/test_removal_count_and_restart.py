@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from stepping import BLANK, changed, table, walk
 
 from sockiter.backend import run
 from sockiter.cases import loads
@@ -14,6 +13,7 @@ from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.table import Table
 from sockiter.targets import target_named
+from tests.support.scheme_steps import BLANK, changed, table, walk
 
 COUNT, RESTART = RemovalCount(), Restart()
 BOTH = pytest.mark.parametrize("scheme", [COUNT, RESTART], ids=["removal-count", "restart"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from scripted import END, Impatient, scripted, traced
 
 from sockiter.cases import load
 from sockiter.history import Returned, Shown
@@ -17,8 +15,8 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
-
-CASES = Path(__file__).parent / "cases"
+from tests.support.paths import CASES
+from tests.support.scripted_traces import END, Impatient, scripted, traced
 
 
 def told(text: str, scheme: AnyScheme) -> str:

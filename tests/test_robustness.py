@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command import DEADLINE_S, members, unmeasured, wait_until
 
 from sockiter.cases import files, load, loads
 from sockiter.operations import length
+from tests.support.command import DEADLINE_S, members, unmeasured, wait_until
 
 pytestmark = pytest.mark.interpreter
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepping import BLANK, blank, changed, table, walk
 
 from sockiter.claims import HAZARDS
 from sockiter.operations import Add, Bucket, End, Rehash, Reinsert, Remove
@@ -18,6 +17,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.partial_batch import State
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.table import Table
+from tests.support.scheme_steps import BLANK, blank, changed, table, walk
 
 OFFSET, INDEX = OffsetUdp(), Index()
 BATCHED = pytest.mark.parametrize("scheme", [OFFSET, INDEX], ids=["offset-udp", "index"])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import islice
 
 import pytest
-from scripted import Scripted
 
 from sockiter.backend import Backend, Shape, shape_of
 from sockiter.cases import loads
@@ -25,6 +24,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.targets import target_named
+from tests.support.scripted_traces import Scripted
 
 OFFSET, COOKIE, INDEX = OffsetUdp(), CookieUdp(), Index()
 

@@ -19,8 +19,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from generators import Generated, Reading
-from planted import PLANTED, one_of_each_scheme, own_of, with_canonical
 
 from sockiter.check import everything
 from sockiter.check.result import Scope
@@ -40,6 +38,8 @@ from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.table import Table
 from sockiter.verdict import Signature
+from tests.support.generator_schemes import Generated, Reading
+from tests.support.wrong_canonical_forms import PLANTED, one_of_each_scheme, own_of, with_canonical
 
 EVERY_SCHEME = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 NARROW = pytest.mark.parametrize("scheme", [IndexNarrow(), IndexDetect()], ids=lambda scheme: scheme.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from stepping import changed, table, walk
 
 from sockiter.backend import run
 from sockiter.cases import loads
@@ -11,6 +10,7 @@ from sockiter.operations import Add, Bucket, Reinsert, Remove
 from sockiter.schemes.unix import State, Unix
 from sockiter.table import Table
 from sockiter.targets import target_named
+from tests.support.scheme_steps import changed, table, walk
 
 SCHEME = Unix()
 

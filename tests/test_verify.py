@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from inline import work_inline
-from planted import PLANTED, Planted, fixed, with_canonical
 
 from sockiter.check import everything
 from sockiter.check import verify as verification
@@ -45,6 +43,8 @@ from sockiter.simulation import SchemeTarget
 from sockiter.table import Table, empty
 from sockiter.targets import target_named
 from sockiter.verdict import Signature
+from tests.support.inline_workers import work_inline
+from tests.support.wrong_canonical_forms import PLANTED, Planted, fixed, with_canonical
 
 SMALL: Any = (
     (("remove", "show"), Scope(2, 1, 1, 5)),

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stand_ins
 from click.testing import CliRunner
-from command import DEADLINE_S, started, wait_until
-from stand_ins import alive
 
 from sockiter.cli import main
 from sockiter.errors import InputError, MachineLacks
 from sockiter.vm import acceleration, guest, programs, worker
-
-REPOSITORY = Path(__file__).parent.parent
+from tests.support import stand_ins
+from tests.support.command import DEADLINE_S, started, wait_until
+from tests.support.paths import ROOT
+from tests.support.stand_ins import alive
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_the_guest_runs_this_interpreter_with_this_package_in_this_directory(vm:
     Path("sockiter/__init__.py").touch()
     code = "import os, sys; sys.path.pop(0); import sockiter; print(sys.prefix, sockiter.__file__, os.getcwd(), sep='\\n')"
     status, out, err = vm("python", "-c", code)
-    expected = [sys.prefix, str(REPOSITORY / "sockiter" / "__init__.py"), os.getcwd()]
+    expected = [sys.prefix, str(ROOT / "sockiter" / "__init__.py"), os.getcwd()]
     assert (status, out.splitlines(), err) == (0, expected, "")
 
 
@@ -100,8 +99,8 @@ def test_of_the_environment_the_command_finds_what_concerns_it(vm: Run, monkeypa
 
 
 def test_a_package_that_is_installed_needs_no_place_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert guest.python_path({"PYTHONPATH": "/a::/b"}) == f"{REPOSITORY}:/a:/b"
-    monkeypatch.setattr("sysconfig.get_path", lambda name: str(REPOSITORY))
+    assert guest.python_path({"PYTHONPATH": "/a::/b"}) == f"{ROOT}:/a:/b"
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(ROOT))
     assert guest.python_path({"PYTHONPATH": "/a"}) == "/a"
 
 

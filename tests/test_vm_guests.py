@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import on_kernels
 import pytest
-from stand_ins import alive
 
 from sockiter.vm import build, cache, guest, packages, programs
+from tests import on_kernels
+from tests.support.stand_ins import alive
 
 pytestmark = pytest.mark.skipif(os.environ.get("SOCKITER_GUESTS") != "1", reason="boots guests: tox -e kernels")
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import stand_ins
 from click.testing import CliRunner
-from command import DEADLINE_S, started, wait_until
-from stand_ins import alive
 
 from sockiter.cli import main
 from sockiter.errors import InputError, MachineLacks
 from sockiter.vm import build, cache, packages, programs, worker
+from tests.support import stand_ins
+from tests.support.command import DEADLINE_S, started, wait_until
+from tests.support.stand_ins import alive
 
 IMAGE = "linux-image-6.1.0-10-amd64"
 

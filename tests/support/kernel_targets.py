@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from command import NO_KERNEL
 
 from sockiter.kernel.probe import Answer
 from sockiter.kernel.target import KernelTarget
+from tests.support.command import NO_KERNEL
 
 ABSENT = Answer(NO_KERNEL)
 # It can be added to and removed from, and walks by no scheme that is known.

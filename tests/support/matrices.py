@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 from sockiter.backend import Target
 from sockiter.cases import Case, load
@@ -14,8 +13,8 @@ from sockiter.matrix.page import html, traced
 from sockiter.replay import refused, replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
+from tests.support.paths import CASES
 
-CORPUS = Path(__file__).parent / "cases"
 SCOPE = Scope(3, 2, 2)
 
 
@@ -24,7 +23,7 @@ def shown_on(name: str) -> tuple[tuple[frozenset[Hazard], Violation], ...]:
     """All that the corpus shows of a scheme, shortest first, each with the hazards that it takes."""
     target = target_named(name)
     found = []
-    for path in sorted(CORPUS.glob("*.case")):
+    for path in sorted(CASES.glob("*.case")):
         case = load(path)
         if refused(case, target):
             continue

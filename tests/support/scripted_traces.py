@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
-from generators import Generated, Reading
-
 from sockiter.backend import Shape
 from sockiter.cases import loads
 from sockiter.claims import HAZARDS, Harm, Hazard
@@ -17,6 +15,7 @@ from sockiter.report.trace import Names, Trace, trace
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow
 from sockiter.simulation import SchemeTarget
 from sockiter.table import Table
+from tests.support.generator_schemes import Generated, Reading
 
 END = Returned(())
 
