@@ -18,7 +18,7 @@ from random import Random
 from sockiter.backend import Session, Target, carried_out, run, shape_of
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.history import Returned
@@ -90,7 +90,7 @@ class Conformance:
                 operations = _crowded(operations, random, "add-tail" in hazards & self._target.hazards)
             try:
                 found = self.compare(operations, slots)
-            except Untold as untold:
+            except Inconclusive as untold:
                 self.compared.untold += 1
                 self.compared.why_untold = self.compared.why_untold or str(untold)
                 found = None
@@ -101,7 +101,7 @@ class Conformance:
             yield found
 
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
-        """What the two make of a sequence, if it is not the same; raises `Untold` where the target cannot carry it out."""
+        """What the two make of a sequence, if it is not the same; `Inconclusive` where the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
         likened = tuple(_likened(operations, self._target.tables[0], self._scheme.tables[0]))
         simulation = Simulation(self._scheme, shape_of(likened, slots=slots), records_max=self._records_max)
@@ -117,7 +117,7 @@ class Conformance:
 
         def fails(operations: tuple[Operation, ...], slots: int) -> bool:
             progress()
-            with suppress(Untold):
+            with suppress(Inconclusive):
                 if (other := self.compare(operations, slots)) is not None:
                     found[operations, slots] = other
             return (operations, slots) in found

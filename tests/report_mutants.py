@@ -9,7 +9,7 @@ import sys
 from statistics import median
 
 from sockiter.cases import load
-from sockiter.claims import Harm
+from sockiter.claims import KnownFailure
 from sockiter.fuzzing.drivers import drive_hypothesis, drive_swarm
 from sockiter.replay import refused, replay
 from tests.support.mutants import MUTANTS, Caught, caught, mutated
@@ -61,8 +61,10 @@ def rows() -> list[str]:
         target = mutated(mutant)
         tries = [[caught(target, driver, seed, most, shrinks=True) for seed in SEEDS] for driver, most in SEQUENCES]
         swarm, hypothesis = (measured(found, most) for found, (_, most) in zip(tries, SEQUENCES, strict=True))
-        harms = {Harm(c.found.kind, c.found.hazards, c.found.moved) for found in tries for c in found if c is not None}
-        least = str(min(harms, key=lambda harm: (len(harm.hazards), str(harm))))
+        known_failures = {
+            KnownFailure(c.found.kind, c.found.hazards, c.found.moved) for found in tries for c in found if c is not None
+        }
+        least = str(min(known_failures, key=lambda known_failure: (len(known_failure.hazards), str(known_failure))))
         if mutant.together:
             least = f"{least.partition(' under ')[0]} under **{', '.join(mutant.together)}**"
         if mutant.before_open:

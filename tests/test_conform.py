@@ -19,7 +19,7 @@ from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import main
 from sockiter.conform import Conformance, Difference
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
 from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -62,7 +62,7 @@ class Mute(Likeness):
 class _Mute(Simulation):
     def apply(self, operation: Operation) -> None:
         if isinstance(operation, Remove):
-            raise Untold("nobody knows")
+            raise Inconclusive("nobody knows")
         super().apply(operation)
 
 
@@ -121,13 +121,13 @@ def test_what_cannot_be_told_of_is_left_out_and_counted() -> None:
     conformance = compared(target, OffsetUdp(), 100)
     assert conformance.compared.sequences == 100
     assert conformance.compared.untold > 10
-    with pytest.raises(Untold, match="nobody knows"):
+    with pytest.raises(Inconclusive, match="nobody knows"):
         conformance.compare((Add("A", "tail"), Remove("A"), Open(), Read(None)), SLOTS)
 
 
 def test_what_the_target_cannot_carry_out_is_not_compared() -> None:
     target = Likeness(OffsetUdp())
-    with pytest.raises(Untold, match="16 slots at open; the case asks for 2"):
+    with pytest.raises(Inconclusive, match="16 slots at open; the case asks for 2"):
         Conformance(target, target, OffsetUdp()).compare((Add("A", "tail"), Open(), Read(None)), 2)
 
 
@@ -285,7 +285,7 @@ def test_seconds_end_it_sooner() -> None:
 def test_seconds_end_what_nothing_can_be_told_of() -> None:
     class Dumb(Mute):
         def begin(self, shape: Shape) -> Simulation:
-            raise Untold("nobody knows")
+            raise Inconclusive("nobody knows")
 
     with kernels(Dumb(OffsetUdp())):
         result = json.loads(conform("kernel:likeness", "--seconds", 0.01, "--json").output)

@@ -19,17 +19,18 @@ from sockiter import targets, watch
 from sockiter.backend import Target
 from sockiter.cases import Expect, dumps, files, load, loads
 from sockiter.check import verify
-from sockiter.claims import HAZARDS
+from sockiter.claims import HAZARDS, known_failure
 from sockiter.cli import main
-from sockiter.errors import MachineLacks
-from sockiter.fuzzing.campaign import Ended, Job, annotated, search
+from sockiter.errors import Unavailable
+from sockiter.fuzzing.campaign import Ended, FuzzJob, annotated, search
 from sockiter.fuzzing.drivers import DRIVERS
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.plugins import GROUP, Broken, Installed, installed
 from sockiter.replay import replay
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD
+from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from tests.support.inline_workers import work_inline
 from tests.support.kernel_targets import ABSENT, answering
@@ -43,7 +44,7 @@ FOREIGN = """
 import atexit
 import os
 import signal
-from sockiter.claims import Harm, harm
+from sockiter.claims import Harm, KnownFailure, harm, known_failure
 from sockiter.schemes.offset_udp import OffsetUdp
 
 
@@ -144,6 +145,16 @@ class Nothing:
     summary = "nothing"
 
 
+class Former:
+    # Declares its known failures by their earlier names.
+
+    name = "foreign"
+    summary = progress = "former"
+    hazards, tables = OffsetUdp.hazards, OffsetUdp.tables
+    harms = (harm("skip", "remove"), Harm("repeat", frozenset({"add-head"})))
+    open, begin, resume, place = OffsetUdp.open, OffsetUdp.begin, OffsetUdp.resume, OffsetUdp.place
+
+
 def with_member(name, value):
     return type("Foreign", (Foreign,), {name: value})
 
@@ -167,21 +178,23 @@ def chatter():
 
 
 instance = Foreign()
+former = Former()
 another = with_member("name", "another")
 no_summary = with_member("summary", None)
 a_number = with_member("progress", 7)
 a_list_of_hazards = with_member("hazards", ["remove"])
 unknown_hazards = with_member("hazards", frozenset({"reset"}))
-a_list_of_harms = with_member("harms", [])
-a_kind_alone = with_member("harms", ("skip",))
-an_unknown_kind = with_member("harms", (Harm("loss", frozenset()),))
-a_harm_beyond = with_member("harms", (harm("skip", "rollover"),))
+a_list_of_failures = with_member("known_failures", [])
+a_kind_alone = with_member("known_failures", ("skip",))
+an_unknown_kind = with_member("known_failures", (KnownFailure("loss", frozenset()),))
+a_failure_beyond = with_member("known_failures", (known_failure("skip", "rollover"),))
 no_table = with_member("tables", ())
 a_list_of_tables = with_member("tables", [""])
 one_table_twice = with_member("tables", ("a", "a"))
 two_words = with_member("tables", ("a b",))
 a_nameless_second = with_member("tables", ("a", ""))
 a_text = with_member("place", "0:0")
+a_former_list = with_member("harms", [])
 """
 
 
@@ -249,7 +262,7 @@ def trouble(result: Result) -> str:
 def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: Install) -> None:
     (target,) = install(f"foreign = foreign:{given}")
     assert isinstance(target, Installed)
-    assert (target.name, target.summary, target.harms) == ("foreign", OffsetUdp.summary, OffsetUdp.harms)
+    assert (target.name, target.summary, target.known_failures) == ("foreign", OffsetUdp.summary, OffsetUdp.known_failures)
     assert (target.is_real, target.slots) == (False, None)
     case = load(RFC_SKIP)
     with target.session() as session:
@@ -257,6 +270,14 @@ def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: In
     with target_named("offset-udp").session() as session:
         as_own = replay(case, target_named("offset-udp"), session)
     assert (as_foreign.reads, as_foreign.verdict) == (as_own.reads, as_own.verdict)
+
+
+@pytest.mark.parametrize("given", ["Former", "former"])
+def test_known_failures_may_be_declared_by_their_earlier_names(given: str, install: Install) -> None:
+    (target,) = install(f"foreign = foreign:{given}")
+    assert isinstance(target, Installed)
+    expected = (known_failure("skip", "remove"), known_failure("repeat", "add-head"))
+    assert target.known_failures == SchemeTarget(target.scheme).known_failures == expected
 
 
 @pytest.mark.parametrize(
@@ -267,19 +288,23 @@ def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: In
         ("foreign:Needy", "cannot be loaded: TypeError: Needy.__init__() missing 1 required positional argument: 'slots'"),
         ("foreign:leave", "cannot be loaded: SystemExit: leaving"),
         ("foreign:Silent", "cannot be loaded: ValueError"),
-        ("foreign:Nothing", "is no scheme: it has no progress, harms, hazards, tables, open, begin, resume, place"),
+        ("foreign:Nothing", "is no scheme: it has no progress, known_failures, hazards, tables, open, begin, resume, place"),
         ("foreign:another", "is no scheme: `name` is 'another': expected 'foreign', which its entry point is called"),
         ("foreign:no_summary", "is no scheme: `summary` is None: expected a str"),
         ("foreign:a_number", "is no scheme: `progress` is 7: expected a str"),
         ("foreign:a_list_of_hazards", "is no scheme: `hazards` is ['remove']: expected a frozenset of any of add-head, "),
         ("foreign:unknown_hazards", "is no scheme: `hazards` is frozenset({'reset'}): expected a frozenset of any of "),
-        ("foreign:a_list_of_harms", "is no scheme: `harms` is []: expected a tuple of Harm within its hazards"),
-        ("foreign:a_kind_alone", "is no scheme: `harms` is ('skip',): expected a tuple of Harm within its hazards"),
+        ("foreign:a_list_of_failures", "is no scheme: `known_failures` is []: expected a tuple of KnownFailure "),
+        ("foreign:a_former_list", "is no scheme: `harms` is []: expected a tuple of KnownFailure within its hazards"),
+        ("foreign:a_kind_alone", "is no scheme: `known_failures` is ('skip',): expected a tuple of KnownFailure "),
         (
             "foreign:an_unknown_kind",
-            "is no scheme: `harms` is (Harm(kind='loss', hazards=frozenset(), moved=False, elsewhere=False),): ",
+            "is no scheme: `known_failures` is (KnownFailure(kind='loss', hazards=frozenset(), moved=False, elsew",
         ),
-        ("foreign:a_harm_beyond", "is no scheme: `harms` is (Harm(kind='skip', hazards=frozenset({'rollover'}), "),
+        (
+            "foreign:a_failure_beyond",
+            "is no scheme: `known_failures` is (KnownFailure(kind='skip', hazards=frozenset({'rollover",
+        ),
         ("foreign:no_table", "is no scheme: `tables` is (): expected ('',), or names in order, none of them twice"),
         ("foreign:a_list_of_tables", "is no scheme: `tables` is ['']: expected "),
         ("foreign:one_table_twice", "is no scheme: `tables` is ('a', 'a'): expected "),
@@ -333,8 +358,8 @@ def test_a_broken_one_is_in_the_way_of_no_other(install: Install) -> None:
 
 def test_a_broken_one_can_be_put_through_nothing(install: Install) -> None:
     (target,) = install("foreign = foreign:Absent")
-    assert (target.hazards, target.harms) == (frozenset(), ())
-    with pytest.raises(MachineLacks, match=r"^foreign does not run here: foreign:Absent cannot be loaded: "):
+    assert (target.hazards, target.known_failures) == (frozenset(), ())
+    with pytest.raises(Unavailable, match=r"^foreign does not run here: foreign:Absent cannot be loaded: "):
         target.session()
 
 
@@ -419,9 +444,9 @@ def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_packa
     case = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
     for target, names_it in ((foreign, True), (target_named("offset-udp"), False)):
         with target.session() as session:
-            hunt = Hunt.of(target, session, {"remove"})
+            triage = Triage.of(target, session, {"remove"})
             (finding,) = replay(case, target, session).verdict
-            found = hunt.follow(case.operations, case.slots, finding)
+            found = triage.investigate(case.operations, case.slots, finding)
             assert found is not None
             expects = annotated(found, session, driver="swarm", seed="1").expects
         assert (Expect("foreign", "skip", "B") in expects) == names_it
@@ -546,13 +571,13 @@ def test_a_mistake_hides_no_broken_claim_and_no_other_search_that_was_cut_short(
 ) -> None:
     work_inline(monkeypatch, "sockiter.matrix.compute")
     scope = ["--sockets", 2, "--buckets", 1, "--workers", 1]
-    monkeypatch.setattr(target_named("rank"), "harms", ())
+    monkeypatch.setattr(target_named("rank"), "known_failures", ())
     for command in ("check", "matrix"):
         assert sockiter(command, "foreign", "rank", *scope).exit_code == 1
 
 
-def job(target: str, driver: str, cases: Path) -> Job:
-    return Job(target, driver, ANY_HAZARD, "1", cases, 5.0, 0.0, frozenset(), frozenset())
+def job(target: str, driver: str, cases: Path) -> FuzzJob:
+    return FuzzJob(target, driver, ANY_HAZARD, "1", cases, 5.0, 0.0, frozenset(), frozenset())
 
 
 @pytest.mark.usefixtures("foreign")
@@ -778,7 +803,7 @@ def test_the_example_is_fuzzed_in_workers_and_its_cases_are_as_expected(site: Pa
 
 
 @pytest.mark.slow
-def test_the_example_does_what_it_admits_and_nothing_else(site: Path, tmp_path: Path) -> None:
+def test_the_example_has_its_known_failures_and_no_others(site: Path, tmp_path: Path) -> None:
     told = fuzz_the_example(site, tmp_path, 3)
     assert told["unrefuted"] == []
     assert {one["operations"] for one in told["refuted"]} <= {6, 7}
@@ -818,5 +843,5 @@ def test_the_documents_spell_out_the_example_as_it_is() -> None:
 
 def test_the_documents_name_every_hazard_and_every_member_of_a_scheme() -> None:
     text = (ROOT / "docs" / "schemes.md").read_text(encoding="utf-8")
-    for word in (*HAZARDS, "name", "summary", "progress", "tables", "hazards", "harms"):
+    for word in (*HAZARDS, "name", "summary", "progress", "tables", "hazards", "known_failures"):
         assert f"`{word}`" in text

@@ -16,7 +16,7 @@ import pytest
 
 from sockiter import guard, rights
 from sockiter.cases import HEADER, load
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.kernel.target import KernelTarget
 from tests.support import sudo
 from tests.support.paths import CASES
@@ -335,7 +335,7 @@ def test_elsewhere_than_on_linux_there_are_no_capabilities(monkeypatch: pytest.M
 def test_a_user_that_the_system_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     machine.refuses = "setresuid"
-    with pytest.raises(MachineLacks, match=r"^cannot become user 4321, who called sudo: Invalid argument$"):
+    with pytest.raises(Unavailable, match=r"^cannot become user 4321, who called sudo: Invalid argument$"):
         rights.settle(dict(SUDO))
 
 
@@ -353,12 +353,12 @@ def test_a_caller_who_cannot_read_the_packages_gets_a_line(
     monkeypatch.setitem(sys.modules, "sockiter.cli", None)
     with pytest.raises(SystemExit) as ended:
         program.run()
-    assert ended.value.code == MachineLacks.status
+    assert ended.value.code == Unavailable.status
     assert capsys.readouterr().err.startswith("sockiter: user 4321, who called sudo, cannot read what it takes: import of ")
     monkeypatch.setattr(sys, "stderr", None)
     with pytest.raises(SystemExit) as ended:
         program.run()
-    assert ended.value.code == MachineLacks.status
+    assert ended.value.code == Unavailable.status
     sys.stderr.close()  # the null device, which has taken the line
     monkeypatch.setattr(rights, "settle", lambda environment: None)
     with pytest.raises(ImportError):

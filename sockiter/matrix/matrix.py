@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from sockiter.backend import Target
 from sockiter.cases import Case
-from sockiter.check.result import Scope, Searched, Violation
-from sockiter.claims import HAZARDS, Harm, Hazard, admitting, hazards_of, in_order, largest_claims, within
+from sockiter.check.result import Counterexample, Scope, SearchResult
+from sockiter.claims import HAZARDS, Hazard, KnownFailure, explaining, hazards_of, in_order, largest_claims, within
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
 MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})
@@ -48,7 +48,7 @@ class Measured:
     hazards: frozenset[Hazard]
     sequences: int
     seconds: float
-    violations: tuple[Violation, ...]
+    violations: tuple[Counterexample, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Cell:
 
     column: Column
     hazards: frozenset[Hazard]
-    result: Searched | Measured | None
+    result: SearchResult | Measured | None
     trouble: str = ""
 
     @property
@@ -68,7 +68,7 @@ class Cell:
     @property
     def unfinished(self) -> str:
         """Why what is not among the violations is neither proved nor measured, in words; "" where it is, or cannot be."""
-        return self.result.incomplete if isinstance(self.result, Searched) else self.trouble
+        return self.result.incomplete if isinstance(self.result, SearchResult) else self.trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Said:
     moved: bool
     possible: bool | None
     admitted: bool
-    violation: Violation | None = None
+    violation: Counterexample | None = None
     name: str = ""
     elsewhere: bool = False
 
@@ -125,7 +125,7 @@ def claims(target: Target) -> tuple[Column, ...]:
     prove all its claims together; without that of all its hazards."""
     largest = {
         hazards
-        for hazards, kinds in largest_claims(target.harms, target.hazards).items()
+        for hazards, kinds in largest_claims(target.known_failures, target.hazards).items()
         # That nothing befalls a socket which was moved, where none is, goes without saying.
         if hazards != target.hazards and (hazards & MOVES or not all(one.moved for one in kinds))
     }
@@ -145,17 +145,17 @@ def said(target: Target, cell: Cell) -> tuple[Said, ...]:
     if not cell.can:
         return ()
     found = {one.signature: one for one in cell.result.violations} if cell.result else {}
-    is_proved = isinstance(cell.result, Searched) and cell.result.complete
-    may = within(target.harms, cell.hazards)
+    is_proved = isinstance(cell.result, SearchResult) and cell.result.complete
+    may = within(target.known_failures, cell.hazards)
     verdict = []
     for signature in HARMS_SAID:
         possible: bool | None = True
         title = ""
         if (violation := found.get(signature)) is None:
             possible = False if is_proved else None
-            admitted = any(harm.explains(signature) for harm in may)
+            admitted = any(failure.explains(signature) for failure in may)
         else:
-            admitted = bool(admitting(target.harms, signature, used(target, violation.case)))
+            admitted = bool(explaining(target.known_failures, signature, used(target, violation.case)))
             title = name(target, violation)
         verdict.append(Said(signature.kind, signature.moved, possible, admitted, violation, title, signature.elsewhere))
     return tuple(verdict)
@@ -175,7 +175,7 @@ def distinct(verdict: Iterable[Said]) -> tuple[Said, ...]:
     return tuple(one for one in found if one.breaks_a_claim or not less_does(one))
 
 
-def with_those_of(result: Searched | Measured, others: Iterable[Searched | Measured]) -> Searched | Measured:
+def with_those_of(result: SearchResult | Measured, others: Iterable[SearchResult | Measured]) -> SearchResult | Measured:
     """A result, with the violations of others besides that it has none of, the shortest of each."""
     violations = {one.signature: one for one in result.violations}
     for other in others:
@@ -191,9 +191,9 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
     return hazards_of(case.operations, narrow="rollover" in target.hazards)
 
 
-def name(target: Target, violation: Violation) -> str:
+def name(target: Target, violation: Counterexample) -> str:
     """What a case is called, by the hazards that it takes."""
-    return Harm(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
+    return KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
 
 
 def broken(matrix: Matrix) -> list[tuple[Row, Cell, Said]]:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Target
 from sockiter.cases import Case, dumps
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import Hazard, in_order
 from sockiter.matrix.matrix import (
     ALL,
@@ -32,7 +32,7 @@ from sockiter.matrix.matrix import (
     unfinished,
     used,
 )
-from sockiter.report.picture import MEANINGS, Step, looks, steps, templates
+from sockiter.report.picture import MEANINGS, PictureStep, looks, steps, templates
 from sockiter.report.table import seen
 from sockiter.report.trace import Trace, trace
 from sockiter.verdict import Kind, Signature
@@ -108,7 +108,7 @@ class Shown:
     operations: int
     rank: str
     why: tuple[tuple[str, str], ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PictureStep, ...]
     delivered: tuple[tuple[str, ...], ...]
     sees: str
     text: str
@@ -116,7 +116,7 @@ class Shown:
 
 
 def traced(matrix: Matrix) -> Traces:
-    """Carry out every case of a matrix once, on the target that it is of; raises `MachineLacks` where that runs no more."""
+    """Carry out every case of a matrix once, on the target that it is of; raises `Unavailable` where that runs no more."""
     found: Traces = {}
     for row in matrix.rows:
         cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]
@@ -163,7 +163,7 @@ def html(matrix: Matrix, traces: Traces) -> str:
 def _field(
     scope: Scope, row: Row, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], Shown], anchors: set[str]
 ) -> Field:
-    own = own_scope(cell.result.scope, scope) if isinstance(cell.result, Searched) else ""
+    own = own_scope(cell.result.scope, scope) if isinstance(cell.result, SearchResult) else ""
     anchor = f"cell-{_slug(row.target.name)}-{cell.column.name}"
     verdict = said(row.target, cell)
     mentions = []
@@ -200,7 +200,7 @@ def _field(
 
 
 def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
-    if not isinstance(cell.result, Searched):
+    if not isinstance(cell.result, SearchResult):
         return "the shortest that was found"
     if cell.unfinished:
         return "the shortest that was found before the search was cut short"
@@ -212,8 +212,8 @@ def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
 
 def _line(row: Row, fields: tuple[Field, ...]) -> Line:
     admitted: dict[Signature, list[str]] = {}
-    for harm in row.target.harms:
-        admitted.setdefault(harm.signature, []).append(" + ".join(in_order(harm.hazards)) or "no hazard at all")
+    for failure in row.target.known_failures:
+        admitted.setdefault(failure.signature, []).append(" + ".join(in_order(failure.hazards)) or "no hazard at all")
     order = sorted(admitted, key=HARMS_SAID.index)
     # Of a kind that befalls neither the one that moved nor the one that did not, once is enough.
     never = dict.fromkeys(one.kind for one in HARMS_SAID if one.kind not in {other.kind for other in admitted})

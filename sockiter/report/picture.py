@@ -22,7 +22,7 @@ from sockiter.history import Returned
 from sockiter.operations import Add, Rehash, Reinsert
 from sockiter.report.explain import sentences, turns, words
 from sockiter.report.table import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, state_lines, used
-from sockiter.report.trace import Row, Trace
+from sockiter.report.trace import Trace, TraceRow
 from sockiter.verdict import VIOLATIONS, Kind, describe
 
 Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]
@@ -88,13 +88,13 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PictureStep:
     """The table at open (`row` is None) or after a row: each bucket by its name, with its sockets from head to tail.
 
     `place` is the row's, as a cell. `harm` is the worst that came about in it, "" for none.
     """
 
-    row: Row | None
+    row: TraceRow | None
     buckets: tuple[tuple[str, list[Item]], ...]
     place: str
     harm: Mark | Literal[""]
@@ -149,14 +149,14 @@ def svg(trace: Trace) -> str:
     return _svg(trace, is_alone=True)
 
 
-def steps(trace: Trace) -> list[Step]:
+def steps(trace: Trace) -> list[PictureStep]:
     """The table at open and after every row of a trace, with all that is to be seen of its sockets."""
     harms = _harms(trace)
     fresh = {(since, mark) for of in harms.values() for mark, since in of}
     buckets = used(trace)
     delivered: set[str] = set()
     done = 0
-    found: list[Step] = []
+    found: list[PictureStep] = []
     for nth, row in enumerate((None, *trace.rows)):
         until = row.until if row is not None else 0
         for event in trace.history.events[done:until]:
@@ -165,7 +165,9 @@ def steps(trace: Trace) -> list[Step]:
         done = until
         worst = [mark for mark in HARMS.values() if (nth, mark) in fresh]
         place = "" if row is None or not trace.progress else place_cell(trace, row)
-        found.append(Step(row, tuple(_chains(trace, nth, harms, buckets, delivered)), place, worst[0] if worst else ""))
+        found.append(
+            PictureStep(row, tuple(_chains(trace, nth, harms, buckets, delivered)), place, worst[0] if worst else "")
+        )
     return found
 
 
@@ -338,7 +340,7 @@ def _merged(before: Iterable[str], now: tuple[str, ...]) -> list[str]:
     return merged
 
 
-def _band(step: Step, y: float, left: float, start: float, right: float) -> Band:
+def _band(step: PictureStep, y: float, left: float, start: float, right: float) -> Band:
     row = step.row
     boxes: list[Box] = []
     links: list[Link] = []
@@ -377,7 +379,7 @@ def _band(step: Step, y: float, left: float, start: float, right: float) -> Band
     return Band(y, height, tuple(text for text in texts if text.text), tuple(boxes), tuple(links), step.harm, time)
 
 
-def _events(row: Row | None) -> list[str]:
+def _events(row: TraceRow | None) -> list[str]:
     return [line for text in (("open",) if row is None else row.event) for line in fold(text, EVENT_COLUMNS)]
 
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from sockiter.report.explain import words
-from sockiter.report.trace import NAMES_MAX, Names, Row, Trace, listed
+from sockiter.report.trace import NAMES_MAX, Names, Trace, TraceRow, listed
 
 FOLD = 48
 """Columns of an event or of a table's state before its cell goes on in another line."""
@@ -89,7 +89,7 @@ def used(trace: Trace) -> list[int]:
     return sorted({nth for state in states if state is not None for nth, bucket in enumerate(state) if bucket}) or [0]
 
 
-def place_cell(trace: Trace, row: Row) -> str:
+def place_cell(trace: Trace, row: TraceRow) -> str:
     """The place as a cell: without the bucket's number where there is one bucket, "-" at the end, "?" if not known."""
     if row.returned is not None and row.returned.is_the_end:
         return "-"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from sockiter.check.result import Searched
+from sockiter.check.result import SearchResult
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix
 from tests.support.kernel_targets import LIMITED, answering
@@ -66,7 +66,7 @@ def with_own_scopes(made: Matrix) -> Matrix:
     """The matrix, with a smaller scope for the cells in which versions roll over."""
 
     def smaller(cell: Cell) -> Cell:
-        if not isinstance(cell.result, Searched):
+        if not isinstance(cell.result, SearchResult):
             return cell
         return replace(cell, result=replace(cell.result, scope=made.scope.under(cell.hazards)))
 

@@ -60,15 +60,15 @@ def happens_in(target: SchemeTarget, column: Column, scope: Scope) -> frozenset[
 
 
 @WITHOUT_THE_LARGEST
-def test_each_hazard_alone_does_what_is_admitted_and_nothing_else(target: SchemeTarget) -> None:
+def test_each_hazard_alone_causes_the_known_failures_and_no_others(target: SchemeTarget) -> None:
     for column in (NONE, *(Column(hazard, frozenset({hazard})) for hazard in in_order(target.hazards))):
-        harms = within(target.harms, column.hazards)
+        known_failures = within(target.known_failures, column.hazards)
         found = happens(target, column, ONE_BUCKET) | happens(target, column, TWO_BUCKETS)
-        if "rehash" in column.hazards and any(harm.elsewhere for harm in harms):
+        if "rehash" in column.hazards and any(known_failure.elsewhere for known_failure in known_failures):
             # A move touches two buckets, so that it takes a third to be elsewhere.
             found |= happens(target, column, THREE_BUCKETS)
-        assert {harm.signature for harm in harms} <= found, column.name
-        assert all(any(harm.explains(one) for harm in harms) for one in found), column.name
+        assert {known_failure.signature for known_failure in known_failures} <= found, column.name
+        assert all(any(known_failure.explains(one) for known_failure in known_failures) for one in found), column.name
 
 
 @EVERY_SCHEME
@@ -78,7 +78,7 @@ def test_all_hazards_together_do_nothing_else_in_two_buckets(target: SchemeTarge
 
 @SCOPES
 @EVERY_SCHEME
-def test_all_hazards_together_do_what_is_admitted_and_nothing_else(target: SchemeTarget, scope: Scope) -> None:
+def test_all_hazards_together_cause_the_known_failures_and_no_others(target: SchemeTarget, scope: Scope) -> None:
     if target.name in LARGE and scope in (ONE_BUCKET, TWO_BUCKETS):
         scope = Scope(scope.sockets - 1, scope.buckets, scope.batch)
     # Where narrow versions roll over, every index is a state of its own: a minute, and more.
@@ -95,11 +95,11 @@ def test_each_claim_is_kept_by_itself(target: SchemeTarget) -> None:
 
 def test_the_claims_to_be_proved_leave_out_what_goes_without_saying() -> None:
     def says_nothing(target: SchemeTarget, hazards: frozenset[Hazard]) -> bool:
-        admitted = within(target.harms, hazards)
+        admitted = within(target.known_failures, hazards)
         return not hazards & MOVES and all(
-            any(harm.explains(one) for harm in admitted)
+            any(known_failure.explains(one) for known_failure in admitted)
             for one in HARMS_SAID
-            if not one.moved and any(harm.explains(one) for harm in target.harms)
+            if not one.moved and any(known_failure.explains(one) for known_failure in target.known_failures)
         )
 
     for target in SCHEMES:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from sockiter.cases import dumps
 from sockiter.check import search as module
-from sockiter.check.counterexample import retold
-from sockiter.check.monitor import HARMED, MOVED, NEAR, OWED, Effect, Label, Mode, Outcome, can_come, labels
-from sockiter.check.result import Scope, Searched
-from sockiter.check.search import Enough, search
-from sockiter.check.transitions import Opening, Shift, Skeleton, Turns, placed
-from sockiter.claims import HAZARDS, Hazard, admitting
+from sockiter.check.counterexample import to_operations
+from sockiter.check.monitor import (
+    MONITORED,
+    MOVED,
+    NEAR,
+    OWED,
+    Mode,
+    MonitorResult,
+    MonitorState,
+    MonitorStep,
+    can_violate,
+    monitor_states,
+)
+from sockiter.check.result import Scope, SearchResult
+from sockiter.check.search import StopSearch, search
+from sockiter.check.transitions import Opening, Shift, TransitionSystem, Turns, placed
+from sockiter.claims import HAZARDS, Hazard, explaining
 from sockiter.operations import Add, At, Bucket, Fail, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.full_batch import FullBatch
@@ -32,10 +43,10 @@ BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
 EXACT: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "enomem"})
 
 
-def lengths(searched: Searched) -> dict[tuple[str, bool], int]:
+def lengths(result: SearchResult) -> dict[tuple[str, bool], int]:
     # The shortest of each, be its cause near or elsewhere.
     found: dict[tuple[str, bool], int] = {}
-    for one in searched.violations:
+    for one in result.violations:
         found.setdefault((one.kind, one.moved), one.operations)
     return found
 
@@ -44,7 +55,7 @@ def lengths(searched: Searched) -> dict[tuple[str, bool], int]:
 
 
 @pytest.mark.parametrize(
-    ("name", "hazards", "harmed", "operations"),
+    ("name", "hazards", "signature", "operations"),
     [
         ("offset-udp", {"remove"}, ("skip", False), 6),
         ("offset-udp", {"add-head"}, ("repeat", False), 6),
@@ -58,25 +69,25 @@ def lengths(searched: Searched) -> dict[tuple[str, bool], int]:
     ],
 )
 def test_the_shortest_case_is_as_long_as_is_known(
-    name: str, hazards: set[Hazard], harmed: tuple[str, bool], operations: int
+    name: str, hazards: set[Hazard], signature: tuple[str, bool], operations: int
 ) -> None:
-    assert lengths(search(BY_NAME[name], hazards, Scope(3, 2, 2)))[harmed] == operations
+    assert lengths(search(BY_NAME[name], hazards, Scope(3, 2, 2)))[signature] == operations
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
-def test_in_a_small_scope_under_all_hazards_nothing_happens_that_is_not_admitted(scheme: AnyScheme) -> None:
+def test_known_failures_explain_all_that_happens_in_a_small_scope_under_all_hazards(scheme: AnyScheme) -> None:
     hazards = scheme.hazards - {"rollover"}
-    searched = search(scheme, hazards, Scope(2, 1 if scheme.tables != ONE_TABLE else 2, 1))
-    assert searched.complete
-    assert searched.violations
-    assert all(admitting(scheme.harms, one.signature, hazards) for one in searched.violations)
+    result = search(scheme, hazards, Scope(2, 1 if scheme.tables != ONE_TABLE else 2, 1))
+    assert result.complete
+    assert result.violations
+    assert all(explaining(scheme.known_failures, one.signature, hazards) for one in result.violations)
 
 
 def test_the_rfc_s_proposal_is_exact_for_any_length_while_nothing_moves() -> None:
-    searched = search(Index(), EXACT, Scope(6, 1, 2))
-    assert (searched.complete, searched.violations, searched.scope.ops) == (True, (), None)
-    assert 1000 < searched.states < 3000
-    assert searched.transitions > searched.states
+    result = search(Index(), EXACT, Scope(6, 1, 2))
+    assert (result.complete, result.violations, result.scope.ops) == (True, (), None)
+    assert 1000 < result.states < 3000
+    assert result.transitions > result.states
 
 
 def test_a_hazard_that_a_scheme_cannot_be_put_through_is_left_out() -> None:
@@ -90,8 +101,8 @@ def test_the_same_search_gives_the_same_cases() -> None:
 
 
 def test_what_is_refused_hands_out_its_records_before_anything_else() -> None:
-    searched = search(FullBatch(), {"enomem"}, Scope(4, 2, 2))
-    (refused,) = searched.violations
+    result = search(FullBatch(), {"enomem"}, Scope(4, 2, 2))
+    (refused,) = result.violations
     assert (refused.kind, refused.operations) == ("refused", 6)
     # In a second bucket, the first one's records are left.
     assert lengths(search(FullBatch(), {"enomem", "remove"}, Scope(4, 2, 2)))["skip", False] == 6
@@ -102,9 +113,9 @@ def test_what_is_refused_hands_out_its_records_before_anything_else() -> None:
 
 @pytest.mark.parametrize(("ops", "found"), [(5, {}), (6, {("skip", False): 6}), (None, {("skip", False): 6})])
 def test_nothing_longer_than_the_bound_is_found(ops: int | None, found: dict[tuple[str, bool], int]) -> None:
-    searched = search(OffsetUdp(), {"remove"}, Scope(3, 1, 2, ops))
-    assert searched.complete
-    assert lengths(searched) == found
+    result = search(OffsetUdp(), {"remove"}, Scope(3, 1, 2, ops))
+    assert result.complete
+    assert lengths(result) == found
 
 
 def test_a_move_after_a_repeat_takes_a_read_more_to_be_told() -> None:
@@ -114,27 +125,27 @@ def test_a_move_after_a_repeat_takes_a_read_more_to_be_told() -> None:
     assert ("repeat", True) not in lengths(search(BY_NAME["rank"], hazards, Scope(3, 1, 2, found - 1)))
 
 
-def test_a_search_is_over_when_all_that_is_wanted_has_happened() -> None:
-    every = search(OffsetUdp(), OffsetUdp.hazards, Scope(3, 1, 2))
-    first = search(OffsetUdp(), OffsetUdp.hazards, Scope(3, 1, 2), wanted=[Signature("skip")])
+def test_a_search_is_over_when_all_given_signatures_have_happened() -> None:
+    states = search(OffsetUdp(), OffsetUdp.hazards, Scope(3, 1, 2))
+    first = search(OffsetUdp(), OffsetUdp.hazards, Scope(3, 1, 2), signatures=[Signature("skip")])
     assert lengths(first) == {("skip", False): 6}
-    assert first.states < every.states / 2
+    assert first.states < states.states / 2
 
 
-@pytest.mark.parametrize(("stop", "why"), [(Enough("too many"), "too many"), (KeyboardInterrupt(), "interrupted")])
+@pytest.mark.parametrize(("stop", "why"), [(StopSearch("too many"), "too many"), (KeyboardInterrupt(), "interrupted")])
 def test_one_that_was_stopped_says_why_and_keeps_what_it_has_found(stop: BaseException, why: str) -> None:
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
 
     def progress(states: int, waiting: int) -> None:
-        told.append((states, waiting))
-        if len(told) == 2:
+        reports.append((states, waiting))
+        if len(reports) == 2:
             raise stop
 
-    searched = search(OffsetUdp(), OffsetUdp.hazards, Scope(5, 1, 2), progress=progress)
-    assert (searched.complete, searched.incomplete) == (False, why)
-    assert ("skip", False) in lengths(searched)
-    assert told[0][0] < told[1][0] <= searched.states
-    assert told[0][1] > 0
+    result = search(OffsetUdp(), OffsetUdp.hazards, Scope(5, 1, 2), progress=progress)
+    assert (result.complete, result.incomplete) == (False, why)
+    assert ("skip", False) in lengths(result)
+    assert reports[0][0] < reports[1][0] <= result.states
+    assert reports[0][1] > 0
 
 
 # Schemes that are not the project's.
@@ -152,7 +163,7 @@ class Bare(Generated):
     progress = "Place"
     tables = ("",)
     hazards: frozenset[Hazard] = EXACT
-    harms = ()
+    known_failures = ()
 
     def open(self, slots: int, table: Table) -> object:
         return Place(0)
@@ -175,8 +186,8 @@ class Gives(Bare):
 
 
 def test_an_error_behind_a_record_is_returned_by_the_next_read() -> None:
-    searched = search(Gives(), (), Scope(1, 1, 1, 5))
-    assert {one.signature for one in searched.violations} >= {Signature("refused")}
+    result = search(Gives(), (), Scope(1, 1, 1, 5))
+    assert {one.signature for one in result.violations} >= {Signature("refused")}
 
 
 class AgainAndAgain(Bare):
@@ -239,7 +250,7 @@ class Unlike(Bare):
 
 
 class Greedy(Bare):
-    """Asks for a larger batch when it was told to stop."""
+    """Asks for a larger batch when it was stopped."""
 
     def read(self, state: object, table: Table) -> Reading:
         for socket in table.buckets[0]:
@@ -260,7 +271,7 @@ class Forever(Bare):
 
 
 class Deaf(Bare):
-    """Goes on where it was told to stop, once."""
+    """Goes on where it was stopped, once."""
 
     def read(self, state: object, table: Table) -> Reading:
         for socket in table.buckets[0]:
@@ -288,7 +299,7 @@ def test_what_cannot_be_looked_into_is_a_type_error() -> None:
 
 
 def test_who_asks_for_more_after_the_end_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match=r"bare asks for Grow\(slots=2, locked=False\) after it was told to stop"):
+    with pytest.raises(TypeError, match=r"bare asks for Grow\(slots=2, locked=False\) after it was stopped"):
         search(Greedy(), {"enomem"}, Scope(2, 1, 1, 5))
 
 
@@ -306,7 +317,7 @@ def test_where_versions_roll_over_every_index_is_a_state_and_where_none_does_onl
 
 
 def test_whose_canonical_form_leads_back_into_a_read_for_ever_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="bare never ends a read: its canonical form takes unlike moments for one"):
+    with pytest.raises(TypeError, match="bare never ends a read: its canonical form merges different states"):
         search(Twice(), {"show"}, Scope(1, 1, 1, 3))
 
 
@@ -326,7 +337,7 @@ def test_one_that_comes_to_an_end_after_a_hundred_reads_is_stuck_before_and_not_
 
 
 def test_a_scheme_that_goes_on_after_a_stop_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match=r"bare asks for Show\(.*\) after it was told to stop"):
+    with pytest.raises(TypeError, match=r"bare asks for Show\(.*\) after it was stopped"):
         search(Deaf(), frozenset(), Scope(3, 1, 1, 6))
 
 
@@ -368,131 +379,158 @@ def test_values_of_unlike_types_are_never_taken_for_the_same() -> None:
 
 
 def test_what_a_search_says_and_the_oracle_does_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Lying(Effect):
-        def _outcome(self, label: Label) -> Outcome:
-            outcome = super()._outcome(label)
-            return outcome._replace(harms=(Signature("skip"),)) if label.fate == OWED else outcome
+    class Lying(MonitorStep):
+        def _result(self, state: MonitorState) -> MonitorResult:
+            stepped = super()._result(state)
+            return stepped._replace(violations=(Signature("skip"),)) if state.status == OWED else stepped
 
-    monkeypatch.setattr(module, "effect", lambda of, most, *among, paused: Lying(of, labels(most), *among, paused=paused))
+    def lie(effect: Turns, sockets_max: int, *rest: Any, paused: bool) -> Lying:
+        return Lying(effect, monitor_states(sockets_max), *rest, paused=paused)
+
+    monkeypatch.setattr(module, "monitor_step", lie)
     with pytest.raises(AssertionError, match=r"index: the search says .* of what the oracle does not"):
         search(Index(), frozenset(), Scope(2, 1, 2))
 
 
-# Who is followed.
+# The monitor.
 
 
-def test_labels_are_numbered_as_they_stand() -> None:
-    every = labels(3)
-    assert [label.number for label in every] == list(range(len(every)))
-    assert len(set(every)) == len(every) == 8 * (1 + 3 * 12)
+def test_monitor_states_are_numbered_in_their_order() -> None:
+    states = monitor_states(3)
+    assert [state.number for state in states] == list(range(len(states)))
+    assert len(set(states)) == len(states) == 8 * (1 + 3 * 12)
 
 
-def outcome(
-    what: Shift | Turns | Opening, label: Label, mode: Mode = "on", *, sockets: int = 2, paused: bool = True
-) -> Outcome:
-    effect = Effect(what, labels(sockets), sockets, mode, paused=paused)
-    return effect[label.number]
+def stepped(
+    effect: Shift | Turns | Opening, state: MonitorState, mode: Mode = "on", *, sockets: int = 2, paused: bool = True
+) -> MonitorResult:
+    monitor_step = MonitorStep(effect, monitor_states(sockets), sockets, mode, paused=paused)
+    return monitor_step[state.number]
 
 
-def test_open_may_be_the_moment_from_which_any_socket_is_followed() -> None:
-    owed = tuple(Label(position, OWED).number for position in range(2))
-    assert outcome(Opening(), Label(), paused=False) == Outcome(0, owed, ())
-    assert outcome(Opening(), Label(0), paused=False) == Outcome()
+def test_any_socket_may_be_tracked_from_open_on() -> None:
+    owed = tuple(MonitorState(position, OWED).number for position in range(2))
+    assert stepped(Opening(), MonitorState(), paused=False) == MonitorResult(0, owed, ())
+    assert stepped(Opening(), MonitorState(0), paused=False) == MonitorResult()
 
 
-def test_one_that_is_added_may_be_followed_but_not_before_open() -> None:
-    assert outcome(Shift((0, 1), added=2), Label(), sockets=2).others == (Label(2, changed=NEAR).number,)
-    assert outcome(Shift((0, 1), added=2, before_open=True), Label()).others == ()
+def test_an_added_socket_may_be_tracked_but_not_before_open() -> None:
+    assert stepped(Shift((0, 1), added=2), MonitorState(), sockets=2).started == (MonitorState(2, changed=NEAR).number,)
+    assert stepped(Shift((0, 1), added=2, before_open=True), MonitorState()).started == ()
 
 
-def test_one_that_leaves_is_followed_no_more() -> None:
-    assert outcome(Shift((-1, 0), near=(True, True)), Label(0, OWED)).to == -1
-    assert outcome(Shift((-1, 0), near=(True, False)), Label(1, OWED)).to == Label(0, OWED).number
+def test_a_socket_that_leaves_is_tracked_no_more() -> None:
+    assert stepped(Shift((-1, 0), near=(True, True)), MonitorState(0, OWED)).to == -1
+    assert stepped(Shift((-1, 0), near=(True, False)), MonitorState(1, OWED)).to == MonitorState(0, OWED).number
 
 
-def test_a_change_in_the_bucket_of_the_followed_socket_is_near() -> None:
-    assert outcome(Shift((-1, 0), near=(True, True)), Label(1, OWED)).to == Label(0, OWED, NEAR).number
-    assert outcome(Shift((-1, 0), near=(True, True)), Label(1, OWED, MOVED)).to == Label(0, OWED, MOVED).number
-    assert outcome(Shift((0, 1), 2, before_open=True, near=(True, True)), Label(1, OWED)).to == Label(1, OWED).number
+def test_a_change_in_the_bucket_of_the_tracked_socket_is_near() -> None:
+    assert stepped(Shift((-1, 0), near=(True, True)), MonitorState(1, OWED)).to == MonitorState(0, OWED, NEAR).number
+    assert stepped(Shift((-1, 0), near=(True, True)), MonitorState(1, OWED, MOVED)).to == MonitorState(0, OWED, MOVED).number
+    assert (
+        stepped(Shift((0, 1), 2, before_open=True, near=(True, True)), MonitorState(1, OWED)).to
+        == MonitorState(1, OWED).number
+    )
 
 
 def test_nothing_happens_between_the_reads_of_a_read_all() -> None:
-    assert outcome(Shift((0, 1)), Label(in_all=True), paused=False) == Outcome()
-    assert outcome(Shift((0, 1)), Label(in_all=True), paused=True).to == Label(in_all=True).number
+    assert stepped(Shift((0, 1)), MonitorState(in_all=True), paused=False) == MonitorResult()
+    assert stepped(Shift((0, 1)), MonitorState(in_all=True), paused=True).to == MonitorState(in_all=True).number
 
 
 def test_a_move_counts_until_the_end_was_said() -> None:
     moved = Shift((1, 0), moved=0, near=(True, True))
-    assert outcome(moved, Label(0, OWED)).to == Label(1, OWED, MOVED).number
-    assert outcome(moved, Label(0, 0, ended=True)).to == Label(1, 0, NEAR, ended=True).number
-    assert outcome(moved, Label(0, 3)).harms == (Signature("repeat", moved=True),)
-    assert outcome(moved, Label(0, 3, MOVED)).harms == ()
+    assert stepped(moved, MonitorState(0, OWED)).to == MonitorState(1, OWED, MOVED).number
+    assert stepped(moved, MonitorState(0, 0, ended=True)).to == MonitorState(1, 0, NEAR, ended=True).number
+    assert stepped(moved, MonitorState(0, 3)).violations == (Signature("repeat", moved=True),)
+    assert stepped(moved, MonitorState(0, 3, MOVED)).violations == ()
 
 
 @pytest.mark.parametrize(
-    ("what", "label", "mode", "paused", "after", "harms"),
+    ("effect", "state", "mode", "paused", "after", "violations"),
     [
-        (Turns((0,), 1), Label(0, OWED), "on", True, Label(0, 2, some=True), ()),
-        (Turns((0, 0), 2), Label(0, 2), "on", True, Label(0, 3, NEAR, some=True), (Signature("repeat", elsewhere=True),)),
-        (Turns((0,), 1), Label(0, 2, NEAR), "on", True, Label(0, 3, NEAR, some=True), (Signature("repeat"),)),
+        (Turns((0,), 1), MonitorState(0, OWED), "on", True, MonitorState(0, 2, some=True), ()),
         (
-            Turns(over=True),
-            Label(0, OWED),
+            Turns((0, 0), 2),
+            MonitorState(0, 2),
             "on",
             True,
-            Label(ended=True)._replace(position=0),
+            MonitorState(0, 3, NEAR, some=True),
+            (Signature("repeat", elsewhere=True),),
+        ),
+        (Turns((0,), 1), MonitorState(0, 2, NEAR), "on", True, MonitorState(0, 3, NEAR, some=True), (Signature("repeat"),)),
+        (
+            Turns(over=True),
+            MonitorState(0, OWED),
+            "on",
+            True,
+            MonitorState(ended=True)._replace(position=0),
             (Signature("skip", elsewhere=True),),
         ),
-        (Turns((1,), 1), Label(0, OWED), "on", True, Label(0, OWED, some=True), ()),
+        (Turns((1,), 1), MonitorState(0, OWED), "on", True, MonitorState(0, OWED, some=True), ()),
         (
             Turns(over=True),
-            Label(0, OWED, MOVED),
+            MonitorState(0, OWED, MOVED),
             "on",
             True,
-            Label(0, 0, MOVED, ended=True),
+            MonitorState(0, 0, MOVED, ended=True),
             (Signature("skip", moved=True),),
         ),
-        (Turns(over=True), Label(0, OWED, some=True), "on", True, Label(0, OWED), ()),
-        (Turns(over=True, handed=True), Label(0, OWED), "one", False, Label(0, OWED), ()),
-        (Turns(over=True, refused=True), Label(0, OWED), "one", False, Label(0, OWED), (Signature("refused"),)),
-        (Turns(over=True, refused=True, left=True), Label(0, OWED), "one", False, None, ()),
-        (Turns(over=True, refused=True), Label(some=True), "on", True, None, ()),
-        (Turns(over=True, stops=True), Label(in_all=True), "on", True, None, ()),
-        (Turns(over=True, stops=True), Label(), "all", False, None, ()),
-        (Turns(over=True), Label(), "on", False, None, ()),
-        (Turns(over=True), Label(in_all=True), "one", False, None, ()),
-        (Turns((1,), 1), Label(), "all", False, Label(in_all=True, some=True), ()),
-        (Turns(over=True), Label(in_all=True), "on", False, Label(ended=True), ()),
+        (Turns(over=True), MonitorState(0, OWED, some=True), "on", True, MonitorState(0, OWED), ()),
+        (Turns(over=True, handed=True), MonitorState(0, OWED), "one", False, MonitorState(0, OWED), ()),
+        (
+            Turns(over=True, refused=True),
+            MonitorState(0, OWED),
+            "one",
+            False,
+            MonitorState(0, OWED),
+            (Signature("refused"),),
+        ),
+        (Turns(over=True, refused=True, left=True), MonitorState(0, OWED), "one", False, None, ()),
+        (Turns(over=True, refused=True), MonitorState(some=True), "on", True, None, ()),
+        (Turns(over=True, stops=True), MonitorState(in_all=True), "on", True, None, ()),
+        (Turns(over=True, stops=True), MonitorState(), "all", False, None, ()),
+        (Turns(over=True), MonitorState(), "on", False, None, ()),
+        (Turns(over=True), MonitorState(in_all=True), "one", False, None, ()),
+        (Turns((1,), 1), MonitorState(), "all", False, MonitorState(in_all=True, some=True), ()),
+        (Turns(over=True), MonitorState(in_all=True), "on", False, MonitorState(ended=True), ()),
     ],
 )
-def test_a_read_does_to_the_one_that_is_followed(
-    what: Turns, label: Label, mode: Mode, paused: bool, after: Label | None, harms: tuple[Signature, ...]
+def test_a_read_moves_the_monitor_of_a_tracked_socket(
+    effect: Turns,
+    state: MonitorState,
+    mode: Mode,
+    paused: bool,
+    after: MonitorState | None,
+    violations: tuple[Signature, ...],
 ) -> None:
-    expected = Outcome(-1 if after is None else after.number, (), harms)
-    assert outcome(what, label, mode, paused=paused) == expected
+    expected = MonitorResult(-1 if after is None else after.number, (), violations)
+    assert stepped(effect, state, mode, paused=paused) == expected
 
 
 @pytest.mark.parametrize(
-    ("label", "wanted", "moves", "can"),
+    ("state", "signatures", "moves", "can"),
     [
-        (Label(), set(), False, True),
-        (Label(0, OWED), {Signature("skip")}, False, True),
-        (Label(0, OWED), {Signature("skip", elsewhere=True)}, False, True),
-        (Label(0, OWED, NEAR), {Signature("skip", elsewhere=True)}, True, False),
-        (Label(0, 2), {Signature("skip")}, False, False),
-        (Label(0, OWED, MOVED), {Signature("skip")}, True, False),
-        (Label(0, OWED), {Signature("skip", moved=True)}, True, True),
-        (Label(0, OWED), {Signature("skip", moved=True)}, False, False),
-        (Label(0, 3), {Signature("repeat", moved=True)}, True, True),
-        (Label(0, 3), {Signature("repeat", moved=True)}, False, False),
-        (Label(0, 3, ended=True), {Signature("repeat", moved=True)}, True, False),
-        (Label(0, 3, MOVED), set(HARMED), True, False),
-        (Label(0, 2, MOVED), {Signature("repeat", moved=True)}, False, True),
-        (Label(0, 2, ended=True), {Signature("repeat", moved=True)}, True, False),
+        (MonitorState(), set(), False, True),
+        (MonitorState(0, OWED), {Signature("skip")}, False, True),
+        (MonitorState(0, OWED), {Signature("skip", elsewhere=True)}, False, True),
+        (MonitorState(0, OWED, NEAR), {Signature("skip", elsewhere=True)}, True, False),
+        (MonitorState(0, 2), {Signature("skip")}, False, False),
+        (MonitorState(0, OWED, MOVED), {Signature("skip")}, True, False),
+        (MonitorState(0, OWED), {Signature("skip", moved=True)}, True, True),
+        (MonitorState(0, OWED), {Signature("skip", moved=True)}, False, False),
+        (MonitorState(0, 3), {Signature("repeat", moved=True)}, True, True),
+        (MonitorState(0, 3), {Signature("repeat", moved=True)}, False, False),
+        (MonitorState(0, 3, ended=True), {Signature("repeat", moved=True)}, True, False),
+        (MonitorState(0, 3, MOVED), set(MONITORED), True, False),
+        (MonitorState(0, 2, MOVED), {Signature("repeat", moved=True)}, False, True),
+        (MonitorState(0, 2, ended=True), {Signature("repeat", moved=True)}, True, False),
     ],
 )
-def test_who_is_followed_to_no_end_is_known(label: Label, wanted: set[Signature], moves: bool, can: bool) -> None:
-    assert can_come(label, frozenset(wanted), moves=moves) is can
+def test_a_monitor_state_is_dropped_that_can_lead_to_nothing_new(
+    state: MonitorState, signatures: set[Signature], moves: bool, can: bool
+) -> None:
+    assert can_violate(state, frozenset(signatures), moves=moves) is can
 
 
 # Back to operations.
@@ -523,10 +561,10 @@ def steps(operations: tuple[Operation, ...]) -> list[Operation | At]:
 
 
 def test_no_path_at_all_is_a_table_and_a_read() -> None:
-    skeleton = Skeleton(Index(), frozenset(), 1, 1, 1)
-    (added, opened) = [step for step in skeleton.lines(0) if step.line != "fail"][:2]
-    assert isinstance(added.line, Add)
-    assert skeleton.onwards(0) == []
+    system = TransitionSystem(Index(), frozenset(), 1, 1, 1)
+    (added, opened) = [step for step in system.labelled(0) if step.label != "fail"][:2]
+    assert isinstance(added.label, Add)
+    assert system.internal(0) == []
     assert opened is not added
     with pytest.raises(IndexError):
-        retold([])
+        to_operations([])

@@ -9,7 +9,7 @@ import pytest
 from sockiter.backend import SLOTS, run
 from sockiter.check import search
 from sockiter.check.shortest import shortest
-from sockiter.claims import Harm, harm
+from sockiter.claims import KnownFailure, known_failure
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.fuzzing.triage import fails_as
@@ -131,7 +131,7 @@ def test_a_search_that_is_interrupted_leaves_the_sequence_as_it_was_given(monkey
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sockiter.check.search._Search._layers", interrupt)
+    monkeypatch.setattr("sockiter.check.search._Search._breadth_first", interrupt)
     target, patience = SchemeTarget(OffsetUdp()), Patience()
     fails = fails_as(Finding("skip", "B"), target, target)
     assert shortest(OffsetUdp(), LONG, SLOTS, Signature("skip"), fails, patience=patience) == (LONG, SLOTS, False)
@@ -153,12 +153,12 @@ def test_where_patience_ends_the_sequence_stays_as_it_was_given(asked: int, monk
 @pytest.mark.parametrize(
     ("scheme", "of"),
     [
-        (OffsetUdp(), harm("skip", "remove")),
-        pytest.param(CookieUdp(), harm("skip", "remove", "enomem"), marks=pytest.mark.deep),
+        (OffsetUdp(), known_failure("skip", "remove")),
+        pytest.param(CookieUdp(), known_failure("skip", "remove", "enomem"), marks=pytest.mark.deep),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: AnyScheme, of: Harm) -> None:
+def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: AnyScheme, of: KnownFailure) -> None:
     fifty_end_alike(scheme, of)
 
 
@@ -169,17 +169,17 @@ def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: A
     [
         (scheme, one)
         for scheme in (OffsetUdp(), Index(), CookieUdp(), Unix())
-        for one in scheme.harms
+        for one in scheme.known_failures
         # What is met once in ten thousand sequences cannot be drawn 50 times; the slow ones take three hazards.
         if len(one.hazards) <= 2 and str(one) not in {"skip under rehash, realloc", "repeat under rehash, enomem"}
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_fifty_finds_of_every_harm_end_in_a_shortest_case(scheme: AnyScheme, of: Harm) -> None:
+def test_fifty_finds_of_every_harm_end_in_a_shortest_case(scheme: AnyScheme, of: KnownFailure) -> None:
     fifty_end_alike(scheme, of)
 
 
-def fifty_end_alike(scheme: AnyScheme, of: Harm) -> None:
+def fifty_end_alike(scheme: AnyScheme, of: KnownFailure) -> None:
     target = SchemeTarget(scheme)
     ends = []
     for seed in range(50):
@@ -195,7 +195,7 @@ def fifty_end_alike(scheme: AnyScheme, of: Harm) -> None:
     assert len({(operations, slots) for operations, slots, _ in ends}) <= 3
 
 
-def drawn(target: SchemeTarget, of: Harm, seed: int) -> tuple[Operations, int, Finding] | None:
+def drawn(target: SchemeTarget, of: KnownFailure, seed: int) -> tuple[Operations, int, Finding] | None:
     swarm = Swarm(f"{seed}", of.hazards, Room.of(target))
     for _ in range(2000):
         operations, slots = swarm.sequence()

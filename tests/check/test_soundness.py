@@ -1,13 +1,13 @@
 """That the exhaustive search may forget what it forgets: three ways to see it, none of which rests on another.
 
 - `everything` runs every sequence of a few lines on the real frame, and has the real oracle judge it. That covers all there
-  is to the search: its own frame, what becomes of a followed socket, which moments are one, the order, and the way back to
+  is to the search: its own frame, the monitor of a tracked socket, which states are equal, the order, and the way back to
   a case. It gets to 5 and 6 lines.
 - The same search without a scheme's canonical form takes nothing for the same but what differs in names. That covers the
   canonical forms, and that no more slots are told than there can be sockets, with 6 and 7 lines.
-- Whenever a moment is taken for one that was there before, both have to lead on in the same ways, to moments that are taken
-  for the same in turn. That covers what the second covers, and the variables that are said not to matter, with no bound on
-  the lines; it takes the search's own frame as it is.
+- Whenever a state is merged into an earlier one, both must have the same transitions, to states merged in turn. That
+  covers what the second covers, and the variables that are said not to matter, with no bound on the lines; it takes the
+  search's own frame as it is.
 
 Each of them is shown to see something: canonical forms that forget too much are planted, and caught.
 """
@@ -23,7 +23,7 @@ import pytest
 from sockiter.check import everything
 from sockiter.check.result import Scope
 from sockiter.check.search import search
-from sockiter.check.transitions import Moment, Skeleton
+from sockiter.check.transitions import SystemState, TransitionSystem
 from sockiter.check.verify import Formless, compared
 from sockiter.claims import Hazard
 from sockiter.errors import Unsound
@@ -56,9 +56,9 @@ pytestmark = pytest.mark.slow
 
 def verdict(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> dict[Signature, int]:
     """What the search finds, with the lines of the least case of each."""
-    searched = search(scheme, hazards, scope)
-    assert searched.complete
-    return {one.signature: one.operations for one in searched.violations}
+    result = search(scheme, hazards, scope)
+    assert result.complete
+    return {one.signature: one.operations for one in result.violations}
 
 
 def agree(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> None:
@@ -144,7 +144,7 @@ class AgainAndAgain(Generated, Rank):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("scheme", "hazards", "harmed", "lines"),
+    ("scheme", "hazards", "signature", "lines"),
     [
         (AgainAndAgain(), ("show",), Signature("repeat", elsewhere=True), 3),
         (Restart(), ("remove", "show"), Signature("repeat"), 6),
@@ -154,11 +154,11 @@ class AgainAndAgain(Generated, Rank):  # type: ignore[misc]
     ids=lambda value: value.name if isinstance(value, Rank | Restart | CookieUdp) else None,
 )
 def test_what_more_than_one_read_of_a_read_all_comes_to_is_found_with_as_few_lines(
-    scheme: AnyScheme, hazards: Set, harmed: Signature, lines: int
+    scheme: AnyScheme, hazards: Set, signature: Signature, lines: int
 ) -> None:
-    assert verdict(scheme, hazards, Scope(2, 1, 1))[harmed] == lines
-    assert verdict(scheme, hazards, Scope(2, 1, 1, lines))[harmed] == lines
-    assert harmed not in verdict(scheme, hazards, Scope(2, 1, 1, lines - 1))
+    assert verdict(scheme, hazards, Scope(2, 1, 1))[signature] == lines
+    assert verdict(scheme, hazards, Scope(2, 1, 1, lines))[signature] == lines
+    assert signature not in verdict(scheme, hazards, Scope(2, 1, 1, lines - 1))
 
 
 def test_what_a_read_all_comes_to_in_three_lines_is_what_every_sequence_shows() -> None:
@@ -214,7 +214,7 @@ def test_what_is_taken_for_the_same_goes_on_in_the_same_way_for_ever(scheme: Any
     of = compared(scheme, scheme.hazards - {"rollover"}, Scope(2, 1, 1), most=500)
 
     assert of.differences == ()
-    assert of.compared > of.moments
+    assert of.compared > of.states
 
 
 @pytest.mark.deep
@@ -290,17 +290,17 @@ def test_a_form_that_forgets_how_old_a_socket_is_is_caught_by_every_sequence_and
     assert verdict(scheme, hazards, scope) != of_all
 
 
-def forgetful(moment: Moment, forgets: str, value: object) -> Moment:
-    other = copy.copy(moment)
+def forgetful(state: SystemState, forgets: str, value: object) -> SystemState:
+    other = copy.copy(state)
     setattr(other, forgets, value)
     return other
 
 
 @pytest.mark.parametrize(("forgets", "value"), [("fresh", False), ("left", False)])
-def test_a_moment_of_which_too_much_is_forgotten_is_caught(
+def test_a_state_of_which_too_much_is_forgotten_is_caught(
     forgets: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = Skeleton._key
-    monkeypatch.setattr(Skeleton, "_key", lambda self, moment: key(self, forgetful(moment, forgets, value)))
+    key = TransitionSystem._key
+    monkeypatch.setattr(TransitionSystem, "_key", lambda self, state: key(self, forgetful(state, forgets, value)))
 
     assert any(compared(scheme, scheme.hazards, Scope(2, 1, 1), most=500).differences for scheme in SCHEMES[-4:])

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from sockiter.check import everything
 from sockiter.check import verify as verification
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.check.search import search as real_search
-from sockiter.check.transitions import Moment, Opening, Shift, Turns
+from sockiter.check.transitions import Opening, Shift, SystemState, Turns
 from sockiter.check.verify import (
     Formless,
     Merged,
@@ -31,7 +31,7 @@ from sockiter.check.verify import (
 )
 from sockiter.claims import Hazard
 from sockiter.cli import main
-from sockiter.errors import MachineLacks, Unsound
+from sockiter.errors import Unavailable, Unsound
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.cookie_udp import CookieUdp, State
 from sockiter.schemes.index_narrow import IndexNarrow
@@ -84,7 +84,7 @@ def test_the_field_that_a_canonical_form_forgets_is_named(forgets: str) -> None:
 
 
 def test_known_a_form_that_forgets_how_far_an_epoch_is_passes_where_versions_are_as_wide_as_they_are() -> None:
-    # All versions before open are one moment then, and no other one is ever near the end of an epoch.
+    # All versions before open are one state then, and no other one is ever near the end of an epoch.
     assert merged(PLANTED["index-detect: how far its epoch is"]).wrong is None
 
 
@@ -108,9 +108,9 @@ def test_a_form_that_is_right_is_found_right() -> None:
     assert any(one.everything for one in result.searches)
     (merge,) = result.merges  # its versions do not roll over
     assert (merge.complete, merge.wrong, merge.agrees) == (True, None, True)
-    assert merge.compared > merge.moments > 0
+    assert merge.compared > merge.states > 0
     assert told[0] == "cookie-udp under remove, show: searches"
-    assert told[-1] == "cookie-udp under add-head, remove, show: merged moments"
+    assert told[-1] == "cookie-udp under add-head, remove, show: merged states"
     assert any(doing.endswith("sequences") for doing in told)
 
 
@@ -127,14 +127,14 @@ def test_a_search_that_reports_what_does_not_happen_disagrees() -> None:
     assert (one.canonical, "of what the oracle does not" in one.why) == (None, True) or one.canonical != one.literal
 
 
-def test_where_moments_have_no_end_those_that_were_reached_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "MOMENTS_MAX", 30)
+def test_where_states_have_no_end_those_that_were_reached_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "STATES_MAX", 30)
     numbered = with_canonical(
         CookieUdp(), lambda self, at, table, where: (table.ver, CookieUdp().canonical(at, table, where))
     )
     hazards: frozenset[Hazard] = frozenset({"reinsert", "remove"})
-    result = compared(numbered, hazards, Scope(2, 1, 1), most_moments=30)
-    assert (result.complete, result.moments) == (False, 30)
+    result = compared(numbered, hazards, Scope(2, 1, 1), states_max=30)
+    assert (result.complete, result.states) == (False, 30)
     assert (
         verification._smallest(verification.Merging(numbered, hazards, Scope(2, 1, 1)), replace_differences(result)) is None
     )
@@ -142,25 +142,25 @@ def test_where_moments_have_no_end_those_that_were_reached_are_compared(monkeypa
 
 def replace_differences(result: verification.Compared) -> verification.Compared:
     """The same, with a pair that does lead on alike among its differences."""
-    moment = _moment(State(0, (), 2), empty((("", 1),)))
-    return result._replace(differences=((moment, moment),))
+    state = _state(State(0, (), 2), empty((("", 1),)))
+    return result._replace(differences=((state, state),))
 
 
 def test_a_pair_that_does_not_part_by_itself_is_told_of_without_an_operation() -> None:
-    moment = _moment(State(0, (), 2), empty((("", 1),)))
+    state = _state(State(0, (), 2), empty((("", 1),)))
     literal = verification.Merging(Formless(CookieUdp()), frozenset(), Scope(1, 1, 1))
-    wrong = verification._smallest(literal, verification.Compared(1, 1, 1, ((moment, moment),), True))
+    wrong = verification._smallest(literal, verification.Compared(1, 1, 1, ((state, state),), True))
     assert wrong is not None
     assert (wrong.after, wrong.does) == ((), ("", ""))
 
 
-def test_moments_that_lead_on_alike_are_in_one_class() -> None:
+def test_equivalent_states_are_in_one_class() -> None:
     step = ("read", Opening(), 1)
     assert divided([[step], [("read", Opening(), 0)], [("open", Opening(), 9)]]) == [0, 0, 1]
 
 
-def _moment(at: object, table: Table) -> Moment:
-    return Moment(table, Where(table, 2), at)
+def _state(at: object, table: Table) -> SystemState:
+    return SystemState(table, Where(table, 2), at)
 
 
 @dataclass(frozen=True)
@@ -172,12 +172,12 @@ class Spot:
 def test_names_of_sockets_do_not_count_and_their_positions_do() -> None:
     table = empty((("", 1),)).after(Add("A", "tail")).after(Add("B", "tail"))
     other = empty((("", 1),)).after(Add("C", "tail")).after(Add("D", "tail"))
-    assert differing(_moment(Spot(0, "A"), table), _moment(Spot(0, "C"), other)) == ((), ())
-    assert differing(_moment(Spot(0, "A"), table), _moment(Spot(1, "D"), other)) == (("Spot.bucket", "Spot.name"), ())
-    assert differing(_moment(("A", "x"), table), _moment(("A", "y"), table)) == (("tuple",), ())
-    assert differing(_moment((1,), table), _moment(("A",), table)).at == ("tuple",)
+    assert differing(_state(Spot(0, "A"), table), _state(Spot(0, "C"), other)) == ((), ())
+    assert differing(_state(Spot(0, "A"), table), _state(Spot(1, "D"), other)) == (("Spot.bucket", "Spot.name"), ())
+    assert differing(_state(("A", "x"), table), _state(("A", "y"), table)) == (("tuple",), ())
+    assert differing(_state((1,), table), _state(("A",), table)).at == ("tuple",)
     fewer = table.after(Remove("A"))
-    assert differing(_moment("A", table), _moment("A", fewer)) == (
+    assert differing(_state("A", table), _state("A", fewer)) == (
         ("str",),
         ("table.removals", "table.buckets.idx", "table.gone"),
     )
@@ -196,7 +196,7 @@ def test_names_of_sockets_do_not_count_and_their_positions_do() -> None:
     ],
 )
 def test_an_operation_is_told_by_position(line: object, inside: str | None, words: str) -> None:
-    assert verification._line(line, inside) == words
+    assert verification._label_text(line, inside) == words
 
 
 def test_what_a_step_does_is_told_in_words() -> None:
@@ -256,7 +256,7 @@ def test_a_scheme_that_agrees_is_status_0() -> None:
     assert rank.startswith(
         "rank: 2 searches agree with every sequence of operations and with the search without `canonical`; "
     )
-    assert cookie.endswith(" merged moments lead on alike.")
+    assert cookie.endswith(" merged states are equivalent.")
 
 
 @pytest.mark.usefixtures("_inline")
@@ -283,9 +283,9 @@ def test_a_wrong_merge_is_status_1_with_the_field_and_two_states(monkeypatch: py
 
 @pytest.mark.usefixtures("_inline")
 def test_different_violations_are_status_1_with_what_each_search_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def search(scheme: Any, *arguments: Any, **options: Any) -> Searched:
-        searched = real_search(scheme, *arguments, **options)
-        return replace(searched, violations=()) if hasattr(scheme, "canonical") else searched
+    def search(scheme: Any, *arguments: Any, **options: Any) -> SearchResult:
+        result = real_search(scheme, *arguments, **options)
+        return replace(result, violations=()) if hasattr(scheme, "canonical") else result
 
     monkeypatch.setattr(verification, "search", search)
     monkeypatch.setattr(verification, "MERGES", ())
@@ -297,7 +297,7 @@ def test_different_violations_are_status_1_with_what_each_search_found(monkeypat
 
 @pytest.mark.usefixtures("_inline")
 def test_a_search_that_reports_what_does_not_happen_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    def search(scheme: Any, *arguments: Any, **options: Any) -> Searched:
+    def search(scheme: Any, *arguments: Any, **options: Any) -> SearchResult:
         if hasattr(scheme, "canonical"):
             raise Unsound("rank: the search says skip")
         return real_search(scheme, *arguments, **options)
@@ -323,7 +323,7 @@ def test_a_scheme_without_a_form_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_scheme_that_cannot_be_verified_is_status_3_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(scheme: Any, progress: object) -> Verified:
         if scheme.name == "rank":
-            raise MachineLacks("rank failed")
+            raise Unavailable("rank failed")
         raise TypeError("a Thing in a state")
 
     with monkeypatch.context() as patch:
@@ -348,12 +348,12 @@ def test_a_wrong_merge_without_an_operation_behind_it_is_the_field_and_two_state
 
 
 @pytest.mark.usefixtures("_inline")
-def test_moments_that_were_not_reached_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_states_that_were_not_reached_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     few = Merged(frozenset(), Scope(2, 1, 1), 30, 9, 9, False)
     monkeypatch.setattr(verification, "verify", lambda scheme, progress: Verified("rank", True, (), (few,), 0.1))
     result = sockiter("check", "--verify", "rank")
     assert result.exit_code == 0
-    assert "  Not all moments were reached under no hazard (at most 2 sockets" in result.stdout
+    assert "  Not all states were reached under no hazard (at most 2 sockets" in result.stdout
 
 
 @pytest.mark.parametrize("option", ["--sockets", "--buckets", "--batch", "--ops", "--memory"])

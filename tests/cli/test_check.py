@@ -11,7 +11,7 @@ import pytest
 
 from sockiter.cases import load, loads
 from sockiter.check.result import Scope
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.cli.options import bytes_of
 from sockiter.matrix.compute import OPS_WITHOUT_END, Cells, within_reach
 from sockiter.operations import length
@@ -110,7 +110,7 @@ def test_a_smaller_scope_is_said_where_versions_roll_over() -> None:
 
 def test_a_broken_claim_is_status_1_with_its_case(monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_named("offset-udp")
-    monkeypatch.setattr(target, "harms", (harm("repeat", "add-head"),))
+    monkeypatch.setattr(target, "known_failures", (known_failure("repeat", "add-head"),))
     result = sockiter("check", "offset-udp", "--buckets", 1, *under("remove"))
     assert result.exit_code == 1
     assert "skip 6!" in result.stdout
@@ -152,7 +152,7 @@ def test_cases_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
     assert sockiter("replay", path).exit_code == 0
 
 
-def test_where_cases_cannot_be_kept_the_machine_lacks_something(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_keep_cases_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = sockiter("check", "offset-udp", "--buckets", 1, "--cases", tmp_path / "file" / "in", *under("remove"))
     assert result.exit_code == 3
@@ -173,7 +173,7 @@ def test_what_cannot_be_searched_is_said(arguments: list[str], status: int, said
     assert (result.exit_code, said in result.stderr) == (status, True)
 
 
-def test_a_scheme_that_is_not_there_is_what_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheme_that_is_not_there_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(target_named("index"), "missing", lambda: "it is broken")
     result = sockiter("check", "index")
     assert result.exit_code == 3
@@ -194,10 +194,10 @@ def test_half_of_the_memory_is_enough_unless_it_is_said_how_much() -> None:
 
 
 def test_a_scheme_that_does_not_say_what_matters_is_searched_to_a_bound() -> None:
-    class Untold(Rank):
+    class Inconclusive(Rank):
         canonical = property()
 
     scope = Scope(3, 1, 2)
-    assert within_reach(SchemeTarget(Untold()), frozenset(), scope) == Scope(3, 1, 2, OPS_WITHOUT_END)
-    assert within_reach(SchemeTarget(Untold()), frozenset(), Scope(3, 1, 2, 9)) == Scope(3, 1, 2, 9)
+    assert within_reach(SchemeTarget(Inconclusive()), frozenset(), scope) == Scope(3, 1, 2, OPS_WITHOUT_END)
+    assert within_reach(SchemeTarget(Inconclusive()), frozenset(), Scope(3, 1, 2, 9)) == Scope(3, 1, 2, 9)
     assert within_reach(SchemeTarget(Rank()), frozenset(), scope) == scope

@@ -25,18 +25,18 @@ from click.testing import Result
 from sockiter import __version__
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, load, loads
-from sockiter.claims import HAZARDS, Harm, harm, hazards_of
+from sockiter.claims import HAZARDS, KnownFailure, hazards_of, known_failure
 from sockiter.cli import main
 from sockiter.cli.targets import targets as targets_command
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
-from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
-from sockiter.fuzzing.triage import Found, fails_as
+from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
+from sockiter.fuzzing.triage import TriagedFinding, fails_as
 from sockiter.kernel.probe import Answer
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
-from sockiter.replay import Outcome
+from sockiter.replay import ReplayResult
 from sockiter.replay import replay as replay_case
 from sockiter.report.explain import words
 from sockiter.report.picture import html, svg
@@ -360,7 +360,7 @@ def test_recording_on_one_target_leaves_what_is_expected_of_the_others(
 @pytest.mark.usefixtures("limited_kernel")
 def test_recording_asks_no_kernel_unless_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(self: KernelTarget) -> None:
-        raise MachineLacks("it was asked")
+        raise Unavailable("it was asked")
 
     monkeypatch.setattr(KernelTarget, "session", asked)
     path = written(tmp_path, dumps(replace(load(RFC_SKIP), expects=())))
@@ -445,12 +445,12 @@ def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_pat
 
 @pytest.mark.usefixtures("kernel_that_would_run", "three")
 def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def untold(case: Case, target: Target, session: Session) -> Outcome:
+    def inconclusive(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.is_real:
-            raise Untold("kernel:udp: nobody knows")
+            raise Inconclusive("kernel:udp: nobody knows")
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", untold)
+    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", inconclusive)
     path = written(tmp_path, text := "add A tail\nopen\nread all\n")
     told = "kernel:udp: nobody knows"
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
@@ -461,7 +461,7 @@ def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, m
     outcomes = document(sockiter("replay", path, "--json"))
     assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
     # What it would make of the case is not recorded either, but left as it was.
-    monkeypatch.setattr("sockiter.replay.replay", untold)
+    monkeypatch.setattr("sockiter.replay.replay", inconclusive)
     sockiter("replay", path, "--record", "--target", "kernel:udp")
     assert path.read_text() == text
 
@@ -478,7 +478,7 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
 ) -> None:
     offset = target_named("offset-udp")
 
-    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+    def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         with offset.session() as model:
             return replace(replay_case(case, offset, model), expected=())
 
@@ -505,9 +505,9 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
 def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+    def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.name == "rank":
-            raise MachineLacks("rank failed: IndexError")
+            raise Unavailable("rank failed: IndexError")
         return replay_case(case, target, session)
 
     monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
@@ -701,7 +701,7 @@ def test_the_targets_are_told_with_what_they_admit_and_what_the_machine_lacks() 
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert any(line.startswith("offset-udp") and line.endswith("yes") for line in lines)
     assert any(line.startswith("kernel:udp") and "never" in line and "no: unshare(CLONE_NEWNET)" in line for line in lines)
-    for admitted in target_named("index").harms:
+    for admitted in target_named("index").known_failures:
         assert str(admitted) in result.stdout
 
 
@@ -878,8 +878,8 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
 
 @pytest.fixture
 def lying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """offset-udp claims never to do any harm."""
-    monkeypatch.setattr(target_named("offset-udp"), "harms", ())
+    """offset-udp claims to have no failures."""
+    monkeypatch.setattr(target_named("offset-udp"), "known_failures", ())
 
 
 @pytest.mark.usefixtures("inline", "lying")
@@ -959,7 +959,7 @@ def test_a_case_that_cannot_be_saved_is_printed_even_if_the_summary_cannot(
 @pytest.mark.usefixtures("inline")
 def test_a_target_that_stops_running_is_trouble_and_not_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def session() -> AbstractContextManager[None]:
-        raise MachineLacks("bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]")
+        raise Unavailable("bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]")
 
     monkeypatch.setattr(target_named("offset-udp"), "session", session)
     result = sockiter(*QUICK, "--cases", tmp_path)
@@ -972,21 +972,23 @@ def test_a_target_that_stops_running_is_trouble_and_not_reached(tmp_path: Path, 
     assert as_json["targets"][0]["per_second"] == 0
 
 
-SKIP = harm("skip", "remove")
+SKIP = known_failure("skip", "remove")
 
 
-def kept(job: Job, *, drawn: int, seconds: float, text: str | None = None, of: Harm | None = SKIP) -> Kept:
+def kept(
+    job: FuzzJob, *, drawn: int, seconds: float, text: str | None = None, of: KnownFailure | None = SKIP
+) -> SavedFinding:
     case = load(RFC_SKIP) if text is None else loads(text)
     kind: Kind = "skip"
-    found = Found(job.target, kind, False, case, hazards_of(case.operations), of, drawn, 1, 1)
-    return Kept(found, job.driver, seconds, job.cases / f"{job.driver}-{drawn}.case")
+    found = TriagedFinding(job.target, kind, False, case, hazards_of(case.operations), of, drawn, 1, 1)
+    return SavedFinding(found, job.driver, seconds, job.cases / f"{job.driver}-{drawn}.case")
 
 
 @pytest.fixture
 def two_finds(inline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis has it sooner, swarm has it shorter."""
 
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         if job.driver == "swarm":
             yield kept(job, drawn=9, seconds=0.75, text="add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
         else:
@@ -1097,7 +1099,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 
 def test_an_interrupted_replay_reports_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def replayed(case: Case, target: Target, session: Session) -> Outcome:
+    def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.name == "rank":
             raise KeyboardInterrupt
         return replay_case(case, target, session)

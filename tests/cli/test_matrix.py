@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from sockiter.cases import dumps, loads
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import hazards_of
 from sockiter.cli import progress
 from sockiter.kernel.udp import KERNEL_UDP
@@ -140,7 +140,7 @@ def test_a_cell_with_a_scope_of_its_own_has_a_note_and_the_others_have_none() ->
     scopes = {"index": Scope(3, 1, 2), "index-narrow": Scope(2, 1, 2, 9)}
 
     def smaller(cell: Cell) -> Cell:
-        assert isinstance(cell.result, Searched)
+        assert isinstance(cell.result, SearchResult)
         return replace(cell, result=replace(cell.result, scope=scopes[cell.result.scheme]))
 
     text = printed(changed(made, smaller))
@@ -175,7 +175,7 @@ def broken_matrix() -> Matrix:
     assert hazards_of(skip.case.operations) == {"remove"}
 
     def break_it(cell: Cell) -> Cell:
-        assert isinstance(cell.result, Searched)
+        assert isinstance(cell.result, SearchResult)
         return replace(cell, result=replace(cell.result, violations=(skip,)))
 
     return changed(corpus_matrix("index"), break_it)
@@ -273,7 +273,7 @@ def test_a_name_that_is_no_targets_is_wrong_usage() -> None:
     assert sockiter("matrix", "nobody").exit_code == 2
 
 
-def test_a_target_that_is_named_and_does_not_run_here_is_what_the_machine_lacks() -> None:
+def test_a_target_that_is_named_and_does_not_run_here_is_unavailable() -> None:
     result = sockiter("matrix", "kernel:udp")
     assert result.exit_code == 3
     assert f"kernel:udp does not run here: {NO_KERNEL}" in result.stderr

@@ -21,12 +21,24 @@ import pytest
 
 from sockiter import workers
 from sockiter.cases import Case, load, loads
-from sockiter.claims import Hazard, harm, hazards_of
-from sockiter.errors import MachineLacks
+from sockiter.claims import Hazard, hazards_of, known_failure
+from sockiter.errors import Unavailable
 from sockiter.fuzzing import campaign
-from sockiter.fuzzing.campaign import Began, Campaign, Drawn, Ended, Job, Kept, Message, Tick, annotated, search, work
+from sockiter.fuzzing.campaign import (
+    Began,
+    Campaign,
+    Drawn,
+    Ended,
+    FuzzJob,
+    Message,
+    SavedFinding,
+    Tick,
+    annotated,
+    search,
+    work,
+)
 from sockiter.fuzzing.drivers import DRIVERS, Bite
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.replay import replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
@@ -36,14 +48,14 @@ from tests.support.inline_workers import work_inline
 
 pytestmark = pytest.mark.interpreter
 
-SKIP, REPEAT = harm("skip", "remove"), harm("repeat", "add-head")
+SKIP, REPEAT = known_failure("skip", "remove"), known_failure("repeat", "add-head")
 BOTH: frozenset[Hazard] = frozenset({"remove", "add-head"})
 LONG_S = 600.0
 
 
-def job(cases: Path, *, seconds: float = 0.0, since: float = 0.0, target: str = "offset-udp") -> Job:
+def job(cases: Path, *, seconds: float = 0.0, since: float = 0.0, target: str = "offset-udp") -> FuzzJob:
     """A slice of swarm: after its time is up it still looks at the clock once, after its first bite."""
-    return Job(target, "swarm", BOTH, "7/slice", cases, seconds, since, frozenset({SKIP, REPEAT}), frozenset())
+    return FuzzJob(target, "swarm", BOTH, "7/slice", cases, seconds, since, frozenset({SKIP, REPEAT}), frozenset())
 
 
 def offset_udp() -> SchemeTarget:
@@ -67,21 +79,21 @@ def one(cases: Path, *, seconds: float, workers: int = 1, slice_s: float = 60, d
 
 def test_a_search_says_what_it_kept_what_it_did_and_that_it_is_over(tmp_path: Path) -> None:
     kept, tick, ended = search(job(tmp_path, since=30.0))
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, SavedFinding)
     assert kept.path is not None
     assert kept.driver == "swarm"
     assert kept.seconds >= 30.0
-    assert kept.found.harm in (SKIP, REPEAT)
+    assert kept.found.known_failure in (SKIP, REPEAT)
     assert isinstance(tick, Tick)
     assert tick.operations > tick.sequences > 0
     assert isinstance(ended, Ended)
-    assert (kept.found.signature, kept.found.harm.hazards) in ended.followed
+    assert (kept.found.signature, kept.found.known_failure.hazards) in ended.investigated
     assert ended.trouble == ""
 
 
 def test_what_a_search_says_to_be_saved_is_there_and_comes_out_as_it_expects(tmp_path: Path) -> None:
     kept = next(search(job(tmp_path)))
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, SavedFinding)
     assert kept.path is not None
     assert list(tmp_path.iterdir()) == [kept.path]
     case = load(kept.path)
@@ -100,7 +112,7 @@ def test_a_search_goes_on_until_its_time_is_up(tmp_path: Path) -> None:
 
 
 def test_a_search_whose_driver_has_no_more_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drive(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
         yield Bite(2, 10)
 
     monkeypatch.setitem(DRIVERS, "swarm", drive)
@@ -112,8 +124,8 @@ def test_a_search_whose_driver_has_no_more_is_over(tmp_path: Path, monkeypatch: 
 
 def test_the_same_seed_finds_the_same_first(tmp_path: Path) -> None:
     first, second = next(search(job(tmp_path))), next(search(job(tmp_path)))
-    assert isinstance(first, Kept)
-    assert isinstance(second, Kept)
+    assert isinstance(first, SavedFinding)
+    assert isinstance(second, SavedFinding)
     assert first.found == second.found
 
 
@@ -123,14 +135,14 @@ def test_what_cannot_be_saved_is_kept_in_the_message(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(campaign, "save", save)
     kept = next(search(job(tmp_path)))
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, SavedFinding)
     assert kept.path is None
     assert kept.trouble == f"{tmp_path}: No space left on device"
     assert len(kept.found.case.operations) == 6
 
 
 def lacking() -> AbstractContextManager[None]:
-    raise MachineLacks("no such program type")
+    raise Unavailable("no such program type")
 
 
 def test_a_target_that_the_machine_cannot_run_is_trouble_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +150,10 @@ def test_a_target_that_the_machine_cannot_run_is_trouble_in_words(tmp_path: Path
     assert list(search(job(tmp_path))) == [Ended(frozenset(), "no such program type")]
 
 
-def found(case: Case, *, moved: bool = False, target: str = "offset-udp", reproduced: int = 1, reruns: int = 1) -> Found:
-    return Found(target, "skip", moved, case, hazards_of(case.operations), None, 9, reproduced, reruns)
+def found(
+    case: Case, *, moved: bool = False, target: str = "offset-udp", reproduced: int = 1, reruns: int = 1
+) -> TriagedFinding:
+    return TriagedFinding(target, "skip", moved, case, hazards_of(case.operations), None, 9, reproduced, reruns)
 
 
 MOVED = loads("add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n")
@@ -182,7 +196,7 @@ def test_a_worker_stops_when_it_is_told_to_after_what_it_is_at(tmp_path: Path) -
     ours, theirs = multiprocessing.Pipe()
     ours.send("stop")
     work(job(tmp_path, seconds=LONG_S), theirs)
-    assert [type(ours.recv()) for _ in range(4)] == [Began, Drawn, Kept, Tick]
+    assert [type(ours.recv()) for _ in range(4)] == [Began, Drawn, SavedFinding, Tick]
     with pytest.raises(ConnectionResetError):  # since it has not read what it was told
         ours.recv()
     ours.close()
@@ -219,7 +233,7 @@ def test_what_nobody_listens_to_is_not_left_to_the_garbage_collector() -> None:
 def test_a_worker_says_everything_until_it_is_over(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     work(job(tmp_path), theirs)
-    assert [type(ours.recv()) for _ in range(5)] == [Began, Drawn, Kept, Tick, Ended]
+    assert [type(ours.recv()) for _ in range(5)] == [Began, Drawn, SavedFinding, Tick, Ended]
     with pytest.raises(EOFError):
         ours.recv()
     ours.close()
@@ -227,15 +241,15 @@ def test_a_worker_says_everything_until_it_is_over(tmp_path: Path) -> None:
 
 # A campaign whose workers say what the test wants.
 
-Search = Callable[[Job, object], Iterator[Message]]
+Search = Callable[[FuzzJob, object], Iterator[Message]]
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[FuzzJob]:
     """The slices in the order of their start. Each of them uses up all of its time, in no time."""
-    started: list[Job] = []
+    started: list[FuzzJob] = []
 
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         started.append(job)
         yield Tick(10, 100, job.seconds)
         yield Ended(frozenset())
@@ -253,7 +267,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
 
 
 def test_the_time_of_all_workers_is_shared_equally_and_every_track_has_a_short_first_slice(
-    jobs: list[Job], tmp_path: Path
+    jobs: list[FuzzJob], tmp_path: Path
 ) -> None:
     run = two(tmp_path, seconds=100, workers=3, drivers=tuple(sorted(DRIVERS)))
     assert run.left_s == 100
@@ -273,18 +287,20 @@ def test_the_time_of_all_workers_is_shared_equally_and_every_track_has_a_short_f
     assert not run.interrupted
 
 
-def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_what_they_find(jobs: list[Job], tmp_path: Path) -> None:
+def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_what_they_find(
+    jobs: list[FuzzJob], tmp_path: Path
+) -> None:
     two(tmp_path, seconds=2, drivers=tuple(sorted(DRIVERS))).run()
     assert [job.seconds for job in jobs[:4]] == [0.25] * 4
 
 
-def test_every_slice_draws_from_a_seed_of_its_own(jobs: list[Job], tmp_path: Path) -> None:
+def test_every_slice_draws_from_a_seed_of_its_own(jobs: list[FuzzJob], tmp_path: Path) -> None:
     two(tmp_path, seconds=100, drivers=tuple(sorted(DRIVERS))).run()
     assert jobs[0].seed == "7/offset-udp/hypothesis/0"
     assert len({job.seed for job in jobs}) == len(jobs) == 8
 
 
-def test_more_workers_than_tracks_work_on_one_of_them_side_by_side(jobs: list[Job], tmp_path: Path) -> None:
+def test_more_workers_than_tracks_work_on_one_of_them_side_by_side(jobs: list[FuzzJob], tmp_path: Path) -> None:
     calls: list[int] = []
     one(tmp_path, seconds=3, workers=4, slice_s=3).run(lambda: calls.append(len(jobs)))
     assert [job.since for job in jobs] == [0, 1, 4, 7, 10]
@@ -303,10 +319,10 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     longer = loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n")
     pending: list[frozenset[object]] = []
 
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         pending.append(frozenset(job.pending))
         for one in (case, longer) if len(pending) == 2 else (case,):
-            yield Kept(replace(found(one), harm=SKIP), "swarm", 0.5, tmp_path / "x.case")
+            yield SavedFinding(replace(found(one), known_failure=SKIP), "swarm", 0.5, tmp_path / "x.case")
         yield Ended(frozenset({(Signature("skip"), SKIP.hazards)}))
 
     say(monkeypatch, search)
@@ -316,13 +332,13 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     assert [kept.found.case for kept in track.kept] == [case, longer]
     assert [SKIP in of for of in pending] == [True, True, False]
     assert track.pending == {REPEAT}
-    assert track.followed == {(Signature("skip"), SKIP.hazards)}
+    assert track.investigated == {(Signature("skip"), SKIP.hazards)}
 
 
 def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def search(job: Job, line: object) -> Iterator[Message]:
-        yield Kept(found(MOVED), "swarm", 0.5, tmp_path / "x.case")
-        yield Kept(found(MOVED), "swarm", 0.6, tmp_path / "x.case")
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
+        yield SavedFinding(found(MOVED), "swarm", 0.5, tmp_path / "x.case")
+        yield SavedFinding(found(MOVED), "swarm", 0.6, tmp_path / "x.case")
 
     say(monkeypatch, search)
     run = one(tmp_path, seconds=0.5)
@@ -335,7 +351,7 @@ def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypa
 def test_trouble_ends_a_track_and_not_the_others(workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slices: list[str] = []
 
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         slices.append(job.target)
         if job.target == "index":
             yield Tick(1, 1, job.seconds)
@@ -368,7 +384,7 @@ def test_workers_find_and_save_and_are_gone_afterwards(tmp_path: Path) -> None:
     run = two(tmp_path / "made", seconds=0.6)
     run.run()
     offset, index = run.tracks
-    assert {kept.found.harm for kept in offset.kept} <= {SKIP, REPEAT}
+    assert {kept.found.known_failure for kept in offset.kept} <= {SKIP, REPEAT}
     assert sorted(kept.path for kept in offset.kept if kept.path) == sorted((tmp_path / "made").iterdir()) != []
     assert index.kept == []
     assert min(offset.sequences, index.sequences) > 0
@@ -388,7 +404,9 @@ def test_a_worker_that_is_killed_is_trouble_and_the_others_go_on(tmp_path: Path)
             slices.append(track.slices)
             os.kill(killed[0], signal.SIGKILL)
         return (
-            bool(track.troubles) and track.slices > slices[0] and {kept.found.harm for kept in track.kept} == {SKIP, REPEAT}
+            bool(track.troubles)
+            and track.slices > slices[0]
+            and {kept.found.known_failure for kept in track.kept} == {SKIP, REPEAT}
         )
 
     run.run(interrupt_once(run, is_enough))
@@ -398,7 +416,7 @@ def test_a_worker_that_is_killed_is_trouble_and_the_others_go_on(tmp_path: Path)
 def test_a_worker_that_ends_without_a_word_of_its_end_is_trouble_whatever_its_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield Tick(10, 100, job.seconds)
 
     say(monkeypatch, search)
@@ -460,8 +478,8 @@ class Interrupting(str):
 def test_what_is_being_received_when_a_campaign_is_interrupted_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(job: Job, line: object) -> Iterator[Message]:
-        yield Kept(found(MOVED), Interrupting("swarm"), 0.5, tmp_path / "x.case")
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
+        yield SavedFinding(found(MOVED), Interrupting("swarm"), 0.5, tmp_path / "x.case")
         yield Tick(1, 6, 0.1)
         yield Ended(frozenset())
 
@@ -484,7 +502,7 @@ def test_a_campaign_that_is_interrupted_twice_waits_for_nobody(tmp_path: Path) -
 def test_an_interrupted_campaign_that_has_nobody_left_to_tell_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield Tick(1, 1, 1.0)
 
     say(monkeypatch, search)
@@ -521,7 +539,7 @@ def test_the_time_is_up_for_all_at_once_however_much_of_its_share_one_has_used(
     clock(monkeypatch, lambda: now)
     begun: list[tuple[str, float]] = []
 
-    def search(job: Job, line: object) -> Iterator[Message]:
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
         nonlocal now
         begun.append((job.target, job.seconds))
         now += 4.0  # the first second is drawing, the others are shrinking
@@ -537,14 +555,14 @@ def test_the_time_is_up_for_all_at_once_however_much_of_its_share_one_has_used(
     assert run.left_s == 0
 
 
-ENDLESS = Job("offset-udp", "swarm", BOTH, "7/slice", Path("/nowhere"), 1.0, 0.0, frozenset(), frozenset(), left_s=0.01)
+ENDLESS = FuzzJob("offset-udp", "swarm", BOTH, "7/slice", Path("/nowhere"), 1.0, 0.0, frozenset(), frozenset(), left_s=0.01)
 
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that comes to the end of no bite, and an alarm that does not keep anybody waiting."""
 
-    def drive(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
         signal.pause()
         yield Bite(1, 1)
 
@@ -564,7 +582,7 @@ def test_what_is_shrunk_when_the_time_is_up_is_saved_as_far_as_it_was_shrunk(
 ) -> None:
     monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
     kept, _, ended = search(replace(job(tmp_path), left_s=0.0))
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, SavedFinding)
     assert kept.found.cut_short
     assert not kept.found.shortest
     assert kept.path is not None
@@ -582,7 +600,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(
     monkeypatch.setattr("sockiter.fuzzing.triage.minimize", interrupt)
     monkeypatch.setattr(campaign, "annotated", interrupt)
     *said, _ = search(job(tmp_path))
-    assert isinstance(said[0], Kept)
+    assert isinstance(said[0], SavedFinding)
     assert said[0].found.cut_short
     assert [case.expects for case in map(load, tmp_path.iterdir())] == [()]
 
@@ -604,17 +622,17 @@ def test_a_worker_that_is_told_to_stop_shrinks_for_a_while(tmp_path: Path, monke
     monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
     line = Talking()
     kept, *_ = search(job(tmp_path, seconds=LONG_S), line)
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, SavedFinding)
     assert kept.found.cut_short
     assert [type(message) for message in line.sent] == [Began, Drawn]
 
 
-@pytest.mark.parametrize("harm", [SKIP, None])
+@pytest.mark.parametrize("known_failure", [SKIP, None])
 def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
-    harm: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known_failure: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(job: Job, line: object) -> Iterator[Message]:
-        yield Drawn(replace(found(MOVED), harm=SKIP if harm else None, cut_short=True), 0.5)
+    def search(job: FuzzJob, line: object) -> Iterator[Message]:
+        yield Drawn(replace(found(MOVED), known_failure=SKIP if known_failure else None, cut_short=True), 0.5)
         raise OSError
 
     say(monkeypatch, search)

@@ -12,8 +12,8 @@ import pytest
 
 from sockiter.backend import Shape
 from sockiter.cases import loads
-from sockiter.claims import Harm, Hazard, harm
-from sockiter.errors import Untold
+from sockiter.claims import Hazard, KnownFailure, known_failure
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing import drivers
 from sockiter.fuzzing.drivers import (
     DRIVERS,
@@ -25,7 +25,7 @@ from sockiter.fuzzing.drivers import (
     drive_swarm,
 )
 from sockiter.fuzzing.machine import SocketMachine, machine_for
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.operations import Operation, Read, Remove
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -42,11 +42,16 @@ class Counted(SchemeTarget):
     """Counts its backends and those that were closed."""
 
     def __init__(
-        self, scheme: AnyScheme, *, is_real: bool = False, harms: Iterable[Harm] | None = None, breaks: bool = False
+        self,
+        scheme: AnyScheme,
+        *,
+        is_real: bool = False,
+        known_failures: Iterable[KnownFailure] | None = None,
+        breaks: bool = False,
     ) -> None:
         super().__init__(scheme)
         self.is_real = is_real
-        self.harms = scheme.harms if harms is None else tuple(harms)
+        self.known_failures = scheme.known_failures if known_failures is None else tuple(known_failures)
         self.breaks = breaks
         self.begun = self.closed = self.applied = 0
 
@@ -71,12 +76,12 @@ class Counted(SchemeTarget):
             raise OSError("no more")
 
 
-def hunting(target: SchemeTarget, hazards: Iterable[Hazard]) -> Hunt:
-    return Hunt.of(target, target, hazards)
+def triage_of(target: SchemeTarget, hazards: Iterable[Hazard]) -> Triage:
+    return Triage.of(target, target, hazards)
 
 
-def all_found(driver: str, hunt: Hunt, hazards: Iterable[Hazard], seed: str, bites: int) -> list[Found]:
-    bitten = islice(DRIVERS[driver](hunt, frozenset(hazards), seed), bites)
+def all_found(driver: str, triage: Triage, hazards: Iterable[Hazard], seed: str, bites: int) -> list[TriagedFinding]:
+    bitten = islice(DRIVERS[driver](triage, frozenset(hazards), seed), bites)
     return [bite.found for bite in bitten if bite.found is not None]
 
 
@@ -89,35 +94,35 @@ def all_found(driver: str, hunt: Hunt, hazards: Iterable[Hazard], seed: str, bit
     ],
 )
 def test_a_driver_finds_the_skip_and_the_repeat_of_the_rfc_and_their_least_cases(driver: str, seed: str) -> None:
-    hunt = hunting(SchemeTarget(OffsetUdp()), {"add-head", "add-tail", "remove"})
-    found = all_found(driver, hunt, {"add-head", "add-tail", "remove"}, seed, 5)
+    triage = triage_of(SchemeTarget(OffsetUdp()), {"add-head", "add-tail", "remove"})
+    found = all_found(driver, triage, {"add-head", "add-tail", "remove"}, seed, 5)
 
-    assert {(one.harm, one.case.operations) for one in found} == {
-        (harm("skip", "remove"), SKIP),
-        (harm("repeat", "add-head"), REPEAT),
+    assert {(one.known_failure, one.case.operations) for one in found} == {
+        (known_failure("skip", "remove"), SKIP),
+        (known_failure("repeat", "add-head"), REPEAT),
     }
     assert len(found) == 2
-    assert hunt.pending == set()
+    assert triage.pending == set()
 
 
 @pytest.mark.slow
 @pytest.mark.deep
 @pytest.mark.parametrize("target", SCHEME_TARGETS, ids=lambda target: target.name)
-def test_swarm_shows_all_that_the_schemes_admit(target: SchemeTarget) -> None:
-    hunt = hunting(target, target.hazards)
+def test_swarm_shows_all_known_failures_of_the_schemes(target: SchemeTarget) -> None:
+    triage = triage_of(target, target.hazards)
     # Once in some 300,000 sequences is too rare to wait for: the search has found that one.
-    too_rare = {one for one in hunt.pending if f"{target.name} {one}" == "cookie-udp skip under rehash, realloc"}
-    for bite in drive_swarm(hunt, target.hazards, "1"):
-        assert bite.found is None or bite.found.harm is not None
-        if hunt.pending <= too_rare:
+    too_rare = {one for one in triage.pending if f"{target.name} {one}" == "cookie-udp skip under rehash, realloc"}
+    for bite in drive_swarm(triage, target.hazards, "1"):
+        assert bite.found is None or bite.found.known_failure is not None
+        if triage.pending <= too_rare:
             break
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
     def drawn(seed: str) -> list[tuple[str, int]]:
-        hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
-        return [(str(found), found.drawn) for found in all_found(driver, hunt, ANY_HAZARD, seed, 1)]
+        triage = triage_of(SchemeTarget(OffsetUdp()), ANY_HAZARD)
+        return [(str(found), found.drawn) for found in all_found(driver, triage, ANY_HAZARD, seed, 1)]
 
     assert drawn("1") == drawn("1")
     assert drawn("1") != drawn("2")
@@ -131,7 +136,7 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
     target = Counted(Index(), is_real=is_real)
     # Nothing that the index admits happens when sockets only come and go.
     hazards: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
-    bites = list(islice(DRIVERS[driver](hunting(target, hazards), hazards, "1"), 2))
+    bites = list(islice(DRIVERS[driver](triage_of(target, hazards), hazards, "1"), 2))
 
     sequences, operations = (sum(counts) for counts in zip(*((one.sequences, one.operations) for one in bites), strict=True))
     assert [one.found for one in bites] == [None] * 2
@@ -146,32 +151,32 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
 
 
 @pytest.mark.parametrize("driver", ["swarm", pytest.param("hypothesis", marks=[pytest.mark.slow, pytest.mark.deep])])
-def test_news_of_which_nothing_comes_is_followed_once(driver: str) -> None:
+def test_a_finding_that_gives_no_case_is_investigated_once(driver: str) -> None:
     # It takes a hazard, so that no least case shows this harm, which is said to need none.
-    needless = harm("skip")
+    needless = known_failure("skip")
     hazards: frozenset[Hazard] = frozenset({"remove"})
-    target = Counted(OffsetUdp(), harms=[needless])
-    hunt = Hunt.of(target, target, hazards)
-    bites: list[Bite] = list(islice(DRIVERS[driver](hunt, hazards, "1"), 20))
+    target = Counted(OffsetUdp(), known_failures=[needless])
+    triage = Triage.of(target, target, hazards)
+    bites: list[Bite] = list(islice(DRIVERS[driver](triage, hazards, "1"), 20))
 
     assert [one.found for one in bites] == [None] * 20
     # A machine that has raised is over, at the latest when its run is; a loop goes on.
     assert driver == "hypothesis" or {one.sequences for one in bites} == {SWARM_BITE}
-    assert hunt.followed == {(Signature("skip"), hazards)}
-    assert hunt.pending == {needless}
+    assert triage.investigated == {(Signature("skip"), hazards)}
+    assert triage.pending == {needless}
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = Counted(OffsetUdp(), harms=[])
-    hunt = Hunt.of(target, target, ())
+    target = Counted(OffsetUdp(), known_failures=[])
+    triage = Triage.of(target, target, ())
 
     def interrupted() -> bool:
-        hunt.patience.interrupt()
+        triage.patience.interrupt()
         return True
 
-    monkeypatch.setattr(hunt.patience, "is_over", interrupted)
-    run = DRIVERS[driver](hunt, frozenset({"remove"}), "1")
+    monkeypatch.setattr(triage.patience, "is_over", interrupted)
+    run = DRIVERS[driver](triage, frozenset({"remove"}), "1")
 
     bites: list[Bite] = []
     with pytest.raises(KeyboardInterrupt):
@@ -182,16 +187,16 @@ def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, 
 def test_every_other_bite_of_hypothesis_has_the_hazards_of_what_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[frozenset[Hazard]] = []
 
-    def noted(hunt: Hunt, hazards: frozenset[Hazard]) -> type[SocketMachine]:
+    def noted(triage: Triage, hazards: frozenset[Hazard]) -> type[SocketMachine]:
         made.append(hazards)
-        return machine_for(hunt, hazards)
+        return machine_for(triage, hazards)
 
     monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 3)
     monkeypatch.setattr(drivers, "machine_for", noted)
     hazards: frozenset[Hazard] = frozenset({"remove", "reinsert", "show"})
-    hunt = hunting(Counted(Index()), hazards)
-    aims = {harm.hazards for harm in hunt.pending}
-    deque(islice(drive_hypothesis(hunt, hazards, "1"), 4), maxlen=0)
+    triage = triage_of(Counted(Index()), hazards)
+    aims = {known_failure.hazards for known_failure in triage.pending}
+    deque(islice(drive_hypothesis(triage, hazards, "1"), 4), maxlen=0)
 
     assert made[0] == hazards
     assert made[1:]
@@ -202,19 +207,19 @@ def test_every_other_bite_of_hypothesis_has_the_hazards_of_what_is_pending(monke
 def test_a_target_that_breaks_is_let_go_of(driver: str) -> None:
     target = Counted(Index(), breaks=True)
     with pytest.raises(OSError, match="no more"):
-        next(DRIVERS[driver](hunting(target, {"remove"}), frozenset({"remove"}), "1"))
+        next(DRIVERS[driver](triage_of(target, {"remove"}), frozenset({"remove"}), "1"))
 
     assert target.begun == target.closed > 0
 
 
 def test_swarm_aims_at_what_is_pending_and_at_nothing_else_once_all_was_shown() -> None:
-    def used(hunt: Hunt) -> int:
-        target = hunt.target
+    def used(triage: Triage) -> int:
+        target = triage.target
         assert isinstance(target, Counted)
-        next(drive_swarm(hunt, ANY_HAZARD, "1"))
+        next(drive_swarm(triage, ANY_HAZARD, "1"))
         return target.applied
 
-    aimed, free = hunting(Counted(Index()), ANY_HAZARD), hunting(Counted(Index()), ANY_HAZARD)
+    aimed, free = triage_of(Counted(Index()), ANY_HAZARD), triage_of(Counted(Index()), ANY_HAZARD)
     free.pending.clear()
 
     assert used(aimed) != used(free)
@@ -222,9 +227,9 @@ def test_swarm_aims_at_what_is_pending_and_at_nothing_else_once_all_was_shown() 
 
 @pytest.mark.slow
 def test_the_memory_of_swarm_stays_flat() -> None:
-    hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
-    hunt.pending.clear()
-    bites = drive_swarm(hunt, ANY_HAZARD, "1")
+    triage = triage_of(SchemeTarget(OffsetUdp()), ANY_HAZARD)
+    triage.pending.clear()
+    bites = drive_swarm(triage, ANY_HAZARD, "1")
     tracemalloc.start()
     try:
         # By then every form of a set of hazards has been met, and every free list is as long as it gets.
@@ -239,9 +244,9 @@ def test_the_memory_of_swarm_stays_flat() -> None:
 @pytest.mark.slow
 @pytest.mark.deep
 def test_the_memory_of_hypothesis_stays_flat_once_its_caches_are_full() -> None:
-    hunt = hunting(SchemeTarget(OffsetUdp()), ANY_HAZARD)
-    hunt.pending.clear()
-    bites = drive_hypothesis(hunt, ANY_HAZARD, "1")
+    triage = triage_of(SchemeTarget(OffsetUdp()), ANY_HAZARD)
+    triage.pending.clear()
+    bites = drive_hypothesis(triage, ANY_HAZARD, "1")
     objects = [(next(bites), gc.collect(), len(gc.get_objects()))[2] for _ in range(14)]
 
     assert objects[-1] - objects[9] < 100, objects
@@ -252,16 +257,16 @@ class Untelling(Counted):
 
     def meet(self, operation: Operation) -> None:
         if type(operation) is Remove:
-            raise Untold("nobody knows")
+            raise Inconclusive("nobody knows")
 
 
 @pytest.mark.parametrize("name", DRIVERS)
 def test_what_a_target_cannot_tell_of_is_left_out(name: str) -> None:
     # It would be news: this target claims never to skip, and all that it does is to skip under removals.
     hazards = frozenset[Hazard]({"remove"})
-    telling = Counted(OffsetUdp(), harms=())
-    assert any(bite.found for bite in islice(DRIVERS[name](hunting(telling, hazards), hazards, "s"), 5))
-    target = Untelling(OffsetUdp(), harms=())
-    bites = list(islice(DRIVERS[name](hunting(target, hazards), hazards, "s"), 2))
+    telling = Counted(OffsetUdp(), known_failures=())
+    assert any(bite.found for bite in islice(DRIVERS[name](triage_of(telling, hazards), hazards, "s"), 5))
+    target = Untelling(OffsetUdp(), known_failures=())
+    bites = list(islice(DRIVERS[name](triage_of(target, hazards), hazards, "s"), 2))
     assert [bite.found for bite in bites] == [None] * 2
     assert target.begun == target.closed >= sum(bite.sequences for bite in bites) > 0

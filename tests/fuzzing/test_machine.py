@@ -13,14 +13,14 @@ from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.backend import Shape, run
-from sockiter.claims import HAZARDS, INSERTIONS_MAX, Harm, Hazard, hazards_of
-from sockiter.errors import Untold
+from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, KnownFailure, hazards_of
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing import machine as module
-from sockiter.fuzzing.coverage import SITUATIONS
+from sockiter.fuzzing.coverage import GOALS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
 from sockiter.fuzzing.limits import SLOTS_DRAWN
 from sockiter.fuzzing.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.operations import (
     Add,
     At,
@@ -67,7 +67,7 @@ class Exact(Generated):
     progress = "Seen"
     hazards = ANY_HAZARD
     tables: tuple[str, ...] = ONE_TABLE
-    harms: tuple[Harm, ...] = ()
+    known_failures: tuple[KnownFailure, ...] = ()
 
     def open(self, slots: int, table: Table) -> frozenset[str]:
         return frozenset()
@@ -123,12 +123,12 @@ class Recording(SchemeTarget):
         self,
         scheme: AnyScheme,
         *,
-        harms: Iterable[Harm] | None = None,
+        known_failures: Iterable[KnownFailure] | None = None,
         slots: int | None = None,
         fails_at: type[Operation] | None = None,
     ) -> None:
         super().__init__(scheme)
-        self.harms = scheme.harms if harms is None else tuple(harms)
+        self.known_failures = scheme.known_failures if known_failures is None else tuple(known_failures)
         self.slots = slots
         self.fails_at = fails_at
         self.begun: list[Recorded] = []
@@ -139,14 +139,14 @@ class Recording(SchemeTarget):
 
 
 def machine_on(target: SchemeTarget, hazards: Iterable[Hazard] = ANY_HAZARD) -> type[SocketMachine]:
-    return machine_for(Hunt.of(target, target, hazards), frozenset(hazards))
+    return machine_for(Triage.of(target, target, hazards), frozenset(hazards))
 
 
 def ran(target: Recording, hazards: Iterable[Hazard], bites: int = 1) -> list[tuple[Operation, ...]]:
     """The sequences of some bites of Hypothesis."""
-    hunt = Hunt.of(target, target, hazards)
-    hunt.pending.clear()
-    for _ in islice(drive_hypothesis(hunt, frozenset(hazards), "7"), bites):
+    triage = Triage.of(target, target, hazards)
+    triage.pending.clear()
+    for _ in islice(drive_hypothesis(triage, frozenset(hazards), "7"), bites):
         pass
     return [tuple(backend.done) for backend in target.begun]
 
@@ -308,10 +308,10 @@ def test_the_same_seed_makes_the_same_sequences() -> None:
 @pytest.mark.deep
 def test_the_claims_of_a_scheme_without_a_fault_hold() -> None:
     target = Recording(Exact())
-    hunt = Hunt.of(target, target, ANY_HAZARD)
+    triage = Triage.of(target, target, ANY_HAZARD)
 
-    assert [bite.found for bite in islice(drive_hypothesis(hunt, ANY_HAZARD, "1"), 4)] == [None] * 4
-    assert hunt.followed == set()
+    assert [bite.found for bite in islice(drive_hypothesis(triage, ANY_HAZARD, "1"), 4)] == [None] * 4
+    assert triage.investigated == set()
 
 
 def test_every_backend_is_closed_once() -> None:
@@ -431,7 +431,7 @@ def test_a_bucket_of_a_named_table_is_written_as_in_a_case() -> None:
 
 
 def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding() -> None:
-    target = Recording(OffsetUdp(), harms=())
+    target = Recording(OffsetUdp(), known_failures=())
     machine = begun(target)
     skips(machine)
 
@@ -439,7 +439,7 @@ def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding(
         machine.teardown()
 
     violation = caught.value
-    assert violation.hunt is machine.hunt
+    assert violation.triage is machine.triage
     assert violation.operations == tuple(target.begun[0].done) == tuple(machine.operations)
     assert violation.operations[-1] == Read(None)
     assert violation.slots == target.begun[0].shape.slots == machine.slots
@@ -450,7 +450,7 @@ def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding(
 
 
 def test_a_socket_that_is_missing_when_a_read_returns_nothing_is_held_against_the_operations_until_then() -> None:
-    machine = begun(Recording(OffsetUdp(), harms=()))
+    machine = begun(Recording(OffsetUdp(), known_failures=()))
     skips(machine)
     machine.read(1)
     until_then = tuple(machine.operations)
@@ -463,7 +463,7 @@ def test_a_socket_that_is_missing_when_a_read_returns_nothing_is_held_against_th
 
 
 def test_a_second_delivery_breaks_an_invariant_at_once() -> None:
-    machine = begun(Recording(OffsetUdp(), harms=()))
+    machine = begun(Recording(OffsetUdp(), known_failures=()))
     repeats(machine)
     with pytest.raises(Repeated, match=r"^repeat A$") as caught:
         check_invariants(machine)
@@ -471,9 +471,9 @@ def test_a_second_delivery_breaks_an_invariant_at_once() -> None:
     assert caught.value.operations == tuple(machine.operations)
 
 
-def test_an_invariant_holds_where_the_target_admits_what_it_did() -> None:
+def test_an_invariant_holds_where_a_known_failure_explains_the_finding() -> None:
     machine = begun(SchemeTarget(OffsetUdp()))
-    machine.hunt.pending.clear()
+    machine.triage.pending.clear()
     repeats(machine)
     assert machine.verdict == (Finding("repeat", "A"),)
     check_invariants(machine)
@@ -508,7 +508,7 @@ def test_the_delivery_of_a_socket_that_is_not_there_breaks_an_invariant_at_once(
 
 
 def test_an_error_breaks_an_invariant_at_once() -> None:
-    machine = begun(Recording(Restart(), harms=()))
+    machine = begun(Recording(Restart(), known_failures=()))
     for name in "AB":
         machine.add(name, "tail")
     machine.read(1)
@@ -519,7 +519,7 @@ def test_an_error_breaks_an_invariant_at_once() -> None:
 
 
 def test_the_last_read_is_judged_by_all_that_the_invariants_state() -> None:
-    machine = begun(Recording(OffsetUdp(), harms=()))
+    machine = begun(Recording(OffsetUdp(), known_failures=()))
     machine.add("A", "tail")
     machine.add("B", "tail")
     machine.read(1)
@@ -529,15 +529,15 @@ def test_the_last_read_is_judged_by_all_that_the_invariants_state() -> None:
 
 
 def test_what_is_no_news_is_no_violation_but_counts() -> None:
-    target = Recording(OffsetUdp(), harms=())
-    hunt = Hunt.of(target, target, ())
-    machine = machine_for(hunt, ANY_HAZARD)
+    target = Recording(OffsetUdp(), known_failures=())
+    triage = Triage.of(target, target, ())
+    machine = machine_for(triage, ANY_HAZARD)
     machine.sequences = machine.applied = 0
     for expected in (1, 2):
         instance = machine()
         instance.batch(slots=16)
         skips(instance)
-        hunt.followed.add((Signature("skip"), hazards_of(instance.operations)))
+        triage.investigated.add((Signature("skip"), hazards_of(instance.operations)))
         instance.teardown()
         assert machine.sequences == expected
         assert machine.applied == expected * len(instance.operations)
@@ -549,7 +549,7 @@ def test_a_socket_in_a_table_without_a_tail_is_put_in_again_at_the_head() -> Non
     sockets = module.Sockets()
     sockets.carry_over(Add("A", "head", Bucket(0, "established")))
 
-    machine = machine_for(Hunt(target, target), ANY_HAZARD)()
+    machine = machine_for(Triage(target, target), ANY_HAZARD)()
 
     assert machine.change("reinsert", sockets, lambda options: options[0]) == Reinsert("A", "head")
     assert machine.change("reinsert", sockets, lambda options: options[-1]) == Reinsert("A", "head")
@@ -587,7 +587,7 @@ class Untelling(Recording):
         class Backend(Recorded):
             def apply(self, operation: Operation) -> None:
                 if type(operation) is Remove:
-                    raise Untold("nobody knows")
+                    raise Inconclusive("nobody knows")
                 super().apply(operation)
 
         self.begun.append(Backend(self.scheme, shape, None))
@@ -595,7 +595,7 @@ class Untelling(Recording):
 
 
 def test_a_machine_that_cannot_be_told_what_came_of_it_stays_quiet() -> None:
-    target = Untelling(OffsetUdp(), harms=())
+    target = Untelling(OffsetUdp(), known_failures=())
     machine = begun(target)
     skips(machine)
     machine.read(1)
@@ -622,8 +622,8 @@ QUICK = settings(
 
 def broken(hazards: Iterable[Hazard], profile: settings = QUICK, number: int = 1) -> tuple[Violation, list[str]]:
     """The violation of a scheme that claims too much, and the falsifying example, a line each."""
-    target = Recording(OffsetUdp(), harms=())
-    machine = machine_for(Hunt(target, target), frozenset(hazards), "OffsetUdp")
+    target = Recording(OffsetUdp(), known_failures=())
+    machine = machine_for(Triage(target, target), frozenset(hazards), "OffsetUdp")
     with pytest.raises(Violation) as caught:
         run_state_machine_as_test(seed(number)(machine), settings=profile)
     example = "\n".join(caught.value.__notes__)
@@ -655,9 +655,9 @@ def finished(machine: SocketMachine) -> None:
 
 def carried_out(example: list[str]) -> SocketMachine:
     """The machine after it did what an example says, but for the last line."""
-    target = Recording(OffsetUdp(), harms=())
+    target = Recording(OffsetUdp(), known_failures=())
     names: dict[str, Any] = {
-        "OffsetUdp": machine_for(Hunt(target, target), ANY_HAZARD),
+        "OffsetUdp": machine_for(Triage(target, target), ANY_HAZARD),
         **{one.__name__: one for one in (Add, Bucket, Rehash, Reinsert, Remove)},
     }
     exec("\n".join(line for line in example[:-1] if "nothing" not in line), names)  # it reads as a program, and is one
@@ -698,16 +698,16 @@ def test_no_health_check_fails() -> None:
     profile = settings(QUICK, max_examples=100, phases=[Phase.generate])
     assert HealthCheck.filter_too_much not in profile.suppress_health_check
     for hazards in (ANY_HAZARD, frozenset[Hazard]({"remove"}), frozenset[Hazard]()):
-        run_state_machine_as_test(seed(1)(machine_for(Hunt(target, target), hazards)), settings=profile)
+        run_state_machine_as_test(seed(1)(machine_for(Triage(target, target), hazards)), settings=profile)
 
 
-def test_the_situations_that_were_come_to_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_goals_that_were_reached_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
     events: set[str] = set()
     monkeypatch.setattr(module, "event", events.add)
     target = Recording(Exact())
-    machine = machine_for(Hunt(target, target), ANY_HAZARD)
-    machine.watches = True
+    machine = machine_for(Triage(target, target), ANY_HAZARD)
+    machine.measures_coverage = True
     run_state_machine_as_test(seed(1)(machine), settings=settings(QUICK, max_examples=20, phases=[Phase.generate]))
 
     assert events
-    assert events <= set(SITUATIONS)
+    assert events <= set(GOALS)

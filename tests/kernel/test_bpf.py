@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel import libc, namespace, probe, udp
 from sockiter.kernel.bpf import btf, loader
 from sockiter.kernel.bpf.loader import Walker
@@ -98,12 +98,12 @@ def test_a_name_that_only_ends_like_another_is_not_found() -> None:
     ("data", "told"), [(b"", "it begins with nothing"), (b"\x7fELF" + bytes(40), "it begins with 7f45")]
 )
 def test_what_is_no_btf_is_said_to_be_none(data: bytes, told: str) -> None:
-    with pytest.raises(MachineLacks, match=told):
+    with pytest.raises(Unavailable, match=told):
         btf.Types(data)
 
 
 def test_a_kind_of_type_that_is_not_known_is_named() -> None:
-    with pytest.raises(MachineLacks, match="a type of kind 20, which is not known here; known: 1 to 19"):
+    with pytest.raises(Unavailable, match="a type of kind 20, which is not known here; known: 1 to 19"):
         btf.Types(btf_of((20, "new", 0), (12, "wanted", 0)))
 
 
@@ -194,9 +194,7 @@ def test_an_argument_is_told_by_its_name() -> None:
 def test_a_member_that_the_kernel_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(btf, "kernel_types", lambda: detailed(SOCKETS))
     assert btf.kernel_member("outer", "last") == 64
-    with pytest.raises(
-        MachineLacks, match=r"^this kernel has no member absent in struct outer, by /sys/kernel/btf/vmlinux$"
-    ):
+    with pytest.raises(Unavailable, match=r"^this kernel has no member absent in struct outer, by /sys/kernel/btf/vmlinux$"):
         btf.kernel_member("outer", "absent")
 
 
@@ -212,7 +210,7 @@ def test_the_walk_through_the_running_kernels_types_is_short() -> None:
 
 @pytest.mark.usefixtures("kernel_udp")
 def test_a_function_of_the_running_kernel_that_is_no_iterator_is_refused_by_name() -> None:
-    with pytest.raises(MachineLacks) as caught, loader.walker("udp_sendmsg", writes_a_record(InContext(24))):
+    with pytest.raises(Unavailable) as caught, loader.walker("udp_sendmsg", writes_a_record(InContext(24))):
         pass
     assert str(caught.value).startswith("bpf(BPF_PROG_LOAD) for udp_sendmsg")
     assert str(caught.value).endswith(f": {EINVAL}")
@@ -272,17 +270,17 @@ def test_the_number_of_bpf_depends_on_the_machine(monkeypatch: pytest.MonkeyPatc
 
 def test_a_machine_where_bpf_has_no_known_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "vax")
-    with pytest.raises(MachineLacks, match="no known number on machine 'vax'; expected one of x86_64, aarch64"):
+    with pytest.raises(Unavailable, match="no known number on machine 'vax'; expected one of x86_64, aarch64"):
         libc._bpf_number.__wrapped__()
 
 
 def test_a_refusal_for_want_of_privileges_says_which() -> None:
-    told = str(libc.lacks("unshare", OSError(errno.EPERM, ""), takes="CAP_SYS_ADMIN"))
+    told = str(libc.unavailable("unshare", OSError(errno.EPERM, ""), takes="CAP_SYS_ADMIN"))
     assert told == f"unshare: {EPERM}; it takes root, or CAP_SYS_ADMIN"
 
 
 def test_another_refusal_says_its_errno_alone() -> None:
-    assert str(libc.lacks("unshare", OSError(errno.EINVAL, ""), takes="CAP_SYS_ADMIN")) == f"unshare: {EINVAL}"
+    assert str(libc.unavailable("unshare", OSError(errno.EINVAL, ""), takes="CAP_SYS_ADMIN")) == f"unshare: {EINVAL}"
 
 
 # The program and its loading
@@ -325,7 +323,7 @@ def refuse_with_a_log(log: bytes) -> Callable[..., int]:
 @pytest.mark.usefixtures("with_btf")
 def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", refuse_with_a_log(b"0: R1=ctx()\n\n1: R6=ptr\n2: what is that\nprocessed 3 insns\n"))
-    with pytest.raises(MachineLacks) as caught, loader.walker("bpf_iter_udp", bytes(8)):
+    with pytest.raises(Unavailable) as caught, loader.walker("bpf_iter_udp", bytes(8)):
         pass
     verifier = "1: R6=ptr | 2: what is that | processed 3 insns"
     assert str(caught.value) == f"bpf(BPF_PROG_LOAD) for bpf_iter_udp (the verifier: {verifier}): {EINVAL}"
@@ -335,14 +333,14 @@ def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pyte
 def test_a_link_that_is_refused_leaves_no_program_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EINVAL, "")))
-    with pytest.raises(MachineLacks, match="BPF_LINK_CREATE"), loader.walker("bpf_iter_udp", bytes(8)):
+    with pytest.raises(Unavailable, match="BPF_LINK_CREATE"), loader.walker("bpf_iter_udp", bytes(8)):
         pass
     assert open_files() == before
 
 
-def test_an_iterator_that_is_refused_is_something_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_iterator_that_is_refused_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", failing(errno.EPERM))
-    with pytest.raises(MachineLacks, match=r"BPF_ITER_CREATE.*EPERM"):
+    with pytest.raises(Unavailable, match=r"BPF_ITER_CREATE.*EPERM"):
         Walker(b"").open()
 
 
@@ -371,7 +369,7 @@ def test_a_program_at_an_entry_is_run_until_the_end(monkeypatch: pytest.MonkeyPa
 def test_an_entry_that_must_not_be_watched_is_told_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EPERM, "")))
-    with pytest.raises(MachineLacks) as caught, loader.at_entry("bpf_iter_udp", bytes(8)):
+    with pytest.raises(Unavailable) as caught, loader.at_entry("bpf_iter_udp", bytes(8)):
         pass
     takes = "it takes root, or CAP_BPF and CAP_PERFMON"
     assert str(caught.value) == f"bpf(BPF_RAW_TRACEPOINT_OPEN) at bpf_iter_udp: {EPERM}; {takes}"
@@ -397,9 +395,9 @@ def test_a_page_is_shared_in_words_of_eight_bytes(monkeypatch: pytest.MonkeyPatc
     assert open_files() == before
 
 
-def test_a_page_that_is_refused_is_something_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_is_refused_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", failing(errno.EPERM))
-    with pytest.raises(MachineLacks, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), loader.shared_page(PAGE):
+    with pytest.raises(Unavailable, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), loader.shared_page(PAGE):
         pass
 
 
@@ -415,11 +413,11 @@ def test_a_whole_walk_reads_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_files() == before
 
 
-def test_a_walk_that_cannot_be_read_is_something_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_that_cannot_be_read_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", lambda *_: a_file())
     monkeypatch.setattr(os, "read", failing(errno.ENOMEM))
-    with pytest.raises(MachineLacks, match=r"^read of an iterator: ENOMEM"):
+    with pytest.raises(Unavailable, match=r"^read of an iterator: ENOMEM"):
         loader.whole_walk(Walker(b""))
     assert open_files() == before
 
@@ -554,7 +552,7 @@ def test_without_the_setting_one_namespace_is_enough(tmp_path: Path, monkeypatch
 def test_a_thread_that_did_not_leave_its_namespace_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = Thread(monkeypatch, "net:[1]")
     with (
-        pytest.raises(MachineLacks, match=r"had no effect: this thread is still in net:\[1\]"),
+        pytest.raises(Unavailable, match=r"had no effect: this thread is still in net:\[1\]"),
         namespace.private(),
     ):
         pass
@@ -571,5 +569,5 @@ def test_a_thread_that_cannot_get_back_in_is_noticed(monkeypatch: pytest.MonkeyP
 
 def test_a_machine_without_proc_is_missing_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(namespace, "HERE", f"{tmp_path}/absent")
-    with pytest.raises(MachineLacks, match=r"open .*/absent: ENOENT"), namespace.private():
+    with pytest.raises(Unavailable, match=r"open .*/absent: ENOENT"), namespace.private():
         pass

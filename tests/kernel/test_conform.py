@@ -54,7 +54,7 @@ def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Pat
     ids=lambda target: target.name,
     indirect=True,
 )
-def test_an_iterator_whose_scheme_nobody_knows_admits_what_a_scheme_near_to_it_does(kernel_target: KernelTarget) -> None:
+def test_an_iterator_of_no_known_scheme_has_the_known_failures_of_a_similar_one(kernel_target: KernelTarget) -> None:
     assert kernel_target.walks_by is None
-    assert kernel_target.harms
-    assert set(kernel_target.harms) <= {*SCHEME[kernel_target.harms_of].harms, *kernel_target.besides}
+    assert kernel_target.known_failures
+    assert set(kernel_target.known_failures) <= {*SCHEME[kernel_target.fails_like].known_failures, *kernel_target.besides}

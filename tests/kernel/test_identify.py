@@ -11,8 +11,8 @@ import pytest
 
 from sockiter.backend import Shape, refusal
 from sockiter.cases import Expect, load
-from sockiter.claims import Hazard, admitting, hazards_of
-from sockiter.errors import MachineLacks
+from sockiter.claims import Hazard, explaining, hazards_of
+from sockiter.errors import Unavailable
 from sockiter.kernel import KERNEL_TARGETS, identify, probe
 from sockiter.kernel.probe import Answer
 from sockiter.kernel.target import NO_STOP, Equipment, KernelTarget
@@ -68,24 +68,24 @@ def test_any_kernel_can_carry_the_probes_out(tables: tuple[str, ...]) -> None:
 # A target, by what was found out of it
 
 
-def test_a_target_admits_what_its_scheme_does_within_what_it_can_be_put_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(monkeypatch: pytest.MonkeyPatch) -> None:
     unable: dict[Hazard, str] = {"realloc": "it is not watched", "enomem": "it was not built for it"}
     answering(monkeypatch, Answer(unable=unable, scheme="cookie-udp"))
     assert KERNEL_UDP.walks_by == "cookie-udp"
     assert KERNEL_UDP.missing() is None
     assert KERNEL_UDP.unable == {**NO_STOP, **unable}
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers - {"realloc", "enomem"}
-    assert set(KERNEL_UDP.harms) < set(SCHEME["cookie-udp"].harms)
-    assert all(harm.hazards <= KERNEL_UDP.hazards for harm in KERNEL_UDP.harms)
-    assert KERNEL_UDP.admits == SCHEME["cookie-udp"].harms
+    assert set(KERNEL_UDP.known_failures) < set(SCHEME["cookie-udp"].known_failures)
+    assert all(known_failure.hazards <= KERNEL_UDP.hazards for known_failure in KERNEL_UDP.known_failures)
+    assert KERNEL_UDP.all_known_failures == SCHEME["cookie-udp"].known_failures
 
 
-def test_a_kernel_of_no_known_scheme_admits_nothing_so_that_all_it_does_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_of_no_known_scheme_has_no_known_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, Answer())
-    assert (KERNEL_UDP.walks_by, KERNEL_UDP.harms) == (None, ())
+    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
     # But where none delivers just what an iterator does, what is nearest to it says what it admits.
-    assert KERNEL_PROC_TCP.harms
-    assert {harm.hazards <= KERNEL_PROC_TCP.hazards for harm in KERNEL_PROC_TCP.harms} == {True}
+    assert KERNEL_PROC_TCP.known_failures
+    assert {known_failure.hazards <= KERNEL_PROC_TCP.hazards for known_failure in KERNEL_PROC_TCP.known_failures} == {True}
 
 
 def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_elsewhere(
@@ -94,7 +94,7 @@ def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_el
     answering(monkeypatch, Answer("no such kernel"))
     assert KERNEL_UDP.missing() == "no such kernel"
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers
-    assert (KERNEL_UDP.walks_by, KERNEL_UDP.harms) == (None, ())
+    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
 
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
@@ -113,19 +113,19 @@ def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(
     assert all(target.never.values())
     assert target.is_real
     assert set(target.schemes) <= set(SCHEME)
-    assert bool(target.schemes) != bool(target.harms_of)
+    assert bool(target.schemes) != bool(target.fails_like)
     assert target.progress == ""
 
 
 @pytest.mark.parametrize(
     ("kind", "hazard", "socket"), [("skip", "remove", "C"), ("repeat", "add-head", "A"), ("repeat", "rehash", "B")]
 )
-def test_proc_net_tcp_admits_what_its_cases_show_whichever_bucket_the_socket_is_in(
+def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucket_the_socket_is_in(
     kind: Kind, hazard: str, socket: str
 ) -> None:
     case = load(CASES / f"kernel-proc-tcp-{kind}-elsewhere-{hazard}.case")
     assert Expect(KERNEL_PROC_TCP.name, kind, socket) in case.expects
-    assert admitting(KERNEL_PROC_TCP.admits, Signature(kind, elsewhere=True), hazards_of(case.operations))
+    assert explaining(KERNEL_PROC_TCP.all_known_failures, Signature(kind, elsewhere=True), hazards_of(case.operations))
 
 
 # Refusals
@@ -242,6 +242,6 @@ def test_a_session_refuses_a_shape_before_anything_is_made(monkeypatch: pytest.M
 
     with (
         replace(KERNEL_UDP, equip=equip).session() as session,
-        pytest.raises(MachineLacks, match="16 slots at open; the case asks for 3"),
+        pytest.raises(Unavailable, match="16 slots at open; the case asks for 3"),
     ):
         session.begin(Shape(slots=3))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from sockiter.backend import Backend
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.history import Event, Returned, Shown
 from sockiter.kernel import KERNEL_TARGETS, probe
 from sockiter.kernel.target import KernelSession, KernelTarget
@@ -45,9 +45,9 @@ def happened(session: KernelSession, *operations: Operation) -> list[Event]:
     return list(begun(session, operations).history.events)
 
 
-def untold(session: KernelSession, *operations: Operation) -> str:
+def inconclusive(session: KernelSession, *operations: Operation) -> str:
     """Why this cannot be told of; the session is as good as before."""
-    with pytest.raises(Untold) as caught:
+    with pytest.raises(Inconclusive) as caught:
         begun(session, operations)
     assert happened(session, *ABC, Open(), ONE) == [Shown("A"), Returned(("A",))]
     return str(caught.value)
@@ -153,7 +153,7 @@ def test_the_very_socket_that_is_shown_is_destroyed_by_the_program_that_is_run_f
     kernel_target: KernelTarget, session: KernelSession
 ) -> None:
     if not session.equipment.destroys:
-        assert untold(session, *ABC, Open(), at_show(2, Remove("B"))).endswith(
+        assert inconclusive(session, *ABC, Open(), at_show(2, Remove("B"))).endswith(
             "holds the lock of a socket, B, while it is shown"
         )
         return
@@ -191,13 +191,13 @@ def test_the_turn_of_a_socket_that_is_gone_is_told_where_functions_are_watched(
         assert Add("D", "head") in happened(session, *ABC, Open(), read)
     else:
         told = "this kernel does not tell of the turn of a socket that is gone: B"
-        assert untold(session, *ABC, Open(), read) == f"{kernel_target.name}: {told}"
+        assert inconclusive(session, *ABC, Open(), read) == f"{kernel_target.name}: {told}"
 
 
 def test_so_it_is_not_where_no_turn_comes_any_more(kernel_target: KernelTarget, session: KernelSession) -> None:
     read = Read(1, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head"))))
     if not tells(kernel_target):
-        assert "the turn of a socket that is gone: B" in untold(session, *ABC, Open(), read)
+        assert "the turn of a socket that is gone: B" in inconclusive(session, *ABC, Open(), read)
 
 
 def test_the_very_socket_that_is_shown_cannot_be_moved_where_its_lock_is_held(
@@ -210,7 +210,7 @@ def test_the_very_socket_that_is_shown_cannot_be_moved_where_its_lock_is_held(
         assert Reinsert("B", "head") in happened(session, *operations)
     else:
         told = "this kernel holds the lock of a socket, B, while it is shown"
-        assert untold(session, *operations) == f"{kernel_target.name}: {told}"
+        assert inconclusive(session, *operations) == f"{kernel_target.name}: {told}"
 
 
 def test_a_growing_batch_is_a_hazard_where_functions_are_watched(
@@ -254,7 +254,7 @@ def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_told(monkey
         with KERNEL_UDP.session() as session:
             backend = begun(session, [*ABC, Open(), ONE])
             assert events(backend)[-1] == "Returned(delivered=('A',), error=None)"
-            with pytest.raises(MachineLacks, match=r"^kernel:udp cannot do anything inside a read here$"):
+            with pytest.raises(Unavailable, match=r"^kernel:udp cannot do anything inside a read here$"):
                 backend.apply(at_show(1, Add("D", "head")))
     finally:
         probe.forget()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel import iteration as module
 from sockiter.kernel.bpf.stops import Meet, Stop
 from sockiter.kernel.iteration import Iteration
@@ -261,7 +261,7 @@ def test_a_move_to_where_a_socket_is_leaves_no_trace(begin: Begin) -> None:
 
 def test_nothing_happens_inside_a_read_that_cannot_be_stopped(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*AB, Open(), stops=False)
-    with pytest.raises(MachineLacks, match=r"^kernel:any cannot do anything inside a read here$"):
+    with pytest.raises(Unavailable, match=r"^kernel:any cannot do anything inside a read here$"):
         backend.apply(at_show(1, Remove("B")))
 
 
@@ -364,7 +364,7 @@ def test_an_allocation_that_never_comes_fails_nothing(begin: Begin, watched: Ker
 def test_a_socket_cannot_be_moved_while_it_is_shown(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*AB, Open())
     kernel.stop("show", 1, "A")
-    with pytest.raises(Untold, match=r"^kernel:any: this kernel holds the lock of a socket, A, while it is shown$"):
+    with pytest.raises(Inconclusive, match=r"^kernel:any: this kernel holds the lock of a socket, A, while it is shown$"):
         backend.apply(at_show(1, Reinsert("A", "tail")))
 
 
@@ -372,7 +372,7 @@ def test_behind_a_socket_that_is_gone_turns_are_not_counted(begin: Begin, kernel
     backend = begin(*adds("CBA", "head"), Open())
     kernel.stop("show", 1, "A")
     kernel.stop("show", 2, "C")
-    with pytest.raises(Untold, match=r"the turn of a socket that is gone: B$"):
+    with pytest.raises(Inconclusive, match=r"the turn of a socket that is gone: B$"):
         backend.apply(Read(None, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head")))))
 
 
@@ -380,7 +380,7 @@ def test_nor_are_those_that_never_came(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*adds("CBA", "head"), Open())
     kernel.stop("show", 1, "A")
     kernel.answers = [["A"]]
-    with pytest.raises(Untold, match=r"the turn of a socket that is gone: B$"):
+    with pytest.raises(Inconclusive, match=r"the turn of a socket that is gone: B$"):
         backend.apply(Read(1, (At("show", 1, Remove("B")), At("show", 2, Add("D", "head")))))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sockiter.backend import Shape, run
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel import libc, netlink, udp, walks
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
@@ -107,9 +107,9 @@ def test_a_page_holds_so_many_lines(proc: ProcWalk) -> None:
         assert KERNEL_PROC_UDP.records_max == proc.records_max == 31
 
 
-def test_a_file_that_cannot_be_opened_is_something_the_machine_lacks(proc: ProcWalk, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_unavailable(proc: ProcWalk, tmp_path: Path) -> None:
     (tmp_path / "udp").unlink()
-    with pytest.raises(MachineLacks, match=rf"^open {tmp_path}/udp: ENOENT"):
+    with pytest.raises(Unavailable, match=rf"^open {tmp_path}/udp: ENOENT"):
         proc.open()
 
 
@@ -127,7 +127,7 @@ def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatc
     monkeypatch.setattr(udp, "bring_up", lambda _: None)
     monkeypatch.setattr(udp, "Places", lambda *_, **__: Elsewhere())
     namespace: Any = None
-    with pytest.raises(MachineLacks, match=r"^/proc/net/udp does not tell of sockets in the order of the table by port$"):
+    with pytest.raises(Unavailable, match=r"^/proc/net/udp does not tell of sockets in the order of the table by port$"):
         udp._by_port(namespace)
 
 
@@ -220,10 +220,10 @@ def test_an_error_in_a_dump_is_raised(kind: int, asked: Ask) -> None:
         reader.read(1)
 
 
-def test_a_dump_that_is_refused_is_something_the_machine_lacks(asked: Ask) -> None:
+def test_a_dump_that_is_refused_is_unavailable(asked: Ask) -> None:
     asking = asked()
     asking.refuses = OSError(errno.EPERM, "")
-    with pytest.raises(MachineLacks, match=r"^sock_diag: EPERM"):
+    with pytest.raises(Unavailable, match=r"^sock_diag: EPERM"):
         WALK.open()
     assert asking.closed
 
@@ -253,7 +253,7 @@ class Here:
         ([0, errno.ENODEV], "netlink: a local route: ENODEV (No such device)"),
     ],
 )
-def test_a_namespace_that_cannot_be_brought_up_is_something_the_machine_lacks(
+def test_a_namespace_that_cannot_be_brought_up_is_unavailable(
     errors: list[int], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = list(errors)
@@ -270,7 +270,7 @@ def test_a_namespace_that_cannot_be_brought_up_is_something_the_machine_lacks(
 
     monkeypatch.setattr("sockiter.kernel.netlink.socket.socket", lambda *_: Refusing())
     here: Any = Here()
-    with pytest.raises(MachineLacks) as caught:
+    with pytest.raises(Unavailable) as caught:
         netlink.bring_up(here)
     assert str(caught.value) == told
 
@@ -351,12 +351,12 @@ def test_a_dump_shows_a_message_before_it_delivers_it(kernel_target: KernelTarge
 
 @of(KERNEL_UNIX)
 def test_more_unix_buckets_than_the_kernel_has_are_refused(kernel_target: KernelTarget, session: KernelSession) -> None:
-    with pytest.raises(MachineLacks, match=r"^names get into \d+ UNIX buckets here; the case asks for 1000$"):
+    with pytest.raises(Unavailable, match=r"^names get into \d+ UNIX buckets here; the case asks for 1000$"):
         session.begin(Shape((("", 1000),)))
 
 
 @of(*UDP)
 def test_more_udp_buckets_than_the_kernel_has_are_refused(kernel_target: KernelTarget, session: KernelSession) -> None:
-    with pytest.raises(MachineLacks, match=r"^the kernel's UDP table has \d+ buckets here; the case asks for 1000000$"):
+    with pytest.raises(Unavailable, match=r"^the kernel's UDP table has \d+ buckets here; the case asks for 1000000$"):
         session.begin(Shape((("", 1_000_000),)))
     assert begun(session, [Open(), Add("A", "head", Bucket(127))]).state() == (*[()] * 127, ("A",))

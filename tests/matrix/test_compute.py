@@ -15,12 +15,12 @@ import pytest
 
 from sockiter import workers
 from sockiter.backend import Target
-from sockiter.check.result import Scope, Searched
-from sockiter.check.search import Enough
+from sockiter.check.result import Scope, SearchResult
+from sockiter.check.search import StopSearch
 from sockiter.claims import Hazard
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.fuzzing.drivers import DRIVERS, Bite
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix import compute
@@ -77,7 +77,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch, limited_kernel: None) -> list[Job]:
     """The jobs that were given out. No worker is a process, and each knows its answer from the corpus."""
     given: list[Job] = []
 
-    def answer(job: Job, tell: Tell) -> Searched | Measured:
+    def answer(job: Job, tell: Tell) -> SearchResult | Measured:
         given.append(job)
         tell(7, 3)
         target = target_named(job.target)
@@ -217,7 +217,7 @@ def cell_of_all(*tasks: Task) -> Cell:
     return row.cells[-1]
 
 
-def nothing_found(column: Column, *, incomplete: str = "") -> Searched:
+def nothing_found(column: Column, *, incomplete: str = "") -> SearchResult:
     result = searched(NARROW, column.of(NARROW) or frozenset(), incomplete=incomplete)
     return replace(result, violations=())
 
@@ -267,7 +267,7 @@ def said_by(given: Job, *, told: bool = False) -> list[object]:
 
 def test_a_worker_on_a_model_searches_it_and_its_cases_come_out_as_they_expect() -> None:
     (result,) = said_by(job("offset-udp", "remove"))
-    assert isinstance(result, Searched)
+    assert isinstance(result, SearchResult)
     assert result.complete
     (skip,) = result.violations
     assert (skip.kind, skip.moved, skip.operations) == ("skip", False, 6)
@@ -277,7 +277,7 @@ def test_a_worker_on_a_model_searches_it_and_its_cases_come_out_as_they_expect()
 
 def test_a_worker_that_the_machine_cannot_run_says_so_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def lacking(self: object) -> AbstractContextManager[None]:
-        raise MachineLacks("no such thing")
+        raise Unavailable("no such thing")
 
     monkeypatch.setattr(KernelTarget, "session", lacking)
     assert said_by(job("kernel:udp")) == ["no such thing"]
@@ -285,29 +285,29 @@ def test_a_worker_that_the_machine_cannot_run_says_so_in_words(monkeypatch: pyte
 
 def search_that_tells(
     scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, *, progress: Callable[[int, int], None]
-) -> Searched:
+) -> SearchResult:
     """Keeps the bargain of a search, and reports once."""
     incomplete = ""
     try:
         progress(5, 2)
     except KeyboardInterrupt:
         incomplete = "interrupted"
-    except Enough as enough:
+    except StopSearch as enough:
         incomplete = str(enough)
-    return Searched(scheme.name, hazards, scope, 5, 5, 0.1, (), incomplete)
+    return SearchResult(scheme.name, hazards, scope, 5, 5, 0.1, (), incomplete)
 
 
 def test_a_worker_that_is_told_to_stop_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "search", search_that_tells)
     (result,) = said_by(job(), told=True)
-    assert isinstance(result, Searched)
+    assert isinstance(result, SearchResult)
     assert result.incomplete == "interrupted"
 
 
 def test_a_worker_that_is_not_told_anything_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "search", search_that_tells)
     (result,) = said_by(job(memory_max=1 << 50))
-    assert isinstance(result, Searched)
+    assert isinstance(result, SearchResult)
     assert result.complete
 
 
@@ -315,7 +315,7 @@ def test_a_worker_stops_where_its_memory_is_used_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(compute, "search", search_that_tells)
     assert memory_used() > 10 << 20
     (result,) = said_by(job(memory_max=10 << 20))
-    assert isinstance(result, Searched)
+    assert isinstance(result, SearchResult)
     assert result.incomplete == "10 MiB of memory are used up, after 5 states; more with --memory"
 
 
@@ -327,7 +327,7 @@ def test_a_worker_is_gone_when_nobody_listens() -> None:
 
 
 def test_a_scheme_that_cannot_be_looked_into_is_trouble_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*given: object, **options: object) -> Searched:
+    def refuse(*given: object, **options: object) -> SearchResult:
         raise TypeError("its generator hides its state")
 
     monkeypatch.setattr(compute, "search", refuse)
@@ -366,9 +366,9 @@ def test_of_two_cases_of_the_same_harm_the_shorter_is_kept(monkeypatch: pytest.M
     by_length = sorted(cases, key=lambda case: length(case.operations))
     short, long = by_length[0], searched(SchemeTarget(OffsetUdp()), frozenset({"rehash"})).violations[-1].case
 
-    def drive(hunt: Hunt, hazards: frozenset[Hazard], seed: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str) -> Iterator[Bite]:
         for case in (long, short, long):
-            yield Bite(1, 1, Found("offset-udp", "skip", False, case, hazards, None, 1, 1, 1))
+            yield Bite(1, 1, TriagedFinding("offset-udp", "skip", False, case, hazards, None, 1, 1, 1))
 
     monkeypatch.setitem(DRIVERS, "swarm", drive)
 
@@ -407,7 +407,7 @@ def press_ctrl_c() -> None:
 
 
 def troubles(run: Cells) -> list[str]:
-    return [task.result.incomplete if isinstance(task.result, Searched) else task.trouble for task in run.tasks]
+    return [task.result.incomplete if isinstance(task.result, SearchResult) else task.trouble for task in run.tasks]
 
 
 @pytest.fixture
@@ -454,7 +454,7 @@ def test_an_interrupt_ends_the_workers_who_say_what_they_have_and_the_rest_is_no
     assert run.interrupted
     assert troubles(run) == ["", "interrupted"]
     result = run.tasks[1].result
-    assert isinstance(result, Searched)
+    assert isinstance(result, SearchResult)
     assert result.states > 0
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from sockiter.backend import Target
 from sockiter.cases import loads
-from sockiter.check.result import Scope, Searched, Violation
-from sockiter.claims import Hazard, harm, in_order
+from sockiter.check.result import Counterexample, Scope, SearchResult
+from sockiter.claims import Hazard, in_order, known_failure
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import (
     ALL,
@@ -45,8 +45,8 @@ INDEX = SchemeTarget(Index())
 RANK = SchemeTarget(Rank())
 NARROW = SchemeTarget(IndexNarrow())
 
-SKIP = Violation("skip", False, loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"))
-ROLLED = Violation(
+SKIP = Counterexample("skip", False, loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"))
+ROLLED = Counterexample(
     "skip", False, loads("".join(f"add {name} tail\n" for name in "ABCDEFGH") + "open\nread all\n"), elsewhere=True
 )
 
@@ -55,12 +55,12 @@ def column(*hazards: Hazard) -> Column:
     return Column("+".join(hazards), frozenset(hazards))
 
 
-def cell(target: Target, *hazards: Hazard, incomplete: str = "", violations: tuple[Violation, ...] = ()) -> Cell:
+def cell(target: Target, *hazards: Hazard, incomplete: str = "", violations: tuple[Counterexample, ...] = ()) -> Cell:
     of = column(*hazards)
-    return Cell(of, of.hazards, Searched(target.name, of.hazards, Scope(), 1, 1, 0.1, violations, incomplete))
+    return Cell(of, of.hazards, SearchResult(target.name, of.hazards, Scope(), 1, 1, 0.1, violations, incomplete))
 
 
-def measured(*violations: Violation) -> Cell:
+def measured(*violations: Counterexample) -> Cell:
     of = column("remove")
     return Cell(of, of.hazards, Measured("kernel:udp", of.hazards, 4000, 1.0, violations))
 
@@ -113,7 +113,7 @@ def test_a_set_of_hazards_is_named_the_shorter_way() -> None:
     )
     target = SchemeTarget(Index())
     target.hazards = frozenset({"remove"})
-    target.harms = (harm("skip", "remove"),)
+    target.known_failures = (known_failure("skip", "remove"),)
     assert claims(target) == (NONE,)
 
 
@@ -123,13 +123,13 @@ def column_named(name: str, *hazards: Hazard) -> Column:
 
 def test_that_nothing_befalls_a_socket_that_moved_is_no_claim_where_none_moves() -> None:
     target = SchemeTarget(Index())
-    target.harms = (harm("skip"), harm("skip", "reinsert", moved=True))
+    target.known_failures = (known_failure("skip"), known_failure("skip", "reinsert", moved=True))
     assert claims(target) == (Column("all but reinsert", target.hazards - {"reinsert"}),)
 
 
 def test_who_claims_nothing_less_has_nothing_to_prove_but_all() -> None:
     target = SchemeTarget(Index())
-    target.harms = ()
+    target.known_failures = ()
     assert claims(target) == ()
 
 
@@ -138,7 +138,7 @@ def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_wit
     searched = [target.hazards, *(one.hazards for one in claims(target))]
 
     def is_claimed(signature: Signature, hazards: frozenset[Hazard]) -> bool:
-        return not any(one.explains(signature) and one.hazards <= hazards for one in target.harms)
+        return not any(one.explains(signature) and one.hazards <= hazards for one in target.known_failures)
 
     for size in range(len(target.hazards) + 1):
         for some in map(frozenset, combinations(in_order(target.hazards), size)):
@@ -179,7 +179,7 @@ def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() ->
 
 
 def test_a_socket_that_moved_one_elsewhere_and_a_rollover_are_in_the_name() -> None:
-    moved = Violation("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
+    moved = Counterexample("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
     assert name(OFFSET, moved) == "offset-udp-skip-moved-reinsert"
     assert name(NARROW, ROLLED) == "index-narrow-skip-rollover"
     assert name(OFFSET, ROLLED) == "offset-udp-skip"
@@ -190,7 +190,7 @@ def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_said_to_be_bo
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (False, True, False)
 
 
-def test_what_no_harm_admits_breaks_a_claim() -> None:
+def test_a_violation_that_no_known_failure_explains_breaks_a_claim() -> None:
     skip = said(INDEX, cell(INDEX, "remove", violations=(SKIP,)))[0]
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (True, False, True)
 
@@ -198,9 +198,9 @@ def test_what_no_harm_admits_breaks_a_claim() -> None:
 def test_a_claim_counts_under_the_hazards_of_the_case_and_not_of_the_column() -> None:
     """All together would admit it, but this case needs no more than a removal, which does not."""
     assert said(INDEX, cell(INDEX, "remove", "reinsert", "show", violations=(SKIP,)))[0].breaks_a_claim
-    admitting = SchemeTarget(Index())
-    admitting.harms = (harm("skip", "remove"),)
-    assert not said(admitting, cell(admitting, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
+    explaining = SchemeTarget(Index())
+    explaining.known_failures = (known_failure("skip", "remove"),)
+    assert not said(explaining, cell(explaining, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
 
 
 def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -> None:
@@ -284,14 +284,14 @@ def test_of_a_scope_only_what_is_not_as_usual_is_said_in_few_words() -> None:
 # With the violations of others.
 
 
-def of_others(*violations: Violation) -> Searched:
+def of_others(*violations: Counterexample) -> SearchResult:
     result = cell(OFFSET, violations=violations).result
-    assert isinstance(result, Searched)
+    assert isinstance(result, SearchResult)
     return result
 
 
-LONGER = Violation("skip", False, loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
-MOVED = Violation("skip", True, loads("add A tail\nopen\nreinsert A head\nread all\n"))
+LONGER = Counterexample("skip", False, loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
+MOVED = Counterexample("skip", True, loads("add A tail\nopen\nreinsert A head\nread all\n"))
 
 
 def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first() -> None:
@@ -301,7 +301,7 @@ def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first(
 
 
 def test_a_result_keeps_its_own_where_those_of_others_are_no_shorter_and_all_else() -> None:
-    own = Violation("skip", False, loads("add A tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
+    own = Counterexample("skip", False, loads("add A tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
     assert with_those_of(of_others(own), [of_others(SKIP), of_others(LONGER)]) == of_others(own)
     assert with_those_of(of_others(own), []) == of_others(own)
 
@@ -320,9 +320,9 @@ def test_a_cell_is_what_it_was_searched_for() -> None:
     assert {one.signature for one in more.violations} > {one.signature for one in less.violations}
 
 
-# Harm of a neighbour, and elsewhere.
+# KnownFailure of a neighbour, and elsewhere.
 
-ELSEWHERE = Violation(
+ELSEWHERE = Counterexample(
     "skip", False, loads("add A tail\nadd B tail in 1\nopen\nread 1\nremove A\nread all\n"), elsewhere=True
 )
 
@@ -340,6 +340,6 @@ def test_harm_of_a_neighbour_stays_where_it_is_no_longer_or_breaks_a_claim() -> 
     assert [one.violation for one in distinct(broken)] == [LONGER, ELSEWHERE]
 
 
-def test_a_harm_of_a_neighbour_admits_none_elsewhere() -> None:
+def test_a_known_failure_of_a_neighbour_explains_none_elsewhere() -> None:
     skip = said(OFFSET, cell(OFFSET, "remove", violations=(SKIP, ELSEWHERE)))
     assert [one.breaks_a_claim for one in skip[:2]] == [False, True]

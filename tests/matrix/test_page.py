@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sockiter.cases import loads
-from sockiter.check.result import Scope, Searched, Violation
+from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix, Measured, Row
@@ -201,7 +201,7 @@ def test_what_was_seen_on_a_real_iterator_is_the_least_found_and_not_the_least_t
     made = corpus_matrix("offset-udp")
 
     def measured(cell: Cell) -> Cell:
-        assert isinstance(cell.result, Searched) or cell.result is None
+        assert isinstance(cell.result, SearchResult) or cell.result is None
         if cell.result is None:
             return cell
         return replace(cell, result=Measured("offset-udp", cell.hazards, 10, 1.0, cell.result.violations))
@@ -251,9 +251,9 @@ def test_a_case_is_on_the_page_once_however_many_cells_name_it(whole: Page) -> N
 def test_two_cases_of_one_name_have_anchors_of_their_own() -> None:
     made = corpus_matrix("offset-udp")
     (row,) = made.rows
-    other = Violation("skip", False, loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
+    other = Counterexample("skip", False, loads("add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
     *cells, last = row.cells
-    assert isinstance(last.result, Searched)
+    assert isinstance(last.result, SearchResult)
     changed = replace(last, result=replace(last.result, violations=(other,)))
     page = Page(page_of(Matrix(made.scope, made.columns, (Row(row.target, (*cells, changed)),))))
     assert page.of("cell-offset-udp-remove-skip")["href"] == "#case-offset-udp-skip-remove"

@@ -18,8 +18,8 @@ from typing import Any, cast
 import pytest
 
 from sockiter.backend import SLOTS, Shape
-from sockiter.claims import CHANGES, Harm, Hazard, harm
-from sockiter.errors import MachineLacks
+from sockiter.claims import CHANGES, Hazard, KnownFailure, known_failure
+from sockiter.errors import Unavailable
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.bpf.stops import Halts, Meet
@@ -142,7 +142,7 @@ class Walks:
 
 class Lacking(Walks):
     def open(self) -> Scripted:
-        raise MachineLacks("there are no iterators today")
+        raise Unavailable("there are no iterators today")
 
 
 class Dying(Walks):
@@ -174,10 +174,13 @@ def pretending(walk: Walks) -> KernelTarget:
     return cast(KernelTarget, SimpleNamespace(session=session))
 
 
-def admitting(*harms: Harm) -> KernelTarget:
-    """A target that admits these."""
-    names = {"name": "kernel:pretended", "walks_by": "rank", "harms_of": ""}
-    return cast(KernelTarget, SimpleNamespace(**names, admits=harms, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True))
+def having(*known_failures: KnownFailure) -> KernelTarget:
+    """A target that has these."""
+    names = {"name": "kernel:pretended", "walks_by": "rank", "fails_like": ""}
+    return cast(
+        KernelTarget,
+        SimpleNamespace(**names, all_known_failures=known_failures, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
+    )
 
 
 # What each side does in a round.
@@ -389,23 +392,23 @@ def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_what_the_machine_lacks_for_walking_is_told_where_it_is_asked_for() -> None:
-    with pytest.raises(MachineLacks, match=r"^there are no iterators today$"):
+    with pytest.raises(Unavailable, match=r"^there are no iterators today$"):
         sides(Lacking(), plan("remove", seconds=0.05))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_ends_while_it_walks_is_told_of() -> None:
     with side_by_side(pretending(Dying())) as arena:
-        with pytest.raises(MachineLacks, match=r"^the process that walks has ended"):
+        with pytest.raises(Unavailable, match=r"^the process that walks has ended"):
             arena.run(plan("remove", seconds=0.05))
-        with pytest.raises(MachineLacks, match=r"^the process that walks has ended: Broken pipe$"):
+        with pytest.raises(Unavailable, match=r"^the process that walks has ended: Broken pipe$"):
             arena.run(plan("remove"))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "PATIENCE_S", 0.1)
-    with pytest.raises(MachineLacks, match=r"^the process that walks gives no answer for 0 s$"):
+    with pytest.raises(Unavailable, match=r"^the process that walks gives no answer for 0 s$"):
         sides(Silent(), plan("remove", seconds=0.05), plan("remove"))
 
 
@@ -431,7 +434,7 @@ def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pyte
 
 def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.bpf.stops.os.sched_getaffinity", lambda pid: {0})
-    with pytest.raises(MachineLacks, match=r"^a race takes two processors; there is one$"):
+    with pytest.raises(Unavailable, match=r"^a race takes two processors; there is one$"):
         sides(Walks(()))
 
 
@@ -482,9 +485,11 @@ class Told(list[Round]):
         yield self
 
 
-def raced(tmp_path: Path, *rounds: Round, harms: Sequence[Harm] = (), then: BaseException = INTERRUPT) -> Race:
+def raced(
+    tmp_path: Path, *rounds: Round, known_failures: Sequence[KnownFailure] = (), then: BaseException = INTERRUPT
+) -> Race:
     """A race of these rounds and no more."""
-    one = Race(admitting(*harms), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(*known_failures), seed="7", kinds=ANY, cases=tmp_path)
     one.run(60, arena=Told(*rounds, then=then))
     return one
 
@@ -514,7 +519,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-def test_what_nobody_admits_is_a_violation_which_is_kept_and_reproduced(tmp_path: Path, kind: str) -> None:
+def test_a_failure_that_is_not_known_is_a_violation_which_is_kept_and_reproduced(tmp_path: Path, kind: str) -> None:
     gone = Changed("remove", "s26", 26, 10, 20)
     done = Round((gone, *ADDED), [PLANTED[kind]])
     one = raced(tmp_path, *[done] * 5, FINE, *[done] * 5)
@@ -528,28 +533,28 @@ def test_what_nobody_admits_is_a_violation_which_is_kept_and_reproduced(tmp_path
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-def test_what_is_admitted_is_counted_and_no_violation(tmp_path: Path, kind: Any) -> None:
+def test_a_known_failure_is_counted_and_no_violation(tmp_path: Path, kind: Any) -> None:
     gone = Changed("remove", "s26", 26, 10, 20)
-    admitted = harm(kind, "show")
-    one = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), harms=[admitted])
+    admitted = known_failure(kind, "show")
+    one = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), known_failures=[admitted])
     assert one.came.harms == {(kind, admitted): 1}
     assert (one.came.violations, one.came.caught, list(tmp_path.iterdir())) == (0, [], [])
 
 
-def test_a_harm_is_admitted_only_where_the_walk_met_the_changes_that_bring_it_about(tmp_path: Path) -> None:
-    admitted = harm("skip", "remove")
-    assert raced(tmp_path, SKIPS_UNDER_REMOVAL, harms=[admitted]).came.violations == 0
-    assert raced(tmp_path, SKIPS, harms=[admitted]).came.violations == 1
+def test_a_known_failure_explains_a_walk_only_where_it_met_the_changes_that_cause_it(tmp_path: Path) -> None:
+    admitted = known_failure("skip", "remove")
+    assert raced(tmp_path, SKIPS_UNDER_REMOVAL, known_failures=[admitted]).came.violations == 0
+    assert raced(tmp_path, SKIPS, known_failures=[admitted]).came.violations == 1
 
 
 def test_a_violation_is_told_before_what_is_admitted(tmp_path: Path) -> None:
-    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), harms=[harm("repeat")]).came.caught
+    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), known_failures=[known_failure("repeat")]).came.caught
     assert both.kinds == ("skip",)
 
 
 def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(tmp_path: Path) -> None:
-    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), harms=[harm("skip", "enomem")])
-    assert one.came.harms == {("skip", harm("skip", "enomem")): 1, ("refused", None): 1}
+    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), known_failures=[known_failure("skip", "enomem")])
+    assert one.came.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
     assert one.came.violations == 0
 
 
@@ -603,7 +608,7 @@ def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("a_second_each")
 def test_rounds_go_on_until_the_time_is_up_and_each_has_a_seed_of_its_own(tmp_path: Path) -> None:
     told, heard = Told(FINE), []
-    one = Race(admitting(), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
     one.run(3, lambda: heard.append(1), arena=told)
     assert not one.interrupted
     assert [plan.seed for plan in told.plans] == ["7/0", "7/1", "7/2"]
@@ -612,14 +617,14 @@ def test_rounds_go_on_until_the_time_is_up_and_each_has_a_seed_of_its_own(tmp_pa
 
 @pytest.mark.usefixtures("a_second_each")
 def test_there_is_a_round_however_short_the_time(tmp_path: Path) -> None:
-    one = Race(admitting(), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
     one.run(0.1, arena=Told(FINE))
     assert one.came.rounds == 1
 
 
 def test_a_violation_is_run_again_from_the_seed_of_its_round(tmp_path: Path) -> None:
     told = Told(FINE, SKIPS, then=KeyboardInterrupt())
-    one = Race(admitting(), seed="7", kinds=ANY, cases=tmp_path)
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
     told.extend([SKIPS] * RERUNS)
     one.run(60, arena=told)
     assert [plan.seed for plan in told.plans] == ["7/0", *["7/1"] * (1 + RERUNS), "7/2"]
@@ -634,7 +639,7 @@ def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_the
 
 
 def test_what_the_machine_lacks_ends_a_race_and_is_said(tmp_path: Path) -> None:
-    one = raced(tmp_path, FINE, then=MachineLacks("no more sockets"))
+    one = raced(tmp_path, FINE, then=Unavailable("no more sockets"))
     assert (one.interrupted, one.came.trouble, one.came.rounds) == (False, "no more sockets", 1)
 
 
@@ -661,7 +666,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
 def rounds(answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
     """What every race comes to, round by round; the last of them ends it."""
     told: list[Round] = [FINE]
-    monkeypatch.setattr(race, "side_by_side", lambda target: Told(*told, then=MachineLacks("no more rounds"))(target))
+    monkeypatch.setattr(race, "side_by_side", lambda target: Told(*told, then=Unavailable("no more rounds"))(target))
     return told
 
 

@@ -13,7 +13,7 @@ from sockiter.history import Event, History, Returned, Shown
 from sockiter.operations import Remove
 from sockiter.oracle import judge
 from sockiter.report.picture import html, svg
-from sockiter.report.trace import Moment, Row, Trace, trace
+from sockiter.report.trace import EventTime, Trace, TraceRow, trace
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
@@ -36,7 +36,7 @@ def scenario(name: str, scheme: AnyScheme) -> Trace:
 def unknown(events: Sequence[Event], *, text: str = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread 1\n") -> Trace:
     """What a trace of a real iterator looks like: the table is not known, nor the place."""
     rows = [
-        Row(
+        TraceRow(
             time,
             (f"event {time}",),
             None,
@@ -48,8 +48,8 @@ def unknown(events: Sequence[Event], *, text: str = "add A tail\nadd B tail\nope
         for time, event in enumerate(events, 1)
     ]
     history = History(("A", "B"), list(events))
-    moments = tuple(Moment(0, False, None) for _ in events)
-    return Trace(loads(text), "real", "", ("",), None, tuple(rows), history, moments, judge(history))
+    event_times = tuple(EventTime(0, False, None) for _ in events)
+    return Trace(loads(text), "real", "", ("",), None, tuple(rows), history, event_times, judge(history))
 
 
 class Picture:

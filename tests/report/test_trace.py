@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sockiter.cases import loads
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.history import Returned, Shown
 from sockiter.operations import Add, Bucket, Remove
 from sockiter.report.trace import trace
@@ -66,5 +66,5 @@ def test_buckets_that_nobody_named_are_numbered() -> None:
 
 
 def test_a_case_that_the_target_cannot_carry_out_is_refused() -> None:
-    with pytest.raises(MachineLacks, match="no table named 'established'"):
+    with pytest.raises(Unavailable, match="no table named 'established'"):
         traced("add A head in established:0\nopen\nread 1\n", OffsetUdp())

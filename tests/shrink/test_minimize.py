@@ -10,7 +10,7 @@ import pytest
 
 from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
-from sockiter.claims import Harm, Hazard, hazards_of
+from sockiter.claims import Hazard, KnownFailure, hazards_of
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.operations import (
@@ -65,7 +65,7 @@ def failing(target: Target, kind: Kind, moved: bool = False) -> Fails:
     return fails
 
 
-# Of each way to keep one's place, one scheme that is known to do harm in few lines.
+# Of each way to keep one's place, one scheme that is known to fail in few lines.
 BRUTE_FORCED = [target_named(name) for name in ("offset-udp", "index", "rank", "full-batch-held", "cookie-udp")]
 
 
@@ -73,7 +73,7 @@ BRUTE_FORCED = [target_named(name) for name in ("offset-udp", "index", "rank", "
 
 
 def findings(target: Target, seed: int) -> Iterator[tuple[Operations, int, Fails]]:
-    """The first sequence for each kind of harm among the first 150 with everything switched on now and then."""
+    """The first sequence for each kind of failure among the first 150 with everything switched on now and then."""
     swarm = Swarm(seed, target.hazards, Room.of(target))
     met: set[tuple[Kind, bool]] = set()
     with target.session() as session:
@@ -138,7 +138,11 @@ def test_every_kind_of_harm_was_among_those_that_were_shrunk() -> None:
                 for operations, slots, _ in findings(target, seed)
                 for finding in judge(run(session, target, operations, slots=slots))
             }
-        assert kinds >= {(harm.kind, harm.moved) for harm in target.harms if harm.kind != "refused"}
+        assert kinds >= {
+            (known_failure.kind, known_failure.moved)
+            for known_failure in target.known_failures
+            if known_failure.kind != "refused"
+        }
 
 
 def test_a_sequence_that_does_not_fail_comes_back_as_it_is() -> None:
@@ -274,28 +278,28 @@ def tables(sockets: int, buckets: int) -> Iterator[Operations]:
         yield tuple(Add(name_of(number), "tail", Bucket(int(number >= first))) for number in range(sockets))
 
 
-def shortest(target: Target, harm: Harm) -> int:
-    """The least length at which this harm can be done, by trying out everything that is shorter."""
-    fails = failing(target, harm.kind, harm.moved)
-    buckets = 2 if "rehash" in harm.hazards else 1
+def shortest(target: Target, known_failure: KnownFailure) -> int:
+    """The least length at which this failure can happen, by trying out everything that is shorter."""
+    fails = failing(target, known_failure.kind, known_failure.moved)
+    buckets = 2 if "rehash" in known_failure.hazards else 1
     for total in range(2, 8):
         for sockets in range(min(3, total - 2), -1, -1):
             # Batches are all alike that have room for every socket.
             batches = [*range(1, sockets), SLOTS]
             present = tuple(name_of(number) for number in range(sockets))
-            for ending in endings(harm.hazards, total - 2 - sockets, present, sockets, buckets):
-                if hazards_of((Open(), *ending)) == harm.hazards:
+            for ending in endings(known_failure.hazards, total - 2 - sockets, present, sockets, buckets):
+                if hazards_of((Open(), *ending)) == known_failure.hazards:
                     for table in tables(sockets, buckets):
                         if any(fails((*table, Open(), *ending), slots) for slots in batches):
                             return total
-    raise AssertionError(f"no {harm} in up to 7 lines")
+    raise AssertionError(f"no {known_failure} in up to 7 lines")
 
 
-def minimized(target: Target, harm: Harm, seed: int) -> int:
-    """The length of the case that comes of the first harm of this kind that a swarm meets."""
+def minimized(target: Target, known_failure: KnownFailure, seed: int) -> int:
+    """The length of the case that comes of the first failure of this kind that a swarm meets."""
     room = Room.of(target)
-    swarm = Swarm(seed, harm.hazards, room)
-    swarm.aims = [harm.hazards]
+    swarm = Swarm(seed, known_failure.hazards, room)
+    swarm.aims = [known_failure.hazards]
     with target.session() as session:
         while True:
             operations, slots = swarm.sequence()
@@ -303,30 +307,32 @@ def minimized(target: Target, harm: Harm, seed: int) -> int:
             for op in operations:
                 backend.apply(op)
             verdict = judge(backend.history)
-            harms = {(finding.kind, finding.moved, hazards_of(operations)) for finding in verdict}
-            if (harm.kind, harm.moved, harm.hazards) in harms:
-                return length(minimize(operations, slots, failing(target, harm.kind, harm.moved))[0])
+            known_failures = {(finding.kind, finding.moved, hazards_of(operations)) for finding in verdict}
+            if (known_failure.kind, known_failure.moved, known_failure.hazards) in known_failures:
+                return length(minimize(operations, slots, failing(target, known_failure.kind, known_failure.moved))[0])
 
 
 @pytest.mark.slow
 @pytest.mark.deep
 @pytest.mark.parametrize(
-    ("target", "harm"),
+    ("target", "known_failure"),
     [
-        pytest.param(target, harm, id=f"{target.name}: {harm}")
+        pytest.param(target, known_failure, id=f"{target.name}: {known_failure}")
         for target in BRUTE_FORCED
-        for harm in target.harms
+        for known_failure in target.known_failures
         # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found. The others
         # take more lines than the brute force can go through.
-        if (target.name, *harm.hazards) != ("rank", "add-tail")
-        and harm.hazards != {"add-tail", "enomem"}
-        and f"{target.name} {harm}" != "cookie-udp skip under rehash, realloc"
+        if (target.name, *known_failure.hazards) != ("rank", "add-tail")
+        and known_failure.hazards != {"add-tail", "enomem"}
+        and f"{target.name} {known_failure}" != "cookie-udp skip under rehash, realloc"
     ],
 )
-def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(target: Target, harm: Harm) -> None:
-    least = shortest(target, harm)
+def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(
+    target: Target, known_failure: KnownFailure
+) -> None:
+    least = shortest(target, known_failure)
     # What takes a refused allocation too is met once in thousands of sequences.
-    lengths = [minimized(target, harm, seed) for seed in range(20 if "enomem" in harm.hazards else 50)]
+    lengths = [minimized(target, known_failure, seed) for seed in range(20 if "enomem" in known_failure.hazards else 50)]
 
     assert min(lengths) == median(lengths) == least
     # Rank counts across buckets: two moves that make up for each other's would have to become one move elsewhere.
@@ -336,14 +342,14 @@ def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(tar
 
 @pytest.mark.parametrize(("kind", "hazard"), [("skip", "remove"), ("repeat", "add-head")])
 def test_the_skip_and_the_repeat_of_the_rfc_take_six_operations(kind: Kind, hazard: Hazard) -> None:
-    assert shortest(target_named("offset-udp"), Harm(kind, frozenset({hazard}))) == 6
+    assert shortest(target_named("offset-udp"), KnownFailure(kind, frozenset({hazard}))) == 6
 
 
-# The steps one by one
+# The passes one by one
 
 
-def step(name: str, text_: str, slots: int = SLOTS) -> list[str]:
-    """What a step proposes, each with its slots where those are others."""
+def proposals(name: str, text_: str, slots: int = SLOTS) -> list[str]:
+    """What a pass proposes, each with its slots where those are others."""
     return [
         text(proposed) + ("" if batch == slots else f" (batch {batch})")
         for proposed, batch in getattr(passes, f"_{name}")((ops(text_), slots))
@@ -354,18 +360,18 @@ def test_names_are_letters_and_then_numbers() -> None:
     assert [name_of(number) for number in (0, 25, 26)] == ["A", "Z", "S26"]
 
 
-def test_every_step_is_taken() -> None:
-    steps = {
+def test_every_pass_is_in_the_list() -> None:
+    functions = {
         function
         for name, function in vars(passes).items()
         if name.startswith("_") and getattr(function, "__annotations__", {}).get("best") == "Candidate"
     }
 
-    assert steps == set(passes.STEPS)
+    assert functions == set(passes.PASSES)
 
 
 def test_sockets_are_forgotten_in_runs_then_one_by_one_then_in_pairs_with_all_that_is_done_to_them() -> None:
-    assert step(
+    assert proposals(
         "forget_sockets", "add A tail | add B tail | add C tail | open | remove A | read 2 | at show 1: remove B"
     ) == [
         "add C tail | open | read 2",
@@ -379,13 +385,13 @@ def test_sockets_are_forgotten_in_runs_then_one_by_one_then_in_pairs_with_all_th
 
 
 def test_an_allocation_stays_refused_whoever_is_forgotten() -> None:
-    assert step("forget_sockets", "add A tail | add B tail | open | read 1 | at realloc 1: fail")[0] == (
+    assert proposals("forget_sockets", "add A tail | add B tail | open | read 1 | at realloc 1: fail")[0] == (
         "add B tail | open | read 1 | at realloc 1: fail"
     )
 
 
 def test_sockets_that_are_too_many_for_the_batch_go_with_as_many_of_its_slots() -> None:
-    assert step("forget_and_batch_less", "add A tail | add B tail | add C tail | add D tail | open | read all", 3) == [
+    assert proposals("forget_and_batch_less", "add A tail | add B tail | add C tail | add D tail | open | read all", 3) == [
         "add C tail | add D tail | open | read all (batch 1)",
         "add A tail | add B tail | open | read all (batch 1)",
         "add B tail | add C tail | add D tail | open | read all (batch 2)",
@@ -396,18 +402,18 @@ def test_sockets_that_are_too_many_for_the_batch_go_with_as_many_of_its_slots() 
 
 
 def test_the_batch_stays_where_it_has_room_for_all() -> None:
-    assert step("forget_and_batch_less", "add A tail | add B tail | open | read all", 2) == []
+    assert proposals("forget_and_batch_less", "add A tail | add B tail | open | read all", 2) == []
 
 
 def test_what_was_done_to_one_socket_is_done_to_another() -> None:
-    assert step("merge_sockets", "add A tail | add B tail | open | read 1 | remove B") == [
+    assert proposals("merge_sockets", "add A tail | add B tail | open | read 1 | remove B") == [
         "add A tail | open | read 1 | remove A",
         "add B tail | open | read 1 | remove B",
     ]
 
 
 def test_everything_behind_a_line_is_cut_off() -> None:
-    assert step("cut_after", "add A tail | open | read 1 | remove A | read all") == [
+    assert proposals("cut_after", "add A tail | open | read 1 | remove A | read all") == [
         "add A tail | open",
         "add A tail | open | read 1",
         "add A tail | open | read 1 | remove A",
@@ -417,11 +423,11 @@ def test_everything_behind_a_line_is_cut_off() -> None:
 def test_runs_of_lines_are_dropped_the_long_ones_first_but_never_open() -> None:
     inside = "read 1 | at show 1: remove A | read 2 | at realloc 1: fail"
 
-    assert step("drop_runs", f"add A tail | open | {inside} | read 3") == [
+    assert proposals("drop_runs", f"add A tail | open | {inside} | read 3") == [
         "open | read 2 | at realloc 1: fail | read 3",
         "add A tail | open | read 1 | at show 1: remove A",
     ]
-    assert step("drop_runs", "open | read 1 | read 2 | read 3 | read 4 | read 5 | read 6 | read 7 | read 8") == [
+    assert proposals("drop_runs", "open | read 1 | read 2 | read 3 | read 4 | read 5 | read 6 | read 7 | read 8") == [
         "open | read 5 | read 6 | read 7 | read 8",
         "open | read 1 | read 2 | read 3 | read 4",
         "open | read 3 | read 4 | read 5 | read 6 | read 7 | read 8",
@@ -432,7 +438,7 @@ def test_runs_of_lines_are_dropped_the_long_ones_first_but_never_open() -> None:
 
 
 def test_lines_are_dropped_one_by_one_from_the_last_and_a_read_with_all_that_is_inside() -> None:
-    assert step("drop_lines", "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail | read 2") == [
+    assert proposals("drop_lines", "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail | read 2") == [
         "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail",
         "add A tail | open | read 1 | at show 1: remove A | read 2",
         "add A tail | open | read 1 | at realloc 1: fail | read 2",
@@ -442,7 +448,7 @@ def test_lines_are_dropped_one_by_one_from_the_last_and_a_read_with_all_that_is_
 
 
 def test_lines_are_dropped_two_at_a_time_wherever_they_are() -> None:
-    assert step("drop_pairs", "add A tail | open | read 1 | read 2") == [
+    assert proposals("drop_pairs", "add A tail | open | read 1 | read 2") == [
         "add A tail | open",
         "open | read 1",
         "open | read 2",
@@ -450,23 +456,23 @@ def test_lines_are_dropped_two_at_a_time_wherever_they_are() -> None:
 
 
 def test_two_reads_become_one_at_the_place_of_either() -> None:
-    assert step("merge_reads", "add A tail | open | read 1 | remove A | read 2") == [
+    assert proposals("merge_reads", "add A tail | open | read 1 | remove A | read 2") == [
         "add A tail | open | read 3 | remove A",
         "add A tail | open | remove A | read 3",
     ]
 
 
 def test_what_was_inside_two_reads_is_inside_the_one_and_later_where_the_second_was_to_the_end() -> None:
-    assert step("merge_reads", "open | read 2 | at realloc 1: fail | read all | at realloc 1: fail")[0] == (
+    assert proposals("merge_reads", "open | read 2 | at realloc 1: fail | read all | at realloc 1: fail")[0] == (
         "open | read all | at realloc 1: fail | at realloc 3: fail"
     )
-    assert step("merge_reads", "open | read all | at realloc 2: fail | read 1 | at realloc 1: fail")[0] == (
+    assert proposals("merge_reads", "open | read all | at realloc 2: fail | read 1 | at realloc 1: fail")[0] == (
         "open | read all | at realloc 2: fail"
     )
 
 
 def test_a_socket_that_was_only_counted_goes_with_one_record_or_one_step_to_a_point() -> None:
-    assert step("forget_and_read_less", "add A tail | add B tail | open | read 2 | read 1 | at realloc 2: fail") == [
+    assert proposals("forget_and_read_less", "add A tail | add B tail | open | read 2 | read 1 | at realloc 2: fail") == [
         "add A tail | open | read 1 | read 1 | at realloc 2: fail",
         "add A tail | open | read 2 | read 1 | at realloc 1: fail",
         "add B tail | open | read 1 | read 1 | at realloc 2: fail",
@@ -475,24 +481,24 @@ def test_a_socket_that_was_only_counted_goes_with_one_record_or_one_step_to_a_po
 
 
 def test_a_change_before_the_first_read_is_made_before_open_and_the_table_put_up_anew() -> None:
-    assert step("change_before_open", "add A tail | add B tail | open | add C head | remove A | read 1 | remove B") == [
+    assert proposals("change_before_open", "add A tail | add B tail | open | add C head | remove A | read 1 | remove B") == [
         "add C tail | add A tail | add B tail | open | remove A | read 1 | remove B",
         "add B tail | open | add C head | read 1 | remove B",
     ]
-    assert step("change_before_open", "add A tail | open") == []
+    assert proposals("change_before_open", "add A tail | open") == []
 
 
 def test_the_table_at_open_is_put_up_in_the_plainest_way() -> None:
     before = "add A head in 1 | add B tail | add C head | reinsert C tail | add D tail | reinsert D head"
     moved = "rehash B to 1 | rehash D to 0 | rehash D to 2 | remove C"
 
-    assert step("settle_before_open", f"{before} | {moved} | open | read all") == [
+    assert proposals("settle_before_open", f"{before} | {moved} | open | read all") == [
         "add B tail in 1 | add A tail in 1 | add D tail in 2 | open | read all"
     ]
 
 
 def test_a_change_inside_a_read_is_made_before_it_or_after_it() -> None:
-    assert step("out_of_reads", "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail") == [
+    assert proposals("out_of_reads", "add A tail | open | read 1 | at show 1: remove A | at realloc 1: fail") == [
         "add A tail | open | remove A | read 1 | at realloc 1: fail",
         "add A tail | open | read 1 | at realloc 1: fail | remove A",
     ]
@@ -501,14 +507,14 @@ def test_a_change_inside_a_read_is_made_before_it_or_after_it() -> None:
 def test_nobody_gives_up_at_an_error() -> None:
     inside = "read until error | at realloc 1: fail | remove A"
 
-    assert step("read_on", f"add A tail | open | {inside} | read 1 | read until error") == [
+    assert proposals("read_on", f"add A tail | open | {inside} | read 1 | read until error") == [
         "add A tail | open | read all | at realloc 1: fail | remove A | read 1 | read all"
     ]
-    assert step("read_on", "add A tail | open | read 1 | read all") == ["add A tail | open | read 1 | read all"]
+    assert proposals("read_on", "add A tail | open | read 1 | read all") == ["add A tail | open | read 1 | read all"]
 
 
 def test_a_socket_that_only_led_to_a_bucket_goes_with_that_buckets_number() -> None:
-    assert step("forget_and_lower_bucket", "add A tail | add B head in established:1 | open") == [
+    assert proposals("forget_and_lower_bucket", "add A tail | add B head in established:1 | open") == [
         # Without B nothing is lower.
         *["add A tail | open"] * 3,
         # Without A the bucket is, all mentions of it, and then each operation by itself.
@@ -519,14 +525,16 @@ def test_a_socket_that_only_led_to_a_bucket_goes_with_that_buckets_number() -> N
 
 
 def test_a_socket_goes_with_a_bucket_that_others_are_moved_to() -> None:
-    proposed = step("forget_and_lower_bucket", "add A tail in 1 | add B tail | open | rehash B to 2 | read 1 | remove A")
+    proposed = proposals(
+        "forget_and_lower_bucket", "add A tail in 1 | add B tail | open | rehash B to 2 | read 1 | remove A"
+    )
 
     assert "add B tail | open | rehash B to 1 | read 1" in proposed
     assert "add A tail | open | read 1 | remove A" in proposed
 
 
 def test_the_batch_is_the_kernels_or_smaller() -> None:
-    assert step("to_kernel_slots", "open | read all", 3) == [
+    assert proposals("to_kernel_slots", "open | read all", 3) == [
         "open | read all (batch 16)",
         "open | read all (batch 1)",
         "open | read all (batch 2)",
@@ -534,7 +542,9 @@ def test_the_batch_is_the_kernels_or_smaller() -> None:
 
 
 def test_buckets_are_lowered_all_mentions_of_one_and_each_operation_by_itself() -> None:
-    assert step("lower_buckets", "add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail") == [
+    assert proposals(
+        "lower_buckets", "add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail"
+    ) == [
         "add A tail in 2 | open | read 1 | at show 1: rehash A to 1 | at show 1: add B tail",
         "add A tail in 2 | open | read 1 | at show 1: rehash A to 0 | at show 1: add B tail",
         "add A tail in 2 | open | read 1 | at show 1: rehash A to 0 | at show 1: add B tail",
@@ -552,14 +562,14 @@ def test_buckets_are_lowered_all_mentions_of_one_and_each_operation_by_itself() 
 
 
 def test_a_bucket_of_a_second_table_is_lowered_in_that_table_or_given_up_for_the_first() -> None:
-    assert step("lower_buckets", "add A head in established:1 | open")[:2] == [
+    assert proposals("lower_buckets", "add A head in established:1 | open")[:2] == [
         "add A head | open",
         "add A head in established:0 | open",
     ]
 
 
 def test_records_and_points_are_counted_down() -> None:
-    assert step("lower_numbers", "open | read 3 | at realloc 3: fail | read all") == [
+    assert proposals("lower_numbers", "open | read 3 | at realloc 3: fail | read all") == [
         "open | read 1 | at realloc 3: fail | read all",
         "open | read 2 | at realloc 3: fail | read all",
         "open | read 3 | at realloc 1: fail | read all",
@@ -569,7 +579,7 @@ def test_records_and_points_are_counted_down() -> None:
 
 def test_what_is_at_the_same_point_is_counted_down_alone_and_together() -> None:
     twice = "add A tail | open | read 1 | at realloc 2: fail | at realloc 2: remove A"
-    assert step("lower_numbers", twice)[:2] == [
+    assert proposals("lower_numbers", twice)[:2] == [
         "add A tail | open | read 1 | at realloc 1: fail | at realloc 2: remove A",
         "add A tail | open | read 1 | at realloc 1: fail | at realloc 1: remove A",
     ]
@@ -578,19 +588,21 @@ def test_what_is_at_the_same_point_is_counted_down_alone_and_together() -> None:
 def test_sockets_that_only_made_the_batch_grow_go_with_that_allocation() -> None:
     grown = "add A tail | add B tail in 1 | add C tail in 1 | open | read all | at realloc 2: remove C"
     least = "add B tail in 1 | add C tail in 1 | open | read all | at realloc 1: remove C (batch 2)"
-    assert least in step("forget_and_batch_more", grown, slots=1)
-    assert step("forget_and_batch_more", "open | read 1") == []
+    assert least in proposals("forget_and_batch_more", grown, slots=1)
+    assert proposals("forget_and_batch_more", "open | read 1") == []
 
 
 def test_the_one_move_that_is_left_of_two_is_made_sooner() -> None:
     moved = "add A tail | add B tail | open | read 2 | reinsert A tail | read 1 | at show 1: reinsert B head | read all"
-    assert "add A tail | add B tail | open | read 1 | read 1 | at show 1: reinsert B head | read all" in step(
+    assert "add A tail | add B tail | open | read 1 | read 1 | at show 1: reinsert B head | read all" in proposals(
         "merge_moves_and_read_less", moved
     )
 
 
 def test_two_moves_become_one_at_the_place_of_either_of_any_socket_to_anywhere() -> None:
-    assert step("merge_moves", "add A tail | add B tail | open | reinsert A tail | read 1 | at show 1: reinsert B tail") == [
+    assert proposals(
+        "merge_moves", "add A tail | add B tail | open | reinsert A tail | read 1 | at show 1: reinsert B tail"
+    ) == [
         "add A tail | add B tail | open | read 1 | at show 1: reinsert A tail",
         "add A tail | add B tail | open | read 1 | at show 1: reinsert A head",
         "add A tail | add B tail | open | read 1 | at show 1: reinsert B tail",
@@ -600,7 +612,7 @@ def test_two_moves_become_one_at_the_place_of_either_of_any_socket_to_anywhere()
         "add A tail | add B tail | open | reinsert B tail | read 1",
         "add A tail | add B tail | open | reinsert B head | read 1",
     ]
-    assert step("merge_moves", "add A tail | open | rehash A to 1 | read 1 | rehash A to 0") == [
+    assert proposals("merge_moves", "add A tail | open | rehash A to 1 | read 1 | rehash A to 0") == [
         "add A tail | open | read 1 | rehash A to 0",
         "add A tail | open | read 1 | rehash A to 1",
         "add A tail | open | rehash A to 0 | read 1",
@@ -609,11 +621,11 @@ def test_two_moves_become_one_at_the_place_of_either_of_any_socket_to_anywhere()
 
 
 def test_one_move_by_itself_is_left_alone() -> None:
-    assert step("merge_moves", "add A tail | reinsert A tail | open | remove A | add B tail | reinsert B tail") == []
+    assert proposals("merge_moves", "add A tail | reinsert A tail | open | remove A | add B tail | reinsert B tail") == []
 
 
 def test_a_socket_begins_where_it_is_moved_to() -> None:
-    assert step(
+    assert proposals(
         "begin_where_moved_to", "add A tail | add B tail | open | rehash A to 1 | read 1 | at show 1: rehash B to 2"
     ) == [
         "add A tail in 1 | add B tail | open | read 1 | at show 1: rehash B to 2",
@@ -624,7 +636,7 @@ def test_a_socket_begins_where_it_is_moved_to() -> None:
 def test_a_larger_batch_saves_an_allocation_and_later_ones_come_earlier() -> None:
     inside = "at realloc 1: fail | at show 2: remove A | at realloc 2: remove B | at realloc 3: fail"
 
-    assert step("batch_more", f"add A tail | add B tail | open | read 1 | {inside}", 1) == [
+    assert proposals("batch_more", f"add A tail | add B tail | open | read 1 | {inside}", 1) == [
         "add A tail | add B tail | open | read 1 | "
         "at show 2: remove A | at realloc 1: remove B | at realloc 2: fail (batch 2)",
         "add A tail | add B tail | open | read 1 | at realloc 1: fail | at show 2: remove A | at realloc 2: fail (batch 2)",
@@ -634,31 +646,31 @@ def test_a_larger_batch_saves_an_allocation_and_later_ones_come_earlier() -> Non
 
 
 def test_sockets_are_added_at_the_tail_where_that_is_no_new_hazard() -> None:
-    assert step("tails_for_heads", "add A head | open | add B head | reinsert A head") == [
+    assert proposals("tails_for_heads", "add A head | open | add B head | reinsert A head") == [
         "add A tail | open | add B head | reinsert A head",
         "add A head | open | add B head | reinsert A tail",
     ]
-    assert step("tails_for_heads", "open | add B head | read 1 | at show 1: add C tail") == [
+    assert proposals("tails_for_heads", "open | add B head | read 1 | at show 1: add C tail") == [
         "open | add B tail | read 1 | at show 1: add C tail",
     ]
 
 
 def test_another_socket_suffers_what_one_does() -> None:
-    assert step("swap_sockets", "add A tail | add B tail | open | add C head | read 1 | at show 1: remove B") == [
+    assert proposals("swap_sockets", "add A tail | add B tail | open | add C head | read 1 | at show 1: remove B") == [
         "add A tail | add B tail | open | add C head | read 1 | at show 1: remove A",
         "add A tail | add B tail | open | add C head | read 1 | at show 1: remove C",
     ]
 
 
 def test_neighbours_change_places_but_not_across_open() -> None:
-    assert step("reorder", "add A tail | add B tail | open | read 1 | remove A") == [
+    assert proposals("reorder", "add A tail | add B tail | open | read 1 | remove A") == [
         "add B tail | add A tail | open | read 1 | remove A",
         "add A tail | add B tail | open | remove A | read 1",
     ]
 
 
 def test_sockets_are_named_in_the_order_in_which_they_appear() -> None:
-    assert step("rename", "add X tail | add A tail | open | read 1 | at realloc 1: fail | at show 1: remove X") == [
+    assert proposals("rename", "add X tail | add A tail | open | read 1 | at realloc 1: fail | at show 1: remove X") == [
         "add A tail | add B tail | open | read 1 | at realloc 1: fail | at show 1: remove A",
     ]
 

@@ -6,7 +6,7 @@ import functools
 
 from sockiter.backend import Target
 from sockiter.cases import Case, load
-from sockiter.check.result import Scope, Searched, Violation
+from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import Hazard, hazards_of
 from sockiter.matrix.matrix import Cell, Matrix, Measured, Row, columns
 from sockiter.matrix.page import html, traced
@@ -19,7 +19,7 @@ SCOPE = Scope(3, 2, 2)
 
 
 @functools.cache
-def shown_on(name: str) -> tuple[tuple[frozenset[Hazard], Violation], ...]:
+def shown_on(name: str) -> tuple[tuple[frozenset[Hazard], Counterexample], ...]:
     """All that the corpus shows of a scheme, shortest first, each with the hazards that it takes."""
     target = target_named(name)
     found = []
@@ -31,20 +31,20 @@ def shown_on(name: str) -> tuple[tuple[frozenset[Hazard], Violation], ...]:
             verdict = replay(case, target, session).verdict
         hazards = hazards_of(case.operations, narrow="rollover" in target.hazards)
         found += [
-            (hazards, Violation(one.kind, one.moved, Case(case.operations, case.slots), one.elsewhere))
+            (hazards, Counterexample(one.kind, one.moved, Case(case.operations, case.slots), one.elsewhere))
             for one in dict.fromkeys(finding.signature for finding in verdict)
             if one.kind != "incomplete"
         ]
     return tuple(sorted(found, key=lambda one: one[1].operations))
 
 
-def searched(target: Target, hazards: frozenset[Hazard], *, incomplete: str = "") -> Searched:
+def searched(target: Target, hazards: frozenset[Hazard], *, incomplete: str = "") -> SearchResult:
     """A search that came to what the corpus shows under these hazards."""
-    least: dict[object, Violation] = {}
+    least: dict[object, Counterexample] = {}
     for used, violation in shown_on(target.name):
         if used <= hazards:
             least.setdefault(violation.signature, violation)
-    return Searched(target.name, hazards, SCOPE, 100, 300, 0.5, tuple(least.values()), incomplete)
+    return SearchResult(target.name, hazards, SCOPE, 100, 300, 0.5, tuple(least.values()), incomplete)
 
 
 def corpus_matrix(*names: str, measured: tuple[Target, ...] = ()) -> Matrix:

@@ -19,7 +19,7 @@ from typing import Any
 
 from sockiter.claims import Hazard
 from sockiter.fuzzing.drivers import Driver
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 
@@ -52,7 +52,7 @@ class Mutant:
 class Caught:
     """What broke a claim, after how many sequences, and the seconds of processor time up to its least case."""
 
-    found: Found
+    found: TriagedFinding
     sequences: int
     seconds: float
 
@@ -83,13 +83,13 @@ def caught(
     time.
     """
     # Nothing is pending: only what breaks a claim is news.
-    hunt = Hunt(target, target, patience=Patience(is_over=lambda: not shrinks))
+    triage = Triage(target, target, patience=Patience(is_over=lambda: not shrinks))
     sequences = 0
     started = time.process_time()
-    for bite in driver(hunt, target.hazards if hazards is None else frozenset(hazards), seed):
+    for bite in driver(triage, target.hazards if hazards is None else frozenset(hazards), seed):
         sequences += bite.sequences
         if bite.found is not None:
-            assert bite.found.harm is None
+            assert bite.found.known_failure is None
             return Caught(bite.found, sequences, time.process_time() - started)
         if sequences >= sequences_max:
             break

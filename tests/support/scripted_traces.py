@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from sockiter.backend import Shape
 from sockiter.cases import loads
-from sockiter.claims import HAZARDS, Harm, Hazard
+from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.history import Event, History, Returned
 from sockiter.operations import Open, Operation
 from sockiter.report.trace import Names, Trace, trace
@@ -38,7 +38,7 @@ class Impatient(Generated):
     progress = "Shown"
     hazards = ANY_HAZARD
     tables = ONE_TABLE
-    harms = ()
+    known_failures = ()
 
     def __init__(self, *, is_hopeless: bool = False) -> None:
         self.is_hopeless = is_hopeless
@@ -69,7 +69,7 @@ class Scripted:
     summary = "does as told"
     progress = ""
     hazards: frozenset[Hazard] = frozenset(HAZARDS)
-    harms: tuple[Harm, ...] = ()
+    known_failures: tuple[KnownFailure, ...] = ()
     slots = None
     unable: ClassVar[dict[Hazard, str]] = {}
     has_tail = True

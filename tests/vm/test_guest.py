@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from sockiter.cli import main
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.vm import acceleration, guest, programs, worker
 from tests.support import stand_ins
 from tests.support.command import DEADLINE_S, started, wait_until
@@ -256,7 +256,7 @@ def test_what_cannot_be_is_told_in_a_line(
 def test_kernels_that_are_here_are_named_where_one_is_unknown(machine: Path, tmp_path: Path) -> None:
     (tmp_path / "cache" / "sockiter" / "kernels" / "linux-image-1").mkdir(parents=True)
     (tmp_path / "cache" / "sockiter" / "kernels" / ".linux-image-1.lock").touch()
-    with pytest.raises(MachineLacks, match=r"; built or downloaded already: linux-image-1$"):
+    with pytest.raises(Unavailable, match=r"; built or downloaded already: linux-image-1$"):
         worker.image_of("6.12")
 
 
@@ -278,17 +278,17 @@ def test_each_program_that_is_missing_is_named_with_what_to_install(
     asked = guest.Guest(
         image=Path("kernel/boot/vmlinuz-1"), cases=[], timeout_s=1, memory="1G", cpus=1, kvm=False, verbose=False
     )
-    with pytest.raises(MachineLacks, match=f"^to boot a kernel takes what is not installed: {what}$"):
+    with pytest.raises(Unavailable, match=f"^to boot a kernel takes what is not installed: {what}$"):
         guest.run(asked, ["true"], Path())
 
 
 def test_a_program_that_is_not_there_is_not_run(machine: Path) -> None:
-    with pytest.raises(MachineLacks, match=r"^no-such-program is not installed$"):
+    with pytest.raises(Unavailable, match=r"^no-such-program is not installed$"):
         programs.run(["no-such-program"])
 
 
 def test_a_program_that_says_nothing_when_it_fails_is_told_by_its_status(machine: Path) -> None:
-    with pytest.raises(MachineLacks, match=r"^false failed: status 1$"):
+    with pytest.raises(Unavailable, match=r"^false failed: status 1$"):
         programs.run(["false"])
 
 

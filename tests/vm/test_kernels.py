@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from sockiter.cli import main
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.vm import build, cache, packages, programs, worker
 from tests.support import stand_ins
 from tests.support.command import DEADLINE_S, started, wait_until
@@ -78,7 +78,7 @@ def test_a_name_stands_for_the_newest_package_that_begins_with_it(
 
 
 def test_a_package_that_there_is_not_is_told(machine: Path, kept: Path) -> None:
-    with pytest.raises(MachineLacks, match=r"^linux-image-9.9: apt knows no such kernel for amd64: is the name right, is"):
+    with pytest.raises(Unavailable, match=r"^linux-image-9.9: apt knows no such kernel for amd64: is the name right, is"):
         worker.image_of("linux-image-9.9")
     assert downloads(machine) == []
 
@@ -87,21 +87,21 @@ def test_a_download_that_apt_refuses_is_told_with_its_reason(
     machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APT_FAILS", "1")
-    with pytest.raises(MachineLacks, match=r"^apt-get failed: W: a warning; E: no signature$"):
+    with pytest.raises(Unavailable, match=r"^apt-get failed: W: a warning; E: no signature$"):
         worker.image_of(IMAGE)
     assert cache.kept() == []
 
 
 def test_a_download_that_leaves_nothing_is_told(machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APT_EMPTY", "1")
-    with pytest.raises(MachineLacks, match=rf"^apt-get download {IMAGE} left no package$"):
+    with pytest.raises(Unavailable, match=rf"^apt-get download {IMAGE} left no package$"):
         worker.image_of(IMAGE)
 
 
 def test_a_package_without_a_kernel_is_told_and_not_kept(machine: Path, kept: Path) -> None:
-    with pytest.raises(MachineLacks, match=r"^linux-empty has no kernel image: there is no boot/vmlinuz-\* in it$"):
+    with pytest.raises(Unavailable, match=r"^linux-empty has no kernel image: there is no boot/vmlinuz-\* in it$"):
         cache.fill("linux-empty", lambda to: packages._get_image("linux-empty", to))
-    with pytest.raises(MachineLacks, match=r"^nothing has no kernel image"):
+    with pytest.raises(Unavailable, match=r"^nothing has no kernel image"):
         cache.fill("nothing", lambda to: None)
     assert cache.kept() == []
 
@@ -111,7 +111,7 @@ def test_each_program_that_a_package_takes_is_named_where_it_is_missing(
     machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(programs, "program", lambda asked: None if asked == name else "/bin/true")
-    with pytest.raises(MachineLacks, match=rf"^to download {IMAGE} takes what is not installed: {name} \(Debian's package "):
+    with pytest.raises(Unavailable, match=rf"^to download {IMAGE} takes what is not installed: {name} \(Debian's package "):
         worker.image_of(IMAGE)
 
 
@@ -167,7 +167,7 @@ def test_the_place_of_kernels_is_the_users_cache(monkeypatch: pytest.MonkeyPatch
 def test_a_place_that_cannot_be_made_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("file"))
-    with pytest.raises(MachineLacks, match=r"cannot be made: Not a directory; set XDG_CACHE_HOME to another folder$"):
+    with pytest.raises(Unavailable, match=r"cannot be made: Not a directory; set XDG_CACHE_HOME to another folder$"):
         cache.fill("a", lambda to: None)
 
 
@@ -210,26 +210,26 @@ def test_all_that_a_build_lacks_is_named_at_once(builds: Path, monkeypatch: pyte
     monkeypatch.setattr(programs, "program", lambda name: None if name in ("pahole", "flex") else found(name))
     monkeypatch.setattr(build, "_INCLUDE", ())
     lacks = r"^to build a kernel takes what is not installed: apt-get install flex dwarves libelf-dev zlib1g-dev$"
-    with pytest.raises(MachineLacks, match=lacks):
+    with pytest.raises(Unavailable, match=lacks):
         build.build()
 
 
 def test_a_disk_too_small_for_a_build_is_told_before_it(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 << 20))
-    with pytest.raises(MachineLacks, match="5 MiB are free, and a build takes 4096"):
+    with pytest.raises(Unavailable, match="5 MiB are free, and a build takes 4096"):
         build.build()
 
 
 def test_an_option_that_the_kernel_does_not_take_is_told(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WITHOUT", "_BTF=")
-    with pytest.raises(MachineLacks, match=r"^this kernel cannot be configured with CONFIG_DEBUG_INFO_BTF=y$"):
+    with pytest.raises(Unavailable, match=r"^this kernel cannot be configured with CONFIG_DEBUG_INFO_BTF=y$"):
         build.build()
 
 
 def test_a_build_that_fails_is_told_and_leaves_nothing(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAKE_FAILS", "1")
-    with pytest.raises(MachineLacks, match=r"^nice failed: cc1: no memory$"):
+    with pytest.raises(Unavailable, match=r"^nice failed: cc1: no memory$"):
         build.build()
     assert cache.kept() == []
 

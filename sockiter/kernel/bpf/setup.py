@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from sockiter.claims import Hazard
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.btf import kernel_function
 from sockiter.kernel.bpf.faults import need_faults
 from sockiter.kernel.bpf.loader import Walker, shared_page, walker
@@ -32,7 +32,7 @@ class Iterating:
 
 def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool = True) -> Iterating:
     """The program of bpf_iter_<family>, loaded until the stack ends, with the best that this kernel has to stop its reads;
-    raises `MachineLacks` where it has not even the iterator."""
+    raises `Unavailable` where it has not even the iterator."""
     function = f"bpf_iter_{family}"
     page, words = stack.enter_context(shared_page(PAGE))
     unable: dict[Hazard, str] = {}
@@ -40,14 +40,14 @@ def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool
     try:
         stack.enter_context(watching(family, page))
         at_entry = True
-    except MachineLacks as lack:
+    except Unavailable as lack:
         unable["realloc"] = f"functions of this kernel cannot be watched: {lack}"
         at_entry = False
     try:
         program = writes_a_record(bucket, page=page, destroy=destroy, stops=not at_entry)
         loaded = stack.enter_context(walker(function, program))
         halts = stack.enter_context(halting(words, at_entry=at_entry))
-    except MachineLacks as lack:
+    except Unavailable as lack:
         loaded = stack.enter_context(walker(function, writes_a_record(bucket)))
         why = f"a read of it cannot be stopped, as since Linux 6.9: {lack}"
         return Iterating(loaded, None, False, dict.fromkeys(("show", "realloc", "enomem"), why))
@@ -55,7 +55,7 @@ def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool
         need_faults()
         if not at_entry:
             unable["enomem"] = unable["realloc"]
-    except MachineLacks as lack:
+    except Unavailable as lack:
         unable["enomem"] = str(lack)
     return Iterating(loaded, halts, destroy is not None, unable)
 
@@ -63,5 +63,5 @@ def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool
 def _destroy() -> int | None:
     try:
         return kernel_function("bpf_sock_destroy")
-    except MachineLacks:
+    except Unavailable:
         return None  # as before 6.5

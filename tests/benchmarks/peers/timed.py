@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from sockiter.check.result import Scope
 from sockiter.check.search import search
 from sockiter.schemes.index import Index
-from tests.benchmarks.peers.successors import FIELDS, HARM, HAZARDS, SLOTS, Following, Placed, followed, placed
+from tests.benchmarks.peers.successors import FIELDS, HAZARDS, SLOTS, VIOLATED, Following, Placed, followed, placed
+
 
 # Above what either has states, so that neither stops for it.
 STATES_MAX = 10_000_000
@@ -76,7 +77,9 @@ def main(sockets: int, rounds: int) -> dict[str, tuple[float, int]]:
         here = Placed(*state)
         return not here.skipped and not here.repeated
 
-    of_search = Problem(lambda: followed(scheme, sockets), ("moment", "label"), lambda state: tuple(state) != HARM)
+    of_search = Problem(
+        lambda: followed(scheme, sockets), ("system state", "monitor state"), lambda state: tuple(state) != VIOLATED
+    )
     of_positions = Problem(lambda: placed(scheme, sockets), FIELDS, sound)
     sides: dict[str, Callable[[], int]] = {
         "sockiter": by_search,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sockiter.errors import MachineLacks, TooBusy
+from sockiter.errors import TooBusy, Unavailable
 from sockiter.kernel.bpf import faults, setup
 from sockiter.kernel.bpf import stops as module
 from sockiter.kernel.bpf.loader import Walker
@@ -132,7 +132,7 @@ def test_trouble_while_a_read_stands_still_lets_it_go_on_to_its_end(
         assert stopping.read(FD, SIZE, lambda _: False) == b"done"
 
 
-def test_a_program_that_grew_tired_makes_what_came_of_it_untold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_grew_tired_makes_its_result_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11))
 
     def meet(stop: Stop) -> bool:
@@ -177,7 +177,7 @@ def test_no_process_has_its_main_thread_where_the_reads_of_another_stand_still(
 
 def test_one_processor_is_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    with pytest.raises(MachineLacks, match=r"^stopping a read takes two processors; there is one$"):
+    with pytest.raises(Unavailable, match=r"^stopping a read takes two processors; there is one$"):
         two_processors()
 
 
@@ -199,7 +199,7 @@ class Types:
 
     def known(self, name: str) -> int:
         if (found := self.function(name)) is None:
-            raise MachineLacks(f"no {name}")
+            raise Unavailable(f"no {name}")
         return found
 
 
@@ -263,7 +263,7 @@ def test_where_nothing_is_known_to_allocate_nothing_is_watched(
     entries: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel_has(monkeypatch, Types())
-    with pytest.raises(MachineLacks, match=r"^no kvmalloc_node$"), module.watching("udp", 3):
+    with pytest.raises(Unavailable, match=r"^no kvmalloc_node$"), module.watching("udp", 3):
         pass
     assert entries == []
 
@@ -290,7 +290,7 @@ class Loader:
 
     def _ask(self, name: str) -> None:
         if name in self.refused:
-            raise MachineLacks(self.refused[name])
+            raise Unavailable(self.refused[name])
 
     def _context(self, name: str, outcome: object) -> Callable[..., object]:
         @contextmanager
@@ -363,7 +363,7 @@ def test_a_kernel_without_bpf_sock_destroy_closes_sockets_only(destroys: bool, m
 
 
 def test_without_the_iterator_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MachineLacks, match=r"^no bpf_iter_udp$"):
+    with pytest.raises(Unavailable, match=r"^no bpf_iter_udp$"):
         Loader(monkeypatch, walker="no bpf_iter_udp").iterating()
 
 
@@ -387,20 +387,20 @@ def test_a_kernel_with_fault_injection_lacks_nothing(injection: Path) -> None:
 def test_a_kernel_without_fault_injection_is_told_what_it_takes(injection: Path) -> None:
     (injection / "fail-nth").unlink()
     told = f"no {injection}/fail-nth: the kernel was built without fault injection; see docs/kernels.md"
-    with pytest.raises(MachineLacks) as caught:
+    with pytest.raises(Unavailable) as caught:
         faults.need_faults()
     assert str(caught.value) == told
 
 
 def test_without_debugfs_it_is_not_known_whom_it_spares(injection: Path) -> None:
     (injection / "ignore-gfp-wait").unlink()
-    with pytest.raises(MachineLacks, match=rf"^open {injection}/ignore-gfp-wait: ENOENT"):
+    with pytest.raises(Unavailable, match=rf"^open {injection}/ignore-gfp-wait: ENOENT"):
         faults.need_faults()
 
 
 def test_a_setting_that_spares_what_can_wait_is_told_and_left(injection: Path) -> None:
     (injection / "ignore-gfp-wait").write_text("Y\n")
-    with pytest.raises(MachineLacks, match=r"says 'Y', so that only allocations that cannot wait fail; write N to it$"):
+    with pytest.raises(Unavailable, match=r"says 'Y', so that only allocations that cannot wait fail; write N to it$"):
         faults.need_faults()
     assert (injection / "ignore-gfp-wait").read_text() == "Y\n"
 

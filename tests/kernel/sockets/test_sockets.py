@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel.sockets import base as module
 from sockiter.kernel.sockets import udp, unix
 from sockiter.kernel.sockets.base import LocalPort, Sockets
@@ -100,7 +100,7 @@ def test_a_socket_is_put_taken_and_moved_as_its_kind_does_it(kind: Kind) -> None
 @pytest.mark.parametrize(
     ("trouble", "raised", "told"),
     [
-        (OSError(errno.EMFILE, ""), MachineLacks, r"^one more socket at the tail of bucket 3: EMFILE"),
+        (OSError(errno.EMFILE, ""), Unavailable, r"^one more socket at the tail of bucket 3: EMFILE"),
         (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_socket_that_cannot_even_be_made_is_told(kind: Kind, monkeypatch: pyte
         raise OSError(errno.EAFNOSUPPORT, "")
 
     monkeypatch.setattr(kind, "_new", refuse)
-    with pytest.raises(MachineLacks, match=r"^one more socket at the head of bucket 0: EAFNOSUPPORT"):
+    with pytest.raises(Unavailable, match=r"^one more socket at the head of bucket 0: EAFNOSUPPORT"):
         kind.add("A", "head", FIRST)
 
 
@@ -139,7 +139,7 @@ def test_a_socket_that_does_not_leave_is_closed_all_the_same(trouble: Trouble, k
 def test_a_change_that_the_kernel_refuses_is_told(change: Callable[[Kind], object], told: str, kind: Kind) -> None:
     kind.add("A", "head", FIRST)
     kind.trouble = OSError(errno.EADDRINUSE, "")
-    with pytest.raises(MachineLacks, match=told):
+    with pytest.raises(Unavailable, match=told):
         change(kind)
     assert kind.bucket("A") == FIRST
 
@@ -185,7 +185,7 @@ def test_as_many_sockets_fit_as_files_may_be_open_and_some_are_spared(
     for number in range(room):
         kind.add(str(number), "head", FIRST)
     told = f"^an iteration can have {room} sockets at a time here; the case asks for more$"
-    with pytest.raises(MachineLacks, match=told):
+    with pytest.raises(Unavailable, match=told):
         kind.add("more", "head", FIRST)
     if room:
         kind.remove("0")
@@ -321,7 +321,7 @@ def test_ports_are_learned_until_there_are_enough_buckets(monkeypatch: pytest.Mo
 def test_more_buckets_than_the_table_has_are_refused_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     places = Kernel(monkeypatch, 256, "head", "tail").places()
     for _ in range(2):
-        with pytest.raises(MachineLacks, match="the kernel's UDP table has 256 buckets here; the case asks for 257"):
+        with pytest.raises(Unavailable, match="the kernel's UDP table has 256 buckets here; the case asks for 257"):
             places.ports(257)
     assert len(places.ports(256)) == 256
 
@@ -335,7 +335,7 @@ def test_whether_there_is_a_tail_is_learned(ends: tuple[End, ...], monkeypatch: 
 
 def test_a_kernel_that_knows_only_the_tail_is_not_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, 8, "tail")
-    with pytest.raises(MachineLacks, match="added at head, tail and head are walked in neither of the known orders"):
+    with pytest.raises(Unavailable, match="added at head, tail and head are walked in neither of the known orders"):
         kernel.places()
     assert kernel.listed == []
 
@@ -347,7 +347,7 @@ def test_whether_connecting_moves_a_socket_is_learned(by_address: bool, monkeypa
 
 def test_a_bucket_that_no_address_leads_to_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, 8, "head", by_address=False)
-    with pytest.raises(MachineLacks, match="none of 2048 addresses leads from port 32768 to bucket 3 of the UDP table"):
+    with pytest.raises(Unavailable, match="none of 2048 addresses leads from port 32768 to bucket 3 of the UDP table"):
         kernel.places().learn(32768, 3)
     assert kernel.listed == []
 
@@ -435,7 +435,7 @@ def test_more_unix_buckets_than_names_lead_to_are_refused(monkeypatch: pytest.Mo
     here: Any = Here()
     places = unix.Places(here, lambda: [(999_999, 0), *listed])
     assert places.buckets(5) == [(bucket, bucket) for bucket in range(5)]
-    with pytest.raises(MachineLacks, match=r"^names get into 5 UNIX buckets here; the case asks for 6$"):
+    with pytest.raises(Unavailable, match=r"^names get into 5 UNIX buckets here; the case asks for 6$"):
         places.buckets(6)
     assert listed == []
 
