@@ -99,7 +99,7 @@ class Kernel:
 
     # The walk, and its reader
 
-    def known_by(self, name: Any) -> int:
+    def socket_id(self, name: Any) -> int:
         return self.numbers[name]
 
     def open(self) -> Kernel:

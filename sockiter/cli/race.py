@@ -24,7 +24,7 @@ from sockiter.cli.subject import running
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
-from sockiter.race.race import Caught, Race
+from sockiter.race.race import Race, RaceViolation
 from sockiter.targets import target_named
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 
@@ -61,29 +61,29 @@ def race(
     Judged by what is certain: a socket that is left alone is owed one delivery, and nobody two. Exit status 1 means that an
     iterator did what the scheme that it walks by does not admit; a record of it is kept.
     """
-    wanted = frozenset(hazards or CHANGES)
-    chosen, absent = _choose(names, wanted, frozenset(hazards))
+    kinds = frozenset(hazards or CHANGES)
+    chosen, absent = _choose(names, kinds, frozenset(hazards))
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    races = [Race(one, seed=f"{seed}/{one.name}", kinds=wanted & one.hazards, cases=cases) for one in chosen]
+    races = [Race(target, seed=f"{seed}/{target.name}", kinds=kinds & target.hazards, cases=cases) for target in chosen]
     started = time.monotonic()
     _run(races, seconds)
     took = time.monotonic() - started
-    caught = [one for race in races for one in race.came.caught]
-    unsaved = [one for one in caught if one.path is None]
-    for one in unsaved:
-        click.echo(f"sockiter: {one.trouble}: this record could not be saved there:\n{one.text}", err=True)
+    violations = [violation for race in races for violation in race.result.violations]
+    unsaved = [violation for violation in violations if violation.path is None]
+    for violation in unsaved:
+        click.echo(f"sockiter: {violation.trouble}: this record could not be saved there:\n{violation.text}", err=True)
     if as_json:
         print_json(_json(races, seed, took, absent))
     else:
         _print(console(), races, seed, took, absent)
-    if any(race.came.violations for race in races):
+    if any(race.result.violation_count for race in races):
         sys.exit(1)
-    if any(race.came.trouble for race in races):
+    if any(race.result.trouble for race in races):
         sys.exit(3)
 
 
 def _choose(
-    names: tuple[str, ...], wanted: frozenset[Hazard], named: frozenset[Hazard]
+    names: tuple[str, ...], kinds: frozenset[Hazard], named: frozenset[Hazard]
 ) -> tuple[list[KernelTarget], list[tuple[str, str]]]:
     # Those that are raced, and, where none was named, those that are not, and why.
     iterators = {target.name: target for target in KERNEL_TARGETS}
@@ -99,8 +99,8 @@ def _choose(
             running(target)
             if names and (why := barred(target, named)):
                 raise MachineLacks(why)
-            if not wanted & target.hazards:
-                raise MachineLacks(f"{name} cannot be put through any of: {', '.join(in_order(wanted))}")
+            if not kinds & target.hazards:
+                raise MachineLacks(f"{name} cannot be put through any of: {', '.join(in_order(kinds))}")
             chosen.append(target)
         except MachineLacks as lack:
             if names:
@@ -123,13 +123,13 @@ def _run(races: list[Race], seconds: float) -> None:
                 return
 
     def tell(bar: Progress, task: TaskID) -> None:
-        under_way = [race for race in races if race.came.rounds][-1]
-        overlap = under_way.came.overlap
-        violations = sum(race.came.violations for race in races)
+        under_way = [race for race in races if race.result.rounds][-1]
+        counts = under_way.result.counts
+        violations = sum(race.result.violation_count for race in races)
         bar.update(
             task,
             completed=min(time.monotonic() - started, seconds),
-            description=f"{under_way.target.name}: {overlap.walks:,} walks, {overlap.during:,} changes during reads, "
+            description=f"{under_way.target.name}: {counts.walks:,} walks, {counts.during_reads:,} changes during reads, "
             f"{violations} violations",
         )
 
@@ -147,19 +147,19 @@ def _print(out: Console, races: list[Race], seed: int, took: float, absent: list
     if (harms := _harms(races)).row_count:
         out.print(harms)
     for race in races:
-        for one in race.came.caught:
-            where = f"record: {one.path}" if one.path else "not saved"
+        for violation in race.result.violations:
+            where = f"record: {violation.path}" if violation.path else "not saved"
             out.print(
-                f"[bold red]VIOLATION[/bold red] {escape(f'{race.target.name}: {_kinds(one)}')}, reproduced "
-                f"{one.reproduced} of {one.reruns}; {escape(where)}",
+                f"[bold red]VIOLATION[/bold red] {escape(f'{race.target.name}: {_kinds(violation)}')}, reproduced "
+                f"{violation.reproduced} of {violation.reruns}; {escape(where)}",
                 soft_wrap=True,
             )
-    walks = sum(race.came.overlap.walks for race in races)
-    if walks and not any(race.came.violations for race in races):
+    walks = sum(race.result.counts.walks for race in races)
+    if walks and not any(race.result.violation_count for race in races):
         out.print(f"[bold green]No violation[/bold green] in {walks:,} walks. That is no proof.")
     for race in races:
-        if race.came.trouble:
-            out.print(f"[bold]trouble[/bold] ({race.target.name}): {escape(race.came.trouble)}")
+        if race.result.trouble:
+            out.print(f"[bold]trouble[/bold] ({race.target.name}): {escape(race.result.trouble)}")
     for name, why in absent:
         out.print(f"Not raced: {name}: {escape(why)}")
 
@@ -171,13 +171,13 @@ def _rates(races: list[Race]) -> Table:
     for title in ("walks", "walks/s", "reads/s", "changes/s", "during reads", "inside one"):
         table.add_column(title, justify="right")
     for race in races:
-        came, overlap = race.came, race.came.overlap
+        result, counts = race.result, race.result.counts
         table.add_row(
             race.target.name,
             _scheme(race.target),
-            f"{overlap.walks:,}",
-            *(f"{_a_second(race, number):,.0f}" for number in (overlap.walks, overlap.reads, overlap.changes)),
-            *(f"{part / max(came.overlap.changes, 1):.0%}" for part in (overlap.during, overlap.inside)),
+            f"{counts.walks:,}",
+            *(f"{_a_second(race, number):,.0f}" for number in (counts.walks, counts.reads, counts.changes)),
+            *(f"{part / max(result.counts.changes, 1):.0%}" for part in (counts.during_reads, counts.inside_reads)),
         )
     return table
 
@@ -191,18 +191,18 @@ def _harms(races: list[Race]) -> Table:
     table.add_column("admitted")
     for race in races:
         for (kind, harm), walks in _in_order(race):
-            rate = f"{walks / race.came.overlap.walks:.3%}"
+            rate = f"{walks / race.result.counts.walks:.3%}"
             admitted = "[bold red]no[/bold red]" if kind in VIOLATIONS else "memory was short"
             table.add_row(race.target.name, kind, f"{walks:,}", rate, escape(str(harm)) if harm else admitted)
     return table
 
 
 def _in_order(race: Race) -> list[tuple[tuple[Kind, Harm | None], int]]:
-    return sorted(race.came.harms.items(), key=lambda one: (KINDS.index(one[0][0]), -one[1]))
+    return sorted(race.result.harms.items(), key=lambda entry: (KINDS.index(entry[0][0]), -entry[1]))
 
 
-def _kinds(caught: Caught) -> str:
-    return ", ".join(caught.kinds)
+def _kinds(violation: RaceViolation) -> str:
+    return ", ".join(violation.kinds)
 
 
 def _scheme(target: KernelTarget) -> str:
@@ -210,7 +210,7 @@ def _scheme(target: KernelTarget) -> str:
 
 
 def _a_second(race: Race, number: int) -> float:
-    return number / race.came.raced_s if race.came.raced_s else 0.0
+    return number / race.result.raced_s if race.result.raced_s else 0.0
 
 
 def _json(races: list[Race], seed: int, took: float, absent: list[tuple[str, str]]) -> dict[str, object]:
@@ -225,32 +225,32 @@ def _json(races: list[Race], seed: int, took: float, absent: list[tuple[str, str
 
 
 def _target_json(race: Race) -> dict[str, object]:
-    came, overlap = race.came, race.came.overlap
+    result, counts = race.result, race.result.counts
     return {
         "target": race.target.name,
         "walks_by": race.target.walks_by,
         "hazards": in_order(race.kinds),
-        "rounds": came.rounds,
-        "raced_seconds": round(came.raced_s, 3),
-        "walks": overlap.walks,
-        "reads": overlap.reads,
-        "changes": overlap.changes,
-        "changes_during_reads": overlap.during,
-        "changes_inside_one_read": overlap.inside,
+        "rounds": result.rounds,
+        "raced_seconds": round(result.raced_s, 3),
+        "walks": counts.walks,
+        "reads": counts.reads,
+        "changes": counts.changes,
+        "changes_during_reads": counts.during_reads,
+        "changes_inside_one_read": counts.inside_reads,
         "harms": [
             {"kind": kind, "walks": walks, "admitted": harm_json(harm) if harm else None}
             for (kind, harm), walks in _in_order(race)
         ],
         "violations": [
             {
-                "kinds": one.kinds,
-                "seed": one.seed,
-                "walk": one.walk,
-                "record": one.path and str(one.path),
-                "reproduced": one.reproduced,
-                "reruns": one.reruns,
+                "kinds": violation.kinds,
+                "seed": violation.seed,
+                "walk": violation.walk,
+                "record": violation.path and str(violation.path),
+                "reproduced": violation.reproduced,
+                "reruns": violation.reruns,
             }
-            for one in came.caught
+            for violation in result.violations
         ],
-        "trouble": came.trouble or None,
+        "trouble": result.trouble or None,
     }

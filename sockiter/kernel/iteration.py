@@ -150,7 +150,7 @@ class Iteration:
         self._show(self._reader.shown(()))
 
     def _add(self, add: Add) -> None:
-        known = self._walk.known_by(self._sockets.add(add.name, add.end, self._place(add.bucket)))
+        known = self._walk.socket_id(self._sockets.add(add.name, add.end, self._place(add.bucket)))
         self._names[known] = add.name
 
     def _change(self, change: Change) -> None:

@@ -35,12 +35,12 @@ _HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What many iterations share. `lay` makes the sockets for a shape, or says that this kernel has no room for it
+    """What many iterations share. `make_sockets` makes the sockets for a shape, or says that this kernel has no room for it
     (`Untold`). `unable`: the hazards that this kernel cannot be put through, and why."""
 
     namespace: Namespace
     walk: Walk
-    lay: Callable[[Shape], Sockets]
+    make_sockets: Callable[[Shape], Sockets]
     halts: Halts | None = None
     destroys: bool = False
     has_tail: bool = True
@@ -153,7 +153,7 @@ class KernelSession:
         self._current = Iteration(
             self._target.name,
             equipment.walk,
-            equipment.lay(shape),
+            equipment.make_sockets(shape),
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
             equipment.halts,
             destroys=equipment.destroys,

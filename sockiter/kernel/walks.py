@@ -20,7 +20,7 @@ from sockiter.kernel.sockets.base import Socket, cookie, inode
 
 
 class Reader(Protocol):
-    """One walk. Sockets are told by what `Walk.known_by` gives for them."""
+    """One walk. Sockets are told by what `Walk.socket_id` gives for them."""
 
     def read(self, count: int) -> Sequence[int]:
         """The next sockets, `count` of them at most, none at the end; raises OSError."""
@@ -40,7 +40,7 @@ class Walk(Protocol):
 
     records_max: int
 
-    def known_by(self, one: Socket, /) -> int:
+    def socket_id(self, one: Socket, /) -> int:
         """What it calls a socket."""
 
     def open(self) -> Reader:
@@ -53,7 +53,7 @@ class BpfWalk:
     # A record goes into the buffer only if something is left behind it.
     records_max = BUFFER_SIZE // RECORD.size - 1
 
-    def known_by(self, one: Socket, /) -> int:
+    def socket_id(self, one: Socket, /) -> int:
         return cookie(one)
 
     def __init__(self, walker: Walker) -> None:
@@ -89,7 +89,7 @@ class ProcWalk:
     title; it is read just before the first socket.
     """
 
-    def known_by(self, one: Socket, /) -> int:
+    def socket_id(self, one: Socket, /) -> int:
         return inode(one)
 
     def __init__(self, name: str, width: int) -> None:
@@ -146,7 +146,7 @@ class DiagWalk:
 
     records_max = _MESSAGE
 
-    def known_by(self, one: Socket, /) -> int:
+    def socket_id(self, one: Socket, /) -> int:
         return cookie(one)
 
     def __init__(self, request: bytes, cookie_at: int) -> None:
