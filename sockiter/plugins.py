@@ -73,7 +73,7 @@ class Broken:
     slots: int | None = None
     is_real: bool = False
     has_tail: bool = True
-    walks_by: str | None = None
+    detected_scheme: str | None = None
     unable: Mapping[Hazard, str] = field(default_factory=dict)
 
     def missing(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import stand_ins
 from hypothesis import settings
-from kernels import ABSENT, LIMITED, answering, here
+from kernels import ABSENT, LIMITED, here, with_capabilities
 from rich.console import Console
 
 from sockiter import claims
@@ -76,7 +76,7 @@ def kernel_target(request: pytest.FixtureRequest) -> KernelTarget:
 def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No kernel's iterator runs here, unless a test asks for one that does."""
     if not {*REAL, "limited_kernel"} & set(request.fixturenames):
-        answering(monkeypatch, ABSENT)
+        with_capabilities(monkeypatch, ABSENT)
 
 
 @pytest.fixture
@@ -123,13 +123,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def limited_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every iterator of the kernel seems to run here, and can do little."""
-    answering(monkeypatch, LIMITED)
+    with_capabilities(monkeypatch, LIMITED)
 
 
 @pytest.fixture
 def absent_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """No iterator of the kernel seems to run here."""
-    answering(monkeypatch, ABSENT)
+    with_capabilities(monkeypatch, ABSENT)
 
 
 @pytest.fixture

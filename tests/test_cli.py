@@ -23,7 +23,7 @@ import pytest
 from click.testing import Result
 from command import NO_KERNEL, read_all, sockiter, unmeasured
 from inline import work_inline
-from kernels import LIMITED, answering
+from kernels import LIMITED, with_capabilities
 
 from sockiter import __version__
 from sockiter.backend import Session, Target
@@ -35,7 +35,7 @@ from sockiter.errors import MachineLacks, Untold
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, Job, Kept, Message, Tick
 from sockiter.fuzzing.triage import Found, fails_as
-from sockiter.kernel.probe import Answer
+from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
@@ -427,7 +427,7 @@ def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch)
     def session(self: KernelTarget) -> AbstractContextManager[None]:
         return nullcontext()
 
-    answering(monkeypatch, LIMITED)
+    with_capabilities(monkeypatch, LIMITED)
     monkeypatch.setattr(KernelTarget, "session", session)
 
 
@@ -725,7 +725,7 @@ def test_the_json_of_the_targets_has_their_claims() -> None:
 
 @pytest.mark.usefixtures("three")
 def test_the_scheme_that_a_kernel_was_detected_to_use_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, Answer(scheme="cookie-udp"))
+    with_capabilities(monkeypatch, Capabilities(scheme="cookie-udp"))
     assert [target["walks_by"] for target in document(sockiter("targets", "--json"))] == [None, None, "cookie-udp"]
     assert re.search(r"^ *kernel:udp .* cookie-udp ", sockiter("targets").stdout, re.MULTILINE)
 

@@ -43,7 +43,7 @@ class Likeness(SchemeTarget):
         self.name = name
         self.slots = SLOTS
         self.lacks = lacks
-        self.walks_by = scheme.name
+        self.detected_scheme = scheme.name
 
     def missing(self) -> str | None:
         return self.lacks
@@ -305,7 +305,7 @@ def test_a_difference_that_is_shrunk_when_the_time_is_up_is_kept_as_far_as_it_wa
 
 def of_no_known_scheme() -> Likeness:
     target = Likeness(OffsetUdp(), name="kernel:new")
-    target.walks_by = None
+    target.detected_scheme = None
     return target
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 from click.testing import CliRunner, Result
 from inline import work_inline
-from kernels import ABSENT, answering
+from kernels import ABSENT, with_capabilities
 
 from sockiter import targets, watch
 from sockiter.backend import Target
@@ -218,7 +218,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 @pytest.fixture
 def foreign(install: Install, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Target:
     """The target of an entry point `foreign = foreign:OBJECT`; the commands know of it, and of no kernel that runs."""
-    answering(monkeypatch, ABSENT)
+    with_capabilities(monkeypatch, ABSENT)
     (target,) = install(f"foreign = foreign:{request.param}")
     modules = ["sockiter.targets", *(f"sockiter.cli.{command}" for command in ("replay", "subject", "targets"))]
     for module in modules:

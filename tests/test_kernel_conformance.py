@@ -22,8 +22,8 @@ WITH_A_SCHEME = pytest.mark.parametrize(
 
 def compared(target: KernelTarget, sequences: int, cases: Path) -> Compared:
     """Fails with the least case for the first difference."""
-    assert target.walks_by is not None
-    trial = Trial(target, SCHEME[target.walks_by], seed="conformance", hazards=frozenset(HAZARDS), cases=cases)
+    assert target.detected_scheme is not None
+    trial = Trial(target, SCHEME[target.detected_scheme], seed="conformance", hazards=frozenset(HAZARDS), cases=cases)
     trial.run(sequences)
     if trial.kept:
         pytest.fail(dumps(trial.kept.case))
@@ -55,6 +55,6 @@ def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Pat
     indirect=True,
 )
 def test_an_iterator_whose_scheme_nobody_knows_admits_what_a_scheme_near_to_it_does(kernel_target: KernelTarget) -> None:
-    assert kernel_target.walks_by is None
+    assert kernel_target.detected_scheme is None
     assert kernel_target.harms
     assert set(kernel_target.harms) <= {*SCHEME[kernel_target.harms_of].harms, *kernel_target.besides}

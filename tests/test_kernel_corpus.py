@@ -19,8 +19,8 @@ RECORDED = {expect.scheme for case in CORPUS.values() for expect in case.expects
 
 def test_a_case_comes_out_as_it_says_on_real_sockets(kernel_target: KernelTarget) -> None:
     target = kernel_target
-    if target.walks_by not in RECORDED:
-        pytest.skip(f"no case says what comes of it on a kernel that walks by {target.walks_by}")
+    if target.detected_scheme not in RECORDED:
+        pytest.skip(f"no case says what comes of it on a kernel that walks by {target.detected_scheme}")
     ran = 0
     with target.session() as session:
         for name, case in CORPUS.items():

@@ -80,7 +80,7 @@ def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iter
     monkeypatch.setattr("multiprocessing.reduction.DupFd", Duplicate)
     host = where()
     with kernel_target.session() as session:
-        mine, walk = session.equipment.namespace, session.equipment.walk
+        mine, walk = session.setup.namespace, session.setup.walk
         with mine.left():
             assert where() == host
             theirs, their_walk = deepcopy((mine, walk))
@@ -88,7 +88,7 @@ def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iter
             there = where()
         mine.enter()
         assert where() == there != host
-        sockets = session.equipment.make_sockets(Shape())
+        sockets = session.setup.make_sockets(Shape())
         new = sockets.add("s1", "head", Bucket())
         reader = their_walk.open()
         assert list(reader.read(10)) == [walk.socket_id(new)]

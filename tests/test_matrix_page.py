@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from kernels import LIMITED, answering
+from kernels import LIMITED, with_capabilities
 from matrices import corpus_matrix, page_of, searched
 
 from sockiter.cases import loads
@@ -74,7 +74,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def whole() -> Page:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        answering(monkeypatch, LIMITED)
+        with_capabilities(monkeypatch, LIMITED)
         names = ("offset-udp", "index", "index-narrow", "restart", "rank")
         return Page(page_of(corpus_matrix(*names, measured=(KERNEL_UDP,))))
 

@@ -23,10 +23,10 @@ from sockiter.claims import CHANGES, Harm, Hazard, harm
 from sockiter.errors import MachineLacks
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.kernel.bpf.stops import Halts, Meet
-from sockiter.kernel.probe import Answer
+from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets.base import Socket, Sockets
-from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End
 from sockiter.race import race
@@ -113,7 +113,7 @@ class ScriptedReader:
             raise result
         return result
 
-    def read_with_stops(self, size: int, halts: Halts, meet: Meet) -> Sequence[int]:
+    def read_with_stops(self, size: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         raise NotImplementedError
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -165,18 +165,18 @@ class Apart(ScriptedWalk):
 
 def pretending(walk: ScriptedWalk) -> KernelTarget:
     """A target with such walks, over pretended sockets."""
-    setup = Equipment(cast(Any, StubNamespace()), cast(Walk, walk), lambda shape: cast(Sockets, StubSockets()))
+    session_setup = SessionSetup(cast(Any, StubNamespace()), cast(Walk, walk), lambda shape: cast(Sockets, StubSockets()))
 
     @contextmanager
     def session() -> Iterator[Any]:
-        yield SimpleNamespace(equipment=setup)
+        yield SimpleNamespace(setup=session_setup)
 
     return cast(KernelTarget, SimpleNamespace(session=session))
 
 
 def admitting(*harms: Harm) -> KernelTarget:
     """A target that admits these."""
-    names = {"name": "kernel:pretended", "walks_by": "rank", "harms_of": ""}
+    names = {"name": "kernel:pretended", "detected_scheme": "rank", "harms_of": ""}
     return cast(KernelTarget, SimpleNamespace(**names, admits=harms, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True))
 
 
@@ -428,7 +428,7 @@ def test_an_interrupted_round_leaves_nobody_behind(monkeypatch: pytest.MonkeyPat
 def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     target = pretending(ScriptedWalk(()))
     with target.session() as session:
-        session.equipment.walk.socket_id = lambda socket: 1  # type: ignore[method-assign]  # which cannot be sent
+        session.setup.walk.socket_id = lambda socket: 1  # type: ignore[method-assign]  # which cannot be sent
     with pytest.raises(Exception, match=r"pickle|Can't get local object"), race_session(target):
         raise AssertionError
 
@@ -658,15 +658,17 @@ def test_what_cannot_be_saved_is_kept_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
+def capabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, Capabilities]:
     """What each target answers; that it runs here, by `rank`, unless said."""
-    answers: dict[str, Answer] = {}
-    monkeypatch.setattr("sockiter.kernel.target.answer", lambda target, attempt: answers.get(target, Answer(scheme="rank")))
-    return answers
+    capabilities: dict[str, Capabilities] = {}
+    monkeypatch.setattr(
+        "sockiter.kernel.target.probe", lambda target, attempt: capabilities.get(target, Capabilities(scheme="rank"))
+    )
+    return capabilities
 
 
 @pytest.fixture
-def rounds(answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
+def rounds(capabilities: dict[str, Capabilities], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
     """What every race comes to, round by round; the last of them ends it."""
     rounds: list[Round] = [FINE]
     monkeypatch.setattr(
@@ -678,7 +680,7 @@ def rounds(answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> list[
 UNTIL_STOPPED = ("--seed", 7, "--seconds", 60)
 
 
-@pytest.mark.usefixtures("answers", "a_second_each")
+@pytest.mark.usefixtures("capabilities", "a_second_each")
 def test_a_race_without_a_violation_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "race_session", ScriptedArena(FINE))
     result = sockiter("race", "kernel:proc-udp", "--seed", 7, "--seconds", 3, "--cases", tmp_path)
@@ -743,7 +745,7 @@ def test_a_record_that_cannot_be_saved_is_printed(rounds: list[Round], tmp_path:
 
 
 def test_an_interrupted_race_says_what_there_is(
-    answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capabilities: dict[str, Capabilities], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(race, "race_session", lambda target: ScriptedArena(FINE, then=KeyboardInterrupt())(target))
     result = sockiter("race", *UNTIL_STOPPED, "--cases", tmp_path)
@@ -754,34 +756,36 @@ def test_an_interrupted_race_says_what_there_is(
 
 
 def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_said(
-    answers: dict[str, Answer], rounds: list[Round], tmp_path: Path
+    capabilities: dict[str, Capabilities], rounds: list[Round], tmp_path: Path
 ) -> None:
-    answers["kernel:udp"] = Answer(NO_KERNEL)
-    answers["kernel:tcp"] = Answer(scheme=None)
+    capabilities["kernel:udp"] = Capabilities(NO_KERNEL)
+    capabilities["kernel:tcp"] = Capabilities(scheme=None)
     result = sockiter("race", "--hazard", "rehash", *UNTIL_STOPPED, "--cases", tmp_path)
     assert f"Not raced: kernel:udp: kernel:udp does not run here: {NO_KERNEL}\n" in result.stdout
     assert "Not raced: kernel:unix: kernel:unix cannot be put through any of: rehash\n" in result.stdout
     assert re.search(r"kernel:tcp +none that is known ", result.stdout)
-    answers.clear()
-    answers["kernel:udp-diag"] = Answer()
+    capabilities.clear()
+    capabilities["kernel:udp-diag"] = Capabilities()
     assert re.search(r"kernel:udp-diag +like ", sockiter("race", "kernel:udp-diag", *UNTIL_STOPPED).stdout)
 
 
 @pytest.mark.parametrize("names", [(), ("kernel:udp",)])
-def test_where_nothing_can_be_raced_the_reason_is_said(answers: dict[str, Answer], names: tuple[str, ...]) -> None:
-    answers.update({target.name: Answer(NO_KERNEL) for target in KERNEL_TARGETS})
+def test_where_nothing_can_be_raced_the_reason_is_said(
+    capabilities: dict[str, Capabilities], names: tuple[str, ...]
+) -> None:
+    capabilities.update({target.name: Capabilities(NO_KERNEL) for target in KERNEL_TARGETS})
     result = sockiter("race", *names)
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.endswith(f"kernel:udp does not run here: {NO_KERNEL}\n")
 
 
-def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(answers: dict[str, Answer]) -> None:
+def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(capabilities: dict[str, Capabilities]) -> None:
     result = sockiter("race", "kernel:udp", "kernel:unix", "--hazard", "remove", "--hazard", "rehash")
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.startswith("sockiter: kernel:unix cannot be put through: rehash")
 
 
-def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(answers: dict[str, Answer]) -> None:
+def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(capabilities: dict[str, Capabilities]) -> None:
     scheme, nothing = sockiter("race", "rank"), sockiter("race", "nothing")
     assert (scheme.exit_code, nothing.exit_code) == (2, 2)
     assert "rank is no kernel's iterator: expected one of kernel:udp, kernel:tcp, " in scheme.stderr

@@ -67,7 +67,7 @@ def conform(
         raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(one.name for one in KERNEL_TARGETS)}")
     if (missing := target.missing()) is not None:
         raise MachineLacks(f"{name} does not run here: {missing}")
-    scheme_name = scheme_name or target.walks_by
+    scheme_name = scheme_name or target.detected_scheme
     if scheme_name is None:
         raise MachineLacks(f"{name} walks by no scheme that is known here; name one to compare it with")
     scheme = _scheme(scheme_name)

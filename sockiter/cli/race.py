@@ -206,7 +206,7 @@ def _kinds(violation: RaceViolation) -> str:
 
 
 def _scheme(target: KernelTarget) -> str:
-    return target.walks_by or (f"like {target.harms_of}" if target.harms_of else "none that is known")
+    return target.detected_scheme or (f"like {target.harms_of}" if target.harms_of else "none that is known")
 
 
 def _a_second(race: Race, number: int) -> float:
@@ -228,7 +228,7 @@ def _target_json(race: Race) -> dict[str, object]:
     result, counts = race.result, race.result.counts
     return {
         "target": race.target.name,
-        "walks_by": race.target.walks_by,
+        "walks_by": race.target.detected_scheme,
         "hazards": in_order(race.kinds),
         "rounds": result.rounds,
         "raced_seconds": round(result.raced_s, 3),

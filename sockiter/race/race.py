@@ -29,7 +29,7 @@ from sockiter.files import own_path, write_whole
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel.bpf.stops import two_processors
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.walks import Walk
 from sockiter.race.judge import RaceCounts, Round, TimedChange, WalkCall, WalkFindings, judge_round
 from sockiter.race.sides import Mutator, RoundPlan, walk_repeatedly
@@ -191,7 +191,7 @@ class Race:
 
     def _record(self, plan: RoundPlan, race_round: Round, findings: WalkFindings) -> str:
         target = self.target
-        scheme = f", which walks by {target.walks_by}" if target.walks_by else ""
+        scheme = f", which walks by {target.detected_scheme}" if target.detected_scheme else ""
         kinds = ", ".join(self._violations(findings))
         return "\n".join(
             [
@@ -238,7 +238,7 @@ def race_session(target: KernelTarget) -> Iterator[Arena]:
     start_server()  # not from within the private namespace, which it would keep
     before = os.sched_getaffinity(0)
     with target.session() as session:
-        setup = session.equipment
+        setup = session.setup
         # A connection is made of two sockets, which a walk over UNIX sockets would meet.
         with setup.namespace.left():
             ours, theirs = _CONTEXT.Pipe()
@@ -263,7 +263,7 @@ def race_session(target: KernelTarget) -> Iterator[Arena]:
 class _TwoProcesses:
     # The process that changes sockets, and its connection to the one that walks.
 
-    def __init__(self, setup: Equipment, walker: Connection, quiet: Any) -> None:
+    def __init__(self, setup: SessionSetup, walker: Connection, quiet: Any) -> None:
         self._setup = setup
         self._walker = walker
         self._quiet = quiet

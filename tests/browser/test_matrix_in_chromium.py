@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from kernels import LIMITED, answering
+from kernels import LIMITED, with_capabilities
 from matrices import corpus_matrix, page_of
 
 from sockiter.check.result import Searched
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "matrix.html"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        answering(monkeypatch, LIMITED)
+        with_capabilities(monkeypatch, LIMITED)
         path.write_text(page_of(with_own_scopes(corpus_matrix(*TARGETS, measured=(KERNEL_UDP,)))), encoding="utf-8")
     return path
 
