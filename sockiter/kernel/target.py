@@ -52,8 +52,8 @@ class KernelTarget:
     """An iterator of the running kernel.
 
     `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
-    that one kernel or another is known to use; `detected_scheme` is the one that this kernel uses, and its harms are those that the
-    iterator admits here. `harms_of`: the scheme whose harms it admits, where none delivers just what it does;
+    that one kernel or another is known to use. `detected_scheme` is the one that this kernel uses; the iterator admits its
+    harms. `harms_of`: the scheme whose harms it admits, where none delivers just what it does;
     `besides`: what else it is known to do. `records_max`: as many sockets as one read can return.
     """
 
