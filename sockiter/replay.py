@@ -43,7 +43,7 @@ def refused(case: Case, target: Target) -> str | None:
     return refusal(target, case.operations, shape_of(case.operations, slots=case.slots))
 
 
-def unsaid(case: Case, target: Target) -> str | None:
+def incomparable(case: Case, target: Target) -> str | None:
     """Why what comes of a case here cannot be compared with what it says, in one line; None: it can.
 
     What an iterator does that walks by no known scheme is known of the kernel alone that it was seen on: how many sockets
@@ -80,7 +80,7 @@ def expecting(case: Case, target: Target, session: Session) -> Case:
         for finding in replay(case, target, session).verdict
     ]
     # As it is, where it says so already, whichever kernel it was then, if that does not matter.
-    if set(new) == {expect for expect in case.expects if _is_of(expect, target)} and unsaid(case, target) is None:
+    if set(new) == {expect for expect in case.expects if _is_of(expect, target)} and incomparable(case, target) is None:
         return case
     return replace(case, expects=(*others, *new))
 

@@ -21,7 +21,7 @@ from sockiter.table import Table
 END = Returned(())
 
 
-def traced(text: str, scheme: AnyScheme) -> Trace:
+def trace_cases(text: str, scheme: AnyScheme) -> Trace:
     target = SchemeTarget(scheme)
     with target.session() as session:
         return trace(loads(text), target, session)

@@ -15,7 +15,7 @@ from sockiter.claims import Harm, Hazard
 from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
-from sockiter.replay import Outcome, expecting, replay, unsaid, with_expects
+from sockiter.replay import Outcome, expecting, incomparable, replay, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget, Simulation
@@ -317,7 +317,7 @@ class TestWhatAKernelIsExpectedToDo:
         target = Real()
         target.detected_scheme = detected_scheme
         expects = [Expect("kernel:any", "skip", name, None, remark) for name, remark in zip("BC", remarks, strict=False)]
-        assert unsaid(replace(SKIPS, expects=(SKIP_B, *expects)), target) == told
+        assert incomparable(replace(SKIPS, expects=(SKIP_B, *expects)), target) == told
 
     def test_is_written_anew_where_it_was_seen_on_another_kernel_and_no_scheme_is_known(self) -> None:
         target = Real()

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from scripted import END, Impatient, scripted, traced
+from scripted import END, Impatient, scripted, trace_cases
 
 from sockiter.cases import load
 from sockiter.history import Returned, Shown
@@ -22,7 +22,7 @@ CASES = Path(__file__).parent / "cases"
 
 
 def told(text: str, scheme: AnyScheme) -> str:
-    return table(traced(text, scheme))
+    return table(trace_cases(text, scheme))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import running
+from sockiter.cli.subject import require_running
 from sockiter.conform import Trial
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
@@ -61,10 +61,12 @@ def conform(
     Without SCHEME, the one that the running kernel was found to walk by. Exit status 1 means a difference, of which a least
     case is kept. A sequence that the kernel cannot carry out is left out, and counted.
     """
-    target = next((one for one in KERNEL_TARGETS if one.name == name), None)
+    target = next((iterator for iterator in KERNEL_TARGETS if iterator.name == name), None)
     if target is None:
         target_named(name)
-        raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(one.name for one in KERNEL_TARGETS)}")
+        raise InputError(
+            f"{name} is no kernel's iterator: expected one of {', '.join(iterator.name for iterator in KERNEL_TARGETS)}"
+        )
     if (missing := target.missing()) is not None:
         raise MachineLacks(f"{name} does not run here: {missing}")
     scheme_name = scheme_name or target.detected_scheme
@@ -96,21 +98,21 @@ def _scheme(name: str) -> AnyScheme:
     for target in schemes:
         if target.name == name:
             # One of another package that cannot be had says why.
-            target = running(target)
+            target = require_running(target)
             assert isinstance(target, SchemeTarget)
             return target.scheme
-    raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(one.name for one in schemes)}")
+    raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(target.name for target in schemes)}")
 
 
 def _run(trial: Trial, sequences: int, seconds: float | None) -> None:
-    def tell(bar: Progress, task: TaskID) -> None:
+    def update(bar: Progress, task: TaskID) -> None:
         compared = trial.compared
         doing = "a difference, which is being shrunk" if trial.kept else f"{compared.operations:,} operations compared"
         bar.update(task, completed=compared.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
 
     watch(
         lambda progress: trial.run(sequences, math.inf if seconds is None else seconds, progress),
-        tell,
+        update,
         total=sequences,
         left="{task.completed:,.0f} of {task.total:,.0f} sequences",
     )
@@ -118,9 +120,9 @@ def _run(trial: Trial, sequences: int, seconds: float | None) -> None:
 
 def _print(trial: Trial, seed: int) -> None:
     compared = trial.compared
-    told = f"{compared.sequences:,} sequences, {compared.operations:,} operations, up to {compared.sockets} sockets"
+    counts = f"{compared.sequences:,} sequences, {compared.operations:,} operations, up to {compared.sockets} sockets"
     names = f"{trial.target.name} (Linux {platform.release()}) and {trial.scheme.name}"
-    click.echo(f"{names}: {told}, seed {seed}{', interrupted' if trial.interrupted else ''}")
+    click.echo(f"{names}: {counts}, seed {seed}{', interrupted' if trial.interrupted else ''}")
     click.echo(f"Hazards: {', '.join(in_order(trial.hazards)) or 'none'}.")
     if compared.untold:
         click.echo(f"{compared.untold:,} were left out, which could not be told of; the first: {compared.why_untold}")

@@ -20,7 +20,7 @@ from sockiter.backend import barred
 from sockiter.claims import CHANGES, Harm, Hazard, in_order
 from sockiter.cli.output import console, harm_json, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import running
+from sockiter.cli.subject import require_running
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
@@ -96,7 +96,7 @@ def _choose(
     for name in dict.fromkeys(names) or iterators:
         target = iterators[name]
         try:
-            running(target)
+            require_running(target)
             if names and (why := barred(target, named)):
                 raise MachineLacks(why)
             if not kinds & target.hazards:
@@ -122,7 +122,7 @@ def _run(races: list[Race], seconds: float) -> None:
             if race.interrupted:
                 return
 
-    def tell(bar: Progress, task: TaskID) -> None:
+    def update(bar: Progress, task: TaskID) -> None:
         under_way = [race for race in races if race.result.rounds][-1]
         counts = under_way.result.counts
         violations = sum(race.result.violation_count for race in races)
@@ -133,7 +133,7 @@ def _run(races: list[Race], seconds: float) -> None:
             f"{violations} violations",
         )
 
-    watch(run, tell, total=seconds, left="{task.remaining:.0f} s left")
+    watch(run, update, total=seconds, left="{task.remaining:.0f} s left")
 
 
 def _print(out: Console, races: list[Race], seed: int, took: float, absent: list[tuple[str, str]]) -> None:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from sockiter.report.explain import words
-from sockiter.report.trace import NAMES_MAX, Names, Row, Trace, listed
+from sockiter.report.trace import NAMES_MAX, Names, Trace, TraceRow, listed
 
 FOLD = 48
 """Columns of an event or of a table's state before its cell goes on in another line."""
@@ -69,8 +69,8 @@ def state_lines(trace: Trace, state: Names | None, buckets: Sequence[int]) -> li
     ]
     if len(buckets) > BUCKETS_MAX:
         cells.append(f"({len(buckets) - BUCKETS_MAX} more buckets are not shown)")
-    one = " | ".join(cells)
-    return [one] if columns_of(one) <= FOLD else [line for cell in cells for line in fold(cell, FOLD)]
+    single_line = " | ".join(cells)
+    return [single_line] if columns_of(single_line) <= FOLD else [line for cell in cells for line in fold(cell, FOLD)]
 
 
 def _chain(names: Sequence[str], most: int) -> str:
@@ -89,7 +89,7 @@ def used(trace: Trace) -> list[int]:
     return sorted({nth for state in states if state is not None for nth, bucket in enumerate(state) if bucket}) or [0]
 
 
-def place_cell(trace: Trace, row: Row) -> str:
+def place_cell(trace: Trace, row: TraceRow) -> str:
     """The place as a cell: without the bucket's number where there is one bucket, "-" at the end, "?" if not known."""
     if row.returned is not None and row.returned.is_the_end:
         return "-"
