@@ -71,20 +71,20 @@ def compared(target: Likeness, scheme: AnyScheme, count: int, *, hazards: frozen
     conformance = Conformance(target, target, scheme)
     for found in conformance.differences("test", hazards):
         assert found is None, found
-        if conformance.compared.sequences == count:
+        if conformance.counts.sequences == count:
             break
     return conformance
 
 
 @pytest.mark.parametrize("scheme", [OffsetUdp(), CookieUdp(), OffsetTcp(), CookieTcp(), Rank()], ids=lambda s: s.name)
 def test_a_scheme_does_not_differ_from_itself(scheme: AnyScheme) -> None:
-    done = compared(Likeness(scheme), scheme, 200).compared
-    assert (done.sequences, done.untold) == (200, 0)
-    assert done.operations > 200
+    counts = compared(Likeness(scheme), scheme, 200).counts
+    assert (counts.sequences, counts.left_out) == (200, 0)
+    assert counts.operations > 200
 
 
 def test_now_and_then_there_is_a_crowd() -> None:
-    assert compared(Likeness(OffsetUdp()), OffsetUdp(), 200).compared.sockets > 100
+    assert compared(Likeness(OffsetUdp()), OffsetUdp(), 200).counts.sockets > 100
 
 
 def test_a_difference_is_shrunk_to_the_least_and_told_by_its_read() -> None:
@@ -119,8 +119,8 @@ def test_an_end_that_comes_a_read_sooner_is_a_difference() -> None:
 def test_what_cannot_be_told_of_is_left_out_and_counted() -> None:
     target = Mute(OffsetUdp())
     conformance = compared(target, OffsetUdp(), 100)
-    assert conformance.compared.sequences == 100
-    assert conformance.compared.untold > 10
+    assert conformance.counts.sequences == 100
+    assert conformance.counts.left_out > 10
     with pytest.raises(Untold, match="nobody knows"):
         conformance.compare((Add("A", "tail"), Remove("A"), Open(), Read(None)), SLOTS)
 
@@ -135,22 +135,22 @@ def test_the_first_table_of_a_target_is_the_schemes_table_of_that_name() -> None
     """With nobody listening, offset-tcp passes over the first established bucket: a listening one it would not."""
     target = Likeness(OffsetTcp())
     target.tables = ("established",)
-    told: list[Operation] = []
+    output: list[Operation] = []
 
-    class Told(Simulation):
+    class RecordingSimulation(Simulation):
         def apply(self, operation: Operation) -> None:
-            told.append(operation)
+            output.append(operation)
             super().apply(operation)
 
     inside = (At("show", 1, Rehash("A", Bucket(1))), At("show", 1, Remove("B")))
     operations = (Add("A", "head"), Add("B", "head"), Open(), Rehash("A", Bucket(1)), Read(2, inside), Read(None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sockiter.conform.Simulation", Told)
+        patch.setattr("sockiter.conform.Simulation", RecordingSimulation)
         Conformance(target, target, OffsetTcp()).compare(operations, SLOTS)
     there = Bucket(1, "established")
-    assert told[0] == Add("A", "head", Bucket(0, "established"))
-    assert told[3] == Rehash("A", there)
-    assert told[4] == Read(2, (At("show", 1, Rehash("A", there)), At("show", 1, Remove("B"))))
+    assert output[0] == Add("A", "head", Bucket(0, "established"))
+    assert output[3] == Rehash("A", there)
+    assert output[4] == Read(2, (At("show", 1, Rehash("A", there)), At("show", 1, Remove("B"))))
 
 
 # The command
@@ -182,9 +182,9 @@ def test_no_difference_is_told_with_what_was_compared(tmp_path: Path) -> None:
 
 def test_sequences_that_cannot_be_told_of_are_counted_in_words() -> None:
     with kernels(Mute(OffsetUdp())):
-        told = conform("kernel:likeness", "--sequences", 30).output
+        output = conform("kernel:likeness", "--sequences", 30).output
         document = json.loads(conform("kernel:likeness", "--sequences", 30, "--json").output)
-    assert re.search(r"^\d+ were left out, which could not be told of; the first: nobody knows$", told, re.MULTILINE)
+    assert re.search(r"^\d+ were left out, which could not be told of; the first: nobody knows$", output, re.MULTILINE)
     assert document["left_out"] > 0
     assert document["why_left_out"] == "nobody knows"
 
@@ -192,7 +192,7 @@ def test_sequences_that_cannot_be_told_of_are_counted_in_words() -> None:
 def test_a_difference_is_kept_as_a_case_and_is_status_1(tmp_path: Path) -> None:
     with kernels(Likeness(OffsetUdp())):
         result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
-        told = json.loads(
+        output = json.loads(
             conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path, "--json").output
         )
     assert result.exit_code == 1
@@ -200,7 +200,7 @@ def test_a_difference_is_kept_as_a_case_and_is_status_1(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("kernel-likeness-cookie-udp-difference-")
     assert load(path).operations[-1] == Read(None)
-    assert told["difference"] == {"case": str(path), "read": 2, "least": True}
+    assert output["difference"] == {"case": str(path), "read": 2, "least": True}
 
 
 def test_a_difference_that_cannot_be_saved_is_told_whole(tmp_path: Path) -> None:
@@ -224,10 +224,10 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, of: type, method: str) -> None:
 def test_an_interrupt_ends_it_and_what_was_compared_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(monkeypatch, Conformance, "compare")
     with kernels(Likeness(OffsetUdp())):
-        told = conform("kernel:likeness", "--seed", 1)
+        output = conform("kernel:likeness", "--seed", 1)
         document = json.loads(conform("kernel:likeness", "--seed", 1, "--json").output)
-    assert told.exit_code == 0
-    assert " and offset-udp: 0 sequences, 0 operations, up to 0 sockets, seed 1, interrupted\n" in told.output
+    assert output.exit_code == 0
+    assert " and offset-udp: 0 sequences, 0 operations, up to 0 sockets, seed 1, interrupted\n" in output.output
     assert document["interrupted"] is True
 
 
@@ -235,12 +235,12 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
     interrupted(monkeypatch, Conformance, "shrunk")
     arguments = ("kernel:likeness", "cookie-udp", "--hazard", "remove", "--seed", 1, "--cases", tmp_path)
     with kernels(Likeness(OffsetUdp())):
-        told = conform(*arguments)
+        output = conform(*arguments)
         (as_found,) = tmp_path.iterdir()
         document = json.loads(conform(*arguments, "--json").output)
         monkeypatch.undo()
-    assert told.exit_code == 1
-    assert f"which is kept as {as_found}, though not shrunk to the least:\n" in told.output
+    assert output.exit_code == 1
+    assert f"which is kept as {as_found}, though not shrunk to the least:\n" in output.output
     assert document["difference"]["least"] is False
     with kernels(Likeness(OffsetUdp())):
         conform(*arguments)
@@ -310,7 +310,7 @@ def of_no_known_scheme() -> Likeness:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "output"),
     [
         (
             ("offset-udp",),
@@ -325,9 +325,9 @@ def of_no_known_scheme() -> Likeness:
         (("kernel:new",), 3, "kernel:new walks by no scheme that is known here; name one to compare it with"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_a_line(arguments: tuple[str, ...], status: int, told: str) -> None:
+def test_what_cannot_be_compared_is_refused_in_a_line(arguments: tuple[str, ...], status: int, output: str) -> None:
     absent = Likeness(OffsetUdp(), name="kernel:absent", lacks="not today")
     with kernels(Likeness(OffsetUdp()), absent, of_no_known_scheme()):
         result = conform(*arguments)
     assert (result.exit_code, result.output.count("\n")) == (status, 1)
-    assert told in result.output
+    assert output in result.output

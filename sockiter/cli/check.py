@@ -28,7 +28,7 @@ from sockiter.cli.subject import drop_unneeded_rights, require_running
 from sockiter.errors import InputError, MachineLacks
 from sockiter.matrix.compute import CellTask, CellWorkers, Fault, within_reach
 from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, verdicts
-from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
 
 
 @click.command()
@@ -92,7 +92,7 @@ def check(
 
 
 def _choose(names: tuple[str, ...]) -> list[Target]:
-    schemes = [target for target in (*SCHEME_TARGETS, *INSTALLED_TARGETS) if target.missing() is None]
+    schemes = [target for target in (*SCHEME_TARGETS, *PLUGIN_TARGETS) if target.missing() is None]
     if not names:
         return schemes
     chosen = [target_named(target_name) for target_name in dict.fromkeys(names)]

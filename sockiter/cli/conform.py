@@ -18,12 +18,12 @@ from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import require_running
-from sockiter.conform import Trial
+from sockiter.conform import ConformanceTrial
 from sockiter.errors import InputError, MachineLacks
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
-from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
 
 _SEQUENCES = 10_000
 
@@ -78,7 +78,7 @@ def conform(
     if unable := in_order(frozenset(hazards) - scheme.hazards):
         raise MachineLacks(f"{scheme.name} cannot be put through: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    trial = Trial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
+    trial = ConformanceTrial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
     started = time.monotonic()
     _run(trial, sequences, seconds)
     took = time.monotonic() - started
@@ -94,7 +94,7 @@ def conform(
 
 
 def _scheme(name: str) -> AnyScheme:
-    schemes = (*SCHEME_TARGETS, *INSTALLED_TARGETS)
+    schemes = (*SCHEME_TARGETS, *PLUGIN_TARGETS)
     for target in schemes:
         if target.name == name:
             # One of another package that cannot be had says why.
@@ -104,11 +104,11 @@ def _scheme(name: str) -> AnyScheme:
     raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(target.name for target in schemes)}")
 
 
-def _run(trial: Trial, sequences: int, seconds: float | None) -> None:
+def _run(trial: ConformanceTrial, sequences: int, seconds: float | None) -> None:
     def update(bar: Progress, task: TaskID) -> None:
-        compared = trial.compared
-        doing = "a difference, which is being shrunk" if trial.kept else f"{compared.operations:,} operations compared"
-        bar.update(task, completed=compared.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
+        counts = trial.counts
+        doing = "a difference, which is being shrunk" if trial.kept else f"{counts.operations:,} operations compared"
+        bar.update(task, completed=counts.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
 
     watch(
         lambda progress: trial.run(sequences, math.inf if seconds is None else seconds, progress),
@@ -118,14 +118,14 @@ def _run(trial: Trial, sequences: int, seconds: float | None) -> None:
     )
 
 
-def _print(trial: Trial, seed: int) -> None:
-    compared = trial.compared
-    counts = f"{compared.sequences:,} sequences, {compared.operations:,} operations, up to {compared.sockets} sockets"
+def _print(trial: ConformanceTrial, seed: int) -> None:
+    counts = trial.counts
+    compared = f"{counts.sequences:,} sequences, {counts.operations:,} operations, up to {counts.sockets} sockets"
     names = f"{trial.target.name} (Linux {platform.release()}) and {trial.scheme.name}"
-    click.echo(f"{names}: {counts}, seed {seed}{', interrupted' if trial.interrupted else ''}")
+    click.echo(f"{names}: {compared}, seed {seed}{', interrupted' if trial.interrupted else ''}")
     click.echo(f"Hazards: {', '.join(in_order(trial.hazards)) or 'none'}.")
-    if compared.untold:
-        click.echo(f"{compared.untold:,} were left out, which could not be told of; the first: {compared.why_untold}")
+    if counts.left_out:
+        click.echo(f"{counts.left_out:,} were left out, which could not be told of; the first: {counts.why_left_out}")
     if (kept := trial.kept) is None:
         click.echo("No difference in what any read delivered. That is no proof.")
         return
@@ -137,8 +137,8 @@ def _print(trial: Trial, seed: int) -> None:
     click.echo(dumps(kept.case), nl=False)
 
 
-def _json(trial: Trial, seed: int, took: float) -> dict[str, object]:
-    compared, kept = trial.compared, trial.kept
+def _json(trial: ConformanceTrial, seed: int, took: float) -> dict[str, object]:
+    counts, kept = trial.counts, trial.kept
     return {
         "target": trial.target.name,
         "scheme": trial.scheme.name,
@@ -146,11 +146,11 @@ def _json(trial: Trial, seed: int, took: float) -> dict[str, object]:
         "seed": seed,
         "interrupted": trial.interrupted,
         "hazards": in_order(trial.hazards),
-        "sequences": compared.sequences,
-        "operations": compared.operations,
-        "sockets": compared.sockets,
-        "left_out": compared.untold,
-        "why_left_out": compared.why_untold or None,
+        "sequences": counts.sequences,
+        "operations": counts.operations,
+        "sockets": counts.sockets,
+        "left_out": counts.left_out,
+        "why_left_out": counts.why_left_out or None,
         "seconds": round(took, 3),
         "difference": kept
         and {

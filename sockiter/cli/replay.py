@@ -17,7 +17,7 @@ from sockiter.errors import InputError, MachineLacks, Untold
 from sockiter.files import escaped, write_whole
 from sockiter.replay import Outcome, incomparable, refused, with_expects
 from sockiter.replay import replay as replay_case
-from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
 from sockiter.verdict import describe
 
 
@@ -90,7 +90,7 @@ class _ReplayRun:
             self._leave_out(path, target, session)
         elif (why := refused(case, target) or incomparable(case, target)) is not None:
             self._leave_out(path, target, why)
-        elif not self._is_alone and target in INSTALLED_TARGETS and not _is_named(case, target):
+        elif not self._is_alone and target in PLUGIN_TARGETS and not _is_named(case, target):
             self._leave_out(path, target, "the case says nothing of it")
         else:
             try:

@@ -28,7 +28,7 @@ from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Signature
-from sockiter.workers import Workers, heard
+from sockiter.workers import Workers, serving
 
 # The driver that runs the most sequences.
 DRIVER = "swarm"
@@ -173,7 +173,7 @@ class CellWorkers(Workers[CellTask, CellJob]):
             name, task.hazards, task.scope, self._seconds[name], None if task.target.is_real else self._memory_max
         )
 
-    def _heard(self, task: CellTask, message: CellProgress | Searched | Measured | str) -> None:
+    def _on_message(self, task: CellTask, message: CellProgress | Searched | Measured | str) -> None:
         match message:
             case CellProgress():
                 task.tick = message
@@ -185,7 +185,7 @@ class CellWorkers(Workers[CellTask, CellJob]):
     def _is_end(self, message: CellProgress | Searched | Measured | str | None) -> bool:
         return isinstance(message, (Searched, Measured, str))
 
-    def _died(self, task: CellTask, why: str) -> None:
+    def _on_death(self, task: CellTask, why: str) -> None:
         task.trouble = f"the worker that searched {task.target.name} {why}"
 
 
@@ -205,7 +205,7 @@ def work(job: CellJob, connection: Connection) -> None:
             raise Enough(f"{job.memory_max >> 20} MiB of memory are used up, after {done:,} states; more with --memory")
         connection.send(CellProgress(done, waiting))
 
-    with heard(connection):
+    with serving(connection):
         connection.send(_result(job, report))
 
 

@@ -34,7 +34,7 @@ from sockiter.kernel.walks import Walk
 from sockiter.race.judge import RaceCounts, Round, TimedChange, WalkCall, WalkFindings, judge_round
 from sockiter.race.sides import Mutator, RoundPlan, walk_repeatedly
 from sockiter.verdict import VIOLATIONS, Kind, describe
-from sockiter.workers import heard, start_server, undisturbed
+from sockiter.workers import serving, start_server, undisturbed
 
 HEADER = "# sockiter race v1"
 SUFFIX = ".race"
@@ -313,7 +313,7 @@ class _TwoProcesses:
 
 def run_walker(namespace: Namespace, walk: Walk, processor: int, connection: Connection, quiet: Any) -> None:
     """The main function of the walking process: for each plan received, walk while changes are made, and send the walks."""
-    with heard(connection), suppress(EOFError), rights.raised():
+    with serving(connection), suppress(EOFError), rights.raised():
         os.sched_setaffinity(0, {processor})
         while True:
             plan = connection.recv()
