@@ -1,7 +1,8 @@
 """A command in a child process that is watched, where schemes of other packages are installed.
 
 Decided here: that no scheme ends a command without a word, be it by `os._exit(0)` or by another program in its place. The
-child announces its exit status before it ends; a child that announces none was ended. Not known here: which commands there are.
+child announces its exit status before it ends; a child that announces none was ended. Not known here: which commands there
+are.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def task(column: Column = ALL, **of: Any) -> CellTask:
     return CellTask(NARROW, column, column.of(NARROW) or frozenset(), WHOLE, **of)
 
 
-def test_the_states_of_a_task_are_those_of_its_result_or_as_many_as_it_told_of() -> None:
+def test_the_states_of_a_task_are_those_of_its_result_or_as_many_as_it_reported() -> None:
     assert task(tick=CellProgress(7, 3)).states == 7
     assert task(tick=CellProgress(7, 3), result=searched(NARROW, frozenset())).states == 100
     assert task(tick=CellProgress(7, 0), result=Measured("index-narrow", frozenset(), 9, 1.0, ())).states == 7
@@ -299,14 +299,14 @@ def search_that_tells(
     return Searched(scheme.name, hazards, scope, 5, 5, 0.1, (), incomplete)
 
 
-def test_a_worker_that_is_told_to_stop_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_stopped_sends_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "search", search_that_tells)
     (result,) = messages_of(job(), stopped=True)
     assert isinstance(result, Searched)
     assert result.incomplete == "interrupted"
 
 
-def test_a_worker_that_is_not_told_anything_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_a_message_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "search", search_that_tells)
     (result,) = messages_of(job(memory_max=1 << 50))
     assert isinstance(result, Searched)
@@ -474,7 +474,7 @@ def test_a_worker_that_does_not_stop_is_not_waited_for_for_ever(monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("no_worker_is_left")
-def test_one_who_cannot_be_told_to_stop_has_ended_by_himself() -> None:
+def test_a_worker_that_cannot_be_stopped_has_ended_by_itself() -> None:
     run = none_and_all(sockets=6)
 
     def end() -> None:

@@ -39,9 +39,9 @@ class OldKernel(SchemeTarget):
     is_real = True
     slots = 16
 
-    def __init__(self, name, walks_by, harms):
+    def __init__(self, name, detected_scheme, harms):
         super().__init__(OffsetUdp())
-        self.name, self.walks_by, self.hazards = name, walks_by, frozenset({"remove"})
+        self.name, self.detected_scheme, self.hazards = name, detected_scheme, frozenset({"remove"})
         self.harms = tuple(harm for harm in harms if harm.hazards <= self.hazards)
 
 

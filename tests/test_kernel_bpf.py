@@ -97,7 +97,7 @@ def test_a_name_that_only_ends_like_another_is_not_found() -> None:
 @pytest.mark.parametrize(
     ("data", "message"), [(b"", "it begins with nothing"), (b"\x7fELF" + bytes(40), "it begins with 7f45")]
 )
-def test_what_is_no_btf_is_said_to_be_none(data: bytes, message: str) -> None:
+def test_what_is_no_btf_is_reported(data: bytes, message: str) -> None:
     with pytest.raises(MachineLacks, match=message):
         btf.Types(data)
 
@@ -183,7 +183,7 @@ def test_a_member_is_found_by_its_name_in_what_has_no_name_too(of: str, name: st
     assert detailed(SOCKETS).member(of, name) == at
 
 
-def test_an_argument_is_told_by_its_name() -> None:
+def test_an_argument_is_reported_by_its_name() -> None:
     types = detailed(SOCKETS)
     allocates, idles = types.function("allocates"), types.function("idles")
     assert (allocates, idles) == (8, 10)
@@ -323,7 +323,7 @@ def refuse_with_a_log(log: bytes) -> Callable[..., int]:
 
 
 @pytest.mark.usefixtures("with_btf")
-def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_is_refused_quotes_the_verifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", refuse_with_a_log(b"0: R1=ctx()\n\n1: R6=ptr\n2: what is that\nprocessed 3 insns\n"))
     with pytest.raises(MachineLacks) as caught, loader.walker("bpf_iter_udp", bytes(8)):
         pass
@@ -368,7 +368,7 @@ def test_a_program_at_an_entry_is_run_until_the_end(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("with_btf")
-def test_an_entry_that_must_not_be_watched_is_told_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_must_not_be_watched_is_reported_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EPERM, "")))
     with pytest.raises(MachineLacks) as caught, loader.at_entry("bpf_iter_udp", bytes(8)):
@@ -482,7 +482,7 @@ def test_a_user_who_may_not_make_namespaces_is_missing_the_privilege(monkeypatch
 
 
 @pytest.mark.usefixtures("in_no_namespace")
-def test_whatever_else_goes_wrong_is_said_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_else_goes_wrong_is_reported_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", scripted())
     assert missing() == "trying kernel:udp failed: IndexError: pop from empty list"
 

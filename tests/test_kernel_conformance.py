@@ -1,4 +1,4 @@
-"""The model is the kernel's likeness: the same random sequences, delivered alike at every read."""
+"""The model matches the kernel: the same random sequences, delivered alike at every read."""
 
 from __future__ import annotations
 

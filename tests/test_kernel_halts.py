@@ -99,7 +99,7 @@ def test_it_stands_still_at_each_point_and_says_which_until_there_is_nothing_lef
     assert kernel.words[STATE // 8] == IDLE
 
 
-def test_counting_begins_again_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_begins_again_on_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11))
     stops: list[Stop] = []
     with stoppable_reads(kernel.words, at_entry=True) as stopping:
@@ -132,7 +132,7 @@ def test_trouble_while_a_read_stands_still_lets_it_go_on_to_its_end(
         assert stopping.read(FD, SIZE, lambda _: False) == b"done"
 
 
-def test_a_program_that_grew_tired_makes_what_came_of_it_untold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_timed_out_makes_its_read_too_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11))
 
     def on_stop(stop: Stop) -> bool:
@@ -146,7 +146,7 @@ def test_a_program_that_grew_tired_makes_what_came_of_it_untold(monkeypatch: pyt
         assert stopping.read(FD, SIZE, lambda _: True) == b"done"
 
 
-def test_who_is_condemned_stands_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_socket_to_destroy_stands_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch)
     with stoppable_reads(kernel.words, at_entry=False) as stopping:
         stopping.destroy(1 << 63)
@@ -388,7 +388,7 @@ def test_a_kernel_with_fault_injection_lacks_nothing(injection: Path) -> None:
     faults.need_faults()
 
 
-def test_a_kernel_without_fault_injection_is_told_what_it_takes(injection: Path) -> None:
+def test_a_kernel_without_fault_injection_is_reported_what_it_takes(injection: Path) -> None:
     (injection / "fail-nth").unlink()
     message = f"no {injection}/fail-nth: the kernel was built without fault injection; see docs/kernels.md"
     with pytest.raises(MachineLacks) as caught:
@@ -402,7 +402,7 @@ def test_without_debugfs_it_is_not_known_whom_it_spares(injection: Path) -> None
         faults.need_faults()
 
 
-def test_a_setting_that_spares_what_can_wait_is_told_and_left(injection: Path) -> None:
+def test_a_setting_that_spares_what_can_wait_is_reported_and_left(injection: Path) -> None:
     (injection / "ignore-gfp-wait").write_text("Y\n")
     with pytest.raises(MachineLacks, match=r"says 'Y', so that only allocations that cannot wait fail; write N to it$"):
         faults.need_faults()

@@ -183,7 +183,7 @@ def test_all_sockets_can_be_destroyed_one_by_one(kernel_target: KernelTarget, se
 # What this kernel cannot tell
 
 
-def test_the_turn_of_a_socket_that_is_gone_is_told_where_functions_are_watched(
+def test_the_turn_of_a_socket_that_is_gone_is_reported_where_functions_are_watched(
     kernel_target: KernelTarget, session: KernelSession
 ) -> None:
     read = Read(None, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head"))))
@@ -242,7 +242,7 @@ def test_an_allocation_fails_on_purpose_on_a_kernel_that_was_built_for_it(
 
 
 @pytest.mark.usefixtures("kernel_udp")
-def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     probe.forget()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     try:

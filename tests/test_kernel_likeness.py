@@ -43,22 +43,22 @@ def kernel_with_scheme(name: str, tables: Sequence[str]) -> Any:
 
 
 @pytest.mark.parametrize(("target", "name"), PAIRS, ids=[f"{target.name}-{name}" for target, name in PAIRS])
-def test_each_scheme_that_an_iterator_may_walk_by_is_told_from_the_others(target: KernelTarget, name: str) -> None:
+def test_each_scheme_of_an_iterator_is_distinguished_from_the_others(target: KernelTarget, name: str) -> None:
     begin = kernel_with_scheme(name, target.tables)
     assert identify.identify(begin, target.schemes, target.tables) == name
 
 
 @pytest.mark.parametrize("name", ["index", "removal-count", "restart", "unix"])
-def test_a_scheme_that_a_kernel_is_not_known_to_walk_by_is_none_of_those_that_it_is(name: str) -> None:
+def test_a_scheme_that_is_not_listed_for_an_iterator_is_not_detected(name: str) -> None:
     assert identify.identify(kernel_with_scheme(name, ("",)), ("offset-udp", "rank"), ("",)) is None
 
 
-def test_a_kernel_that_is_known_by_no_scheme_is_told_as_such() -> None:
+def test_a_kernel_without_listed_schemes_has_none_detected() -> None:
     assert identify.identify(kernel_with_scheme("rank", ("",)), (), ("",)) is None
 
 
 @pytest.mark.parametrize("tables", [("",), ("listening", "established"), ("established",)])
-def test_any_kernel_can_carry_the_probes_out(tables: tuple[str, ...]) -> None:
+def test_any_kernel_can_carry_out_the_distinguishing_sequences(tables: tuple[str, ...]) -> None:
     for operations in identify.distinguishing_sequences(tables):
         for target in KERNEL_TARGETS:
             if target.tables == tables:

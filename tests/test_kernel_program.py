@@ -67,7 +67,7 @@ def test_at_the_end_there_is_no_socket_and_nothing_is_written(with_page: bool) -
     assert (machine.written, machine.word(SHOWS)) == ([], 0)
 
 
-def test_a_condemned_socket_is_destroyed_once_and_not_written() -> None:
+def test_the_socket_to_destroy_is_destroyed_once_and_not_written() -> None:
     machine = walking()
     machine.put(DESTROY, COOKIE)
     program = record_program(InContext(24), page=3, destroy=4)
@@ -107,7 +107,7 @@ def test_an_armed_program_stands_still_at_each_show_until_it_is_answered() -> No
     machine.run(program)
     machine.run(program)
     assert asked == [(SHOW, 1, COOKIE), (SHOW, 2, COOKIE)]
-    # What was condemned while it stood still is destroyed when it goes on.
+    # A socket marked while the program stood still is destroyed when it goes on.
     assert (machine.destroyed, machine.written, machine.word(TIMED_OUT)) == ([SOCKET] * 2, [], 0)
 
 
@@ -117,7 +117,7 @@ def test_an_idle_program_does_not_stand_still() -> None:
     assert (len(machine.written), machine.word(SHOWS), machine.word(STATE)) == (1, 0, IDLE)
 
 
-def test_a_program_that_nobody_answers_grows_tired_and_says_so() -> None:
+def test_a_program_without_an_answer_times_out_and_records_it() -> None:
     machine = walking()
     machine.put(STATE, ARMED)
     machine.run(record_program(InContext(24), page=3, stops=True))
@@ -210,7 +210,7 @@ def test_of_all_allocations_only_those_that_nobody_is_warned_of_are_a_batchs() -
     assert stopped(machine) == (ALLOCATION, 0, 0, 1)
 
 
-def test_who_is_not_answered_at_an_entry_grows_tired_too() -> None:
+def test_a_program_at_an_entry_without_an_answer_times_out_too() -> None:
     machine = entered(0, SOCKET)
     machine.meanwhile = lambda _: None
     machine.run(AT_SHOW)

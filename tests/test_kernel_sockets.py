@@ -113,7 +113,7 @@ def test_a_socket_that_cannot_be_put_is_closed(
     assert (kind.made[0].closed, len(kind)) == (1, 0)
 
 
-def test_a_socket_that_cannot_even_be_made_is_told(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_that_cannot_even_be_made_is_reported(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise OSError(errno.EAFNOSUPPORT, "")
 
@@ -138,7 +138,7 @@ def test_a_socket_that_does_not_leave_is_closed_all_the_same(trouble: Trouble, k
         (lambda kind: kind.rehash("A", Bucket(2)), r"^a socket, from bucket 0 to 2: EADDRINUSE"),
     ],
 )
-def test_a_change_that_the_kernel_refuses_is_told(change: Callable[[Kind], object], message: str, kind: Kind) -> None:
+def test_a_change_that_the_kernel_refuses_is_reported(change: Callable[[Kind], object], message: str, kind: Kind) -> None:
     kind.add("A", "head", FIRST)
     kind.trouble = OSError(errno.EADDRINUSE, "")
     with pytest.raises(MachineLacks, match=message):
@@ -347,7 +347,7 @@ def test_whether_connecting_moves_a_socket_is_learned(by_address: bool, monkeypa
     assert Kernel(monkeypatch, 8, "head", by_address=by_address).places().by_address == by_address
 
 
-def test_a_bucket_that_no_address_leads_to_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_no_address_leads_to_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, 8, "head", by_address=False)
     with pytest.raises(MachineLacks, match="none of 2048 addresses leads from port 32768 to bucket 3 of the UDP table"):
         kernel.places().learn(32768, 3)

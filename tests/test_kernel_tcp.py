@@ -177,7 +177,7 @@ def test_a_removed_established_socket_leaves_nothing_behind_in_another_state(ses
     backend.close()
 
 
-def test_a_reset_that_does_not_come_is_told(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reset_that_does_not_come_is_reported(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.sockets.tcp._RESET_MS", 0)
     monkeypatch.setattr("sockiter.kernel.sockets.tcp.select.poll", Deaf)
     backend = begun(session, [*adds("AB", "head", 0, ESTABLISHED), Open()])

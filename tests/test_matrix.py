@@ -92,7 +92,7 @@ def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -
 # What a target claims.
 
 
-def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_is_said_not_to_happen() -> None:
+def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_cannot_happen() -> None:
     """Index admits a skip of a socket that did not move where one is reinserted while a socket is shown, or while a larger
     batch is allocated and refused; a repeat, where one is rehashed as well; and either of one that moved."""
     everything = INDEX.hazards
@@ -156,7 +156,7 @@ def test_a_search_that_is_complete_proves_all_that_it_did_not_find_impossible() 
     assert {(one.possible, one.admitted, one.violation, one.name) for one in verdict} == {(False, False, None, "")}
 
 
-def test_what_a_cell_speaks_of_is_told_apart_by_who_moved_only_where_it_befalls_a_socket() -> None:
+def test_the_verdicts_of_a_cell_are_reported_apart_by_who_moved_only_where_it_befalls_a_socket() -> None:
     assert (
         Signature("skip"),
         Signature("skip", elsewhere=True),
@@ -185,7 +185,7 @@ def test_a_socket_that_moved_one_elsewhere_and_a_rollover_are_in_the_name() -> N
     assert case_name(OFFSET, ROLLED) == "offset-udp-skip"
 
 
-def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_said_to_be_both() -> None:
+def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_reported_as_both() -> None:
     (skip,) = [one for one in verdicts(OFFSET, cell(OFFSET, "remove")) if one.signature == Signature("skip")]
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (False, True, False)
 
@@ -270,11 +270,11 @@ def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() ->
         ),
     ],
 )
-def test_a_scope_is_said_in_words(scope: Scope, words: str) -> None:
+def test_a_scope_is_reported_in_words(scope: Scope, words: str) -> None:
     assert describe(scope) == words
 
 
-def test_of_a_scope_only_what_is_not_as_usual_is_said_in_few_words() -> None:
+def test_of_a_scope_only_what_is_not_as_usual_is_reported_in_few_words() -> None:
     assert own_scope(Scope(3, 2, 2), Scope(3, 2, 2)) == ""
     assert own_scope(Scope(3, 1, 2), Scope(3, 2, 2)) == "1 bucket"
     assert own_scope(Scope(1, 1, 4), Scope(3, 2, 2)) == "at most 1 socket, 1 bucket, 4 slots"

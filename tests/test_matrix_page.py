@@ -128,7 +128,7 @@ def test_a_cell_names_what_can_happen_and_links_to_its_case(whole: Page) -> None
     assert whole.of("cell-offset-udp-reinsert-skip-moved")["class"] == "chip skip moved"
 
 
-def test_what_is_proved_measured_or_not_to_be_had_is_told_by_more_than_colour(whole: Page) -> None:
+def test_what_is_proved_measured_or_not_to_be_had_is_shown_by_more_than_colour(whole: Page) -> None:
     assert whole.text("cell-offset-udp-none") == "✓"
     assert whole.text("cell-kernel-udp-all") == "○ 4,000"
     assert whole.text("cell-kernel-udp-show") == "–"  # noqa: RUF001
@@ -235,7 +235,7 @@ def test_every_target_has_its_promises(whole: Page) -> None:
     assert whole.text("target-kernel-udp").endswith("Never: skip, repeat, stale, stuck, refused.")
 
 
-def test_what_takes_no_hazard_and_what_leaves_nothing_to_promise_is_said() -> None:
+def test_what_takes_no_hazard_and_what_leaves_nothing_to_promise_is_reported() -> None:
     assert "no hazard at all" in Page(page_of(corpus_matrix("offset-tcp"))).text("target-offset-tcp")
 
 
@@ -269,7 +269,7 @@ def test_a_case_tells_every_step_with_the_table_the_place_and_what_was_delivered
     assert "remove A" in case
 
 
-def test_a_bucket_is_told_to_those_who_cannot_see_it() -> None:
+def test_a_bucket_is_described_to_those_who_cannot_see_it() -> None:
     page = Page(page_of(corpus_matrix("offset-udp")))
     labels = [attrs["aria-label"] for attrs in page.named("span") if attrs.get("class") == "list"]
     assert "A delivered and delivered by this read, B unseen" in labels

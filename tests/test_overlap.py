@@ -125,7 +125,7 @@ def test_a_walk_without_an_end_is_stuck() -> None:
     assert verdict(walk=walked((A,), (A,), ended=False, stuck=True)) == (Finding("repeat", "A"), Finding("stuck"))
 
 
-def test_an_error_is_told_and_puts_down_to_it_what_else_there_is() -> None:
+def test_an_error_is_refused_and_adds_the_hazard_enomem() -> None:
     (findings,) = findings_of(walk=walked((A,), "ENOMEM", (C,), ()))
     assert findings.verdict == (Finding("skip", "B"), Finding("refused"))
     assert findings.hazards == {"show", "between", "realloc", "enomem"}

@@ -230,7 +230,7 @@ def test_a_walk_that_does_not_end_while_there_are_changes_is_left_when_its_time_
     assert only.calls[-1].start > 50
 
 
-def test_a_read_that_is_refused_is_told_by_its_name_and_the_walk_goes_on() -> None:
+def test_a_read_that_is_refused_is_reported_by_its_name_and_the_walk_goes_on() -> None:
     odd = OSError(9999, "nobody knows")
     (only,) = module.walk_repeatedly(
         ScriptedWalk(OSError(errno.ENOMEM, ""), (1,), odd, ()), plan(), until_asked(0), sys.maxsize
@@ -240,7 +240,7 @@ def test_a_read_that_is_refused_is_told_by_its_name_and_the_walk_goes_on() -> No
     assert only.ended
 
 
-def test_whose_turn_came_ahead_is_told_with_the_opening() -> None:
+def test_sockets_shown_ahead_are_recorded_with_the_opening() -> None:
     walks = ScriptedWalk()
     walks.open = lambda: ScriptedReader((1,), (), ahead=(1, 2))  # type: ignore[method-assign]
     (only,) = module.walk_repeatedly(walks, plan(), until_asked(0), sys.maxsize)
@@ -392,13 +392,13 @@ def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
-def test_what_the_machine_lacks_for_walking_is_told_where_it_is_asked_for() -> None:
+def test_what_the_machine_lacks_for_walking_is_reported_where_it_is_asked_for() -> None:
     with pytest.raises(MachineLacks, match=r"^there are no iterators today$"):
         sides(Lacking(), plan("remove", seconds=0.05))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
-def test_a_process_that_ends_while_it_walks_is_told_of() -> None:
+def test_a_process_that_ends_while_it_walks_is_reported() -> None:
     with race_session(pretending(Dying())) as arena:
         with pytest.raises(MachineLacks, match=r"^the process that walks has ended"):
             arena.run(plan("remove", seconds=0.05))
@@ -548,7 +548,7 @@ def test_a_harm_is_admitted_only_where_the_walk_met_the_changes_that_bring_it_ab
     assert raced(tmp_path, SKIPS, harms=[admitted]).result.violation_count == 1
 
 
-def test_a_violation_is_told_before_what_is_admitted(tmp_path: Path) -> None:
+def test_a_violation_has_precedence_over_an_admitted_harm(tmp_path: Path) -> None:
     (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), harms=[harm("repeat")]).result.violations
     assert both.kinds == ("skip",)
 
@@ -585,7 +585,7 @@ def test_the_record_tells_the_walk_and_what_happened_meanwhile(tmp_path: Path) -
     ]
 
 
-def test_a_walk_of_very_many_reads_is_told_by_its_first_and_its_last(tmp_path: Path) -> None:
+def test_a_walk_of_very_many_reads_is_reported_by_its_first_and_its_last(tmp_path: Path) -> None:
     reads = [(A,)] * 1000
     (violation,) = raced(tmp_path, Round(ADDED, [walk(*reads, ended=False, stuck=True)])).result.violations
     numbers = [int(number) for number in re.findall(r"  (\d+): s1", violation.text)]
@@ -641,7 +641,7 @@ def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_the
     assert "# Again in 1 of 2 rounds from this seed.\n" in violation.path.read_text()
 
 
-def test_what_the_machine_lacks_ends_a_race_and_is_said(tmp_path: Path) -> None:
+def test_what_the_machine_lacks_ends_a_race_and_is_reported(tmp_path: Path) -> None:
     the_race = raced(tmp_path, FINE, then=MachineLacks("no more sockets"))
     assert (the_race.interrupted, the_race.result.trouble, the_race.result.rounds) == (False, "no more sockets", 1)
 
@@ -691,7 +691,7 @@ def test_a_race_without_a_violation_is_fine(tmp_path: Path, monkeypatch: pytest.
     assert "No violation in 3 walks." in result.stdout
 
 
-def test_a_violation_is_told_with_its_record_and_has_status_1(rounds: list[Round], tmp_path: Path) -> None:
+def test_a_violation_is_reported_with_its_record_and_has_status_1(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS, *[SKIPS] * RERUNS]
     result = sockiter("race", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert result.exit_code == 1
@@ -702,7 +702,7 @@ def test_a_violation_is_told_with_its_record_and_has_status_1(rounds: list[Round
     assert "trouble (kernel:proc-udp): no more rounds" in result.stdout
 
 
-def test_what_is_admitted_is_told_with_its_rate(rounds: list[Round], tmp_path: Path) -> None:
+def test_what_is_admitted_is_reported_with_its_rate(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS_UNDER_REMOVAL, FINE, FINE, Round(ADDED, [walk("ENOMEM", (A, B), ())])]
     result = sockiter("race", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert result.exit_code == 3
@@ -711,7 +711,7 @@ def test_what_is_admitted_is_told_with_its_rate(rounds: list[Round], tmp_path: P
     assert "No violation in 4 walks. That is no proof." in result.stdout
 
 
-def test_the_document_has_all_of_it_and_is_all_that_is_said(rounds: list[Round], tmp_path: Path) -> None:
+def test_the_document_has_all_of_it_and_is_the_only_output(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS_UNDER_REMOVAL, SKIPS, FINE]
     result = sockiter("race", "kernel:proc-udp", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path, "--json")
     assert (result.exit_code, result.stderr) == (1, "")
@@ -755,7 +755,7 @@ def test_an_interrupted_race_says_what_there_is(
     assert re.search(r"kernel:unix +rank +0 +0 ", result.stdout)
 
 
-def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_said(
+def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_reported(
     capabilities: dict[str, Capabilities], rounds: list[Round], tmp_path: Path
 ) -> None:
     capabilities["kernel:udp"] = Capabilities(NO_KERNEL)
@@ -770,7 +770,7 @@ def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_said(
 
 
 @pytest.mark.parametrize("names", [(), ("kernel:udp",)])
-def test_where_nothing_can_be_raced_the_reason_is_said(
+def test_where_nothing_can_be_raced_the_reason_is_reported(
     capabilities: dict[str, Capabilities], names: tuple[str, ...]
 ) -> None:
     capabilities.update({target.name: Capabilities(NO_KERNEL) for target in KERNEL_TARGETS})
@@ -793,7 +793,7 @@ def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(capabilities: di
 
 
 @pytest.mark.usefixtures("terminal")
-def test_progress_is_told_to_a_terminal(rounds: list[Round], tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS, FINE]
     result = sockiter("race", "kernel:udp", "kernel:tcp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert "kernel:udp: 2 walks, 0 changes during reads, 1 violations" in result.stderr

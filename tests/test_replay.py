@@ -102,7 +102,7 @@ class TestTheShapeOfASequence:
     ) -> None:
         assert shape_of(operations) == Shape(buckets, 16)
 
-    def test_has_the_slots_that_are_said(self) -> None:
+    def test_has_the_given_slots(self) -> None:
         assert shape_of([], slots=3) == Shape((("", 1),), 3)
         assert Shape() == shape_of([])
 
@@ -145,7 +145,7 @@ class TestARun:
         run(target, target, [Add("A", "tail", Bucket(2)), Open(), Read(1)])
         assert (target.shape, target.began, target.closed) == (Shape((("", 3),), 16), 1, 1)
 
-    def test_has_the_slots_that_are_said(self) -> None:
+    def test_has_the_given_slots(self) -> None:
         target = Limited(slots=3)
         run(target, target, [Open()], slots=3)
         assert target.shape.slots == 3
@@ -325,7 +325,7 @@ class TestWhatAKernelIsExpectedToDo:
         (written,) = self.expecting(Expect("kernel:any", "skip", "B", None, "Linux 6.12"), target=target)
         assert written.remark == f"Linux {platform.release()}"
 
-    def test_is_left_as_it_was_where_it_cannot_be_told(self) -> None:
+    def test_is_left_as_it_was_where_it_cannot_be_judged(self) -> None:
         class Mute(Real):
             def begin(self, shape: Shape) -> Simulation:
                 raise Untold("nobody knows")
