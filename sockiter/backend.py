@@ -93,8 +93,8 @@ class Target(Protocol):
 
     @property
     def detected_scheme(self) -> str | None:
-        """Of a running kernel, the name of the scheme that it was found to walk by; None for any other target, and where it
-        is none that is known."""
+        """The name of the scheme that the running kernel was detected to use; None for any other target, and where no known
+        scheme matches."""
 
     @property
     def has_tail(self) -> bool:

@@ -30,7 +30,7 @@ from sockiter.matrix.matrix import (
     own_scope,
     unfinished,
     verdicts,
-    with_those_of,
+    with_violations_of,
 )
 from sockiter.schemes.index import Index
 from sockiter.schemes.index_narrow import IndexNarrow
@@ -295,22 +295,22 @@ MOVED = Violation("skip", True, loads("add A tail\nopen\nreinsert A head\nread a
 
 
 def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first() -> None:
-    assert with_those_of(of_others(), [of_others(SKIP)]).violations == (SKIP,)
-    assert with_those_of(of_others(LONGER), [of_others(SKIP), of_others(MOVED)]).violations == (MOVED, SKIP)
-    assert with_those_of(of_others(), [of_others(LONGER), of_others(SKIP), of_others(LONGER)]).violations == (SKIP,)
+    assert with_violations_of(of_others(), [of_others(SKIP)]).violations == (SKIP,)
+    assert with_violations_of(of_others(LONGER), [of_others(SKIP), of_others(MOVED)]).violations == (MOVED, SKIP)
+    assert with_violations_of(of_others(), [of_others(LONGER), of_others(SKIP), of_others(LONGER)]).violations == (SKIP,)
 
 
 def test_a_result_keeps_its_own_where_those_of_others_are_no_shorter_and_all_else() -> None:
     own = Violation("skip", False, loads("add A tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
-    assert with_those_of(of_others(own), [of_others(SKIP), of_others(LONGER)]) == of_others(own)
-    assert with_those_of(of_others(own), []) == of_others(own)
+    assert with_violations_of(of_others(own), [of_others(SKIP), of_others(LONGER)]) == of_others(own)
+    assert with_violations_of(of_others(own), []) == of_others(own)
 
 
 def test_what_was_measured_takes_over_what_was_measured_under_less() -> None:
     more, less = measured().result, measured(SKIP).result
     assert more is not None
     assert less is not None
-    assert with_those_of(more, [less]) == less
+    assert with_violations_of(more, [less]) == less
 
 
 def test_a_cell_is_what_it_was_searched_for() -> None:

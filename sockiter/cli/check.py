@@ -182,8 +182,8 @@ def _happens(out: Console, task: CellTask) -> str:
 
 def _target_json(target: Target, tasks: list[CellTask]) -> dict[str, Any]:
     # The first search is that under all hazards, or those that were asked for.
-    first, *others = tasks
-    return {**_task_json(first), "claims": [_task_json(task) for task in others]}
+    first, *claim_tasks = tasks
+    return {**_task_json(first), "claims": [_task_json(task) for task in claim_tasks]}
 
 
 def _task_json(task: CellTask) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Decided here: how operations become calls, also inside a read, and what of them goes into the history. Not known here: how
 a socket gets into a table and to which end of it (`sockets`), how a table is walked (`walks`), how a read is made to stand
-still (`stops`), and what the kernel's answers are worth.
+still (`stops`), and the judgement of what the kernel returns.
 """
 
 from __future__ import annotations

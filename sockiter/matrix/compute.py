@@ -21,7 +21,7 @@ from sockiter.claims import Harm, Hazard, in_order
 from sockiter.errors import SchemeFault, SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import Hunt
-from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, MatrixRow, Measured, used, with_those_of
+from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, MatrixRow, Measured, used, with_violations_of
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.shrink.minimize import Patience
@@ -135,7 +135,7 @@ def matrix_of(tasks: Iterable[CellTask], targets: Iterable[Target], columns: tup
 
 
 def _cell(task: CellTask, with_fewer: list[CellTask], columns: tuple[Column, ...]) -> Cell:
-    result = task.result and with_those_of(task.result, [other.result for other in with_fewer if other.result])
+    result = task.result and with_violations_of(task.result, [other.result for other in with_fewer if other.result])
     if isinstance(result, Searched) and result.complete:
         # Nobody else would tell that a search which has no cell of its own was cut short.
         whys = [other.unfinished for other in with_fewer if other.column not in columns]

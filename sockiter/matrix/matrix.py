@@ -180,11 +180,11 @@ def distinct(cell_verdicts: Iterable[CellVerdict]) -> tuple[CellVerdict, ...]:
     return tuple(verdict for verdict in found if verdict.breaks_a_claim or not has_shorter_case(verdict))
 
 
-def with_those_of(result: Searched | Measured, others: Iterable[Searched | Measured]) -> Searched | Measured:
+def with_violations_of(result: Searched | Measured, other_results: Iterable[Searched | Measured]) -> Searched | Measured:
     """A result, with the violations of others besides that it has none of, the shortest of each."""
     violations = {violation.signature: violation for violation in result.violations}
-    for other in others:
-        for violation in other.violations:
+    for other_result in other_results:
+        for violation in other_result.violations:
             shortest = violations.get(violation.signature)
             if shortest is None or violation.operations < shortest.operations:
                 violations[violation.signature] = violation
@@ -237,5 +237,5 @@ def _parts(scope: Scope) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"

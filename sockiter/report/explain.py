@@ -29,13 +29,13 @@ def words(trace: Trace) -> tuple[str, ...]:
 def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
     """The same, each with the kind of the finding that it is about, None for what holds besides."""
     result = _skips(trace)
-    others = _turns_of_others(trace)
+    other_turns = _turns_of_others(trace)
     left: dict[Kind, int] = {}
     for finding in trace.verdict:
         if finding.kind == "skip":
             continue
         if sum(kind == finding.kind for kind, _ in result) < SENTENCES_MAX:
-            result.append((finding.kind, _sentence(trace, finding, others.get((finding.kind, finding.socket), 0))))
+            result.append((finding.kind, _sentence(trace, finding, other_turns.get((finding.kind, finding.socket), 0))))
         else:
             left[finding.kind] = left.get(finding.kind, 0) + 1
     result += [
@@ -57,9 +57,9 @@ def turns(trace: Trace) -> dict[Finding, int]:
     where the socket was shown again. Stale: where it was shown first while it was not there.
     """
     skips = _turns_of_skips(trace)
-    others = _turns_of_others(trace)
+    other_turns = _turns_of_others(trace)
     return {
-        finding: skips[finding.socket or ""] if finding.kind == "skip" else others[finding.kind, finding.socket]
+        finding: skips[finding.socket or ""] if finding.kind == "skip" else other_turns[finding.kind, finding.socket]
         for finding in trace.verdict
         if finding.kind in OF_A_SOCKET
     }
@@ -263,14 +263,14 @@ def _last(trace: Trace, before: int) -> int | None:
     return next((nth for nth in range(before - 1, -1, -1) if isinstance(trace.history.events[nth], Change)), None)
 
 
-def _last_change(trace: Trace, before: int, what: str, name: str | None = None) -> str:
+def _last_change(trace: Trace, before: int, point: str, name: str | None = None) -> str:
     # Where it is known in which of several buckets a socket was, the last change there says more than the last of all.
     last = _last(trace, before)
     if last is None:
         return "Nothing had changed since open by then."
     if len(trace.buckets) > 1 and (near := _last_near(trace, before, name)) is not None:
-        return f"The last change to its bucket before {what} was {_change(trace, near)}."
-    return f"The last change before {what} was {_change(trace, last)}."
+        return f"The last change to its bucket before {point} was {_change(trace, near)}."
+    return f"The last change before {point} was {_change(trace, last)}."
 
 
 def _last_near(trace: Trace, before: int, name: str | None) -> int | None:

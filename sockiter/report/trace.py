@@ -268,12 +268,12 @@ def _cut_reads(rows: list[TraceRow]) -> list[TraceRow]:
     return [*_cut(reads, ROWS_FIRST, ROWS_LAST, "reads"), *rows[len(reads) :]]
 
 
-def _cut(rows: list[TraceRow], first: int, last: int, what: str) -> list[TraceRow]:
+def _cut(rows: list[TraceRow], first: int, last: int, noun: str) -> list[TraceRow]:
     hidden = len(rows) - first - last
     if hidden <= 1:
         return rows
     before = rows[first - 1]
-    note = f"  ({hidden} more {what} are not shown)"
+    note = f"  ({hidden} more {noun} are not shown)"
     return [*rows[: first - 1], replace(before, event=(*before.event, note)), *rows[first + hidden :]]
 
 

@@ -113,9 +113,9 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     words = status.decode(errors="replace").split()
     if words[1:]:
         return int(words[1])
-    what = "ended before the command did: a crash of the kernel, may be" if words else "did not come up"
+    failure = "ended before the command did: a crash of the kernel, may be" if words else "did not come up"
     quoted = f": {last_lines}" if (last_lines := programs.last_lines(log)) and not guest.verbose else ""
-    raise MachineLacks(f"the guest {what}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
+    raise MachineLacks(f"the guest {failure}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
 
 
 def script(command: Sequence[str], shares: Sequence[Path]) -> str:

@@ -191,10 +191,10 @@ def entry_stop_program(
     return to.done()
 
 
-def _count(to: Assembly, what: int) -> None:
-    to.load(1, 9, what)
+def _count(to: Assembly, counter: int) -> None:
+    to.load(1, 9, counter)
     to.add_constant(1, 1)
-    to.store(9, what, 1)
+    to.store(9, counter, 1)
 
 
 def _stand_still(to: Assembly, point: int) -> None:

@@ -117,7 +117,7 @@ class Stops:
         return Stop("show", words[SHOWS // 8], about)
 
 
-def two_processors(what: str = "stopping a read") -> tuple[int, int]:
+def two_processors(purpose: str = "stopping a read") -> tuple[int, int]:
     """One that this process may run on, and one where reads may stand still; `MachineLacks` says what takes two.
 
     Not all processes have the same two; but where one of them lets a read stand still, which keeps everybody else off that
@@ -125,7 +125,7 @@ def two_processors(what: str = "stopping a read") -> tuple[int, int]:
     """
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise MachineLacks(f"{what} takes two processors; there is one")
+        raise MachineLacks(f"{purpose} takes two processors; there is one")
     first = os.getpid() % (len(processors) // 2) * 2
     return processors[first], processors[first + 1]
 
