@@ -101,7 +101,7 @@ class PageRow:
 
 @dataclass(frozen=True, slots=True)
 class PageCase:
-    """A case on the page. `rank`: whether there is a shorter one; `delivered`: the sockets delivered by the end of each step."""
+    """A case on the page. `rank`: whether there is a shorter one; `delivered`: those delivered by the end of each step."""
 
     anchor: str
     title: str
