@@ -63,8 +63,8 @@ class TraceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EventTime:
-    """When an event of the history was: after so many reads, or inside the next one. `state` is the table by then.
+class EventContext:
+    """The time of an event of the history: after so many reads, or inside the next one. `state` is the table at that time.
 
     A record that was made at open, as the first message of a dump is, was made after no read, and inside of none."""
 
@@ -78,7 +78,7 @@ class Trace:
     """A case carried out on a target.
 
     `progress` is the title of the rows' `place`, "" where the target tells nothing. `buckets` names the buckets of a state
-    in the order of the walk; one that is alone has no name. `start` is the table at open. `event_times` has one for each
+    in the order of the walk; one that is alone has no name. `start` is the table at open. `contexts` has one for each
     event of the history.
     """
 
@@ -89,7 +89,7 @@ class Trace:
     start: Names | None
     rows: tuple[TraceRow, ...]
     history: History
-    event_times: tuple[EventTime, ...]
+    contexts: tuple[EventContext, ...]
     verdict: Verdict
 
 
@@ -104,18 +104,18 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         raise Unavailable(why)
     first = case.operations.index(Open()) + 1
 
-    def recorded() -> tuple[Names | None, list[list[TraceRow]], list[EventTime], History]:
+    def recorded() -> tuple[Names | None, list[list[TraceRow]], list[EventContext], History]:
         backend = session.begin(shape)
         try:
             for op in case.operations[:first]:
                 backend.apply(op)
             start = backend.state()
             recorder = _Recorder(backend, start, empty(tuple(shape.phases(target.tables))))
-            return start, [recorder.rows_of(op) for op in case.operations[first:]], recorder.event_times, backend.history
+            return start, [recorder.rows_of(op) for op in case.operations[first:]], recorder.contexts, backend.history
         finally:
             backend.close()
 
-    start, groups, event_times, history = patiently(recorded)
+    start, groups, contexts, history = patiently(recorded)
     return Trace(
         case,
         target.name,
@@ -124,7 +124,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         start,
         tuple(_cut([row for group in groups for row in _cut_reads(group)], CASE_ROWS_FIRST, CASE_ROWS_LAST, "steps")),
         history,
-        tuple(event_times),
+        tuple(contexts),
         judge(history),
     )
 
@@ -147,11 +147,11 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 class _Recorder:
-    # Applies one operation after the other, and makes rows of what it did and times of the new events in the history.
+    # Applies one operation after the other; makes rows of them, and contexts of the events new they left in the history.
 
     def __init__(self, backend: Backend, state: Names | None, blank: Table) -> None:
         # A dump has the records of its first message by now.
-        self.event_times = [EventTime(0, False, state) for _ in backend.history.events]
+        self.contexts = [EventContext(0, False, state) for _ in backend.history.events]
         self._blank = blank
         self._backend = backend
         self._state = state
@@ -159,7 +159,7 @@ class _Recorder:
         self._reads = 0
 
     def rows_of(self, op: Operation) -> list[TraceRow]:
-        done = len(self.event_times)
+        done = len(self.contexts)
         self._backend.apply(op)
         events = self._backend.history.events[done:]
         if isinstance(op, Read):
@@ -168,14 +168,14 @@ class _Recorder:
             return rows
         assert not isinstance(op, Open)  # there is one, and it is behind us
         self._state = self._backend.state()
-        self.event_times += [EventTime(self._reads, False, self._state) for _ in events]
+        self.contexts += [EventContext(self._reads, False, self._state) for _ in events]
         self._time += 1
         return [self._row((call(op),), made=(op,) if events else ())]
 
     def _read(self, op: Read, events: Sequence[Event]) -> list[TraceRow]:
         last = max(nth for nth, event in enumerate(events) if isinstance(event, Returned))
         # In which read an `at` was reached, the history tells by its change; one that left none is told of the first read.
-        open_ats = _Open(op.at)
+        open_ats = _PendingAts(op.at)
         lines: list[list[int]] = [[]]
         made: list[Change] = []
         rows: list[TraceRow] = []
@@ -186,11 +186,11 @@ class _Recorder:
                 lines[-1].append(open_ats.take(event))
                 made.append(event)
                 table = self._change(table, event)
-            self.event_times.append(EventTime(self._reads, True, self._state))
+            self.contexts.append(EventContext(self._reads, True, self._state))
             if isinstance(event, Returned):
                 self._reads += 1
                 self._time += 1
-                row = self._row((_answer(event),), made=made, returned=event)
+                row = self._row((_read_text(event),), made=made, returned=event)
                 rows.append(row if nth == last else replace(row, place=next(places, "")))
                 lines.append([])
                 made = []
@@ -199,10 +199,10 @@ class _Recorder:
             if isinstance(event, Change):
                 at = op.at[open_ats.take(event)]
                 table = self._change(table, event)
-                self.event_times.append(EventTime(self._reads, False, self._state))
+                self.contexts.append(EventContext(self._reads, False, self._state))
                 waited.append(self._row((call(event), f"  {at.point} {at.nth} was not reached"), made=(event,)))
             else:
-                self.event_times.append(EventTime(self._reads, False, self._state))
+                self.contexts.append(EventContext(self._reads, False, self._state))
         lines[0] += open_ats.left()
         return [
             *(
@@ -237,10 +237,10 @@ class _Recorder:
         return after
 
     def _row(self, event: tuple[str, ...], *, made: Sequence[Change], returned: Returned | None = None) -> TraceRow:
-        return TraceRow(self._time, event, self._state, self._backend.place(), len(self.event_times), returned, tuple(made))
+        return TraceRow(self._time, event, self._state, self._backend.place(), len(self.contexts), returned, tuple(made))
 
 
-class _Open:
+class _PendingAts:
     # Of what is inside a read, the lines that no event of the history was yet.
 
     def __init__(self, ats: Sequence[At]) -> None:
@@ -268,12 +268,12 @@ def _cut_reads(rows: list[TraceRow]) -> list[TraceRow]:
     return [*_cut(reads, ROWS_FIRST, ROWS_LAST, "reads"), *rows[len(reads) :]]
 
 
-def _cut(rows: list[TraceRow], first: int, last: int, what: str) -> list[TraceRow]:
+def _cut(rows: list[TraceRow], first: int, last: int, noun: str) -> list[TraceRow]:
     hidden = len(rows) - first - last
     if hidden <= 1:
         return rows
     before = rows[first - 1]
-    note = f"  ({hidden} more {what} are not shown)"
+    note = f"  ({hidden} more {noun} are not shown)"
     return [*rows[: first - 1], replace(before, event=(*before.event, note)), *rows[first + hidden :]]
 
 
@@ -284,7 +284,7 @@ def _buckets(shape: Shape, tables: Sequence[str], start: Names | None) -> tuple[
     return tuple(names) if len(names) > 1 else ("",)
 
 
-def _answer(returned: Returned) -> str:
+def _read_text(returned: Returned) -> str:
     return f"read(iter_fd) -> {returned.error or listed(returned.delivered, NAMES_MAX) or '0'}"
 
 

@@ -32,7 +32,7 @@ from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
 from sockiter.fuzzing.triage import TriagedFinding, fails_as
-from sockiter.kernel.probe import Answer
+from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
@@ -47,7 +47,7 @@ from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import Finding, Kind
 from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
 from tests.support.inline_workers import work_inline
-from tests.support.kernel_targets import LIMITED, answering
+from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.paths import CASES
 
 RFC_SKIP = CASES / "rfc_skip.case"
@@ -96,7 +96,7 @@ def failed(result: Result, status: int) -> str:
     return result.stderr.removeprefix("sockiter: ").rstrip("\n")
 
 
-def traced(path: Path, name: str) -> Trace:
+def trace_cases(path: Path, name: str) -> Trace:
     target = target_named(name)
     with target.session() as session:
         return trace(load(path), target, session)
@@ -427,7 +427,7 @@ def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch)
     def session(self: KernelTarget) -> AbstractContextManager[None]:
         return nullcontext()
 
-    answering(monkeypatch, LIMITED)
+    with_capabilities(monkeypatch, LIMITED)
     monkeypatch.setattr(KernelTarget, "session", session)
 
 
@@ -538,12 +538,12 @@ def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(
 def test_a_case_is_shown_as_a_table_on_the_target_that_it_expects_to_fail() -> None:
     result = sockiter("show", RFC_SKIP)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{RFC_SKIP} on offset-udp\n{table(traced(RFC_SKIP, 'offset-udp'))}"
+    assert result.stdout == f"{RFC_SKIP} on offset-udp\n{table(trace_cases(RFC_SKIP, 'offset-udp'))}"
 
 
 def test_a_case_is_shown_on_the_target_that_is_asked_for() -> None:
     result = sockiter("show", RFC_SKIP, "--target", "index")
-    assert result.stdout == f"{RFC_SKIP} on index\n{table(traced(RFC_SKIP, 'index'))}"
+    assert result.stdout == f"{RFC_SKIP} on index\n{table(trace_cases(RFC_SKIP, 'index'))}"
 
 
 @pytest.mark.parametrize("expect", ["", "expect kernel:udp skip A\n", "expect next-year skip A\n"])
@@ -555,7 +555,7 @@ def test_a_case_that_expects_nothing_of_what_runs_here_is_shown_on_the_first_sch
 def test_the_page_and_the_picture_are_written_beside_the_table(tmp_path: Path) -> None:
     page, picture = tmp_path / "skip.html", tmp_path / "skip.svg"
     result = sockiter("show", RFC_SKIP, "--html", page, "--svg", picture)
-    shown = traced(RFC_SKIP, "offset-udp")
+    shown = trace_cases(RFC_SKIP, "offset-udp")
     assert result.stdout == sockiter("show", RFC_SKIP).stdout
     assert page.read_text(encoding="utf-8") == html(shown)
     assert picture.read_text(encoding="utf-8") == svg(shown)
@@ -575,7 +575,7 @@ def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path)
             {"time": 5, "event": ["read(iter_fd) -> 0"], "state": [["B", "C", "D"]], "place": "1:3"},
         ],
         "verdict": [{"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}],
-        "words": list(words(traced(RFC_SKIP, "offset-udp"))),
+        "words": list(words(trace_cases(RFC_SKIP, "offset-udp"))),
     }
 
 
@@ -725,7 +725,7 @@ def test_the_json_of_the_targets_has_their_claims() -> None:
 
 @pytest.mark.usefixtures("three")
 def test_the_scheme_that_a_kernel_was_detected_to_use_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, Answer(scheme="cookie-udp"))
+    with_capabilities(monkeypatch, Capabilities(scheme="cookie-udp"))
     assert [target["walks_by"] for target in document(sockiter("targets", "--json"))] == [None, None, "cookie-udp"]
     assert re.search(r"^ *kernel:udp .* cookie-udp ", sockiter("targets").stdout, re.MULTILINE)
 
@@ -1058,14 +1058,14 @@ def test_progress_is_for_the_terminal_and_never_for_standard_output(tmp_path: Pa
         with open(tmp_path / "out", "wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=terminal, stdin=subprocess.DEVNULL, env=environment)
         os.close(terminal)
-        said = read_all(controller)
+        text = read_all(controller)
         assert process.wait(timeout=30) == 0
     finally:
         os.close(controller)
     # On a busy machine a second may be enough for one of the two.
-    assert re.search(r"operations/s, ([12]) found, \1 saved", said)
-    assert "s left" in said
-    assert re.search(r"offset-udp: (skip under remove|repeat under add-head), 6 operations, by swarm", said)
+    assert re.search(r"operations/s, ([12]) found, \1 saved", text)
+    assert "s left" in text
+    assert re.search(r"offset-udp: (skip under remove|repeat under add-head), 6 operations, by swarm", text)
     assert json.loads((tmp_path / "out").read_text(encoding="utf-8"))["seed"] == 7
 
 

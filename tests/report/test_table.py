@@ -16,11 +16,11 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from tests.support.paths import CASES
-from tests.support.scripted_traces import END, Impatient, scripted, traced
+from tests.support.scripted_traces import END, Impatient, scripted, trace_cases
 
 
 def told(text: str, scheme: AnyScheme) -> str:
-    return table(traced(text, scheme))
+    return table(trace_cases(text, scheme))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.support.generator_schemes import Generated, Reading
 END = Returned(())
 
 
-def traced(text: str, scheme: AnyScheme) -> Trace:
+def trace_cases(text: str, scheme: AnyScheme) -> Trace:
     target = SchemeTarget(scheme)
     with target.session() as session:
         return trace(loads(text), target, session)
@@ -73,7 +73,7 @@ class Scripted:
     slots = None
     unable: ClassVar[dict[Hazard, str]] = {}
     has_tail = True
-    walks_by = None
+    detected_scheme = None
     is_real = True
 
     def __init__(
