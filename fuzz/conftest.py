@@ -16,7 +16,7 @@ from sockiter.backend import Session, Target
 from sockiter.cases import dumps, save
 from sockiter.fuzzing.campaign import annotated
 from sockiter.fuzzing.machine import Violation
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 
 register()
 
@@ -52,20 +52,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Below the falsifying example of a broken claim, one line: where its case is kept, and what replays it."""
     if call.excinfo is not None and isinstance(call.excinfo.value, Violation):
         violation = call.excinfo.value
-        hunt = Hunt(violation.hunt.target, violation.hunt.session)
-        found = hunt.follow(violation.operations, violation.slots, violation.finding)
+        triage = Triage(violation.triage.target, violation.triage.session)
+        found = triage.investigate(violation.operations, violation.slots, violation.finding)
         assert found is not None
         directory = Path(str(item.config.getoption("--cases")))
-        violation.add_note(kept(found, hunt.session, "hypothesis", "(Hypothesis's database)", directory))
+        violation.add_note(kept(found, triage.session, "hypothesis", "(Hypothesis's database)", directory))
 
 
 @pytest.fixture(scope="session")
-def keep(pytestconfig: pytest.Config) -> Callable[[Found, Session, str, str], str]:
+def keep(pytestconfig: pytest.Config) -> Callable[[TriagedFinding, Session, str, str], str]:
     """Saves what broke a claim, of a session, with its driver and seed, and says how to have it again."""
     return partial(kept, directory=Path(str(pytestconfig.getoption("--cases"))))
 
 
-def kept(found: Found, session: Session, driver: str, seed: str, directory: Path) -> str:
+def kept(found: TriagedFinding, session: Session, driver: str, seed: str, directory: Path) -> str:
     """Save what broke a claim, and say how to have it again; safe in many workers at once."""
     case = annotated(found, session, driver=driver, seed=seed)
     try:

@@ -1,4 +1,4 @@
-"""Claims hold: no target does what it does not admit.
+"""Claims hold: no target does what none of its known failures explains.
 
 One state machine for each target with all its hazards, one with each of them alone, and one with each of the largest sets of
 them for which it claims something: a sequence that uses everything rarely says anything of a claim that is void where
@@ -19,14 +19,14 @@ from sessions import LateSession
 from sockiter.backend import Target
 from sockiter.claims import Hazard, in_order, largest_claims
 from sockiter.fuzzing.machine import machine_for
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.targets import TARGETS
 
 
 def runs(target: Target) -> Iterator[tuple[str, frozenset[Hazard]]]:
     """The sets of hazards that a target is put through, each with a name."""
     yield "all", target.hazards
-    for hazards in largest_claims(target.harms, target.hazards):
+    for hazards in largest_claims(target.known_failures, target.hazards):
         if left_out := in_order(target.hazards - hazards):
             yield f"without_{'_'.join(left_out)}", hazards
     for hazard in in_order(target.hazards):
@@ -37,8 +37,8 @@ def test_case(target: Target, run: str, hazards: frozenset[Hazard]) -> type[Test
     """The test case of a target under these hazards, named after both: OffsetUdp_add_head, KernelUdp_all."""
     target_name = "".join(word.capitalize() for word in re.split(r"\W+", target.name))
     # Nothing is pending: only what breaks a claim is news.
-    machine = machine_for(Hunt(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
-    machine.watches = True  # --hypothesis-show-statistics then tells how often each situation was come to
+    machine = machine_for(Triage(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
+    machine.measures_coverage = True  # --hypothesis-show-statistics then reports how often each coverage goal was reached
     machine.TestCase.settings = settings()
     return machine.TestCase
 

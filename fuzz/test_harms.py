@@ -1,4 +1,4 @@
-"""What is not claimed does happen: for every harm that a target admits, a sequence of just its hazards shows it.
+"""Known failures happen: for every known failure of a target, a sequence of just its hazards shows it.
 
 Without this, a claim could be as narrow as one likes, and a fuzzer that finds nothing would pass. The state machine has as
 many tries as the profile gives it; what it has not shown by then, the plain loop has to.
@@ -14,9 +14,9 @@ from hypothesis import settings
 from profiles import PROFILES
 
 from sockiter.backend import Target
-from sockiter.claims import Harm
+from sockiter.claims import KnownFailure
 from sockiter.fuzzing.drivers import HYPOTHESIS_BITE, drive_hypothesis, drive_swarm
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.targets import TARGETS
 
 # Met once in some 300,000 sequences: eleven operations in one order, or moves just when versions roll over.
@@ -44,7 +44,7 @@ SEQUENCES_AN_EXAMPLE = 3
 
 
 def is_exact(target: Target) -> bool:
-    """Whether all that a target admits is said to happen.
+    """Whether all known failures of a target are expected to happen.
 
     Of an iterator of the kernel that walks by no scheme, or whose buckets have no tail as its scheme's do, it is only said
     that nothing else happens.
@@ -52,33 +52,33 @@ def is_exact(target: Target) -> bool:
     return not target.is_real or (target.detected_scheme is not None and target.has_tail)
 
 
-_HARMS = [
-    pytest.param(target, harm, id=f"{target.name}-{harm}")
+_KNOWN_FAILURES = [
+    pytest.param(target, known_failure, id=f"{target.name}-{known_failure}")
     for target in TARGETS
     if is_exact(target)
-    for harm in target.harms
-    if (target.name, str(harm)) not in TOO_RARE
+    for known_failure in target.known_failures
+    if (target.name, str(known_failure)) not in TOO_RARE
 ]
 
 
-@pytest.mark.parametrize(("target", "harm"), _HARMS)
-def test_what_is_admitted_happens(target: Target, harm: Harm, here: Callable[[Target], None]) -> None:
+@pytest.mark.parametrize(("target", "known_failure"), _KNOWN_FAILURES)
+def test_known_failures_happen(target: Target, known_failure: KnownFailure, here: Callable[[Target], None]) -> None:
     here(target)
-    if "rollover" in harm.hazards and settings().max_examples < PROFILES["ci"]:
+    if "rollover" in known_failure.hazards and settings().max_examples < PROFILES["ci"]:
         pytest.skip("hundreds of insertions in a sequence: takes the profile ci")
-    name = f"{target.name}: {harm}"
+    name = f"{target.name}: {known_failure}"
     with target.session() as session:
-        hunt = Hunt(target, session, {harm})
+        triage = Triage(target, session, {known_failure})
         tries = settings().max_examples * SEQUENCES_AN_EXAMPLE // HYPOTHESIS_BITE
-        by_swarm = (target.name, str(harm)) in BY_SWARM
+        by_swarm = (target.name, str(known_failure)) in BY_SWARM
         bites = chain(
-            islice(drive_hypothesis(hunt, harm.hazards, name), 0 if by_swarm else tries),
-            islice(drive_swarm(hunt, harm.hazards, name), SWARM_BITES),
+            islice(drive_hypothesis(triage, known_failure.hazards, name), 0 if by_swarm else tries),
+            islice(drive_swarm(triage, known_failure.hazards, name), SWARM_BITES),
         )
         sequences = 0
         for bite in bites:
             sequences += bite.sequences
-            if bite.found is not None and bite.found.harm == harm:
-                assert bite.found.hazards == harm.hazards
+            if bite.found is not None and bite.found.known_failure == known_failure:
+                assert bite.found.hazards == known_failure.hazards
                 return
-    pytest.fail(f"{target.name} did not {harm} in {sequences} sequences, although it admits it")
+    pytest.fail(f"{target.name} did not {known_failure} in {sequences} sequences, although it admits it")

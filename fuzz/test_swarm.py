@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from sockiter.backend import Session, Target
 from sockiter.fuzzing.drivers import drive_swarm
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.targets import TARGETS
 
 # For each of the profile's examples, which are few and slow. An iteration of a real kernel is slow too.
@@ -22,7 +22,7 @@ SEQUENCES_REAL = 10
 def test_swarm_breaks_no_claim(
     target: Target,
     here: Callable[[Target], None],
-    keep: Callable[[Found, Session, str, str], str],
+    keep: Callable[[TriagedFinding, Session, str, str], str],
     request: pytest.FixtureRequest,
 ) -> None:
     here(target)
@@ -30,8 +30,8 @@ def test_swarm_breaks_no_claim(
     left = settings().max_examples * (SEQUENCES_REAL if target.is_real else SEQUENCES)
     with target.session() as session:
         # Nothing is pending: only what breaks a claim is news.
-        hunt = Hunt(target, session)
-        for bite in drive_swarm(hunt, target.hazards, f"{seed}/{target.name}"):
+        triage = Triage(target, session)
+        for bite in drive_swarm(triage, target.hazards, f"{seed}/{target.name}"):
             if bite.found is not None:
                 pytest.fail(keep(bite.found, session, "swarm", f"{seed}/{target.name}"))
             left -= bite.sequences

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NoReturn
 
 from sockiter import streams
-from sockiter.errors import MachineLacks, SockiterError
+from sockiter.errors import SockiterError, Unavailable
 
 
 def run() -> None:
@@ -48,7 +48,7 @@ def _readable_by(user: int | None) -> Iterator[None]:
     except (ImportError, OSError) as error:
         if user is None:
             raise
-        _end(f"user {user}, who called sudo, cannot read what it takes: {error}", MachineLacks.status)
+        _end(f"user {user}, who called sudo, cannot read what it takes: {error}", Unavailable.status)
 
 
 def _end(why: str, status: int) -> NoReturn:

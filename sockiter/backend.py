@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from sockiter.claims import Harm, Hazard, hazards_of, in_order
-from sockiter.errors import TooBusy, Untold
+from sockiter.claims import Hazard, KnownFailure, hazards_of, in_order
+from sockiter.errors import Inconclusive, TooBusy
 from sockiter.history import History
 from sockiter.operations import Add, Bucket, Open, Operation, Rehash, Reinsert, changes
 
@@ -101,7 +101,7 @@ class Target(Protocol):
         """Whether sockets can be put in again at the tail of its first table."""
 
     @property
-    def harms(self) -> tuple[Harm, ...]:
+    def known_failures(self) -> tuple[KnownFailure, ...]:
         """What it admits; all else it claims not to do."""
 
     @property
@@ -120,7 +120,7 @@ class Target(Protocol):
         """What the machine lacks to run it, in one line that says what was probed; None: it runs here."""
 
     def session(self) -> AbstractContextManager[Session]:
-        """Set up what many iterations share, and take it down again; raises `MachineLacks`."""
+        """Set up what many iterations share, and take it down again; raises `Unavailable`."""
 
 
 def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
@@ -166,10 +166,10 @@ def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:
 
 
 def run(session: Session, target: Target, operations: Sequence[Operation], *, slots: int = SLOTS) -> History:
-    """Carry out a whole sequence; raises `Untold` for one that this target cannot carry out."""
+    """Carry out a whole sequence; raises `Inconclusive` for one that this target cannot carry out."""
     shape = shape_of(operations, slots=slots)
     if why := refusal(target, operations, shape):
-        raise Untold(why)
+        raise Inconclusive(why)
     return patiently(lambda: carried_out(session.begin(shape), operations))
 
 

@@ -1,7 +1,7 @@
 """Hazards, and what a target promises under them.
 
-Decided here: which hazards a sequence of operations uses, and whether a harm that was found was admitted. Not known here:
-how a harm is found, and which target admits which.
+Decided here: which hazards a sequence of operations uses, and which known failures explain a finding. Not known here: how a
+failure is found, and which target has which.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ INSERTIONS_MAX = (1 << VERSION_BITS - 1) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Harm:
-    """A kind of harm that a target admits, and the least hazards that bring it about.
+class KnownFailure:
+    """A failure that a target is known to have: its kind, and the least hazards that cause it.
 
-    A target's harms are its claims read backwards: a kind that no harm admits under the hazards of a run cannot happen in
-    that run. `moved` says whether the harmed socket itself had been taken out and put in again or had been moved.
-    `elsewhere`: it happens also where nothing at all changes in the bucket of the harmed socket. A harm that is not
-    `elsewhere` is that of a neighbour, and explains no finding that is.
+    A target's known failures are its claims read backwards: a kind that no known failure explains under the hazards of a run
+    cannot happen in that run. `moved`: the socket that suffers it had itself been reinserted or moved. `elsewhere`: it also
+    happens where nothing changes in the bucket of that socket. A known failure without `elsewhere` explains no finding that
+    has it.
     """
 
     kind: Kind
@@ -53,7 +53,7 @@ class Harm:
         return Signature(self.kind, self.moved, self.elsewhere)
 
     def explains(self, signature: Signature) -> bool:
-        """Whether a finding with this signature may be this harm, given its hazards."""
+        """Whether a finding with this signature may be this known failure, given its hazards."""
         kind, moved, elsewhere = signature
         return self.kind == kind and self.moved == moved and (self.elsewhere or not elsewhere)
 
@@ -70,13 +70,18 @@ class Harm:
         return "elsewhere" if self.elsewhere and self.hazards & set(CHANGES) else ""
 
 
-def harm(kind: Kind, *hazards: Hazard, moved: bool = False, elsewhere: bool = False) -> Harm:
-    """Short for a `Harm`, as schemes declare them.
+def known_failure(kind: Kind, *hazards: Hazard, moved: bool = False, elsewhere: bool = False) -> KnownFailure:
+    """A `KnownFailure`, as schemes declare it.
 
     A skip or repeat of a socket that had not moved, under hazards that change no bucket, is one `elsewhere` by itself.
     """
     changes_nothing = kind in CAUSED_NEARBY and not moved and not set(hazards) & set(CHANGES)
-    return Harm(kind, frozenset(hazards), moved, elsewhere or changes_nothing)
+    return KnownFailure(kind, frozenset(hazards), moved, elsewhere or changes_nothing)
+
+
+Harm: TypeAlias = KnownFailure
+harm = known_failure
+"""Earlier names, for schemes of other packages."""
 
 
 def in_order(hazards: Iterable[Hazard]) -> list[Hazard]:
@@ -109,32 +114,40 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
     return frozenset(used)
 
 
-def within(harms: Iterable[Harm], hazards: Iterable[Hazard]) -> frozenset[Harm]:
-    """The harms that these hazards suffice for."""
+def within(known_failures: Iterable[KnownFailure], hazards: Iterable[Hazard]) -> frozenset[KnownFailure]:
+    """The known failures that these hazards suffice for."""
     there = frozenset(hazards)
-    return frozenset(harm for harm in harms if harm.hazards <= there)
+    return frozenset(failure for failure in known_failures if failure.hazards <= there)
 
 
-def largest_claims(harms: Sequence[Harm], hazards: frozenset[Hazard]) -> dict[frozenset[Hazard], set[Signature]]:
-    """All claims in full: the largest sets of these hazards under which a kind of harm cannot happen, and which.
+def largest_claims(
+    known_failures: Sequence[KnownFailure], hazards: frozenset[Hazard]
+) -> dict[frozenset[Hazard], set[Signature]]:
+    """All claims in full: the largest sets of these hazards under which a kind of failure cannot happen, and which.
 
     One that happens without any hazard is in no set.
     """
     claims: dict[frozenset[Hazard], set[Signature]] = {}
     for signature in signatures_of((*VIOLATIONS, "refused")):
-        # Of each harm, at least one hazard has to be left out; and of what leaves out more than it has to, nothing.
+        # Of each known failure, at least one hazard must be left out; a set that leaves out more than it has to is dropped.
         left_out: set[frozenset[Hazard]] = {frozenset()}
-        for one in (harm.hazards for harm in harms if harm.explains(signature)):
-            left_out = {out if out & one else out | {hazard} for out in left_out for hazard in one}
+        for failure in (failure for failure in known_failures if failure.explains(signature)):
+            left_out = {out if out & failure.hazards else out | {hazard} for out in left_out for hazard in failure.hazards}
             left_out = {out for out in left_out if not any(less < out for less in left_out)}
         for out in sorted(left_out, key=in_order):
             claims.setdefault(hazards - out, set()).add(signature)
     return claims
 
 
-def admitting(harms: Sequence[Harm], signature: Signature, hazards: frozenset[Hazard]) -> list[Harm]:
-    """The harms that admit a finding with this signature under these hazards; none: a claim is broken."""
-    return [harm for harm in harms if harm.explains(signature) and harm.hazards <= hazards]
+def explaining(
+    known_failures: Sequence[KnownFailure], signature: Signature, hazards: frozenset[Hazard]
+) -> list[KnownFailure]:
+    """The known failures that explain a finding with this signature under these hazards; none: a claim is broken."""
+    return [
+        known_failure
+        for known_failure in known_failures
+        if known_failure.explains(signature) and known_failure.hazards <= hazards
+    ]
 
 
 def _hazard(change: Change) -> Hazard:

@@ -18,7 +18,7 @@ from random import Random
 from sockiter.backend import Session, Target, carried_out, run, shape_of
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.history import Returned
@@ -91,7 +91,7 @@ class Conformance:
                 operations = _crowded(operations, random, "add-tail" in hazards & self._target.hazards)
             try:
                 found = self.compare(operations, slots)
-            except Untold as untold:
+            except Inconclusive as untold:
                 self.counts.left_out += 1
                 self.counts.why_left_out = self.counts.why_left_out or str(untold)
                 found = None
@@ -102,7 +102,7 @@ class Conformance:
             yield found
 
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
-        """What the two make of a sequence, if it is not the same; raises `Untold` where the target cannot carry it out."""
+        """What the two make of a sequence, if it is not the same; `Inconclusive` where the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
         model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
         simulation = Simulation(self._scheme, shape_of(model_operations, slots=slots), records_max=self._records_max)
@@ -118,7 +118,7 @@ class Conformance:
 
         def fails(operations: tuple[Operation, ...], slots: int) -> bool:
             progress()
-            with suppress(Untold):
+            with suppress(Inconclusive):
                 if (smaller := self.compare(operations, slots)) is not None:
                     differences[operations, slots] = smaller
             return (operations, slots) in differences

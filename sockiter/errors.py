@@ -17,26 +17,30 @@ class InputError(SockiterError):
     """The input is wrong: the message names the file, the line, the offending value, and what was expected."""
 
 
-class MachineLacks(SockiterError):
-    """The machine, or this target on any machine, lacks something: the message names what was probed or asked for."""
+class Unavailable(SockiterError):
+    """A prerequisite is missing on this machine, or for this target on any machine: the message names the probe."""
 
     status = 3
 
 
-class Untold(MachineLacks):
-    """What one sequence asks for, and others may not, the target or the machine cannot do, or cannot tell."""
+class Inconclusive(Unavailable):
+    """This target or machine cannot carry out or cannot judge this one sequence; it may do so with others."""
 
 
-class TooBusy(Untold):
-    """The machine could not do or tell it this time, for want of time; another try may."""
+class TooBusy(Inconclusive):
+    """The sequence timed out on a busy machine; another try may succeed."""
 
 
-class SchemeFault(MachineLacks):
+class SchemeFault(Unavailable):
     """A scheme of another package makes a mistake: the message names its class, the method, and the field."""
 
 
-class Unsound(MachineLacks, AssertionError):
-    """A search reports a violation that did not happen: the scheme's canonical form merges unlike moments.
+class Unsearchable(TypeError):
+    """A search cannot look into a scheme: the message names the scheme, or the value that has no canonical form."""
+
+
+class Unsound(Unavailable, AssertionError):
+    """A search reports a violation that did not happen: the scheme's canonical form merges different states.
 
     For a scheme of this project that is a failed assertion.
     """

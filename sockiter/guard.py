@@ -18,8 +18,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from sockiter import rights
-from sockiter.errors import MachineLacks, SchemeFault
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where
+from sockiter.errors import SchemeFault, Unavailable
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where, known_failures_of
 from sockiter.table import Socket, Table
 
 LIMIT_S = 10.0
@@ -105,7 +105,7 @@ class _Watch:
             signal.setitimer(signal.ITIMER_VIRTUAL, AGAIN_S, AGAIN_S)
         if self._tries > TRIES:
             os.write(2, f"sockiter: {self.name} does not end, and catches what would end it\n".encode())
-            os._exit(MachineLacks.status)
+            os._exit(Unavailable.status)
         raise Overdue
 
     def _interrupt(self, signum: int, frame: FrameType | None) -> None:
@@ -182,7 +182,7 @@ class Guarded:
         self.name = scheme.name
         self.summary = scheme.summary
         self.progress = scheme.progress
-        self.harms = scheme.harms
+        self.known_failures = known_failures_of(scheme)
         self.hazards = scheme.hazards
         self.tables = scheme.tables
         self._scheme = scheme

@@ -17,10 +17,10 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from sockiter.backend import Session, Target
-from sockiter.claims import HAZARDS, Harm, Hazard
-from sockiter.errors import MachineLacks, SchemeFault
+from sockiter.claims import HAZARDS, Hazard, KnownFailure
+from sockiter.errors import SchemeFault, Unavailable
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text
-from sockiter.schemes.scheme import ONE_TABLE, AnyScheme, Scheme
+from sockiter.schemes.scheme import ONE_TABLE, AnyScheme, Scheme, known_failures_of
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import KINDS
 
@@ -68,7 +68,7 @@ class BrokenPlugin:
     why: str
     progress: str = ""
     hazards: frozenset[Hazard] = frozenset()
-    harms: tuple[Harm, ...] = ()
+    known_failures: tuple[KnownFailure, ...] = ()
     tables: tuple[str, ...] = ONE_TABLE
     slots: int | None = None
     is_real: bool = False
@@ -80,7 +80,7 @@ class BrokenPlugin:
         return self.why
 
     def session(self) -> AbstractContextManager[Session]:
-        raise MachineLacks(f"{self.name} does not run here: {self.why}")
+        raise Unavailable(f"{self.name} does not run here: {self.why}")
 
 
 @contextmanager
@@ -123,7 +123,10 @@ def _load(entry: EntryPoint) -> Target | str:
 
 def _faults(scheme: Any, name: str) -> Iterator[str]:
     # What comes behind a fault counts on its absence.
-    if missing := [member for member in _MEMBERS if not hasattr(scheme, member)]:
+    missing = [member for member in _MEMBERS if not hasattr(scheme, member)]
+    if hasattr(scheme, "harms"):
+        missing = [member for member in missing if member != "known_failures"]
+    if missing:
         yield f"it has no {', '.join(missing)}"
     for member, is_right, expected in _members(scheme, name):
         if not is_right:
@@ -132,7 +135,7 @@ def _faults(scheme: Any, name: str) -> Iterator[str]:
 
 def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
     # Each member, whether it is right, and what was expected.
-    hazards, harms, tables = scheme.hazards, scheme.harms, scheme.tables
+    hazards, known_failures, tables = scheme.hazards, known_failures_of(scheme), scheme.tables
     yield "name", scheme.name == name, f"{name!r}, which its entry point is called"
     for member in ("summary", "progress"):
         yield member, isinstance(getattr(scheme, member), str), "a str"
@@ -142,9 +145,10 @@ def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
         f"a frozenset of any of {', '.join(HAZARDS)}",
     )
     yield (
-        "harms",
-        isinstance(harms, tuple) and all(_is_harm(harm, hazards) for harm in harms),
-        "a tuple of Harm within its hazards",
+        "harms" if hasattr(scheme, "harms") else "known_failures",
+        isinstance(known_failures, tuple)
+        and all(_is_known_failure(known_failure, hazards) for known_failure in known_failures),
+        "a tuple of KnownFailure within its hazards",
     )
     yield "tables", isinstance(tables, tuple) and _are_tables(tables), f"{ONE_TABLE}, or names in order, none of them twice"
     optional = [method for method in ("canonical", "canonical_in_order") if hasattr(scheme, method)]
@@ -152,8 +156,8 @@ def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
         yield method, callable(getattr(scheme, method)), "a method"
 
 
-def _is_harm(harm: Any, hazards: frozenset[Hazard]) -> bool:
-    return isinstance(harm, Harm) and harm.kind in KINDS and harm.hazards <= hazards
+def _is_known_failure(known_failure: Any, hazards: frozenset[Hazard]) -> bool:
+    return isinstance(known_failure, KnownFailure) and known_failure.kind in KINDS and known_failure.hazards <= hazards
 
 
 def _are_tables(tables: tuple[Any, ...]) -> bool:

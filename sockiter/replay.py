@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sockiter.backend import Session, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.history import Returned
 from sockiter.oracle import judge
 from sockiter.schemes import SCHEMES
@@ -22,7 +22,7 @@ UNNAMED = "the case says nothing of it"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReplayResult:
     """What came of a case on one target. `expected` is what the case says of it, and, if it is a kernel's, for the scheme
     that it walks by, or of that scheme, where it says nothing of the iterator; none for fine."""
 
@@ -62,11 +62,11 @@ def incomparable(case: Case, target: Target) -> str | None:
     return f"the case says what comes of it on {', '.join(sorted(seen_on))}"
 
 
-def replay(case: Case, target: Target, session: Session) -> Outcome:
-    """Run a case on a target; raises `MachineLacks` where the target cannot carry it out."""
+def replay(case: Case, target: Target, session: Session) -> ReplayResult:
+    """Run a case on a target; raises `Unavailable` where the target cannot carry it out."""
     history = run(session, target, case.operations, slots=case.slots)
     expected = tuple(expect for expect in case.expects if _is_of(expect, target)) or _of_its_scheme(case, target)
-    return Outcome(target.name, tuple(history.reads), judge(history), expected)
+    return ReplayResult(target.name, tuple(history.reads), judge(history), expected)
 
 
 def expecting(case: Case, target: Target, session: Session) -> Case:
@@ -89,7 +89,7 @@ def with_expects(case: Case, targets: Iterable[Target]) -> Case:
     """The case `expecting` what it gets of each of these targets, but of those that cannot carry it out, or not here."""
     for target in targets:
         if target.missing() is None and not refused(case, target):
-            with target.session() as session, suppress(Untold):
+            with target.session() as session, suppress(Inconclusive):
                 case = expecting(case, target, session)
     return case
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 
 CAP_NET_ADMIN = 1 << 12
 CAP_SYS_ADMIN = 1 << 21
@@ -40,7 +40,7 @@ def settle(environment: MutableMapping[str, str]) -> int | None:
     """Become the user who called sudo, as the environment has it, and return the user's number; None: nothing changes.
 
     That is so without root, for whom the environment decides nothing, without sudo, and where root called it. Raises
-    `InputError` for what is no number of a user or group, `MachineLacks` where the system does not let this process change.
+    `InputError` for what is no number of a user or group, `Unavailable` where the system does not let this process change.
     """
     global _reserve
     if os.geteuid() != 0 or "SUDO_UID" not in environment:
@@ -51,7 +51,7 @@ def settle(environment: MutableMapping[str, str]) -> int | None:
     try:
         _become(user, group)
     except OSError as error:
-        raise MachineLacks(f"cannot become user {user}, who called sudo: {error.strerror}") from None
+        raise Unavailable(f"cannot become user {user}, who called sudo: {error.strerror}") from None
     _reserve = None
     with suppress(KeyError):
         environment["HOME"] = pwd.getpwuid(user).pw_dir

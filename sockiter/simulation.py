@@ -18,7 +18,7 @@ from sockiter.backend import Shape
 from sockiter.claims import Hazard
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Remove, reads_max
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show
+from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of
 from sockiter.table import Table, empty
 
 # The buffer has 8 pages, and a record goes in only if something is left behind it: one short of 2048 records of 16 bytes.
@@ -227,7 +227,7 @@ class SchemeTarget:
         self.progress = scheme.progress
         self.hazards = scheme.hazards
         self.unable: Mapping[Hazard, str] = {}
-        self.harms = scheme.harms
+        self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
 
     def missing(self) -> str | None:

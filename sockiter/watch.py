@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from types import FrameType
 from typing import NoReturn
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.plugins import GROUP
 
 _PR_SET_PDEATHSIG = 1
@@ -106,7 +106,7 @@ def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals], names: 
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         schemes = textwrap.shorten(" ".join(map(ascii, names)).replace("'", ""), 200, placeholder=" ...")
         _complain(f"ended with {how} in the middle: a scheme of another package ({schemes}) or the system ended it")
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
     sys.exit(status)
 
 

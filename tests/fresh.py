@@ -79,7 +79,7 @@ HOME = "home/newcomer"
 TREE = f"{HOME}/sockiter"
 
 
-class Lacks(Exception):
+class Unavailable(Exception):
     """This machine lacks something: what, and what to install or set."""
 
 
@@ -115,7 +115,7 @@ def main() -> int:
         parser.error(str(error))
     try:
         return run(parts, anew=arguments.anew)
-    except Lacks as error:
+    except Unavailable as error:
         print(error, file=sys.stderr)
         return 3
     except KeyboardInterrupt:
@@ -145,11 +145,11 @@ def run(parts: Sequence[Part], *, anew: bool) -> int:
                 continue
             tree.seek(0)
             log = home / "logs" / f"{part.suite}-{part.name}.log"
-            with timed(part.suite, part.name) as outcome:
+            with timed(part.suite, part.name) as result:
                 command = inside(name, part.command, registries)
                 status = carry_out(command, log, title=part.command, cwd=home, stdin=tree)
-                outcome.good, outcome.text = judged(part, status, log.read_text(errors="replace"), log)
-            failed |= not outcome.good
+                result.good, result.text = judged(part, status, log.read_text(errors="replace"), log)
+            failed |= not result.good
     return int(failed)
 
 
@@ -230,10 +230,10 @@ def root(suite: str, home: Path, registries: Registries, *, anew: bool) -> str |
     """The name of the folder in `home` that has a suite's root, made unless it is kept; None if it cannot be made."""
     name = "-".join((suite, *SUITES[suite]))
     log = home / "logs" / f"{suite}-root.log"
-    with alone(home / f".{name}.lock"), timed(suite, "root") as outcome:
+    with alone(home / f".{name}.lock"), timed(suite, "root") as result:
         remove_parts(name, home)
         if not anew and (home / name).is_dir():
-            outcome.text = f"kept, made {time.strftime('%Y-%m-%d', time.localtime((home / name).stat().st_mtime))}"
+            result.text = f"kept, made {time.strftime('%Y-%m-%d', time.localtime((home / name).stat().st_mtime))}"
             return name
         part = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=home))
         try:
@@ -244,7 +244,7 @@ def root(suite: str, home: Path, registries: Registries, *, anew: bool) -> str |
                 newcomer = ["useradd", "--create-home", "--uid", "1000", "newcomer"]
                 status = carry_out([*namespaces(), "chroot", str(part), *newcomer], log, title="useradd newcomer", cwd=home)
             if status != 0:
-                outcome.good, outcome.text = False, f"FAILED: {ending(status)}: {log}"
+                result.good, result.text = False, f"FAILED: {ending(status)}: {log}"
                 return None
             # What is left in there of this machine's names and registries.
             for left in ("apt/apt.conf.d/99mmdebstrap", "apt/sources.list", "resolv.conf", "hostname"):
@@ -253,7 +253,7 @@ def root(suite: str, home: Path, registries: Registries, *, anew: bool) -> str |
             if (home / name).exists():
                 (home / name).rename(part.with_suffix(".old.part"))
             part.rename(home / name)
-            outcome.text = "made"
+            result.text = "made"
         finally:
             remove_parts(name, home)
     return name
@@ -310,21 +310,21 @@ def ending(status: int | None) -> str:
 
 
 @dataclass(slots=True)
-class Outcome:
+class RunResult:
     good: bool = True
     text: str = ""
 
 
 @contextmanager
-def timed(suite: str, name: str) -> Iterator[Outcome]:
+def timed(suite: str, name: str) -> Iterator[RunResult]:
     """A line: what begins, and behind it how long it took and what came of it."""
     print(f"{suite:9} {name:5}", end="", flush=True)
-    outcome = Outcome(good=True)
+    result = RunResult(good=True)
     start = time.monotonic()
     try:
-        yield outcome
+        yield result
     finally:
-        print(f"{time.monotonic() - start:8.1f} s  {outcome.text or 'stopped'}", flush=True)
+        print(f"{time.monotonic() - start:8.1f} s  {result.text or 'stopped'}", flush=True)
 
 
 @contextmanager
@@ -340,21 +340,21 @@ def cache_folder() -> Path:
 
 
 def require() -> None:
-    """Raise `Lacks` unless this is root, and all programs and Debian's keys are here."""
+    """Raise `Unavailable` unless this is root, and all programs and Debian's keys are here."""
     if os.geteuid() != 0:
-        raise Lacks("tox -e fresh mounts and changes roots: it must be run as root")
+        raise Unavailable("tox -e fresh mounts and changes roots: it must be run as root")
     if missing := [f"{name} (Debian's package {package})" for name, package in PROGRAMS.items() if not shutil.which(name)]:
-        raise Lacks(f"not installed: {', '.join(missing)}")
+        raise Unavailable(f"not installed: {', '.join(missing)}")
     maker()
     if not KEYRING.exists():
-        raise Lacks(f"{KEYRING} is not there: apt-get install debian-archive-keyring")
+        raise Unavailable(f"{KEYRING} is not there: apt-get install debian-archive-keyring")
 
 
 def maker() -> str:
     for program in ("mmdebstrap", "debootstrap"):
         if shutil.which(program):
             return program
-    raise Lacks("neither mmdebstrap nor debootstrap is installed")
+    raise Unavailable("neither mmdebstrap nor debootstrap is installed")
 
 
 def apt_targets() -> str:
@@ -367,7 +367,7 @@ def debian_mirror(targets: str) -> str:
     for target in targets.splitlines():
         if target.startswith("Debian Debian "):
             return target.split()[2]
-    raise Lacks("apt has no source of Debian's archive here, or no `apt-get update` was run")
+    raise Unavailable("apt has no source of Debian's archive here, or no `apt-get update` was run")
 
 
 def apt_settings() -> str:

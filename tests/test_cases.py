@@ -17,15 +17,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import sockiter
 from sockiter import cases
 from sockiter.cases import BYTES_MAX, Case, Expect, dumps, files, is_name, load, loads, save, spell
-from sockiter.errors import InputError, MachineLacks, SockiterError
+from sockiter.errors import InputError, SockiterError, Unavailable
 from sockiter.files import write_whole
 from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, possible
 from sockiter.verdict import KINDS, OF_A_SOCKET
+from tests.support.paths import ROOT
 
-ROOT = Path(sockiter.__file__).parent.parent
 CHANGE_WORDS = "add, remove, reinsert, rehash"
 WORDS = f"{CHANGE_WORDS}, open, read, batch, expect, at"
 ADD = "add NAME head|tail [in BUCKET]"
@@ -318,7 +317,7 @@ def test_a_text_that_came_from_no_file_is_called_a_case() -> None:
 
 
 def test_wrong_input_and_a_lacking_machine_have_exit_statuses_of_their_own() -> None:
-    assert (SockiterError.status, InputError.status, MachineLacks.status) == (2, 2, 3)
+    assert (SockiterError.status, InputError.status, Unavailable.status) == (2, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Hazards and claims: what a sequence uses, and which harm a target admits under it."""
+"""Hazards and claims: what a sequence uses, and which known failures explain a finding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from sockiter.claims import (
     HAZARD_OF,
     HAZARDS,
     INSERTIONS_MAX,
-    Harm,
     Hazard,
-    admitting,
-    harm,
+    KnownFailure,
+    explaining,
     hazards_of,
     in_order,
+    known_failure,
     largest_claims,
 )
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
@@ -125,44 +125,48 @@ def test_hazards_are_put_in_order_each_once() -> None:
 @pytest.mark.parametrize(
     ("admitted", "text"),
     [
-        (harm("skip", "show", "remove"), "skip under remove, show"),
-        (harm("repeat", "rehash", moved=True), "repeat (moved) under rehash"),
-        (harm("stuck"), "stuck under no hazard"),
-        (harm("skip", "remove", elsewhere=True), "skip (elsewhere) under remove"),
-        (harm("skip"), "skip under no hazard"),
+        (known_failure("skip", "show", "remove"), "skip under remove, show"),
+        (known_failure("repeat", "rehash", moved=True), "repeat (moved) under rehash"),
+        (known_failure("stuck"), "stuck under no hazard"),
+        (known_failure("skip", "remove", elsewhere=True), "skip (elsewhere) under remove"),
+        (known_failure("skip"), "skip under no hazard"),
     ],
     ids=["plain", "moved", "always", "elsewhere", "elsewhere and always"],
 )
-def test_a_harm_is_told_in_one_line(admitted: Harm, text: str) -> None:
+def test_a_known_failure_is_printed_in_one_line(admitted: KnownFailure, text: str) -> None:
     assert str(admitted) == text
 
 
 def test_a_harm_says_of_a_socket_that_it_stayed_unless_told_otherwise() -> None:
-    assert harm("skip", "remove", "remove") == Harm("skip", frozenset({"remove"}), False)
-    assert harm("skip", moved=True) == Harm("skip", frozenset(), True)
+    assert known_failure("skip", "remove", "remove") == KnownFailure("skip", frozenset({"remove"}), False)
+    assert known_failure("skip", moved=True) == KnownFailure("skip", frozenset(), True)
 
 
 def test_a_harm_of_a_socket_under_no_hazard_is_one_where_nothing_changes_in_its_bucket() -> None:
-    assert harm("skip") == Harm("skip", frozenset(), elsewhere=True)
-    assert harm("refused") == Harm("refused", frozenset())
+    assert known_failure("skip") == KnownFailure("skip", frozenset(), elsewhere=True)
+    assert known_failure("refused") == KnownFailure("refused", frozenset())
 
 
 @pytest.mark.parametrize(
     ("admitted", "stem"),
     [
-        (harm("skip", "remove"), "rank-skip-remove"),
-        (harm("skip", "remove", elsewhere=True), "rank-skip-elsewhere-remove"),
-        (harm("skip", "rehash", moved=True), "rank-skip-moved-rehash"),
-        (harm("skip"), "rank-skip"),
+        (known_failure("skip", "remove"), "rank-skip-remove"),
+        (known_failure("skip", "remove", elsewhere=True), "rank-skip-elsewhere-remove"),
+        (known_failure("skip", "rehash", moved=True), "rank-skip-moved-rehash"),
+        (known_failure("skip"), "rank-skip"),
     ],
     ids=["plain", "elsewhere", "moved", "always"],
 )
-def test_a_case_of_a_harm_is_named_after_it(admitted: Harm, stem: str) -> None:
+def test_a_case_of_a_known_failure_is_named_after_it(admitted: KnownFailure, stem: str) -> None:
     assert admitted.stem("rank") == stem
 
 
-SKIP, REPEAT, MOVED = harm("skip", "remove", "show"), harm("repeat", "remove"), harm("skip", "reinsert", moved=True)
-ANYWHERE = harm("repeat", "rehash", elsewhere=True)
+SKIP, REPEAT, MOVED = (
+    known_failure("skip", "remove", "show"),
+    known_failure("repeat", "remove"),
+    known_failure("skip", "reinsert", moved=True),
+)
+ANYWHERE = known_failure("repeat", "rehash", elsewhere=True)
 
 
 @pytest.mark.parametrize(
@@ -192,23 +196,23 @@ ANYWHERE = harm("repeat", "rehash", elsewhere=True)
         "of a neighbour and admitted everywhere",
     ],
 )
-def test_a_finding_is_admitted_by_the_harms_of_its_kind_whose_hazards_are_all_there(
-    finding: Finding, hazards: set[Hazard], expected: list[Harm]
+def test_a_finding_is_explained_by_the_known_failures_of_its_kind_whose_hazards_are_all_there(
+    finding: Finding, hazards: set[Hazard], expected: list[KnownFailure]
 ) -> None:
-    assert admitting((SKIP, REPEAT, MOVED, ANYWHERE), finding.signature, frozenset(hazards)) == expected
+    assert explaining((SKIP, REPEAT, MOVED, ANYWHERE), finding.signature, frozenset(hazards)) == expected
 
 
-def test_every_harm_that_admits_a_finding_is_told_in_their_order() -> None:
-    wide, narrow = harm("skip", "remove"), harm("skip")
-    assert admitting((wide, REPEAT, narrow), Signature("skip"), frozenset({"remove"})) == [wide, narrow]
+def test_every_known_failure_that_explains_a_finding_is_returned_in_order() -> None:
+    wide, narrow = known_failure("skip", "remove"), known_failure("skip")
+    assert explaining((wide, REPEAT, narrow), Signature("skip"), frozenset({"remove"})) == [wide, narrow]
 
 
 EVERYTHING: frozenset[Hazard] = frozenset({"add-head", "remove", "rehash"})
 
 
-def claims(*harms: Harm) -> dict[frozenset[Hazard], set[str]]:
+def claims(*known_failures: KnownFailure) -> dict[frozenset[Hazard], set[str]]:
     """The largest claims with what is claimed in words."""
-    largest = largest_claims(harms, EVERYTHING)
+    largest = largest_claims(known_failures, EVERYTHING)
     return {hazards: {words(one) for one in signatures} for hazards, signatures in largest.items()}
 
 
@@ -216,7 +220,7 @@ def words(signature: Signature) -> str:
     return f"{signature.kind}{' moved' * signature.moved}{' elsewhere' * signature.elsewhere}"
 
 
-def test_what_is_never_admitted_is_claimed_under_everything() -> None:
+def test_a_kind_without_known_failure_is_claimed_under_everything() -> None:
     of_a_socket = {
         "skip",
         "skip elsewhere",
@@ -231,7 +235,7 @@ def test_what_is_never_admitted_is_claimed_under_everything() -> None:
 
 
 def test_a_claim_leaves_out_one_hazard_of_each_harm_and_no_more() -> None:
-    told = claims(harm("skip", "remove"), harm("skip", "add-head", "rehash"))
+    told = claims(known_failure("skip", "remove"), known_failure("skip", "add-head", "rehash"))
     assert {hazards for hazards, kinds in told.items() if "skip" in kinds} == {
         frozenset({"add-head"}),
         frozenset({"rehash"}),
@@ -240,13 +244,13 @@ def test_a_claim_leaves_out_one_hazard_of_each_harm_and_no_more() -> None:
 
 
 def test_a_harm_that_happens_elsewhere_takes_away_both_claims() -> None:
-    told = claims(harm("skip", "remove", elsewhere=True))
+    told = claims(known_failure("skip", "remove", elsewhere=True))
     assert not {"skip", "skip elsewhere"} & told[EVERYTHING]
     assert told[EVERYTHING - {"remove"}] == {"skip", "skip elsewhere"}
 
 
-def test_a_hazard_that_is_left_out_for_two_harms_leaves_the_others_in() -> None:
-    told = claims(harm("skip", "remove", "rehash"), harm("skip", "remove", "add-head"))
+def test_a_hazard_that_is_left_out_for_two_known_failures_leaves_the_others_in() -> None:
+    told = claims(known_failure("skip", "remove", "rehash"), known_failure("skip", "remove", "add-head"))
     assert {hazards for hazards, kinds in told.items() if "skip" in kinds} == {
         frozenset({"add-head", "rehash"}),
         frozenset({"remove"}),
@@ -254,19 +258,19 @@ def test_a_hazard_that_is_left_out_for_two_harms_leaves_the_others_in() -> None:
 
 
 def test_what_takes_no_hazard_is_claimed_under_none() -> None:
-    assert not [kinds for kinds in claims(harm("skip")).values() if "skip" in kinds]
+    assert not [kinds for kinds in claims(known_failure("skip")).values() if "skip" in kinds]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 class TestAScheme:
-    def test_admits_only_violations_under_hazards_that_it_can_be_put_through(self, scheme: AnyScheme) -> None:
-        assert {admitted.kind for admitted in scheme.harms} <= {*VIOLATIONS, "refused"}
-        assert frozenset().union(*(admitted.hazards for admitted in scheme.harms)) <= scheme.hazards
+    def test_has_known_failures_only_under_hazards_that_it_can_be_put_through(self, scheme: AnyScheme) -> None:
+        assert {admitted.kind for admitted in scheme.known_failures} <= {*VIOLATIONS, "refused"}
+        assert frozenset().union(*(admitted.hazards for admitted in scheme.known_failures)) <= scheme.hazards
 
-    def test_admits_nothing_twice(self, scheme: AnyScheme) -> None:
-        for admitted in scheme.harms:
-            assert admitting(scheme.harms, admitted.signature, admitted.hazards) == [admitted]
+    def test_has_no_known_failure_twice(self, scheme: AnyScheme) -> None:
+        for admitted in scheme.known_failures:
+            assert explaining(scheme.known_failures, admitted.signature, admitted.hazards) == [admitted]
 
     def test_names_the_socket_as_moved_only_where_sockets_are_moved(self, scheme: AnyScheme) -> None:
         moves = {"reinsert", "rehash"}
-        assert all(admitted.hazards & moves for admitted in scheme.harms if admitted.moved)
+        assert all(admitted.hazards & moves for admitted in scheme.known_failures if admitted.moved)

@@ -8,14 +8,15 @@ import pytest
 
 from sockiter.backend import Target
 from sockiter.cases import HEADER, dumps, load, loads
-from sockiter.claims import Harm, hazards_of
+from sockiter.claims import KnownFailure, hazards_of
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.replay import refused, replay
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import describe
+from tests.support.paths import CASES
 
-CORPUS = sorted((Path(__file__).parent / "cases").glob("*.case"))
+CORPUS = sorted(CASES.glob("*.case"))
 EVERY_CASE = pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 
 # Those that a driver found and minimized, of what is written by hand.
@@ -39,16 +40,18 @@ def test_a_case_comes_out_as_it_says(path: Path) -> None:
         assert outcome.as_expected, f"{target.name}: {describe(outcome.verdict)}"
 
 
-@pytest.mark.parametrize(("target", "harm"), [pytest.param(t, h, id=f"{t.name}-{h}") for t in OWN for h in t.harms])
-def test_what_is_not_claimed_is_refuted_by_a_case_that_the_fuzzer_found(target: Target, harm: Harm) -> None:
-    """With just the hazards that the harm names, and with its signature."""
+@pytest.mark.parametrize(
+    ("target", "known_failure"), [pytest.param(t, h, id=f"{t.name}-{h}") for t in OWN for h in t.known_failures]
+)
+def test_what_is_not_claimed_is_refuted_by_a_case_that_the_fuzzer_found(target: Target, known_failure: KnownFailure) -> None:
+    """With just the hazards that the known failure names, and with its signature."""
     for path in FOUND:
         case = load(path)
         hazards = hazards_of(case.operations, narrow="rollover" in target.hazards)
-        if hazards == harm.hazards and not refused(case, target):
+        if hazards == known_failure.hazards and not refused(case, target):
             with target.session() as session:
                 verdict = replay(case, target, session).verdict
-            if any(finding.signature == harm.signature for finding in verdict):
+            if any(finding.signature == known_failure.signature for finding in verdict):
                 return
     pytest.fail(
         f"no case shows it: sockiter fuzz {target.name} --cases tests/cases, and sockiter replay --record tests/cases"

@@ -9,12 +9,13 @@ import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 
-import fresh
 import pytest
-from fresh import Lacks, Part, Registries
 from packaging.specifiers import SpecifierSet
 
-ROOT = Path(fresh.__file__).parent.parent
+from tests import fresh
+from tests.fresh import Part, Registries, Unavailable
+from tests.support.paths import ROOT
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
@@ -147,7 +148,7 @@ def test_the_mirror_is_that_of_the_first_source_of_debians_archive() -> None:
         "Debian Debian http://second.test/debian/\n"
     )
     assert fresh.debian_mirror(targets) == "http://mirror.test/debian/"
-    with pytest.raises(Lacks, match="apt has no source of Debian's archive here"):
+    with pytest.raises(Unavailable, match="apt has no source of Debian's archive here"):
         fresh.debian_mirror("Ubuntu Ubuntu http://mirror.test/ubuntu/\n")
 
 
@@ -255,19 +256,19 @@ def test_a_line_says_what_began_how_long_it_took_and_what_came_of_it(capsys: pyt
 
 def test_without_root_or_programs_the_message_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(Lacks, match="it must be run as root"):
+    with pytest.raises(Unavailable, match="it must be run as root"):
         fresh.require()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Lacks, match=r"not installed: unshare \(Debian's package util-linux\), "):
+    with pytest.raises(Unavailable, match=r"not installed: unshare \(Debian's package util-linux\), "):
         fresh.require()
     for name in fresh.PROGRAMS:
         (tmp_path / name).touch(mode=0o755)
-    with pytest.raises(Lacks, match="neither mmdebstrap nor debootstrap is installed"):
+    with pytest.raises(Unavailable, match="neither mmdebstrap nor debootstrap is installed"):
         fresh.require()
     (tmp_path / "debootstrap").touch(mode=0o755)
     monkeypatch.setattr(fresh, "KEYRING", tmp_path / "keyring")
-    with pytest.raises(Lacks, match="keyring is not there: apt-get install debian-archive-keyring"):
+    with pytest.raises(Unavailable, match="keyring is not there: apt-get install debian-archive-keyring"):
         fresh.require()
     (tmp_path / "keyring").touch()
     fresh.require()

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-import sockiter
 from sockiter.cases import files, load
 from sockiter.replay import replay
 from sockiter.targets import target_named
+from tests.support.paths import ROOT
 
-ROOT = Path(sockiter.__file__).parent.parent
 FUZZ = ROOT / "fuzz"
 
 pytestmark = pytest.mark.skipif(not FUZZ.is_dir(), reason=f"no {FUZZ}: this is not a checkout")
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.skipif(not FUZZ.is_dir(), reason=f"no {FUZZ}: this is n
 LIAR = """
 from sockiter.schemes.offset_udp import OffsetUdp
 
-OffsetUdp.harms = ()
+OffsetUdp.known_failures = ()
 """
 
 # Two kernels that count, as Linux 6.8 to 6.15 does: of one it was found out, of the other it was not.
@@ -39,13 +38,13 @@ class OldKernel(SchemeTarget):
     is_real = True
     slots = 16
 
-    def __init__(self, name, detected_scheme, harms):
+    def __init__(self, name, detected_scheme, known_failures):
         super().__init__(OffsetUdp())
         self.name, self.detected_scheme, self.hazards = name, detected_scheme, frozenset({"remove"})
-        self.harms = tuple(harm for harm in harms if harm.hazards <= self.hazards)
+        self.known_failures = tuple(one for one in known_failures if one.hazards <= self.hazards)
 
 
-known = OldKernel("kernel:known", "offset-udp", OffsetUdp.harms)
+known = OldKernel("kernel:known", "offset-udp", OffsetUdp.known_failures)
 unknown = OldKernel("kernel:unknown", None, ())
 targets.TARGETS = (*targets.TARGETS, known, unknown)
 """
@@ -120,7 +119,7 @@ def test_a_profile_that_nobody_registered_is_refused_with_the_names_of_those_the
     assert done.stderr.strip() == "ERROR: no profile 'nightly': expected one of developer, ci, deep"
 
 
-def test_the_statistics_name_the_situations_that_a_run_came_to(tmp_path: Path) -> None:
+def test_the_statistics_name_the_goals_that_a_run_reached(tmp_path: Path) -> None:
     done = pytest_on_the_suite(tmp_path, "--hypothesis-show-statistics", "-k", "CookieUdp_add_head")
     assert done.returncode == 0, done.stdout
     assert re.search(r"\* \d+\.\d\d%, stop at a bucket's end", done.stdout)
@@ -152,7 +151,7 @@ def test_hypofuzz_collects_the_test_cases(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_kernel_does_is_a_find_unless_the_scheme_that_it_walks_by_admits_it(tmp_path: Path) -> None:
+def test_a_kernel_s_failure_is_a_finding_unless_it_is_known_of_its_scheme(tmp_path: Path) -> None:
     (tmp_path / "old_kernels.py").write_text(OLD_KERNELS, encoding="utf-8")
     cases = tmp_path / "cases"
     chosen = "test_swarm and (kernel:known or kernel:unknown)"
@@ -166,10 +165,10 @@ def test_what_a_kernel_does_is_a_find_unless_the_scheme_that_it_walks_by_admits_
 
 
 @pytest.mark.slow
-def test_what_a_kernel_admits_by_its_scheme_is_looked_for_and_found(tmp_path: Path) -> None:
+def test_the_known_failures_of_a_kernel_s_scheme_are_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "old_kernels.py").write_text(OLD_KERNELS, encoding="utf-8")
     done = pytest_on_the_suite(
-        tmp_path, "-p", "old_kernels", "-k", "test_what_is_admitted_happens and (kernel:known or kernel:unknown)"
+        tmp_path, "-p", "old_kernels", "-k", "test_known_failures_happen and (kernel:known or kernel:unknown)"
     )
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout

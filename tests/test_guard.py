@@ -21,7 +21,7 @@ from sockiter.backend import Shape, run
 from sockiter.cases import loads
 from sockiter.check.result import Scope
 from sockiter.check.search import search
-from sockiter.errors import InputError, MachineLacks, SchemeFault
+from sockiter.errors import InputError, SchemeFault, Unavailable
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text, unhashable
 from sockiter.history import Returned
 from sockiter.operations import Add, Open, Read
@@ -474,7 +474,7 @@ def test_conform_takes_schemes_of_packages(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(command, "PLUGIN_TARGETS", (target, broken))
     assert command._scheme("foreign").name == "foreign"
     assert command._scheme("index").name == "index"
-    with pytest.raises(MachineLacks, match="broken does not run here: it is broken"):
+    with pytest.raises(Unavailable, match="broken does not run here: it is broken"):
         command._scheme("broken")
     with pytest.raises(InputError, match=r"no scheme is named 'nobody': expected one of offset-udp, .*, foreign, broken"):
         command._scheme("nobody")

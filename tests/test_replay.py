@@ -11,11 +11,11 @@ import pytest
 
 from sockiter.backend import SLOTS, Shape, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
-from sockiter.claims import Harm, Hazard
-from sockiter.errors import InputError, MachineLacks, Untold
+from sockiter.claims import Hazard, KnownFailure
+from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
-from sockiter.replay import Outcome, expecting, incomparable, replay, with_expects
+from sockiter.replay import ReplayResult, expecting, incomparable, replay, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget, Simulation
@@ -39,7 +39,7 @@ class Limited:
     summary: str = ""
     progress: str = ""
     hazards: frozenset[Hazard] = frozenset({"remove"})
-    harms: tuple[Harm, ...] = ()
+    known_failures: tuple[KnownFailure, ...] = ()
     tables: tuple[str, ...] = ("listening", "established")
     slots: int | None = SLOTS
     unable: Mapping[Hazard, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Limited:
 
     def apply(self, operation: Operation) -> None:
         if operation == Read(13):
-            raise MachineLacks("thirteen")
+            raise Unavailable("thirteen")
         if isinstance(operation, Read):
             self.history.events.append(Returned((), "EAGAIN"))
 
@@ -79,8 +79,8 @@ class Limited:
         self.closed += 1
 
 
-def outcome_of(verdict: Verdict, *expected: Expect) -> Outcome:
-    return Outcome("t", (), verdict, expected)
+def outcome_of(verdict: Verdict, *expected: Expect) -> ReplayResult:
+    return ReplayResult("t", (), verdict, expected)
 
 
 class TestTheShapeOfASequence:
@@ -152,13 +152,13 @@ class TestARun:
 
     def test_that_fails_is_ended_too(self) -> None:
         target = Limited()
-        with pytest.raises(MachineLacks, match=r"^thirteen$"):
+        with pytest.raises(Unavailable, match=r"^thirteen$"):
             run(target, target, [Open(), Read(13)])
         assert target.closed == 1
 
     def test_of_what_the_target_cannot_do_is_not_begun(self) -> None:
         target = Limited()
-        with pytest.raises(MachineLacks, match=r"^limited cannot be put through: add-head$"):
+        with pytest.raises(Unavailable, match=r"^limited cannot be put through: add-head$"):
             run(target, target, [Open(), Add("A", "head")])
         assert target.began == 0
 
@@ -167,7 +167,7 @@ class TestAnOutcome:
     def test_tells_reads_and_verdict_and_what_is_expected_of_this_target(self) -> None:
         with OFFSET.session() as session:
             outcome = replay(replace(SKIPS, expects=(OTHER, SKIP_B)), OFFSET, session)
-        assert outcome == Outcome("offset-udp", (Returned(("A",)), END), (Finding("skip", "B"),), (SKIP_B,))
+        assert outcome == ReplayResult("offset-udp", (Returned(("A",)), END), (Finding("skip", "B"),), (SKIP_B,))
 
     def test_is_of_the_slots_of_the_case(self) -> None:
         target = Limited(slots=3)
@@ -259,7 +259,7 @@ class TestWhatAKernelIsExpectedToDo:
         with target.session() as session:
             return expecting(replace(SKIPS, expects=before), target, session).expects
 
-    def outcome(self, *expected: Expect, target: Target | None = None) -> Outcome:
+    def outcome(self, *expected: Expect, target: Target | None = None) -> ReplayResult:
         target = target or Real()
         with target.session() as session:
             return replay(replace(SKIPS, expects=expected), target, session)
@@ -328,7 +328,7 @@ class TestWhatAKernelIsExpectedToDo:
     def test_is_left_as_it_was_where_it_cannot_be_judged(self) -> None:
         class Mute(Real):
             def begin(self, shape: Shape) -> Simulation:
-                raise Untold("nobody knows")
+                raise Inconclusive("nobody knows")
 
         case = replace(SKIPS, expects=(self.AS_OFFSET,))
         assert with_expects(case, [Mute(), OFFSET]).expects == (self.AS_OFFSET, SKIP_B)

@@ -13,13 +13,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
-import sudo
-from sudo import GROUP, USER, home
 
 from sockiter import guard, rights
 from sockiter.cases import HEADER, load
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.kernel.target import KernelTarget
+from tests.support import sudo
+from tests.support.paths import CASES
+from tests.support.sudo import GROUP, USER, home
 
 __all__ = ["home"]
 
@@ -147,7 +148,7 @@ def test_a_link_leads_nowhere_that_the_caller_cannot_write(home: Path) -> None:
     kept.mkdir(mode=0o755)
     (kept / "file").write_text("root's\n")
     (home / "a.html").symlink_to(kept / "file")
-    case = Path(__file__).with_name("cases") / "rfc_skip.case"
+    case = CASES / "rfc_skip.case"
     text = case.read_text()
     (home / "a.case").write_text(text)
     done = sudo.run(["show", "a.case", "--html", "a.html"], home)
@@ -334,7 +335,7 @@ def test_elsewhere_than_on_linux_there_are_no_capabilities(monkeypatch: pytest.M
 def test_a_user_that_the_system_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     machine.refuses = "setresuid"
-    with pytest.raises(MachineLacks, match=r"^cannot become user 4321, who called sudo: Invalid argument$"):
+    with pytest.raises(Unavailable, match=r"^cannot become user 4321, who called sudo: Invalid argument$"):
         rights.settle(dict(SUDO))
 
 
@@ -352,12 +353,12 @@ def test_a_caller_who_cannot_read_the_packages_gets_a_line(
     monkeypatch.setitem(sys.modules, "sockiter.cli", None)
     with pytest.raises(SystemExit) as ended:
         program.run()
-    assert ended.value.code == MachineLacks.status
+    assert ended.value.code == Unavailable.status
     assert capsys.readouterr().err.startswith("sockiter: user 4321, who called sudo, cannot read what it takes: import of ")
     monkeypatch.setattr(sys, "stderr", None)
     with pytest.raises(SystemExit) as ended:
         program.run()
-    assert ended.value.code == MachineLacks.status
+    assert ended.value.code == Unavailable.status
     sys.stderr.close()  # the null device, which has taken the line
     monkeypatch.setattr(rights, "settle", lambda environment: None)
     with pytest.raises(ImportError):
@@ -384,7 +385,7 @@ def test_cases_that_were_written_under_sudo_can_be_read(home: Path) -> None:
 
 
 def _with_a_case(home: Path) -> Path:
-    (home / "a.case").write_text((Path(__file__).with_name("cases") / "rfc_skip.case").read_text())
+    (home / "a.case").write_text((CASES / "rfc_skip.case").read_text())
     return home
 
 

@@ -55,7 +55,7 @@ class Steps:
     progress = "Steps"
     hazards = ANY_HAZARD
     tables = ONE_TABLE
-    harms = ()
+    known_failures = ()
 
     def __init__(self, *steps: Step) -> None:
         self.steps = steps
@@ -556,7 +556,7 @@ class TestASchemeAsATarget:
     def test_tells_what_the_scheme_tells(self, scheme: AnyScheme) -> None:
         target = SchemeTarget(scheme)
         assert (target.name, target.summary, target.progress) == (scheme.name, scheme.summary, scheme.progress)
-        assert (target.hazards, target.harms) == (scheme.hazards, scheme.harms)
+        assert (target.hazards, target.known_failures) == (scheme.hazards, scheme.known_failures)
 
     def test_runs_everywhere_with_any_number_of_slots_and_one_table(self) -> None:
         target: Target = SchemeTarget(OFFSET)

@@ -44,7 +44,7 @@ def shortest(
     scope: Scope,
     progress: Callable[[int], None] = lambda sequences: None,
 ) -> dict[Signature, int]:
-    """Every kind of harm with the least number of lines in which it happens, of at most `scope.ops` (which is needed).
+    """Every signature with the least number of lines in which it happens, of at most `scope.ops` (which is needed).
 
     `progress` is called with the sequences so far, after every few hundred.
     """
@@ -59,8 +59,8 @@ def shortest(
             continue
         for finding in judge(run(target, target, operations, slots=scope.batch)):
             # A `read all` ends or gives up: none of these is incomplete.
-            harmed = finding.signature
-            found[harmed] = min(length(operations), found.get(harmed, length(operations)))
+            signature = finding.signature
+            found[signature] = min(length(operations), found.get(signature, length(operations)))
     return found
 
 
@@ -83,7 +83,7 @@ def sequences(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> It
                     yield Add(new, "tail", bucket), (*present, new), added + 1
         for name in present:
             if "remove" in on:
-                yield Remove(name), tuple(other for other in present if other != name), added
+                yield Remove(name), tuple(kept for kept in present if kept != name), added
             if "reinsert" in on:
                 yield Reinsert(name, "head"), present, added
                 yield Reinsert(name, "tail"), present, added

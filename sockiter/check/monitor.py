@@ -1,41 +1,44 @@
-"""What becomes of one socket that is followed, or of nobody, through the steps of a skeleton.
+"""The property monitor: it tracks one socket, or none, through the transitions of a system.
 
-Decided here: what of a socket's past can still matter to a verdict, and which harm a step does to it. That is the oracle's
-rule said once more, for one socket and a step at a time; tests hold the two together. Not known here: which steps there
-are, and in which order they are searched.
+Decided here: which part of a socket's past can still matter to a verdict, and which violations a transition causes. This is
+the oracle's rule again, for one socket and one transition at a time; tests hold the two together. Not known here: which
+transitions there are, and in which order they are searched.
 
-A record counts as delivered when its socket is shown. It is handed out by this read or, after an error, by the next, and
-until then nothing else is: so it is delivered before the end can be said, and in every case that is read to its end.
+A record counts as delivered when its socket is shown. This read hands it out or, after an error, the next one, and until
+then no read hands out anything else: so it is delivered before a read can return the end, in every case that is read to
+its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
 from sockiter.check.transitions import Opening, Shift, Turns
 from sockiter.verdict import Kind, Signature, signatures_of
 
-HARMED: tuple[Signature, ...] = signatures_of(("skip", "repeat", "stuck", "refused"))
-"""All that can happen. Nothing stale is among it: the frame looks whether a socket is still there before it shows it."""
+MONITORED: tuple[Signature, ...] = signatures_of(("skip", "repeat", "stuck", "refused"))
+"""The signatures that the monitor reports. None is stale: the frame shows no socket that has left the table."""
 
 Mode: TypeAlias = Literal["one", "all", "on"]
-"""A read for so many records begins, or a `read all`; or what is under way goes on."""
+"""A read for so many records begins, or a `read all`; or the operation under way goes on."""
 
 FREE, OWED, ONCE, TWICE = range(4)
-"""A fate: nothing is owed and nothing was delivered; it is owed; it was delivered; it was delivered again."""
+"""The status of a tracked socket: neither owed nor delivered; owed; delivered; delivered again."""
 ELSEWHERE, NEAR, MOVED = range(3)
-"""The changes since open: none in the bucket of the followed socket; some, of others; it has itself moved."""
-FATES = 12
+"""The changes since open: none in the bucket of the tracked socket; some, of others; it has itself moved."""
+# A status with the changes since open.
+STATUSES = 12
 
 
-class Label(NamedTuple):
-    """Who is followed, by position (-1: nobody), its fate, and what changed around it; whether the end was said by then,
-    whether this is inside a `read all`, and whether the read(2) under way has a record."""
+class MonitorState(NamedTuple):
+    """The position of the tracked socket (-1: none is tracked), its status, and the changes around it; whether a read has
+    returned the end, whether this is inside a `read all`, and whether the read(2) under way has a record."""
 
     position: int = -1
-    fate: int = FREE
+    status: int = FREE
     changed: int = ELSEWHERE
     ended: bool = False
     in_all: bool = False
@@ -43,118 +46,143 @@ class Label(NamedTuple):
 
     @property
     def number(self) -> int:
-        followed = 0 if self.position < 0 else 1 + self.position * FATES + self.fate * 3 + self.changed
-        return ((followed * 2 + self.ended) * 2 + self.in_all) * 2 + self.some
+        tracked = 0 if self.position < 0 else 1 + self.position * STATUSES + self.status * 3 + self.changed
+        return ((tracked * 2 + self.ended) * 2 + self.in_all) * 2 + self.some
 
 
-def labels(sockets: int) -> list[Label]:
-    """All labels for so many sockets, by number."""
-    everybody = [Label(p, fate, changed) for p in range(sockets) for fate in range(4) for changed in range(3)]
+@cache
+def monitor_states(sockets: int) -> tuple[MonitorState, ...]:
+    """All monitor states for so many sockets, by number."""
+    tracking = [MonitorState(p, status, changed) for p in range(sockets) for status in range(4) for changed in range(3)]
     flags = list(product((False, True), repeat=3))
-    return [Label(*label[:3], *flag) for label in (Label(), *everybody) for flag in flags]
+    return tuple(MonitorState(*state[:3], *flag) for state in (MonitorState(), *tracking) for flag in flags)
 
 
-class Outcome(NamedTuple):
-    """What a step does to a label: which comes of it (-1: none, the step is not for this one, or the socket is out of the
-    table), which others besides, and what happens to the followed socket, or to the iteration."""
+class MonitorResult(NamedTuple):
+    """The result of a transition for one monitor state: the next one (-1: none, the transition is not for this state, or the
+    socket has left the table), the states that start to track a socket here, and the violations that happen."""
 
     to: int = -1
-    others: tuple[int, ...] = ()
-    harms: tuple[Signature, ...] = ()
+    started: tuple[int, ...] = ()
+    violations: tuple[Signature, ...] = ()
 
 
-class Effect(dict[int, Outcome]):
-    """What a step does to each label, by number, worked out where it is asked for: most labels never meet most steps.
+class MonitorStep(dict[int, MonitorResult]):
+    """The result of one transition for each monitor state, by number, computed on demand: few of the pairs ever occur.
 
     In a table of so many `sockets`; from inside a read if it is `paused`.
     """
 
     def __init__(
-        self, what: Shift | Turns | Opening, among: Sequence[Label], sockets: int, mode: Mode, *, paused: bool
+        self, effect: Shift | Turns | Opening, states: Sequence[MonitorState], sockets: int, mode: Mode, *, paused: bool
     ) -> None:
         super().__init__()
-        self._what, self._among, self._sockets, self._mode, self._paused = what, among, sockets, mode, paused
+        self._effect, self._states, self._sockets, self._mode, self._paused = effect, states, sockets, mode, paused
 
-    def __missing__(self, number: int) -> Outcome:
-        outcome = self[number] = self._outcome(self._among[number])
-        return outcome
+    def __missing__(self, number: int) -> MonitorResult:
+        result = self[number] = self._result(self._states[number])
+        return result
 
-    def _outcome(self, label: Label) -> Outcome:
-        what = self._what
-        after: Label | None = None
-        others: list[Label] = []
-        harms: list[Signature] = []
-        if isinstance(what, Turns):
-            after = _read(what, label, harms, self._mode, paused=self._paused)
-        elif isinstance(what, Shift):
+    def _result(self, state: MonitorState) -> MonitorResult:
+        effect = self._effect
+        next_state: MonitorState | None = None
+        started: list[MonitorState] = []
+        violations: list[Signature] = []
+        if isinstance(effect, Turns):
+            next_state = _read(effect, state, violations, self._mode, paused=self._paused)
+        elif isinstance(effect, Shift):
             # In a `read all`, there is nothing between two reads.
-            if self._paused or not label.in_all:
-                after = _shifted(what, label, harms)
-                if label.position < 0 and what.added >= 0 and not what.before_open:
-                    others = [label._replace(position=what.added, changed=NEAR)]
-        elif label == Label():
-            after = label
-            others = [Label(position, OWED) for position in range(self._sockets)]
-        return Outcome(-1 if after is None else after.number, tuple(other.number for other in others), tuple(harms))
+            if self._paused or not state.in_all:
+                next_state = _shifted(effect, state, violations)
+                if state.position < 0 and effect.added >= 0 and not effect.before_open:
+                    started = [state._replace(position=effect.added, changed=NEAR)]
+        elif state == MonitorState():
+            next_state = state
+            started = [MonitorState(position, OWED) for position in range(self._sockets)]
+        return MonitorResult(
+            -1 if next_state is None else next_state.number, tuple(state.number for state in started), tuple(violations)
+        )
 
 
-def can_come(label: Label, wanted: set[Signature], *, moves: bool) -> bool:
-    """Whether anything that is wanted can come of a label, where sockets are moved or not."""
-    if label.position < 0:
+# Shrinking searches many small scopes one after the other, in which the same transitions happen: computing their results
+# would take longer than the searches.
+@lru_cache(maxsize=65_536)
+def monitor_step(
+    effect: Shift | Turns | Opening, sockets_max: int, sockets: int, mode: Mode, *, paused: bool
+) -> MonitorStep:
+    """The `MonitorStep` of a transition in a scope of at most so many sockets; always the same object."""
+    return MonitorStep(effect, monitor_states(sockets_max), sockets, mode, paused=paused)
+
+
+@cache
+def relevant(sockets_max: int, signatures: frozenset[Signature], *, moves: bool) -> tuple[bool, ...]:
+    """By number of a monitor state, whether it can still lead to one of the signatures."""
+    return tuple(can_violate(state, signatures, moves=moves) for state in monitor_states(sockets_max))
+
+
+def can_violate(state: MonitorState, signatures: frozenset[Signature], *, moves: bool) -> bool:
+    """Whether a monitor state can still lead to one of the signatures, where sockets are moved or not."""
+    if state.position < 0:
         return True
-    # Moves count until the end is said.
-    may_move = moves and not label.ended
-    if label.fate == TWICE:
-        return may_move and label.changed != MOVED and Signature("repeat", moved=True) in wanted
-    # A label that has seen fewer changes may see more.
-    may_come = [_harm("skip", changed) for changed in range(label.changed, 3)] if label.fate == OWED else []
-    may_come += [_harm("repeat", changed) for changed in range(label.changed, 3)]
-    return any(one in wanted and (not one.moved or may_move or label.changed == MOVED) for one in may_come)
+    # Moves count until the end is returned.
+    may_move = moves and not state.ended
+    if state.status == TWICE:
+        return may_move and state.changed != MOVED and Signature("repeat", moved=True) in signatures
+    # A state that has seen fewer changes may see more.
+    reachable = [_signature("skip", changed) for changed in range(state.changed, 3)] if state.status == OWED else []
+    reachable += [_signature("repeat", changed) for changed in range(state.changed, 3)]
+    return any(
+        signature in signatures and (not signature.moved or may_move or state.changed == MOVED) for signature in reachable
+    )
 
 
-def _harm(kind: Kind, changed: int) -> Signature:
+def _signature(kind: Kind, changed: int) -> Signature:
     return Signature(kind, changed == MOVED, changed == ELSEWHERE)
 
 
-def _shifted(what: Shift, label: Label, harms: list[Signature]) -> Label | None:
-    if label.position < 0:
-        return label
-    position = what.to[label.position]
+def _shifted(effect: Shift, state: MonitorState, violations: list[Signature]) -> MonitorState | None:
+    if state.position < 0:
+        return state
+    position = effect.to[state.position]
     if position < 0:
         return None
-    changed = label.changed
-    if what.before_open:
-        return label._replace(position=position)
-    if label.position == what.moved and not label.ended:
-        if changed != MOVED and label.fate == TWICE:
-            harms.append(Signature("repeat", moved=True))
+    changed = state.changed
+    if effect.before_open:
+        return state._replace(position=position)
+    if state.position == effect.moved and not state.ended:
+        if changed != MOVED and state.status == TWICE:
+            violations.append(Signature("repeat", moved=True))
         changed = MOVED
-    elif what.near[label.position]:
+    elif effect.near[state.position]:
         changed = max(changed, NEAR)
-    return label._replace(position=position, changed=changed)
+    return state._replace(position=position, changed=changed)
 
 
-def _read(what: Turns, label: Label, harms: list[Signature], mode: Mode, *, paused: bool) -> Label | None:
+def _read(
+    effect: Turns, state: MonitorState, violations: list[Signature], mode: Mode, *, paused: bool
+) -> MonitorState | None:
     # A `read all` goes on by itself, and never stops for the number of its records.
     goes_on = mode == "on"
-    in_all = label.in_all if goes_on else mode == "all"
-    some = label.some or bool(what.shown)
-    if what.refused and what.left != some:
+    in_all = state.in_all if goes_on else mode == "all"
+    some = state.some or bool(effect.shown)
+    if effect.refused and effect.left != some:
         return None
-    if (in_all and what.stops) or (goes_on and not paused and not in_all) or (not goes_on and label.in_all):
+    if (in_all and effect.stops) or (goes_on and not paused and not in_all) or (not goes_on and state.in_all):
         return None
-    fate, changed = label.fate, label.changed
-    for position in what.shown:
-        if position == label.position:
-            if fate == ONCE:
-                harms.append(_harm("repeat", changed))
+    status, changed = state.status, state.changed
+    for position in effect.shown:
+        if position == state.position:
+            if status == ONCE:
+                violations.append(_signature("repeat", changed))
                 # From now on, only a move still makes a difference.
                 changed = max(changed, NEAR)
-            fate = ONCE if fate in (FREE, OWED) else TWICE
-    if what.refused:
-        harms.append(Signature("refused"))
-    ended = what.over and not (some or what.refused or what.handed)
-    if ended and fate == OWED:
-        harms.append(_harm("skip", changed))
-        fate = FREE
-    return Label(label.position, fate, changed, label.ended or ended, in_all and not ended, some and not what.over)
+            status = ONCE if status in (FREE, OWED) else TWICE
+    if effect.refused:
+        violations.append(Signature("refused"))
+    ended = effect.over and not (some or effect.refused or effect.handed)
+    if ended and status == OWED:
+        violations.append(_signature("skip", changed))
+        status = FREE
+    return MonitorState(
+        state.position, status, changed, state.ended or ended, in_all and not ended, some and not effect.over
+    )

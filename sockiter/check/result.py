@@ -33,8 +33,8 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
-    """A kind of harm that can happen, with the rest of its `Signature`, and a least case in which it does."""
+class Counterexample:
+    """A violation that can happen: its kind, the rest of its `Signature`, and a shortest case in which it happens."""
 
     kind: Kind
     moved: bool
@@ -52,9 +52,9 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
-    """What came of one search. `incomplete`: why it stopped before it was done, in one line; "" where all was covered, so
-    that what is not among `violations` cannot happen in the scope. `violations` are shortest first."""
+class SearchResult:
+    """The result of one search. `incomplete`: why it stopped early, in one line; "" where all was covered, so that nothing
+    but `violations` can happen in the scope. `violations` are shortest first."""
 
     scheme: str
     hazards: frozenset[Hazard]
@@ -62,7 +62,7 @@ class Searched:
     states: int
     transitions: int
     seconds: float
-    violations: tuple[Violation, ...]
+    violations: tuple[Counterexample, ...]
     incomplete: str = ""
 
     @property

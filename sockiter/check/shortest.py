@@ -1,9 +1,9 @@
-"""The shortest case there is, where that can be told: the last step of shrinking, for a scheme.
+"""The shortest case of a scheme, where a search can prove it: the end of shrinking.
 
-Shrinking by trying simpler sequences ends where no step helps, and that need not be where there is nothing shorter: another
-sequence altogether may do the same in fewer lines. For a scheme, everything that is as short can be searched. Decided here:
-in which scope, and which of several shortest cases it is: always the same one, whatever it was found by. Not known here: how
-a search works, and how a finding was come by.
+Shrinking by passes ends where no pass helps, and there may be a shorter case all the same: another sequence may do the same
+in fewer lines. For a scheme, all sequences of that length can be searched. Decided here: the scope, and which of several
+shortest cases is chosen: always the same one, whatever it was found by. Not known here: how a search works, and how a case
+was found.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sockiter.backend import SLOTS, shape_of
-from sockiter.check.monitor import HARMED
+from sockiter.check.monitor import MONITORED
 from sockiter.check.result import Scope
-from sockiter.check.search import INTERRUPTED, Enough, search
+from sockiter.check.search import INTERRUPTED, StopSearch, search
 from sockiter.claims import hazards_of
+from sockiter.errors import Unsearchable
 from sockiter.operations import Add, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Fails, Patience, minimize
-from sockiter.shrink.order import cost
+from sockiter.shrink.order import sort_key
 from sockiter.verdict import Signature
 
+# A search that reaches more states is given up: the case then is as short as it was shrunk to.
 STATES_MAX = 60_000
-"""A search that comes to more states is given up: the case then is as short as it was shrunk to."""
 SLOTS_TRIED = (SLOTS, 1, 2, 3, 4)
 
 
@@ -30,22 +31,24 @@ def shortest(
     scheme: AnyScheme,
     operations: tuple[Operation, ...],
     slots: int,
-    harmed: Signature,
+    signature: Signature,
     fails: Fails,
     *,
     patience: Patience | None = None,
+    states_max: int = STATES_MAX,
 ) -> tuple[tuple[Operation, ...], int, bool]:
-    """The shortest sequence that does the same harm to a scheme, its slots, and whether that is certain.
+    """The shortest sequence with the same failure of a scheme, its slots, and whether that is certain.
 
     It is certain for sequences with the hazards of the given one, and with as many sockets at once, buckets and tables as it
-    spans. Where it is not, or the harm is none that a search can find, or `patience` ends, the sequence is as it was given.
+    spans. Where it is not, or a search cannot find such a failure, or reaches some more states than `states_max`, or
+    `patience` ends, the sequence is as it was given.
     """
     patience = patience or Patience()
     best = operations, slots
-    if harmed not in HARMED or any(op.gives_up for op in operations if isinstance(op, Read)):
+    if signature not in MONITORED or any(op.gives_up for op in operations if isinstance(op, Read)):
         return *best, False
     while True:
-        found = _found(scheme, best, harmed, fails, patience)
+        found = _found(scheme, best, signature, fails, patience, states_max)
         if found is None:
             return *best, False
         if found == best:
@@ -55,7 +58,12 @@ def shortest(
 
 
 def _found(
-    scheme: AnyScheme, best: tuple[tuple[Operation, ...], int], harmed: Signature, fails: Fails, patience: Patience
+    scheme: AnyScheme,
+    best: tuple[tuple[Operation, ...], int],
+    signature: Signature,
+    fails: Fails,
+    patience: Patience,
+    states_max: int,
 ) -> tuple[tuple[Operation, ...], int] | None:
     # The least of the shortest, one for each number of slots; None where a search was given up.
     operations, slots = best
@@ -65,29 +73,29 @@ def _found(
     for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
         try:
             scope = _spanned(operations, batch, lines)
-            searched = search(scheme, hazards, scope, wanted=[harmed], progress=_within(patience))
-        except TypeError:
+            result = search(scheme, hazards, scope, signatures=[signature], progress=_within(patience, states_max))
+        except Unsearchable:
             return None
-        if not searched.complete:
-            if searched.incomplete == INTERRUPTED:
+        if not result.complete:
+            if result.incomplete == INTERRUPTED:
                 patience.interrupt()
             return None
-        for violation in searched.violations:
-            if not fails(violation.case.operations, batch):
+        for counterexample in result.violations:
+            if not fails(counterexample.case.operations, batch):
                 return None
-            candidate = minimize(violation.case.operations, batch, fails, patience=patience)
+            candidate = minimize(counterexample.case.operations, batch, fails, patience=patience)
             if patience.ended:
                 return None
-            if least is None or cost(candidate) < cost(least):
+            if least is None or sort_key(candidate) < sort_key(least):
                 least = candidate
                 lines = length(least[0])
     return least
 
 
-def _within(patience: Patience) -> Callable[[int, int], None]:
+def _within(patience: Patience, states_max: int) -> Callable[[int, int], None]:
     def go_on(states: int, waiting: int) -> None:
-        if states > STATES_MAX or not patience.is_left():
-            raise Enough("given up")
+        if states > states_max or not patience.is_left():
+            raise StopSearch("given up")
 
     return go_on
 

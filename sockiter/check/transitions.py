@@ -1,10 +1,10 @@
-"""A table and an iterator over it, with nobody named: the moments that there are, and what leads from one to the next.
+"""The transition system of a table and an iterator over it, modulo the names of the sockets.
 
-Models the same frame of the kernel's read(2) as `simulation`, a step at a time: where a read waits inside, a change is a
-step like any other, so that there is no end to what may happen there. Decided here: which moments are one and the same.
-Sockets are told apart by where they are, and what else matters a scheme tells (`Canonical`). Every moment is reached once,
-by the scheme's own step functions, and is kept with the real table and the real value that it was reached with. Not known
-here: what was delivered before, and what is owed to whom.
+Models the same frame of the kernel's read(2) as `simulation`, a transition at a time. A change while a read waits is a
+transition like any other, so that any number of changes may happen there. Decided here: which states are equal. Sockets
+differ by their positions, and a scheme says what else matters (`Canonical`). Every state is reached once, by the scheme's
+own step functions, and is kept with the real table and the real value that it was reached with. Not known here: what was
+delivered before, and what is owed to whom.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from sockiter.claims import HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.errors import Unsearchable
 from sockiter.operations import Add, Bucket, Change, End, Point, Rehash, Reinsert, Remove, has_tail
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where
 from sockiter.simulation import RECORDS_MAX
@@ -34,10 +35,10 @@ class Shift(NamedTuple):
 
 
 class Turns(NamedTuple):
-    """A read, or a part of one: who was shown, by position; how many turns there were, with those of sockets that were gone,
-    how many buckets were looked at, and how many allocations were made.
+    """A read, or a part of one: the sockets that were shown, by position; the number of turns, with those of sockets that
+    were gone, of buckets that were looked at, and of allocations.
 
-    `over`: the read is over with it, and said the end, if it had no record and returned no error. `stops`: it is over
+    `over`: the read is over with it, and returned the end, if it had no record and returned no error. `stops`: it is over
     because it had all its records. `fresh`: its last turn made a record. `refused`: it returned an error, and `left` the
     records that it had, if it had any. `handed`: it did nothing but hand those out.
     """
@@ -58,18 +59,18 @@ class Opening(NamedTuple):
     """The iterator is opened."""
 
 
-class Step(NamedTuple):
-    """What leads to another moment: `line` is what stands for it in a case, by position; None: nothing does.
+class Transition(NamedTuple):
+    """A transition to the state numbered `to`. `label`: its line in a case, by position; None: it has none.
 
-    A `Change` here names a socket by its position, written as a number; one that is added has no name."""
+    A `Change` in a label names a socket by its position, written as a number; an added socket has no name."""
 
     to: int
     effect: Shift | Turns | Opening
-    line: Change | Literal["open", "read", "fail"] | None
+    label: Change | Literal["open", "read", "fail"] | None
 
 
-class Moment:
-    """One moment: before open, between two reads, or inside one that waits.
+class SystemState:
+    """A state of the table and the iterator: before open, between two reads, or inside a read that waits.
 
     `at`: the scheme's state or waiting value, None before open. `inside`: the point at which a read waits, and `request`
     for what. `left`: records of a read that failed are still to be handed out. `fresh`: the last turn of this read made a
@@ -102,15 +103,15 @@ class Moment:
         return self.at is not None
 
 
-class Skeleton:
-    """All moments of a scheme under some hazards, with at most so many sockets at once, in so many buckets of each table.
+class TransitionSystem:
+    """All states of a scheme under some hazards, with at most so many sockets at once, in so many buckets of each table.
 
-    Moments are numbered from 0, the empty table, as they are met.
+    States are numbered from 0, the empty table, in the order in which they are reached.
     """
 
     def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], sockets: int, buckets: int, batch: int) -> None:
         self.scheme = scheme
-        self.moments: list[Moment] = []
+        self.states: list[SystemState] = []
         self._sockets = sockets
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
@@ -128,157 +129,159 @@ class Skeleton:
         self._canonical = getattr(scheme, "canonical", literal)
         if self._insertions is not None:
             self._canonical = getattr(scheme, "canonical_in_order", self._canonical)
-        self._number(Moment(table, Where(table, sockets), None))
+        self._number(SystemState(table, Where(table, sockets), None))
 
-    def lines(self, number: int) -> list[Step]:
-        """The steps from a moment that are lines of a case, but for reads that begin there."""
-        moment = self.moments[number]
-        steps = list(self._changes(moment))
-        if not moment.is_open:
-            state = self.scheme.open(self._batch, moment.table)
-            if state is None:
-                raise TypeError(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
-            opened = Moment(moment.table, moment.where, state)
-            steps.append(Step(self._number(opened), Opening(), "open"))
-        elif moment.inside == "realloc" and "enomem" in self._hazards:
-            steps += self._resumed(moment, False, "fail")
-        return steps
+    def labelled(self, number: int) -> list[Transition]:
+        """The transitions from a state that are lines of a case, without the reads that begin there."""
+        state = self.states[number]
+        transitions = list(self._changes(state))
+        if not state.is_open:
+            scheme_state = self.scheme.open(self._batch, state.table)
+            if scheme_state is None:
+                raise Unsearchable(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
+            opened = SystemState(state.table, state.where, scheme_state)
+            transitions.append(Transition(self._number(opened), Opening(), "open"))
+        elif state.inside == "realloc" and "enomem" in self._hazards:
+            transitions += self._resumed(state, False, "fail")
+        return transitions
 
-    def onwards(self, number: int) -> list[Step]:
-        """The steps from a moment that no line stands for: a read that waits goes on, or, between two, the next one begins;
-        the last of them as far as it can go with nothing in its way. Before open there are none."""
-        moment = self.moments[number]
-        if not moment.is_open:
+    def internal(self, number: int) -> list[Transition]:
+        """The transitions from a state that are no lines of a case: a waiting read goes on, or, between two reads, the next
+        one begins. The last of them goes on as far as nothing is in its way. Before open there are none."""
+        state = self.states[number]
+        if not state.is_open:
             return []
-        if moment.inside is not None:
-            return list(self._resumed(moment, True, None))
-        return list(self._begins(moment))
+        if state.inside is not None:
+            return list(self._resumed(state, True, None))
+        return list(self._begun(state))
 
-    def _number(self, moment: Moment) -> int:
-        key = self._key(moment)
-        number = self._numbers.setdefault(key, len(self.moments))
-        if number == len(self.moments):
-            self.moments.append(moment)
+    def _number(self, state: SystemState) -> int:
+        key = self._key(state)
+        number = self._numbers.setdefault(key, len(self.states))
+        if number == len(self.states):
+            self.states.append(state)
         return number
 
-    def _key(self, moment: Moment) -> Hashable:
-        table, at = moment.table, moment.at
+    def _key(self, state: SystemState) -> Hashable:
+        table, at = state.table, state.at
         # The frame knows whose turn it is, whether or not the scheme's form includes that.
-        request = moment.request
+        request = state.request
         return (
-            (type(at), moment.left, moment.fresh),
-            moment.where[request.socket.name] if type(request) is Show else request is not None,
+            (type(at), state.left, state.fresh),
+            state.where[request.socket.name] if type(request) is Show else request is not None,
             tuple([len(bucket) for bucket in table.buckets]),
-            self._canonical(at, table, moment.where),
+            self._canonical(at, table, state.where),
             self._insertions and table.ver,
         )
 
-    def _changes(self, moment: Moment) -> Iterator[Step]:
-        if moment.inside is not None and (
-            HAZARD_OF[moment.inside] not in self._hazards or (isinstance(moment.request, Grow) and moment.request.locked)
+    def _changes(self, state: SystemState) -> Iterator[Transition]:
+        if state.inside is not None and (
+            HAZARD_OF[state.inside] not in self._hazards or (isinstance(state.request, Grow) and state.request.locked)
         ):
             return
-        table = moment.table
+        table = state.table
         # Before open nothing is a hazard.
-        on = self._hazards if moment.is_open else frozenset(HAZARDS)
+        on = self._hazards if state.is_open else frozenset(HAZARDS)
         may_insert = self._insertions is None or table.ver < self._insertions
         ends: tuple[End, End] = ("tail", "head")
-        if may_insert and len(moment.where) < self._sockets:
+        if may_insert and len(state.where) < self._sockets:
             new = f"s{table.ver}"
             for number, bucket in enumerate(self._buckets):
                 for end in ends if self._has_tail[number] else ends[1:]:
                     if f"add-{end}" in on:
-                        yield self._changed(moment, Add(new, end, bucket), Add("", end, bucket), {number})
+                        yield self._changed(state, Add(new, end, bucket), Add("", end, bucket), {number})
         of = [number for number, bucket in enumerate(table.buckets) for _ in bucket]
-        for name, position in moment.where.items():
-            here = of[position]
+        for name, position in state.where.items():
+            own = of[position]
             written = str(position)
             if "remove" in on:
-                yield self._changed(moment, Remove(name), Remove(written), {here})
+                yield self._changed(state, Remove(name), Remove(written), {own})
             if not may_insert:
                 continue
             if "reinsert" in on:
-                for end in ends if self._has_tail[here] else ends[1:]:
-                    yield self._changed(moment, Reinsert(name, end), Reinsert(written, end), {here})
+                for end in ends if self._has_tail[own] else ends[1:]:
+                    yield self._changed(state, Reinsert(name, end), Reinsert(written, end), {own})
             if "rehash" in on:
                 for number, bucket in enumerate(self._buckets):
-                    if number != here:
-                        yield self._changed(moment, Rehash(name, bucket), Rehash(written, bucket), {here, number})
+                    if number != own:
+                        yield self._changed(state, Rehash(name, bucket), Rehash(written, bucket), {own, number})
 
-    def _changed(self, moment: Moment, change: Change, line: Change, touched: set[int]) -> Step:
-        table = moment.table.after(change)
+    def _changed(self, state: SystemState, change: Change, label: Change, touched: set[int]) -> Transition:
+        table = state.table.after(change)
         where = Where(table, self._sockets)
-        after = Moment(
+        after = SystemState(
             table,
             where,
-            moment.at,
-            left=moment.left,
-            inside=moment.inside,
-            request=moment.request,
-            fresh=moment.fresh,
+            state.at,
+            left=state.left,
+            inside=state.inside,
+            request=state.request,
+            fresh=state.fresh,
         )
         effect = Shift(
-            tuple([where[name] for name in moment.where]),
+            tuple([where[name] for name in state.where]),
             where[change.name] if type(change) is Add else -1,
-            moment.where[change.name] if type(change) is Reinsert or type(change) is Rehash else -1,
-            not moment.is_open,
-            tuple([number in touched for number, bucket in enumerate(moment.table.buckets) for _ in bucket]),
+            state.where[change.name] if type(change) is Reinsert or type(change) is Rehash else -1,
+            not state.is_open,
+            tuple([number in touched for number, bucket in enumerate(state.table.buckets) for _ in bucket]),
         )
-        return Step(self._number(after), effect, line)
+        return Transition(self._number(after), effect, label)
 
-    def _begins(self, moment: Moment) -> Iterator[Step]:
-        if moment.left:
+    def _begun(self, state: SystemState) -> Iterator[Transition]:
+        if state.left:
             # What is left is handed out, and nothing else is done.
-            after = Moment(moment.table, moment.where, moment.at)
-            yield Step(self._number(after), Turns(over=True, handed=True), "read")
+            after = SystemState(state.table, state.where, state.at)
+            yield Transition(self._number(after), Turns(over=True, handed=True), "read")
             return
-        yield from self._runs(moment, self.scheme.begin(moment.at, moment.table), Turns(), "read")
+        yield from self._runs(state, self.scheme.begin(state.at, state.table), Turns(), "read")
 
-    def _resumed(self, moment: Moment, is_granted: bool, line: Literal["fail"] | None) -> Iterator[Step]:
-        turns = _answered(Turns(fresh=moment.fresh), moment.at.waits_for, moment.where)
-        yield from self._runs(moment, self.scheme.resume(moment.at, is_granted, moment.table), turns, line)
+    def _resumed(self, state: SystemState, is_granted: bool, label: Literal["fail"] | None) -> Iterator[Transition]:
+        turns = _answered(Turns(fresh=state.fresh), state.at.waits_for, state.where)
+        yield from self._runs(state, self.scheme.resume(state.at, is_granted, state.table), turns, label)
 
     def _runs(
-        self, moment: Moment, step: Waiting | Done[Any], turns: Turns, line: Literal["read", "fail"] | None
-    ) -> Iterator[Step]:
+        self, state: SystemState, waiting: Waiting | Done[Any], turns: Turns, label: Literal["read", "fail"] | None
+    ) -> Iterator[Transition]:
         # Goes on with a read to where it waits or is over, and besides to everywhere on the way where it may have all its
         # records.
-        table, where = moment.table, moment.where
+        table, where = state.table, state.where
         for _ in range(RECORDS_MAX):
-            if isinstance(step, Done):
-                yield from self._over(moment, step, turns, line)
+            if isinstance(waiting, Done):
+                yield from self._over(state, waiting, turns, label)
                 return
-            request = step.waits_for
+            request = waiting.waits_for
             if type(request) is Show and turns.fresh:
-                stopped = self.scheme.resume(step, False, table)
+                stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
-                    raise TypeError(f"{self.scheme.name} asks for {stopped.waits_for} after it was told to stop")
-                yield from self._over(moment, stopped, turns._replace(stops=True), line)
+                    raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
+                yield from self._over(state, stopped, turns._replace(stops=True), label)
             if (point := self._pause(request)) is not None:
-                paused = Moment(
+                paused = SystemState(
                     table,
                     where,
-                    step,
+                    waiting,
                     inside=point,
                     request=None if isinstance(request, Between) else request,
                     # At a socket's turn it was settled that the read goes on.
                     fresh=turns.fresh and point != "show",
                 )
-                yield Step(self._number(paused), turns, line)
+                yield Transition(self._number(paused), turns, label)
                 return
             turns = _answered(turns, request, where)
-            step = self.scheme.resume(step, True, table)
-        raise TypeError(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
+            waiting = self.scheme.resume(waiting, True, table)
+        raise Unsearchable(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
 
-    def _over(self, moment: Moment, done: Done[Any], turns: Turns, line: Literal["read", "fail"] | None) -> Iterator[Step]:
-        state, error = done
+    def _over(
+        self, state: SystemState, done: Done[Any], turns: Turns, label: Literal["read", "fail"] | None
+    ) -> Iterator[Transition]:
+        scheme_state, error = done
         turns = turns._replace(refused=error is not None, over=True)
         if turns.refused:
-            after = Moment(moment.table, moment.where, state, left=True)
-            yield Step(self._number(after), turns._replace(left=True), line)
+            after = SystemState(state.table, state.where, scheme_state, left=True)
+            yield Transition(self._number(after), turns._replace(left=True), label)
             if turns.shown:
                 return
-        yield Step(self._number(Moment(moment.table, moment.where, state)), turns, line)
+        yield Transition(self._number(SystemState(state.table, state.where, scheme_state)), turns, label)
 
     def _pause(self, request: object) -> Point | None:
         # Where a read waits, if anything can happen there.
@@ -300,19 +303,19 @@ def literal(at: Any, table: Table, where: Where) -> Hashable:
 def placed(value: Any, where: Where) -> Any:
     """A value with positions in place of the names of sockets in the table; equal only for values of the same types.
 
-    Raises a TypeError for a value that has no such form.
+    Raises `Unsearchable` for a value that has no such form.
     """
     if isinstance(value, str):
         return (Where, where[value]) if value in where else value
     if isinstance(value, tuple):
-        return (type(value), *[placed(one, where) for one in value])
+        return (type(value), *[placed(part, where) for part in value])
     if isinstance(value, frozenset):
-        return type(value), frozenset(placed(one, where) for one in value)
+        return type(value), frozenset(placed(part, where) for part in value)
     if value is None or type(value) is int:
         return value
     if isinstance(value, (int, float, bytes)):
         return type(value), value
-    raise TypeError(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
+    raise Unsearchable(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
 
 
 def _answered(turns: Turns, request: object, where: Where) -> Turns:

@@ -1,8 +1,8 @@
-"""Whether a scheme's canonical form merges only moments that lead on alike: three comparisons in small scopes.
+"""Whether a scheme's canonical form merges only equivalent states: three comparisons in small scopes.
 
 The search with the canonical form is compared with the search without it, and with every sequence of a few lines on the real
-frame and oracle. And every two moments that the form merges are followed by themselves: both have to have the same steps, to
-moments that do the same in turn. Where they do not, the fields are named in which the two differ. Not known here: how a
+frame and oracle. And every two states that the form merges are explored separately: both must have the same transitions, to
+states that do the same in turn. Where they do not, the fields are named in which the two differ. Not known here: how a
 scheme comes to its form, and how the comparisons are printed.
 """
 
@@ -21,12 +21,12 @@ from sockiter.backend import Target
 from sockiter.check import everything
 from sockiter.check.result import Scope
 from sockiter.check.search import search
-from sockiter.check.transitions import Moment, Skeleton, Step, Turns
+from sockiter.check.transitions import SystemState, Transition, TransitionSystem, Turns
 from sockiter.claims import CHANGES, Hazard, in_order
 from sockiter.errors import SockiterError, Unsound
 from sockiter.guard import text
 from sockiter.operations import Add, Rehash, Reinsert, Remove
-from sockiter.schemes.scheme import AnyScheme, Where
+from sockiter.schemes.scheme import AnyScheme, Where, known_failures_of
 from sockiter.simulation import SchemeTarget
 from sockiter.table import Socket, Table
 from sockiter.targets import target_named
@@ -47,13 +47,13 @@ MERGES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     ((*CHANGES, "show", "realloc", "enomem"), Scope(3, 1, 1)),
     (("reinsert", "rollover"), Scope(2, 1, 1)),
 )
-"""Those in which merged moments are compared."""
+"""The hazards and the scopes in which merged states are compared."""
 MERGED_MAX = 500
-"""The merged moments that are compared in each of two rounds, drawn with a fixed seed."""
-MOMENTS_MAX = 10_000
-"""A form that merges too little leads to no end of moments; later ones are left out."""
-# Pairs that are tried for the smallest difference, from so many groups of so many that were merged, and moments that each
-# pair is followed to.
+"""The merged states that are compared in each of two rounds, drawn with a fixed seed."""
+STATES_MAX = 10_000
+"""A form that merges too little leads to states without end; later ones are left out."""
+# Pairs that are tried for the smallest difference, from so many groups of so many merged states, and states that each
+# pair leads to.
 _PAIRS_MAX = 20
 _GROUPS_MAX = 30
 _OF_A_GROUP_MAX = 40
@@ -61,12 +61,12 @@ _FOLLOWED_MAX = 400
 _TEXT_MAX = 2000
 _SECONDS = 0.1
 
-Ways: TypeAlias = list[tuple[object, object, int]]
+Edges: TypeAlias = list[tuple[object, object, int]]
 Progress: TypeAlias = Callable[[str], None]
 
 
 class Side(NamedTuple):
-    """One of two moments that were merged: what the scheme has there, and the table."""
+    """One of two states that were merged: what the scheme has there, and the table."""
 
     at: str
     table: str
@@ -74,7 +74,7 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WrongMerge:
-    """Two moments that the canonical form merges and that do not lead on alike.
+    """Two states that the canonical form merges and that are not equivalent.
 
     `fields`: those of the state or waiting value in which the two differ, or of the table where it is only that. `after`:
     the operations from both on, the last of which does not do the same; `does` has what it does from each.
@@ -88,11 +88,11 @@ class WrongMerge:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What came of following merged moments in one scope. `complete`: all moments of the scope were reached."""
+    """The comparison of merged states in one scope. `complete`: all states of the scope were reached."""
 
     hazards: frozenset[Hazard]
     scope: Scope
-    moments: int
+    states: int
     merged: int
     compared: int
     complete: bool
@@ -132,7 +132,7 @@ class Verified:
 
     @property
     def agrees(self) -> bool:
-        return all(one.agrees for one in self.searches) and all(one.agrees for one in self.merges)
+        return all(compare.agrees for compare in self.searches) and all(merged.agrees for merged in self.merges)
 
 
 def verify(scheme: AnyScheme, progress: Progress = lambda doing: None) -> Verified:
@@ -162,7 +162,7 @@ class Formless:
         self.name = scheme.name
         self.summary = scheme.summary
         self.progress = scheme.progress
-        self.harms = scheme.harms
+        self.known_failures = known_failures_of(scheme)
         self.hazards = scheme.hazards
         self.tables = scheme.tables
         self.open = scheme.open
@@ -190,56 +190,56 @@ def _compare(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, progre
 
 
 def _searched(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> dict[Signature, int]:
-    return {one.signature: one.operations for one in search(scheme, hazards, scope).violations}
+    return {violation.signature: violation.operations for violation in search(scheme, hazards, scope).violations}
 
 
-# Moments that are merged, each followed by itself
+# Merged states, each explored separately
 
 
 class Compared(NamedTuple):
-    """How many moments there are, how many stood for another one, how many of these were compared, and the pairs that do not
-    lead on alike."""
+    """The number of states, of states that were merged into another, and of these compared; and the pairs that are not
+    equivalent."""
 
-    moments: int
+    states: int
     merged: int
     compared: int
-    differences: tuple[tuple[Moment, Moment], ...]
+    differences: tuple[tuple[SystemState, SystemState], ...]
     complete: bool
 
 
-class Merging(Skeleton):
+class Merging(TransitionSystem):
     """Keeps what is merged with something else, each as it is, by what it is merged with."""
 
     def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> None:
-        self.merged: dict[Hashable, tuple[int, Moment]] = {}
-        self.ways: list[Ways] = []
+        self.merged: dict[Hashable, tuple[int, SystemState]] = {}
+        self.edges: list[Edges] = []
         super().__init__(scheme, hazards, scope.sockets, scope.buckets, scope.batch)
 
-    def _number(self, moment: Moment) -> int:
-        number = super()._number(moment)
-        if (concrete := _concrete(moment)) != _concrete(self.moments[number]):
-            self.merged.setdefault((number, concrete), (number, moment))
+    def _number(self, state: SystemState) -> int:
+        number = super()._number(state)
+        if (concrete := _concrete(state)) != _concrete(self.states[number]):
+            self.merged.setdefault((number, concrete), (number, state))
         return number
 
-    def keep(self, moment: Moment) -> int:
-        """The number of a moment by itself, which nothing leads to."""
-        self.moments.append(moment)
-        return len(self.moments) - 1
+    def keep(self, state: SystemState) -> int:
+        """The number of a state by itself, which nothing leads to."""
+        self.states.append(state)
+        return len(self.states) - 1
 
-    def close(self, most: int = MOMENTS_MAX) -> bool:
-        """Go on to all moments, but no more than so many; whether these are all."""
-        while len(self.ways) < min(len(self.moments), most):
-            self.ways.append(self.ways_of(len(self.ways)))
-        return len(self.ways) == len(self.moments)
+    def close(self, most: int = STATES_MAX) -> bool:
+        """Explore all states, but no more than so many; whether these are all."""
+        while len(self.edges) < min(len(self.states), most):
+            self.edges.append(self.edges_of(len(self.edges)))
+        return len(self.edges) == len(self.states)
 
-    def ways_of(self, number: int) -> Ways:
-        """The steps from a moment."""
-        steps: list[Step] = [*self.lines(number), *self.onwards(number)]
-        return [(step.line, step.effect, step.to) for step in steps]
+    def edges_of(self, number: int) -> Edges:
+        """The transitions from a state."""
+        transitions: list[Transition] = [*self.labelled(number), *self.internal(number)]
+        return [(transition.label, transition.effect, transition.to) for transition in transitions]
 
 
-def _concrete(moment: Moment) -> Hashable:
-    return moment.table, moment.at, moment.left, moment.fresh, moment.inside
+def _concrete(state: SystemState) -> Hashable:
+    return state.table, state.at, state.left, state.fresh, state.inside
 
 
 def compared(
@@ -249,32 +249,32 @@ def compared(
     *,
     most: int = MERGED_MAX,
     rounds: int = 2,
-    most_moments: int = MOMENTS_MAX,
+    states_max: int = STATES_MAX,
 ) -> Compared:
-    """Close a scope, and compare every moment that was merged with another one with that; and then, in further rounds, what
-    these lead to and is merged. In each round, `most` of them, drawn with a fixed seed.
+    """Close a scope, and compare every merged state with the one that it was merged into; and then, in further rounds, the
+    merged states that these lead to. In each round, `most` of them, drawn with a fixed seed.
 
-    Two moments do the same if their steps are the same, in lines and in effects, and lead to moments that do the same. That
-    is worked out by taking all for the same and dividing them until nothing changes: a canonical form may tell apart what
-    makes no difference.
+    Two states do the same if their transitions are the same, in labels and in effects, and lead to states that do the same.
+    The partition starts with one class and is refined until nothing changes: a canonical form may separate states that do
+    the same.
     """
     merging = Merging(scheme, frozenset(hazards) & scheme.hazards, scope)
-    complete = merging.close(most_moments)
-    moments = len(merging.ways)
+    complete = merging.close(states_max)
+    states = len(merging.edges)
     draw = random.Random(1)
     merged = 0
     members: dict[int, list[int]] = {}
-    left: dict[int, list[Moment]] = {}
+    left: dict[int, list[SystemState]] = {}
     count = 0
 
-    def keep(chosen: Iterable[tuple[int, Moment]]) -> None:
+    def keep(chosen: Iterable[tuple[int, SystemState]]) -> None:
         nonlocal complete, count
         before = count
-        for number, moment in chosen:
-            members.setdefault(number, [number]).append(merging.keep(moment))
+        for number, state in chosen:
+            members.setdefault(number, [number]).append(merging.keep(state))
             count += 1
         # What these lead to need not have been there before.
-        complete = merging.close(len(merging.ways) + count - before + most_moments)
+        complete = merging.close(len(merging.edges) + count - before + states_max)
 
     for _ in range(rounds):
         waiting = list(merging.merged.values())
@@ -282,110 +282,110 @@ def compared(
         merged += len(waiting)
         draw.shuffle(waiting)
         varied = _varied(waiting)
-        for number, moment in varied[most:]:
-            left.setdefault(number, []).append(moment)
+        for number, state in varied[most:]:
+            left.setdefault(number, []).append(state)
         keep(varied[:most])
-    if wrong := _wrong(members, divided(merging.ways)):
+    if wrong := _wrong(members, divided(merging.edges)):
         # The smallest difference may be to one that was not drawn.
-        keep((number, moment) for number in wrong[:_GROUPS_MAX] for moment in left.get(number, [])[:_OF_A_GROUP_MAX])
-    alike = divided(merging.ways)
+        keep((number, state) for number in wrong[:_GROUPS_MAX] for state in left.get(number, [])[:_OF_A_GROUP_MAX])
+    alike = divided(merging.edges)
     differences = [
-        (merging.moments[one], merging.moments[other])
+        (merging.states[first], merging.states[second])
         for number in _wrong(members, alike)[:_GROUPS_MAX]
-        for one, other in combinations(members[number][:1] + members[number][-_OF_A_GROUP_MAX:], 2)
-        if one < len(alike) > other and alike[one] != alike[other]
+        for first, second in combinations(members[number][:1] + members[number][-_OF_A_GROUP_MAX:], 2)
+        if first < len(alike) > second and alike[first] != alike[second]
     ]
-    return Compared(moments, merged, count, tuple(differences), complete)
+    return Compared(states, merged, count, tuple(differences), complete)
 
 
 def _wrong(members: dict[int, list[int]], alike: Sequence[int]) -> list[int]:
-    # The moments that were merged with one that does not do the same.
-    return [number for number, of in members.items() if len({alike[one] for one in of if one < len(alike)}) > 1]
+    # The states that were merged with one that does not do the same.
+    return [number for number, of in members.items() if len({alike[member] for member in of if member < len(alike)}) > 1]
 
 
-def _varied(merged: Iterable[tuple[int, Moment]]) -> list[tuple[int, Moment]]:
+def _varied(merged: Iterable[tuple[int, SystemState]]) -> list[tuple[int, SystemState]]:
     # First those that differ in what the scheme has from all before them, then those that differ in the table as well.
     met: set[Hashable] = set()
-    ranked: tuple[list[tuple[int, Moment]], ...] = ([], [], [])
-    for number, moment in merged:
-        by_at = number, _shape(moment.at, moment)
-        by_table = *by_at, moment.table.removals, _gone(moment)
-        ranked[0 if by_at not in met else 1 if by_table not in met else 2].append((number, moment))
+    ranked: tuple[list[tuple[int, SystemState]], ...] = ([], [], [])
+    for number, state in merged:
+        by_at = number, _shape(state.at, state)
+        by_table = *by_at, state.table.removals, _gone(state)
+        ranked[0 if by_at not in met else 1 if by_table not in met else 2].append((number, state))
         met |= {by_at, by_table}
-    return [one for rank in ranked for one in rank]
+    return [numbered for rank in ranked for numbered in rank]
 
 
-def _shape(value: Any, moment: Moment) -> Hashable:
+def _shape(value: Any, state: SystemState) -> Hashable:
     # A value with positions in place of names.
     if isinstance(value, (str, Socket)):
-        return _position(value, moment.where, moment.table)
+        return _position(value, state.where, state.table)
     if isinstance(value, tuple):
-        return tuple([_shape(part, moment) for part in value])
+        return tuple([_shape(part, state) for part in value])
     shape: Hashable = value
     return shape
 
 
-def divided(ways: Sequence[Ways]) -> list[int]:
-    """The number of a class for each moment, the same for those that do the same; what leads further counts as one class."""
-    alike = [0] * len(ways)
+def divided(edges: Sequence[Edges]) -> list[int]:
+    """The number of a class for each state, the same for those that do the same; what leads further counts as one class."""
+    alike = [0] * len(edges)
     classes = 1
     while True:
         numbers: dict[Hashable, int] = {}
-        alike = [numbers.setdefault((alike[at], _seen(its, alike)), len(numbers)) for at, its in enumerate(ways)]
+        alike = [numbers.setdefault((alike[at], _seen(own, alike)), len(numbers)) for at, own in enumerate(edges)]
         if len(numbers) == classes:
             return alike
         classes = len(numbers)
 
 
-def _seen(ways: Ways, alike: Sequence[int]) -> tuple[tuple[object, object, int], ...]:
-    return tuple((line, effect, alike[to] if to < len(alike) else -1) for line, effect, to in ways)
+def _seen(edges: Edges, alike: Sequence[int]) -> tuple[tuple[object, object, int], ...]:
+    return tuple((label, effect, alike[to] if to < len(alike) else -1) for label, effect, to in edges)
 
 
 def _merged(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, progress: Progress) -> Merged:
-    progress(f"{scheme.name} under {', '.join(in_order(hazards)) or 'no hazard'}: merged moments")
+    progress(f"{scheme.name} under {', '.join(in_order(hazards)) or 'no hazard'}: merged states")
     result = compared(scheme, hazards, scope)
     wrong = None
     if result.differences:
         wrong = _smallest(Merging(Formless(scheme), hazards, scope), result)
-    return Merged(hazards, scope, result.moments, result.merged, result.compared, result.complete, wrong)
+    return Merged(hazards, scope, result.states, result.merged, result.compared, result.complete, wrong)
 
 
 def _smallest(literal: Merging, result: Compared) -> WrongMerge | None:
-    # The pair with the fewest fields that differ of those that part when each is followed by itself. What follows a merged
-    # moment may have been merged wrongly, and not the moment: then the pair does not part. Where not all moments are known,
-    # such a pair says nothing.
-    pairs = [(differing(one, other), one, other) for one, other in result.differences]
+    # The pair with the fewest fields that differ of those that part when each is explored by itself. The successors of a
+    # merged state may have been merged wrongly, and not the state: then the pair does not part. Where not all states are
+    # known, such a pair shows nothing.
+    pairs = [(differing(first, second), first, second) for first, second in result.differences]
     sized = sorted(pairs, key=lambda pair: (*_size(pair[0]), pair[0]))
     for _, alike in groupby(sized, key=lambda pair: pair[0]):
         parted = []
-        for names, one, other in islice(alike, _PAIRS_MAX):
-            if (parting := _parting(literal, one, other)) is not None:
-                parted.append(WrongMerge(_named(names), (_side(one), _side(other)), *parting))
+        for names, first, second in islice(alike, _PAIRS_MAX):
+            if (parting := _parting(literal, first, second)) is not None:
+                parted.append(WrongMerge(_named(names), (_side(first), _side(second)), *parting))
         if parted:
             return min(parted, key=lambda wrong: len(wrong.after))
     if not result.complete:
         return None
-    names, one, other = sized[0]
-    return WrongMerge(_named(names), (_side(one), _side(other)), (), ("", ""))
+    names, first, second = sized[0]
+    return WrongMerge(_named(names), (_side(first), _side(second)), (), ("", ""))
 
 
 class Differing(NamedTuple):
-    """The names of the fields in which two moments differ: of the state or waiting value, and of the table."""
+    """The names of the fields in which two states differ: of the state or waiting value, and of the table."""
 
     at: tuple[str, ...]
     table: tuple[str, ...]
 
 
-def differing(one: Moment, other: Moment) -> Differing:
-    """The fields in which two moments differ. Names of sockets do not count, their positions do."""
-    pair = (one.where, one.table), (other.where, other.table)
-    at = dict.fromkeys(_differences(one.at, other.at, pair, type(one.at).__name__))
-    here, there = one.table, other.table
+def differing(first: SystemState, second: SystemState) -> Differing:
+    """The fields in which two states differ. Names of sockets do not count, their positions do."""
+    pair = (first.where, first.table), (second.where, second.table)
+    at = dict.fromkeys(_differences(first.at, second.at, pair, type(first.at).__name__))
+    here, there = first.table, second.table
     table = {
         "table.ver": here.ver == there.ver,
         "table.removals": here.removals == there.removals,
         "table.buckets.idx": _indexes(here) == _indexes(there),
-        "table.gone": _gone(one) == _gone(other),
+        "table.gone": _gone(first) == _gone(second),
     }
     return Differing(tuple(at), tuple([name for name, same in table.items() if not same]))
 
@@ -393,22 +393,22 @@ def differing(one: Moment, other: Moment) -> Differing:
 _Places: TypeAlias = tuple[tuple[Where, Table], tuple[Where, Table]]
 
 
-def _differences(one: Any, other: Any, places: _Places, path: str) -> Iterator[str]:
-    if type(one) is not type(other):
+def _differences(first: Any, second: Any, places: _Places, path: str) -> Iterator[str]:
+    if type(first) is not type(second):
         yield path
-    elif isinstance(one, (str, Socket)):
-        if _position(one, *places[0]) != _position(other, *places[1]):
+    elif isinstance(first, (str, Socket)):
+        if _position(first, *places[0]) != _position(second, *places[1]):
             yield path
-    elif isinstance(one, tuple):
-        if len(one) != len(other):
+    elif isinstance(first, tuple):
+        if len(first) != len(second):
             yield path
-        names = getattr(one, "_fields", None)
-        for nth, (part, its) in enumerate(zip(one, other, strict=False)):
-            yield from _differences(part, its, places, f"{path}.{names[nth]}" if names else path)
-    elif is_dataclass(one):
-        for field in fields(one):
-            yield from _differences(getattr(one, field.name), getattr(other, field.name), places, f"{path}.{field.name}")
-    elif one != other:
+        names = getattr(first, "_fields", None)
+        for nth, (left, right) in enumerate(zip(first, second, strict=False)):
+            yield from _differences(left, right, places, f"{path}.{names[nth]}" if names else path)
+    elif is_dataclass(first):
+        for field in fields(first):
+            yield from _differences(getattr(first, field.name), getattr(second, field.name), places, f"{path}.{field.name}")
+    elif first != second:
         yield path
 
 
@@ -424,10 +424,10 @@ def _indexes(table: Table) -> tuple[int, ...]:
     return tuple([idx for bucket in table.buckets for _, idx in bucket])
 
 
-def _gone(moment: Moment) -> frozenset[Socket]:
+def _gone(state: SystemState) -> frozenset[Socket]:
     # Those that the scheme has in hand. Nobody can ask for others.
-    held = text(moment.at, _TEXT_MAX)
-    return frozenset(Socket("", idx) for name, idx in moment.table.gone if f"'{name}'" in held)
+    held = text(state.at, _TEXT_MAX)
+    return frozenset(Socket("", idx) for name, idx in state.table.gone if f"'{name}'" in held)
 
 
 def _size(names: Differing) -> tuple[int, int]:
@@ -438,38 +438,38 @@ def _named(names: Differing) -> tuple[str, ...]:
     return names.at or tuple([name for name in names.table if name != "table.ver"]) or names.table
 
 
-def _parting(literal: Merging, one: Moment, other: Moment) -> tuple[tuple[str, ...], tuple[str, str]] | None:
-    # The shortest way on which the two do not do the same, and what they do then; None where none was found.
-    start = literal.keep(one), literal.keep(other)
+def _parting(literal: Merging, first: SystemState, second: SystemState) -> tuple[tuple[str, ...], tuple[str, str]] | None:
+    # The shortest path on which the two do not do the same, and what they do then; None where none was found.
+    start = literal.keep(first), literal.keep(second)
     waiting: deque[tuple[tuple[int, int], tuple[str, ...]]] = deque([(start, ())])
     met = {start}
     while waiting and len(met) < _FOLLOWED_MAX:
         (here, there), path = waiting.popleft()
-        inside = literal.moments[here].inside
-        for way, its in zip_longest(literal.ways_of(here), literal.ways_of(there)):
-            if way is None or its is None or way[:2] != its[:2]:
-                line = (way or its)[0]
-                does = _does(way, line), _does(its, line)
-                return (*path, _line(line, inside)), does
-            after = way[2], its[2]
+        inside = literal.states[here].inside
+        for left, right in zip_longest(literal.edges_of(here), literal.edges_of(there)):
+            if left is None or right is None or left[:2] != right[:2]:
+                label = (left or right)[0]
+                does = _does(left, label), _does(right, label)
+                return (*path, _label_text(label, inside)), does
+            after = left[2], right[2]
             if after not in met:
                 met.add(after)
-                waiting.append((after, (*path, _line(way[0], inside))))
+                waiting.append((after, (*path, _label_text(left[0], inside))))
     return None
 
 
 # In words
 
 
-def _side(moment: Moment) -> Side:
-    table = moment.table
+def _side(state: SystemState) -> Side:
+    table = state.table
     buckets = " ".join(f"[{', '.join(f'{name} idx={idx}' for name, idx in bucket)}]" for bucket in table.buckets)
     gone = ", ".join(f"{name} idx={idx}" for name, idx in table.gone)
-    return Side(text(moment.at, _TEXT_MAX), f"{buckets} ver={table.ver} removals={table.removals} gone=[{gone}]")
+    return Side(text(state.at, _TEXT_MAX), f"{buckets} ver={table.ver} removals={table.removals} gone=[{gone}]")
 
 
-def _line(line: object, inside: str | None) -> str:
-    match line:
+def _label_text(label: object, inside: str | None) -> str:
+    match label:
         case Add(_, end, bucket):
             return f"add a socket at the {end} of bucket {bucket}"
         case Remove(name):
@@ -483,13 +483,13 @@ def _line(line: object, inside: str | None) -> str:
         case None:
             waits = {"show": "the socket is shown", "bucket": "the bucket is locked", "realloc": "the allocation is granted"}
             return f"{waits[str(inside)]}, and the read goes on"
-    return str(line)
+    return str(label)
 
 
-def _does(way: tuple[object, object, int] | None, line: object) -> str:
-    if way is None or way[0] != line:
+def _does(edge: tuple[object, object, int] | None, label: object) -> str:
+    if edge is None or edge[0] != label:
         return "it is not possible"
-    if not isinstance(turns := way[1], Turns):
+    if not isinstance(turns := edge[1], Turns):
         return text(turns)
     words = [f"shows the sockets at positions {', '.join(map(str, turns.shown))}" if turns.shown else "shows nothing"]
     words += [f"{turns.turns} turns"] if turns.turns != len(turns.shown) else []
@@ -540,7 +540,7 @@ class Trials(Workers[Trial, str]):
 
 
 def work(job: str, connection: Connection) -> None:
-    """Verify the scheme of that name and report on it; stop early when anything is said, or when nobody listens any more."""
+    """Verify the scheme of that name and report on it; stop early when a message arrives, or the connection is closed."""
     last = 0.0
 
     def tell(doing: str) -> None:

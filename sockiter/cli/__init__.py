@@ -27,7 +27,7 @@ from sockiter.cli.replay import replay
 from sockiter.cli.show import show
 from sockiter.cli.targets import targets
 from sockiter.cli.vm import vm
-from sockiter.errors import MachineLacks, SockiterError
+from sockiter.errors import SockiterError, Unavailable
 
 
 class _Sockiter(click.Group):
@@ -51,7 +51,7 @@ class _Sockiter(click.Group):
                 raise  # the reader has seen enough; click knows what to do
             note(str(error))
             discard(sys.stdout)
-            sys.exit(MachineLacks.status)
+            sys.exit(Unavailable.status)
         except KeyboardInterrupt:
             note("interrupted")
             sys.exit(130)

@@ -19,13 +19,13 @@ from rich.table import Table
 
 from sockiter.backend import Target
 from sockiter.cases import dumps, save
-from sockiter.check.result import Scope, Searched, Violation
+from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import drop_unneeded_rights, require_running
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.matrix.compute import CellTask, CellWorkers, Fault, within_reach
 from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, verdicts
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
@@ -65,7 +65,7 @@ def check(
     proves nothing; 3, that a scheme of another package makes a mistake. Where versions roll over, the scope is smaller than
     what is asked for, and said.
 
-    With --verify, exit status 1 means that a canonical form merges unlike moments, or that searches disagree.
+    With --verify, exit status 1 means that a canonical form merges different states, or that searches disagree.
     """
     chosen = _choose(names)
     drop_unneeded_rights(chosen)
@@ -88,7 +88,7 @@ def check(
     if any(map(_broken, tasks)) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
     if whys:
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 def _choose(names: tuple[str, ...]) -> list[Target]:
@@ -118,7 +118,7 @@ def _broken(task: CellTask) -> list[CellVerdict]:
     return [verdict for verdict in _verdicts(task) if verdict.breaks_a_claim]
 
 
-def _violations(task: CellTask) -> Sequence[Violation]:
+def _violations(task: CellTask) -> Sequence[Counterexample]:
     return task.result.violations if task.result else ()
 
 
@@ -128,7 +128,7 @@ def _keep(tasks: list[CellTask], directory: Path) -> None:
             try:
                 save(violation.case, directory, case_name(task.target, violation))
             except OSError as error:
-                raise MachineLacks(f"{directory}: cannot be written to: {error.strerror}") from None
+                raise Unavailable(f"{directory}: cannot be written to: {error.strerror}") from None
 
 
 def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool) -> None:
@@ -141,8 +141,8 @@ def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool)
     before = ""
     for task in tasks:
         result = task.result
-        states = f"{result.states:,}" if isinstance(result, Searched) else ""
-        rate = f"{result.states / result.seconds:,.0f}" if isinstance(result, Searched) else ""
+        states = f"{result.states:,}" if isinstance(result, SearchResult) else ""
+        rate = f"{result.states / result.seconds:,.0f}" if isinstance(result, SearchResult) else ""
         own = "" if task.scope == scope else f"\n[dim]{describe(task.scope)}[/dim]"
         shown = task.target.name if task.target.name != before else ""
         table.add_row(escape(shown), escape(task.column.name) + own, _happens(out, task), states, rate)
@@ -187,7 +187,7 @@ def _target_json(target: Target, tasks: list[CellTask]) -> dict[str, Any]:
 
 
 def _task_json(task: CellTask) -> dict[str, Any]:
-    result = task.result if isinstance(task.result, Searched) else None
+    result = task.result if isinstance(task.result, SearchResult) else None
     return {
         "scheme": task.target.name,
         "hazards": in_order(task.hazards),

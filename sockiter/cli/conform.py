@@ -19,7 +19,7 @@ from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import require_running
 from sockiter.conform import ConformanceTrial
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
@@ -68,15 +68,15 @@ def conform(
             f"{name} is no kernel's iterator: expected one of {', '.join(iterator.name for iterator in KERNEL_TARGETS)}"
         )
     if (missing := target.missing()) is not None:
-        raise MachineLacks(f"{name} does not run here: {missing}")
+        raise Unavailable(f"{name} does not run here: {missing}")
     scheme_name = scheme_name or target.detected_scheme
     if scheme_name is None:
-        raise MachineLacks(f"{name} walks by no scheme that is known here; name one to compare it with")
+        raise Unavailable(f"{name} walks by no scheme that is known here; name one to compare it with")
     scheme = _scheme(scheme_name)
     if why := barred(target, hazards):
-        raise MachineLacks(why)
+        raise Unavailable(why)
     if unable := in_order(frozenset(hazards) - scheme.hazards):
-        raise MachineLacks(f"{scheme.name} cannot be put through: {', '.join(unable)}")
+        raise Unavailable(f"{scheme.name} cannot be put through: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     trial = ConformanceTrial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
     started = time.monotonic()

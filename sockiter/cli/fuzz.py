@@ -19,9 +19,9 @@ from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
 from sockiter.cli.summary import print_summary, summary_json
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.files import sweep
-from sockiter.fuzzing.campaign import Campaign, Kept
+from sockiter.fuzzing.campaign import Campaign, SavedFinding
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length
 
@@ -93,10 +93,10 @@ def fuzz(
         print_json(summary_json(campaign, took, absent))
     else:
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names))
-    if any(kept.found.harm is None for track in campaign.tracks for kept in track.kept):
+    if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
-        raise MachineLacks(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
+        raise Unavailable(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
 
@@ -106,9 +106,9 @@ def _writable(cases: Path) -> Path:
     try:
         cases.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineLacks(f"{cases}: cannot be made: {error.strerror}; name another directory with --cases") from None
+        raise Unavailable(f"{cases}: cannot be made: {error.strerror}; name another directory with --cases") from None
     if not os.access(cases, os.W_OK | os.X_OK):
-        raise MachineLacks(f"{cases}: cannot be written to; name another directory with --cases")
+        raise Unavailable(f"{cases}: cannot be written to; name another directory with --cases")
     sweep(cases)
     return cases
 
@@ -121,10 +121,10 @@ def _run(campaign: Campaign) -> None:
         kept = [kept_case for track in campaign.tracks for kept_case in track.kept]
         for kept_case in kept:
             # What the other driver finds as well is no news.
-            key = (kept_case.found.target, kept_case.found.harm or kept_case.found.case.operations)
+            key = (kept_case.found.target, kept_case.found.known_failure or kept_case.found.case.operations)
             if key not in printed:
                 printed.add(key)
-                style = "bold red" if kept_case.found.harm is None else ""
+                style = "bold red" if kept_case.found.known_failure is None else ""
                 bar.console.print(escape(_line(kept_case)), style=style, soft_wrap=True)
         rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
         saved = sum(kept_case.path is not None for kept_case in kept)
@@ -137,6 +137,6 @@ def _run(campaign: Campaign) -> None:
     watch(campaign.run, update, total=total, left="{task.remaining:.0f} s left")
 
 
-def _line(kept: Kept) -> str:
+def _line(kept: SavedFinding) -> str:
     line = f"{kept.found}, {length(kept.found.case.operations)} operations, by {kept.driver}"
-    return f"CLAIM BROKEN: {line}: {kept.path or kept.trouble}" if kept.found.harm is None else line
+    return f"CLAIM BROKEN: {line}: {kept.path or kept.trouble}" if kept.found.known_failure is None else line

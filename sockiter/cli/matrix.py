@@ -20,13 +20,13 @@ from rich.text import Text
 
 from sockiter.backend import Target
 from sockiter.cases import dumps
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.matrix.compute import CellWorkers, Fault, matrix_of, tasks_of
 from sockiter.matrix.matrix import (
@@ -85,7 +85,7 @@ def matrix(
     drop_unneeded_rights(chosen)
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
-        raise MachineLacks(f"{escaped(page)}: cannot be written: there is no such directory")
+        raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     of_all = columns(chosen)
     cells = CellWorkers(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
     run(cells)
@@ -94,7 +94,7 @@ def matrix(
         try:
             write_whole(page, html(made, trace_cases(made)))
         except OSError as error:
-            raise MachineLacks(f"{escaped(page)}: cannot be written: {error.strerror}") from None
+            raise Unavailable(f"{escaped(page)}: cannot be written: {error.strerror}") from None
     if as_json:
         print_json(_json(made, absent))
     else:
@@ -103,7 +103,7 @@ def matrix(
     if broken(made) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
     if whys:
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None:
@@ -127,7 +127,7 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         legend.append((marks["cannot"], "it cannot be put through that"))
     for mark, meaning in legend:
         out.print(f"{mark:10}{meaning}")
-    if any(isinstance(cell.result, Searched) for cell in cells):
+    if any(isinstance(cell.result, SearchResult) for cell in cells):
         out.print(f"Scope: {describe(made.scope)}.")
         for number, scope in enumerate(_own_scopes(made), start=1):
             out.print(f"{f'({number})':10}{own_scope(scope, made.scope)}; all else as in the scope")
@@ -150,13 +150,13 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
 
 def _own_scopes(made: Matrix) -> tuple[Scope, ...]:
     # Those that are not the matrix's, in the order of their notes.
-    scopes = [cell.result.scope for row in made.rows for cell in row.cells if isinstance(cell.result, Searched)]
+    scopes = [cell.result.scope for row in made.rows for cell in row.cells if isinstance(cell.result, SearchResult)]
     return tuple(scope for scope in dict.fromkeys(scopes) if scope != made.scope)
 
 
 def _count(made: Matrix) -> str:
     results = [cell.result for row in made.rows for cell in row.cells]
-    searched = [result for result in results if isinstance(result, Searched)]
+    searched = [result for result in results if isinstance(result, SearchResult)]
     measured = [result for result in results if isinstance(result, Measured)]
     parts = []
     if searched:
@@ -207,7 +207,7 @@ def _cell(out: Console, row: MatrixRow, cell: Cell, notes: dict[Scope, str]) -> 
         text.append(f"{marks['unseen']} {cell.result.sequences:,}")
     elif not text:
         text.append(f"[green]{marks['never']}[/green]")
-    if isinstance(cell.result, Searched) and (note := notes.get(cell.result.scope)):
+    if isinstance(cell.result, SearchResult) and (note := notes.get(cell.result.scope)):
         text[-1] += f" [dim]{note}[/dim]"
     return "\n".join(text)
 
@@ -246,10 +246,10 @@ def _cell_json(row: MatrixRow, cell: Cell) -> dict[str, Any]:
         "hazards": in_order(cell.hazards),
         "can": cell.can,
         # A real iterator's cell is never a proof.
-        "complete": None if row.target.is_real or not cell.can else isinstance(result, Searched) and result.complete,
+        "complete": None if row.target.is_real or not cell.can else isinstance(result, SearchResult) and result.complete,
         "why_incomplete": cell.unfinished or None,
-        "scope": scope_json(result.scope) if isinstance(result, Searched) else None,
-        "states": result.states if isinstance(result, Searched) else None,
+        "scope": scope_json(result.scope) if isinstance(result, SearchResult) else None,
+        "states": result.states if isinstance(result, SearchResult) else None,
         "seconds": round(result.seconds, 3) if result else None,
         "sequences": result.sequences if isinstance(result, Measured) else None,
         "verdict": [_verdict_json(verdict) for verdict in verdicts(row.target, cell)],

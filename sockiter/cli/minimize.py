@@ -11,7 +11,7 @@ from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.cli.output import note, print_json
 from sockiter.cli.subject import choose_target, drop_unneeded_rights
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.fuzzing.triage import fails_as, shrunk
 from sockiter.operations import length
@@ -40,7 +40,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
     target = choose_target(case, name)
     drop_unneeded_rights([target])
     if why := refused(case, target):
-        raise MachineLacks(f"{escaped(case_file)}: {why}")
+        raise Unavailable(f"{escaped(case_file)}: {why}")
     with target.session() as session:
         verdict = judge(run(session, target, case.operations, slots=case.slots))
         failures = [finding for finding in verdict if finding.kind != "incomplete" and kind in (None, finding.kind)]
@@ -58,7 +58,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         try:
             write_whole(output, dumps(least))
         except OSError as error:
-            raise MachineLacks(f"{escaped(output)}: cannot be written: {error.strerror}\n{dumps(least)}") from None
+            raise Unavailable(f"{escaped(output)}: cannot be written: {error.strerror}\n{dumps(least)}") from None
     summary = {
         "target": target.name,
         "kind": finding.kind,

@@ -18,7 +18,7 @@ import click
 from rich.console import Console
 
 from sockiter.check.result import Scope
-from sockiter.claims import Harm, hazards_of, in_order
+from sockiter.claims import KnownFailure, hazards_of, in_order
 from sockiter.matrix.matrix import CellVerdict, distinct
 from sockiter.verdict import Finding, Kind
 
@@ -79,5 +79,10 @@ def scope_json(scope: Scope) -> dict[str, int | None]:
     return {"sockets": scope.sockets, "buckets": scope.buckets, "batch": scope.batch, "ops": scope.ops}
 
 
-def harm_json(harm: Harm) -> dict[str, Any]:
-    return {"kind": harm.kind, "moved": harm.moved, "elsewhere": harm.elsewhere, "hazards": in_order(harm.hazards)}
+def known_failure_json(failure: KnownFailure) -> dict[str, Any]:
+    return {
+        "kind": failure.kind,
+        "moved": failure.moved,
+        "elsewhere": failure.elsewhere,
+        "hazards": in_order(failure.hazards),
+    }

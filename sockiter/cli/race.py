@@ -17,11 +17,11 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from sockiter.backend import barred
-from sockiter.claims import CHANGES, Harm, Hazard, in_order
-from sockiter.cli.output import console, harm_json, print_json
+from sockiter.claims import CHANGES, Hazard, KnownFailure, in_order
+from sockiter.cli.output import console, known_failure_json, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import require_running
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.race.race import Race, RaceViolation
@@ -98,16 +98,16 @@ def _choose(
         try:
             require_running(target)
             if names and (why := barred(target, named)):
-                raise MachineLacks(why)
+                raise Unavailable(why)
             if not kinds & target.hazards:
-                raise MachineLacks(f"{name} cannot be put through any of: {', '.join(in_order(kinds))}")
+                raise Unavailable(f"{name} cannot be put through any of: {', '.join(in_order(kinds))}")
             chosen.append(target)
-        except MachineLacks as lack:
+        except Unavailable as lack:
             if names:
                 raise
             absent.append((name, str(lack)))
     if not chosen:
-        raise MachineLacks(f"no iterator can be raced here: {absent[0][1]}")
+        raise Unavailable(f"no iterator can be raced here: {absent[0][1]}")
     return chosen, absent
 
 
@@ -190,14 +190,14 @@ def _harms(races: list[Race]) -> Table:
         table.add_column(title, justify="right")
     table.add_column("admitted")
     for race in races:
-        for (kind, harm), walks in _in_order(race):
+        for (kind, failure), walks in _in_order(race):
             rate = f"{walks / race.result.counts.walks:.3%}"
             admitted = "[bold red]no[/bold red]" if kind in VIOLATIONS else "memory was short"
-            table.add_row(race.target.name, kind, f"{walks:,}", rate, escape(str(harm)) if harm else admitted)
+            table.add_row(race.target.name, kind, f"{walks:,}", rate, escape(str(failure)) if failure else admitted)
     return table
 
 
-def _in_order(race: Race) -> list[tuple[tuple[Kind, Harm | None], int]]:
+def _in_order(race: Race) -> list[tuple[tuple[Kind, KnownFailure | None], int]]:
     return sorted(race.result.harms.items(), key=lambda entry: (KINDS.index(entry[0][0]), -entry[1]))
 
 
@@ -206,7 +206,7 @@ def _kinds(violation: RaceViolation) -> str:
 
 
 def _scheme(target: KernelTarget) -> str:
-    return target.detected_scheme or (f"like {target.harms_of}" if target.harms_of else "none that is known")
+    return target.detected_scheme or (f"like {target.fails_like}" if target.fails_like else "none that is known")
 
 
 def _a_second(race: Race, number: int) -> float:
@@ -238,8 +238,8 @@ def _target_json(race: Race) -> dict[str, object]:
         "changes_during_reads": counts.during_reads,
         "changes_inside_one_read": counts.inside_reads,
         "harms": [
-            {"kind": kind, "walks": walks, "admitted": harm_json(harm) if harm else None}
-            for (kind, harm), walks in _in_order(race)
+            {"kind": kind, "walks": walks, "admitted": known_failure_json(failure) if failure else None}
+            for (kind, failure), walks in _in_order(race)
         ],
         "violations": [
             {

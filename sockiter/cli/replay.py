@@ -13,9 +13,9 @@ from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, files, loads
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import drop_unneeded_rights
-from sockiter.errors import InputError, MachineLacks, Untold
+from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped, write_whole
-from sockiter.replay import Outcome, incomparable, refused, with_expects
+from sockiter.replay import ReplayResult, incomparable, refused, with_expects
 from sockiter.replay import replay as replay_case
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
 from sockiter.verdict import describe
@@ -39,7 +39,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         raise InputError(f"{', '.join(map(escaped, cases))}: no case in there: expected files that end in .case")
     chosen = TARGETS if name is None else (target_named(name),)
     if name is not None and (missing := chosen[0].missing()) is not None:
-        raise MachineLacks(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
+        raise Unavailable(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
     if record:
         chosen = SCHEME_TARGETS if name is None else chosen
     drop_unneeded_rights(chosen)
@@ -62,7 +62,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         except KeyboardInterrupt as error:
             interrupted = error
     if not replay_run.outcomes and interrupted is None:
-        raise MachineLacks(replay_run.why_empty())
+        raise Unavailable(replay_run.why_empty())
     if as_json:
         print_json([_json(path, outcome) for path, outcome in replay_run.outcomes])
     replay_run.report()
@@ -71,14 +71,14 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
     if not all(outcome.as_expected for _, outcome in replay_run.outcomes):
         sys.exit(1)
     if replay_run.failures:
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 class _ReplayRun:
     # The outcomes so far. `is_alone`: on the one target that was named.
 
     def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
-        self.outcomes: list[tuple[Path, Outcome]] = []
+        self.outcomes: list[tuple[Path, ReplayResult]] = []
         self.left_out: list[str] = []
         self.failures: list[str] = []
         self._width = width
@@ -95,9 +95,9 @@ class _ReplayRun:
         else:
             try:
                 outcome = replay_case(case, target, session)
-            except Untold as untold:
-                self._leave_out(path, target, str(untold), here=" here")
-            except MachineLacks as failure:
+            except Inconclusive as error:
+                self._leave_out(path, target, str(error), here=" here")
+            except Unavailable as failure:
                 self.failures.append(str(failure))
                 self._echo(target, f"failed: {failure}")
             else:
@@ -140,7 +140,7 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
         try:
             write_whole(path, text)
         except OSError as error:
-            raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
+            raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     return recorded
 
 
@@ -148,7 +148,7 @@ def _is_named(case: Case, target: Target) -> bool:
     return any(expect.target == target.name for expect in case.expects)
 
 
-def _in_words(outcome: Outcome) -> str:
+def _in_words(outcome: ReplayResult) -> str:
     verdict = describe(outcome.verdict)
     if outcome.as_expected:
         return f"{verdict}, as expected"
@@ -167,7 +167,7 @@ def _warn_of_unknown(path: Path, case: Case) -> None:
         )
 
 
-def _json(path: Path, outcome: Outcome) -> dict[str, object]:
+def _json(path: Path, outcome: ReplayResult) -> dict[str, object]:
     return {
         "case": escaped(path),
         "target": outcome.target,

@@ -8,7 +8,7 @@ import click
 
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import choose_target, drop_unneeded_rights
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.replay import refused
 from sockiter.report.explain import words
@@ -31,7 +31,7 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
     target = choose_target(case, name)
     drop_unneeded_rights([target])
     if why := refused(case, target):
-        raise MachineLacks(f"{escaped(case_file)}: {why}")
+        raise Unavailable(f"{escaped(case_file)}: {why}")
     with target.session() as session:
         case_trace = trace(case, target, session)
     for path, write in ((html, page_of), (svg, picture_of)):
@@ -39,7 +39,7 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
             try:
                 write_whole(path, write(case_trace))
             except OSError as error:
-                raise MachineLacks(f"{escaped(path)}: cannot be written: {error.strerror}") from None
+                raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     if as_json:
         print_json(
             {

@@ -11,14 +11,14 @@ from sockiter import rights
 from sockiter.backend import Target, barred
 from sockiter.cases import Case
 from sockiter.claims import Hazard
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 
 
 def choose_target(case: Case, name: str | None) -> Target:
     """The target of that name, or else the first one running here that the case expects to fail, or else the first scheme.
 
-    Raises `InputError` for a name that is no target's, `MachineLacks` for a target that does not run here.
+    Raises `InputError` for a name that is no target's, `Unavailable` for a target that does not run here.
     """
     if name is not None:
         return require_running(target_named(name))
@@ -32,7 +32,7 @@ def choose_target(case: Case, name: str | None) -> Target:
 def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
     """The targets of those names, each once, or else all that run here; and those that do not, with what the machine lacks.
 
-    Raises `InputError` for a name that is no target's, `MachineLacks` for a named target that does not run here.
+    Raises `InputError` for a name that is no target's, `Unavailable` for a named target that does not run here.
     """
     # A name that is none is wrong, whatever the machine lacks besides.
     if named := [target_named(name) for name in dict.fromkeys(names)]:
@@ -46,18 +46,18 @@ def split_by_hazards(
 ) -> tuple[list[Target], list[tuple[Target, str]]]:
     """The targets that can be put through the hazards that were asked for, and those that cannot, with the reason.
 
-    Raises `MachineLacks` for a named target that cannot be put through one of them, and where no target is left. A target
+    Raises `Unavailable` for a named target that cannot be put through one of them, and where no target is left. A target
     that was not named is left where it can be put through some.
     """
     left_out: list[tuple[Target, str]] = []
     for target in targets:
         if (why := barred(target, hazards)) is not None:
             if are_named:
-                raise MachineLacks(why)
+                raise Unavailable(why)
             if target.hazards.isdisjoint(hazards):
                 left_out.append((target, why))
     if len(left_out) == len(targets):
-        raise MachineLacks("; ".join(why for _, why in left_out))
+        raise Unavailable("; ".join(why for _, why in left_out))
     without = {target.name for target, _ in left_out}
     return [target for target in targets if target.name not in without], left_out
 
@@ -69,7 +69,7 @@ def drop_unneeded_rights(targets: Iterable[Target]) -> None:
 
 
 def require_running(target: Target) -> Target:
-    """This target; raises `MachineLacks` where it does not run here."""
+    """This target; raises `Unavailable` where it does not run here."""
     if (missing := target.missing()) is not None:
-        raise MachineLacks(f"{target.name} does not run here: {missing}")
+        raise Unavailable(f"{target.name} does not run here: {missing}")
     return target

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sockiter.backend import Target
-from sockiter.claims import Harm, in_order, within
-from sockiter.cli.output import harm_json
-from sockiter.fuzzing.campaign import Campaign, Kept, Track
+from sockiter.claims import KnownFailure, in_order, within
+from sockiter.cli.output import known_failure_json
+from sockiter.fuzzing.campaign import Campaign, SavedFinding, Track
 from sockiter.operations import length
 from sockiter.verdict import Kind
 
@@ -48,10 +48,12 @@ def print_summary(
     )
     if detailed and (details := _details(campaign)).row_count:
         out.print(details)
-    if not_seen := [f"{target.name}: {harm}" for target in _targets(campaign) for harm in _unrefuted(campaign, target)]:
+    if not_seen := [
+        f"{target.name}: {failure}" for target in _targets(campaign) for failure in _unrefuted(campaign, target)
+    ]:
         out.print("Admitted, but not seen in this run: " + "; ".join(not_seen) + ".\n")
     firsts = [(target, _first(campaign, target)) for target in _targets(campaign)]
-    broken = [group[0] for _, found in firsts for harm, group in found if harm is None]
+    broken = [group[0] for _, found in firsts for failure, group in found if failure is None]
     for kept in broken:
         found = kept.found
         again = f", again in {found.reproduced} of {found.reruns} runs" if found.reruns > 1 else ""
@@ -70,7 +72,7 @@ def print_summary(
             out.print(f"[bold]trouble[/bold] ({track.target.name}, {track.driver}): {escape(trouble)}", soft_wrap=True)
     for target, missing in absent:
         out.print(f"Not fuzzed: {target.name}: {escape(missing)}")
-    paths = (group[0].path for _, found in firsts for harm, group in found if harm is not None)
+    paths = (group[0].path for _, found in firsts for failure, group in found if failure is not None)
     if example := next((path for path in paths if path), None):
         out.print(
             f"All cases are in {escape(str(example.parent))}. Look at one: sockiter show {_quoted(example)}",
@@ -110,7 +112,7 @@ def _overview(campaign: Campaign) -> Table:
         overview.add_column(f"{kind}{', moved' if moved else ''}")
     for target in _targets(campaign):
         tracks = _tracks(campaign, target)
-        admitted = within(target.harms, tracks[0].hazards)
+        admitted = within(target.known_failures, tracks[0].hazards)
         overview.add_row(
             target.name,
             f"{sum(track.sequences for track in tracks):,}",
@@ -119,15 +121,15 @@ def _overview(campaign: Campaign) -> Table:
     return overview
 
 
-def _cell(campaign: Campaign, target: Target, admitted: frozenset[Harm], kind: Kind, moved: bool) -> str:
+def _cell(campaign: Campaign, target: Target, admitted: frozenset[KnownFailure], kind: Kind, moved: bool) -> str:
     found = [
-        (harm, group[0])
-        for harm, group in _first(campaign, target)
+        (failure, group[0])
+        for failure, group in _first(campaign, target)
         if (group[0].found.kind, group[0].found.moved) == (kind, moved)
     ]
-    if any(harm is None for harm, _ in found):
+    if any(failure is None for failure, _ in found):
         return "[bold red]BROKEN[/bold red]"
-    may = sum((harm.kind, harm.moved) == (kind, moved) for harm in admitted)
+    may = sum((failure.kind, failure.moved) == (kind, moved) for failure in admitted)
     least = f" in {min(length(kept.found.case.operations) for _, kept in found)}" if found else ""
     return f"{len(found)}/{may}{least}" if may else "-"
 
@@ -145,11 +147,11 @@ def _details(campaign: Campaign) -> Table:
     for title in ("operations", *(f"{driver} after" for driver in drivers)):
         details.add_column(title, justify="right")
     for target in _targets(campaign):
-        for harm, group in _first(campaign, target):
-            if harm is not None:
+        for failure, group in _first(campaign, target):
+            if failure is not None:
                 after = {kept.driver: f"{kept.seconds:.2f} s" for kept in reversed(group)}
                 operations = str(length(group[0].found.case.operations))
-                details.add_row(target.name, str(harm), operations, *(after.get(driver, "-") for driver in drivers))
+                details.add_row(target.name, str(failure), operations, *(after.get(driver, "-") for driver in drivers))
     return details
 
 
@@ -177,15 +179,15 @@ def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
         },
         "claims_broken": [
             _kept_json(group) | {"reproduced": group[0].found.reproduced, "reruns": group[0].found.reruns}
-            for harm, group in found
-            if harm is None
+            for failure, group in found
+            if failure is None
         ],
-        "refuted": [_kept_json(group) for harm, group in found if harm is not None],
-        "unrefuted": [harm_json(harm) for harm in _unrefuted(campaign, target)],
+        "refuted": [_kept_json(group) for failure, group in found if failure is not None],
+        "unrefuted": [known_failure_json(failure) for failure in _unrefuted(campaign, target)],
     }
 
 
-def _kept_json(group: list[Kept]) -> dict[str, object]:
+def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
     best = group[0]
     soonest = min(group, key=lambda kept: kept.seconds)
     return {
@@ -201,20 +203,22 @@ def _kept_json(group: list[Kept]) -> dict[str, object]:
     }
 
 
-def _first(campaign: Campaign, target: Target) -> list[tuple[Harm | None, list[Kept]]]:
+def _first(campaign: Campaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
     # What was found on a target, by harm, each with its least case first; broken claims by case.
-    groups: dict[object, list[Kept]] = {}
+    groups: dict[object, list[SavedFinding]] = {}
     for track in _tracks(campaign, target):
         for kept in track.kept:
-            key = kept.found.harm or (kept.found.signature, kept.found.case.operations)
+            key = kept.found.known_failure or (kept.found.signature, kept.found.case.operations)
             groups.setdefault(key, []).append(kept)
     for group in groups.values():
         group.sort(key=lambda kept: (length(kept.found.case.operations), kept.seconds))
-    return [(group[0].found.harm, group) for group in groups.values()]
+    return [(group[0].found.known_failure, group) for group in groups.values()]
 
 
-def _unrefuted(campaign: Campaign, target: Target) -> list[Harm]:
-    return [harm for harm in target.harms if all(harm in track.pending for track in _tracks(campaign, target))]
+def _unrefuted(campaign: Campaign, target: Target) -> list[KnownFailure]:
+    return [
+        failure for failure in target.known_failures if all(failure in track.pending for track in _tracks(campaign, target))
+    ]
 
 
 def _tracks(campaign: Campaign, target: Target) -> list[Track]:

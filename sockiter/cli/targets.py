@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sockiter.backend import Target
 from sockiter.claims import in_order
-from sockiter.cli.output import console, harm_json, print_json
+from sockiter.cli.output import console, known_failure_json, print_json
 from sockiter.targets import TARGETS
 
 
@@ -31,7 +31,7 @@ def targets(*, as_json: bool) -> None:
             escape(target.name),
             escape(target.summary),
             escape(target.detected_scheme or ""),
-            "\n".join(str(harm) for harm in target.harms) or ("never" if target.hazards else "-"),
+            "\n".join(str(failure) for failure in target.known_failures) or ("never" if target.hazards else "-"),
             "yes" if (missing := target.missing()) is None else escape(f"no: {missing}"),
         )
     console().print(table)
@@ -43,7 +43,7 @@ def _json(target: Target) -> dict[str, object]:
         "target": target.name,
         "summary": target.summary,
         "hazards": in_order(target.hazards),
-        "admits": [harm_json(harm) for harm in target.harms],
+        "admits": [known_failure_json(failure) for failure in target.known_failures],
         "runs_here": missing is None,
         "missing": missing,
         "walks_by": target.detected_scheme,

@@ -19,7 +19,7 @@ from sockiter.check.verify import Compare, Merged, Trial, Trials, Verified, Wron
 from sockiter.claims import in_order
 from sockiter.cli.output import print_json, scope_json
 from sockiter.cli.progress import watch
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.matrix.matrix import describe
 from sockiter.verdict import Signature
 
@@ -52,7 +52,7 @@ def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
     if any(trial.result and not trial.result.agrees for trial in trials.trials):
         sys.exit(1)
     if any(trial.trouble for trial in trials.trials):
-        sys.exit(MachineLacks.status)
+        sys.exit(Unavailable.status)
 
 
 def _watch(trials: Trials) -> None:
@@ -81,10 +81,10 @@ def _lines(trial: Trial) -> list[str]:
     if not result.has_form:
         return [f"{searches}. It has no `canonical`: nothing is merged, and searches of any length do not end."]
     merged = sum(merge.compared for merge in result.merges)
-    lines.append(f"{searches} and with the search without `canonical`; {merged:,} merged moments lead on alike.")
+    lines.append(f"{searches} and with the search without `canonical`; {merged:,} merged states are equivalent.")
     for merge in result.merges:
         if not merge.complete:
-            lines.append(f"  Not all moments were reached under {_under(merge)}: the first {merge.moments:,} were.")
+            lines.append(f"  Not all states were reached under {_under(merge)}: the first {merge.states:,} were.")
     return lines
 
 
@@ -150,7 +150,7 @@ def _comparisons(result: Verified | None) -> dict[str, Any]:
                 "scope": scope_json(comparison.scope),
                 "agrees": comparison.agrees,
                 "complete": comparison.complete,
-                "moments": comparison.moments,
+                "moments": comparison.states,
                 "merged": comparison.merged,
                 "compared": comparison.compared,
                 "wrong": None if comparison.wrong is None else _wrong_json(comparison.wrong),

@@ -21,10 +21,10 @@ from typing import Protocol, TypeAlias
 from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
-from sockiter.claims import Harm, Hazard, in_order, within
+from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
-from sockiter.fuzzing.triage import Followed, Found, Hunt
+from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
@@ -32,22 +32,24 @@ from sockiter.workers import Workers, interrupted_at, serving
 
 # Long enough that starting a process for it does not matter, short enough that a process stays small.
 SLICE_S = 5.0
-# The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting.
+# The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting, or when
+# the whole campaign is short: a slice may go on a little longer, to shrink what it found.
 FIRST_SLICE_S = 1.0
+FIRST_SLICE_OF_SHARE = 0.25
 # The least that is worth a process.
 LEAST_SLICE_S = 0.02
-# What is being shrunk when the time is up, or when a worker is told to stop, may go on for so long, and is interrupted a
+# What is being shrunk when the time is up, or when a worker is asked to stop, may go on for so long, and is interrupted a
 # little later where it does not look at the clock. Both are less than the workers' patience.
 SHRINKING_S = 2.0
 INTERRUPTED_S = 3.0
 # Of a slice that has run nothing for so long, the sequences have no end.
 ENDLESS_S = 10.0
-# How often a worker that shrinks looks whether it is told to stop.
+# How often a worker that shrinks looks whether it is asked to stop.
 LISTENING_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class FuzzJob:
     """One slice: a driver on a target for some seconds, the first of them the `since`th of this driver's search.
 
     `left_s`: how many seconds the campaign has from the beginning of the slice on, `until`: and until when, by the monotonic
@@ -61,8 +63,8 @@ class Job:
     cases: Path
     seconds: float
     since: float
-    pending: frozenset[Harm]
-    followed: frozenset[Followed]
+    pending: frozenset[KnownFailure]
+    investigated: frozenset[FindingKey]
     left_s: float = math.inf
     until: float | None = None
 
@@ -76,15 +78,15 @@ class Began:
 class Drawn:
     """A finding as it was drawn, which is about to be shrunk."""
 
-    found: Found
+    found: TriagedFinding
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedFinding:
     """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none."""
 
-    found: Found
+    found: TriagedFinding
     driver: str
     seconds: float
     path: Path | None
@@ -102,13 +104,13 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A slice is over: what was followed in it, or, in words, why it could not go on."""
+    """A slice is over: the findings investigated in it, or the reason why it could not go on."""
 
-    followed: frozenset[Followed]
+    investigated: frozenset[FindingKey]
     trouble: str = ""
 
 
-Message: TypeAlias = Began | Drawn | Kept | Tick | Ended
+Message: TypeAlias = Began | Drawn | SavedFinding | Tick | Ended
 
 
 @dataclass(slots=True)
@@ -118,18 +120,18 @@ class Track:
     target: Target
     driver: str
     hazards: frozenset[Hazard]
-    pending: frozenset[Harm]
-    followed: frozenset[Followed] = frozenset()
+    pending: frozenset[KnownFailure]
+    investigated: frozenset[FindingKey] = frozenset()
     allotted: float = 0.0
     slices: int = 0
     sequences: int = 0
     operations: int = 0
     seconds: float = 0.0
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[SavedFinding] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
 
-class Campaign(Workers[Track, Job]):
+class Campaign(Workers[Track, FuzzJob]):
     """Targets, each with its hazards, times drivers, on so many workers, for so many seconds from the first sequence on."""
 
     def __init__(
@@ -146,7 +148,7 @@ class Campaign(Workers[Track, Job]):
         drivers = tuple(drivers)
         self.seed = seed
         self.tracks = [
-            Track(target, driver, hazards, within(target.harms, hazards))
+            Track(target, driver, hazards, within(target.known_failures, hazards))
             for target, hazards in targets
             for driver in drivers
         ]
@@ -163,10 +165,12 @@ class Campaign(Workers[Track, Job]):
             return 0.0
         return self._seconds if self._until == math.inf else max(0.0, self._until - time.monotonic())
 
-    def _job(self, track: Track) -> Job:
-        longest = self._slice_s if track.slices else min(FIRST_SLICE_S, self._slice_s)
+    def _job(self, track: Track) -> FuzzJob:
+        longest = self._slice_s
+        if not track.slices:
+            longest = min(longest, FIRST_SLICE_S, self._share * FIRST_SLICE_OF_SHARE)
         seconds = min(longest, max((self._share - track.allotted) * self._part(track), LEAST_SLICE_S))
-        job = Job(
+        job = FuzzJob(
             track.target.name,
             track.driver,
             track.hazards,
@@ -175,7 +179,7 @@ class Campaign(Workers[Track, Job]):
             seconds,
             track.allotted,
             track.pending,
-            track.followed,
+            track.investigated,
             self._seconds if self._until == math.inf else self._until - time.monotonic(),
             None if self._until == math.inf else self._until,
         )
@@ -190,7 +194,7 @@ class Campaign(Workers[Track, Job]):
         # How much of their shares those that wait can have in the time that is left: less than all where shrinking was slow.
         if self._until == math.inf:
             return 1.0
-        waiting = sum(self._share - one.allotted for one in (track, *self._waiting))
+        waiting = sum(self._share - sharing.allotted for sharing in (track, *self._waiting))
         left = max(self._until - time.monotonic(), 0.0) * self._workers
         return min(left / waiting, 1.0)
 
@@ -204,8 +208,8 @@ class Campaign(Workers[Track, Job]):
                 track.sequences += sequences
                 track.operations += operations
                 track.seconds += seconds
-            case Ended(followed, trouble):
-                track.followed |= followed
+            case Ended(investigated, trouble):
+                track.investigated |= investigated
                 if trouble:
                     track.troubles.append(trouble)
                     # What stopped one slice would stop the next.
@@ -214,9 +218,12 @@ class Campaign(Workers[Track, Job]):
             case _:
                 found = message.found
                 # Two slices side by side may find the same thing.
-                if all((found.harm, found.case.operations) != (k.found.harm, k.found.case.operations) for k in track.kept):
+                if all(
+                    (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
+                    for kept in track.kept
+                ):
                     track.kept.append(message)
-                track.pending -= {found.harm}
+                track.pending -= {found.known_failure}
 
     def _on_death(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")
@@ -231,8 +238,8 @@ class Campaign(Workers[Track, Job]):
             self._on_message(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
 
 
-def work(job: Job, connection: Connection) -> None:
-    """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
+def work(job: FuzzJob, connection: Connection) -> None:
+    """Carry out a job and report on it; stop early when a message arrives, or when the connection is closed."""
     with serving(connection):
         for message in search(job, connection):
             connection.send(message)
@@ -241,10 +248,10 @@ def work(job: Job, connection: Connection) -> None:
                 return
 
 
-def search(job: Job, line: Line | None = None) -> Iterator[Message]:
+def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
     """The messages of a job, the last of them `Ended` unless it is left before its time is up.
 
-    `line`: on which what is about to be shrunk is reported, and something is said to whoever has to come to an end.
+    `line`: the connection on which a finding is reported before it is shrunk, and on which a worker is asked to stop.
     """
     try:
         target = target_named(job.target)
@@ -254,15 +261,15 @@ def search(job: Job, line: Line | None = None) -> Iterator[Message]:
             started = last = time.monotonic()
             until = started + job.left_s if job.until is None else job.until
             patience = Patience(_Limit(until + SHRINKING_S, line))
-            hunt = Hunt(target, session, set(job.pending), set(job.followed), patience)
+            triage = Triage(target, session, set(job.pending), set(job.investigated), patience)
             if line is not None:
-                hunt.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
+                triage.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
                 line.send(Began())
             is_first = True
             trouble = ""
             try:
                 with interrupted_at(until + INTERRUPTED_S):
-                    for bite in DRIVERS[job.driver](hunt, job.hazards, job.seed):
+                    for bite in DRIVERS[job.driver](triage, job.hazards, job.seed):
                         now = time.monotonic()
                         if bite.found is not None:
                             yield _kept(bite.found, session, job, job.since + now - started)
@@ -276,7 +283,7 @@ def search(job: Job, line: Line | None = None) -> Iterator[Message]:
                 took = time.monotonic() - started
                 if is_first and took >= ENDLESS_S:
                     trouble = f"no sequence came to its end in {took:.0f} s"
-            yield Ended(frozenset(hunt.followed), trouble)
+            yield Ended(frozenset(triage.investigated), trouble)
     except SockiterError as error:
         yield Ended(frozenset(), str(error))
 
@@ -307,7 +314,7 @@ class _Limit:
         return now >= self._until
 
 
-def _kept(found: Found, session: Session, job: Job, seconds: float) -> Kept:
+def _kept(found: TriagedFinding, session: Session, job: FuzzJob, seconds: float) -> SavedFinding:
     try:
         case = annotated(found, session, driver=job.driver, seed=job.seed)
     except KeyboardInterrupt:
@@ -315,14 +322,14 @@ def _kept(found: Found, session: Session, job: Job, seconds: float) -> Kept:
     return _saved(replace(found, case=case), job.driver, job.cases, seconds)
 
 
-def _saved(found: Found, driver: str, cases: Path, seconds: float) -> Kept:
+def _saved(found: TriagedFinding, driver: str, cases: Path, seconds: float) -> SavedFinding:
     try:
-        return Kept(found, driver, seconds, save(found.case, cases, found.stem))
+        return SavedFinding(found, driver, seconds, save(found.case, cases, found.stem))
     except OSError as error:
-        return Kept(found, driver, seconds, None, f"{cases}: {error.strerror}")
+        return SavedFinding(found, driver, seconds, None, f"{cases}: {error.strerror}")
 
 
-def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case:
+def annotated(found: TriagedFinding, session: Session, *, driver: str, seed: str) -> Case:
     """The case of a finding, with where it comes from, and what its target and every scheme of the project make of it."""
     target = target_named(found.target)
     case = with_expects(found.case, SCHEME_TARGETS)
@@ -331,7 +338,7 @@ def annotated(found: Found, session: Session, *, driver: str, seed: str) -> Case
     return _commented(replace(found, case=case), driver=driver, seed=seed)
 
 
-def _commented(found: Found, *, driver: str, seed: str) -> Case:
+def _commented(found: TriagedFinding, *, driver: str, seed: str) -> Case:
     subject = found.target
     if target_named(found.target).is_real:
         subject = f"{found.target} (Linux {platform.release()}, {found.reproduced} of {found.reruns} runs)"

@@ -1,9 +1,9 @@
-"""The situations that every deep run must come to: those in which a place that is kept badly is lost.
+"""The coverage goals of a deep run: the situations in which an iterator that keeps its place badly loses it.
 
-Decided here: what each of them is, and which of them a sequence came to. Not known here: how a scheme keeps its place, what
-makes a history good, and who draws. A run that never came to one of them proves nothing about it, however long it was.
+Decided here: what each goal is, and which goals a sequence reached. Not known here: how a scheme keeps its place, what makes
+a history good, and who draws. A run that never reached a goal proves nothing about it, however long it was.
 
-The words, as they can be told from outside, by the operations, the table before and after each, and what was delivered:
+The words, as seen from outside, by the operations, the table before and after each, and what was delivered:
 
 - *Seen* is a socket whose turn has come since open (`history.Shown`), and *unseen* every other, also one added since.
 - *Stopped* is a read that returned as many records as it was asked for, as long as nothing was changed inside it: then the
@@ -12,7 +12,7 @@ The words, as they can be told from outside, by the operations, the table before
   the next read: in mid-bucket. That bucket is *the bucket*, and those sockets are *waiting*.
 - *Behind* are the buckets before the bucket in the order of the walk, *ahead* those after it.
 
-Where one cannot be certain of that, nothing is said: some situations go unnoticed, but none is made up.
+Where this is not certain, no goal is reported: some reached goals go unnoticed, but none is made up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sockiter.history import Event, Returned, Shown
 from sockiter.operations import Add, Operation, Read, Rehash, Reinsert
 from sockiter.simulation import Allocation, Simulation
 
-Situation: TypeAlias = Literal[
+Goal: TypeAlias = Literal[
     # Of a pause, as the next read finds things:
     "first unseen gone",  # the first waiting socket has left the bucket, and another one waits there still
     "all unseen gone",  # only seen sockets are left in the bucket
@@ -42,9 +42,9 @@ Situation: TypeAlias = Literal[
     "growth refused",  # it was refused an allocation
     "second growth",  # it was granted one more for the same batch: no socket's turn came between the two
 ]
-SITUATIONS: tuple[Situation, ...] = get_args(Situation)
-GROWTHS: tuple[Situation, ...] = ("growth on resume", "growth refused", "second growth")
-"""Those that are seen in a simulation only: a real iterator does not tell of its allocations."""
+GOALS: tuple[Goal, ...] = get_args(Goal)
+GROWTH_GOALS: tuple[Goal, ...] = ("growth on resume", "growth refused", "second growth")
+"""The goals that are seen in a simulation only: a real iterator does not report its allocations."""
 
 
 class _Pause(NamedTuple):
@@ -54,25 +54,25 @@ class _Pause(NamedTuple):
     waiting: tuple[str, ...]
 
 
-class Watch:
-    """Looks on while a backend does one iteration, and remembers which situations it came to.
+class CoverageMonitor:
+    """Observes a backend during one iteration, and records which goals it reaches.
 
     Every operation goes through `apply`, from the first on. It changes nothing, but asks for the table before and after some
-    operations; where nobody can know the table, only `GROWTHS` are ever noticed.
+    operations; where the table cannot be known, only `GROWTH_GOALS` are ever noticed.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._reached: set[Situation] = set()
+        self._reached: set[Goal] = set()
         self._seen: set[str] = set()
         self._pause: _Pause | None = None
         # Of this pause: who was added at the head of a bucket.
         self._at_head: list[str] = []
 
     @property
-    def reached(self) -> list[Situation]:
-        """The situations that the iteration came to, each once, in the order of `SITUATIONS`."""
-        return [situation for situation in SITUATIONS if situation in self._reached]
+    def reached(self) -> list[Goal]:
+        """The goals that the iteration reached, each once, in the order of `GOALS`."""
+        return [goal for goal in GOALS if goal in self._reached]
 
     def apply(self, operation: Operation) -> None:
         """Have the backend carry out one operation, and look at it."""

@@ -1,7 +1,7 @@
-"""The two ways to bring a hunt its sequences: swarm's plain loop, and Hypothesis's state machine.
+"""The two drivers, which bring sequences to triage: swarm's plain loop, and Hypothesis's state machine.
 
-Decided here: how each is run without end, in bites that let the caller look at the clock. What is found is the hunt's
-business, and when to stop the caller's.
+Decided here: how each is run without end, in bites that let the caller look at the clock. Triage decides what
+to do with a finding, and the caller when to stop.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from hypothesis import Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.claims import Hazard
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.machine import Violation, machine_for
 from sockiter.fuzzing.swarm import Swarm
-from sockiter.fuzzing.triage import Found, Hunt
+from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.oracle import judge
 
 # What a driver does between two looks at the clock: some 20 ms of models, somewhat more of a kernel.
@@ -36,22 +36,22 @@ class Bite:
 
     sequences: int
     operations: int
-    found: Found | None = None
+    found: TriagedFinding | None = None
 
 
-Driver: TypeAlias = Callable[[Hunt, frozenset[Hazard], str], Iterator[Bite]]
-"""Runs sequences with these hazards, drawn from this seed, on the hunt's target; without end."""
+Driver: TypeAlias = Callable[[Triage, frozenset[Hazard], str], Iterator[Bite]]
+"""Runs sequences with these hazards, drawn from this seed, on the target of the triage; without end."""
 
 
-def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
-    """Sequences from `Swarm`, half of them aimed at what the target admits and nothing has shown yet."""
-    room = Room.of(hunt.target)
+def drive_swarm(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    """Sequences from `Swarm`, half of them aimed at the known failures that no case has shown yet."""
+    room = Room.of(triage.target)
     swarm = Swarm(seed_text, hazards, room)
-    begin = hunt.session.begin
+    begin = triage.session.begin
     shapes = {slots: room.shape(slots) for slots in room.slots_drawn}
-    bite = SWARM_BITE_REAL if hunt.target.is_real else SWARM_BITE
+    bite = SWARM_BITE_REAL if triage.target.is_real else SWARM_BITE
     while True:
-        swarm.aims = sorted((harm.hazards for harm in hunt.pending), key=sorted)
+        swarm.aims = sorted((known_failure.hazards for known_failure in triage.pending), key=sorted)
         sequences = operations = 0
         found = None
         while sequences < bite and found is None:
@@ -61,23 +61,23 @@ def drive_swarm(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Itera
             try:
                 for op in sequence:
                     backend.apply(op)
-            except Untold:
+            except Inconclusive:
                 continue
             finally:
                 backend.close()
             operations += len(sequence)
-            if (verdict := judge(backend.history)) and (finding := hunt.news(sequence, verdict)):
-                found = hunt.follow(sequence, slots, finding)
+            if (verdict := judge(backend.history)) and (finding := triage.first_new(sequence, verdict)):
+                found = triage.investigate(sequence, slots, finding)
         yield Bite(sequences, operations, found)
-        if hunt.patience.interrupted:
+        if triage.patience.interrupted:
             raise KeyboardInterrupt
 
 
-def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+def drive_hypothesis(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
     """Runs of the state machine, each with a seed of its own and an engine that is thrown away with all that it remembers.
 
-    Every other one has just the hazards of something that the target admits and nothing has shown yet. Hypothesis neither
-    shrinks nor stores: the first piece of news ends a run, and `Hunt.follow` does the rest.
+    Every other one has just the hazards of a known failure that no case has shown yet. Hypothesis neither shrinks nor
+    stores: the first new finding ends a run, and `Triage.investigate` does the rest.
     """
     random = Random(seed_text)
     profile = settings(
@@ -89,23 +89,23 @@ def drive_hypothesis(hunt: Hunt, hazards: frozenset[Hazard], seed_text: str) -> 
         verbosity=Verbosity.quiet,
     )
     # Hypothesis keeps something for every class of machine that it ever ran.
-    machines = {hazards: machine_for(hunt, hazards)}
+    machines = {hazards: machine_for(triage, hazards)}
     is_aimed = False
     while True:
-        aims = sorted((harm.hazards for harm in hunt.pending), key=sorted) if is_aimed else []
+        aims = sorted((known_failure.hazards for known_failure in triage.pending), key=sorted) if is_aimed else []
         is_aimed = not is_aimed
         on = random.choice(aims) if aims else hazards
         if on not in machines:
-            machines[on] = machine_for(hunt, on)
+            machines[on] = machine_for(triage, on)
         machine = machines[on]
         machine.sequences = machine.applied = 0
         found = None
         try:
             run_state_machine_as_test(seed(random.getrandbits(64))(machine), settings=profile)
         except Violation as violation:
-            found = hunt.follow(violation.operations, violation.slots, violation.finding)
+            found = triage.investigate(violation.operations, violation.slots, violation.finding)
         yield Bite(machine.sequences, machine.applied, found)
-        if hunt.patience.interrupted:
+        if triage.patience.interrupted:
             raise KeyboardInterrupt
 
 

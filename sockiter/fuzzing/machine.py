@@ -4,9 +4,9 @@ Decided here: which rules there are, and what each argument is drawn from. A rul
 and hands that to the backend; of the table it knows the names of the sockets that are in it. Not known here: how a scheme
 keeps its place, and what a history is worth.
 
-Tried on a loaded machine, with 12 steps to a run, on the harms that the schemes admit, each with just its hazards:
+Tried on a loaded machine, with 12 steps to a run, on the known failures of the schemes, each with just its hazards:
 
-- `open` as a rule that every read waits for, and no socket to begin with: of the first 20 harms, 500 runs showed 11.
+- `open` as a rule that every read waits for, and no socket to begin with: of the first 20, 500 runs showed 11.
   Hypothesis switches rules off for whole runs, its own swarm testing, and nothing can fail unless four of them are on.
 - A first read that opens the iterator, two sockets that no rule adds, and half of all reads for one record: 33 of the first
   38. Of the same 38, several operations to a rule, drawn from one number, showed 34 in 850 runs: some five times the
@@ -14,7 +14,7 @@ Tried on a loaded machine, with 12 steps to a run, on the harms that the schemes
 - 10 or 20 steps found about as much in the same time; with 50, shrinking took twice as long.
 - A skip that is raised when a read says that the iteration is over: such a run cannot be shrunk to one that ends at
   teardown.
-- `target()` on the number of situations: one more line below the falsifying example.
+- `target()` on the number of coverage goals: one more line below the falsifying example.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from sockiter.backend import SLOTS, Backend
 from sockiter.claims import CHANGES, Hazard
-from sockiter.errors import Untold
-from sockiter.fuzzing.coverage import Watch
+from sockiter.errors import Inconclusive
+from sockiter.fuzzing.coverage import CoverageMonitor
 from sockiter.fuzzing.limits import Room
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.operations import (
     FIRST,
     Add,
@@ -65,13 +65,13 @@ Written: TypeAlias = int | str
 
 
 class Violation(AssertionError):
-    """A target did what is news to a hunt; carries that hunt, the sequence and slots, the whole verdict, and the finding."""
+    """A new finding on a target; carries the triage, the sequence and slots, the whole verdict, and the finding."""
 
     def __init__(
-        self, hunt: Hunt, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding
+        self, triage: Triage, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding
     ) -> None:
         super().__init__(str(finding))
-        self.hunt = hunt
+        self.triage = triage
         self.operations = operations
         self.slots = slots
         self.verdict = verdict
@@ -115,9 +115,9 @@ class Sockets:
         self.added = self.inserted = 0
 
     def __copy__(self) -> Sockets:
-        other = Sockets()
-        other.tables, other.added, other.inserted = self.tables.copy(), self.added, self.inserted
-        return other
+        clone = Sockets()
+        clone.tables, clone.added, clone.inserted = self.tables.copy(), self.added, self.inserted
+        return clone
 
     @property
     def new_name(self) -> str:
@@ -192,19 +192,19 @@ CHANGES_INSIDE = changes_inside()
 class SocketMachine(RuleBasedStateMachine):
     """Sockets come and go while an iterator is read in parts; in the end it is read out, and judged.
 
-    Not to be run as it is: `machine_for` gives it a hunt and the rules of certain hazards.
+    Not to be run as it is: `machine_for` gives it a triage and the rules of certain hazards.
     """
 
-    hunt: ClassVar[Hunt]
+    triage: ClassVar[Triage]
     room: ClassVar[Room]
     hazards: ClassVar[frozenset[Hazard]]
     kinds: ClassVar[tuple[Hazard, ...]]
     buckets: ClassVar[dict[Written, Bucket]]
-    # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
+    # How many sequences were run to their end since this was set to 0, and how many operations that took.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
-    # Whether Hypothesis is told which situations a sequence came to; a campaign shows nobody, and does not pay for it.
-    watches: ClassVar[bool] = False
+    # Whether Hypothesis gets the coverage goals that a sequence reached, as events; a campaign does not show them.
+    measures_coverage: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,21 +213,21 @@ class SocketMachine(RuleBasedStateMachine):
         self.is_open = False
         self.slots = SLOTS
         self.backend: Backend | None = None
-        self.watch: Watch | None = None
-        # What is to be said of the iteration, right after a read.
+        self.coverage: CoverageMonitor | None = None
+        # The verdict on the iteration, right after a read.
         self.verdict: Verdict = ()
         # What was owed when a read said that the iteration is over. Raised in the end: a run that an invariant ends early
         # cannot be made longer, and so Hypothesis cannot shrink it to one whose last read is that of teardown.
         self.missing: Violation | None = None
-        # The machine could not tell what this sequence needs: the rest of it is not carried out, and it is not judged.
-        self.is_untold = False
+        # The sequence was inconclusive on this machine: the rest of it is not carried out, and it is not judged.
+        self.is_inconclusive = False
         self.exception = sys.exception()
 
     @initialize(slots=SLOTS_AT_OPEN)
     def batch(self, slots: int) -> None:
         self.slots = slots
-        self.backend = self.hunt.session.begin(self.room.shape(slots))
-        self.watch = Watch(self.backend) if self.watches else None
+        self.backend = self.triage.session.begin(self.room.shape(slots))
+        self.coverage = CoverageMonitor(self.backend) if self.measures_coverage else None
         for operation in self.operations:
             self.carry_out(operation)
 
@@ -327,16 +327,16 @@ class SocketMachine(RuleBasedStateMachine):
             self.apply(Read(None))
             type(self).sequences += 1
             type(self).applied += len(self.operations)
-            if self.watch is not None and currently_in_test_context():
-                for situation in self.watch.reached:
-                    event(situation)
+            if self.coverage is not None and currently_in_test_context():
+                for goal in self.coverage.reached:
+                    event(goal)
         finally:
             self.backend.close()
         for violation in (self.missing, *(self.violation(finding.kind) for finding in self.verdict)):
             self.check(violation)
 
     def apply(self, operation: Operation) -> None:
-        """Carry out one operation, and judge what came of a read; the first read opens the iterator."""
+        """Carry out one operation, and judge the result of a read; the first read opens the iterator."""
         if type(operation) is Read and not self.is_open:
             self.apply(Open())
         self.is_open = self.is_open or type(operation) is Open
@@ -349,21 +349,21 @@ class SocketMachine(RuleBasedStateMachine):
         """Have the backend do it, once there is one."""
         if self.backend is None:
             return
-        if not self.is_untold:
+        if not self.is_inconclusive:
             try:
-                (self.watch or self.backend).apply(operation)
-            except Untold:
-                self.is_untold = True
-        self.verdict = () if self.is_untold or type(operation) is not Read else judge(self.backend.history)
+                (self.coverage or self.backend).apply(operation)
+            except Inconclusive:
+                self.is_inconclusive = True
+        self.verdict = () if self.is_inconclusive or type(operation) is not Read else judge(self.backend.history)
         self.missing = self.missing or self.violation("skip")
 
     def violation(self, kind: Kind) -> Violation | None:
-        """The first finding of this kind that the hunt has not met and the target does not admit; None: there is none."""
+        """The first new finding of this kind, as an exception to raise; None: there is none."""
         verdict = tuple(finding for finding in self.verdict if finding.kind == kind)
-        finding = self.hunt.news(tuple(self.operations), verdict) if verdict else None
+        finding = self.triage.first_new(tuple(self.operations), verdict) if verdict else None
         if finding is None:
             return None
-        return VIOLATION[kind](self.hunt, tuple(self.operations), self.slots, self.verdict, finding)
+        return VIOLATION[kind](self.triage, tuple(self.operations), self.slots, self.verdict, finding)
 
     def check(self, violation: Violation | None) -> None:
         """Raise a violation, if there is one; always from this line, by which Hypothesis tells one failure from another."""
@@ -457,13 +457,13 @@ _RULES: dict[str, Hazard] = {
 _INSIDE = ("change_while_shown", "change_while_allocating", "change_between_buckets", "refuse_and_change")
 
 
-def machine_for(hunt: Hunt, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
-    """The state machine of one hunt, with the rules of these hazards and no others."""
-    room = Room.of(hunt.target)
+def machine_for(triage: Triage, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
+    """The state machine of one triage, with the rules of these hazards and no others."""
+    room = Room.of(triage.target)
     buckets: dict[Written, Bucket] = {(str(b) if b.table else b.number): b for b in room.buckets}
     kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
     members: dict[str, Any] = {
-        "hunt": hunt,
+        "triage": triage,
         "room": room,
         "hazards": hazards,
         "kinds": kinds,

@@ -1,7 +1,7 @@
-"""What one target has been found to do so far: which finding is news, and how news becomes a case.
+"""Triage: which findings of one target are new, and how a new finding becomes a case.
 
-Decided here: when a finding is worth following, whether it can be had again, and whether it breaks a claim or was admitted.
-Not known here: which driver brought it, and where its case is kept.
+Decided here: when a finding is investigated, whether it can be reproduced, and whether it breaks a claim or a known
+failure explains it. Not known here: which driver found it, and where its case is kept.
 """
 
 from __future__ import annotations
@@ -12,31 +12,34 @@ from typing import TypeAlias
 
 from sockiter.backend import Session, Target, run
 from sockiter.cases import Case
-from sockiter.check.shortest import shortest
-from sockiter.claims import Harm, Hazard, admitting, hazards_of, within
-from sockiter.errors import Untold
+from sockiter.check.shortest import STATES_MAX, shortest
+from sockiter.claims import Hazard, KnownFailure, explaining, hazards_of, within
+from sockiter.errors import Inconclusive
 from sockiter.operations import Operation
 from sockiter.oracle import judge
 from sockiter.shrink.minimize import Fails, Patience, minimize
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Finding, Kind, Signature, Verdict
 
-# How often a finding on a running kernel is sought again before it is shrunk. A model needs no second run.
+# How often the sequence of a finding on a running kernel is run again before it is shrunk. A model needs no second run.
 RERUNS = 5
+# For a known failure, a shortest case is nice to have, and most are found in some hundred states; the time that the
+# others take is better spent on sequences that may break a claim. In states, so that the same run comes to the same cases.
+STATES_MAX_KNOWN = 4_000
 
 
-Followed: TypeAlias = tuple[Signature, frozenset[Hazard]]
-"""What makes a finding news, or not: its signature, and the hazards of the sequence."""
+FindingKey: TypeAlias = tuple[Signature, frozenset[Hazard]]
+"""What decides whether a finding is new: its signature, and the hazards of the sequence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A finding with the least case that shows it, the hazards of that, and what it says of the target's claims.
+class TriagedFinding:
+    """A finding with the least case that shows it, the hazards of that, and its relation to the target's claims.
 
-    `harm`: what the target admits and this shows; None: it breaks a claim. `reproduced` of `reruns` runs of the sequence
-    that was drawn came to the finding again; a case that never did is that sequence, not shrunk. `shortest`: it is certain
-    that no shorter case does the same with its hazards, and with as many sockets at once, buckets and slots as it has.
-    `cut_short`: there was no time to shrink it to the end, so that `harm` may be one of several that the case shows.
+    `known_failure`: the target's that explains it; None: it breaks a claim. `reproduced` of `reruns` runs of the drawn
+    sequence led to the finding again; a case that never did is that sequence, not shrunk. `shortest`: it is certain that no
+    shorter case does the same with its hazards, and with as many sockets at once, buckets and slots as it has. `cut_short`:
+    there was no time to shrink it to the end, so that several known failures may explain it.
     """
 
     target: str
@@ -44,7 +47,7 @@ class Found:
     moved: bool
     case: Case
     hazards: frozenset[Hazard]
-    harm: Harm | None
+    known_failure: KnownFailure | None
     drawn: int
     reproduced: int
     reruns: int
@@ -65,77 +68,95 @@ class Found:
         return Signature(self.kind, self.moved, self.elsewhere)
 
     @property
-    def _shown(self) -> Harm:
-        # Admitted or not.
-        return Harm(self.kind, self.hazards, self.moved, self.elsewhere)
+    def _shown(self) -> KnownFailure:
+        # Known or not.
+        return KnownFailure(self.kind, self.hazards, self.moved, self.elsewhere)
 
 
 @dataclass(slots=True)
-class Hunt:
-    """One target, in a session of its own, and the findings on it that were followed.
+class Triage:
+    """One target, in a session of its own, and the findings on it that were investigated.
 
-    A finding is news once for each set of hazards in whose company it is met: a claim can be broken under few hazards
-    that is void under many. `pending` holds what the target admits and nothing has shown yet. `drawn` is called with what is
+    A finding is new once for each set of hazards under which it occurs: a claim can be broken under few hazards that is void
+    under many. `pending` holds the known failures that no case has shown yet. `drawn` is called with each finding that is
     about to be shrunk, for which there is `patience`.
     """
 
     target: Target
     session: Session
-    pending: set[Harm] = field(default_factory=set)
-    followed: set[Followed] = field(default_factory=set)
+    pending: set[KnownFailure] = field(default_factory=set)
+    investigated: set[FindingKey] = field(default_factory=set)
     patience: Patience = field(default_factory=Patience)
-    drawn: Callable[[Found], None] = lambda found: None
+    drawn: Callable[[TriagedFinding], None] = lambda found: None
 
     @classmethod
-    def of(cls, target: Target, session: Session, hazards: Iterable[Hazard]) -> Hunt:
-        """A hunt for what the target admits under these hazards, and for what it does not."""
-        return cls(target, session, set(within(target.harms, hazards)))
+    def of(cls, target: Target, session: Session, hazards: Iterable[Hazard]) -> Triage:
+        """Triage with all known failures pending that these hazards suffice for."""
+        return cls(target, session, set(within(target.known_failures, hazards)))
 
     def hazards_of(self, operations: Sequence[Operation]) -> frozenset[Hazard]:
         """The hazards that a sequence uses on this target."""
         return hazards_of(operations, narrow="rollover" in self.target.hazards)
 
-    def news(self, operations: tuple[Operation, ...], verdict: Verdict) -> Finding | None:
-        """The first finding of a verdict that is worth following; an iteration that was not judged to its end is none.
-
-        Worth it is what the target does not admit under the hazards of this sequence, or admits but has not been shown to
-        do, and what was not followed before with these hazards. What one shown harm accounts for is left alone, whichever
-        others might, too: shrinking would nearly always end with the one that was shown.
-        """
+    def first_new(self, operations: tuple[Operation, ...], verdict: Verdict) -> Finding | None:
+        """The first finding of a verdict that is new under the hazards of this sequence."""
         hazards = self.hazards_of(operations)
-        for finding in verdict:
-            if finding.kind != "incomplete" and (finding.signature, hazards) not in self.followed:
-                admitted = admitting(self.target.harms, finding.signature, hazards)
-                if self.pending.issuperset(admitted):
-                    return finding
-        return None
+        return next((finding for finding in verdict if self.is_new(finding, hazards)), None)
 
-    def follow(self, operations: tuple[Operation, ...], slots: int, finding: Finding) -> Found | None:
-        """Have the finding again, shrink it, and tell what it is worth.
+    def is_new(self, finding: Finding, hazards: frozenset[Hazard]) -> bool:
+        """Whether a finding is worth an investigation; an iteration that was not judged to its end is not.
 
-        None where the target admits it, and this is not the first case to show it by these hazards alone.
+        A finding is new if no known failure explains it under these hazards, or only known failures that no case has shown
+        yet, and if it was not investigated before with these hazards. If a case has shown one of several known failures that
+        explain it, it is left alone: shrinking would nearly always end with that one. So is a finding that only a known
+        failure with another signature explains: shrinking keeps the signature.
         """
-        self.followed.add((finding.signature, self.hazards_of(operations)))
+        if finding.kind == "incomplete" or (finding.signature, hazards) in self.investigated:
+            return False
+        explanations = explaining(self.target.known_failures, finding.signature, hazards)
+        can_show = not explanations or any(failure.signature == finding.signature for failure in explanations)
+        return can_show and self.pending.issuperset(explanations)
+
+    def investigate(self, operations: tuple[Operation, ...], slots: int, finding: Finding) -> TriagedFinding | None:
+        """Reproduce the finding, shrink it, and classify it.
+
+        None where a known failure explains it, and this is not the first case to show that one by its hazards alone.
+        """
+        drawn_key = (finding.signature, self.hazards_of(operations))
+        self.investigated.add(drawn_key)
 
         reruns = RERUNS if self.target.is_real else 1
         length = len(operations)
-        if as_drawn := self._found(finding, operations, slots, length, 0, reruns, cut_short=True):
-            self.drawn(as_drawn)
+        if drawn_finding := self._found(finding, operations, slots, length, 0, reruns, cut_short=True):
+            self.drawn(drawn_finding)
         fails = fails_as(finding, self.target, self.session)
         reproduced = 0
         is_shortest = False
         try:
             reproduced = sum(fails(operations, slots) for _ in range(reruns))
             if reproduced:
-                operations, slots, is_shortest = shrunk(operations, slots, finding, self.target, fails, self.patience)
+                operations, slots = minimize(operations, slots, fails, patience=self.patience)
+                is_known = drawn_finding is None or drawn_finding.known_failure is not None
+                shown = (finding.signature, self.hazards_of(operations))
+                # A known failure that other findings were shrunk to before has been searched.
+                if not is_known or shown == drawn_key or shown not in self.investigated:
+                    operations, slots, is_shortest = searched(
+                        operations,
+                        slots,
+                        finding,
+                        self.target,
+                        fails,
+                        self.patience,
+                        states_max=STATES_MAX_KNOWN if is_known else STATES_MAX,
+                    )
         except KeyboardInterrupt:
             self.patience.interrupt()
-        self.followed.add((finding.signature, self.hazards_of(operations)))
+        self.investigated.add((finding.signature, self.hazards_of(operations)))
         found = self._found(
             finding, operations, slots, length, reproduced, reruns, shortest=is_shortest, cut_short=self.patience.ended
         )
-        if found is not None and found.harm is not None:
-            self.pending.remove(found.harm)
+        if found is not None and found.known_failure is not None:
+            self.pending.remove(found.known_failure)
         return found
 
     def _found(
@@ -149,25 +170,28 @@ class Hunt:
         *,
         shortest: bool = False,
         cut_short: bool,
-    ) -> Found | None:
+    ) -> TriagedFinding | None:
         hazards = self.hazards_of(operations)
-        harm = None
-        if admitted := admitting(self.target.harms, finding.signature, hazards):
-            # Only a case with no other hazard than those of the harm, and with nothing nearer, shows that they suffice.
+        known_failure = None
+        if explanations := explaining(self.target.known_failures, finding.signature, hazards):
+            # Only a case with the hazards of the known failure alone, and with nothing nearer, shows that they suffice.
             shown = (finding.signature, hazards)
-            harm = next((harm for harm in admitted if (harm.signature, harm.hazards) == shown), None)
-            if harm is None and cut_short:
-                harm = admitted[0]
-            if harm not in self.pending:
+            known_failure = next(
+                (failure for failure in explanations if (failure.signature, failure.hazards) == shown),
+                None,
+            )
+            if known_failure is None and cut_short:
+                known_failure = explanations[0]
+            if known_failure not in self.pending:
                 return None
         case = Case(operations, slots)
-        return Found(
+        return TriagedFinding(
             self.target.name,
             finding.kind,
             finding.moved,
             case,
             hazards,
-            harm,
+            known_failure,
             drawn,
             reproduced,
             reruns,
@@ -185,17 +209,31 @@ def shrunk(
     fails: Fails,
     patience: Patience | None = None,
 ) -> tuple[tuple[Operation, ...], int, bool]:
-    """The least sequence that fails as this one does, its slots, and whether it is certain that none is shorter: of a scheme
-    this can be searched, of a running kernel not. Where `patience` ends, the least so far."""
+    """The least sequence that fails as this one does, its slots, and whether it is certain that none is shorter. Where
+    `patience` ends, the least so far."""
     patience = patience or Patience()
-    least, least_slots = minimize(operations, slots, fails, patience=patience)
+    return searched(*minimize(operations, slots, fails, patience=patience), finding, target, fails, patience)
+
+
+def searched(
+    operations: tuple[Operation, ...],
+    slots: int,
+    finding: Finding,
+    target: Target,
+    fails: Fails,
+    patience: Patience,
+    *,
+    states_max: int = STATES_MAX,
+) -> tuple[tuple[Operation, ...], int, bool]:
+    """The shortest sequence that fails as this one does, its slots, and whether that is certain: of a scheme this can be
+    searched, in so many states, of a running kernel not."""
     if isinstance(target, SchemeTarget) and target.slots is None and not patience.ended:
-        return shortest(target.scheme, least, least_slots, finding.signature, fails, patience=patience)
-    return least, least_slots, False
+        return shortest(target.scheme, operations, slots, finding.signature, fails, patience=patience, states_max=states_max)
+    return operations, slots, False
 
 
 def fails_as(finding: Finding, target: Target, session: Session) -> Fails:
-    """A predicate for sequences: whether one comes to a finding with the same signature.
+    """A predicate for sequences: whether one leads to a finding with the same signature.
 
     So shrinking never turns a rare defect into a common one of the same kind: the skip of a socket in whose bucket nothing
     changes stays apart from that of a neighbour of the socket that closes.
@@ -204,8 +242,8 @@ def fails_as(finding: Finding, target: Target, session: Session) -> Fails:
     def fails(operations: tuple[Operation, ...], slots: int) -> bool:
         try:
             verdict = judge(run(session, target, operations, slots=slots))
-        except Untold:
+        except Inconclusive:
             return False
-        return any(other.signature == finding.signature for other in verdict)
+        return any(found.signature == finding.signature for found in verdict)
 
     return fails

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from errno import errorcode
 
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
 from sockiter.kernel.bpf.faults import fail_next, fail_none
 from sockiter.kernel.bpf.stops import Stop, Stops
@@ -70,7 +70,7 @@ class Iteration:
         self._uncounted = ""
 
     def apply(self, operation: Operation) -> None:
-        """Carry out one operation; raises `MachineLacks` for one that this target does not know or has no room for."""
+        """Carry out one operation; raises `Unavailable` for one that this target does not know or has no room for."""
         match operation:
             case Read():
                 self._read(operation)
@@ -191,7 +191,7 @@ class Iteration:
         try:
             if self._script:
                 if self._stops is None:
-                    raise MachineLacks(f"{self._target} cannot do anything inside a read here")
+                    raise Unavailable(f"{self._target} cannot do anything inside a read here")
                 socket_ids = self._reader.read_with_stops(count, self._stops, self._on_stop)
             else:
                 socket_ids = self._reader.read(count)
@@ -236,7 +236,7 @@ class Iteration:
         # The turns of sockets are counted by those who see them come.
         if self._uncounted and any(at.point == "show" for at in self._script):
             reason = "this kernel does not tell of the turn of a socket that is gone"
-            raise Untold(f"{self._target}: {reason}: {self._uncounted}")
+            raise Inconclusive(f"{self._target}: {reason}: {self._uncounted}")
 
     def _change_inside(self, change: Change, stop: Stop | None = None) -> None:
         # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
@@ -256,7 +256,9 @@ class Iteration:
             return
         if stop is not None and self._stops is not None and not self._stops.at_entry:
             if at_its_turn:
-                raise Untold(f"{self._target}: this kernel holds the lock of a socket, {change.name}, while it is shown")
+                raise Inconclusive(
+                    f"{self._target}: this kernel holds the lock of a socket, {change.name}, while it is shown"
+                )
             if isinstance(change, Remove):
                 self._uncounted = change.name
         self._change(change)

@@ -13,7 +13,7 @@ import platform
 from functools import cache
 from typing import Any
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 
 CLONE_NEWNET = 0x40000000
 
@@ -42,13 +42,13 @@ def connect(fd: int, address: ctypes.Array[ctypes.c_char], size: int) -> None:
     _checked(_library().connect(fd, address, size))
 
 
-def lacks(probe: str, error: OSError, *, takes: str = "") -> MachineLacks:
+def unavailable(probe: str, error: OSError, *, takes: str = "") -> Unavailable:
     """What to raise when `probe` ended in `error`; `takes` is the privilege without which it does."""
     number = error.errno or 0
     message = f"{probe}: {errno.errorcode.get(number, number)} ({os.strerror(number)})"
     if takes and number in (errno.EPERM, errno.EACCES):
         message += f"; it takes root, or {takes}"
-    return MachineLacks(message)
+    return Unavailable(message)
 
 
 def _checked(result: int) -> int:
@@ -70,5 +70,5 @@ def _library() -> Any:  # a ctypes.CDLL, whose functions ctypes finds by name wh
 def _bpf_number() -> int:
     machine = platform.machine()
     if machine not in _BPF or ctypes.sizeof(ctypes.c_void_p) != 8:
-        raise MachineLacks(f"bpf(2) has no known number on machine {machine!r}; expected one of {', '.join(_BPF)}")
+        raise Unavailable(f"bpf(2) has no known number on machine {machine!r}; expected one of {', '.join(_BPF)}")
     return _BPF[machine]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel import libc
 
 HERE = "/proc/thread-self/ns/net"
@@ -86,7 +86,7 @@ def where() -> str:
 
 @contextmanager
 def private(*settings: tuple[str, str]) -> Iterator[Namespace]:
-    """A private namespace that the calling thread is in until the end; raises `MachineLacks`.
+    """A private namespace that the calling thread is in until the end; raises `Unavailable`.
 
     `settings`, files of /proc/sys/net and what to write, are made in a first private namespace, and what they ask of child
     namespaces holds in a second one. A setting that this kernel does not have, or does not let us make, is left out.
@@ -96,7 +96,7 @@ def private(*settings: tuple[str, str]) -> Iterator[Namespace]:
     try:
         before, fd = where(), os.open(HERE, os.O_RDONLY)
     except OSError as error:
-        raise libc.lacks(f"open {HERE}", error) from error
+        raise libc.unavailable(f"open {HERE}", error) from error
     entered = _inside.get(thread)
     namespace = None
     try:
@@ -123,9 +123,9 @@ def _leave(old: str) -> None:
     try:
         libc.unshare(libc.CLONE_NEWNET)
     except OSError as error:
-        raise libc.lacks("unshare(CLONE_NEWNET)", error, takes=_TAKES) from error
+        raise libc.unavailable("unshare(CLONE_NEWNET)", error, takes=_TAKES) from error
     if where() == old:
-        raise MachineLacks(f"unshare(CLONE_NEWNET) had no effect: this thread is still in {old}")
+        raise Unavailable(f"unshare(CLONE_NEWNET) had no effect: this thread is still in {old}")
 
 
 def _made(path: str, value: str) -> bool:

@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import Any
 
-from sockiter.kernel.libc import lacks
+from sockiter.kernel.libc import unavailable
 from sockiter.kernel.namespace import Namespace
 
 SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
@@ -28,7 +28,7 @@ _LOCAL_TABLE, _LOCAL, _STATIC, _ON_HOST = 255, 2, 4, 254
 
 
 def bring_up(namespace: Namespace) -> None:
-    """Give the namespace a loopback device that takes everything to 10.0.0.0/8 for its own; raises `MachineLacks`."""
+    """Give the namespace a loopback device that takes everything to 10.0.0.0/8 for its own; raises `Unavailable`."""
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # here, since it takes longer than all the rest
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
@@ -69,4 +69,4 @@ def _request(purpose: str, message: Any, kind: int) -> None:
         netlink_socket.send(encoded(message, kind, _ACK | _CREATE))
         error = error_of(netlink_socket.recv(4096))
     if error is not None:
-        raise lacks(f"netlink: {purpose}", error, takes="CAP_NET_ADMIN") from error
+        raise unavailable(f"netlink: {purpose}", error, takes="CAP_NET_ADMIN") from error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sockiter.claims import Hazard
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def forget() -> None:
 
 
 def need_linux() -> None:
-    """Raise `MachineLacks` on any other system."""
+    """Raise `Unavailable` on any other system."""
     if (system := _system()) != "linux":
-        raise MachineLacks(f"not Linux: sys.platform is {system!r}")
+        raise Unavailable(f"not Linux: sys.platform is {system!r}")
 
 
 def _system() -> str:
@@ -52,7 +52,7 @@ def _system() -> str:
 def _try(target: str, attempt: Callable[[], Capabilities]) -> Capabilities:
     try:
         return attempt()
-    except MachineLacks as lack:
+    except Unavailable as lack:
         return Capabilities(str(lack))
     except Exception as error:  # whatever it is, it must not stop those who only ask
         return Capabilities(f"trying {target} failed: {type(error).__name__}: {error}")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from sockiter import rights
 from sockiter.backend import SLOTS, Backend, Shape, refusal
-from sockiter.claims import Harm, Hazard, within
-from sockiter.errors import MachineLacks
+from sockiter.claims import Hazard, KnownFailure, within
+from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.stops import Stops
 from sockiter.kernel.identify import identify
 from sockiter.kernel.iteration import Iteration
@@ -30,13 +30,13 @@ NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes 
 NO_STOP: Mapping[Hazard, str] = {"between": "nobody has found a way to stop a walk between two buckets"}
 """Why no iterator of a kernel can be put through changes there."""
 
-_HARMS = {scheme.name: scheme.harms for scheme in SCHEMES}
+_KNOWN_FAILURES = {scheme.name: scheme.known_failures for scheme in SCHEMES}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSetup:
-    """The set-up of a session, shared by many iterations. `make_sockets` raises `Untold` for a shape that this kernel has no
-    room for. `unable`: the hazards that this kernel cannot be put through, and why."""
+    """The set-up of a session, shared by many iterations. `make_sockets` raises `Inconclusive` for a shape that this
+    kernel has no room for. `unable`: the hazards that this kernel cannot be put through, and why."""
 
     namespace: Namespace
     walk: Walk
@@ -52,9 +52,9 @@ class KernelTarget:
     """An iterator of the running kernel.
 
     `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
-    that one kernel or another is known to use. `detected_scheme` is the one that this kernel uses; the iterator admits its
-    harms. `harms_of`: the scheme whose harms it admits, where none delivers just what it does;
-    `besides`: what else it is known to do. `records_max`: as many sockets as one read can return.
+    that one kernel or another is known to use. `detected_scheme` is the one that this kernel uses; its known
+    failures are those of the iterator. `fails_like`: the scheme whose known failures it has, where none delivers just
+    what it does; `besides`: other known failures. `records_max`: as many sockets as one read can return.
     """
 
     name: str
@@ -62,8 +62,8 @@ class KernelTarget:
     set_up: Callable[[], AbstractContextManager[SessionSetup]]
     offers: frozenset[Hazard]
     schemes: tuple[str, ...] = ()
-    harms_of: str = ""
-    besides: tuple[Harm, ...] = ()
+    fails_like: str = ""
+    besides: tuple[KnownFailure, ...] = ()
     tables: tuple[str, ...] = ("",)
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
@@ -94,17 +94,17 @@ class KernelTarget:
         return self._capabilities.scheme
 
     @property
-    def harms(self) -> tuple[Harm, ...]:
-        """What its scheme admits under the hazards that it can be put through."""
-        return tuple(harm for harm in self.admits if harm in within(self.admits, self.hazards))
+    def known_failures(self) -> tuple[KnownFailure, ...]:
+        """The known failures of its scheme under the hazards that it can be put through."""
+        return tuple(harm for harm in self.all_known_failures if harm in within(self.all_known_failures, self.hazards))
 
     @property
-    def admits(self) -> tuple[Harm, ...]:
-        """What its scheme admits, be it under hazards that nobody can bring about here on purpose.
+    def all_known_failures(self) -> tuple[KnownFailure, ...]:
+        """The known failures of its scheme, also under hazards that cannot be caused here on purpose.
 
-        Of a kernel with a scheme that nobody knows, nothing: all that it does is news.
+        None for a kernel whose scheme is not known: every finding there is new.
         """
-        return (*_HARMS.get(self.detected_scheme or self.harms_of, ()), *self.besides)
+        return (*_KNOWN_FAILURES.get(self.detected_scheme or self.fails_like, ()), *self.besides)
 
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
@@ -140,9 +140,9 @@ class KernelSession:
         self._current: Iteration | None = None
 
     def begin(self, shape: Shape) -> Backend:
-        """An empty table; raises `MachineLacks` for a shape that this kernel's table does not have."""
+        """An empty table; raises `Unavailable` for a shape that this kernel's table does not have."""
         if why := refusal(self._target, (), shape):
-            raise MachineLacks(why)
+            raise Unavailable(why)
         return self.begin_unchecked(shape)
 
     def begin_unchecked(self, shape: Shape) -> Backend:

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from sockiter.backend import Shape
-from sockiter.claims import harm
-from sockiter.errors import Untold
+from sockiter.claims import known_failure
+from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import OfWalk
@@ -84,13 +84,13 @@ KERNEL_PROC_TCP = KernelTarget(
     "partial reads of the running kernel's /proc/net/tcp",
     _proc,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
-    harms_of="offset-udp",
+    fails_like="offset-udp",
     # A read that finds nothing where the last one ended, as behind the end, counts the sockets of all buckets anew
     # (tcp_seq_start and tcp_seek_last_pos of net/ipv4/tcp_ipv4.c).
     besides=(
-        harm("skip", "remove", elsewhere=True),
-        harm("repeat", "add-head", elsewhere=True),
-        harm("repeat", "rehash", elsewhere=True),
+        known_failure("skip", "remove", elsewhere=True),
+        known_failure("repeat", "add-head", elsewhere=True),
+        known_failure("repeat", "rehash", elsewhere=True),
     ),
     tables=TABLES,
     slots=None,
@@ -101,7 +101,7 @@ KERNEL_TCP_DIAG = KernelTarget(
     "the running kernel's dump of TCP sockets by sock_diag",
     _diag,
     frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash"}),
-    harms_of="offset-udp",
+    fails_like="offset-udp",
     tables=TABLES,
     slots=None,
     never={**NO_STOP, **NO_BATCH, "show": "nobody is told when the kernel fills in a message"},
@@ -127,7 +127,7 @@ def _make_sockets(namespace: Namespace, places: Places, first: str, shape: Shape
         buckets_max = _BUCKETS if is_established else _LISTENING_BUCKETS
         established = max(established, count if is_established else 0)
         if count > buckets_max:
-            raise Untold(
+            raise Inconclusive(
                 f"the kernel's table of {table or first} sockets has {buckets_max} buckets here; the case asks for {count}"
             )
     return TcpSockets(namespace, places, first, established)

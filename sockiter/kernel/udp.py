@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from sockiter.backend import Shape
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import InContext
 from sockiter.kernel.bpf.setup import load_iterator
@@ -85,7 +85,7 @@ KERNEL_UDP_DIAG = KernelTarget(
     "the running kernel's dump of UDP sockets by sock_diag",
     _diag,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
-    harms_of="offset-udp",
+    fails_like="offset-udp",
     slots=None,
     never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held while a message is filled"},
 )
@@ -99,7 +99,7 @@ def _by_port(namespace: Namespace) -> Places:
     bring_up(namespace)
     places = Places(namespace, _seen_in_proc, family=socket.AF_INET, by_inode=True)
     if places.by_address:
-        raise MachineLacks("/proc/net/udp does not tell of sockets in the order of the table by port")
+        raise Unavailable("/proc/net/udp does not tell of sockets in the order of the table by port")
     return places
 
 

@@ -61,7 +61,7 @@ KERNEL_UNIX_DIAG = KernelTarget(
     "the running kernel's dump of UNIX sockets by sock_diag",
     _diag,
     frozenset({"add-head", "remove"}),
-    harms_of="offset-udp",
+    fails_like="offset-udp",
     slots=None,
     never={**_NEVER, **NO_BATCH, "show": "the bucket's lock is held while a message is filled"},
 )

@@ -15,7 +15,7 @@ from sockiter.kernel import netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.bpf.stops import OnStop, Stops
-from sockiter.kernel.libc import lacks
+from sockiter.kernel.libc import unavailable
 from sockiter.kernel.sockets.base import Socket, cookie, inode
 
 
@@ -44,7 +44,7 @@ class Walk(Protocol):
         """The number by which this walk knows a socket."""
 
     def open(self) -> Reader:
-        """Begin a walk over the sockets in the calling thread's network namespace; raises `MachineLacks`."""
+        """Begin a walk over the sockets in the calling thread's network namespace; raises `Unavailable`."""
 
 
 class BpfWalk:
@@ -101,7 +101,7 @@ class ProcWalk:
         try:
             return ProcReader(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), self._width)
         except OSError as error:
-            raise lacks(f"open {self._path}", error) from error
+            raise unavailable(f"open {self._path}", error) from error
 
 
 class ProcReader:
@@ -161,7 +161,7 @@ class DiagWalk:
             netlink_socket.send(self._request)
         except OSError as error:
             netlink_socket.close()
-            raise lacks("sock_diag", error) from error
+            raise unavailable("sock_diag", error) from error
         return DiagReader(netlink_socket, self._cookie_at)
 
 

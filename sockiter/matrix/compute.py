@@ -15,12 +15,12 @@ from multiprocessing.connection import Connection
 
 from sockiter import rights
 from sockiter.backend import Target
-from sockiter.check.result import Scope, Searched, Violation
-from sockiter.check.search import Enough, search
-from sockiter.claims import Harm, Hazard, in_order
+from sockiter.check.result import Counterexample, Scope, SearchResult
+from sockiter.check.search import StopSearch, search
+from sockiter.claims import Hazard, KnownFailure, in_order
 from sockiter.errors import SchemeFault, SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, MatrixRow, Measured, used, with_violations_of
 from sockiter.operations import length
 from sockiter.replay import with_expects
@@ -68,7 +68,7 @@ class CellTask:
     column: Column
     hazards: frozenset[Hazard]
     scope: Scope
-    result: Searched | Measured | None = None
+    result: SearchResult | Measured | None = None
     trouble: str = NOT_REACHED
     tick: CellProgress = CellProgress(0, 0)
     is_long: bool = False
@@ -76,12 +76,12 @@ class CellTask:
     @property
     def states(self) -> int:
         """The states, or the sequences, so far."""
-        return self.result.states if isinstance(self.result, Searched) else self.tick.done
+        return self.result.states if isinstance(self.result, SearchResult) else self.tick.done
 
     @property
     def unfinished(self) -> str:
         """Why it proves less than it should, in words; "" where it does not."""
-        return self.result.incomplete if isinstance(self.result, Searched) else self.trouble
+        return self.result.incomplete if isinstance(self.result, SearchResult) else self.trouble
 
 
 # A scheme that does not say what of it matters has no end of states.
@@ -136,7 +136,7 @@ def matrix_of(tasks: Iterable[CellTask], targets: Iterable[Target], columns: tup
 
 def _cell(task: CellTask, with_fewer: list[CellTask], columns: tuple[Column, ...]) -> Cell:
     result = task.result and with_violations_of(task.result, [other.result for other in with_fewer if other.result])
-    if isinstance(result, Searched) and result.complete:
+    if isinstance(result, SearchResult) and result.complete:
         # Nobody else would tell that a search which has no cell of its own was cut short.
         whys = [other.unfinished for other in with_fewer if other.column not in columns]
         result = replace(result, incomplete=next(filter(None, whys), ""))
@@ -173,7 +173,7 @@ class CellWorkers(Workers[CellTask, CellJob]):
             name, task.hazards, task.scope, self._seconds[name], None if task.target.is_real else self._memory_max
         )
 
-    def _on_message(self, task: CellTask, message: CellProgress | Searched | Measured | str) -> None:
+    def _on_message(self, task: CellTask, message: CellProgress | SearchResult | Measured | str) -> None:
         match message:
             case CellProgress():
                 task.tick = message
@@ -182,8 +182,8 @@ class CellWorkers(Workers[CellTask, CellJob]):
             case _:
                 task.result, task.trouble = message, ""
 
-    def _is_end(self, message: CellProgress | Searched | Measured | str | None) -> bool:
-        return isinstance(message, (Searched, Measured, str))
+    def _is_end(self, message: CellProgress | SearchResult | Measured | str | None) -> bool:
+        return isinstance(message, (SearchResult, Measured, str))
 
     def _on_death(self, task: CellTask, why: str) -> None:
         task.trouble = f"the worker that searched {task.target.name} {why}"
@@ -202,20 +202,20 @@ def work(job: CellJob, connection: Connection) -> None:
         if connection.poll():
             raise KeyboardInterrupt
         if job.memory_max is not None and memory_used() > job.memory_max:
-            raise Enough(f"{job.memory_max >> 20} MiB of memory are used up, after {done:,} states; more with --memory")
+            raise StopSearch(f"{job.memory_max >> 20} MiB of memory are used up, after {done:,} states; more with --memory")
         connection.send(CellProgress(done, waiting))
 
     with serving(connection):
         connection.send(_result(job, report))
 
 
-def _result(job: CellJob, report: Callable[[int, int], None]) -> Searched | Measured | str:
+def _result(job: CellJob, report: Callable[[int, int], None]) -> SearchResult | Measured | str:
     # A str is the reason why there is no result.
     try:
         target = target_named(job.target)
         if isinstance(target, SchemeTarget):
             rights.give_up()
-            result: Searched | Measured = search(target.scheme, job.hazards, job.scope, progress=report)
+            result: SearchResult | Measured = search(target.scheme, job.hazards, job.scope, progress=report)
         else:
             result = measure(target, job.hazards, job.seconds, report)
         return replace(result, violations=tuple(_annotated(target, violation) for violation in result.violations))
@@ -237,20 +237,20 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, report: 
     """Fuzz a target for some seconds with these hazards, from a seed that is always the same.
 
     `tell` is told the sequences so far. A KeyboardInterrupt that it raises ends it early: fewer sequences, no less true.
-    Raises `MachineLacks` where the target does not run here.
+    Raises `Unavailable` where the target does not run here.
     """
-    least: dict[Signature, Violation] = {}
+    least: dict[Signature, Counterexample] = {}
     sequences = 0
     with target.session() as session:
-        hunt = Hunt.of(target, session, hazards)
+        triage = Triage.of(target, session, hazards)
         started = time.monotonic()
-        hunt.patience = Patience(lambda: time.monotonic() >= started + seconds + SHRINKING_S)
+        triage.patience = Patience(lambda: time.monotonic() >= started + seconds + SHRINKING_S)
         took = 0.0
         try:
-            for bite in DRIVERS[DRIVER](hunt, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):
+            for bite in DRIVERS[DRIVER](triage, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):
                 sequences += bite.sequences
                 if (found := bite.found) is not None:
-                    violation = Violation(found.kind, found.moved, found.case, found.elsewhere)
+                    violation = Counterexample(found.kind, found.moved, found.case, found.elsewhere)
                     shortest = least.get(found.signature)
                     if shortest is None or violation.operations < shortest.operations:
                         least[found.signature] = violation
@@ -264,8 +264,8 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, report: 
     return Measured(target.name, hazards, sequences, took, tuple(violations))
 
 
-def _annotated(target: Target, violation: Violation) -> Violation:
+def _annotated(target: Target, violation: Counterexample) -> Counterexample:
     # Whoever keeps the case as a file can replay it.
-    harm = str(Harm(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere))
-    case = replace(violation.case, comment=(f"{harm.capitalize()}, on {target.name}.",))
+    failure = str(KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere))
+    case = replace(violation.case, comment=(f"{failure.capitalize()}, on {target.name}.",))
     return replace(violation, case=with_expects(case, {t.name: t for t in (*SCHEME_TARGETS, target)}.values()))

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from sockiter.backend import Target
 from sockiter.cases import Case
-from sockiter.check.result import Scope, Searched, Violation
-from sockiter.claims import HAZARDS, Harm, Hazard, admitting, hazards_of, in_order, largest_claims, within
+from sockiter.check.result import Counterexample, Scope, SearchResult
+from sockiter.claims import HAZARDS, Hazard, KnownFailure, explaining, hazards_of, in_order, largest_claims, within
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
 MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})
@@ -48,7 +48,7 @@ class Measured:
     hazards: frozenset[Hazard]
     sequences: int
     seconds: float
-    violations: tuple[Violation, ...]
+    violations: tuple[Counterexample, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Cell:
 
     column: Column
     hazards: frozenset[Hazard]
-    result: Searched | Measured | None
+    result: SearchResult | Measured | None
     trouble: str = ""
 
     @property
@@ -68,7 +68,7 @@ class Cell:
     @property
     def unfinished(self) -> str:
         """Why what is not among the violations is neither proved nor measured, in words; "" where it is, or cannot be."""
-        return self.result.incomplete if isinstance(self.result, Searched) else self.trouble
+        return self.result.incomplete if isinstance(self.result, SearchResult) else self.trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class CellVerdict:
     moved: bool
     possible: bool | None
     admitted: bool
-    violation: Violation | None = None
+    violation: Counterexample | None = None
     name: str = ""
     elsewhere: bool = False
 
@@ -125,7 +125,7 @@ def claims(target: Target) -> tuple[Column, ...]:
     prove all its claims together; without that of all its hazards."""
     largest = {
         hazards
-        for hazards, kinds in largest_claims(target.harms, target.hazards).items()
+        for hazards, kinds in largest_claims(target.known_failures, target.hazards).items()
         # That nothing befalls a socket which was moved, where none is, goes without saying.
         if hazards != target.hazards and (hazards & MOVES or not all(hazards.moved for hazards in kinds))
     }
@@ -148,17 +148,17 @@ def verdicts(target: Target, cell: Cell) -> tuple[CellVerdict, ...]:
     if not cell.can:
         return ()
     violations = {violation.signature: violation for violation in cell.result.violations} if cell.result else {}
-    is_proved = isinstance(cell.result, Searched) and cell.result.complete
-    admitting_harms = within(target.harms, cell.hazards)
+    is_proved = isinstance(cell.result, SearchResult) and cell.result.complete
+    admitting_harms = within(target.known_failures, cell.hazards)
     result = []
     for signature in SIGNATURES:
         possible: bool | None = True
         title = ""
         if (violation := violations.get(signature)) is None:
             possible = False if is_proved else None
-            admitted = any(harm.explains(signature) for harm in admitting_harms)
+            admitted = any(failure.explains(signature) for failure in admitting_harms)
         else:
-            admitted = bool(admitting(target.harms, signature, used(target, violation.case)))
+            admitted = bool(explaining(target.known_failures, signature, used(target, violation.case)))
             title = case_name(target, violation)
         result.append(
             CellVerdict(signature.kind, signature.moved, possible, admitted, violation, title, signature.elsewhere)
@@ -180,7 +180,9 @@ def distinct(cell_verdicts: Iterable[CellVerdict]) -> tuple[CellVerdict, ...]:
     return tuple(verdict for verdict in found if verdict.breaks_a_claim or not has_shorter_case(verdict))
 
 
-def with_violations_of(result: Searched | Measured, other_results: Iterable[Searched | Measured]) -> Searched | Measured:
+def with_violations_of(
+    result: SearchResult | Measured, other_results: Iterable[SearchResult | Measured]
+) -> SearchResult | Measured:
     """A result, with the violations of others besides that it has none of, the shortest of each."""
     violations = {violation.signature: violation for violation in result.violations}
     for other_result in other_results:
@@ -196,9 +198,9 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
     return hazards_of(case.operations, narrow="rollover" in target.hazards)
 
 
-def case_name(target: Target, violation: Violation) -> str:
+def case_name(target: Target, violation: Counterexample) -> str:
     """The name of a case, by the hazards that it takes."""
-    return Harm(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
+    return KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
 
 
 def broken(matrix: Matrix) -> list[tuple[MatrixRow, Cell, CellVerdict]]:

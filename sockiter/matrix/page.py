@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sockiter.backend import Target
 from sockiter.cases import Case, dumps
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import Hazard, in_order
 from sockiter.matrix.matrix import (
     ALL,
@@ -117,7 +117,7 @@ class PageCase:
 
 
 def trace_cases(matrix: Matrix) -> Traces:
-    """Carry out every case of a matrix once, on its target; raises `MachineLacks` where the target runs no more."""
+    """Carry out every case of a matrix once, on its target; raises `Unavailable` where the target runs no more."""
     traces: Traces = {}
     for row in matrix.rows:
         cases = [violation.case for cell in row.cells if cell.result for violation in cell.result.violations]
@@ -164,7 +164,7 @@ def html(matrix: Matrix, traces: Traces) -> str:
 def _page_cell(
     scope: Scope, row: MatrixRow, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], PageCase], anchors: set[str]
 ) -> PageCell:
-    own = own_scope(cell.result.scope, scope) if isinstance(cell.result, Searched) else ""
+    own = own_scope(cell.result.scope, scope) if isinstance(cell.result, SearchResult) else ""
     anchor = f"cell-{_slug(row.target.name)}-{cell.column.name}"
     cell_verdicts = verdicts(row.target, cell)
     links = []
@@ -203,7 +203,7 @@ def _page_cell(
 
 
 def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
-    if not isinstance(cell.result, Searched):
+    if not isinstance(cell.result, SearchResult):
         return "the shortest that was found"
     if cell.unfinished:
         return "the shortest that was found before the search was cut short"
@@ -215,8 +215,8 @@ def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
 
 def _page_row(row: MatrixRow, cells: tuple[PageCell, ...]) -> PageRow:
     admitted: dict[Signature, list[str]] = {}
-    for harm in row.target.harms:
-        admitted.setdefault(harm.signature, []).append(" + ".join(in_order(harm.hazards)) or "no hazard at all")
+    for failure in row.target.known_failures:
+        admitted.setdefault(failure.signature, []).append(" + ".join(in_order(failure.hazards)) or "no hazard at all")
     order = sorted(admitted, key=SIGNATURES.index)
     # Of a kind that befalls neither the one that moved nor the one that did not, once is enough.
     never = dict.fromkeys(

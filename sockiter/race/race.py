@@ -23,8 +23,8 @@ from typing import Any, Protocol
 
 from sockiter import rights
 from sockiter.backend import SLOTS
-from sockiter.claims import CHANGES, Harm, Hazard, admitting, in_order
-from sockiter.errors import MachineLacks, SockiterError
+from sockiter.claims import CHANGES, Hazard, KnownFailure, explaining, in_order
+from sockiter.errors import SockiterError, Unavailable
 from sockiter.files import own_path, write_whole
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel.bpf.stops import two_processors
@@ -76,7 +76,7 @@ class RaceResult:
     that covers it, None for a violation. `raced_s`: how long both sides were running."""
 
     counts: RaceCounts = field(default_factory=RaceCounts)
-    harms: Counter[tuple[Kind, Harm | None]] = field(default_factory=Counter)
+    harms: Counter[tuple[Kind, KnownFailure | None]] = field(default_factory=Counter)
     violations: list[RaceViolation] = field(default_factory=list)
     rounds: int = 0
     raced_s: float = 0.0
@@ -92,7 +92,7 @@ class Arena(Protocol):
     """Where rounds are run, one after the other."""
 
     def run(self, plan: RoundPlan) -> Round:
-        """Both sides at once; raises `MachineLacks`."""
+        """Both sides at once; raises `Unavailable`."""
 
 
 class Race:
@@ -166,11 +166,11 @@ class Race:
                 new.append(violation)
         return new
 
-    def _explanations(self, findings: WalkFindings) -> dict[Kind, Harm | None]:
+    def _explanations(self, findings: WalkFindings) -> dict[Kind, KnownFailure | None]:
         # The kinds of a walk's findings, each with the harm that admits it. A violation has precedence.
-        explanations: dict[Kind, Harm | None] = {}
+        explanations: dict[Kind, KnownFailure | None] = {}
         for finding in findings.verdict:
-            admitted = admitting(self.target.admits, finding.signature, findings.hazards)
+            admitted = explaining(self.target.all_known_failures, finding.signature, findings.hazards)
             explanations.setdefault(finding.kind, admitted[0] if admitted else None)
         return explanations
 
@@ -229,7 +229,7 @@ def draw_plan(seed: str, room: Room, kinds: frozenset[Hazard]) -> RoundPlan:
 
 @contextmanager
 def race_session(target: KernelTarget) -> Iterator[Arena]:
-    """A session of the target, in which this process changes sockets, and another one walks; raises `MachineLacks`.
+    """A session of the target, in which this process changes sockets, and another one walks; raises `Unavailable`.
 
     Each has a processor of its own until the end, when the other one is gone.
     """
@@ -297,17 +297,17 @@ class _TwoProcesses:
         try:
             self._walker.send(plan)
         except OSError as error:
-            raise MachineLacks(f"the process that walks has ended: {error.strerror}") from error
+            raise Unavailable(f"the process that walks has ended: {error.strerror}") from error
 
     def _receive(self) -> Any:
         if not self._walker.poll(PATIENCE_S):
-            raise MachineLacks(f"the process that walks gives no answer for {PATIENCE_S:.0f} s")
+            raise Unavailable(f"the process that walks gives no answer for {PATIENCE_S:.0f} s")
         try:
             answer = self._walker.recv()
         except (EOFError, OSError) as error:
-            raise MachineLacks("the process that walks has ended") from error
+            raise Unavailable("the process that walks has ended") from error
         if isinstance(answer, str):
-            raise MachineLacks(answer)
+            raise Unavailable(answer)
         return answer
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.schemes.cookie_udp import Cookies, Growing, Showing, from_first, names
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Where
 from sockiter.table import Table
@@ -56,18 +56,18 @@ class CookieTcp:
     progress = "Unseen Cookies"
     hazards = ANY_HAZARD
     tables = ("listening", "established")
-    harms = (
-        harm("skip", "reinsert"),
-        harm("skip", "remove", "realloc"),
-        harm("skip", "rehash", "realloc"),
-        harm("skip", "reinsert", moved=True),
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "reinsert"),
-        harm("repeat", "rehash"),
-        harm("repeat", "add-tail", "enomem"),
-        harm("repeat", "reinsert", moved=True),
-        harm("repeat", "rehash", moved=True),
-        harm("refused", "enomem"),
+    known_failures = (
+        known_failure("skip", "reinsert"),
+        known_failure("skip", "remove", "realloc"),
+        known_failure("skip", "rehash", "realloc"),
+        known_failure("skip", "reinsert", moved=True),
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "reinsert"),
+        known_failure("repeat", "rehash"),
+        known_failure("repeat", "add-tail", "enomem"),
+        known_failure("repeat", "reinsert", moved=True),
+        known_failure("repeat", "rehash", moved=True),
+        known_failure("refused", "enomem"),
     )
 
     def open(self, slots: int, table: Table) -> State:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where
 from sockiter.table import Socket, Table
 
@@ -79,18 +79,18 @@ class CookieUdp:
     progress = "Unseen Cookies"
     hazards = ANY_HAZARD
     tables = ONE_TABLE
-    harms = (
-        harm("skip", "reinsert"),
-        harm("skip", "remove", "enomem"),
-        harm("skip", "rehash", "enomem"),
-        harm("skip", "rehash", "realloc"),
-        harm("skip", "reinsert", moved=True),
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "reinsert"),
-        harm("repeat", "rehash"),
-        harm("repeat", "reinsert", moved=True),
-        harm("repeat", "rehash", moved=True),
-        harm("refused", "enomem"),
+    known_failures = (
+        known_failure("skip", "reinsert"),
+        known_failure("skip", "remove", "enomem"),
+        known_failure("skip", "rehash", "enomem"),
+        known_failure("skip", "rehash", "realloc"),
+        known_failure("skip", "reinsert", moved=True),
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "reinsert"),
+        known_failure("repeat", "rehash"),
+        known_failure("repeat", "reinsert", moved=True),
+        known_failure("repeat", "rehash", moved=True),
+        known_failure("refused", "enomem"),
     )
 
     def open(self, slots: int, table: Table) -> State:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
 from sockiter.table import Socket, Table
@@ -134,7 +134,7 @@ class FullBatch(WholeBatch[State]):
     name = "full-batch"
     summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
     progress = "Bucket Offset"
-    harms = (*OffsetUdp.harms, harm("refused", "enomem"))
+    known_failures = (*OffsetUdp.known_failures, known_failure("refused", "enomem"))
 
     def begin(self, state: State, table: Table) -> Step[State]:
         return self.onwards(*state, table)
@@ -159,10 +159,10 @@ class FullBatchHeld(WholeBatch[Held]):
     name = "full-batch-held"
     summary = "the sockets of a bucket that are still to be shown, captured whole and held (the RFC's alternative 2)"
     progress = "Held"
-    harms = (
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "rehash", moved=True),
-        harm("refused", "enomem"),
+    known_failures = (
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "rehash", moved=True),
+        known_failure("refused", "enomem"),
     )
 
     def begin(self, state: Held, table: Table) -> Step[Held]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from sockiter.claims import HAZARDS, VERSION_BITS, harm
+from sockiter.claims import HAZARDS, VERSION_BITS, known_failure
 from sockiter.schemes.index import Index, PrevIdx
 from sockiter.schemes.scheme import Where
 from sockiter.table import Socket, Table
@@ -21,10 +21,10 @@ class IndexNarrow(Index):
     name = "index-narrow"
     summary = f"as index, with versions of {VERSION_BITS} bits that wrap around"
     hazards = frozenset(HAZARDS)
-    harms = (
-        *Index.harms,
-        harm("skip", "rollover", elsewhere=True),
-        harm("repeat", "rollover", elsewhere=True),
+    known_failures = (
+        *Index.known_failures,
+        known_failure("skip", "rollover", elsewhere=True),
+        known_failure("repeat", "rollover", elsewhere=True),
     )
 
     def unseen(self, table: Table, bucket: int, place: PrevIdx) -> tuple[tuple[Socket, ...], PrevIdx]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Grow, Show, Where, by_position
 from sockiter.table import Socket, Table
 
@@ -93,15 +93,15 @@ class OffsetTcp:
     progress = "Bucket Offset"
     hazards = ANY_HAZARD
     tables = TABLES
-    harms = (
-        harm("skip"),
-        harm("skip", "reinsert", moved=True),
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "add-head"),
-        harm("repeat", "reinsert"),
-        harm("repeat", "rehash"),
-        harm("repeat", "reinsert", moved=True),
-        harm("repeat", "rehash", moved=True),
+    known_failures = (
+        known_failure("skip"),
+        known_failure("skip", "reinsert", moved=True),
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "add-head"),
+        known_failure("repeat", "reinsert"),
+        known_failure("repeat", "rehash"),
+        known_failure("repeat", "reinsert", moved=True),
+        known_failure("repeat", "rehash", moved=True),
     )
 
     def open(self, slots: int, table: Table) -> State:

@@ -8,7 +8,7 @@ about this scheme: the count is right only as long as nothing changes in front o
 
 from __future__ import annotations
 
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.table import Socket, Table
 
@@ -20,17 +20,17 @@ class OffsetUdp(PartialBatch[int]):
     name = "offset-udp"
     summary = "bucket and count of sockets seen in it (UDP, Linux 6.8 to 6.15)"
     progress = "Bucket Offset"
-    harms = (
-        harm("skip", "remove"),
-        harm("skip", "reinsert"),
-        harm("skip", "rehash"),
-        harm("skip", "reinsert", moved=True),
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "add-head"),
-        harm("repeat", "reinsert"),
-        harm("repeat", "rehash"),
-        harm("repeat", "reinsert", moved=True),
-        harm("repeat", "rehash", moved=True),
+    known_failures = (
+        known_failure("skip", "remove"),
+        known_failure("skip", "reinsert"),
+        known_failure("skip", "rehash"),
+        known_failure("skip", "reinsert", moved=True),
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "add-head"),
+        known_failure("repeat", "reinsert"),
+        known_failure("repeat", "rehash"),
+        known_failure("repeat", "reinsert", moved=True),
+        known_failure("repeat", "rehash", moved=True),
     )
     start = 0
 

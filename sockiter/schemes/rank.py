@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sockiter.claims import HAZARDS, harm
+from sockiter.claims import HAZARDS, known_failure
 from sockiter.schemes.one_by_one import Found, Further, OneByOne, State
 from sockiter.table import Table
 
@@ -32,18 +32,18 @@ class Rank(OneByOne[Place]):
     summary = "count of sockets seen in the whole table (UDP before Linux 6.5, /proc/net/udp)"
     progress = "Rank"
     hazards = frozenset(HAZARDS) - {"show", "realloc", "enomem", "rollover"}
-    harms = (
-        harm("skip", "remove", elsewhere=True),
-        harm("skip", "reinsert"),
-        harm("skip", "rehash", elsewhere=True),
-        harm("skip", "reinsert", moved=True),
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "add-head", elsewhere=True),
-        harm("repeat", "add-tail", elsewhere=True),
-        harm("repeat", "reinsert"),
-        harm("repeat", "rehash", elsewhere=True),
-        harm("repeat", "reinsert", moved=True),
-        harm("repeat", "rehash", moved=True),
+    known_failures = (
+        known_failure("skip", "remove", elsewhere=True),
+        known_failure("skip", "reinsert"),
+        known_failure("skip", "rehash", elsewhere=True),
+        known_failure("skip", "reinsert", moved=True),
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "add-head", elsewhere=True),
+        known_failure("repeat", "add-tail", elsewhere=True),
+        known_failure("repeat", "reinsert"),
+        known_failure("repeat", "rehash", elsewhere=True),
+        known_failure("repeat", "reinsert", moved=True),
+        known_failure("repeat", "rehash", moved=True),
     )
     start = Place(0, None, 0)
 

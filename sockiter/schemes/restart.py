@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.removal_count import Place
 from sockiter.table import Socket, Table
@@ -21,17 +21,17 @@ class Restart(PartialBatch[Place]):
     name = "restart"
     summary = "bucket and count of sockets seen in it; an error, and back to the start (the RFC's alternative 3)"
     progress = "Bucket Offset"
-    harms = (
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "add-head"),
-        harm("repeat", "remove", elsewhere=True),
-        harm("repeat", "reinsert", elsewhere=True),
-        harm("repeat", "rehash", elsewhere=True),
-        harm("repeat", "reinsert", moved=True),
-        harm("repeat", "rehash", moved=True),
-        harm("refused", "remove"),
-        harm("refused", "reinsert"),
-        harm("refused", "rehash"),
+    known_failures = (
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "add-head"),
+        known_failure("repeat", "remove", elsewhere=True),
+        known_failure("repeat", "reinsert", elsewhere=True),
+        known_failure("repeat", "rehash", elsewhere=True),
+        known_failure("repeat", "reinsert", moved=True),
+        known_failure("repeat", "rehash", moved=True),
+        known_failure("refused", "remove"),
+        known_failure("refused", "reinsert"),
+        known_failure("refused", "rehash"),
     )
     start = Place(0, 0)
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from itertools import chain
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from sockiter.claims import HAZARDS, Harm, Hazard
+from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.table import Socket, Table
 
 
@@ -118,7 +118,7 @@ class Scheme(Protocol[S, W]):
         """The title of the column that `place` fills in the RFC's tables."""
 
     @property
-    def harms(self) -> tuple[Harm, ...]:
+    def known_failures(self) -> tuple[KnownFailure, ...]:
         """The known failures; all else it claims not to do."""
 
     @property
@@ -152,14 +152,20 @@ class Canonical(Protocol):
     def canonical(self, at: Any, table: Table, where: Where) -> Hashable:
         """Whatever can still matter of a state or a waiting value, and of the table, with positions in place of names.
 
-        `at` is None before open. The search takes two moments for the same if they are of the same type, their buckets have
-        the same lengths, and this is equal for both. So it must include everything else of the table that the scheme
+        `at` is None before open. The search merges two states if they are of the same type, their buckets have the same
+        lengths, and this is equal for both. So it must include everything else of the table that the scheme
         depends on. A read that waits to show a socket is going to show it. A scheme whose versions roll over may have
         `canonical_in_order` as well, for searches in which none does.
         """
 
 
 AnyScheme: TypeAlias = Scheme[Any, Any]
+
+
+def known_failures_of(scheme: AnyScheme) -> tuple[KnownFailure, ...]:
+    """The known failures of a scheme, which one of another package may declare as `harms`, the earlier name."""
+    declared: tuple[KnownFailure, ...] = scheme.harms if hasattr(scheme, "harms") else scheme.known_failures
+    return declared
 
 
 def by_position(at: Any, table: Table, where: Where) -> Hashable:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
-from sockiter.claims import harm
+from sockiter.claims import known_failure
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
 from sockiter.table import Socket, Table
 
@@ -80,19 +80,19 @@ class Unix:
     progress = "Bucket Offset"
     hazards = ANY_HAZARD
     tables = ONE_TABLE
-    harms = (
-        harm("skip"),
-        harm("skip", "reinsert", moved=True),
-        harm("skip", "rehash", moved=True),
-        harm("repeat", "add-head", "realloc"),
-        harm("repeat", "add-head", "enomem"),
-        harm("repeat", "reinsert", "enomem"),
-        harm("repeat", "rehash", "enomem"),
-        harm("repeat", "add-tail", "reinsert", "realloc"),
-        harm("repeat", "rehash", moved=True),
-        harm("repeat", "reinsert", "enomem", moved=True),
-        harm("repeat", "add-head", "reinsert", "realloc", moved=True),
-        harm("repeat", "add-tail", "reinsert", "realloc", moved=True),
+    known_failures = (
+        known_failure("skip"),
+        known_failure("skip", "reinsert", moved=True),
+        known_failure("skip", "rehash", moved=True),
+        known_failure("repeat", "add-head", "realloc"),
+        known_failure("repeat", "add-head", "enomem"),
+        known_failure("repeat", "reinsert", "enomem"),
+        known_failure("repeat", "rehash", "enomem"),
+        known_failure("repeat", "add-tail", "reinsert", "realloc"),
+        known_failure("repeat", "rehash", moved=True),
+        known_failure("repeat", "reinsert", "enomem", moved=True),
+        known_failure("repeat", "add-head", "reinsert", "realloc", moved=True),
+        known_failure("repeat", "add-tail", "reinsert", "realloc", moved=True),
     )
 
     def open(self, slots: int, table: Table) -> State:

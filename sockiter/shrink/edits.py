@@ -109,7 +109,7 @@ def _renamed_change(change: Change, names: dict[str, str]) -> Change:
 def rebucketed(op: Operation, bucket: Bucket | None, lower: Bucket) -> Operation:
     """With `lower` wherever `bucket` is mentioned, or with None any bucket."""
     match op:
-        case Add(bucket=here) | Rehash(bucket=here) if bucket in (None, here):
+        case Add(bucket=named) | Rehash(bucket=named) if bucket in (None, named):
             return replace(op, bucket=lower)
         case Read(at=inside) if inside:
             return replace(op, at=tuple(_rebucketed_at(at, bucket, lower) for at in inside))
@@ -119,7 +119,7 @@ def rebucketed(op: Operation, bucket: Bucket | None, lower: Bucket) -> Operation
 
 def _rebucketed_at(at: At, bucket: Bucket | None, lower: Bucket) -> At:
     match at.what:
-        case Add(bucket=here) | Rehash(bucket=here) if bucket in (None, here):
+        case Add(bucket=named) | Rehash(bucket=named) if bucket in (None, named):
             return replace(at, what=replace(at.what, bucket=lower))
         case _:
             return at

@@ -4,8 +4,8 @@ Decided here: which simplifications are tried in which order, when it is over, a
 end before. A predicate says whether a sequence still fails; what failing means, and on which target, is not known here.
 
 Dropping one operation at a time gets stuck: a socket goes only together with all that is done to it, a removal may be
-needed but of another socket, two reads have to become one before the rest can go. So the steps are those of somebody who
-understands the sequence, and every step is tried until none helps.
+needed but of another socket, two reads have to become one before the rest can go. So the passes are the edits of a person
+who understands the sequence, and every pass is tried until none helps.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 from sockiter.operations import Operation, Read, possible
 from sockiter.shrink.edits import Operations
-from sockiter.shrink.order import cost
-from sockiter.shrink.passes import STEPS, Candidate
+from sockiter.shrink.order import sort_key
+from sockiter.shrink.passes import PASSES, Candidate
 
 Fails: TypeAlias = Callable[[Operations, int], bool]
 """Whether a sequence, run with so many slots at open, still fails in the way that is being shrunk.
@@ -49,7 +49,7 @@ class Patience:
 def minimize(
     operations: Sequence[Operation], slots: int, fails: Fails, *, patience: Patience | None = None
 ) -> tuple[Operations, int]:
-    """The least sequence that the steps lead to, and its slots; it fails, ends in `read all`, and is 1-minimal.
+    """The least sequence that the passes lead to, and its slots; it fails, ends in `read all`, and is 1-minimal.
 
     1-minimal: it does not fail any more without any one of its lines. Its sockets are named A, B, C in the order in which
     they appear. Never longer, and never with a hazard that the given one has not. A sequence that does not fail, or not
@@ -72,16 +72,16 @@ def minimize(
     if not holds(drained):
         return best
     best = drained
-    least = cost(best)
-    # After a step that helped, the cheap and big ones are worth another try before the expensive ones: from the top.
+    least_key = sort_key(best)
+    # After a pass that helped, the cheap and big ones are worth another try before the expensive ones: from the top.
     helped = True
     while helped and not patience.ended:
         helped = False
-        for step in STEPS:
-            for candidate in step(best):
+        for shrink_pass in PASSES:
+            for candidate in shrink_pass(best):
                 candidate = (_drained(possible(candidate[0])), candidate[1])
-                if (weight := cost(candidate)) < least and holds(candidate):
-                    best, least = candidate, weight
+                if (key := sort_key(candidate)) < least_key and holds(candidate):
+                    best, least_key = candidate, key
                     helped = True
                 if helped or patience.ended:
                     break

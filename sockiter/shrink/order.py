@@ -1,6 +1,6 @@
-"""What is simpler than what: of two sequences that do the same, the one that is easier to read.
+"""The order of shrinking: of two sequences that do the same, the simpler one comes first.
 
-Decided here: the order of what can be chosen from. Not known here: how a simpler sequence is come to.
+Decided here: which of two sequences is simpler. Not known here: how a simpler sequence is found.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from sockiter.shrink.passes import Candidate
 _RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
 
 
-def cost(candidate: Candidate) -> tuple[object, ...]:
-    """What is simpler has the lower cost: fewer lines above all; then fewer sockets, fewer changes inside reads, nobody who
-    gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail, and names
-    in order, so that alike ends alike."""
+def sort_key(candidate: Candidate) -> tuple[object, ...]:
+    """The simpler candidate has the lower key: fewer lines above all; then fewer sockets, fewer changes inside reads, no
+    read that gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail,
+    and names in order, so that like candidates have one result."""
     operations, slots = candidate
     inside = numbers = heads = buckets = given_up = 0
     names: dict[str, int] = {}

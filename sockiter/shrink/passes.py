@@ -1,9 +1,9 @@
-"""The steps of shrinking: ways in which a sequence could be simpler.
+"""The passes of shrinking: each proposes sequences that could be simpler.
 
-Decided here: which simpler sequences are worth a try, the big cuts before the small ones. A step may propose what cannot be
-carried out as it stands (`operations.possible` mends it), what is longer, and what does not fail any more: it is `minimize`
-that weighs, tries and chooses. No step brings in a hazard that the sequence has not. Not known here: what is simpler than
-what (`order`), and how a sequence is edited (`edits`).
+Decided here: which sequences are worth a try, the big cuts before the small ones. A pass may propose a sequence that cannot
+be carried out as it stands (`operations.possible` repairs it), that is longer, or that no longer fails: `minimize` compares,
+tries and chooses. No pass adds a hazard that the sequence does not have. Not known here: which of two sequences is simpler
+(`order`), and how a sequence is edited (`edits`).
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     names = names_in(operations)
     for gone in reversed(names):
-        for other in names:
-            if other != gone:
-                yield tuple(renamed(op, {gone: other}) for op in operations if not adds(op, gone)), slots
+        for heir in names:
+            if heir != gone:
+                yield tuple(renamed(op, {gone: heir}) for op in operations if not adds(op, gone)), slots
 
 
 def _cut_after(best: Candidate) -> Iterator[Candidate]:
@@ -112,19 +112,19 @@ def _merge_reads(best: Candidate) -> Iterator[Candidate]:
     # Two reads become one, be they neighbours or not, and what was inside them with them.
     operations, slots = best
     reads = [index for index, op in enumerate(operations) if type(op) is Read]
-    for first, second in combinations(reads, 2):
-        one, two = operations[first], operations[second]
-        assert type(one) is Read
-        assert type(two) is Read
-        if one.count is None:
-            merged = Read(None, one.at)
-        elif two.count is None:
-            merged = Read(None, one.at + tuple(replace(at, nth=at.nth + one.count) for at in two.at))
+    for first_index, second_index in combinations(reads, 2):
+        first, second = operations[first_index], operations[second_index]
+        assert type(first) is Read
+        assert type(second) is Read
+        if first.count is None:
+            merged = Read(None, first.at)
+        elif second.count is None:
+            merged = Read(None, first.at + tuple(replace(at, nth=at.nth + first.count) for at in second.at))
         else:
-            merged = Read(one.count + two.count, one.at + two.at)
-        rest = operations[first + 1 : second]
-        yield (*operations[:first], merged, *rest, *operations[second + 1 :]), slots
-        yield (*operations[:first], *rest, merged, *operations[second + 1 :]), slots
+            merged = Read(first.count + second.count, first.at + second.at)
+        rest = operations[first_index + 1 : second_index]
+        yield (*operations[:first_index], merged, *rest, *operations[second_index + 1 :]), slots
+        yield (*operations[:first_index], *rest, merged, *operations[second_index + 1 :]), slots
 
 
 def _merge_moves(best: Candidate) -> Iterator[Candidate]:
@@ -137,11 +137,11 @@ def _merge_moves(best: Candidate) -> Iterator[Candidate]:
     ]
     for kept, gone in permutations(reversed(moves), 2):
         for name in names_in(operations):
-            others: list[Change] = [Reinsert(name, "tail"), Reinsert(name, "head")]
+            moves_to_try: list[Change] = [Reinsert(name, "tail"), Reinsert(name, "head")]
             if type(what_is(operations, kept)) is Rehash:
-                others = [Rehash(name, bucket) for bucket in buckets_in(operations)]
-            for other in others:
-                yield without_lines(with_change(operations, kept, other), {gone}), slots
+                moves_to_try = [Rehash(name, bucket) for bucket in buckets_in(operations)]
+            for move in moves_to_try:
+                yield without_lines(with_change(operations, kept, move), {gone}), slots
 
 
 def _merge_moves_and_read_less(best: Candidate) -> Iterator[Candidate]:
@@ -194,8 +194,8 @@ def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     for name in reversed(names_in(operations)):
         without = without_names(operations, {name})
-        for other, _ in _lower_numbers((without, slots)):
-            yield other, slots
+        for lowered, _ in _lower_numbers((without, slots)):
+            yield lowered, slots
 
 
 def _forget_and_lower_bucket(best: Candidate) -> Iterator[Candidate]:
@@ -280,17 +280,19 @@ def _lower_numbers(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     for index, op in enumerate(operations):
         if type(op) is Read:
-            others: list[Read] = []
+            lowered_reads: list[Read] = []
             if op.count is not None:
-                others += [replace(op, count=fewer) for fewer in range(1, op.count)]
+                lowered_reads += [replace(op, count=fewer) for fewer in range(1, op.count)]
             for inside, at in enumerate(op.at):
-                here = [a for a in op.at if (a.point, a.nth) == (at.point, at.nth)]
+                same_point = [a for a in op.at if (a.point, a.nth) == (at.point, at.nth)]
                 for nth in range(1, at.nth):
-                    others.append(replace(op, at=(*op.at[:inside], replace(at, nth=nth), *op.at[inside + 1 :])))
-                    if len(here) > 1:
-                        others.append(replace(op, at=tuple(replace(a, nth=nth) if a in here else a for a in op.at)))
-            for other in others:
-                yield (*operations[:index], other, *operations[index + 1 :]), slots
+                    lowered_reads.append(replace(op, at=(*op.at[:inside], replace(at, nth=nth), *op.at[inside + 1 :])))
+                    if len(same_point) > 1:
+                        lowered_reads.append(
+                            replace(op, at=tuple(replace(a, nth=nth) if a in same_point else a for a in op.at))
+                        )
+            for lowered in lowered_reads:
+                yield (*operations[:index], lowered, *operations[index + 1 :]), slots
 
 
 def _tails_for_heads(best: Candidate) -> Iterator[Candidate]:
@@ -310,9 +312,9 @@ def _swap_sockets(best: Candidate) -> Iterator[Candidate]:
     names = names_in(operations)
     for index, op in enumerate(operations[opened:], opened):
         for name in {change.name for change in changes(op) if type(change) is not Add}:
-            for other in names:
-                if other != name:
-                    yield (*operations[:index], renamed(op, {name: other}), *operations[index + 1 :]), slots
+            for substitute in names:
+                if substitute != name:
+                    yield (*operations[:index], renamed(op, {name: substitute}), *operations[index + 1 :]), slots
 
 
 def _reorder(best: Candidate) -> Iterator[Candidate]:
@@ -329,7 +331,7 @@ def _rename(best: Candidate) -> Iterator[Candidate]:
     yield tuple(renamed(op, names) for op in operations), slots
 
 
-STEPS: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
+PASSES: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _cut_after,
     _settle_before_open,
     _forget_sockets,

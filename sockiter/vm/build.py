@@ -12,7 +12,7 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.vm import cache, packages, programs
 
 PREFIX = "fault-injection-"
@@ -41,7 +41,7 @@ _SPACE = 4 << 30
 def build(version: str = VERSION) -> Path:
     """The image of a kernel with fault injection, built unless it is kept; takes minutes.
 
-    Raises `InputError` for what is no version as in linux-source-6.12, `MachineLacks` for what is not installed or fails.
+    Raises `InputError` for what is no version as in linux-source-6.12, `Unavailable` for what is not installed or fails.
     """
     if not _VERSION.fullmatch(version):
         raise InputError(
@@ -63,7 +63,7 @@ def _check() -> None:
     missing = [package for name, package in _NEEDED.items() if programs.program(name) is None]
     missing += [package for header, package in _HEADERS.items() if not _has(header)]
     if missing:
-        raise MachineLacks(f"to build a kernel takes what is not installed: apt-get install {' '.join(missing)}")
+        raise Unavailable(f"to build a kernel takes what is not installed: apt-get install {' '.join(missing)}")
 
 
 def _has(header: str) -> bool:
@@ -72,9 +72,7 @@ def _has(header: str) -> bool:
 
 def _build(version: str, to: Path) -> None:
     if (free := shutil.disk_usage(to).free) < _SPACE:
-        raise MachineLacks(
-            f"{to.parent}: {free >> 20} MiB are free, and a build takes {_SPACE >> 20}; or set XDG_CACHE_HOME"
-        )
+        raise Unavailable(f"{to.parent}: {free >> 20} MiB are free, and a build takes {_SPACE >> 20}; or set XDG_CACHE_HOME")
     source = f"linux-source-{version}"
     unpacked = packages.get(source, to)
     cache.show_progress(f"unpacking {source}")
@@ -103,4 +101,4 @@ def _check_configured(made: str) -> None:
     lines = set(made.splitlines())
     lost = [line for line in configuration().splitlines() if line.startswith("CONFIG_") and line not in lines]
     if lost:
-        raise MachineLacks(f"this kernel cannot be configured with {', '.join(lost)}")
+        raise Unavailable(f"this kernel cannot be configured with {', '.join(lost)}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 
 # Names of packages, and nothing that leads out of the folder.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
@@ -61,7 +61,7 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineLacks(f"{home}: cannot be made: {error.strerror}; set XDG_CACHE_HOME to another folder") from None
+        raise Unavailable(f"{home}: cannot be made: {error.strerror}; set XDG_CACHE_HOME to another folder") from None
     with _alone(home / f".{name}.lock"):
         for stale in home.glob(f".{name}.*.part"):
             shutil.rmtree(stale, ignore_errors=True)
@@ -71,7 +71,7 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
         try:
             make(part)
             if image_in(part) is None:
-                raise MachineLacks(f"{name} has no kernel image: there is no boot/vmlinuz-* in it")
+                raise Unavailable(f"{name} has no kernel image: there is no boot/vmlinuz-* in it")
             part.chmod(0o755)
             part.rename(home / name)
         finally:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from sockiter.errors import InputError, MachineLacks
+from sockiter.errors import InputError, Unavailable
 from sockiter.vm import acceleration, cache, programs, view
 
 QEMU = "qemu-system-x86_64"
@@ -79,7 +79,7 @@ class Guest:
 def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     """Run a command in a guest and return its exit status, or `TIMED_OUT`; its output goes where this process's goes.
 
-    `folder` is an empty one for what the guest and virtme-ng need meanwhile. Raises `MachineLacks` for what is not
+    `folder` is an empty one for what the guest and virtme-ng need meanwhile. Raises `Unavailable` for what is not
     installed, and when the guest ends before the command does.
     """
     _check(guest.image)
@@ -115,7 +115,7 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
         return int(words[1])
     failure = "ended before the command did: a crash of the kernel, may be" if words else "did not come up"
     quoted = f": {last_lines}" if (last_lines := programs.last_lines(log)) and not guest.verbose else ""
-    raise MachineLacks(f"the guest {failure}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
+    raise Unavailable(f"the guest {failure}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
 
 
 def script(command: Sequence[str], shares: Sequence[Path]) -> str:
@@ -174,10 +174,10 @@ def _check(image: Path) -> None:
         with open(image, "rb") as stream:
             head = stream.read(0x206)
     except OSError as error:
-        raise MachineLacks(f"{image}: no kernel image: {error.strerror}") from None
+        raise Unavailable(f"{image}: no kernel image: {error.strerror}") from None
     # The magic number of the boot protocol for x86.
     if head[0x202:0x206] != b"HdrS":
-        raise MachineLacks(f"{image}: no kernel image for x86: expected a bzImage, as in boot/vmlinuz-*")
+        raise Unavailable(f"{image}: no kernel image for x86: expected a bzImage, as in boot/vmlinuz-*")
     modules = image.absolute().parent.parent / "lib" / "modules"
     programs.require({**_NEEDED, **(_NEEDED_FOR_MODULES if modules.is_dir() else {})}, "to boot a kernel")
 
@@ -299,9 +299,9 @@ def writable_folders(folders: Sequence[Path]) -> list[Path]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise MachineLacks(f"{folder}: cannot be made: {error.strerror}; name another directory with --cases") from None
+            raise Unavailable(f"{folder}: cannot be made: {error.strerror}; name another directory with --cases") from None
         if folder.resolve() == Path("/"):
             raise InputError(f"{folder}: a guest is not given the whole machine to write to: name a directory with --cases")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise MachineLacks(f"{folder}: cannot be written to; name another directory with --cases")
+            raise Unavailable(f"{folder}: cannot be written to; name another directory with --cases")
     return list(dict.fromkeys(folder.resolve() for folder in folders))

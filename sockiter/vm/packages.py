@@ -10,7 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.vm import cache, programs
 
 _APT = {"apt-get": "Debian's package apt", "apt-cache": "Debian's package apt", "dpkg": "Debian's package dpkg"}
@@ -29,7 +29,7 @@ _SIGNED = [
 def image(name: str) -> Path:
     """The image of Debian's kernel package `name`, which apt is asked for; downloaded unless it is kept.
 
-    A name that is no package's stands for the newest that begins with it: linux-image-6.12. Raises `MachineLacks`.
+    A name that is no package's stands for the newest that begins with it: linux-image-6.12. Raises `Unavailable`.
     """
     programs.require({**_APT, **_DEPMOD}, f"to download {name}")
     package = _resolve(name)
@@ -48,7 +48,7 @@ def get(package: str, to: Path) -> Path:
     programs.run(["apt-get", "-q", *_SIGNED, "download", package], cwd=download)
     archives = list(download.glob("*.deb"))
     if len(archives) != 1:
-        raise MachineLacks(f"apt-get download {package} left no package")
+        raise Unavailable(f"apt-get download {package} left no package")
     programs.run(["dpkg", "-x", str(archives[0]), str(to / "unpacked")])
     shutil.rmtree(download)
     return to / "unpacked"
@@ -59,7 +59,7 @@ def _get_image(package: str, to: Path) -> None:
     # Where /lib is but another name for /usr/lib, newer packages say so.
     modules = next((found for part in ("lib", "usr/lib") if (found := unpacked / part / "modules").is_dir()), None)
     if cache.image_in(unpacked) is None or modules is None:
-        raise MachineLacks(f"{package} has no kernel image: there is no boot/vmlinuz-* in it")
+        raise Unavailable(f"{package} has no kernel image: there is no boot/vmlinuz-* in it")
     (unpacked / "boot").rename(to / "boot")
     (to / "lib").mkdir()
     modules.rename(to / "lib" / "modules")
@@ -76,7 +76,7 @@ def _resolve(name: str) -> str:
     fitting = [found for found in names if _IMAGE.fullmatch(found) and not found[len(name)].isdigit()]
     newest = max(fitting, key=_version, default=None)
     if newest is None:
-        raise MachineLacks(
+        raise Unavailable(
             f"{name}: apt knows no such kernel for amd64: is the name right, is its suite in apt's sources, and is "
             "`apt-get update` fresh?"
         )

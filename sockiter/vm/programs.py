@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 
 # How long what was asked to end may take before it is not asked any more.
 PATIENCE_S = 5.0
@@ -36,18 +36,18 @@ def program(name: str) -> str | None:
 
 
 def require(needed: Mapping[str, str], purpose: str) -> None:
-    """Raise `MachineLacks` unless all programs are here; `needed` says for each what to install."""
+    """Raise `Unavailable` unless all programs are here; `needed` says for each what to install."""
     missing = [f"{name} ({package})" for name, package in needed.items() if program(name) is None]
     if missing:
-        raise MachineLacks(f"{purpose} takes what is not installed: {', '.join(missing)}")
+        raise Unavailable(f"{purpose} takes what is not installed: {', '.join(missing)}")
 
 
 def run(arguments: Sequence[str], *, cwd: Path | None = None) -> str:
-    """Run a program to its end and return its standard output; `MachineLacks` with its last lines when it fails."""
+    """Run a program to its end and return its standard output; `Unavailable` with its last lines when it fails."""
     with running(arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         output, errors = process.communicate()
     if process.returncode != 0:
-        raise MachineLacks(
+        raise Unavailable(
             f"{Path(arguments[0]).name} failed: {last_lines(errors or output) or f'status {process.returncode}'}"
         )
     return output.decode(errors="replace")
@@ -68,7 +68,7 @@ def running(arguments: Sequence[str], **how: Any) -> Iterator[subprocess.Popen[b
     name, *rest = arguments
     path = program(name)
     if path is None:
-        raise MachineLacks(f"{name} is not installed")
+        raise Unavailable(f"{name} is not installed")
     environment = how.pop("env", None) or os.environ
     process = subprocess.Popen(
         [*dies_with_parent(), path, *rest],

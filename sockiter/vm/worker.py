@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sockiter.errors import MachineLacks, SockiterError
+from sockiter.errors import SockiterError, Unavailable
 from sockiter.vm import build, cache, packages
 from sockiter.vm import guest as guests
 
@@ -54,9 +54,7 @@ def hand_over(order: Mapping[str, Any]) -> int:
             process.wait()
             end_session(process.pid)
     if process.returncode < 0:
-        raise MachineLacks(
-            f"the process that watches over the guest was ended by {signal.Signals(-process.returncode).name}"
-        )
+        raise Unavailable(f"the process that watches over the guest was ended by {signal.Signals(-process.returncode).name}")
     return process.returncode
 
 
@@ -88,7 +86,7 @@ def main() -> int:
         return 1  # nobody reads the guest's output any more
     except OSError as error:
         print(f"sockiter: {error}", file=sys.stderr)
-        return MachineLacks.status
+        return Unavailable.status
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
@@ -118,11 +116,11 @@ def image_of(kernel: str) -> Path:
     if (image := cache.find(kernel)) is not None:
         return image
     if kernel.startswith(build.PREFIX):
-        raise MachineLacks(f"{kernel} is not built yet: sockiter vm --build {kernel.removeprefix(build.PREFIX)}")
+        raise Unavailable(f"{kernel} is not built yet: sockiter vm --build {kernel.removeprefix(build.PREFIX)}")
     if kernel.startswith("linux-image-"):
         return packages.image(kernel)
     there = f"; built or downloaded already: {', '.join(names)}" if (names := cache.kept()) else ""
-    raise MachineLacks(f"{kernel}: no such kernel: expected an image's path, or a package such as linux-image-6.12{there}")
+    raise Unavailable(f"{kernel}: no such kernel: expected an image's path, or a package such as linux-image-6.12{there}")
 
 
 def _watch() -> None:

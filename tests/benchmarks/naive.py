@@ -20,16 +20,16 @@ from sockiter.verdict import Kind
 BUCKETS = st.sampled_from([Bucket(0), Bucket(1), Bucket(2)])
 
 
-class Harmed(AssertionError):
-    """A socket was harmed; carries what was done."""
+class NaiveViolation(AssertionError):
+    """A violation on the naive machine; carries the operations."""
 
     def __init__(self, operations: tuple[Operation, ...]) -> None:
-        super().__init__("harmed")
+        super().__init__("violated")
         self.operations = operations
 
 
 class NaiveMachine(RuleBasedStateMachine):
-    """Sockets come and go while an iterator is read; a harm of the kind that is sought fails the run."""
+    """Sockets come and go while an iterator is read; a violation of the kind that is sought fails the run."""
 
     target: ClassVar[SchemeTarget]
     seeks: ClassVar[Kind | None] = None
@@ -87,7 +87,7 @@ class NaiveMachine(RuleBasedStateMachine):
         verdict = judge(self.backend.history)
         self.backend.close()
         if any(finding.kind == self.seeks for finding in verdict):
-            raise Harmed(tuple(self.operations))
+            raise NaiveViolation(tuple(self.operations))
 
 
 def naive_machine(target: SchemeTarget, seeks: Kind | None = None) -> type[NaiveMachine]:

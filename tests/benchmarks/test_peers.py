@@ -19,18 +19,18 @@ from typing import TypeVar
 
 import pytest
 
-from benchmarks.conftest import Tell
-from benchmarks.peers import programs
-from benchmarks.peers.programs import Lacks, Outcome, spin, tlc
-from benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
-from sockiter.check.result import Scope, Searched
+from sockiter.check.result import Scope, SearchResult
 from sockiter.check.search import search
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.verdict import Kind
+from tests.benchmarks.conftest import Tell
+from tests.benchmarks.peers import programs
+from tests.benchmarks.peers.programs import ModelRun, Unavailable, spin, tlc
+from tests.benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SOCKETS = 6
 OPS = 10
 CHECKED = ("NO_SKIP", "NO_REPEAT")
@@ -57,11 +57,11 @@ def had(get: Callable[[], T]) -> T:
     """What a machine may lack; skips with the reason."""
     try:
         return get()
-    except Lacks as lacks:
-        pytest.skip(str(lacks))
+    except Unavailable as unavailable:
+        pytest.skip(str(unavailable))
 
 
-def searched(scheme: AnyScheme, sockets: int) -> Searched:
+def searched(scheme: AnyScheme, sockets: int) -> SearchResult:
     """Sequences of any length, searched in this process."""
     return search(scheme, HAZARDS, Scope(sockets, 1, SLOTS))
 
@@ -112,8 +112,8 @@ def test_a_proof_takes_a_tenth_of_spin_s_time_a_hundredth_of_tlc_s_and_a_hundred
     tell: Tell, spin_is_here: None, packages: Path, tmp_path: Path
 ) -> None:
     ours: list[float] = []
-    spins: list[Outcome] = []
-    tlcs: list[Outcome] = []
+    spins: list[ModelRun] = []
+    tlcs: list[ModelRun] = []
     proof = searched(Index(), SOCKETS)
     for turn in range(9):
         ours.append(seconds(Index(), SOCKETS))
@@ -159,7 +159,7 @@ def test_known_spin_is_faster_in_large_scopes_where_the_canonical_encoding_is_wr
     sockets: int, rounds: int, tell: Tell, spin_is_here: None, tmp_path: Path
 ) -> None:
     ours: list[float] = []
-    spins: dict[str, list[Outcome]] = {"all fates at once": [], "one socket followed": []}
+    spins: dict[str, list[ModelRun]] = {"all fates at once": [], "one socket followed": []}
     for _ in range(rounds):
         started = time.process_time()
         proof = searched(Index(), sockets)
@@ -182,8 +182,8 @@ def test_known_spin_is_faster_in_large_scopes_where_the_canonical_encoding_is_wr
 def test_on_the_same_successors_the_search_is_within_a_tenth_of_other_checkers_in_python(
     sockets: int, rounds: int, tell: Tell, packages: Path
 ) -> None:
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "tests", packages]))
-    command = [had(programs.new_python), "-m", "benchmarks.peers.timed", str(sockets), str(rounds)]
+    path = os.pathsep.join(map(str, [ROOT, packages]))
+    command = [had(programs.new_python), "-m", "tests.benchmarks.peers.timed", str(sockets), str(rounds)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, tuple[float, int]] = json.loads(done.stdout)

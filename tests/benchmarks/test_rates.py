@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.naive import NaiveMachine, naive_machine
 from sockiter.claims import Hazard
 from sockiter.fuzzing.drivers import Bite, drive_hypothesis, drive_swarm
 from sockiter.fuzzing.machine import SocketMachine, machine_for
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
+from tests.benchmarks.naive import NaiveMachine, naive_machine
 
 TARGET = SchemeTarget(OffsetUdp())
 HAZARDS: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
@@ -32,9 +32,9 @@ Rates = tuple[float, float]
 """Sequences and operations in a second of processor time."""
 
 
-def quiet_hunt() -> Hunt:
-    """A hunt that finds nothing, so that rates are those of running and judging alone."""
-    return Hunt(TARGET, TARGET)
+def quiet_triage() -> Triage:
+    """A triage that finds nothing new, so that rates are those of running and judging alone."""
+    return Triage(TARGET, TARGET)
 
 
 def driven(bites: Iterator[Bite], seconds: float) -> Rates:
@@ -70,14 +70,14 @@ def naive() -> Rates:
 
 
 def test_swarm_makes_thirty_times_the_operations_of_a_naive_machine(ratio: Ratio) -> None:
-    bites = drive_swarm(quiet_hunt(), HAZARDS, "1")
+    bites = drive_swarm(quiet_triage(), HAZARDS, "1")
 
     assert ratio("operations a second, swarm against naive", lambda: driven(bites, 0.3)[1], lambda: naive()[1], 30) >= 30
 
 
 def test_the_projects_machine_makes_a_third_of_the_operations_of_a_naive_one_over_as_many_steps(ratio: Ratio) -> None:
     # It judges every read, has names and ends drawn from what is there, and rules that are switched off.
-    machine = machine_for(quiet_hunt(), HAZARDS)
+    machine = machine_for(quiet_triage(), HAZARDS)
     what = "operations a second, machine against naive, as many steps"
 
     assert ratio(what, lambda: run_as_it_is(machine)[1], lambda: naive()[1], 0.33) >= 0.33
@@ -86,7 +86,7 @@ def test_the_projects_machine_makes_a_third_of_the_operations_of_a_naive_one_ove
 def test_hypothesis_as_it_is_driven_runs_half_as_many_sequences_as_a_naive_machine(ratio: Ratio) -> None:
     # It is driven in short runs, which find things sooner than long ones with more operations a second. It makes about as
     # many sequences; the floor leaves room for a noisy machine.
-    bites = drive_hypothesis(quiet_hunt(), HAZARDS, "1")
+    bites = drive_hypothesis(quiet_triage(), HAZARDS, "1")
 
     ratio("operations a second, machine as driven against naive", lambda: driven(bites, 0.5)[1], lambda: naive()[1], 0)
     what = "sequences a second, machine as driven against naive"
@@ -94,7 +94,7 @@ def test_hypothesis_as_it_is_driven_runs_half_as_many_sequences_as_a_naive_machi
 
 
 def test_a_bite_of_swarm(benchmark: BenchmarkFixture) -> None:
-    bites = drive_swarm(quiet_hunt(), HAZARDS, "1")
+    bites = drive_swarm(quiet_triage(), HAZARDS, "1")
 
     assert benchmark(lambda: next(bites)).found is None
 
@@ -106,10 +106,10 @@ def test_swarm_runs_a_thousand_sequences_a_second_on_the_kernel(
     if lack := target.missing():
         (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
     # What the kernel does is of no interest here, and so nothing that it does is news.
-    monkeypatch.setattr(Hunt, "news", lambda hunt, operations, verdict: None)
+    monkeypatch.setattr(Triage, "first_new", lambda triage, operations, verdict: None)
     rates = []
     with target.session() as session:
-        bites = drive_swarm(Hunt(target, session), target.hazards, "1")
+        bites = drive_swarm(Triage(target, session), target.hazards, "1")
         for _ in range(5):
             sequences = 0
             started = time.perf_counter()

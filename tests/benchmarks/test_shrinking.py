@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from benchmarks.naive import Harmed, naive_machine
-from sockiter.claims import Harm, Hazard, harm
+from sockiter.claims import Hazard, KnownFailure, known_failure
 from sockiter.fuzzing.drivers import Driver, drive_hypothesis, drive_swarm
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
+from tests.benchmarks.naive import NaiveViolation, naive_machine
 
 TARGET = SchemeTarget(OffsetUdp())
 HAZARDS: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
@@ -24,20 +24,20 @@ SEEDS = 20
 # The yardstick takes some ten seconds for each of its seeds.
 NAIVE_SEEDS = 4
 
-Outcome = tuple[float, int]
+Sample = tuple[float, int]
 """Seconds of processor time from the start to a least case, and the operations in that."""
 
 
-def driven(driver: Driver, sought: Harm, number: int) -> Outcome:
+def driven(driver: Driver, sought: KnownFailure, number: int) -> Sample:
     started = time.process_time()
-    hunt = Hunt(TARGET, TARGET, {sought})
-    for bite in driver(hunt, HAZARDS, str(number)):
-        if bite.found is not None and bite.found.harm == sought:
+    triage = Triage(TARGET, TARGET, {sought})
+    for bite in driver(triage, HAZARDS, str(number)):
+        if bite.found is not None and bite.found.known_failure == sought:
             return time.process_time() - started, length(bite.found.case.operations)
     raise AssertionError
 
 
-def naively(sought: Harm, number: int) -> Outcome:
+def naively(sought: KnownFailure, number: int) -> Sample:
     profile = settings(
         max_examples=10_000,
         phases=[Phase.generate, Phase.shrink],
@@ -49,14 +49,16 @@ def naively(sought: Harm, number: int) -> Outcome:
         suppress_health_check=list(HealthCheck),  # as every machine's own TestCase has it
     )
     started = time.process_time()
-    with pytest.raises(Harmed) as caught:
+    with pytest.raises(NaiveViolation) as caught:
         run_state_machine_as_test(seed(number)(naive_machine(TARGET, sought.kind)), settings=profile)
     return time.process_time() - started, length(caught.value.operations)
 
 
-@pytest.mark.parametrize("sought", [harm("skip", "remove"), harm("repeat", "add-head")], ids=str)
-def test_a_least_case_comes_a_hundred_times_sooner_and_is_no_longer(sought: Harm, tell: Callable[[str], None]) -> None:
-    sides: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
+@pytest.mark.parametrize("sought", [known_failure("skip", "remove"), known_failure("repeat", "add-head")], ids=str)
+def test_a_least_case_comes_a_hundred_times_sooner_and_is_no_longer(
+    sought: KnownFailure, tell: Callable[[str], None]
+) -> None:
+    sides: tuple[list[Sample], list[Sample], list[Sample]] = ([], [], [])
     for number in range(SEEDS):
         sides[0].append(driven(drive_swarm, sought, number))
         sides[1].append(driven(drive_hypothesis, sought, number))

@@ -1,6 +1,6 @@
 """How long each driver takes to refute what is not claimed, by scheme and kind, from a cold start with all hazards on.
 
-Prints the rows of docs/time-to-refute.md. A harm is refuted when its least case is there: shrinking is part of the time.
+Prints the rows of docs/time-to-refute.md. A claim is refuted when its least case is there: shrinking is part of the time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median, quantiles
 import pytest
 
 from sockiter.fuzzing.drivers import DRIVERS
-from sockiter.fuzzing.triage import Hunt
+from sockiter.fuzzing.triage import Triage
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
@@ -25,7 +25,7 @@ LIMIT_S = 30.0
 GIVEN_UP_S = 2 * LIMIT_S
 
 Sought = tuple[Kind, bool]
-"""A kind of harm, and whether the harmed socket had moved."""
+"""A kind of failure, and whether the socket that suffers it had moved."""
 Took = tuple[float, float]
 """Sequences, and seconds of processor time."""
 
@@ -33,12 +33,12 @@ Took = tuple[float, float]
 def refuted(scheme: AnyScheme, driver: str, number: int) -> dict[Sought, Took]:
     """What it took until each kind was refuted for the first time, under whichever hazards."""
     target = SchemeTarget(scheme)
-    hunt = Hunt.of(target, target, target.hazards)
-    sought = {(harm.kind, harm.moved) for harm in target.harms}
+    triage = Triage.of(target, target, target.hazards)
+    sought = {(known_failure.kind, known_failure.moved) for known_failure in target.known_failures}
     took: dict[Sought, Took] = {}
     sequences = 0
     started = time.process_time()
-    for bite in DRIVERS[driver](hunt, target.hazards, f"time to refute/{number}"):
+    for bite in DRIVERS[driver](triage, target.hazards, f"time to refute/{number}"):
         sequences += bite.sequences
         seconds = time.process_time() - started
         if bite.found is not None:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from kernels import LIMITED, with_capabilities
-from matrices import corpus_matrix, page_of
 
-from sockiter.check.result import Searched
+from sockiter.check.result import SearchResult
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix
+from tests.support.kernel_targets import LIMITED, with_capabilities
+from tests.support.matrices import corpus_matrix, page_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -66,7 +66,7 @@ def with_own_scopes(made: Matrix) -> Matrix:
     """The matrix, with a smaller scope for the cells in which versions roll over."""
 
     def smaller(cell: Cell) -> Cell:
-        if not isinstance(cell.result, Searched):
+        if not isinstance(cell.result, SearchResult):
             return cell
         return replace(cell, result=replace(cell.result, scope=made.scope.under(cell.hazards)))
 

@@ -11,8 +11,8 @@ from array import array
 from bisect import bisect_left
 from functools import cache
 
-from sockiter.errors import MachineLacks
-from sockiter.kernel.libc import lacks
+from sockiter.errors import Unavailable
+from sockiter.kernel.libc import unavailable
 
 VMLINUX = "/sys/kernel/btf/vmlinux"
 
@@ -43,13 +43,13 @@ _WORDS = {
 
 
 class Types:
-    """The types of one BTF; raises `MachineLacks` for what is none."""
+    """The types of one BTF; raises `Unavailable` for what is none."""
 
     __slots__ = ("_at", "_first", "_size", "_strings", "_words")
 
     def __init__(self, data: bytes) -> None:
         if len(data) < 24 or struct.unpack_from("=H", data)[0] != _MAGIC:
-            raise MachineLacks(f"{VMLINUX} is no BTF: it begins with {data[:2].hex() or 'nothing'}; expected magic 0xeb9f")
+            raise Unavailable(f"{VMLINUX} is no BTF: it begins with {data[:2].hex() or 'nothing'}; expected magic 0xeb9f")
         header, types, types_size, strings, self._size = struct.unpack_from("=IIIII", data, 4)
         self._first = header + strings
         self._strings = data
@@ -124,30 +124,30 @@ class Types:
 
 @cache
 def kernel_types() -> Types:
-    """The types of the running kernel; raises `MachineLacks`."""
+    """The types of the running kernel; raises `Unavailable`."""
     try:
         with open(VMLINUX, "rb") as file:
             data = file.read()
     except OSError as error:
-        raise lacks(f"no BTF: open {VMLINUX}", error) from error
+        raise unavailable(f"no BTF: open {VMLINUX}", error) from error
     return Types(data)
 
 
 @cache
 def kernel_function(name: str) -> int:
-    """The BTF id of a function of the running kernel; raises `MachineLacks`."""
+    """The BTF id of a function of the running kernel; raises `Unavailable`."""
     found = kernel_types().function(name)
     if found is None:
-        raise MachineLacks(f"this kernel has no {name}: no such function in {VMLINUX}")
+        raise Unavailable(f"this kernel has no {name}: no such function in {VMLINUX}")
     return found
 
 
 @cache
 def kernel_member(of: str, name: str) -> int:
-    """Where in a struct of the running kernel a member is, in bytes; raises `MachineLacks`."""
+    """Where in a struct of the running kernel a member is, in bytes; raises `Unavailable`."""
     found = kernel_types().member(of, name)
     if found is None:
-        raise MachineLacks(f"this kernel has no member {name} in struct {of}, by {VMLINUX}")
+        raise Unavailable(f"this kernel has no member {name} in struct {of}, by {VMLINUX}")
     return found
 
 
@@ -156,7 +156,7 @@ class _Steps(dict[int, int]):
     def __missing__(self, info: int) -> int:
         kind = info >> 24 & 31
         if kind not in _WORDS:
-            raise MachineLacks(f"{VMLINUX} has a type of kind {kind}, which is not known here; known: 1 to {max(_WORDS)}")
+            raise Unavailable(f"{VMLINUX} has a type of kind {kind}, which is not known here; known: 1 to {max(_WORDS)}")
         fixed, each = _WORDS[kind]
         step = self[info] = 3 + fixed + each * (info & 0xFFFF)
         return step

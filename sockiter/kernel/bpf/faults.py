@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sockiter.errors import MachineLacks
-from sockiter.kernel.libc import lacks
+from sockiter.errors import Unavailable
+from sockiter.kernel.libc import unavailable
 
 _FAIL_NTH = Path("/proc/self/fail-nth")
 _FAILSLAB = Path("/sys/kernel/debug/failslab/ignore-gfp-wait")
 
 
 def need_faults() -> None:
-    """Raise `MachineLacks` where no allocation of an iterator can be made to fail."""
+    """Raise `Unavailable` where no allocation of an iterator can be made to fail."""
     if not _FAIL_NTH.exists():
-        raise MachineLacks(f"no {_FAIL_NTH}: the kernel was built without fault injection; see docs/kernels.md")
+        raise Unavailable(f"no {_FAIL_NTH}: the kernel was built without fault injection; see docs/kernels.md")
     try:
         spared = _FAILSLAB.read_text().strip()
     except OSError as error:
-        raise lacks(f"open {_FAILSLAB}", error) from error
+        raise unavailable(f"open {_FAILSLAB}", error) from error
     if spared != "N":
-        raise MachineLacks(f"{_FAILSLAB} says {spared!r}, so that only allocations that cannot wait fail; write N to it")
+        raise Unavailable(f"{_FAILSLAB} says {spared!r}, so that only allocations that cannot wait fail; write N to it")
 
 
 def fail_next(thread: int) -> None:

@@ -61,7 +61,7 @@ class Walker:
         try:
             return libc.bpf(_ITER_CREATE, self.attributes, 8)
         except OSError as error:
-            raise libc.lacks("bpf(BPF_ITER_CREATE)", error, takes=_TAKES) from error
+            raise libc.unavailable("bpf(BPF_ITER_CREATE)", error, takes=_TAKES) from error
 
 
 def _received(link: Any) -> Walker:
@@ -69,14 +69,14 @@ def _received(link: Any) -> Walker:
 
 
 def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
-    """Cookie, bucket and table of each socket, by a walk over tables that do not change; raises `MachineLacks`."""
+    """Cookie, bucket and table of each socket, by a walk over tables that do not change; raises `Unavailable`."""
     fd = walker.open()
     seen: list[tuple[int, int, int]] = []
     try:
         while records := os.read(fd, BUFFER_SIZE):
             seen += RECORD.iter_unpack(records)
     except OSError as error:
-        raise libc.lacks("read of an iterator", error) from error
+        raise libc.unavailable("read of an iterator", error) from error
     finally:
         os.close(fd)
     return seen
@@ -84,7 +84,7 @@ def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
 
 @contextmanager
 def walker(function: str, instructions: bytes) -> Iterator[Walker]:
-    """The program, loaded and linked to the iterator whose BTF function this is; raises `MachineLacks`."""
+    """The program, loaded and linked to the iterator whose BTF function this is; raises `Unavailable`."""
     program = _load(instructions, function, _TRACE_ITER)
     try:
         link = _linked("bpf(BPF_LINK_CREATE)", _LINK_CREATE, struct.pack("=IIII32x", program, 0, _TRACE_ITER, 0))
@@ -98,7 +98,7 @@ def walker(function: str, instructions: bytes) -> Iterator[Walker]:
 
 @contextmanager
 def at_entry(function: str, instructions: bytes) -> Iterator[None]:
-    """The program, run whenever this function of the kernel is entered, until the end; raises `MachineLacks`."""
+    """The program, run whenever this function of the kernel is entered, until the end; raises `Unavailable`."""
     program = _load(instructions, function, _AT_ENTRY)
     try:
         link = _linked(f"bpf(BPF_RAW_TRACEPOINT_OPEN) at {function}", _RAW_TRACEPOINT_OPEN, struct.pack("=QI4x", 0, program))
@@ -112,12 +112,12 @@ def at_entry(function: str, instructions: bytes) -> Iterator[None]:
 
 @contextmanager
 def shared_page(size: int) -> Iterator[tuple[int, memoryview]]:
-    """A map of one value that programs and this process share: its descriptor, and its words of 64 bits; `MachineLacks`."""
+    """A map of one value that programs and this process share: its descriptor, and its words of 64 bits; `Unavailable`."""
     attributes = struct.pack("=IIIII44x", _ARRAY, 4, size, 1, _TO_BE_MAPPED)
     try:
         fd = libc.bpf(_MAP_CREATE, attributes, len(attributes))
     except OSError as error:
-        raise libc.lacks("bpf(BPF_MAP_CREATE)", error, takes=_TAKES) from error
+        raise libc.unavailable("bpf(BPF_MAP_CREATE)", error, takes=_TAKES) from error
     try:
         with mmap.mmap(fd, os.sysconf("SC_PAGE_SIZE")) as page, memoryview(page) as view, view.cast("Q") as words:
             yield fd, words
@@ -136,7 +136,7 @@ def _load(instructions: bytes, function: str, attach: int) -> int:
     except OSError as error:
         log_lines = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
         why = f" (the verifier: {' | '.join(log_lines[-3:])})" if log_lines else ""
-        raise libc.lacks(f"bpf(BPF_PROG_LOAD) for {function}{why}", error, takes=_TAKES) from error
+        raise libc.unavailable(f"bpf(BPF_PROG_LOAD) for {function}{why}", error, takes=_TAKES) from error
 
 
 def _try_to_load(instructions: bytes, btf_id: int, attach: int, log: ctypes.Array[ctypes.c_char] | None) -> int:
@@ -155,4 +155,4 @@ def _linked(call: str, command: int, attributes: bytes) -> int:
     try:
         return libc.bpf(command, attributes, len(attributes))
     except OSError as error:
-        raise libc.lacks(call, error, takes=_TAKES) from error
+        raise libc.unavailable(call, error, takes=_TAKES) from error

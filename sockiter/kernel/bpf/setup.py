@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from sockiter.claims import Hazard
-from sockiter.errors import MachineLacks
+from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.btf import kernel_function
 from sockiter.kernel.bpf.faults import need_faults
 from sockiter.kernel.bpf.loader import Walker, shared_page, walker
@@ -32,7 +32,7 @@ class LoadedIterator:
 
 def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destroys: bool = True) -> LoadedIterator:
     """The program of bpf_iter_<family>, loaded until the stack ends, with the best that this kernel has to stop its reads;
-    raises `MachineLacks` where it has not even the iterator."""
+    raises `Unavailable` where it has not even the iterator."""
     function = f"bpf_iter_{family}"
     page, words = stack.enter_context(shared_page(PAGE))
     unable: dict[Hazard, str] = {}
@@ -40,14 +40,14 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
     try:
         stack.enter_context(attach_stops(family, page))
         at_entry = True
-    except MachineLacks as lack:
+    except Unavailable as lack:
         unable["realloc"] = f"functions of this kernel cannot be watched: {lack}"
         at_entry = False
     try:
         program = record_program(bucket, page=page, destroy=destroy, stops=not at_entry)
         loaded = stack.enter_context(walker(function, program))
         stops = stack.enter_context(stoppable_reads(words, at_entry=at_entry))
-    except MachineLacks as lack:
+    except Unavailable as lack:
         loaded = stack.enter_context(walker(function, record_program(bucket)))
         why = f"a read of it cannot be stopped, as since Linux 6.9: {lack}"
         return LoadedIterator(loaded, None, False, dict.fromkeys(("show", "realloc", "enomem"), why))
@@ -55,7 +55,7 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
         need_faults()
         if not at_entry:
             unable["enomem"] = unable["realloc"]
-    except MachineLacks as lack:
+    except Unavailable as lack:
         unable["enomem"] = str(lack)
     return LoadedIterator(loaded, stops, destroy is not None, unable)
 
@@ -63,5 +63,5 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
 def _destroy() -> int | None:
     try:
         return kernel_function("bpf_sock_destroy")
-    except MachineLacks:
+    except Unavailable:
         return None  # as before 6.5

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from threading import get_native_id
 from typing import TypeAlias
 
-from sockiter.errors import MachineLacks, TooBusy
+from sockiter.errors import TooBusy, Unavailable
 from sockiter.kernel.bpf.btf import kernel_function, kernel_member, kernel_types
 from sockiter.kernel.bpf.loader import at_entry
 from sockiter.kernel.bpf.programs import (
@@ -118,21 +118,21 @@ class Stops:
 
 
 def two_processors(purpose: str = "stopping a read") -> tuple[int, int]:
-    """One that this process may run on, and one where reads may stand still; `MachineLacks` says what takes two.
+    """One that this process may run on, and one where reads may stand still; `Unavailable` says what takes two.
 
     Not all processes have the same two; but where one of them lets a read stand still, which keeps everybody else off that
     processor, no other process has its main thread: two of them would wait for each other.
     """
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise MachineLacks(f"{purpose} takes two processors; there is one")
+        raise Unavailable(f"{purpose} takes two processors; there is one")
     first = os.getpid() % (len(processors) // 2) * 2
     return processors[first], processors[first + 1]
 
 
 @contextmanager
 def stoppable_reads(words: memoryview, *, at_entry: bool) -> Iterator[Stops]:
-    """Reads can have stops until the end, which programs that share this page make; raises `MachineLacks`."""
+    """Reads can have stops until the end, which programs that share this page make; raises `Unavailable`."""
     processors = two_processors()
     with ThreadPoolExecutor(1) as reader:
         yield Stops(words, reader, processors, at_entry=at_entry)
@@ -140,7 +140,7 @@ def stoppable_reads(words: memoryview, *, at_entry: bool) -> Iterator[Stops]:
 
 @contextmanager
 def attach_stops(family: str, page: int) -> Iterator[None]:
-    """The functions of bpf_iter_<family> that show and allocate stop, as the page says, until the end; `MachineLacks`."""
+    """The functions of bpf_iter_<family> that show and allocate stop, as the page says, until the end; `Unavailable`."""
     status = os.stat(_PROCESSES)
     namespace = status.st_dev, status.st_ino
     show = f"bpf_iter_{family}_seq_show"

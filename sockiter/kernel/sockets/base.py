@@ -17,8 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sockiter.errors import Untold
-from sockiter.kernel.libc import connect, lacks
+from sockiter.errors import Inconclusive
+from sockiter.kernel.libc import connect, unavailable
 from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
 
@@ -57,9 +57,9 @@ class Sockets(ABC):
         self._namespace.stay()
 
     def add(self, name: str, end: End, bucket: Bucket) -> Socket:
-        """Make a socket and put it into its bucket; raises `Untold`."""
+        """Make a socket and put it into its bucket; raises `Inconclusive`."""
         if len(self._held) >= self._room:
-            raise Untold(f"an iteration can have {self._room} sockets at a time here; the case asks for more")
+            raise Inconclusive(f"an iteration can have {self._room} sockets at a time here; the case asks for more")
         self.enter()
         new = None
         try:
@@ -183,7 +183,7 @@ def _explain_errors(action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise lacks(action, error) from error
+        raise unavailable(action, error) from error
 
 
 def cookie(sock: Socket) -> int:

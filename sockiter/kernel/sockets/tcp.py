@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TypeAlias
 
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, disconnect
 from sockiter.operations import Bucket, End
@@ -71,7 +71,7 @@ class Places:
         return (self._address(number), port) if port >= _LEAST_PORT and port != _NOWHERE else None
 
     def know(self, count: int) -> None:
-        """Learn of so many addresses in all; raises `Untold`."""
+        """Learn of so many addresses in all; raises `Inconclusive`."""
         while len(self._hashes) < count:
             self._learn_some_addresses()
 
@@ -81,10 +81,10 @@ class Places:
         return self._remote[bucket].pop()
 
     def prepare(self, bucket: int, count: int) -> None:
-        """Have so many ports left for an established bucket; raises `Untold`."""
+        """Have so many ports left for an established bucket; raises `Inconclusive`."""
         while len(self._remote[bucket]) < count:
             if self._tried >= _ESTABLISHED_PORT - _CHUNK:
-                raise Untold(f"no more sockets get into bucket {bucket} of the established ones")
+                raise Inconclusive(f"no more sockets get into bucket {bucket} of the established ones")
             self._learn_some_remote_ports()
 
     def give_back(self, bucket: int, port: int) -> None:
@@ -114,7 +114,7 @@ class Places:
     def _learn_some_addresses(self) -> None:
         known = len(self._hashes)
         if known >= _ADDRESSES_MAX:
-            raise Untold(f"none of {known} addresses gets one more socket into a bucket of the listening ones")
+            raise Inconclusive(f"none of {known} addresses gets one more socket into a bucket of the listening ones")
         with ExitStack() as stack:
             cookies = []
             for number in range(known, known + _CHUNK):
@@ -205,7 +205,7 @@ class TcpSockets(Sockets):
         poll = select.poll()
         poll.register(sock.fileno(), 0)
         if not poll.poll(_RESET_MS):
-            raise MachineLacks(f"an established socket is still there {_RESET_MS // 1000} s after it was reset")
+            raise Unavailable(f"an established socket is still there {_RESET_MS // 1000} s after it was reset")
 
     def _forget(self, gone: Socket) -> None:
         if (number := self._numbers.pop(gone, None)) is not None:

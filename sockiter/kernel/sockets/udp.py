@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
-from sockiter.errors import MachineLacks, Untold
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, disconnect, inode
 from sockiter.operations import Bucket, End
@@ -60,28 +60,28 @@ class Places:
         self.by_address = len({bucket for _, bucket in moved}) > 1
 
     def ports(self, count: int) -> list[tuple[int, int]]:
-        """The first `count` buckets in the order of the walk, each with a port; raises `Untold` if there are fewer."""
+        """The first `count` buckets in the order of the walk, each with a port; raises `Inconclusive` if there are fewer."""
         grows = True
         while len(self._ports) < count and grows:
             grows = self._learn_some_ports()
         if len(self._ports) < count:
-            raise Untold(f"the kernel's UDP table has {len(self._ports)} buckets here; the case asks for {count}")
+            raise Inconclusive(f"the kernel's UDP table has {len(self._ports)} buckets here; the case asks for {count}")
         return sorted(self._ports.items())[:count]
 
     def learn(self, port: int, bucket: int) -> str:
-        """The address that a socket of this port comes into this bucket by; raises `Untold`."""
+        """The address that a socket of this port comes into this bucket by; raises `Inconclusive`."""
         known = self._addresses.setdefault(port, {})
         first = 0
         while bucket not in known:
             if first >= _ADDRESSES_MAX:
-                raise Untold(f"none of {first} addresses leads from port {port} to bucket {bucket} of the UDP table")
+                raise Inconclusive(f"none of {first} addresses leads from port {port} to bucket {bucket} of the UDP table")
             for found, number in self._seen([(port, _address(n)) for n in range(first, first + _CHUNK)]):
                 known.setdefault(number, _address(first + found))
             first += _CHUNK
         return known[bucket]
 
     def connect(self, sock: Socket, port: int, bucket: int) -> None:
-        """Connect a socket of this port, so that it comes into this bucket; raises OSError, or `Untold`."""
+        """Connect a socket of this port, so that it comes into this bucket; raises OSError, or `Inconclusive`."""
         sock.connect((self._spelled(self.learn(port, bucket)), 9))
 
     def new(self) -> Socket:
@@ -115,7 +115,7 @@ class Places:
         tried: Sequence[End] = ("head", "tail", "head")
         order = [number for number, _ in self._seen([(_FIRST_PORT, None)] * 3, tried)]
         if order not in ([2, 1, 0], [2, 0, 1]):
-            raise MachineLacks("sockets that were added at head, tail and head are walked in neither of the known orders")
+            raise Unavailable("sockets that were added at head, tail and head are walked in neither of the known orders")
         return order == [2, 0, 1]
 
     def _seen(self, bindings: Sequence[tuple[int, str | None]], ends: Sequence[End] = ()) -> list[tuple[int, int]]:

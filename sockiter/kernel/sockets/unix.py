@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
-from sockiter.errors import Untold
+from sockiter.errors import Inconclusive
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.sockets.base import Socket, Sockets, cookie
 from sockiter.operations import Bucket, End
@@ -38,7 +38,7 @@ class Places:
         self._tried = 0
 
     def buckets(self, count: int) -> list[tuple[int, int]]:
-        """The first `count` buckets in the order of the walk, each with what its names begin with; raises `Untold`."""
+        """The first `count` buckets in the order of the walk, each with what its names begin with; raises `Inconclusive`."""
         while len(self._beginnings) < count and self._tried < _NAMES_MAX:
             with ExitStack() as stack:
                 tried = {}
@@ -51,7 +51,7 @@ class Places:
                         self._beginnings.setdefault(bucket, tried[socket_id])
             self._tried += _CHUNK
         if len(self._beginnings) < count:
-            raise Untold(f"names get into {len(self._beginnings)} UNIX buckets here; the case asks for {count}")
+            raise Inconclusive(f"names get into {len(self._beginnings)} UNIX buckets here; the case asks for {count}")
         return sorted(self._beginnings.items())[:count]
 
 

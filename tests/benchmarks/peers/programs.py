@@ -23,12 +23,12 @@ NEWEST = ("python3.13", "python3.12")
 TIME_LIMIT_S = 900
 
 
-class Lacks(Exception):
+class Unavailable(Exception):
     """Something is not here and cannot be had: which, and what was tried."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ModelRun:
     """One run of a model: how many states it came to and how many violations of what is asserted, and how long it took, with
     all that comes before it and by itself: processor time, but for TLC, which uses all cores, by the clock. `lines`: of the
     shortest violation, where the program tells (0: it does not)."""
@@ -46,13 +46,13 @@ def programs() -> None:
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Lacks(f"not installed: {', '.join(missing)}; only root on Debian gets them by apt-get")
+        raise Unavailable(f"not installed: {', '.join(missing)}; only root on Debian gets them by apt-get")
     packages = " ".join(DEBIAN[name] for name in missing).split()
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", *packages]):
         done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not all(shutil.which(name) for name in missing):
-        raise Lacks(f"apt-get install {' '.join(packages)}: {last_line(done.stderr)}")
+        raise Unavailable(f"apt-get install {' '.join(packages)}: {last_line(done.stderr)}")
 
 
 def packages(into: Path) -> None:
@@ -61,7 +61,7 @@ def packages(into: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", *options, *PYTHON]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Lacks(f"pip install {' '.join(PYTHON)}: {last_line(done.stderr)}")
+        raise Unavailable(f"pip install {' '.join(PYTHON)}: {last_line(done.stderr)}")
 
 
 def new_python() -> str:
@@ -73,10 +73,10 @@ def new_python() -> str:
             [found, "-c", ""], capture_output=True, check=False
         ).returncode == 0:
             return found
-    raise Lacks(f"musil needs one of {', '.join(NEWEST)}; none is on the PATH")
+    raise Unavailable(f"musil needs one of {', '.join(NEWEST)}; none is on the PATH")
 
 
-def spin(model: str, into: Path, *defined: str, depth: int = 10_000) -> Outcome:
+def spin(model: str, into: Path, *defined: str, depth: int = 10_000) -> ModelRun:
     """Generate, compile and run a model: all states, all violations of its assertions, and no trails."""
     into.mkdir(parents=True, exist_ok=True)
     started = spent()
@@ -87,10 +87,10 @@ def spin(model: str, into: Path, *defined: str, depth: int = 10_000) -> Outcome:
     ended = spent()
     if "max search depth too small" in told or "out of memory" in told:
         raise AssertionError(f"Spin did not get through {model}:\n{told}")
-    return Outcome(number(r"(\d\S*) states, stored", told), number(r"errors: (\d+)", told), ended - started, ended - built)
+    return ModelRun(number(r"(\d\S*) states, stored", told), number(r"errors: (\d+)", told), ended - started, ended - built)
 
 
-def tlc(packages: Path, into: Path, *, index: bool, ops: int, sockets: int, invariants: str = "NoSkip NoRepeat") -> Outcome:
+def tlc(packages: Path, into: Path, *, index: bool, ops: int, sockets: int, invariants: str = "NoSkip NoRepeat") -> ModelRun:
     """Run the module on all cores: all states, or up to the first violation, which is a shortest one."""
     into.mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE / "Walk.tla", into)
@@ -116,7 +116,7 @@ def tlc(packages: Path, into: Path, *, index: bool, ops: int, sockets: int, inva
     states = number(r"states generated, (\d+) distinct states found, \d+ states left on queue\.$", told)
     # The first state is that before the first operation.
     lines_found = max((int(n) for n in re.findall(r"^State (\d+):", told, re.MULTILINE)), default=1) - 1
-    return Outcome(states, len(re.findall("is violated", told)), seconds, seconds, lines_found)
+    return ModelRun(states, len(re.findall("is violated", told)), seconds, seconds, lines_found)
 
 
 def run(into: Path, *command: str, statuses: tuple[int, ...] = (0,)) -> str:

@@ -1,8 +1,8 @@
 """Where a scheme's own code leads, as functions from a state to what follows it: for checkers written in Python.
 
 Decided here: three ways to say what a state is. As one does it first: sockets have names, and the lines so far are counted.
-By position: each socket has a fate, sequences are of any length. And as the project's search does: one socket is followed.
-An iteration has one bucket; a harm that has happened shows in the state.
+By position: each socket has a status, sequences are of any length. And as the project's search does: one socket is tracked.
+An iteration has one bucket; a violation that has happened shows in the state.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from sockiter.check.monitor import HARMED, can_come
+from sockiter.check.monitor import MONITORED, can_violate
 from sockiter.check.result import Scope
 from sockiter.check.search import _Search
 from sockiter.claims import Hazard
@@ -75,7 +75,7 @@ class Named(NamedTuple):
 def named(scheme: AnyScheme, sockets: int, ops: int) -> tuple[Named, Callable[[Named], list[Named]]]:
     """The first state and what follows one, in sequences of so many lines; a new socket takes the first name that is free.
 
-    Without the sequences that go on after the end, or after a harm.
+    Without the sequences that go on after the end, or after a violation.
     """
     nothing = empty((("", 1),))
     start = Named((), 0, None, frozenset(), frozenset(), 0)
@@ -116,9 +116,9 @@ FREE, OWED, ONCE = range(3)
 
 
 class Placed(NamedTuple):
-    """The fate of the socket at each position from the head, and where the iterator stands among them."""
+    """The status of the socket at each position from the head, and where the iterator stands among them."""
 
-    fates: tuple[int, ...]
+    statuses: tuple[int, ...]
     place: int | None
     slots: int
     opened: bool
@@ -128,7 +128,7 @@ class Placed(NamedTuple):
     @property
     def skipped(self) -> bool:
         """Whether a read can say the end with a socket owed."""
-        return self.over and OWED in self.fates
+        return self.over and OWED in self.statuses
 
 
 FIELDS = Placed._fields
@@ -149,32 +149,32 @@ def placed(scheme: AnyScheme, sockets: int) -> tuple[Placed, Following]:
 
     def table_of(here: Placed) -> Table:
         first = 1 - (here.place or 0)
-        bucket = tuple(Socket(str(position), first + position) for position in range(len(here.fates)))
+        bucket = tuple(Socket(str(position), first + position) for position in range(len(here.statuses)))
         return nothing._replace(buckets=(bucket,), ver=2 * sockets)
 
-    def moved(here: Placed, table: Table, fates: tuple[int, ...]) -> Placed:
+    def moved(here: Placed, table: Table, statuses: tuple[int, ...]) -> Placed:
         if by_idx and here.place is not None:
-            return here._replace(fates=fates, place=sum(socket.idx <= 0 for socket in table.buckets[0]))
-        return here._replace(fates=fates)
+            return here._replace(statuses=statuses, place=sum(socket.idx <= 0 for socket in table.buckets[0]))
+        return here._replace(statuses=statuses)
 
     def following(here: Placed) -> list[tuple[str, Placed]]:
-        fates = here.fates
+        statuses = here.statuses
         table = table_of(here)
         made: list[tuple[str, Placed]] = []
-        if len(fates) < sockets:
-            made.append(("add head", moved(here, table.after(Add("new", "head")), (FREE, *fates))))
-            made.append(("add tail", moved(here, table.after(Add("new", "tail")), (*fates, FREE))))
-        for position in range(len(fates)):
-            rest = fates[:position] + fates[position + 1 :]
+        if len(statuses) < sockets:
+            made.append(("add head", moved(here, table.after(Add("new", "head")), (FREE, *statuses))))
+            made.append(("add tail", moved(here, table.after(Add("new", "tail")), (*statuses, FREE))))
+        for position in range(len(statuses)):
+            rest = statuses[:position] + statuses[position + 1 :]
             made.append(("remove", moved(here, table.after(Remove(str(position))), rest)))
         if here.repeated:
             return []
         if not here.opened:
-            made.append(("open", here._replace(fates=(OWED,) * len(fates), opened=True)))
+            made.append(("open", here._replace(statuses=(OWED,) * len(statuses), opened=True)))
         elif not here.over:
             for reading in readings(scheme, state_of(here, table), table):
                 made.append(("read", after(here, table, reading)))
-                if any(fates[int(name)] == ONCE for name in reading.shown):
+                if any(statuses[int(name)] == ONCE for name in reading.shown):
                     made.append(("repeat", REPEATED))
         return made
 
@@ -183,48 +183,48 @@ def placed(scheme: AnyScheme, sockets: int) -> tuple[Placed, Following]:
         return fresh._replace(place=0 if by_idx and here.place is not None else here.place)
 
     def after(here: Placed, table: Table, reading: Reading) -> Placed:
-        fates = list(here.fates)
+        statuses = list(here.statuses)
         for name in reading.shown:
-            fates[int(name)] = ONCE
+            statuses[int(name)] = ONCE
         if reading.state.bucket > 0:
-            left = tuple(OWED if fate == OWED else FREE for fate in fates)
+            left = tuple(OWED if status == OWED else FREE for status in statuses)
             return Placed(left, start.place, 0, True, True)
         place = reading.state.place
         if by_idx:
             place = sum(socket.idx <= place for socket in table.buckets[0])
-        return Placed(tuple(fates), place, min(reading.state.slots, sockets), True, False)
+        return Placed(tuple(statuses), place, min(reading.state.slots, sockets), True, False)
 
     return start, following
 
 
-HARM = (-1, 0)
+VIOLATED = (-1, 0)
 
 
 def followed(scheme: AnyScheme, sockets: int) -> tuple[tuple[int, int], Following]:
-    """The first state and what follows one as in the project's search, which this is without its loop: a moment and a label.
+    """The first state and the successors of a state as in the project's search: a system state and a monitor state.
 
-    A harm leads to a state of its own, whose moment is -1.
+    A violation leads to a state of its own, whose system state is -1.
     """
-    inner = _Search(scheme, HAZARDS, Scope(sockets, 1, SLOTS), frozenset(HARMED))
-    every = len(inner.labels)
-    can_matter = [can_come(label, set(HARMED), moves=False) for label in inner.labels]
+    inner = _Search(scheme, HAZARDS, Scope(sockets, 1, SLOTS), frozenset(MONITORED))
+    every = len(inner.monitor_states)
+    can_matter = [can_violate(monitor, frozenset(MONITORED), moves=False) for monitor in inner.monitor_states]
 
     def following(here: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
-        moment, label = here
+        system_state, monitor = here
         made: list[tuple[str, tuple[int, int]]] = []
-        if moment < 0:
+        if system_state < 0:
             return made
-        for ways in inner._ways(moment):
-            for base, effect, _, _ in ways:
-                after, others, harms = effect[label]
+        for edges in inner._edges(system_state):
+            for base, monitor_step, _, _ in edges:
+                after, started, violations = monitor_step[monitor]
                 if after < 0:
                     continue
                 number = base // every
-                if harms:
-                    made.append(("harm", HARM))
+                if violations:
+                    made.append(("violation", VIOLATED))
                 if can_matter[after]:
                     made.append(("way", (number, after)))
-                made += [("way", (number, other)) for other in others if can_matter[other]]
+                made += [("way", (number, other)) for other in started if can_matter[other]]
         return made
 
     return (0, 0), following

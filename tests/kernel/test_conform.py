@@ -1,0 +1,62 @@
+"""The model matches the kernel: the same random sequences, delivered alike at every read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sockiter.cases import dumps
+from sockiter.claims import HAZARDS
+from sockiter.conform import ComparisonCounts, ConformanceTrial
+from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.target import KernelTarget
+from sockiter.schemes import SCHEMES
+
+SCHEME = {scheme.name: scheme for scheme in SCHEMES}
+# Those of which no scheme delivers just what they do say so by having none to be compared with.
+WITH_A_SCHEME = pytest.mark.parametrize(
+    "kernel_target", [target for target in KERNEL_TARGETS if target.schemes], ids=lambda target: target.name, indirect=True
+)
+
+
+def compared(target: KernelTarget, sequences: int, cases: Path) -> ComparisonCounts:
+    """Fails with the least case for the first difference."""
+    assert target.detected_scheme is not None
+    trial = ConformanceTrial(
+        target, SCHEME[target.detected_scheme], seed="conformance", hazards=frozenset(HAZARDS), cases=cases
+    )
+    trial.run(sequences)
+    if trial.kept:
+        pytest.fail(dumps(trial.kept.case))
+    return trial.counts
+
+
+@WITH_A_SCHEME
+def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
+    kernel_target: KernelTarget, tmp_path: Path
+) -> None:
+    found = compared(kernel_target, 300, tmp_path)
+    assert found.sequences == 300
+    assert found.operations > 300 * 4
+    assert found.sockets > 100  # there were crowds
+    # What cannot be told of is not most of it.
+    assert found.left_out < 300
+
+
+@pytest.mark.slow
+@WITH_A_SCHEME
+def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Path) -> None:
+    assert compared(kernel_target, 1_000, tmp_path).sequences == 1_000
+
+
+@pytest.mark.parametrize(
+    "kernel_target",
+    [target for target in KERNEL_TARGETS if not target.schemes],
+    ids=lambda target: target.name,
+    indirect=True,
+)
+def test_an_iterator_of_no_known_scheme_has_the_known_failures_of_a_similar_one(kernel_target: KernelTarget) -> None:
+    assert kernel_target.detected_scheme is None
+    assert kernel_target.known_failures
+    assert set(kernel_target.known_failures) <= {*SCHEME[kernel_target.fails_like].known_failures, *kernel_target.besides}

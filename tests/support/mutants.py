@@ -1,0 +1,540 @@
+"""Schemes with one bug planted in each, and how they are loaded.
+
+Decided here: which bugs the fuzzer and the corpus are held to catch. Each is what somebody could have written, and makes its
+scheme do what it claims not to do: a bug that only brings about what is admitted anyway would show nothing. Where the bug is
+in `table`, the scheme is the one that relies on what the table keeps for it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sockiter.claims import Hazard
+from sockiter.fuzzing.drivers import Driver
+from sockiter.fuzzing.triage import Triage, TriagedFinding
+from sockiter.shrink.minimize import Patience
+from sockiter.simulation import SchemeTarget
+
+# What is loaded anew for a mutant; all else, such as operations and histories, it shares with everybody.
+ANEW = ("sockiter.table", "sockiter.schemes", "sockiter.simulation")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A scheme with a bug: what is `wrong`, in words, and the text of a `module`, found there once, that stands for another.
+
+    `case` names one in tests/cases that comes out otherwise on it. `together` are hazards that have to meet before anything
+    shows, which they seldom do where all hazards are on. `before_open`: it takes a removal before open.
+    """
+
+    scheme: str
+    wrong: str
+    module: str
+    old: str
+    new: str
+    case: str
+    together: tuple[Hazard, ...] = ()
+    before_open: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scheme}: {self.wrong}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What broke a claim, after how many sequences, and the seconds of processor time up to its least case."""
+
+    found: TriagedFinding
+    sequences: int
+    seconds: float
+
+
+def original(scheme: str) -> SchemeTarget:
+    """A scheme without a bug, loaded like one that has one."""
+    return _loaded(scheme, None)
+
+
+@cache
+def mutated(mutant: Mutant) -> SchemeTarget:
+    """The scheme with the bug; an AssertionError where the text to be replaced is not there, or more than once."""
+    return _loaded(mutant.scheme, mutant)
+
+
+def caught(
+    target: SchemeTarget,
+    driver: Driver,
+    seed: str,
+    sequences_max: int,
+    *,
+    hazards: Iterable[Hazard] | None = None,
+    shrinks: bool = False,
+) -> Caught | None:
+    """The first broken claim that a driver finds in so many sequences, or the few more of a last bite; None: it finds none.
+
+    With these hazards, or all that the target can be put through. `shrinks`: to its least case, which takes most of the
+    time.
+    """
+    # Nothing is pending: only what breaks a claim is news.
+    triage = Triage(target, target, patience=Patience(is_over=lambda: not shrinks))
+    sequences = 0
+    started = time.process_time()
+    for bite in driver(triage, target.hazards if hazards is None else frozenset(hazards), seed):
+        sequences += bite.sequences
+        if bite.found is not None:
+            assert bite.found.known_failure is None
+            return Caught(bite.found, sequences, time.process_time() - started)
+        if sequences >= sequences_max:
+            break
+    return None
+
+
+def _loaded(name: str, mutant: Mutant | None) -> SchemeTarget:
+    # The modules of a world of their own import each other by an `__import__` of their own: neither the disk nor sys.modules
+    # is touched, and whatever builds on a module that was changed gets the changed one.
+    world: dict[str, ModuleType] = {}
+
+    def load(module: str, *how: Any) -> ModuleType:
+        if not module.startswith(ANEW):
+            return __import__(module, *how)
+        if module not in world:
+            spec = find_spec(module)
+            assert spec is not None
+            assert spec.origin is not None
+            text = Path(spec.origin).read_text(encoding="utf-8")
+            if mutant is not None and module == f"sockiter.{mutant.module}":
+                assert text.count(mutant.old) == 1, f"{mutant}: {text.count(mutant.old)} times in {module}: {mutant.old}"
+                text = text.replace(mutant.old, mutant.new)
+            world[module] = ModuleType(f"mutants.{module}")
+            vars(world[module])["__builtins__"] = {**vars(builtins), "__import__": load}
+            exec(compile(text, f"<{module} of {mutant}>", "exec"), vars(world[module]))
+        return world[module]
+
+    (scheme,) = (scheme for scheme in load("sockiter.schemes").SCHEMES if scheme.name == name)
+    target: SchemeTarget = load("sockiter.simulation").SchemeTarget(scheme)
+    return target
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    # The batch of `offset-udp`, and its count.
+    Mutant(
+        "offset-udp",
+        "one socket too few is stepped over",
+        "schemes.offset_udp",
+        "return sockets[place:], min(place, len(sockets))",
+        "return sockets[max(place - 1, 0):], min(place, len(sockets))",
+        "add_some",
+    ),
+    Mutant(
+        "offset-udp",
+        "the offset of a bucket is used in the next one too",
+        "schemes.partial_batch",
+        "        return self.start\n",
+        "        return place\n",
+        "two_ports",
+    ),
+    Mutant(
+        "offset-udp",
+        "the flag is not cleared at a stop, so that the bucket is taken for done",
+        "schemes.partial_batch",
+        "if not granted:\n                return Done(State(bucket, place, slots))",
+        "if not granted:\n                return Done(State(bucket + is_whole, self.start if is_whole else place, slots))",
+        "remove_seen",
+    ),
+    Mutant(
+        "offset-udp",
+        "the batch that could not grow is taken for the whole bucket",
+        "schemes.partial_batch",
+        "return Showing(bucket, found, slots, batch, False)",
+        "return Showing(bucket, found, slots, batch, True)",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "offset-udp",
+        "the batch that grew is taken for the whole bucket, whether or not that fitted",
+        "schemes.partial_batch",
+        "batch, len(batch) == len(unseen))",
+        "batch, grown or len(batch) == len(unseen))",
+        "mutant-still-too-small",
+        together=("add-head", "realloc"),
+    ),
+    Mutant(
+        "offset-udp",
+        "after growing, the bucket is captured from its head, so that what was delivered comes again",
+        "schemes.partial_batch",
+        "return self._look(bucket, place, want * 3 // 2, True, table)",
+        "return self._look(bucket, self.start, want * 3 // 2, True, table)",
+        "force_realloc",
+    ),
+    Mutant(
+        "offset-udp",
+        "after growing, the walk goes on in the next bucket",
+        "schemes.partial_batch",
+        "return self._look(bucket, place, want * 3 // 2, True, table)",
+        "return self._onwards(bucket + 1, self.start, want * 3 // 2, table)",
+        "force_realloc",
+    ),
+    # TCP's two tables.
+    Mutant(
+        "offset-tcp",
+        "one step too few is made to the place",
+        "schemes.offset_tcp",
+        "phase, bucket, offset, slots = state\n        return _onwards(Seeking(phase, bucket, offset,",
+        "phase, bucket, offset, slots = state\n        return _onwards(Seeking(phase, bucket, max(offset - 1, 0),",
+        "add_some",
+    ),
+    Mutant(
+        "offset-tcp",
+        "a bucket whose unseen sockets have left is walked again from its head",
+        "schemes.offset_tcp",
+        "return _onwards(seeking._replace(bucket=bucket + 1, left=left - len(sockets)), table)",
+        "return _look(seeking._replace(left=0), table)",
+        "remove_all",
+    ),
+    Mutant(
+        "offset-tcp",
+        "the table is not remembered at a stop, so that the listening one is gone on with",
+        "schemes.offset_tcp",
+        "if not granted:\n                return Done(State(phase, bucket",
+        "if not granted:\n                return Done(State(0, bucket",
+        "mutant-table-forgotten",
+    ),
+    # A rank.
+    Mutant(
+        "rank",
+        "the socket that a read stops before is counted as shown",
+        "schemes.rank",
+        "return Place(place.rank, None, place.rank)",
+        "return Place(place.rank + 1, None, place.rank + 1)",
+        "add_some",
+    ),
+    Mutant(
+        "rank",
+        "the rank is forgotten at the end, so that there is none",
+        "schemes.rank",
+        "if filled < len(table.buckets) else None",
+        "if filled < len(table.buckets) else Further(Place(0, 0, 0)) if rank else None",
+        "add_some",
+    ),
+    # The flag that stays up.
+    Mutant(
+        "unix",
+        "the offset, which is from 1, is taken to be from 2",
+        "schemes.unix",
+        "[offset - 1 :]",
+        "[max(offset - 2, 0) :]",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "unix",
+        "after growing, the bucket is captured from its head, so that what was delivered comes again",
+        "schemes.unix",
+        "return _look(bucket, offset, done, want * 3 // 2, True, table)",
+        "return _look(bucket, 1, done, want * 3 // 2, True, table)",
+        "unix-repeat-rehash-enomem",
+    ),
+    Mutant(
+        "unix",
+        "behind the end the walk begins again",
+        "schemes.unix",
+        "Done(State(len(table.buckets), 1, done, slots))",
+        "Done(State(0, 1, False, slots))",
+        "add_some",
+    ),
+    # Indexes.
+    Mutant(
+        "index",
+        "a socket is unseen from the remembered index on, not above it",
+        "schemes.index",
+        "socket.idx > place",
+        "socket.idx >= place",
+        "add_some",
+    ),
+    Mutant(
+        "index",
+        "the index of the last bucket is remembered in the next one",
+        "schemes.partial_batch",
+        "        return self.start\n",
+        "        return place\n",
+        "removal-count-repeat-rehash",
+    ),
+    Mutant(
+        "index",
+        "the socket that a read stops before is remembered as the last shown",
+        "schemes.partial_batch",
+        "if not granted:\n                return Done(State(bucket, place, slots))",
+        "if not granted:\n                return Done(State(bucket, self.behind(place, batch[0], table), slots))",
+        "add_some",
+    ),
+    Mutant(
+        "index",
+        "the version is not raised by an insertion at the tail",
+        "table",
+        "            table = Table(buckets, ver + 1,",
+        '            table = Table(buckets, ver + (change.end == "head"),',
+        "remove_seen",
+    ),
+    Mutant(
+        "index",
+        "an insertion at the head gets a positive index",
+        "table",
+        "Socket(name, -ver)",
+        "Socket(name, ver)",
+        "rfc_repeat",
+    ),
+    Mutant(
+        "index-snapshot",
+        "whether a socket is too new is asked of its index with the sign",
+        "schemes.index_snapshot",
+        "abs(socket.idx) <= opened",
+        "socket.idx <= opened",
+        "index-snapshot-skip-moved-rehash",
+    ),
+    Mutant(
+        "index-snapshot",
+        "the socket that was inserted last before open is taken for too new",
+        "schemes.index_snapshot",
+        "abs(socket.idx) <= opened",
+        "abs(socket.idx) < opened",
+        "add_some",
+    ),
+    Mutant(
+        "index-narrow",
+        "indexes have a bit less than versions",
+        "schemes.index_narrow",
+        "half = 1 << VERSION_BITS - 1",
+        "half = 1 << VERSION_BITS - 2",
+        "index-narrow-skip-rollover",
+    ),
+    Mutant(
+        "index-detect",
+        "the epoch is never remembered, so that all is walked again after a rollover",
+        "schemes.index_detect",
+        "Place(prev_idx, now)",
+        "Place(prev_idx, place.epoch)",
+        "two_ports",
+    ),
+    Mutant(
+        "index-detect",
+        "an epoch is taken to be half as long as it is",
+        "schemes.index_detect",
+        "VERSION_BITS - 1",
+        "VERSION_BITS - 2",
+        "index-repeat-reinsert-show",
+    ),
+    # Removals, counted.
+    Mutant(
+        "removal-count",
+        "the count of removals is not remembered with the offset, which is walked back by all of them each time",
+        "schemes.removal_count",
+        "Place(min(offset, len(sockets)), removals)",
+        "Place(min(offset, len(sockets)), place.removals)",
+        "rfc_skip",
+        before_open=True,
+    ),
+    Mutant(
+        "removal-count",
+        "the offset is walked forward by the removals",
+        "schemes.removal_count",
+        "place.offset - (removals",
+        "place.offset + (removals",
+        "rfc_skip",
+    ),
+    Mutant(
+        "removal-count",
+        "the offset is walked back below zero",
+        "schemes.removal_count",
+        "max(place.offset - (removals - place.removals), 0)",
+        "place.offset - (removals - place.removals)",
+        "index-detect-repeat-reinsert-rollover",
+    ),
+    Mutant(
+        "removal-count",
+        "a move to another bucket is not counted as a removal",
+        "table",
+        "removals[number] + 1",
+        "removals[number] + (type(change) is not Rehash)",
+        "removal-count-repeat-rehash",
+    ),
+    Mutant(
+        "restart",
+        "after ESTALE the iterator stays where it is",
+        "schemes.partial_batch",
+        'return Done(State(0, self.start, slots), "ESTALE")',
+        'return Done(State(bucket, place, slots), "ESTALE")',
+        "rfc_skip",
+    ),
+    Mutant(
+        "restart",
+        "a removal behind the first socket of a bucket goes unnoticed",
+        "schemes.restart",
+        "if place.offset and",
+        "if place.offset > 1 and",
+        "rfc_skip",
+    ),
+    Mutant(
+        "restart",
+        "a reinsertion is not counted as a removal",
+        "table",
+        "removals[number] + 1",
+        "removals[number] + (type(change) is not Reinsert)",
+        "cookie-udp-skip-reinsert",
+    ),
+    # Whole buckets.
+    Mutant(
+        "full-batch",
+        "the flag is not cleared at a stop, so that the bucket is taken for done",
+        "schemes.full_batch",
+        "return State(showing.bucket, showing.offset, showing.slots)",
+        "return State(showing.bucket + 1, 0, showing.slots)",
+        "remove_seen",
+    ),
+    Mutant(
+        "full-batch",
+        "the offset is lost at ENOMEM",
+        "schemes.full_batch",
+        'return Done(self.before(bucket, offset, slots), "ENOMEM")',
+        'return Done(self.before(bucket, 0, slots), "ENOMEM")',
+        "cookie-tcp-repeat-add-tail-enomem",
+        together=("add-tail", "enomem"),
+    ),
+    Mutant(
+        "full-batch",
+        "a refused allocation is swallowed, and the rest of the bucket lost with it",
+        "schemes.full_batch",
+        'return Done(self.before(bucket, offset, slots), "ENOMEM")',
+        "return Showing(bucket, offset, slots, table.buckets[bucket][offset : offset + slots])",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "full-batch-held",
+        "the batch is not emptied at ENOMEM",
+        "schemes.full_batch",
+        "return Held(bucket, (), slots)",
+        'return Held(bucket, () if bucket == 0 else (Socket("", 0),), slots)',
+        "mutant-batch-kept",
+    ),
+    Mutant(
+        "full-batch-held",
+        "the socket that a read stops before is let go",
+        "schemes.full_batch",
+        "return Held(showing.bucket + 1, showing.batch, showing.slots)",
+        "return Held(showing.bucket + 1, showing.batch[1:], showing.slots)",
+        "add_some",
+    ),
+    Mutant(
+        "full-batch-held",
+        "an empty bucket is taken for the end",
+        "schemes.full_batch",
+        "filled = table.first_filled(bucket)",
+        "filled = table.first_filled(bucket) if table.buckets[bucket:bucket + 1] != ((),) else len(table.buckets)",
+        "rank-repeat-add-tail",
+    ),
+    # Cookies.
+    Mutant(
+        "cookie-udp",
+        "the cookies are remembered in reverse order",
+        "schemes.cookie_udp",
+        "return Done(State(bucket, names(batch), slots))",
+        "return Done(State(bucket, names(batch)[::-1], slots))",
+        "force_realloc",
+    ),
+    Mutant(
+        "cookie-udp",
+        "the first cookie is dropped at a stop",
+        "schemes.cookie_udp",
+        "return Done(State(bucket, names(batch), slots))",
+        "return Done(State(bucket, names(batch[1:]), slots))",
+        "add_some",
+    ),
+    Mutant(
+        "cookie-udp",
+        "only the first of the cookies is looked for",
+        "schemes.cookie_udp",
+        "for cookie in cookies:",
+        "for cookie in cookies[:1]:",
+        "remove_unseen",
+    ),
+    Mutant(
+        "cookie-udp",
+        "the cookies are looked for in later buckets too",
+        "schemes.cookie_udp",
+        "cookies if filled == bucket else None",
+        "cookies",
+        "two_ports",
+        together=("remove", "rehash"),
+    ),
+    Mutant(
+        "cookie-udp",
+        "what was captured is forgotten where the first allocation is refused",
+        "schemes.cookie_udp",
+        'return Done(State(bucket, captured, slots), "ENOMEM")',
+        'return Done(State(bucket, captured if locked else (), slots), "ENOMEM")',
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "cookie-udp",
+        "after the allocation under the lock, only what had fitted is taken",
+        "schemes.cookie_udp",
+        "return _look(bucket, cookies, want, table, has_grown=True)",
+        "rest = from_first(captured, table.buckets[bucket])[:slots]\n"
+        "        return Showing(bucket, rest, want) if locked else _look(bucket, cookies, want, table, has_grown=True)",
+        "mutant-still-too-small",
+        together=("add-head", "realloc"),
+    ),
+    Mutant(
+        "cookie-tcp",
+        "of the cookies, the last that is still there is gone on with",
+        "schemes.cookie_udp",
+        "for cookie in cookies:",
+        "for cookie in reversed(cookies):",
+        "add_some",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "the cookies are carried over into later buckets and the established table",
+        "schemes.cookie_tcp",
+        "cookies if filled == bucket else ()",
+        "cookies",
+        "two_ports",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "an iterator that has captured nothing yet takes its bucket for done",
+        "schemes.cookie_tcp",
+        "return _onwards(*state, table, has_grown=False)",
+        "return _onwards(state.bucket + (not state.cookies), state.cookies, state.slots, table, has_grown=False)",
+        "remove_seen",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "after growing, the walk goes on in the next bucket",
+        "schemes.cookie_tcp",
+        "return _look(bucket, (sought or ()) if locked else captured, want, True, table)",
+        "return _onwards(bucket + 1, (), want, table, has_grown=True)",
+        "force_realloc",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "ENOMEM is swallowed, so that the read looks like the end",
+        "schemes.cookie_tcp",
+        'return Done(State(bucket, captured if locked else (), slots), "ENOMEM")',
+        "return Done(State(bucket, captured if locked else (), slots))",
+        "full-batch-refused-enomem",
+    ),
+    Mutant(
+        "cookie-tcp",
+        "an empty bucket is taken for the end",
+        "schemes.cookie_tcp",
+        "filled = table.first_filled(bucket)",
+        "filled = table.first_filled(bucket) if table.buckets[bucket:bucket + 1] != ((),) else len(table.buckets)",
+        "offset-tcp-skip",
+    ),
+)
