@@ -50,7 +50,7 @@ def ran(target: Busy) -> object:
     return run(target, target, WALK).reads[0].delivered
 
 
-def trace_cases(target: Busy) -> object:
+def traced(target: Busy) -> object:
     return trace(Case(WALK), target, target).history.reads[0].delivered
 
 
@@ -58,7 +58,7 @@ def compared(target: Busy) -> object:
     return Conformance(target, target, Rank()).compare(WALK, 16) or ("A",)
 
 
-CARRIED_OUT = pytest.mark.parametrize("carried_out", [ran, trace_cases, compared])
+CARRIED_OUT = pytest.mark.parametrize("carried_out", [ran, traced, compared])
 
 
 @CARRIED_OUT

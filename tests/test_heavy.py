@@ -112,11 +112,11 @@ def lines_of(call: Callable[[], Any]) -> int:
         count += event == "line"
         return line
 
-    def trace_cases(frame: FrameType, event: str, arg: Any) -> Any:
+    def traced(frame: FrameType, event: str, arg: Any) -> Any:
         return line if frame.f_code.co_filename.startswith(PACKAGE) else None
 
     before = sys.gettrace()
-    sys.settrace(trace_cases)
+    sys.settrace(traced)
     try:
         call()
     finally:

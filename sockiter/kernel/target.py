@@ -35,8 +35,8 @@ _KNOWN_FAILURES = {scheme.name: scheme.known_failures for scheme in SCHEMES}
 
 @dataclass(frozen=True, slots=True)
 class SessionSetup:
-    """The set-up of a session, shared by many iterations. `make_sockets` raises `Inconclusive` for a shape that this kernel
-    has no room for. `unable`: the hazards that this kernel cannot be put through, and why."""
+    """The set-up of a session, shared by many iterations. `make_sockets` raises `Inconclusive` for a shape that this
+    kernel has no room for. `unable`: the hazards that this kernel cannot be put through, and why."""
 
     namespace: Namespace
     walk: Walk
@@ -52,8 +52,8 @@ class KernelTarget:
     """An iterator of the running kernel.
 
     `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
-    that one kernel or another is known to use. `detected_scheme` is the one that this kernel
-    uses; the iterator has its known failures. `fails_like`: the scheme whose known failures it has, where none delivers just
+    that one kernel or another is known to use. `detected_scheme` is the one that this kernel uses; its known
+    failures are those of the iterator. `fails_like`: the scheme whose known failures it has, where none delivers just
     what it does; `besides`: other known failures. `records_max`: as many sockets as one read can return.
     """
 

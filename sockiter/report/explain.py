@@ -42,7 +42,7 @@ def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
         (kind, f"{number} more {'are stale' if kind == 'stale' else 'are repeated'}.") for kind, number in left.items()
     ]
     kinds = {finding.kind for finding in trace.verdict}
-    if _end(trace) < len(trace.contexts):
+    if _end(trace) < len(trace.event_times):
         if kinds.isdisjoint(VIOLATIONS):
             result.append((None, "Every socket that was there from open to the end was delivered exactly once."))
     elif "incomplete" not in kinds:
@@ -76,8 +76,8 @@ def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
     buckets: dict[str, int] = {}
     left = 0
     for name, at in _turns_of_skips(trace).items():
-        if at < len(trace.contexts) and trace.contexts[at].state is not state:
-            state = trace.contexts[at].state
+        if at < len(trace.event_times) and trace.event_times[at].state is not state:
+            state = trace.event_times[at].state
             buckets = {socket: nth for nth, bucket in enumerate(state or ()) for socket in bucket}
         key = at, buckets.get(name), name in delivered, name if name in moved else None
         if key not in same:
@@ -102,8 +102,8 @@ def _turns_of_skips(trace: Trace) -> dict[str, int]:
         if not pending:
             break
         if isinstance(event, Shown):
-            if trace.contexts[nth].state is not state or not places:
-                state = trace.contexts[nth].state
+            if trace.event_times[nth].state is not state or not places:
+                state = trace.event_times[nth].state
                 places = {name: place for place, name in enumerate(socket for bucket in state or () for socket in bucket)}
                 left = sorted((name for name in pending if name in places), key=places.__getitem__, reverse=True)
             while left and places[left[-1]] < places.get(event.name, -1):
@@ -138,7 +138,7 @@ def _how_skipped(trace: Trace, name: str, at: int, *, are_many: bool = False) ->
     event = trace.history.events[at]
     if isinstance(event, Shown):
         by = _delivering(trace, at)
-        if by == trace.contexts[at].reads + 1:
+        if by == trace.event_times[at].reads + 1:
             passed = f"{was} passed over {_when(trace, at)}, where {event.name}, behind {it}, came first."
         else:
             delivered = f", which {_ordinals([by])} delivered" if by else ""
@@ -146,9 +146,9 @@ def _how_skipped(trace: Trace, name: str, at: int, *, are_many: bool = False) ->
                 f"{was} passed over {_when(trace, at)}, when the record of {event.name}, behind {it}, was made{delivered}."
             )
     elif at == _end(trace):
-        passed = f"{_capital(_ordinals([trace.contexts[at].reads + 1]))} said the end without {it}."
+        passed = f"{_capital(_ordinals([trace.event_times[at].reads + 1]))} said the end without {it}."
     else:
-        end = trace.contexts[_end(trace)].reads + 1
+        end = trace.event_times[_end(trace)].reads + 1
         passed = f"The walk came to the end without {it} {_when(trace, at)}, and {_ordinals([end])} said so."
     # One that was delivered after the end was skipped none the less.
     none = "no read until then" if any(name in read.delivered for read in trace.history.reads) else "no read"
@@ -182,11 +182,11 @@ def _end_of_walk(trace: Trace) -> int:
     # The event at which the walk came to its end. A dump is a message ahead of what is read, and so is its end: that was
     # reached when the last message with a record was received.
     end = _end(trace)
-    events, contexts = trace.history.events, trace.contexts
-    if end == len(contexts) or not isinstance(events[0], Shown) or contexts[0].inside:
+    events, event_times = trace.history.events, trace.event_times
+    if end == len(event_times) or not isinstance(events[0], Shown) or event_times[0].inside:
         return end
     first = last = max(nth for nth in range(end) if isinstance(events[nth], Shown))
-    while first and isinstance(events[first - 1], Shown) and contexts[first - 1] == contexts[last]:
+    while first and isinstance(events[first - 1], Shown) and event_times[first - 1] == event_times[last]:
         first -= 1
     returned = [nth for nth, event in enumerate(events) if isinstance(event, Returned)]
     by = _delivering(trace, first)
@@ -203,20 +203,20 @@ def _sentence(trace: Trace, finding: Finding, at: int) -> str:
             first, second = trace.history.events.index(Shown(name)), at
             last = _last(trace, second)
             # What is inside a read and right before a record may have come while that was being made, and is to be told.
-            if last is None or last < first - 1 or (last < first and not trace.contexts[last].inside):
+            if last is None or last < first - 1 or (last < first and not trace.event_times[last].inside):
                 between = "Nothing changed between its first turn and its second."
             else:
                 between = _last_change(trace, second, "its second turn", name)
             return f"{name} is repeated: {_deliveries(reads)}. {_moved(trace, name)} {between}"
         case "stale":
             by = _delivering(trace, at)
-            later = f" {_capital(_ordinals([by]))} delivered it." if by and by != trace.contexts[at].reads + 1 else ""
+            later = f" {_capital(_ordinals([by]))} delivered it." if by and by != trace.event_times[at].reads + 1 else ""
             left = [nth for nth, event in enumerate(trace.history.events[:at]) if event == Remove(name)]
             after = f"after {_change(trace, left[-1])}" if left else "when it was not in the table"
             return f"{name} is stale: its turn came {_when(trace, at)}, {after}.{later} {_moved(trace, name)}"
         case "stuck":
             at = trace.history.events.index(GaveUp())
-            nth = trace.contexts[at].reads
+            nth = trace.event_times[at].reads
             returned = trace.history.reads[nth - 1]
             gave = (
                 f"returned {returned.error}"
@@ -256,7 +256,7 @@ def _moved(trace: Trace, name: str) -> str:
     )
     if not ever:
         return f"{name} itself never moved."
-    return f"{name} itself did not move {'between open and the end' if end < len(trace.contexts) else 'after open'}."
+    return f"{name} itself did not move {'between open and the end' if end < len(trace.event_times) else 'after open'}."
 
 
 def _last(trace: Trace, before: int) -> int | None:
@@ -274,7 +274,7 @@ def _last_change(trace: Trace, before: int, point: str, name: str | None = None)
 
 
 def _last_near(trace: Trace, before: int, name: str | None) -> int | None:
-    states = [trace.start, *(context.state for context in trace.contexts[: before + 1])]
+    states = [trace.start, *(event_time.state for event_time in trace.event_times[: before + 1])]
     numbers = [nth for nth, bucket in enumerate(states[-1] or ()) if name in bucket]
     for nth in range(before - 1, -1, -1):
         old, new = states[nth], states[nth + 1]
@@ -290,17 +290,17 @@ def _change(trace: Trace, nth: int) -> str:
 
 
 def _when(trace: Trace, nth: int) -> str:
-    context = trace.contexts[nth]
-    if isinstance(trace.history.events[nth], Shown) and not context.inside:
+    event_time = trace.event_times[nth]
+    if isinstance(trace.history.events[nth], Shown) and not event_time.inside:
         return "at open"
-    if context.inside:
+    if event_time.inside:
         within = "inside" if isinstance(trace.history.events[nth], Change) else "in"
-        return f"{within} {_ordinals([context.reads + 1])}"
-    if context.reads == len(trace.history.reads):
-        return f"after {_ordinals([context.reads])}"
-    if context.reads == 0:
+        return f"{within} {_ordinals([event_time.reads + 1])}"
+    if event_time.reads == len(trace.history.reads):
+        return f"after {_ordinals([event_time.reads])}"
+    if event_time.reads == 0:
         return f"before {_ordinals([1])}"
-    return f"between the {_ordinal(context.reads)} and {_ordinal(context.reads + 1)} read"
+    return f"between the {_ordinal(event_time.reads)} and {_ordinal(event_time.reads + 1)} read"
 
 
 def _end(trace: Trace) -> int:

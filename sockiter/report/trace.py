@@ -63,7 +63,7 @@ class TraceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EventContext:
+class EventTime:
     """The time of an event of the history: after so many reads, or inside the next one. `state` is the table at that time.
 
     A record that was made at open, as the first message of a dump is, was made after no read, and inside of none."""
@@ -78,7 +78,7 @@ class Trace:
     """A case carried out on a target.
 
     `progress` is the title of the rows' `place`, "" where the target tells nothing. `buckets` names the buckets of a state
-    in the order of the walk; one that is alone has no name. `start` is the table at open. `contexts` has one for each
+    in the order of the walk; one that is alone has no name. `start` is the table at open. `event_times` has one for each
     event of the history.
     """
 
@@ -89,7 +89,7 @@ class Trace:
     start: Names | None
     rows: tuple[TraceRow, ...]
     history: History
-    contexts: tuple[EventContext, ...]
+    event_times: tuple[EventTime, ...]
     verdict: Verdict
 
 
@@ -104,18 +104,18 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         raise Unavailable(why)
     first = case.operations.index(Open()) + 1
 
-    def recorded() -> tuple[Names | None, list[list[TraceRow]], list[EventContext], History]:
+    def recorded() -> tuple[Names | None, list[list[TraceRow]], list[EventTime], History]:
         backend = session.begin(shape)
         try:
             for op in case.operations[:first]:
                 backend.apply(op)
             start = backend.state()
             recorder = _Recorder(backend, start, empty(tuple(shape.phases(target.tables))))
-            return start, [recorder.rows_of(op) for op in case.operations[first:]], recorder.contexts, backend.history
+            return start, [recorder.rows_of(op) for op in case.operations[first:]], recorder.event_times, backend.history
         finally:
             backend.close()
 
-    start, groups, contexts, history = patiently(recorded)
+    start, groups, event_times, history = patiently(recorded)
     return Trace(
         case,
         target.name,
@@ -124,7 +124,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         start,
         tuple(_cut([row for group in groups for row in _cut_reads(group)], CASE_ROWS_FIRST, CASE_ROWS_LAST, "steps")),
         history,
-        tuple(contexts),
+        tuple(event_times),
         judge(history),
     )
 
@@ -147,11 +147,11 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 class _Recorder:
-    # Applies one operation after the other; makes rows of them, and contexts of the events new they left in the history.
+    # Applies one operation after the other; makes rows of them, and times of the events that they left in the history.
 
     def __init__(self, backend: Backend, state: Names | None, blank: Table) -> None:
         # A dump has the records of its first message by now.
-        self.contexts = [EventContext(0, False, state) for _ in backend.history.events]
+        self.event_times = [EventTime(0, False, state) for _ in backend.history.events]
         self._blank = blank
         self._backend = backend
         self._state = state
@@ -159,7 +159,7 @@ class _Recorder:
         self._reads = 0
 
     def rows_of(self, op: Operation) -> list[TraceRow]:
-        done = len(self.contexts)
+        done = len(self.event_times)
         self._backend.apply(op)
         events = self._backend.history.events[done:]
         if isinstance(op, Read):
@@ -168,7 +168,7 @@ class _Recorder:
             return rows
         assert not isinstance(op, Open)  # there is one, and it is behind us
         self._state = self._backend.state()
-        self.contexts += [EventContext(self._reads, False, self._state) for _ in events]
+        self.event_times += [EventTime(self._reads, False, self._state) for _ in events]
         self._time += 1
         return [self._row((call(op),), made=(op,) if events else ())]
 
@@ -186,7 +186,7 @@ class _Recorder:
                 lines[-1].append(open_ats.take(event))
                 made.append(event)
                 table = self._change(table, event)
-            self.contexts.append(EventContext(self._reads, True, self._state))
+            self.event_times.append(EventTime(self._reads, True, self._state))
             if isinstance(event, Returned):
                 self._reads += 1
                 self._time += 1
@@ -199,10 +199,10 @@ class _Recorder:
             if isinstance(event, Change):
                 at = op.at[open_ats.take(event)]
                 table = self._change(table, event)
-                self.contexts.append(EventContext(self._reads, False, self._state))
+                self.event_times.append(EventTime(self._reads, False, self._state))
                 waited.append(self._row((call(event), f"  {at.point} {at.nth} was not reached"), made=(event,)))
             else:
-                self.contexts.append(EventContext(self._reads, False, self._state))
+                self.event_times.append(EventTime(self._reads, False, self._state))
         lines[0] += open_ats.left()
         return [
             *(
@@ -237,7 +237,7 @@ class _Recorder:
         return after
 
     def _row(self, event: tuple[str, ...], *, made: Sequence[Change], returned: Returned | None = None) -> TraceRow:
-        return TraceRow(self._time, event, self._state, self._backend.place(), len(self.contexts), returned, tuple(made))
+        return TraceRow(self._time, event, self._state, self._backend.place(), len(self.event_times), returned, tuple(made))
 
 
 class _PendingAts:

@@ -96,7 +96,7 @@ def failed(result: Result, status: int) -> str:
     return result.stderr.removeprefix("sockiter: ").rstrip("\n")
 
 
-def trace_cases(path: Path, name: str) -> Trace:
+def traced(path: Path, name: str) -> Trace:
     target = target_named(name)
     with target.session() as session:
         return trace(load(path), target, session)
@@ -538,12 +538,12 @@ def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(
 def test_a_case_is_shown_as_a_table_on_the_target_that_it_expects_to_fail() -> None:
     result = sockiter("show", RFC_SKIP)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{RFC_SKIP} on offset-udp\n{table(trace_cases(RFC_SKIP, 'offset-udp'))}"
+    assert result.stdout == f"{RFC_SKIP} on offset-udp\n{table(traced(RFC_SKIP, 'offset-udp'))}"
 
 
 def test_a_case_is_shown_on_the_target_that_is_asked_for() -> None:
     result = sockiter("show", RFC_SKIP, "--target", "index")
-    assert result.stdout == f"{RFC_SKIP} on index\n{table(trace_cases(RFC_SKIP, 'index'))}"
+    assert result.stdout == f"{RFC_SKIP} on index\n{table(traced(RFC_SKIP, 'index'))}"
 
 
 @pytest.mark.parametrize("expect", ["", "expect kernel:udp skip A\n", "expect next-year skip A\n"])
@@ -555,7 +555,7 @@ def test_a_case_that_expects_nothing_of_what_runs_here_is_shown_on_the_first_sch
 def test_the_page_and_the_picture_are_written_beside_the_table(tmp_path: Path) -> None:
     page, picture = tmp_path / "skip.html", tmp_path / "skip.svg"
     result = sockiter("show", RFC_SKIP, "--html", page, "--svg", picture)
-    shown = trace_cases(RFC_SKIP, "offset-udp")
+    shown = traced(RFC_SKIP, "offset-udp")
     assert result.stdout == sockiter("show", RFC_SKIP).stdout
     assert page.read_text(encoding="utf-8") == html(shown)
     assert picture.read_text(encoding="utf-8") == svg(shown)
@@ -575,7 +575,7 @@ def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path)
             {"time": 5, "event": ["read(iter_fd) -> 0"], "state": [["B", "C", "D"]], "place": "1:3"},
         ],
         "verdict": [{"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}],
-        "words": list(words(trace_cases(RFC_SKIP, "offset-udp"))),
+        "words": list(words(traced(RFC_SKIP, "offset-udp"))),
     }
 
 

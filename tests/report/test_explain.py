@@ -16,7 +16,7 @@ from tests.support.scripted_traces import END, Impatient, scripted, trace_cases
 
 def test_of_several_buckets_the_last_change_to_the_harmed_sockets_own_is_told() -> None:
     text = "add A tail\nadd B tail\nadd C tail\nadd D tail in 1\nopen\nread 1\nremove A\nremove D\nread all\n"
-    assert words(trace_cases(text, OffsetUdp())) == (
+    assert words(traced(text, OffsetUdp())) == (
         "B is skipped: it was in the table from open to the end, and no read delivered it. B itself never moved. It was "
         "passed over in the 2nd read, where C, behind it, came first. The last change to its bucket before that was "
         "close(A), between the 1st and 2nd read.",
@@ -34,7 +34,7 @@ def test_a_change_to_another_bucket_is_told_where_there_was_none_to_its_own() ->
 
 
 def test_an_iteration_that_does_not_end_is_stuck_and_its_last_read_is_told() -> None:
-    stuck = trace_cases("add A tail\nopen\nremove A\nread all\n", Impatient(is_hopeless=True))
+    stuck = traced("add A tail\nopen\nremove A\nread all\n", Impatient(is_hopeless=True))
     assert words(stuck) == (
         "The iteration is stuck: `read all` gave up after the 100th read, which returned ENOMEM; none of its reads said "
         "the end. The last change before that was close(A), before the 1st read.",
@@ -44,7 +44,7 @@ def test_an_iteration_that_does_not_end_is_stuck_and_its_last_read_is_told() -> 
 
 
 def test_an_iteration_that_was_not_read_to_its_end_is_incomplete() -> None:
-    assert words(trace_cases("add A tail\nadd B tail\nopen\nread 1\n", OffsetUdp())) == (
+    assert words(traced("add A tail\nadd B tail\nopen\nread 1\n", OffsetUdp())) == (
         "The iteration is incomplete: no read said the end, so skips were not judged. Of what was read, nothing was "
         "repeated or stale.",
     )
@@ -52,7 +52,7 @@ def test_an_iteration_that_was_not_read_to_its_end_is_incomplete() -> None:
 
 def test_a_repeat_is_told_of_an_iteration_without_an_end_and_that_skips_were_not_judged() -> None:
     text = "add A tail\nadd B tail\nreinsert A head\nopen\nread 1\nadd C head\nread 1\n"
-    assert words(trace_cases(text, OffsetUdp())) == (
+    assert words(traced(text, OffsetUdp())) == (
         "A is repeated: the 1st and 2nd reads both delivered it. A itself did not move after open. The last change before "
         "its second turn was add(C, head), between the 1st and 2nd read.",
         "No read said the end, so skips were not judged.",
@@ -61,7 +61,7 @@ def test_a_repeat_is_told_of_an_iteration_without_an_end_and_that_skips_were_not
 
 def test_the_last_socket_is_skipped_where_the_end_is_said_without_it() -> None:
     text = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\nreinsert B head\nread 1\n"
-    assert words(trace_cases(text, OffsetUdp())) == (
+    assert words(traced(text, OffsetUdp())) == (
         "B is skipped: it was in the table from open to the end, and no read delivered it. B itself did not move between "
         "open and the end. The 2nd read said the end without it. The last change before that was close(A), between the "
         "1st and 2nd read.",
@@ -72,7 +72,7 @@ def test_a_socket_that_was_moved_several_times_is_told_by_the_last_of_them() -> 
     text = "add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nreinsert A head\nreinsert A tail\nread all\n"
     assert (
         "A itself was moved, last by reinsert(A, tail), between the 1st and 2nd read."
-        in words(trace_cases(text, OffsetUdp()))[-1]
+        in words(traced(text, OffsetUdp()))[-1]
     )
 
 
@@ -106,7 +106,7 @@ def test_a_change_before_the_first_of_two_turns_is_not_blamed() -> None:
 
 def test_a_change_at_the_first_of_two_turns_is_told() -> None:
     text = "add A tail\nadd B tail\nopen\nread 1\n  at show 1: add C head\nread all\n"
-    assert words(trace_cases(text, OffsetUdp())) == (
+    assert words(traced(text, OffsetUdp())) == (
         "A is repeated: the 1st and 2nd reads both delivered it. A itself never moved. The last change before its second "
         "turn was add(C, head), inside the 1st read.",
     )
@@ -182,13 +182,13 @@ def test_a_change_after_the_last_read_is_told_as_such() -> None:
 
 
 def test_of_a_stuck_iteration_without_any_change_that_is_told() -> None:
-    stuck = trace_cases("add A tail\nopen\nread all\n  at show 5: remove A\n", Impatient(is_hopeless=True))
+    stuck = traced("add A tail\nopen\nread all\n  at show 5: remove A\n", Impatient(is_hopeless=True))
     assert words(stuck)[0].endswith("none of its reads said the end. Nothing had changed since open by then.")
 
 
 def test_sockets_that_were_skipped_alike_are_named_together() -> None:
     text = "add A tail\nadd B tail\nadd C tail\nadd D tail\nopen\nread 1\nremove A\nread all\n"
-    assert words(trace_cases(text, Unix())) == (
+    assert words(traced(text, Unix())) == (
         "B, C, D are skipped: they were in the table from open to the end, and no read delivered them. None of them ever "
         "moved. The 2nd read said the end without them. The last change before that was close(A), between the 1st and 2nd "
         "read.",

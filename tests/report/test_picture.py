@@ -13,7 +13,7 @@ from sockiter.history import Event, History, Returned, Shown
 from sockiter.operations import Remove
 from sockiter.oracle import judge
 from sockiter.report.picture import html, svg
-from sockiter.report.trace import EventContext, Trace, TraceRow, trace
+from sockiter.report.trace import EventTime, Trace, TraceRow, trace
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
@@ -23,14 +23,14 @@ from tests.support.paths import CASES, ROOT
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def trace_cases(text: str, scheme: AnyScheme | None = None) -> Trace:
+def traced(text: str, scheme: AnyScheme | None = None) -> Trace:
     target = SchemeTarget(scheme or OffsetUdp())
     with target.session() as session:
         return trace(loads(text), target, session)
 
 
 def scenario(name: str, scheme: AnyScheme) -> Trace:
-    return trace_cases((CASES / f"{name}.case").read_text(), scheme)
+    return traced((CASES / f"{name}.case").read_text(), scheme)
 
 
 def unknown(events: Sequence[Event], *, text: str = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread 1\n") -> Trace:
@@ -48,7 +48,7 @@ def unknown(events: Sequence[Event], *, text: str = "add A tail\nadd B tail\nope
         for time, event in enumerate(events, 1)
     ]
     history = History(("A", "B"), list(events))
-    event_times = tuple(EventContext(0, False, None) for _ in events)
+    event_times = tuple(EventTime(0, False, None) for _ in events)
     return Trace(loads(text), "real", "", ("",), None, tuple(rows), history, event_times, judge(history))
 
 
@@ -138,13 +138,13 @@ def test_the_picture_has_a_title_and_tells_what_it_shows_in_words() -> None:
 
 
 def test_a_picture_of_a_case_without_a_comment_is_titled_by_its_verdict() -> None:
-    root = Picture(svg(trace_cases("add A tail\nopen\nread all\n"))).root
+    root = Picture(svg(traced("add A tail\nopen\nread all\n"))).root
     assert root[0].text == "offset-udp: ok"
 
 
 def test_a_socket_that_moves_leaves_a_trace_in_the_bucket_it_came_from() -> None:
     text = "add A tail\nadd B tail\nadd C tail in 1\nopen\nrehash B to 1\nreinsert C head\nread all\n"
-    picture = Picture(svg(trace_cases(text)))
+    picture = Picture(svg(traced(text)))
     assert picture.classes(1) == [("A", "unseen"), ("B", "unseen away"), ("B", "unseen moved"), ("C", "unseen")]
     assert picture.classes(2) == [("A", "unseen"), ("C", "unseen moved"), ("B", "unseen")]
     assert picture.texts("tag") == ["moved", "moved", "moved"]
@@ -152,19 +152,19 @@ def test_a_socket_that_moves_leaves_a_trace_in_the_bucket_it_came_from() -> None
 
 
 def test_the_turns_of_a_read_of_several_are_numbered() -> None:
-    picture = Picture(svg(trace_cases("add A tail\nadd B tail\nopen\nread 2\nread 1\n")))
+    picture = Picture(svg(traced("add A tail\nadd B tail\nopen\nread 2\nread 1\n")))
     assert picture.texts("order") == ["1", "2"]
 
 
 def test_a_socket_that_enters_and_leaves_inside_the_read_that_delivered_it_is_shown_apart() -> None:
     text = "add A tail\nadd D tail in 1\nopen\nread 9\n  at show 1: add C head in 1\n  at show 3: remove C\nread 1\n"
-    picture = Picture(svg(trace_cases(text)))
+    picture = Picture(svg(traced(text)))
     assert picture.classes(1) == [("A", "delivered now"), ("D", "delivered now"), ("C", "delivered now added gone")]
     assert not [path for path in picture.bands[1].iter(f"{SVG}path") if "link" in path.attrib.get("class", "")]
 
 
 def test_the_lines_of_an_event_are_indented_as_in_the_table() -> None:
-    picture = Picture(svg(trace_cases("add A tail\nadd B tail\nopen\nread all\n  at show 1: remove B\n")))
+    picture = Picture(svg(traced("add A tail\nadd B tail\nopen\nread all\n  at show 1: remove B\n")))
     inner = [text for text in picture.root.iter(f"{SVG}text") if text.attrib.get("class") == "event inner"]
     event = next(text for text in picture.root.iter(f"{SVG}text") if text.attrib.get("class") == "event")
     assert [text.text for text in inner] == ["at show 1: close(B)"]
@@ -173,7 +173,7 @@ def test_the_lines_of_an_event_are_indented_as_in_the_table() -> None:
 
 def test_long_chains_wrap_and_stay_inside_the_picture() -> None:
     names = "".join(f"add socket-number-{nth} tail\n" for nth in range(32))
-    picture = Picture(svg(trace_cases(f"{names}batch 64\nopen\nread all\n")))
+    picture = Picture(svg(traced(f"{names}batch 64\nopen\nread all\n")))
     width = float(picture.root.attrib["width"])
     height = float(picture.root.attrib["height"])
     boxes = [rect for band in picture.bands for rect in band.iter(f"{SVG}rect") if "rx" in rect.attrib]
@@ -185,13 +185,13 @@ def test_long_chains_wrap_and_stay_inside_the_picture() -> None:
 
 def test_a_wrapped_line_begins_with_an_arrow() -> None:
     names = "".join(f"add socket-{nth} tail\n" for nth in range(12))
-    band = Picture(svg(trace_cases(f"{names}open\nread all\n"))).bands[0]
+    band = Picture(svg(traced(f"{names}open\nread all\n"))).bands[0]
     links = [path for path in band.iter(f"{SVG}path") if path.attrib.get("class") == "link"]
     assert len(links) == 11
 
 
 def test_a_bucket_without_sockets_is_empty() -> None:
-    assert Picture(svg(trace_cases("open\nread 1\n"))).texts("nothing") == ["empty", "empty"]
+    assert Picture(svg(traced("open\nread 1\n"))).texts("nothing") == ["empty", "empty"]
 
 
 def test_on_a_real_iterator_what_was_delivered_is_shown_and_nothing_is_made_up() -> None:
@@ -228,7 +228,7 @@ def test_the_legend_explains_the_marks_that_occur_and_no_others() -> None:
 
 def test_a_long_legend_goes_on_in_another_line() -> None:
     text = "add A tail\nadd B tail\nadd C tail\nopen\nread 1\nadd E head\nrehash C to 1\nremove E\nremove A\nread all\n"
-    root = Picture(svg(trace_cases(text))).root
+    root = Picture(svg(traced(text))).root
     legend = next(group for group in root.iter(f"{SVG}g") if group.attrib.get("class") == "legend")
     assert len({text.attrib["y"] for text in legend.iter(f"{SVG}text")}) == 2
 
@@ -264,7 +264,7 @@ class Tags(HTMLParser):
 
 
 def test_what_comes_from_a_case_is_never_markup() -> None:
-    trace = trace_cases(EVIL)
+    trace = traced(EVIL)
     picture = Picture(svg(trace))
     assert [name for name, _ in picture.classes(0)][:2] == ["<script>alert(2)</script>", "a&amp;\"b'"]
     assert not list(picture.root.iter(f"{SVG}script"))
@@ -275,7 +275,7 @@ def test_what_comes_from_a_case_is_never_markup() -> None:
 
 
 def test_a_name_that_is_too_long_for_a_box_is_cut_and_whole_in_the_tooltip() -> None:
-    picture = Picture(svg(trace_cases(EVIL)))
+    picture = Picture(svg(traced(EVIL)))
     assert "connection-to-a…" in picture.texts("name")
     titles = [title.text or "" for title in picture.bands[0].iter(f"{SVG}title")]
     assert titles[-1] == "connection-to-a-pod-with-a-very-long-name: unseen"

@@ -20,7 +20,7 @@ from tests.support.scripted_traces import END, Impatient, scripted, trace_cases
 
 
 def told(text: str, scheme: AnyScheme) -> str:
-    return table(trace_cases(text, scheme))
+    return table(traced(text, scheme))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.support.scripted_traces import END, Impatient, Scripted, scripted, tr
 
 
 def test_the_middle_of_very_many_reads_is_left_out() -> None:
-    stuck = trace_cases("add A tail\nopen\nremove A\nread all\n", Impatient(is_hopeless=True))
+    stuck = traced("add A tail\nopen\nremove A\nread all\n", Impatient(is_hopeless=True))
     assert [row.time for row in stuck.rows] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 100, 101]
     assert stuck.rows[8].event == ("read(iter_fd) -> ENOMEM", "  (90 more reads are not shown)")
     assert {row.place for row in stuck.rows} == {"0:0"}
@@ -22,14 +22,14 @@ def test_the_middle_of_very_many_reads_is_left_out() -> None:
 
 def test_of_equal_changes_inside_a_read_the_one_that_was_reached_is_told_of() -> None:
     text = "add A tail\nopen\nread all\n  at show 9: reinsert A head\n  at show 1: reinsert A head\n"
-    first, end, waited = trace_cases(text, OffsetUdp()).rows
+    first, end, waited = traced(text, OffsetUdp()).rows
     assert first.event == ("read(iter_fd) -> A", "  at show 1: reinsert(A, head)")
     assert end.event == ("read(iter_fd) -> 0",)
     assert waited.event == ("reinsert(A, head)", "  show 9 was not reached")
 
 
 def test_a_change_that_was_never_reached_comes_after_all_reads_of_a_stuck_one() -> None:
-    stuck = trace_cases("add A tail\nopen\nread all\n  at show 5: remove A\n", Impatient(is_hopeless=True))
+    stuck = traced("add A tail\nopen\nread all\n  at show 5: remove A\n", Impatient(is_hopeless=True))
     assert stuck.rows[-1].event == ("close(A)", "  show 5 was not reached")
 
 
@@ -67,4 +67,4 @@ def test_buckets_that_nobody_named_are_numbered() -> None:
 
 def test_a_case_that_the_target_cannot_carry_out_is_refused() -> None:
     with pytest.raises(Unavailable, match="no table named 'established'"):
-        trace_cases("add A head in established:0\nopen\nread 1\n", OffsetUdp())
+        traced("add A head in established:0\nopen\nread 1\n", OffsetUdp())

@@ -20,7 +20,7 @@ from tests.support.generator_schemes import Generated, Reading
 END = Returned(())
 
 
-def trace_cases(text: str, scheme: AnyScheme) -> Trace:
+def traced(text: str, scheme: AnyScheme) -> Trace:
     target = SchemeTarget(scheme)
     with target.session() as session:
         return trace(loads(text), target, session)

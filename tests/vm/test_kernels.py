@@ -122,7 +122,9 @@ def test_two_at_once_download_it_once(machine: Path, kept: Path, monkeypatch: py
     both[0].start()
     wait_until((machine / "slow").exists)
     waiting = threading.Event()
-    monkeypatch.setattr(cache, "tell", lambda progress: waiting.set() if progress.startswith("waiting for") else None)
+    monkeypatch.setattr(
+        cache, "show_progress", lambda progress: waiting.set() if progress.startswith("waiting for") else None
+    )
     both[1].start()
     assert waiting.wait(DEADLINE_S)
     (machine / "slow").unlink()

@@ -132,7 +132,7 @@ def test_trouble_while_a_read_stands_still_lets_it_go_on_to_its_end(
         assert stopping.read(FD, SIZE, lambda _: False) == b"done"
 
 
-def test_a_program_that_timed_out_makes_its_read_too_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_timed_out_makes_its_result_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11))
 
     def on_stop(stop: Stop) -> bool:
