@@ -11,7 +11,7 @@ from sockiter.report.trace import Names
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.unix import Unix
 from sockiter.verdict import Finding
-from tests.support.scripted_traces import END, Impatient, scripted, trace_cases
+from tests.support.scripted_traces import END, Impatient, scripted, traced
 
 
 def test_of_several_buckets_the_last_change_to_the_harmed_sockets_own_is_told() -> None:

@@ -16,7 +16,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from tests.support.paths import CASES
-from tests.support.scripted_traces import END, Impatient, scripted, trace_cases
+from tests.support.scripted_traces import END, Impatient, scripted, traced
 
 
 def told(text: str, scheme: AnyScheme) -> str:

@@ -10,7 +10,7 @@ from sockiter.history import Returned, Shown
 from sockiter.operations import Add, Bucket, Remove
 from sockiter.report.trace import trace
 from sockiter.schemes.offset_udp import OffsetUdp
-from tests.support.scripted_traces import END, Impatient, Scripted, scripted, trace_cases
+from tests.support.scripted_traces import END, Impatient, Scripted, scripted, traced
 
 
 def test_the_middle_of_very_many_reads_is_left_out() -> None:
