@@ -318,8 +318,8 @@ def of_no_known_scheme() -> Likeness:
         (("nobody",), 2, "no target is named 'nobody'"),
         (("kernel:twin", "nobody"), 2, "no scheme is named 'nobody': expected one of offset-udp, "),
         (("kernel:absent",), 3, "kernel:absent does not run here: not today"),
-        (("kernel:twin", "--hazard", "rollover"), 3, "kernel:twin cannot be put through: rollover"),
-        (("kernel:twin", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank cannot be put through: show"),
+        (("kernel:twin", "--hazard", "rollover"), 3, "kernel:twin does not support: rollover"),
+        (("kernel:twin", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank does not support: show"),
         (("kernel:new",), 3, "kernel:new walks by no scheme that is known here; name one to compare it with"),
     ],
 )

@@ -110,7 +110,7 @@ class TestTheShapeOfASequence:
 class TestARefusal:
     def test_names_all_hazards_that_the_target_cannot_be_put_through(self) -> None:
         operations: list[Operation] = [Open(), Read(1, (At("realloc", 1, Fail()), At("show", 1, Add("A", "tail"))))]
-        said = "limited cannot be put through: add-tail, show, enomem"
+        said = "limited does not support: add-tail, show, enomem"
         assert refusal(Limited(), operations, Shape()) == said
 
     def test_names_a_table_that_the_target_has_not_got(self) -> None:
@@ -158,7 +158,7 @@ class TestARun:
 
     def test_of_what_the_target_cannot_do_is_not_begun(self) -> None:
         target = Limited()
-        with pytest.raises(Unavailable, match=r"^limited cannot be put through: add-head$"):
+        with pytest.raises(Unavailable, match=r"^limited does not support: add-head$"):
             run(target, target, [Open(), Add("A", "head")])
         assert target.began == 0
 
@@ -302,11 +302,11 @@ class TestWhatAKernelIsExpectedToDo:
     @pytest.mark.parametrize(
         ("detected_scheme", "remarks", "told"),
         [
-            (None, ("Linux 6.12",), "the case says what comes of it on Linux 6.12"),
-            (None, ("Linux 6.12", "Linux 6.1"), "the case says what comes of it on Linux 6.1, Linux 6.12"),
+            (None, ("Linux 6.12",), "the case has expectations only for Linux 6.12"),
+            (None, ("Linux 6.12", "Linux 6.1"), "the case has expectations only for Linux 6.1, Linux 6.12"),
             (None, ("Linux 6.12", f"Linux {platform.release()}"), None),
             (None, ("",), None),
-            (None, (), "the case says nothing of it"),
+            (None, (), "the case expects nothing of this target"),
             ("offset-udp", (), None),
             ("offset-udp", ("Linux 6.12",), None),
         ],

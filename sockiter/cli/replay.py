@@ -91,7 +91,7 @@ class _ReplayRun:
         elif (why := refused(case, target) or incomparable(case, target)) is not None:
             self._leave_out(path, target, why)
         elif not self._is_alone and target in PLUGIN_TARGETS and not _is_named(case, target):
-            self._leave_out(path, target, "the case says nothing of it")
+            self._leave_out(path, target, "the case expects nothing of this target")
         else:
             try:
                 outcome = replay_case(case, target, session)

@@ -137,27 +137,27 @@ def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucke
         (
             KERNEL_TCP_ESTABLISHED,
             [Open(), Add("A", "tail")],
-            "kernel:tcp-established cannot be put through: add-tail (established sockets go to the head)",
+            "kernel:tcp-established does not support: add-tail (established sockets go to the head)",
         ),
         (
             KERNEL_UNIX,
             [Add("A", "head"), Open(), Reinsert("A", "head")],
-            "kernel:unix cannot be put through: reinsert (a UNIX socket has its name for good, and a bucket by its name)",
+            "kernel:unix does not support: reinsert (a UNIX socket has its name for good, and a bucket by its name)",
         ),
         (
             KERNEL_PROC_UDP,
             [Add("A", "head"), Open(), Read(1, (At("show", 1, Remove("A")),))],
-            "kernel:proc-udp cannot be put through: show (the bucket's lock is held for a whole read)",
+            "kernel:proc-udp does not support: show (the bucket's lock is held for a whole read)",
         ),
         (
             KERNEL_UDP,
             [Open(), Read(1, (At("realloc", 1, Fail()),))],
-            "kernel:udp cannot be put through: enomem (it was not built for it)",
+            "kernel:udp does not support: enomem (it was not built for it)",
         ),
         (
             KERNEL_UDP,
             [Add("A", "head"), Open(), Reinsert("A", "tail")],
-            "kernel:udp has buckets without a tail: A cannot be put in there again",
+            "kernel:udp has buckets without a tail: A cannot be reinserted there",
         ),
     ],
 )
