@@ -96,7 +96,7 @@ def fuzz(
     if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
-        raise Unavailable(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
+        raise Unavailable(f"no sequence finished within {took:.0f} s: nothing was fuzzed; give it more --seconds")
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
 
