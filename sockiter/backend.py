@@ -144,7 +144,7 @@ def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> st
         if table and table not in target.tables:
             return f"{target.name} has no table named {table!r}"
     if target.slots is not None and shape.slots != target.slots:
-        return f"{target.name} has {target.slots} slots at open; the case asks for {shape.slots}"
+        return f"{target.name} has {target.slots} slots at open; the case needs {shape.slots}"
     return None
 
 

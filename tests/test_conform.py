@@ -127,7 +127,7 @@ def test_sequences_that_cannot_be_judged_are_left_out_and_counted() -> None:
 
 def test_what_the_target_cannot_carry_out_is_not_compared() -> None:
     target = Likeness(OffsetUdp())
-    with pytest.raises(Inconclusive, match="16 slots at open; the case asks for 2"):
+    with pytest.raises(Inconclusive, match="16 slots at open; the case needs 2"):
         Conformance(target, target, OffsetUdp()).compare((Add("A", "tail"), Open(), Read(None)), 2)
 
 

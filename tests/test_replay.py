@@ -118,7 +118,7 @@ class TestARefusal:
         assert refusal(Limited(), [], shape) == "limited has no table named 'other'"
 
     def test_names_the_slots_that_the_target_is_bound_to(self) -> None:
-        assert refusal(Limited(), [], Shape(slots=4)) == "limited has 16 slots at open; the case asks for 4"
+        assert refusal(Limited(), [], Shape(slots=4)) == "limited has 16 slots at open; the case needs 4"
 
     @pytest.mark.parametrize(
         ("target", "shape"),
