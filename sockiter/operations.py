@@ -113,8 +113,8 @@ class At:
 
     Some changes happen only at the end of the operation, so that every target ends with the same table: a change at a
     point that the read does not reach, and a change at an allocation under the bucket lock. A `Fail` at a point that the
-    read does not reach has no effect. A change has no effect if its socket is not in the table at that point, because the
-    line that adds or removes the socket has a point that was reached in another order.
+    read does not reach has no effect. A change has no effect if its socket is not in the table at that point. That can
+    happen because points are not always reached in the order of their lines.
     """
 
     point: Point

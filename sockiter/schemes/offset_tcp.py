@@ -6,10 +6,10 @@ the place starts at the first socket at or behind the bucket, and steps forward 
 bucket.
 
 This scheme has the failures of `offset-udp` and one more: bucket and count are used for both tables. If no listening
-socket is left from the remembered bucket on, the rest of the count is spent in the established bucket of the same number,
-if that is the first bucket with sockets. If no count was left either, the count is then -1, never becomes 0, and uses up
-that whole bucket, although nothing ever changed. The remembered bucket is then the one behind the last bucket with a
-listening socket, or 0 without listening sockets.
+socket is left from the remembered bucket on, the rest of the count is spent in the established table. It is spent in the
+bucket of the same number, if that is the first one with sockets. If no count was left either, the count is then -1, never
+becomes 0, and uses up that whole bucket, although nothing ever changed. The remembered bucket is then the one behind the
+last bucket with a listening socket, or 0 without listening sockets.
 
 Not modelled: behind the last bucket of lhash2, the kernel changes to the second table without a search. The model assumes
 that a table is larger than its named buckets.

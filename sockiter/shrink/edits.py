@@ -64,7 +64,7 @@ def without_lines(operations: Operations, lines: set[Line]) -> Operations:
     return tuple(kept)
 
 
-def what_is(operations: Operations, line: Line) -> Operation | Fail:
+def operation_at(operations: Operations, line: Line) -> Operation | Fail:
     """The operation in this line, or the change inside a read."""
     index, inside = line
     op = operations[index]

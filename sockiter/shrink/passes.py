@@ -34,9 +34,9 @@ from sockiter.shrink.edits import (
     lines_of,
     name_of,
     names_in,
+    operation_at,
     rebucketed,
     renamed,
-    what_is,
     with_change,
     without_lines,
     without_names,
@@ -131,12 +131,14 @@ def _merge_moves(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     opened = operations.index(Open())
     moves = [
-        line for line in lines_of(operations) if line[0] > opened and type(what_is(operations, line)) in (Reinsert, Rehash)
+        line
+        for line in lines_of(operations)
+        if line[0] > opened and type(operation_at(operations, line)) in (Reinsert, Rehash)
     ]
     for kept, gone in permutations(reversed(moves), 2):
         for name in names_in(operations):
             moves_to_try: list[Change] = [Reinsert(name, "tail"), Reinsert(name, "head")]
-            if type(what_is(operations, kept)) is Rehash:
+            if type(operation_at(operations, kept)) is Rehash:
                 moves_to_try = [Rehash(name, bucket) for bucket in buckets_in(operations)]
             for move in moves_to_try:
                 yield without_lines(with_change(operations, kept, move), {gone}), slots
@@ -152,7 +154,7 @@ def _begin_where_moved_to(best: Candidate) -> Iterator[Candidate]:
     # A socket is added to the bucket that it moves to, and the move is saved.
     operations, slots = best
     for line in lines_of(operations):
-        change = what_is(operations, line)
+        change = operation_at(operations, line)
         if type(change) is Rehash:
             name, bucket = change.name, change.bucket
             rest = without_lines(operations, {line})

@@ -197,7 +197,7 @@ def test_the_turn_of_a_socket_that_is_gone_is_reported_where_functions_are_watch
 def test_so_it_is_not_where_no_turn_comes_any_more(kernel_target: KernelTarget, session: KernelSession) -> None:
     read = Read(1, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head"))))
     if not tells(kernel_target):
-        assert "the turn of a socket that is gone: B" in inconclusive(session, *ABC, Open(), read)
+        assert "the turn of a removed socket: B" in inconclusive(session, *ABC, Open(), read)
 
 
 def test_the_very_socket_that_is_shown_cannot_be_moved_where_its_lock_is_held(

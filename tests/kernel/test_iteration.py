@@ -372,7 +372,7 @@ def test_behind_a_socket_that_is_gone_turns_are_not_counted(begin: Begin, kernel
     backend = begin(*adds("CBA", "head"), Open())
     kernel.stop("show", 1, "A")
     kernel.stop("show", 2, "C")
-    with pytest.raises(Inconclusive, match=r"the turn of a socket that is gone: B$"):
+    with pytest.raises(Inconclusive, match=r"the turn of a removed socket: B$"):
         backend.apply(Read(None, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head")))))
 
 
@@ -380,7 +380,7 @@ def test_nor_are_those_that_never_came(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*adds("CBA", "head"), Open())
     kernel.stop("show", 1, "A")
     kernel.reads = [["A"]]
-    with pytest.raises(Inconclusive, match=r"the turn of a socket that is gone: B$"):
+    with pytest.raises(Inconclusive, match=r"the turn of a removed socket: B$"):
         backend.apply(Read(1, (At("show", 1, Remove("B")), At("show", 2, Add("D", "head")))))
 
 
