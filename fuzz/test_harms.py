@@ -26,7 +26,7 @@ TOO_RARE = {
     ("index-detect", "repeat (elsewhere) under rehash, rollover"),
 }
 # Shown only by swarm: 550 runs of the state machine did not show these. The others are first left to the state machine.
-_GROWTH = "a batch must grow, or its growth must be refused, while sockets move; several operations per rule did not show it either"
+_GROWTH = "a batch must grow, or its growth must be refused, while sockets move; several operations per rule did not help"
 BY_SWARM = {
     ("offset-udp", "repeat under rehash"): "a socket must move to the head of the current bucket",
     ("unix", "repeat under add-head, realloc"): _GROWTH,

@@ -1,7 +1,7 @@
 """Compares a kernel's iterator with a scheme: both carry out the same sequences, and their reads are compared.
 
-The first difference is saved before it is shrunk. A difference does not show which of the two is wrong about its own
-design: the kernel's result is the fact, and the scheme is the model of it.
+The first difference is saved before it is shrunk. In a difference, the kernel's result is the fact, and the scheme is the
+model.
 """
 
 from __future__ import annotations
@@ -58,8 +58,7 @@ class Difference:
 
 @dataclass(slots=True)
 class ComparisonCounts:
-    """The number of compared sequences, their operations, their largest number of sockets, and the number of skipped
-    sequences.
+    """The numbers of compared sequences and of their operations, the most sockets of a sequence, and the skipped sequences.
 
     `why_left_out` is the reason for the first skipped sequence.
     """

@@ -117,8 +117,7 @@ _WATCH = _Watch()
 
 
 def guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
-    """Return the result of a call; raise a `SchemeFault` for its exceptions and for an overdue call. `name`: the call, in
-    words.
+    """Return the result of a call, named `name`; raise a `SchemeFault` for its exceptions and for an overdue call.
 
     A user's interrupt stays a KeyboardInterrupt, even if the call catches it.
     """

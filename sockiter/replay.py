@@ -23,8 +23,7 @@ UNNAMED = "the case expects nothing of this target"
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """The result of a case on one target. `expected`: the findings that the case expects here; empty: the target should
-    pass.
+    """The result of a case on one target. `expected`: the expected findings; empty: the target should pass.
 
     The lines for the target's own name count first, restricted to its detected scheme. Without such lines, the lines for
     the detected scheme itself count.

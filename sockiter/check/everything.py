@@ -44,8 +44,7 @@ def shortest(
     scope: Scope,
     progress: Callable[[int], None] = lambda sequences: None,
 ) -> dict[Signature, int]:
-    """All signatures of violations, each with the smallest number of lines that causes it; `scope.ops`, the maximum, is
-    required.
+    """All signatures of violations, each with its smallest number of lines, up to `scope.ops`, which is required.
 
     `progress` is called with the number of sequences so far, after every few hundred.
     """

@@ -13,8 +13,7 @@ from sockiter.verdict import Kind, Signature
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The scope of a search: the most sockets in the table at once, buckets in each table, slots at open, and lines of a
-    case.
+    """The limits of a search: sockets in the table at once, buckets in each table, slots at open, and lines of a case.
 
     `ops` None: sequences of any length.
     """

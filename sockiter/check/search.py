@@ -1,5 +1,4 @@
-"""Exhaustive search in a scope, shortest histories first: a proof that a violation cannot happen, or a shortest
-counterexample.
+"""Exhaustive search in a scope, shortest histories first: a proof or a shortest counterexample.
 
 A violation concerns one socket, and a scheme does not know which sockets were delivered. So the search tracks one socket
 at a time: any socket, from any state of the system on. A search state is a system state with a monitor state. There are a

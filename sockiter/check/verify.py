@@ -104,10 +104,9 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """The violations in one scope, with the lengths of shortest cases: with the canonical form, without it, and by every
-    sequence.
+    """The violations in one scope, with the lengths of shortest cases, by each of the three searches.
 
-    The first is None if the scheme has no form, or if the search with the form reports a false violation, as `why` explains.
+    The search with the canonical form has None if the scheme has no form, or if the search with the form reports a false violation, as `why` explains.
     """
 
     hazards: frozenset[Hazard]

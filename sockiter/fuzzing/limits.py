@@ -16,8 +16,7 @@ BUCKETS_DRAWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A target's limits for drawn sequences: its tables, its slots at open, and the insertions before its versions roll
-    over.
+    """A target's limits for drawn sequences: its tables, its slots at open, and its insertions.
 
     `slots`: the only supported number, None for any. `insertions`: the most insertions without a rollover, None for any.
     `has_tail`: whether sockets can be reinserted at the tail.

@@ -73,10 +73,9 @@ class RaceViolation:
 
 @dataclass(slots=True)
 class RaceResult:
-    """The result of a race so far. `harms`: for each kind, the number of walks, and the first known failure that explains
-    it.
+    """The result of a race so far. `harms`: for each kind, the number of walks, and a known failure.
 
-    The known failure is None for a violation. `raced_s`: the time during which both sides were running.
+    It is the first known failure that explains the kind, and None for a violation. `raced_s`: the time during which both sides were running.
     """
 
     counts: RaceCounts = field(default_factory=RaceCounts)

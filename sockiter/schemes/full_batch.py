@@ -130,8 +130,7 @@ class WholeBatch(ABC, Generic[S]):
 
 class FullBatch(WholeBatch[State]):
     """Claims: as `offset-udp`, except for an error when an allocation is refused. The complete batch brings no advantage,
-    since
-    its references are released between reads."""
+    since its references are released between reads."""
 
     name = "full-batch"
     summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
@@ -156,8 +155,7 @@ class FullBatch(WholeBatch[State]):
 
 class FullBatchHeld(WholeBatch[Held]):
     """Claims: exactly once for every socket that stays in its bucket, under all operations; no stale socket, always an
-    end, and
-    an error only for a refused allocation."""
+    end, and an error only for a refused allocation."""
 
     name = "full-batch-held"
     summary = "the sockets of a bucket that are still to be shown, captured whole and held (the RFC's alternative 2)"

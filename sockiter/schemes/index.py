@@ -23,8 +23,7 @@ PrevIdx: TypeAlias = int | None
 
 class Index(PartialBatch[PrevIdx]):
     """Claims: exactly once for every socket that stays in place, unless another socket moves while it is being shown; no
-    stale
-    socket, always an end, no error. A moved socket gets a new index, and so may be skipped or repeated."""
+    stale socket, always an end, no error. A moved socket gets a new index, and so may be skipped or repeated."""
 
     name = "index"
     summary = "bucket and index of the last socket shown in it (the RFC's proposal)"

@@ -2,10 +2,10 @@
 
 Models the RFC's first note, on rollover, with the detection that it offers, and defines a reaction. When all versions of
 the width are used up, the table renumbers its sockets in order, restarts its version, and counts an epoch. An iterator
-that finds a new epoch knows that its index is invalid, and walks the bucket again. So it may repeat, as the RFC says, but
-never skips. A comparison of the old indexes would not be enough: without new indexes, a bucket stays out of order long
-after the rollover, as in `index-narrow`. The model has no explicit new indexes, since unbounded versions keep the same
-order. Every epoch is as long as the width allows.
+that finds a new epoch knows that its index is invalid, and walks the bucket again. So a rollover may cause repeats, as
+the RFC says, but no skips. A comparison of the old indexes would not be enough: without new indexes, a bucket stays out
+of order long after the rollover, as in `index-narrow`. The model has no explicit new indexes, since unbounded versions
+keep the same order. Every epoch is as long as the width allows.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ from sockiter.table import Socket, Table
 
 class OffsetUdp(PartialBatch[int]):
     """Claims: no stale socket, always an end, no error; no skip without a removal or a move, no repeat without an
-    insertion at
-    the head or a move."""
+    insertion at the head or a move."""
 
     name = "offset-udp"
     summary = "bucket and count of sockets seen in it (UDP, Linux 6.8 to 6.15)"

@@ -142,8 +142,7 @@ class PartialBatch(ABC, Generic[P]):
 
     def matters(self, table: Table, bucket: int, place: P, waiting: int) -> Hashable:
         """The part of a place in a bucket that still matters, if `waiting` sockets of a batch are shown before the next
-        look at the
-        bucket."""
+        look at the bucket."""
         return place
 
     def canonical(self, at: State[P] | Looking[P] | Growing[P] | Showing[P] | None, table: Table, where: Where) -> Hashable:

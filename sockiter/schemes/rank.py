@@ -17,8 +17,7 @@ from sockiter.table import Table
 
 class Place(NamedTuple):
     """`rank`: the number of shown sockets. The walk has locked `bucket` and still has to step over `left` sockets there;
-    with
-    None, over `left` sockets of the whole table."""
+    with None, over `left` sockets of the whole table."""
 
     rank: int
     bucket: int | None
@@ -27,8 +26,7 @@ class Place(NamedTuple):
 
 class Rank(OneByOne[Place]):
     """Claims: no stale socket, always an end, no error; no skip without a removal or a move. The count covers all
-    buckets. So an
-    insertion at the tail of a finished bucket causes a repeat, just as an insertion at the head does."""
+    buckets. So an insertion at the tail of a finished bucket causes a repeat, just as an insertion at the head does."""
 
     name = "rank"
     summary = "count of sockets seen in the whole table (UDP before Linux 6.5, /proc/net/udp)"

@@ -16,8 +16,7 @@ from sockiter.table import Socket, Table
 
 class Restart(PartialBatch[Place]):
     """Claims: no stale socket, always an end, and an error only if a socket left its bucket. A reader that continues
-    after the
-    error misses no socket that stays in its bucket."""
+    after the error misses no socket that stays in its bucket."""
 
     name = "restart"
     summary = "bucket and count of sockets seen in it; an error, and back to the start (the RFC's alternative 3)"
