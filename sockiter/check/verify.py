@@ -106,7 +106,8 @@ class Merged:
 class Compare:
     """The violations in one scope, with the lengths of shortest cases, by each of the three searches.
 
-    The search with the canonical form has None if the scheme has no form, or if the search with the form reports a false violation, as `why` explains.
+    The search with the canonical form has None if the scheme has no form, or if the search with the form reports a false
+    violation, as `why` explains.
     """
 
     hazards: frozenset[Hazard]

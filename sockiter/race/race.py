@@ -75,7 +75,8 @@ class RaceViolation:
 class RaceResult:
     """The result of a race so far. `harms`: for each kind, the number of walks, and a known failure.
 
-    It is the first known failure that explains the kind, and None for a violation. `raced_s`: the time during which both sides were running.
+    It is the first known failure that explains the kind, and None for a violation. `raced_s`: the time during which both
+    sides were running.
     """
 
     counts: RaceCounts = field(default_factory=RaceCounts)
