@@ -368,8 +368,8 @@
     byId("stage").className = `stage${fresh ? ` ${fresh}-here` : ""}`;
     byId("link").textContent = `State ${state.number}`;
     byId("link").href = `#state-${state.number}`;
-    const done = way.operations.length, inside = way.operations.reduce((sum, one) => sum + one.length - 1, 0);
-    byId("number").textContent = `of ${states.length}, after ${done + inside} operation${done + inside === 1 ? "" : "s"}${way.read ? ", inside a read" : ""}`;
+    const lines = way.operations.flat().length + (way.read ? 1 + way.read.inside.length : 0);
+    byId("number").textContent = `of ${states.length}, after ${lines} operation${lines === 1 ? "" : "s"}`;
     const isOpen = state.flags & IS_OPEN;
     byId("save").disabled = byId("copy").disabled = !isOpen;
     byId("save-note").textContent = !isOpen ? "A case needs `open`." : way.read ? "The case ends with the read that is under way." : "";
