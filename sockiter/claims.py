@@ -117,22 +117,22 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
 def within(known_failures: Iterable[KnownFailure], hazards: Iterable[Hazard]) -> frozenset[KnownFailure]:
     """The known failures that these hazards suffice for."""
     there = frozenset(hazards)
-    return frozenset(known_failure for known_failure in known_failures if known_failure.hazards <= there)
+    return frozenset(failure for failure in known_failures if failure.hazards <= there)
 
 
 def largest_claims(
     known_failures: Sequence[KnownFailure], hazards: frozenset[Hazard]
 ) -> dict[frozenset[Hazard], set[Signature]]:
-    """All claims in full: the largest sets of these hazards under which a kind of harm cannot happen, and which.
+    """All claims in full: the largest sets of these hazards under which a kind of failure cannot happen, and which.
 
     One that happens without any hazard is in no set.
     """
     claims: dict[frozenset[Hazard], set[Signature]] = {}
     for signature in signatures_of((*VIOLATIONS, "refused")):
-        # Of each harm, at least one hazard has to be left out; and of what leaves out more than it has to, nothing.
+        # Of each known failure, at least one hazard must be left out; a set that leaves out more than it has to is dropped.
         left_out: set[frozenset[Hazard]] = {frozenset()}
-        for one in (known_failure.hazards for known_failure in known_failures if known_failure.explains(signature)):
-            left_out = {out if out & one else out | {hazard} for out in left_out for hazard in one}
+        for failure in (failure for failure in known_failures if failure.explains(signature)):
+            left_out = {out if out & failure.hazards else out | {hazard} for out in left_out for hazard in failure.hazards}
             left_out = {out for out in left_out if not any(less < out for less in left_out)}
         for out in sorted(left_out, key=in_order):
             claims.setdefault(hazards - out, set()).add(signature)

@@ -19,9 +19,9 @@ def judge(history: History) -> Verdict:
     - stuck: reads went on and on, and none said "end". refused: a read returned an error.
     - incomplete: none said "end", so that skips were not judged, and nothing worse is certain.
 
-    A socket that is put in again or moved was in the table all the time; `moved` says of the harmed one that this befell
-    it before the end. `elsewhere` says of one that is skipped or repeated that nothing had changed in its bucket since open,
-    up to the end or to its second turn. A socket that was added after open is owed nothing, and may be delivered once.
+    A socket that is put in again or moved was in the table all the time; `moved` says that this happened to the socket
+    of the finding before the end. `elsewhere` says of a skipped or repeated one that nothing had changed in its bucket since
+    open, up to the end or to its second turn. A socket that was added after open is owed nothing, and may be delivered once.
     """
     present = set(history.opened)
     owed = set(history.opened)
@@ -70,11 +70,11 @@ def judge(history: History) -> Verdict:
 _NONE: frozenset[str] = frozenset()
 
 
-def _elsewhere(history: History, harmed: set[str]) -> tuple[frozenset[str], frozenset[str]]:
-    # Of the harmed sockets, those in whose bucket nothing had changed at the end, and those in whose bucket nothing had when
+def _elsewhere(history: History, names: set[str]) -> tuple[frozenset[str], frozenset[str]]:
+    # Of these sockets, those in whose bucket nothing had changed at the end, and those in whose bucket nothing had when
     # they had their second turn. A bucket is a label here, the same for those that a change in it may concern.
     buckets = dict(history.buckets)
-    unchanged = harmed & buckets.keys()
+    unchanged = names & buckets.keys()
     together: dict[Bucket, set[str]] = {}
     for name in unchanged:
         together.setdefault(buckets[name], set()).add(name)

@@ -1,4 +1,4 @@
-"""What can be said of an iteration: kinds of harm, and which socket suffered it.
+"""The verdict on an iteration: kinds of findings, and the socket that each concerns.
 
 Decided here: the words. Not known here: how they are arrived at (`oracle`) and who promises what (`claims`).
 """
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 Kind: TypeAlias = Literal["skip", "repeat", "stale", "stuck", "refused", "incomplete"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# Kinds that harm a certain socket, so that a finding of one names it.
+# Kinds that concern a certain socket, so that a finding of one names it.
 OF_A_SOCKET: frozenset[Kind] = frozenset({"skip", "repeat", "stale"})
 # Kinds that a change to another socket of the same bucket may bring about, so that it matters where the changes are.
 CAUSED_NEARBY: frozenset[Kind] = frozenset({"skip", "repeat"})

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import stand_ins
 from hypothesis import settings
-from kernels import ABSENT, LIMITED, answering, here
 from rich.console import Console
 
 from sockiter import claims
@@ -21,6 +19,8 @@ from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.schemes import index_detect, index_narrow
+from tests.support import stand_ins
+from tests.support.kernel_targets import ABSENT, LIMITED, answering, here
 
 settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("tests")

@@ -41,7 +41,7 @@ def commands(kernel: str, cases: str) -> list[list[str]]:
     seconds, limits = str(SECONDS * len(here)), ["--sequences", str(SEQUENCES), "--seconds", str(SEQUENCES_S)]
     always = ["--seed", "1", "--cases", cases]
     return [
-        ["pytest", "-p", "no:cacheprovider", "-rs", str(Path(__file__).with_name("test_kernel_corpus.py"))],
+        ["pytest", "-p", "no:cacheprovider", "-rs", str(Path(__file__).parent / "kernel" / "test_corpus.py")],
         ["sockiter", "fuzz", *here, "--driver", "swarm", "--seconds", seconds, *always],
         *(["sockiter", "conform", *pair, *limits, *always] for pair in KERNELS[kernel]),
     ]

@@ -1,22 +1,21 @@
 """Write docs/mutants.md: for every scheme with a bug planted in it, how soon each driver catches it, and how many cases do.
 
-Decided here: how that is measured and told. Which bugs there are, `mutants` says.
+Decided here: how that is measured and told. Which bugs there are, `support.mutants` says.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from statistics import median
-
-from mutants import MUTANTS, Caught, caught, mutated
 
 from sockiter.cases import load
 from sockiter.claims import KnownFailure
 from sockiter.fuzzing.drivers import drive_hypothesis, drive_swarm
 from sockiter.replay import refused, replay
+from tests.support.mutants import MUTANTS, Caught, caught, mutated
+from tests.support.paths import CASES
 
-CASES = [load(path) for path in sorted((Path(__file__).parent / "cases").glob("*.case"))]
+CORPUS = [load(path) for path in sorted(CASES.glob("*.case"))]
 SEEDS = "12345"
 SEQUENCES = ((drive_swarm, 100_000), (drive_hypothesis, 1_500))
 
@@ -31,7 +30,7 @@ seeds. Swarm is given 100,000 sequences, Hypothesis 1,500, as many as it has for
 profile `ci`; "> 1,500" means that most seeds found nothing in that. (The suite runs every hazard by itself as well,
 which catches some of those.) What a mutant does is told with the fewest hazards that were met. The last column counts
 the cases in `tests/cases` that come out otherwise on it, and names the one that the test holds to it. The times are of
-one run on a machine with two cores, and noisy. The page is written by `python tests/report_mutants.py >
+one run on a machine with two cores, and noisy. The page is written by `python -m tests.report_mutants >
 docs/mutants.md`, in some five minutes.
 
 | scheme | what is wrong | what it does | swarm: sequences | ms | Hypothesis: sequences | ms | cases |
@@ -70,7 +69,7 @@ def rows() -> list[str]:
             least = f"{least.partition(' under ')[0]} under **{', '.join(mutant.together)}**"
         if mutant.before_open:
             least = f"{least}, *before open*"
-        cases = sum(not replay(case, target, target).as_expected for case in CASES if not refused(case, target))
+        cases = sum(not replay(case, target, target).as_expected for case in CORPUS if not refused(case, target))
         case = f"{cases}: [{mutant.case}](../tests/cases/{mutant.case}.case)"
         made.append(f"| `{mutant.scheme}` | {' | '.join([mutant.wrong, least, *swarm, *hypothesis, case])} |\n")
         print(f"{nth} of {len(MUTANTS)}", end="\r", file=sys.stderr, flush=True)

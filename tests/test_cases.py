@@ -17,15 +17,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import sockiter
 from sockiter import cases
 from sockiter.cases import BYTES_MAX, Case, Expect, dumps, files, is_name, load, loads, save, spell
 from sockiter.errors import InputError, SockiterError, Unavailable
 from sockiter.files import write_whole
 from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, possible
 from sockiter.verdict import KINDS, OF_A_SOCKET
+from tests.support.paths import ROOT
 
-ROOT = Path(sockiter.__file__).parent.parent
 CHANGE_WORDS = "add, remove, reinsert, rehash"
 WORDS = f"{CHANGE_WORDS}, open, read, batch, expect, at"
 ADD = "add NAME head|tail [in BUCKET]"

@@ -14,8 +14,9 @@ from sockiter.replay import refused, replay
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import describe
+from tests.support.paths import CASES
 
-CORPUS = sorted((Path(__file__).parent / "cases").glob("*.case"))
+CORPUS = sorted(CASES.glob("*.case"))
 EVERY_CASE = pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 
 # Those that a driver found and minimized, of what is written by hand.

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import sockiter
+from tests.support.paths import CASES, ROOT
 
 pytestmark = pytest.mark.interpreter
 
-ROOT = Path(sockiter.__file__).parent.parent
-CASES = Path(__file__).parent / "cases"
 
 # Tells every step of every case of the corpus, and of one more in which much is harmed at once, on every scheme: by one
 # process, or shared among so many.

@@ -9,17 +9,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from command import members
-from faults import host
-from faults.ends import unreported
-from faults.mutations import mutated
-from faults.rounds import STATUSES, broken_cases, done, ended, is_empty, started
 
 from sockiter.cases import loads
 from sockiter.errors import InputError
-
-ROOT = Path(__file__).resolve().parent
-CASES = ROOT / "cases"
+from tests.faults import host
+from tests.faults.ends import unreported
+from tests.faults.mutations import mutated
+from tests.faults.rounds import STATUSES, broken_cases, done, ended, is_empty, started
+from tests.support.command import members
+from tests.support.paths import CASES, ROOT
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,7 @@ def test_of_the_host_everything_is_counted() -> None:
 
 
 def test_a_group_that_nobody_knows_is_refused_with_the_names_of_those_there_are() -> None:
-    done = subprocess.run([sys.executable, "-m", "faults", "floods"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "tests.faults", "floods"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "no group floods: expected any of mutated cases, mutated files, full disk, " in done.stderr
 
@@ -98,7 +96,7 @@ def test_a_group_that_nobody_knows_is_refused_with_the_names_of_those_there_are(
 @pytest.mark.deep
 def test_a_round_of_every_group_is_one_line_of_figures() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "faults", "--rounds", "1", "--seed", "7"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tests.faults", "--rounds", "1", "--seed", "7"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()

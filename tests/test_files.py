@@ -15,16 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import DEADLINE_S, members, sockiter, started, unmeasured, wait_until
 
 from sockiter import streams, workers
 from sockiter.cases import load, load_with_lines
 from sockiter.errors import InputError
 from sockiter.files import escaped, sweep, write_whole
+from tests.support.command import DEADLINE_S, members, sockiter, started, unmeasured, wait_until
+from tests.support.paths import CASES
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 
-CASES = Path(__file__).parent / "cases"
 RFC_SKIP = CASES / "rfc_skip.case"
 PROGRAM = [sys.executable, "-m", "sockiter"]
 

@@ -9,12 +9,13 @@ import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 
-import fresh
 import pytest
-from fresh import Part, Registries, Unavailable
 from packaging.specifiers import SpecifierSet
 
-ROOT = Path(fresh.__file__).parent.parent
+from tests import fresh
+from tests.fresh import Part, Registries, Unavailable
+from tests.support.paths import ROOT
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]

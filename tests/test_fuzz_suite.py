@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-import sockiter
 from sockiter.cases import files, load
 from sockiter.replay import replay
 from sockiter.targets import target_named
+from tests.support.paths import ROOT
 
-ROOT = Path(sockiter.__file__).parent.parent
 FUZZ = ROOT / "fuzz"
 
 pytestmark = pytest.mark.skipif(not FUZZ.is_dir(), reason=f"no {FUZZ}: this is not a checkout")

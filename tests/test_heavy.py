@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from command import DEADLINE_S, sockiter, unmeasured
 
 from sockiter import cases
 from sockiter.cases import loads
@@ -23,6 +22,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 from sockiter.table import LARGE, Socket, Table, empty
 from sockiter.targets import SCHEME_TARGETS, load_known, target_named
+from tests.support.command import DEADLINE_S, sockiter, unmeasured
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 

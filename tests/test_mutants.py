@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from mutants import MUTANTS, Caught, Mutant, caught, mutated, original
 
 from sockiter.cases import load
 from sockiter.claims import in_order
@@ -18,9 +16,10 @@ from sockiter.operations import Add, Open
 from sockiter.replay import refused, replay
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
+from tests.support.mutants import MUTANTS, Caught, Mutant, caught, mutated, original
+from tests.support.paths import CASES, ROOT
 
-CASES = Path(__file__).parent / "cases"
-PAGE = Path(__file__).parent.parent / "docs" / "mutants.md"
+PAGE = ROOT / "docs" / "mutants.md"
 SEED = "1"
 
 # A tenth of a second for swarm, and as many as the profile `ci` of fuzz/profiles.py has for Hypothesis.
@@ -142,4 +141,4 @@ class TestTheCorpus:
 def test_the_page_tells_of_every_mutant() -> None:
     rows = [line.split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     told = [(row[0].strip("| `"), row[1]) for row in rows]
-    assert told == [(m.scheme, m.wrong) for m in MUTANTS], "python tests/report_mutants.py > docs/mutants.md"
+    assert told == [(m.scheme, m.wrong) for m in MUTANTS], "python -m tests.report_mutants > docs/mutants.md"

@@ -13,13 +13,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
-import sudo
-from sudo import GROUP, USER, home
 
 from sockiter import guard, rights
 from sockiter.cases import HEADER, load
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel.target import KernelTarget
+from tests.support import sudo
+from tests.support.paths import CASES
+from tests.support.sudo import GROUP, USER, home
 
 __all__ = ["home"]
 
@@ -147,7 +148,7 @@ def test_a_link_leads_nowhere_that_the_caller_cannot_write(home: Path) -> None:
     kept.mkdir(mode=0o755)
     (kept / "file").write_text("root's\n")
     (home / "a.html").symlink_to(kept / "file")
-    case = Path(__file__).with_name("cases") / "rfc_skip.case"
+    case = CASES / "rfc_skip.case"
     text = case.read_text()
     (home / "a.case").write_text(text)
     done = sudo.run(["show", "a.case", "--html", "a.html"], home)
@@ -384,7 +385,7 @@ def test_cases_that_were_written_under_sudo_can_be_read(home: Path) -> None:
 
 
 def _with_a_case(home: Path) -> Path:
-    (home / "a.case").write_text((Path(__file__).with_name("cases") / "rfc_skip.case").read_text())
+    (home / "a.case").write_text((CASES / "rfc_skip.case").read_text())
     return home
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stepping import blank, changed, table
 
 from sockiter.operations import Add, Bucket, Change, End, Rehash, Reinsert, Remove
 from sockiter.table import Phase, Socket, Table, empty
+from tests.support.scheme_steps import blank, changed, table
 
 
 def idx(of: Table) -> dict[str, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import sockiter
 
 from sockiter import targets
 from sockiter.cases import load
@@ -14,10 +13,10 @@ from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import load_known
+from tests.support.command import sockiter
+from tests.support.paths import CASES
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
-
-CASES = Path(__file__).parent / "cases"
 
 
 def written(directory: Path, text: str) -> Path:

@@ -44,7 +44,7 @@ def shortest(
     scope: Scope,
     progress: Callable[[int], None] = lambda sequences: None,
 ) -> dict[Signature, int]:
-    """Every kind of harm with the least number of lines in which it happens, of at most `scope.ops` (which is needed).
+    """Every signature with the least number of lines in which it happens, of at most `scope.ops` (which is needed).
 
     `progress` is called with the sequences so far, after every few hundred.
     """

@@ -1,9 +1,9 @@
-"""The shortest case there is, where that can be told: the last step of shrinking, for a scheme.
+"""The shortest case of a scheme, where a search can prove it: the end of shrinking.
 
-Shrinking by trying simpler sequences ends where no step helps, and that need not be where there is nothing shorter: another
-sequence altogether may do the same in fewer lines. For a scheme, everything that is as short can be searched. Decided here:
-in which scope, and which of several shortest cases it is: always the same one, whatever it was found by. Not known here: how
-a search works, and how a finding was come by.
+Shrinking by passes ends where no pass helps, and there may be a shorter case all the same: another sequence may do the same
+in fewer lines. For a scheme, all sequences of that length can be searched. Decided here: the scope, and which of several
+shortest cases is chosen: always the same one, whatever it was found by. Not known here: how a search works, and how a case
+was found.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Shift(NamedTuple):
 
 
 class Turns(NamedTuple):
-    """A read, or a part of one: who was shown, by position; how many turns there were, with those of sockets that were gone,
-    how many buckets were looked at, and how many allocations were made.
+    """A read, or a part of one: the sockets that were shown, by position; the number of turns, with those of sockets that
+    were gone, of buckets that were looked at, and of allocations.
 
     `over`: the read is over with it, and returned the end, if it had no record and returned no error. `stops`: it is over
     because it had all its records. `fresh`: its last turn made a record. `refused`: it returned an error, and `left` the

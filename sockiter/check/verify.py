@@ -53,7 +53,7 @@ MERGED_MAX = 500
 STATES_MAX = 10_000
 """A form that merges too little leads to states without end; later ones are left out."""
 # Pairs that are tried for the smallest difference, from so many groups of so many merged states, and states that each
-# pair is followed to.
+# pair leads to.
 _PAIRS_MAX = 20
 _GROUPS_MAX = 30
 _OF_A_GROUP_MAX = 40
@@ -351,7 +351,7 @@ def _merged(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, progres
 
 
 def _smallest(literal: Merging, result: Compared) -> WrongMerge | None:
-    # The pair with the fewest fields that differ of those that part when each is followed by itself. The successors of a
+    # The pair with the fewest fields that differ of those that part when each is explored by itself. The successors of a
     # merged state may have been merged wrongly, and not the state: then the pair does not part. Where not all states are
     # known, such a pair shows nothing.
     pairs = [(differing(first, second), first, second) for first, second in result.differences]
@@ -540,7 +540,7 @@ class Trials(Workers[Trial, str]):
 
 
 def work(job: str, connection: Connection) -> None:
-    """Verify the scheme of that name and report on it; stop early when anything is said, or when nobody listens any more."""
+    """Verify the scheme of that name and report on it; stop early when a message arrives, or the connection is closed."""
     last = 0.0
 
     def tell(doing: str) -> None:

@@ -115,9 +115,9 @@ class Sockets:
         self.added = self.inserted = 0
 
     def __copy__(self) -> Sockets:
-        other = Sockets()
-        other.tables, other.added, other.inserted = self.tables.copy(), self.added, self.inserted
-        return other
+        clone = Sockets()
+        clone.tables, clone.added, clone.inserted = self.tables.copy(), self.added, self.inserted
+        return clone
 
     @property
     def new_name(self) -> str:
@@ -200,7 +200,7 @@ class SocketMachine(RuleBasedStateMachine):
     hazards: ClassVar[frozenset[Hazard]]
     kinds: ClassVar[tuple[Hazard, ...]]
     buckets: ClassVar[dict[Written, Bucket]]
-    # How many sequences were run to their end since somebody set this to 0, and how many operations that took.
+    # How many sequences were run to their end since this was set to 0, and how many operations that took.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
     # Whether Hypothesis gets the coverage goals that a sequence reached, as events; a campaign does not show them.
@@ -214,12 +214,12 @@ class SocketMachine(RuleBasedStateMachine):
         self.slots = SLOTS
         self.backend: Backend | None = None
         self.coverage: CoverageMonitor | None = None
-        # What is to be said of the iteration, right after a read.
+        # The verdict on the iteration, right after a read.
         self.verdict: Verdict = ()
         # What was owed when a read said that the iteration is over. Raised in the end: a run that an invariant ends early
         # cannot be made longer, and so Hypothesis cannot shrink it to one whose last read is that of teardown.
         self.missing: Violation | None = None
-        # The machine could not tell what this sequence needs: the rest of it is not carried out, and it is not judged.
+        # The sequence was inconclusive on this machine: the rest of it is not carried out, and it is not judged.
         self.is_inconclusive = False
         self.exception = sys.exception()
 
@@ -336,7 +336,7 @@ class SocketMachine(RuleBasedStateMachine):
             self.check(violation)
 
     def apply(self, operation: Operation) -> None:
-        """Carry out one operation, and judge what came of a read; the first read opens the iterator."""
+        """Carry out one operation, and judge the result of a read; the first read opens the iterator."""
         if type(operation) is Read and not self.is_open:
             self.apply(Open())
         self.is_open = self.is_open or type(operation) is Open

@@ -19,18 +19,18 @@ from typing import TypeVar
 
 import pytest
 
-from benchmarks.conftest import Tell
-from benchmarks.peers import programs
-from benchmarks.peers.programs import ModelRun, Unavailable, spin, tlc
-from benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
 from sockiter.check.result import Scope, SearchResult
 from sockiter.check.search import search
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.verdict import Kind
+from tests.benchmarks.conftest import Tell
+from tests.benchmarks.peers import programs
+from tests.benchmarks.peers.programs import ModelRun, Unavailable, spin, tlc
+from tests.benchmarks.peers.successors import HAZARDS, SLOTS, named, placed, reachable
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SOCKETS = 6
 OPS = 10
 CHECKED = ("NO_SKIP", "NO_REPEAT")
@@ -182,8 +182,8 @@ def test_known_spin_is_faster_in_large_scopes_where_the_canonical_encoding_is_wr
 def test_on_the_same_successors_the_search_is_within_a_tenth_of_other_checkers_in_python(
     sockets: int, rounds: int, tell: Tell, packages: Path
 ) -> None:
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "tests", packages]))
-    command = [had(programs.new_python), "-m", "benchmarks.peers.timed", str(sockets), str(rounds)]
+    path = os.pathsep.join(map(str, [ROOT, packages]))
+    command = [had(programs.new_python), "-m", "tests.benchmarks.peers.timed", str(sockets), str(rounds)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, tuple[float, int]] = json.loads(done.stdout)

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.naive import NaiveMachine, naive_machine
 from sockiter.claims import Hazard
 from sockiter.fuzzing.drivers import Bite, drive_hypothesis, drive_swarm
 from sockiter.fuzzing.machine import SocketMachine, machine_for
@@ -20,6 +19,7 @@ from sockiter.fuzzing.triage import Triage
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
+from tests.benchmarks.naive import NaiveMachine, naive_machine
 
 TARGET = SchemeTarget(OffsetUdp())
 HAZARDS: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})

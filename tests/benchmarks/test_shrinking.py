@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from benchmarks.naive import NaiveViolation, naive_machine
 from sockiter.claims import Hazard, KnownFailure, known_failure
 from sockiter.fuzzing.drivers import Driver, drive_hypothesis, drive_swarm
 from sockiter.fuzzing.triage import Triage
 from sockiter.operations import length
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
+from tests.benchmarks.naive import NaiveViolation, naive_machine
 
 TARGET = SchemeTarget(OffsetUdp())
 HAZARDS: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})

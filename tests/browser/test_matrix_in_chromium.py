@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from kernels import LIMITED, answering
-from matrices import corpus_matrix, page_of
 
 from sockiter.check.result import SearchResult
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix
+from tests.support.kernel_targets import LIMITED, answering
+from tests.support.matrices import corpus_matrix, page_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

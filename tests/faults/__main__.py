@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 from random import SystemRandom
 
-from faults import ends, host, mutations, packages, places
-from faults.rounds import Group, carried_out
+from tests.faults import ends, host, mutations, packages, places
+from tests.faults.rounds import Group, carried_out
 
 GROUPS = {group.name: group for of in (mutations, places, packages, ends, host) for group in of.GROUPS}
 

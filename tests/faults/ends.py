@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from command import members
-
-from faults.rounds import CORPUS, PROGRAM, STATUSES, Group, Round, broken_cases, document, ended, is_empty, started
 from sockiter.cases import files
+from tests.faults.rounds import PROGRAM, STATUSES, Group, Round, broken_cases, document, ended, is_empty, started
+from tests.support.command import members
+from tests.support.paths import CASES
 
 FUZZ = ("fuzz", "offset-udp", "rank", "unix", "--driver", "swarm", "--workers", "2", "--json")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,9 +22,9 @@ COMMANDS: tuple[tuple[object, ...], ...] = (
     ("check", "index", "--sockets", "4"),
     ("check", "--verify", "rank"),
     ("matrix", "offset-udp", "cookie-udp", "--sockets", "4"),
-    ("replay", CORPUS, "--json"),
-    ("minimize", CORPUS / "cookie-tcp-skip-remove-realloc-16.case", "--target", "cookie-tcp"),
-    ("show", CORPUS / "rfc_skip.case"),
+    ("replay", CASES, "--json"),
+    ("minimize", CASES / "cookie-tcp-skip-remove-realloc-16.case", "--target", "cookie-tcp"),
+    ("show", CASES / "rfc_skip.case"),
     ("targets", "--json"),
 )
 

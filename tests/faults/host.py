@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from faults.rounds import CORPUS, PROGRAM, STATUSES, Group, Round, ended, is_empty, started
 from sockiter.kernel import KERNEL_TARGETS
+from tests.faults.rounds import PROGRAM, STATUSES, Group, Round, ended, is_empty, started
+from tests.support.paths import CASES
 
 # In linux/bpf.h: BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID and BPF_LINK_GET_NEXT_ID.
 _NEXT_ID = {"programs": 11, "maps": 12, "links": 31}
@@ -120,8 +121,8 @@ def interrupted(number: int, random: Random, directory: Path) -> Round:
         (
             ("fuzz", target, "--seconds", "60", "--cases", directory / "cases"),
             ("race", target, "--seconds", "60", "--cases", directory / "cases"),
-            ("replay", CORPUS, "--target", target),
-            ("show", CORPUS / "rfc_skip.case", "--target", target),
+            ("replay", CASES, "--target", target),
+            ("show", CASES / "rfc_skip.case", "--target", target),
             ("targets",),
         )
     )

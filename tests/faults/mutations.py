@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 from random import Random
 
-from faults.rounds import CORPUS, PROGRAM, Group, Round, done
 from sockiter.cases import dumps, files, loads
 from sockiter.errors import SockiterError
 from sockiter.replay import refused, replay
 from sockiter.targets import SCHEME_TARGETS
+from tests.faults.rounds import PROGRAM, Group, Round, done
+from tests.support.paths import CASES
 
-TEXTS = [path.read_text(encoding="utf-8") for path in files([CORPUS])]
+TEXTS = [path.read_text(encoding="utf-8") for path in files([CASES])]
 A_ROUND = 500
 # Processor time of one case on one scheme, on a busy machine.
 SLOW_S = 2.0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from faults.rounds import CORPUS, PROGRAM, Group, Round, document, done
 from sockiter.plugins import GROUP
+from tests.faults.rounds import PROGRAM, Group, Round, document, done
+from tests.support.paths import CASES
 
-RFC_SKIP = CORPUS / "rfc_skip.case"
+RFC_SKIP = CASES / "rfc_skip.case"
 MODULE = """
 import os, sys, time
 {at_import}

@@ -8,9 +8,10 @@ import subprocess
 from pathlib import Path
 from random import Random
 
-from faults.rounds import CORPUS, PROGRAM, Group, Round, broken_cases, document, done
 from sockiter.cases import loads
 from sockiter.errors import SockiterError
+from tests.faults.rounds import PROGRAM, Group, Round, broken_cases, document, done
+from tests.support.paths import CASES
 
 # A disk that nobody else sees, and what was left there in the end.
 PRIVATE = """
@@ -24,7 +25,7 @@ cp -a "$mounted/." "$kept"
 exit $status
 """
 BEHIND = "this case could not be saved there:\n"
-RFC_SKIP = CORPUS / "rfc_skip.case"
+RFC_SKIP = CASES / "rfc_skip.case"
 # A directory as standard input is left out: Python itself ends there, before it runs anything.
 REDIRECTIONS = (
     "<&-",

@@ -17,15 +17,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from command import members, unmeasured
-
 from sockiter.cases import files, load
 from sockiter.errors import SockiterError
 from sockiter.replay import refused, replay
 from sockiter.targets import target_named
+from tests.support.command import members, unmeasured
+from tests.support.paths import ROOT
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-CORPUS = REPOSITORY / "tests" / "cases"
 PROGRAM = (sys.executable, "-m", "sockiter")
 # A machine may be busy: what has not ended by then does not end.
 DEADLINE_S = 60.0
@@ -84,7 +82,7 @@ class Ended:
         found = []
         output = self.err + self.out
         # Python, interrupted before it has come to this project, prints a traceback of its own.
-        is_early = self.err.endswith("KeyboardInterrupt\n") and f"{REPOSITORY / 'sockiter'}/" not in output
+        is_early = self.err.endswith("KeyboardInterrupt\n") and f"{ROOT / 'sockiter'}/" not in output
         if "Traceback (most recent call last)" in output and not is_early:
             found.append(f"a traceback: {self.err.strip().splitlines()[-1:]}")
         if self.status not in statuses:

@@ -1,7 +1,7 @@
 """The same proof by the project's search, by minicheck and by musil, by turns in one process; what it took, as JSON.
 
-Run as `python -m benchmarks.peers.timed SOCKETS ROUNDS`, where musil and minicheck can be imported. Each proves that `index`
-neither skips nor repeats in sequences of any length, from nothing on in every round.
+Run as `python -m tests.benchmarks.peers.timed SOCKETS ROUNDS`, where musil and minicheck can be imported. Each proves that
+`index` neither skips nor repeats in sequences of any length, from nothing on in every round.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Callable, Hashable
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.peers.successors import FIELDS, HAZARDS, SLOTS, VIOLATED, Following, Placed, followed, placed
 from sockiter.check.result import Scope
 from sockiter.check.search import search
 from sockiter.schemes.index import Index
+from tests.benchmarks.peers.successors import FIELDS, HAZARDS, SLOTS, VIOLATED, Following, Placed, followed, placed
+
 
 # Above what either has states, so that neither stops for it.
 STATES_MAX = 10_000_000

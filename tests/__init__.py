@@ -1,0 +1,1 @@
+"""The tests, in the folders of the modules that they test; `support` has what they share."""

@@ -1,0 +1,306 @@
+"""That the exhaustive search may forget what it forgets: three ways to see it, none of which rests on another.
+
+- `everything` runs every sequence of a few lines on the real frame, and has the real oracle judge it. That covers all there
+  is to the search: its own frame, the monitor of a tracked socket, which states are equal, the order, and the way back to
+  a case. It gets to 5 and 6 lines.
+- The same search without a scheme's canonical form takes nothing for the same but what differs in names. That covers the
+  canonical forms, and that no more slots are told than there can be sockets, with 6 and 7 lines.
+- Whenever a state is merged into an earlier one, both must have the same transitions, to states merged in turn. That
+  covers what the second covers, and the variables that are said not to matter, with no bound on the lines; it takes the
+  search's own frame as it is.
+
+Each of them is shown to see something: canonical forms that forget too much are planted, and caught.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from sockiter.check import everything
+from sockiter.check.result import Scope
+from sockiter.check.search import search
+from sockiter.check.transitions import SystemState, TransitionSystem
+from sockiter.check.verify import Formless, compared
+from sockiter.claims import Hazard
+from sockiter.errors import Unsound
+from sockiter.schemes import SCHEMES
+from sockiter.schemes.cookie_udp import CookieUdp
+from sockiter.schemes.index_detect import IndexDetect
+from sockiter.schemes.index_narrow import IndexNarrow
+from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.partial_batch import PartialBatch
+from sockiter.schemes.rank import Rank
+from sockiter.schemes.restart import Restart
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.table import Table
+from sockiter.verdict import Signature
+from tests.support.generator_schemes import Generated, Reading
+from tests.support.wrong_canonical_forms import PLANTED, one_of_each_scheme, own_of, with_canonical
+
+EVERY_SCHEME = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
+NARROW = pytest.mark.parametrize("scheme", [IndexNarrow(), IndexDetect()], ids=lambda scheme: scheme.name)
+
+Set = tuple[Hazard, ...]
+PLAIN: Set = ("add-head", "add-tail", "remove", "reinsert")
+SHOWN: Set = ("add-head", "remove", "reinsert", "show")
+REFUSED: Set = ("add-head", "remove", "realloc", "enomem")
+MOVED: Set = ("remove", "rehash", "show")
+BETWEEN: Set = ("add-head", "rehash", "between")
+
+pytestmark = pytest.mark.slow
+
+
+def verdict(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> dict[Signature, int]:
+    """What the search finds, with the lines of the least case of each."""
+    result = search(scheme, hazards, scope)
+    assert result.complete
+    return {one.signature: one.operations for one in result.violations}
+
+
+def agree(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> None:
+    there = frozenset(hazards) & scheme.hazards
+    assert verdict(scheme, there, scope) == everything.shortest(scheme, there, scope)
+
+
+# Every sequence there is
+
+
+@EVERY_SCHEME
+@pytest.mark.parametrize("hazards", [SHOWN, REFUSED], ids=["show", "realloc"])
+def test_the_search_finds_what_every_sequence_of_five_lines_shows(scheme: AnyScheme, hazards: Set) -> None:
+    agree(scheme, hazards, Scope(2, 1, 1, 5 if scheme.tables == ("",) else 4))
+
+
+@EVERY_SCHEME
+def test_the_search_finds_what_every_sequence_of_four_lines_in_two_buckets_shows(scheme: AnyScheme) -> None:
+    agree(scheme, MOVED, Scope(2, 2, 1, 4))
+    agree(scheme, BETWEEN, Scope(2, 2, 1, 4))
+
+
+@pytest.mark.deep
+@EVERY_SCHEME
+@pytest.mark.parametrize(
+    "hazards",
+    [PLAIN, ("add-head", "remove", "show"), ("reinsert", "show"), REFUSED, ("reinsert", "realloc", "enomem"), MOVED],
+    ids=["plain", "show", "reinsert-show", "realloc", "reinsert-realloc", "rehash"],
+)
+def test_the_search_finds_what_every_sequence_of_six_lines_shows(scheme: AnyScheme, hazards: Set) -> None:
+    agree(scheme, hazards, Scope(2, 1, 1, 6))
+
+
+@pytest.mark.deep
+@EVERY_SCHEME
+@pytest.mark.parametrize(
+    "hazards",
+    [PLAIN, MOVED, ("rehash", "realloc", "enomem"), ("add-head", "remove", "realloc")],
+    ids=["plain", "rehash-show", "rehash-realloc", "realloc"],
+)
+def test_the_search_finds_what_every_sequence_of_five_lines_in_two_buckets_shows(scheme: AnyScheme, hazards: Set) -> None:
+    agree(scheme, hazards, Scope(2, 2, 1, 5 if scheme.tables == ("",) else 4))
+
+
+@pytest.mark.usefixtures("_two_bits")
+@NARROW
+@pytest.mark.parametrize("rollover", [(), ("rollover",)], ids=["wide", "rollover"])
+def test_the_search_finds_what_every_sequence_shows_whose_versions_roll_over(scheme: AnyScheme, rollover: Set) -> None:
+    agree(scheme, (*PLAIN, *rollover), Scope(3, 1, 1, 5))
+    agree(scheme, ("add-tail", *rollover), Scope(2, 2, 1, 4))
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("_two_bits")
+@NARROW
+@pytest.mark.parametrize("rollover", [(), ("rollover",)], ids=["wide", "rollover"])
+def test_the_search_finds_what_every_longer_sequence_shows_whose_versions_roll_over(
+    scheme: AnyScheme, rollover: Set
+) -> None:
+    agree(scheme, (*PLAIN, *rollover), Scope(3, 1, 1, 6))
+    agree(scheme, (*SHOWN, *rollover), Scope(3, 1, 1, 5))
+
+
+@pytest.mark.usefixtures("_two_bits")
+def test_versions_of_two_bits_roll_over_within_five_lines() -> None:
+    assert everything.shortest(IndexNarrow(), frozenset(), Scope(2, 1, 1, 5)) == {}
+    found = everything.shortest(IndexNarrow(), frozenset({"rollover"}), Scope(2, 1, 1, 5))
+    assert found == {Signature("skip", elsewhere=True): 5}
+
+
+# What takes no line comes before what takes one: each of these was once found with a line more than it takes.
+
+
+class AgainAndAgain(Generated, Rank):  # type: ignore[misc]
+    """Shows the first socket in every read, and lets things happen meanwhile."""
+
+    hazards: frozenset[Hazard] = frozenset({"add-head", "show"})
+
+    def read(self, state: Any, table: Table) -> Reading:
+        for socket in table.buckets[0][:1]:
+            _, table = yield socket
+        return state, None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "hazards", "signature", "lines"),
+    [
+        (AgainAndAgain(), ("show",), Signature("repeat", elsewhere=True), 3),
+        (Restart(), ("remove", "show"), Signature("repeat"), 6),
+        (Restart(), ("reinsert", "show"), Signature("repeat", moved=True), 6),
+        (CookieUdp(), ("reinsert", "realloc", "enomem"), Signature("skip", moved=True), 6),
+    ],
+    ids=lambda value: value.name if isinstance(value, Rank | Restart | CookieUdp) else None,
+)
+def test_what_more_than_one_read_of_a_read_all_comes_to_is_found_with_as_few_lines(
+    scheme: AnyScheme, hazards: Set, signature: Signature, lines: int
+) -> None:
+    assert verdict(scheme, hazards, Scope(2, 1, 1))[signature] == lines
+    assert verdict(scheme, hazards, Scope(2, 1, 1, lines))[signature] == lines
+    assert signature not in verdict(scheme, hazards, Scope(2, 1, 1, lines - 1))
+
+
+def test_what_a_read_all_comes_to_in_three_lines_is_what_every_sequence_shows() -> None:
+    agree(AgainAndAgain(), AgainAndAgain.hazards, Scope(2, 1, 1, 4))
+
+
+# Nothing forgotten but names
+
+
+def same_without(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> None:
+    assert verdict(Formless(scheme), hazards, scope) == verdict(scheme, hazards, scope)
+
+
+@EVERY_SCHEME
+def test_a_canonical_form_changes_no_verdict_under_all_hazards_together(scheme: AnyScheme) -> None:
+    same_without(scheme, scheme.hazards, Scope(2, 1, 1, 5))
+
+
+@pytest.mark.deep
+@EVERY_SCHEME
+@pytest.mark.parametrize(
+    "hazards",
+    [("remove", "reinsert", "show"), REFUSED, ("reinsert", "realloc", "enomem")],
+    ids=["show", "realloc", "reinsert-realloc"],
+)
+def test_a_canonical_form_changes_no_verdict_with_six_and_seven_lines(scheme: AnyScheme, hazards: Set) -> None:
+    if scheme.tables == ("",):
+        same_without(scheme, hazards, Scope(3, 1, 2, 6))
+    same_without(scheme, hazards, Scope(2, 1, 1, 7))
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("_two_bits")
+@NARROW
+def test_a_canonical_form_changes_no_verdict_where_versions_roll_over(scheme: AnyScheme) -> None:
+    same_without(scheme, (*PLAIN, "rollover"), Scope(3, 1, 2, 6))
+    same_without(scheme, (*SHOWN, "rollover"), Scope(2, 1, 1, 6))
+
+
+@pytest.mark.deep
+@EVERY_SCHEME
+def test_a_canonical_form_changes_no_verdict_in_two_buckets(scheme: AnyScheme) -> None:
+    same_without(scheme, ("rehash", "show"), Scope(2, 2, 1, 5))
+
+
+# Whoever is taken for another goes on as that one does
+
+SCOPES = [Scope(3, 1, 2), Scope(2, 2, 1)]
+
+
+@EVERY_SCHEME
+def test_what_is_taken_for_the_same_goes_on_in_the_same_way_for_ever(scheme: AnyScheme) -> None:
+    of = compared(scheme, scheme.hazards - {"rollover"}, Scope(2, 1, 1), most=500)
+
+    assert of.differences == ()
+    assert of.compared > of.states
+
+
+@pytest.mark.deep
+@EVERY_SCHEME
+@pytest.mark.parametrize("scope", SCOPES, ids=lambda scope: f"{scope.sockets}-{scope.buckets}-{scope.batch}")
+def test_what_is_taken_for_the_same_goes_on_in_the_same_way_in_larger_scopes(scheme: AnyScheme, scope: Scope) -> None:
+    of = compared(scheme, scheme.hazards - {"rollover"}, scope, most=1000)
+
+    assert of.differences == ()
+
+
+@pytest.mark.usefixtures("_two_bits")
+@NARROW
+def test_what_is_taken_for_the_same_goes_on_in_the_same_way_where_versions_roll_over(scheme: AnyScheme) -> None:
+    of = compared(scheme, ("remove", "reinsert", "show", "rollover"), Scope(2, 1, 1), most=500)
+
+    assert of.differences == ()
+    assert of.compared > 400
+
+
+# Planted: canonical forms that forget too much
+
+
+@pytest.mark.parametrize(
+    "forgets", one_of_each_scheme(name for name, planted in PLANTED.items() if "rollover" not in planted.hazards)
+)
+def test_a_canonical_form_that_forgets_too_much_is_caught_by_what_goes_on_in_another_way(forgets: str) -> None:
+    planted = PLANTED[forgets]
+    scheme = with_canonical(planted.scheme, planted.form)
+
+    assert compared(scheme, planted.hazards, planted.scope, most=500).differences
+
+
+@pytest.mark.usefixtures("_two_bits")
+@pytest.mark.parametrize("forgets", [name for name, planted in PLANTED.items() if "rollover" in planted.hazards])
+def test_a_canonical_form_that_forgets_what_rolls_over_is_caught_by_what_goes_on_in_another_way(forgets: str) -> None:
+    planted = PLANTED[forgets]
+    scheme = with_canonical(planted.scheme, planted.form)
+
+    assert compared(scheme, planted.hazards, planted.scope, most=500).differences
+
+
+@pytest.mark.parametrize(
+    "forgets",
+    [
+        "offset-udp: that it is done",
+        "offset-udp: the rest of its batch",
+        "rank: its rank",
+        "unix: that it is done",
+        "index: where it is in a bucket",
+        "removal-count: the removals",
+        "restart: whether any was removed",
+        "cookie-tcp: its cookies",
+    ],
+)
+def test_what_the_search_says_on_the_word_of_a_form_that_forgets_too_much_the_oracle_does_not(forgets: str) -> None:
+    planted = PLANTED[forgets]
+    scheme = with_canonical(planted.scheme, planted.form)
+
+    with pytest.raises(Unsound, match="of what the oracle does not"):
+        search(scheme, planted.hazards, planted.scope)
+
+
+def test_a_form_that_forgets_how_old_a_socket_is_is_caught_by_every_sequence_and_by_the_literal_form() -> None:
+    scheme, hazards, scope = (
+        with_canonical(IndexSnapshot(), own_of(PartialBatch)),
+        frozenset[Hazard](["reinsert"]),
+        Scope(2, 1, 1, 5),
+    )
+    of_all = everything.shortest(scheme, hazards, scope)
+
+    assert verdict(Formless(scheme), hazards, scope) == of_all
+    assert verdict(scheme, hazards, scope) != of_all
+
+
+def forgetful(state: SystemState, forgets: str, value: object) -> SystemState:
+    other = copy.copy(state)
+    setattr(other, forgets, value)
+    return other
+
+
+@pytest.mark.parametrize(("forgets", "value"), [("fresh", False), ("left", False)])
+def test_a_state_of_which_too_much_is_forgotten_is_caught(
+    forgets: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = TransitionSystem._key
+    monkeypatch.setattr(TransitionSystem, "_key", lambda self, state: key(self, forgetful(state, forgets, value)))
+
+    assert any(compared(scheme, scheme.hazards, Scope(2, 1, 1), most=500).differences for scheme in SCHEMES[-4:])

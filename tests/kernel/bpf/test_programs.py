@@ -1,0 +1,219 @@
+"""The programs, run on a machine of their own: what they write, whom they destroy, where they stand still, and for whom."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from sockiter.kernel.bpf.programs import (
+    ABOUT,
+    ALLOCATION,
+    ALLOCATIONS,
+    ARMED,
+    ASKED,
+    CONDEMNED,
+    IDLE,
+    LATE,
+    POINT,
+    RECORD,
+    SHOW,
+    SHOWS,
+    STATE,
+    THREAD,
+    InContext,
+    OfSocket,
+    OfWalk,
+    stops_at_entry,
+    writes_a_record,
+)
+from tests.support.bpf_machine import OBJECTS, Machine
+
+META, SEQ, SOCKET, WALK = OBJECTS, OBJECTS + 64, OBJECTS + 128, OBJECTS + 192
+COOKIE = 0x1122334455667788
+ME, OTHER = 7, 8
+NAMESPACE = (0x400000004, 0xF0000002)
+
+
+def walking(*, socket: int = SOCKET) -> Machine:
+    """Where the kernel runs the program for a socket, whose cookie is at 16, and bucket at 8."""
+    machine = Machine(cookies={SOCKET: COOKIE})
+    struct.pack_into("<Q", machine.objects, META - OBJECTS, SEQ)
+    struct.pack_into("<Q", machine.objects, SEQ - OBJECTS + 24, WALK)
+    struct.pack_into("<IQ", machine.objects, SOCKET - OBJECTS + 8, 5, 0)
+    struct.pack_into("<Q", machine.objects, SOCKET - OBJECTS + 16, COOKIE)
+    struct.pack_into("<II", machine.objects, WALK - OBJECTS + 4, 9, 1)
+    machine.pass_on(META, socket, 0, 3)
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("bucket", "written"),
+    [(InContext(24), (COOKIE, 3, 0)), (OfSocket(8), (COOKIE, 5, 0)), (OfWalk(24, 4, 8), (COOKIE, 9, 1))],
+)
+def test_a_record_has_the_cookie_the_bucket_and_the_table(
+    bucket: InContext | OfSocket | OfWalk, written: tuple[int, int, int]
+) -> None:
+    machine = walking()
+    machine.run(writes_a_record(bucket))
+    assert machine.written == [(SEQ, RECORD.pack(*written))]
+
+
+@pytest.mark.parametrize("with_page", [False, True])
+def test_at_the_end_there_is_no_socket_and_nothing_is_written(with_page: bool) -> None:
+    machine = walking(socket=0)
+    machine.put(STATE, ARMED)
+    machine.run(
+        writes_a_record(InContext(24), page=3, destroy=4, stops=True) if with_page else writes_a_record(InContext(24))
+    )
+    assert (machine.written, machine.word(SHOWS)) == ([], 0)
+
+
+def test_a_condemned_socket_is_destroyed_once_and_not_written() -> None:
+    machine = walking()
+    machine.put(CONDEMNED, COOKIE)
+    program = writes_a_record(InContext(24), page=3, destroy=4)
+    machine.run(program)
+    assert (machine.destroyed, machine.written, machine.word(CONDEMNED)) == ([SOCKET], [], 0)
+    machine.run(program)
+    assert (machine.destroyed, len(machine.written)) == ([SOCKET], 1)
+
+
+def test_no_other_socket_is_destroyed() -> None:
+    machine = walking()
+    machine.put(CONDEMNED, COOKIE + (1 << 40))
+    machine.run(writes_a_record(InContext(24), page=3, destroy=4))
+    assert (machine.destroyed, len(machine.written)) == ([], 1)
+
+
+def test_without_a_page_it_writes_all_the_same() -> None:
+    machine = walking()
+    machine.has_page = False
+    machine.run(writes_a_record(InContext(24), page=3, destroy=4, stops=True))
+    assert len(machine.written) == 1
+
+
+def test_an_armed_program_stands_still_at_each_show_until_it_is_answered() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def answer(machine: Machine) -> None:
+        if machine.word(STATE) == ASKED:
+            asked.append(tuple(machine.word(at) for at in (POINT, SHOWS, ABOUT)))
+            machine.put(CONDEMNED, COOKIE)
+            machine.put(STATE, ARMED)
+
+    machine = walking()
+    machine.meanwhile = answer
+    machine.put(STATE, ARMED)
+    program = writes_a_record(InContext(24), page=3, destroy=4, stops=True)
+    machine.run(program)
+    machine.run(program)
+    assert asked == [(SHOW, 1, COOKIE), (SHOW, 2, COOKIE)]
+    # What was condemned while it stood still is destroyed when it goes on.
+    assert (machine.destroyed, machine.written, machine.word(LATE)) == ([SOCKET] * 2, [], 0)
+
+
+def test_an_idle_program_does_not_stand_still() -> None:
+    machine = walking()
+    machine.run(writes_a_record(InContext(24), page=3, destroy=4, stops=True))
+    assert (len(machine.written), machine.word(SHOWS), machine.word(STATE)) == (1, 0, IDLE)
+
+
+def test_a_program_that_nobody_answers_grows_tired_and_says_so() -> None:
+    machine = walking()
+    machine.put(STATE, ARMED)
+    machine.run(writes_a_record(InContext(24), page=3, stops=True))
+    assert (machine.word(LATE), len(machine.written)) == (1, 1)
+
+
+# At the entries of functions
+
+
+def entered(*arguments: int, thread: int | None = ME, armed: bool = True) -> Machine:
+    """Where a function of the kernel is entered by a thread, and whoever is asked lets it go on."""
+
+    def answer(machine: Machine) -> None:
+        machine.put(STATE, ARMED)
+
+    machine = walking()
+    machine.meanwhile = answer
+    machine.thread = thread
+    machine.pass_on(*arguments)
+    machine.put(THREAD, ME)
+    machine.put(STATE, ARMED if armed else IDLE)
+    return machine
+
+
+def stopped(machine: Machine) -> tuple[int, ...]:
+    """The point, what it is about, and how many shows and allocations there were."""
+    return tuple(machine.word(at) for at in (POINT, ABOUT, SHOWS, ALLOCATIONS))
+
+
+AT_SHOW = stops_at_entry("show", page=3, namespace=NAMESPACE, argument=1, cookie=16)
+AT_GROWTH = stops_at_entry("allocation", page=3, namespace=NAMESPACE, argument=2)
+AT_ANY = stops_at_entry("allocation", page=3, namespace=NAMESPACE, argument=1, unwarned=True)
+AT_OLD_GROWTH = stops_at_entry("allocation", page=3, namespace=NAMESPACE, argument=None)
+MAY_WAIT, UNWARNED = 0x80, 0x2000
+
+
+def test_our_thread_stands_still_where_a_socket_is_about_to_be_shown() -> None:
+    machine = entered(0, SOCKET)
+    machine.run(AT_SHOW)
+    assert stopped(machine) == (SHOW, COOKIE, 1, 0)
+    assert machine.namespaces == [NAMESPACE]
+
+
+def test_what_is_shown_before_the_first_socket_is_none() -> None:
+    machine = entered(0, 1)
+    machine.run(AT_SHOW)
+    assert stopped(machine) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("program", [AT_SHOW, AT_GROWTH, AT_ANY])
+@pytest.mark.parametrize(
+    "machine",
+    [entered(0, SOCKET, thread=OTHER), entered(0, SOCKET, thread=None), entered(0, SOCKET, armed=False)],
+    ids=["another thread", "nobody of ours", "not armed"],
+)
+def test_nobody_else_stands_still(machine: Machine, program: bytes) -> None:
+    machine.run(program)
+    assert stopped(machine) == (0, 0, 0, 0)
+
+
+def test_without_a_page_nobody_stands_still() -> None:
+    machine = entered(0, SOCKET)
+    machine.has_page = False
+    machine.run(AT_SHOW)
+    assert stopped(machine) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "others_can_act"),
+    [(AT_GROWTH, (0, 0, MAY_WAIT), 1), (AT_GROWTH, (0, 0, 0x20), 0), (AT_OLD_GROWTH, (0, 0, 0), 1)],
+    ids=["may wait", "holds a lock", "before there were flags"],
+)
+def test_a_growing_batch_stands_still_and_says_whether_a_lock_is_held(
+    program: bytes, flags: tuple[int, ...], others_can_act: int
+) -> None:
+    machine = entered(*flags)
+    machine.run(program)
+    assert stopped(machine) == (ALLOCATION, others_can_act, 0, 1)
+
+
+def test_of_all_allocations_only_those_that_nobody_is_warned_of_are_a_batchs() -> None:
+    machine = entered(0, MAY_WAIT)
+    machine.run(AT_ANY)
+    assert stopped(machine) == (0, 0, 0, 0)
+    machine = entered(0, MAY_WAIT | UNWARNED)
+    machine.run(AT_ANY)
+    assert stopped(machine) == (ALLOCATION, 1, 0, 1)
+    machine = entered(0, UNWARNED)
+    machine.run(AT_ANY)
+    assert stopped(machine) == (ALLOCATION, 0, 0, 1)
+
+
+def test_who_is_not_answered_at_an_entry_grows_tired_too() -> None:
+    machine = entered(0, SOCKET)
+    machine.meanwhile = lambda _: None
+    machine.run(AT_SHOW)
+    assert machine.word(LATE) == 1

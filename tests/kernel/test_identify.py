@@ -1,0 +1,247 @@
+"""Which scheme a kernel walks by is told by trying, with simulations in its place; and what a target makes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sockiter.backend import Shape, refusal
+from sockiter.cases import Expect, load
+from sockiter.claims import Hazard, explaining, hazards_of
+from sockiter.errors import Unavailable
+from sockiter.kernel import KERNEL_TARGETS, identify, probe
+from sockiter.kernel.probe import Answer
+from sockiter.kernel.target import NO_STOP, Equipment, KernelTarget
+from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_ESTABLISHED
+from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP
+from sockiter.kernel.unix import KERNEL_UNIX
+from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Reinsert, Remove
+from sockiter.schemes import SCHEMES
+from sockiter.schemes.scheme import ANY_HAZARD
+from sockiter.simulation import Simulation
+from sockiter.verdict import Kind, Signature
+from tests.support.kernel_targets import answering
+from tests.support.paths import CASES
+
+SCHEME = {scheme.name: scheme for scheme in SCHEMES}
+PAIRS = [(target, name) for target in KERNEL_TARGETS for name in target.schemes]
+
+
+def kernel_that_walks_by(name: str, tables: Sequence[str]) -> Any:
+    """Begins iterations, of which nothing but the reads is looked at."""
+
+    def begin(shape: Shape) -> Simulation:
+        # What the target calls its first table is that of the scheme in which its sockets are.
+        return Simulation(SCHEME[name], shape)
+
+    return begin
+
+
+@pytest.mark.parametrize(("target", "name"), PAIRS, ids=[f"{target.name}-{name}" for target, name in PAIRS])
+def test_each_scheme_that_an_iterator_may_walk_by_is_told_from_the_others(target: KernelTarget, name: str) -> None:
+    begin = kernel_that_walks_by(name, target.tables)
+    assert identify.likeness(begin, target.schemes, target.tables) == name
+
+
+@pytest.mark.parametrize("name", ["index", "removal-count", "restart", "unix"])
+def test_a_scheme_that_a_kernel_is_not_known_to_walk_by_is_none_of_those_that_it_is(name: str) -> None:
+    assert identify.likeness(kernel_that_walks_by(name, ("",)), ("offset-udp", "rank"), ("",)) is None
+
+
+def test_a_kernel_that_is_known_by_no_scheme_is_told_as_such() -> None:
+    assert identify.likeness(kernel_that_walks_by("rank", ("",)), (), ("",)) is None
+
+
+@pytest.mark.parametrize("tables", [("",), ("listening", "established"), ("established",)])
+def test_any_kernel_can_carry_the_probes_out(tables: tuple[str, ...]) -> None:
+    for operations in identify.probes(tables):
+        for target in KERNEL_TARGETS:
+            if target.tables == tables:
+                assert refusal(target, operations, Shape()) is None
+        assert all(add.bucket.table == tables[0] for add in operations if isinstance(add, Add))
+
+
+# A target, by what was found out of it
+
+
+def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(monkeypatch: pytest.MonkeyPatch) -> None:
+    unable: dict[Hazard, str] = {"realloc": "it is not watched", "enomem": "it was not built for it"}
+    answering(monkeypatch, Answer(unable=unable, scheme="cookie-udp"))
+    assert KERNEL_UDP.walks_by == "cookie-udp"
+    assert KERNEL_UDP.missing() is None
+    assert KERNEL_UDP.unable == {**NO_STOP, **unable}
+    assert KERNEL_UDP.hazards == KERNEL_UDP.offers - {"realloc", "enomem"}
+    assert set(KERNEL_UDP.known_failures) < set(SCHEME["cookie-udp"].known_failures)
+    assert all(known_failure.hazards <= KERNEL_UDP.hazards for known_failure in KERNEL_UDP.known_failures)
+    assert KERNEL_UDP.all_known_failures == SCHEME["cookie-udp"].known_failures
+
+
+def test_a_kernel_of_no_known_scheme_has_no_known_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, Answer())
+    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
+    # But where none delivers just what an iterator does, what is nearest to it says what it admits.
+    assert KERNEL_PROC_TCP.known_failures
+    assert {known_failure.hazards <= KERNEL_PROC_TCP.hazards for known_failure in KERNEL_PROC_TCP.known_failures} == {True}
+
+
+def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answering(monkeypatch, Answer("no such kernel"))
+    assert KERNEL_UDP.missing() == "no such kernel"
+    assert KERNEL_UDP.hazards == KERNEL_UDP.offers
+    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
+
+
+@pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
+def test_no_kernel_stops_a_walk_between_two_buckets(target: KernelTarget) -> None:
+    assert target.unable["between"] == "nobody has found a way to stop a walk between two buckets"
+    operations: list[Operation] = [Add("A", "head"), Open(), Read(1, (At("bucket", 1, Remove("A")),))]
+    refused = refusal(target, operations, Shape())
+    assert refused is not None
+    assert "between (nobody has found a way to stop a walk between two buckets)" in refused
+
+
+@pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
+def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(target: KernelTarget) -> None:
+    assert target.offers | set(target.never) == ANY_HAZARD
+    assert not target.offers & set(target.never)
+    assert all(target.never.values())
+    assert target.is_real
+    assert set(target.schemes) <= set(SCHEME)
+    assert bool(target.schemes) != bool(target.fails_like)
+    assert target.progress == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "hazard", "socket"), [("skip", "remove", "C"), ("repeat", "add-head", "A"), ("repeat", "rehash", "B")]
+)
+def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucket_the_socket_is_in(
+    kind: Kind, hazard: str, socket: str
+) -> None:
+    case = load(CASES / f"kernel-proc-tcp-{kind}-elsewhere-{hazard}.case")
+    assert Expect(KERNEL_PROC_TCP.name, kind, socket) in case.expects
+    assert explaining(KERNEL_PROC_TCP.all_known_failures, Signature(kind, elsewhere=True), hazards_of(case.operations))
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("target", "operations", "told"),
+    [
+        (
+            KERNEL_TCP_ESTABLISHED,
+            [Open(), Add("A", "tail")],
+            "kernel:tcp-established cannot be put through: add-tail (established sockets go to the head)",
+        ),
+        (
+            KERNEL_UNIX,
+            [Add("A", "head"), Open(), Reinsert("A", "head")],
+            "kernel:unix cannot be put through: reinsert (a UNIX socket has its name for good, and a bucket by its name)",
+        ),
+        (
+            KERNEL_PROC_UDP,
+            [Add("A", "head"), Open(), Read(1, (At("show", 1, Remove("A")),))],
+            "kernel:proc-udp cannot be put through: show (the bucket's lock is held for a whole read)",
+        ),
+        (
+            KERNEL_UDP,
+            [Open(), Read(1, (At("realloc", 1, Fail()),))],
+            "kernel:udp cannot be put through: enomem (it was not built for it)",
+        ),
+        (
+            KERNEL_UDP,
+            [Add("A", "head"), Open(), Reinsert("A", "tail")],
+            "kernel:udp has buckets without a tail: A cannot be put in there again",
+        ),
+    ],
+)
+def test_what_a_target_cannot_be_put_through_is_refused_with_the_reason(
+    target: KernelTarget, operations: list[Operation], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, Answer(unable={"enomem": "it was not built for it"}, has_tail=False))
+    assert refusal(target, operations, Shape()) == told
+
+
+def test_before_open_a_tail_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, Answer(has_tail=False))
+    before: list[Operation] = [Add("A", "tail"), Add("B", "tail"), Reinsert("A", "tail"), Open(), Reinsert("A", "head")]
+    assert refusal(KERNEL_UDP, before, Shape()) is None
+    inside = Read(1, (At("show", 1, Reinsert("B", "tail")),))
+    assert refusal(KERNEL_UDP, [*before, inside], Shape()) is not None
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "told"),
+    [
+        (KERNEL_UDP, Shape((("", 1), ("established", 1))), "kernel:udp has no table named 'established'"),
+        (KERNEL_UDP, Shape(slots=2), "kernel:udp has 16 slots at open; the case asks for 2"),
+        (KERNEL_TCP_ESTABLISHED, Shape((("listening", 1),)), "kernel:tcp-established has no table named 'listening'"),
+        (KERNEL_PROC_UDP, Shape(slots=2), None),
+        (KERNEL_TCP, Shape((("listening", 3), ("established", 3))), None),
+    ],
+)
+def test_a_shape_that_a_target_does_not_have_is_refused(
+    target: KernelTarget, shape: Shape, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, Answer())
+    assert refusal(target, [], shape) == told
+
+
+# Trying it out
+
+
+def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Shape] = []
+    ended: list[str] = []
+
+    class Tried(Simulation):
+        def close(self) -> None:
+            ended.append("closed")
+
+    def iteration(name: str, walk: object, laid: Shape, order: list[Bucket], halts: object, *, destroys: bool) -> Simulation:
+        begun.append(laid)
+        return Tried(SCHEME["rank"], laid)
+
+    class Here:
+        def enter(self) -> None:
+            ended.append("entered")
+
+    @contextmanager
+    def equip() -> Iterator[Equipment]:
+        made: dict[str, Any] = {"namespace": Here(), "walk": None, "lay": lambda shape: shape}
+        yield Equipment(**made, has_tail=False, unable={"enomem": "it was not built for it"})
+        ended.append("all")
+
+    monkeypatch.setattr("sockiter.kernel.target.Iteration", iteration)
+    monkeypatch.setattr("sockiter.kernel.target.need_linux", lambda: None)
+    target = replace(KERNEL_UDP, name="kernel:tried", equip=equip)
+    probe.forget()
+    try:
+        assert (target.missing(), target.walks_by, target.has_tail) == (None, "rank", False)
+        assert target.unable == {**NO_STOP, "enomem": "it was not built for it"}
+        assert len(begun) == 1 + len(identify.probes(("",)))
+        assert ended[-1] == "all"
+        assert ended.count("closed") >= len(begun)
+    finally:
+        probe.forget()
+
+
+def test_a_session_refuses_a_shape_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, Answer())
+    monkeypatch.setattr("sockiter.kernel.target.need_linux", lambda: None)
+
+    @contextmanager
+    def equip() -> Iterator[Any]:
+        yield None
+
+    with (
+        replace(KERNEL_UDP, equip=equip).session() as session,
+        pytest.raises(Unavailable, match="16 slots at open; the case asks for 3"),
+    ):
+        session.begin(Shape(slots=3))

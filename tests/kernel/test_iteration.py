@@ -1,0 +1,393 @@
+"""One iteration, with the kernel's answers made up: how operations become calls, what of them goes into the history, and
+what a kernel does that this machine's does not. Needs no privileges."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from sockiter.errors import Inconclusive, Unavailable
+from sockiter.kernel import iteration as module
+from sockiter.kernel.bpf.stops import Meet, Stop
+from sockiter.kernel.iteration import Iteration
+from sockiter.operations import (
+    READS_MAX,
+    Add,
+    At,
+    Bucket,
+    End,
+    Fail,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+)
+from tests.support.kernel_reads import adds, at_show, events
+
+Answer = list[str] | OSError
+
+
+class Kernel:
+    """Stands for everything that an iteration is put together from: sockets, a walk with its reader, and what stops it.
+
+    A socket is known by the number of its adding, from 1. `reads` are the answers of reads, the last one for ever; at each
+    of the `stops` a read stands still.
+    """
+
+    records_max = 7
+    at_entry = False
+    thread = 77
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.numbers: dict[str, int] = {}
+        self.places: dict[str, Bucket] = {}
+        self.answers: list[Answer] = [[]]
+        self.stops: list[Stop] = []
+        self.asked: list[int] = []
+        self.condemned: list[int] = []
+        self.closed = 0
+
+    # Sockets
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    def enter(self) -> None:
+        self.calls.append("enter")
+
+    def add(self, name: str, end: End, bucket: Bucket) -> str:
+        self.calls.append(f"add {name} {end} {bucket}")
+        self.numbers[name] = len(self.numbers) + 1
+        self.places[name] = bucket
+        return name
+
+    def remove(self, name: str) -> None:
+        self.calls.append(f"remove {name}")
+        del self.places[name]
+
+    release = remove
+
+    def reinsert(self, name: str, end: End) -> None:
+        self.calls.append(f"reinsert {name} {end}")
+
+    def rehash(self, name: str, bucket: Bucket) -> bool:
+        self.calls.append(f"rehash {name} {bucket}")
+        moved = self.places[name] != bucket
+        self.places[name] = bucket
+        return moved
+
+    def bucket(self, name: str) -> Bucket:
+        return self.places[name]
+
+    def prepare(self, changes: int) -> None:
+        self.calls.append(f"prepare {changes}")
+
+    def sweep(self) -> None:
+        self.calls.append("sweep")
+
+    def close(self) -> None:
+        self.closed += 1
+
+    # The walk, and its reader
+
+    def known_by(self, name: Any) -> int:
+        return self.numbers[name]
+
+    def open(self) -> Kernel:
+        return self
+
+    def _answer(self) -> Sequence[int]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return [self.numbers.get(name, 99) for name in answer]
+
+    def read(self, count: int) -> Sequence[int]:
+        self.asked.append(count)
+        return self._answer()
+
+    def read_with_stops(self, count: int, halts: Any, meet: Meet) -> Sequence[int]:
+        while self.stops and meet(self.stops.pop(0)):
+            pass
+        return self.read(count)
+
+    def shown(self, returned: Sequence[int]) -> Sequence[int]:
+        return returned
+
+    # What stops it
+
+    def begin(self) -> None:
+        self.calls.append("begin")
+
+    def condemn(self, cookie: int) -> None:
+        self.condemned.append(cookie)
+
+    # Of tests
+
+    def stop(self, at: str, nth: int, name: str = "", *, others_can_act: bool = True) -> None:
+        point = "show" if at == "show" else "realloc"
+        self.stops.append(Stop(point, nth, self.numbers.get(name, 0), others_can_act))  # type: ignore[arg-type]
+
+
+Begin = Callable[..., Iteration]
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    return Kernel()
+
+
+@pytest.fixture
+def begin(kernel: Kernel) -> Iterator[Begin]:
+    """Begins an iteration, and carries out these operations."""
+    begun: list[Iteration] = []
+
+    def begin_one(*operations: Operation, buckets: int = 1, stops: bool = True, destroys: bool = True) -> Iteration:
+        made: Any = kernel
+        order = [Bucket(number, "first") for number in range(buckets)]
+        one = Iteration("kernel:any", made, made, order, made if stops else None, destroys=destroys)
+        begun.append(one)
+        for operation in operations:
+            one.apply(operation)
+        kernel.calls.clear()
+        return one
+
+    yield begin_one
+    for one in begun:
+        one.close()
+
+
+AB = adds("BA", "head")
+
+
+# Before open
+
+
+def test_before_open_no_socket_is_made(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Remove("B"), *adds("C"), Reinsert("A", "tail"))
+    assert (kernel.numbers, backend.state(), events(backend)) == ({}, (("C", "A"),), [])
+
+
+def test_what_is_arranged_is_what_a_table_would_be(begin: Begin) -> None:
+    backend = begin(
+        *adds("ABC"),
+        *adds("D", "head", 1),
+        Rehash("B", Bucket(1)),
+        Rehash("D", Bucket(1, "first")),
+        Reinsert("C", "head"),
+        buckets=2,
+    )
+    assert backend.state() == (("C", "A"), ("B", "D"))
+
+
+def test_at_open_they_are_made_bucket_by_bucket_last_first_at_the_head(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*adds("AB"), *adds("CD", "tail", 1), buckets=2)
+    backend.apply(Open())
+    made = [f"add {name} head first:{number}" for name, number in (("B", 0), ("A", 0), ("D", 1), ("C", 1))]
+    assert kernel.calls == [*made, "enter"]
+    assert backend.history.opened == ("A", "B", "C", "D")
+
+
+# Reads
+
+
+def test_a_read_that_fails_returns_the_name_of_its_errno(begin: Begin, kernel: Kernel) -> None:
+    kernel.answers = [OSError(errno.ENOMEM, ""), OSError(524, "")]
+    backend = begin(*AB, Open(), Read(1), Read(1))
+    assert events(backend) == ["Returned(delivered=(), error='ENOMEM')", "Returned(delivered=(), error='524')"]
+
+
+def test_reading_to_the_end_goes_on_after_an_error(begin: Begin, kernel: Kernel) -> None:
+    kernel.answers = [OSError(errno.ENOMEM, ""), ["A"], []]
+    backend = begin(*AB, Open(), Read(None))
+    assert events(backend) == [
+        "Returned(delivered=(), error='ENOMEM')",
+        "Shown(name='A')",
+        "Returned(delivered=('A',), error=None)",
+        "Returned(delivered=(), error=None)",
+    ]
+    assert kernel.asked == [8] * 3
+
+
+def test_reading_until_an_error_ends_with_one(begin: Begin, kernel: Kernel) -> None:
+    kernel.answers = [["A"], OSError(errno.ENOMEM, ""), ["B"]]
+    backend = begin(*AB, Open(), Read(None, gives_up=True))
+    assert events(backend)[-1] == "Returned(delivered=(), error='ENOMEM')"
+
+
+def test_reading_to_an_end_that_never_comes_is_given_up(begin: Begin, kernel: Kernel) -> None:
+    kernel.answers = [["A"]]
+    backend = begin(*AB, Open(), Read(None))
+    assert len(kernel.asked) == READS_MAX
+    assert events(backend)[-1] == "GaveUp()"
+
+
+def test_a_socket_that_is_not_ours_is_an_internal_error(begin: Begin, kernel: Kernel) -> None:
+    kernel.answers = [["foreign"]]
+    backend = begin(*AB, Open())
+    with pytest.raises(RuntimeError, match="kernel:any delivered a socket that it knows by 99, which is none of this"):
+        backend.apply(Read(1))
+
+
+@pytest.mark.parametrize("answers", [[OSError(errno.ENOMEM, "")], [["A"]], [["A"], []]])
+def test_a_state_that_a_walk_does_not_tell_in_full_is_not_known(answers: list[Answer], begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.answers = answers
+    closed = kernel.closed
+    assert backend.state() is None
+    assert kernel.closed == closed + 1
+
+
+def test_a_state_is_what_a_fresh_walk_tells_of(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, *adds("C", "head", 1), Open(), buckets=2)
+    kernel.answers = [["B", "A"], ["C"], []]
+    assert backend.state() == (("B", "A"), ("C",))
+    assert backend.place() == ""
+
+
+def test_a_move_to_where_a_socket_is_leaves_no_trace(begin: Begin) -> None:
+    backend = begin(*AB, Open(), Rehash("A", Bucket(0)), Rehash("A", Bucket(1)), buckets=2)
+    assert events(backend) == ["Rehash(name='A', bucket=Bucket(number=1, table=''))"]
+
+
+def test_nothing_happens_inside_a_read_that_cannot_be_stopped(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open(), stops=False)
+    with pytest.raises(Unavailable, match=r"^kernel:any cannot do anything inside a read here$"):
+        backend.apply(at_show(1, Remove("B")))
+
+
+def test_closing_twice_closes_the_walk_once(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    backend.close()
+    backend.close()
+    assert kernel.closed == 3  # the walk, and the sockets, which do not mind
+
+
+# Stops at the entries of functions, where nothing is locked and gone sockets have their turns
+
+
+@pytest.fixture
+def watched(kernel: Kernel) -> Kernel:
+    kernel.at_entry = True
+    return kernel
+
+
+def test_what_may_be_needed_is_learned_before_a_read_that_stops(begin: Begin, kernel: Kernel) -> None:
+    begin(*AB, Open()).apply(at_show(1, *adds("CD", "head")))  # type: ignore[arg-type]  # adds are changes
+    assert kernel.calls[:2] == ["prepare 2", "begin"]
+
+
+def test_the_turn_of_each_socket_stands_before_what_happens_at_the_next(begin: Begin, watched: Kernel) -> None:
+    backend = begin(*AB, Open())
+    watched.stop("show", 1, "A")
+    watched.stop("show", 2, "B")
+    watched.answers = [["A", "B"]]
+    backend.apply(at_show(2, Add("C", "head"), count=2))
+    assert [event.split("(")[0] for event in events(backend)] == ["Shown", "Add", "Shown", "Returned"]
+
+
+def test_a_socket_that_is_removed_at_its_own_turn_is_released_to_the_program(begin: Begin, watched: Kernel) -> None:
+    backend = begin(*AB, Open())
+    watched.stop("show", 1, "A")
+    watched.answers = [["B"]]
+    backend.apply(at_show(1, Remove("A"), count=1))
+    assert watched.condemned == [watched.numbers["A"]]
+    assert [event.split("(")[0] for event in events(backend)] == ["Remove", "Shown", "Returned"]
+
+
+def test_where_no_program_destroys_it_is_removed_by_a_call(begin: Begin, watched: Kernel) -> None:
+    backend = begin(*AB, Open(), destroys=False)
+    watched.stop("show", 1, "A")
+    watched.answers = [["B"]]
+    backend.apply(at_show(1, Remove("A"), count=1))
+    assert (watched.condemned, "remove A" in watched.calls) == ([], True)
+
+
+def test_the_very_socket_that_is_shown_can_be_moved_there(begin: Begin, watched: Kernel) -> None:
+    backend = begin(*AB, Open())
+    watched.stop("show", 1, "A")
+    watched.answers = [["A"]]
+    backend.apply(at_show(1, Reinsert("A", "tail"), count=1))
+    assert "reinsert A tail" in watched.calls
+
+
+def test_the_turn_of_a_socket_that_is_gone_is_counted_and_shows_nothing(begin: Begin, watched: Kernel) -> None:
+    backend = begin(*AB, Open())
+    for nth, name in enumerate("ABA", start=1):
+        watched.stop("show", nth, name)
+    watched.answers = [["A"]]
+    backend.apply(Read(3, (At("show", 1, Remove("B")), At("show", 3, Add("C", "head")))))
+    assert [event.split("(")[0] for event in events(backend)] == ["Remove", "Shown", "Add", "Returned"]
+
+
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whose next allocation was made to fail, and whose none."""
+    done: list[str] = []
+    monkeypatch.setattr(module, "fail_next", lambda thread: done.append(f"next of {thread}"))
+    monkeypatch.setattr(module, "fail_none", lambda thread: done.append(f"none of {thread}"))
+    return done
+
+
+def test_a_growing_batch_lets_things_happen_or_fails(begin: Begin, watched: Kernel, failed: list[str]) -> None:
+    backend = begin(*AB, Open())
+    watched.stop("realloc", 1)
+    watched.stop("realloc", 2, others_can_act=False)
+    watched.answers = [OSError(errno.ENOMEM, "")]
+    changes = (At("realloc", 1, Add("C", "head")), At("realloc", 2, Fail()), At("realloc", 2, Add("D", "head")))
+    backend.apply(Read(1, changes))
+    assert failed == ["next of 77", "none of 77"]
+    # While the bucket's lock is held, nobody adds anything; it is done when the read is over.
+    assert [event.split("'")[1] for event in events(backend)] == ["C", "ENOMEM", "D"]
+
+
+def test_an_allocation_that_never_comes_fails_nothing(begin: Begin, watched: Kernel, failed: list[str]) -> None:
+    backend = begin(*AB, Open())
+    watched.answers = [["A"]]
+    backend.apply(Read(1, (At("realloc", 1, Fail()),)))
+    assert failed == ["none of 77"]
+    assert [event.split("(")[0] for event in events(backend)] == ["Shown", "Returned"]
+
+
+# Stops in the program, which holds the socket's lock, and is not run for one that is gone
+
+
+def test_a_socket_cannot_be_moved_while_it_is_shown(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.stop("show", 1, "A")
+    with pytest.raises(Inconclusive, match=r"^kernel:any: this kernel holds the lock of a socket, A, while it is shown$"):
+        backend.apply(at_show(1, Reinsert("A", "tail")))
+
+
+def test_behind_a_socket_that_is_gone_turns_are_not_counted(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*adds("CBA", "head"), Open())
+    kernel.stop("show", 1, "A")
+    kernel.stop("show", 2, "C")
+    with pytest.raises(Inconclusive, match=r"the turn of a socket that is gone: B$"):
+        backend.apply(Read(None, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head")))))
+
+
+def test_nor_are_those_that_never_came(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*adds("CBA", "head"), Open())
+    kernel.stop("show", 1, "A")
+    kernel.answers = [["A"]]
+    with pytest.raises(Inconclusive, match=r"the turn of a socket that is gone: B$"):
+        backend.apply(Read(1, (At("show", 1, Remove("B")), At("show", 2, Add("D", "head")))))
+
+
+def test_a_change_that_is_past_before_its_socket_is_there_is_none(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.stop("show", 1, "A")
+    kernel.answers = [["A"]]
+    inside = (At("show", 1, Remove("C")), At("show", 1, Rehash("A", Bucket(0))), At("show", 9, Add("C", "head")))
+    backend.apply(Read(1, inside))
+    assert [event.split("(")[0] for event in events(backend)] == ["Shown", "Returned", "Add"]

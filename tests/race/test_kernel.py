@@ -1,0 +1,148 @@
+"""Races on the running kernel: what its scheme claims, whom a walk meets, what is kept, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sockiter.backend import Shape
+from sockiter.claims import CHANGES
+from sockiter.fuzzing.limits import Room
+from sockiter.kernel.namespace import where
+from sockiter.kernel.target import KernelTarget
+from sockiter.kernel.unix import KERNEL_UNIX
+from sockiter.operations import Bucket
+from sockiter.race import race
+from sockiter.race.judge import judged
+from sockiter.race.race import Race, drawn, side_by_side
+from sockiter.verdict import Finding
+from tests.support.command import read_all, unmeasured
+
+pytestmark = pytest.mark.usefixtures("two_processors")
+UNIX = pytest.mark.parametrize("kernel_target", [KERNEL_UNIX], ids=lambda target: target.name, indirect=True)
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_kernel_keeps_in_a_race_what_its_scheme_claims(
+    kernel_target: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(race, "ROUND_S", 0.05)
+    with side_by_side(kernel_target):
+        pass  # the server that starts processes stays, and their shared memory
+    descriptors = len(os.listdir("/proc/self/fd"))
+    one = Race(kernel_target, seed="a short one", kinds=kernel_target.hazards & frozenset(CHANGES), cases=tmp_path)
+    for _ in range(20):
+        one.run(0.1)
+        if one.came.overlap.changes:
+            break
+    assert one.came.trouble == ""
+    assert one.came.overlap.walks > 0
+    assert one.came.overlap.changes > 0
+    assert [caught.text for caught in one.came.caught] == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_walk_in_another_process_meets_the_sockets_of_this_one_and_no_others(kernel_target: KernelTarget) -> None:
+    kinds = drawn("7", Room.of(kernel_target), kernel_target.hazards & frozenset(CHANGES))
+    with side_by_side(kernel_target) as arena:
+        done = arena.run(kinds)
+    known = {change.known for change in done.changes}
+    assert {one for walk in done.walks for step in walk.steps for one in step.delivered} <= known
+    assert Finding("stuck") not in [finding for walk in judged(done) for finding in walk.verdict]
+
+
+@UNIX
+def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iterator(
+    kernel_target: KernelTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Duplicate:
+        # As if the receiver were this process.
+        def __init__(self, fd: int) -> None:
+            self.fd = os.dup(fd)
+            fds.append(self.fd)
+
+        def detach(self) -> int:
+            return self.fd
+
+        def __deepcopy__(self, memo: object) -> Duplicate:
+            return self
+
+    fds: list[int] = []
+    monkeypatch.setattr("multiprocessing.reduction.DupFd", Duplicate)
+    host = where()
+    with kernel_target.session() as session:
+        mine, walk = session.equipment.namespace, session.equipment.walk
+        with mine.left():
+            assert where() == host
+            theirs, their_walk = deepcopy((mine, walk))
+            theirs.enter()
+            there = where()
+        mine.enter()
+        assert where() == there != host
+        sockets = session.equipment.lay(Shape())
+        new = sockets.add("s1", "head", Bucket())
+        reader = their_walk.open()
+        assert list(reader.read(10)) == [walk.known_by(new)]
+        reader.close()
+        sockets.close()
+    for fd in fds:
+        os.close(fd)
+    assert len(fds) == 2
+
+
+@UNIX
+@pytest.mark.usefixtures("nothing_left")
+def test_what_a_kernel_does_by_a_scheme_that_nobody_knows_is_found_kept_and_reproduced(
+    kernel_target: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(race, "ROUND_S", 0.02)
+    monkeypatch.setattr(race, "RERUNS", 3)
+    monkeypatch.setattr(race, "KEPT_MAX", 1)
+    unknown = replace(kernel_target, name="kernel:unix-of-nobody", schemes=())
+    one = Race(unknown, seed="1", kinds=frozenset({"add-head", "remove"}), cases=tmp_path)
+    for _ in range(20):
+        one.run(0.01)
+        if one.came.caught:
+            break
+    # Reads of few records lose sockets there, whatever happens.
+    caught = one.came.caught[0]
+    assert "skip" in caught.kinds
+    assert caught.reproduced == caught.reruns == 3
+    assert caught.path is not None
+    assert "# Again in 3 of 3 rounds from this seed.\n" in caught.path.read_text()
+
+
+@UNIX
+@pytest.mark.usefixtures("kernel_target")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whoever_ends_a_race_in_its_midst_leaves_nobody_behind(number: signal.Signals, tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "sockiter", "race", "kernel:unix", "--cases", str(tmp_path / "cases"), "--json"]
+    with open(tmp_path / "out", "wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=terminal, start_new_session=True, env=unmeasured())
+    os.close(terminal)
+    try:
+        said = b""
+        while b" walks, " not in said:
+            said += os.read(controller, 65536)
+        process.send_signal(number)
+        read_all(controller)  # until nobody is left who could write there
+    finally:
+        os.close(controller)
+        status = process.wait()
+    if number == signal.SIGKILL:
+        assert status == -signal.SIGKILL
+        return
+    assert status == 0
+    told = json.loads((tmp_path / "out").read_text())
+    assert told["interrupted"] is True
+    assert told["targets"][0]["walks"] > 0

@@ -1,0 +1,791 @@
+"""A race: two sides that do not wait for each other, what is a violation, what is kept of it, and what is left behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import count
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sockiter.backend import SLOTS, Shape
+from sockiter.claims import CHANGES, Hazard, KnownFailure, known_failure
+from sockiter.errors import Unavailable
+from sockiter.fuzzing.limits import Room
+from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.bpf.stops import Halts, Meet
+from sockiter.kernel.probe import Answer
+from sockiter.kernel.sockets.base import Socket, Sockets
+from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.walks import Walk
+from sockiter.operations import Bucket, End
+from sockiter.race import race
+from sockiter.race import sides as module
+from sockiter.race.judge import Changed, Round, Step, Walked
+from sockiter.race.race import HEADER, KEPT_MAX, RERUNS, Arena, Race, drawn, side_by_side
+from sockiter.race.sides import Churn, Plan
+from tests.support.command import NO_KERNEL, sockiter
+
+pytestmark = pytest.mark.interpreter
+
+ANY: frozenset[Hazard] = frozenset(CHANGES)
+
+
+def plan(*kinds: Hazard, **others: Any) -> Plan:
+    """A round in which everything is at hand, and which is over before it began, unless said otherwise."""
+    given = {"stays": 2, "few": 3, "most": 5, "reads": 4, "pause_s": 0.0, "seconds": 0.0, **others}
+    return Plan(seed="7", shape=Shape(), buckets=(Bucket(0), Bucket(1)), kinds=kinds, **given)
+
+
+# Stand-ins for a kernel. Those that walk are sent to another process.
+
+
+class Pretended:
+    """Sockets of no kernel's. Each is known by the number in its name."""
+
+    has_tail = True
+
+    def __init__(self) -> None:
+        self.held: dict[str, Bucket] = {}
+        self.done: list[tuple[Any, ...]] = []
+
+    def prepare(self, changes: int) -> None:
+        self.done.append(("prepare", changes))
+
+    def add(self, name: str, end: End, bucket: Bucket) -> str:
+        assert name not in self.held
+        self.held[name] = bucket
+        self.done.append(("add", name, end, bucket))
+        return name
+
+    def remove(self, name: str) -> None:
+        del self.held[name]
+        self.done.append(("remove", name))
+
+    def reinsert(self, name: str, end: End) -> None:
+        self.done.append(("reinsert", name, end, self.held[name]))
+
+    def rehash(self, name: str, bucket: Bucket) -> bool:
+        moved = self.held[name] != bucket
+        self.held[name] = bucket
+        self.done.append(("rehash", name, bucket, moved))
+        return moved
+
+    def bucket(self, name: str) -> Bucket:
+        return self.held[name]
+
+    def close(self) -> None:
+        self.held.clear()
+
+
+class Anywhere:
+    """Stands in for a namespace."""
+
+    def enter(self) -> None:
+        pass
+
+    def left(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class Scripted:
+    """Reads that return what they are told to, and the last of it for ever."""
+
+    def __init__(self, *returns: Sequence[int] | OSError, ahead: Sequence[int] | None = None) -> None:
+        self.returns = list(returns)
+        self.ahead = ahead
+        self.sizes: list[int] = []
+        self.is_closed = False
+
+    def read(self, size: int) -> Sequence[int]:
+        self.sizes.append(size)
+        said = self.returns.pop(0) if len(self.returns) > 1 else self.returns[0]
+        if isinstance(said, OSError):
+            raise said
+        return said
+
+    def read_with_stops(self, size: int, halts: Halts, meet: Meet) -> Sequence[int]:
+        raise NotImplementedError
+
+    def shown(self, returned: Sequence[int]) -> Sequence[int]:
+        return returned if self.ahead is None else self.ahead
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Walks:
+    """Each walk is of a new `Scripted`."""
+
+    records_max = 100
+
+    def __init__(self, *returns: Sequence[int] | OSError) -> None:
+        self.returns = returns
+        self.readers: list[Scripted] = []
+
+    def known_by(self, one: Any) -> int:
+        return int(one[1:])
+
+    def open(self) -> Scripted:
+        self.readers.append(Scripted(*self.returns))
+        return self.readers[-1]
+
+
+class Lacking(Walks):
+    def open(self) -> Scripted:
+        raise Unavailable("there are no iterators today")
+
+
+class Dying(Walks):
+    def open(self) -> Scripted:
+        os._exit(7)
+
+
+class Silent(Walks):
+    def open(self) -> Scripted:
+        Event().wait()
+        raise AssertionError
+
+
+class Apart(Walks):
+    """Tells in which process, and on which processors, it is walked, as if those were sockets."""
+
+    def open(self) -> Scripted:
+        return Scripted((os.getpid(), *os.sched_getaffinity(0)), ())
+
+
+def pretending(walk: Walks) -> KernelTarget:
+    """A target with such walks, over pretended sockets."""
+    equipment = Equipment(cast(Any, Anywhere()), cast(Walk, walk), lambda shape: cast(Sockets, Pretended()))
+
+    @contextmanager
+    def session() -> Iterator[Any]:
+        yield SimpleNamespace(equipment=equipment)
+
+    return cast(KernelTarget, SimpleNamespace(session=session))
+
+
+def having(*known_failures: KnownFailure) -> KernelTarget:
+    """A target that has these."""
+    names = {"name": "kernel:pretended", "walks_by": "rank", "fails_like": ""}
+    return cast(
+        KernelTarget,
+        SimpleNamespace(**names, all_known_failures=known_failures, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
+    )
+
+
+# What each side does in a round.
+
+
+def until_asked(times: int) -> Callable[[], bool]:
+    """Changes go on until it was asked so often."""
+    asked = count(1)
+    return lambda: next(asked) > times
+
+
+def test_a_walk_is_read_to_its_end_in_reads_of_random_sizes_and_closed() -> None:
+    walks = Walks((1, 2), (3,), ())
+    one, _ = module.roam(walks, plan(reads=4), until_asked(3), sys.maxsize)
+    assert [step.delivered for step in one.steps] == [(), (1, 2), (3,), ()]
+    assert (one.ended, one.stuck) == (True, False)
+    times = [time for step in one.steps for time in (step.start, step.end)]
+    assert times == sorted(times)
+    assert all(reader.is_closed for reader in walks.readers)
+    sizes = [size for reader in walks.readers for size in reader.sizes]
+    assert len(sizes) == 6
+    assert set(sizes) <= {1, 2, 3, 4}
+    again = Walks((1, 2), (3,), ())
+    module.roam(again, plan(reads=4), until_asked(3), sys.maxsize)
+    assert [size for reader in again.readers for size in reader.sizes] == sizes
+
+
+def test_the_last_walk_is_brought_to_its_end_when_nothing_changes_any_more() -> None:
+    (only,) = module.roam(Walks((1,), (2,), (3,), ()), plan(), until_asked(0), sys.maxsize)
+    assert only.ended
+
+
+def test_a_walk_that_does_not_end_is_stuck_after_so_many_reads_in_which_nothing_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "READS_WHEN_QUIET", 5)
+    walks = Walks((1,))
+    (only,) = module.roam(walks, plan(), until_asked(30), sys.maxsize)
+    assert (only.ended, only.stuck) == (False, True)
+    assert len(only.steps) == 1 + 30 + 5
+    assert walks.readers[0].is_closed
+
+
+def test_a_walk_that_does_not_end_while_there_are_changes_is_left_when_its_time_is_up_and_is_not_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock(monkeypatch)
+    (only,) = module.roam(Walks((1,)), plan(), lambda: False, 50)
+    assert (only.ended, only.stuck) == (False, False)
+    assert only.steps[-1].start > 50
+
+
+def test_a_read_that_is_refused_is_told_by_its_name_and_the_walk_goes_on() -> None:
+    odd = OSError(9999, "nobody knows")
+    (only,) = module.roam(Walks(OSError(errno.ENOMEM, ""), (1,), odd, ()), plan(), until_asked(0), sys.maxsize)
+    assert [step.error for step in only.steps] == ["", "ENOMEM", "", "9999", ""]
+    assert [step.delivered for step in only.steps] == [(), (), (1,), (), ()]
+    assert only.ended
+
+
+def test_whose_turn_came_ahead_is_told_with_the_opening() -> None:
+    walks = Walks()
+    walks.open = lambda: Scripted((1,), (), ahead=(1, 2))  # type: ignore[method-assign]
+    (only,) = module.roam(walks, plan(), until_asked(0), sys.maxsize)
+    assert (only.steps[0].shown, only.steps[0].delivered) == ((1, 2), ())
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float] | None = None) -> None:
+    """A clock that ticks when it is asked; nobody sleeps."""
+    ticks = count()
+    slept: list[float] = [] if pauses is None else pauses
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: next(ticks), sleep=slept.append))
+
+
+def churning(*kinds: Hazard, changes: int, has_tail: bool = True, **others: Any) -> tuple[Churn, Pretended]:
+    """A side that lays out a round, makes so many changes, unless it runs out of what to change, and then ends."""
+    sockets, numbers = Pretended(), count(1)
+    sockets.has_tail = has_tail
+    walks = Walks()
+    one = plan(*kinds, **{"seconds": changes / 1e9, **others})
+    churn = Churn(cast(Sockets, sockets), cast(Callable[[Socket], int], walks.known_by), one, lambda: f"s{next(numbers)}")
+    churn.lay()
+    churn.go_on()
+    return churn, sockets
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock ticks a nanosecond when it is asked, which is three times for a change at most."""
+    clock(monkeypatch)
+
+
+@pytest.mark.usefixtures("ticking")
+def test_sockets_that_are_to_be_left_alone_are_and_all_else_is_noted() -> None:
+    churn, sockets = churning(*CHANGES, changes=3000, stays=4, few=3, most=6)
+    laid, later = churn.changes[:7], churn.changes[7:]
+    assert [change.name for change in laid] == [f"s{n}" for n in range(1, 8)]
+    assert {change.hazard for change in laid} == {"add-head", "add-tail"}
+    assert {change.hazard for change in later} == set(CHANGES)
+    touched = {change.name for change in later}
+    assert len({change.name for change in laid} - touched) == 4
+    assert len(churn.changes) == sum(what[0] != "prepare" and what[-1] is not False for what in sockets.done)
+    assert sockets.done[0] == ("prepare", 20)
+    times = [time for change in churn.changes for time in (change.start, change.end)]
+    assert times == sorted(times)
+    there = {change.name for change in churn.changes} - {c.name for c in churn.changes if c.hazard == "remove"}
+    assert set(sockets.held) == there
+    churn.end()
+    assert sockets.held == {}
+    assert {c.name for c in churn.changes if c.hazard == "remove"} == {change.name for change in churn.changes}
+
+
+@pytest.mark.usefixtures("ticking")
+def test_there_are_never_more_sockets_than_the_plan_says() -> None:
+    churn, sockets = churning("add-head", "add-tail", changes=3000, stays=2, few=1, most=4)
+    assert len(sockets.held) == 2 + 4
+    assert len(churn.changes) == 6  # and then there was nothing left to do
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_round_of_removals_is_over_when_all_are_gone_that_are_not_left_alone() -> None:
+    churn, sockets = churning("remove", changes=3000, stays=2, few=5)
+    assert len(sockets.held) == 2
+    assert [change.hazard for change in churn.changes[7:]] == ["remove"] * 5
+    assert [change.bucket for change in churn.changes[7:]] == [None] * 5
+
+
+@pytest.mark.usefixtures("ticking")
+def test_where_there_is_no_tail_everything_goes_to_the_head() -> None:
+    churn, sockets = churning(*CHANGES, changes=300, has_tail=False)
+    assert "add-tail" not in {change.hazard for change in churn.changes}
+    assert {what[2] for what in sockets.done if what[0] in ("add", "reinsert")} == {"head"}
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_table_without_a_tail_is_not_added_to_at_the_tail() -> None:
+    buckets = Bucket(0), Bucket(0, "established")
+    sockets, numbers = Pretended(), count(1)
+    one = Plan("7", Shape(), buckets, ("add-tail", "remove"), 2, 3, 8, 1, 0.0, 1e-6)
+    churn = Churn(cast(Sockets, sockets), cast(Any, Walks().known_by), one, lambda: f"s{next(numbers)}")
+    churn.lay()
+    churn.go_on()
+    added = [what for what in sockets.done if what[0] == "add"]
+    assert {what[3] for what in added[5:]} == {Bucket(0)}
+    assert {what[2] for what in added if what[3].table} == {"head"}
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_socket_is_put_in_again_in_its_own_bucket_at_either_end() -> None:
+    churn, sockets = churning("reinsert", changes=300, stays=0)
+    assert {what[2] for what in sockets.done if what[0] == "reinsert"} == {"head", "tail"}
+    where = {change.name: change.bucket for change in churn.changes[:3]}
+    assert all(change.bucket == where[change.name] for change in churn.changes)
+
+
+def test_between_two_changes_there_is_the_pause_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    clock(monkeypatch, pauses)
+    churning("remove", changes=300, pause_s=0.5, few=4)
+    assert pauses == [0.5] * 4
+    churning("remove", changes=300, few=4)
+    assert len(pauses) == 4
+
+
+# What a round is to be.
+
+
+def test_the_same_seed_draws_the_same_round_and_another_one_another() -> None:
+    plans = [drawn(f"7/{number}", Room(), ANY) for number in range(40)]
+    assert plans == [drawn(f"7/{number}", Room(), ANY) for number in range(40)]
+    assert len({repr(one).partition("shape")[2] for one in plans}) > 30
+
+
+def test_a_round_has_at_least_one_kind_of_change_and_none_that_was_not_asked_for() -> None:
+    for number in range(100):
+        one = drawn(f"7/{number}", Room(("",)), frozenset({"remove", "rehash"}))
+        assert one.kinds
+        assert set(one.kinds) <= {"remove", "rehash"}
+        assert one.most >= one.few > 0
+    assert drawn("7", Room(), frozenset({"rehash"})).kinds == ("rehash",)
+
+
+# The two processes.
+
+
+def sides(walk: Walks, *plans: Plan) -> list[Round]:
+    with side_by_side(pretending(walk)) as arena:
+        return [arena.run(one) for one in plans]
+
+
+@pytest.mark.usefixtures("two_processors", "nothing_left")
+def test_it_is_another_process_on_another_processor_that_walks() -> None:
+    (done,) = sides(Apart(), plan("remove", "add-head", seconds=0.05))
+    walker, processor = done.walks[0].steps[1].delivered
+    assert walker != os.getpid()
+    assert processor in os.sched_getaffinity(0)
+    assert len(done.changes) >= 5 + 5  # added and removed
+    assert done.walks[-1].ended
+
+
+@pytest.mark.usefixtures("two_processors", "nothing_left")
+def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
+    first, second = sides(Walks(()), plan("remove"), plan("remove"))
+    gone = [change for change in first.changes if change.hazard == "remove"]
+    assert len(gone) == 5
+    assert second.changes[:5] == tuple(gone)
+    assert {change.name for change in first.changes}.isdisjoint(change.name for change in second.changes[5:])
+
+
+@pytest.mark.usefixtures("two_processors", "nothing_left")
+def test_what_the_machine_lacks_for_walking_is_told_where_it_is_asked_for() -> None:
+    with pytest.raises(Unavailable, match=r"^there are no iterators today$"):
+        sides(Lacking(), plan("remove", seconds=0.05))
+
+
+@pytest.mark.usefixtures("two_processors", "nothing_left")
+def test_a_process_that_ends_while_it_walks_is_told_of() -> None:
+    with side_by_side(pretending(Dying())) as arena:
+        with pytest.raises(Unavailable, match=r"^the process that walks has ended"):
+            arena.run(plan("remove", seconds=0.05))
+        with pytest.raises(Unavailable, match=r"^the process that walks has ended: Broken pipe$"):
+            arena.run(plan("remove"))
+
+
+@pytest.mark.usefixtures("two_processors", "nothing_left")
+def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "PATIENCE_S", 0.1)
+    with pytest.raises(Unavailable, match=r"^the process that walks gives no answer for 0 s$"):
+        sides(Silent(), plan("remove", seconds=0.05), plan("remove"))
+
+
+@pytest.mark.usefixtures("two_processors", "nothing_left")
+def test_an_interrupted_round_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def interrupted(churn: Churn) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Churn, "go_on", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sides(Walks((1,)), plan("remove"))
+
+
+@pytest.mark.usefixtures("two_processors", "nothing_left")
+def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = pretending(Walks(()))
+    with target.session() as session:
+        session.equipment.walk.known_by = lambda one: 1  # type: ignore[method-assign]  # which cannot be sent
+    with pytest.raises(Exception, match=r"pickle|Can't get local object"), side_by_side(target):
+        raise AssertionError
+
+
+def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sockiter.kernel.bpf.stops.os.sched_getaffinity", lambda pid: {0})
+    with pytest.raises(Unavailable, match=r"^a race takes two processors; there is one$"):
+        sides(Walks(()))
+
+
+# What is a violation, and what is kept.
+
+A, B = 1, 2
+ADDED = (Changed("add-head", "s1", A, 1000, 2000, Bucket()), Changed("add-tail", "s2", B, 3000, 4000, Bucket(1)))
+REMOVED = Changed("remove", "s1", A, 12_000, 13_500)
+
+
+def walk(*reads: tuple[int, ...] | str, **how: bool) -> Walked:
+    """Opened at 10 µs; it, and each read, takes one."""
+    steps = [Step(10_000, 11_000, (), ())]
+    for at, said in enumerate(reads, start=11):
+        told = said if isinstance(said, tuple) else ()
+        steps.append(Step(at * 1000, at * 1000 + 900, told, told, said if isinstance(said, str) else ""))
+    return Walked(tuple(steps), **{"ended": True, "stuck": False, **how})
+
+
+FINE = Round(ADDED, [walk((A, B), ())])
+# In a round that has a violation, A is never touched, unless it is in REMOVED.
+SKIPS = Round(ADDED, [walk((A, B), ()), walk((B,), ())])
+SKIPS_UNDER_REMOVAL = Round((*ADDED, REMOVED), [walk((A,), ())])
+
+
+INTERRUPT = KeyboardInterrupt()
+
+
+class Told(list[Round]):
+    """Stands in for an arena: these rounds, and the last of them for ever, or up to an interrupt or an error."""
+
+    def __init__(self, *rounds: Round, then: BaseException | None = None) -> None:
+        super().__init__(rounds)
+        self.plans: list[Plan] = []
+        self.then = then
+
+    def run(self, plan: Plan) -> Round:
+        self.plans.append(plan)
+        if len(self) > 1 or self.then is not None:
+            if not self:
+                assert self.then is not None
+                raise self.then
+            return self.pop(0)
+        return self[0]
+
+    @contextmanager
+    def __call__(self, target: KernelTarget) -> Iterator[Arena]:
+        yield self
+
+
+def raced(
+    tmp_path: Path, *rounds: Round, known_failures: Sequence[KnownFailure] = (), then: BaseException = INTERRUPT
+) -> Race:
+    """A race of these rounds and no more."""
+    one = Race(having(*known_failures), seed="7", kinds=ANY, cases=tmp_path)
+    one.run(60, arena=Told(*rounds, then=then))
+    return one
+
+
+def test_a_race_in_which_nothing_happens_has_no_violation_and_keeps_nothing(tmp_path: Path) -> None:
+    one = raced(tmp_path, FINE, FINE)
+    assert (one.came.rounds, one.came.violations, one.came.caught) == (2, 0, [])
+    assert (one.came.overlap.walks, one.came.overlap.reads) == (2, 4)
+    assert one.came.raced_s == pytest.approx(2 * 2.9e-6)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_how_much_the_sides_met_is_counted_by_what_was_under_way_at_the_same_time(tmp_path: Path) -> None:
+    during = [(9_000, 10_500), (10_100, 10_200), (11_100, 11_200), (11_500, 11_950), (11_910, 11_990), (20_000, 20_001)]
+    changes = [Changed("add-head", f"s{n}", n, *when, Bucket()) for n, when in enumerate(during, start=3)]
+    overlap = raced(tmp_path, Round((*ADDED, *changes), [walk((A, B), ())])).came.overlap
+    # Made in the time of the walks; with a part of it in a read; all of it.
+    assert (overlap.changes, overlap.during, overlap.inside) == (5, 2, 1)
+
+
+PLANTED = {
+    "skip": walk((B,), ()),
+    "repeat": walk((A, B), (A,), ()),
+    "stale": walk((A, B), (26,), ()),
+    "stuck": walk((A,), (B,), ended=False, stuck=True),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_failure_that_is_not_known_is_a_violation_which_is_kept_and_reproduced(tmp_path: Path, kind: str) -> None:
+    gone = Changed("remove", "s26", 26, 10, 20)
+    done = Round((gone, *ADDED), [PLANTED[kind]])
+    one = raced(tmp_path, *[done] * 5, FINE, *[done] * 5)
+    assert one.came.violations == 1
+    (caught,) = one.came.caught
+    assert (caught.kinds, caught.seed, caught.walk) == ((kind,), "7/0", 0)
+    assert (caught.reproduced, caught.reruns) == (RERUNS - 1, RERUNS)
+    assert caught.path is not None
+    assert list(tmp_path.iterdir()) == [caught.path]
+    assert re.fullmatch(rf"kernel-pretended-{kind}-[0-9a-f]{{8}}\.race", caught.path.name)
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_known_failure_is_counted_and_no_violation(tmp_path: Path, kind: Any) -> None:
+    gone = Changed("remove", "s26", 26, 10, 20)
+    admitted = known_failure(kind, "show")
+    one = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), known_failures=[admitted])
+    assert one.came.harms == {(kind, admitted): 1}
+    assert (one.came.violations, one.came.caught, list(tmp_path.iterdir())) == (0, [], [])
+
+
+def test_a_known_failure_explains_a_walk_only_where_it_met_the_changes_that_cause_it(tmp_path: Path) -> None:
+    admitted = known_failure("skip", "remove")
+    assert raced(tmp_path, SKIPS_UNDER_REMOVAL, known_failures=[admitted]).came.violations == 0
+    assert raced(tmp_path, SKIPS, known_failures=[admitted]).came.violations == 1
+
+
+def test_a_violation_is_told_before_what_is_admitted(tmp_path: Path) -> None:
+    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), known_failures=[known_failure("repeat")]).came.caught
+    assert both.kinds == ("skip",)
+
+
+def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(tmp_path: Path) -> None:
+    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), known_failures=[known_failure("skip", "enomem")])
+    assert one.came.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
+    assert one.came.violations == 0
+
+
+def test_the_record_tells_the_walk_and_what_happened_meanwhile(tmp_path: Path) -> None:
+    gone = Changed("remove", "s9", 9, 500, 600)
+    done = Round((gone, *ADDED, Changed("rehash", "s3", 3, 11_200, 11_300, Bucket(2))), [walk((B,), "ENOMEM", (77,), ())])
+    one = raced(tmp_path, done)
+    (caught,) = one.came.caught
+    assert caught.path is not None
+    text = caught.path.read_text()
+    assert re.sub(r"Linux [^)]+", "Linux", text).splitlines() == [
+        HEADER,
+        "# Skip on kernel:pretended (Linux), which walks by rank:",
+        "# not admitted under add-head, remove, rehash, show, between, realloc, enomem.",
+        "# Seed 7/0, walk 0. Found: skip s1, refused.",
+        "# Microseconds from the opening of the walk, before and behind each call.",
+        "",
+        "        -9.0         -8.0      add-head s1 in 0",
+        "         0.0          1.0  open",
+        "         1.0          1.9  1: s2",
+        "         1.2          1.3      rehash s3 in 2",
+        "         2.0          2.9  2: ENOMEM",
+        "         3.0          3.9  3: <77>",
+        "         4.0          4.9  4: the end",
+    ]
+
+
+def test_a_walk_of_very_many_reads_is_told_by_its_first_and_its_last(tmp_path: Path) -> None:
+    reads = [(A,)] * 1000
+    (caught,) = raced(tmp_path, Round(ADDED, [walk(*reads, ended=False, stuck=True)])).came.caught
+    numbers = [int(number) for number in re.findall(r"  (\d+): s1", caught.text)]
+    assert numbers == [*range(1, 201), *range(801, 1001)]
+
+
+def test_of_very_many_violations_all_are_counted_and_the_first_of_each_kind_kept(tmp_path: Path) -> None:
+    walks = [walk((B,), ())._replace(steps=tuple(s._replace(start=s.start + n, end=s.end + n) for s in walk((B,), ()).steps))
+             for n in range(50)]  # fmt: skip
+    one = raced(tmp_path, Round(ADDED, [*walks, walk((A, A, B), ())]))
+    assert one.came.harms == {("skip", None): 50, ("repeat", None): 1}
+    assert [caught.kinds for caught in one.came.caught] == [("skip",)] * KEPT_MAX + [("repeat",)]
+    assert len(list(tmp_path.iterdir())) == KEPT_MAX + 1
+
+
+@pytest.fixture
+def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of the race, a second passes from one round to the next."""
+    seconds = count()
+    monkeypatch.setattr(race, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+
+
+@pytest.mark.usefixtures("a_second_each")
+def test_rounds_go_on_until_the_time_is_up_and_each_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    told, heard = Told(FINE), []
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
+    one.run(3, lambda: heard.append(1), arena=told)
+    assert not one.interrupted
+    assert [plan.seed for plan in told.plans] == ["7/0", "7/1", "7/2"]
+    assert one.came.rounds == len(heard) == 3
+
+
+@pytest.mark.usefixtures("a_second_each")
+def test_there_is_a_round_however_short_the_time(tmp_path: Path) -> None:
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
+    one.run(0.1, arena=Told(FINE))
+    assert one.came.rounds == 1
+
+
+def test_a_violation_is_run_again_from_the_seed_of_its_round(tmp_path: Path) -> None:
+    told = Told(FINE, SKIPS, then=KeyboardInterrupt())
+    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
+    told.extend([SKIPS] * RERUNS)
+    one.run(60, arena=told)
+    assert [plan.seed for plan in told.plans] == ["7/0", *["7/1"] * (1 + RERUNS), "7/2"]
+    assert one.interrupted
+
+
+def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_then_on_the_disk(tmp_path: Path) -> None:
+    (caught,) = raced(tmp_path, SKIPS, SKIPS, FINE).came.caught
+    assert (caught.reproduced, caught.reruns) == (1, 2)
+    assert caught.path is not None
+    assert "# Again in 1 of 2 rounds from this seed.\n" in caught.path.read_text()
+
+
+def test_what_the_machine_lacks_ends_a_race_and_is_said(tmp_path: Path) -> None:
+    one = raced(tmp_path, FINE, then=Unavailable("no more sockets"))
+    assert (one.interrupted, one.came.trouble, one.came.rounds) == (False, "no more sockets", 1)
+
+
+def test_what_cannot_be_saved_is_kept_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (caught,) = raced(tmp_path / "file", SKIPS).came.caught
+    assert caught.path is None
+    assert caught.trouble == f"{tmp_path / 'file'}: File exists"
+    assert "skip s1" in caught.text
+
+
+# The command.
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
+    """What each target answers; that it runs here, by `rank`, unless said."""
+    said: dict[str, Answer] = {}
+    monkeypatch.setattr("sockiter.kernel.target.answer", lambda target, attempt: said.get(target, Answer(scheme="rank")))
+    return said
+
+
+@pytest.fixture
+def rounds(answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
+    """What every race comes to, round by round; the last of them ends it."""
+    told: list[Round] = [FINE]
+    monkeypatch.setattr(race, "side_by_side", lambda target: Told(*told, then=Unavailable("no more rounds"))(target))
+    return told
+
+
+UNTIL_TOLD = ("--seed", 7, "--seconds", 60)
+
+
+@pytest.mark.usefixtures("answers", "a_second_each")
+def test_a_race_without_a_violation_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "side_by_side", Told(FINE))
+    result = sockiter("race", "kernel:proc-udp", "--seed", 7, "--seconds", 3, "--cases", tmp_path)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert re.search(r"^sockiter race: seed 7, \d+ s, Linux ", result.stdout, re.MULTILINE)
+    assert re.search(r"kernel:proc-udp +rank +3 ", result.stdout)
+    assert "No violation in 3 walks." in result.stdout
+
+
+def test_a_violation_is_told_with_its_record_and_has_status_1(rounds: list[Round], tmp_path: Path) -> None:
+    rounds[:] = [SKIPS, *[SKIPS] * RERUNS]
+    result = sockiter("race", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path)
+    assert result.exit_code == 1
+    (record,) = tmp_path.iterdir()
+    assert f"VIOLATION kernel:proc-udp: skip, reproduced 10 of 10; record: {record}\n" in result.stdout
+    assert re.search(r"kernel:proc-udp +skip +1 +50\.000% +no", result.stdout)
+    assert "No violation" not in result.stdout
+    assert "trouble (kernel:proc-udp): no more rounds" in result.stdout
+
+
+def test_what_is_admitted_is_told_with_its_rate(rounds: list[Round], tmp_path: Path) -> None:
+    rounds[:] = [SKIPS_UNDER_REMOVAL, FINE, FINE, Round(ADDED, [walk("ENOMEM", (A, B), ())])]
+    result = sockiter("race", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path)
+    assert result.exit_code == 3
+    assert re.search(r"kernel:proc-udp +skip +1 +25\.000% +skip \(elsewhere\) under remove", result.stdout)
+    assert re.search(r"kernel:proc-udp +refused +1 +25\.000% +memory was short", result.stdout)
+    assert "No violation in 4 walks. That is no proof." in result.stdout
+
+
+def test_the_document_has_all_of_it_and_is_all_that_is_said(rounds: list[Round], tmp_path: Path) -> None:
+    rounds[:] = [SKIPS_UNDER_REMOVAL, SKIPS, FINE]
+    result = sockiter("race", "kernel:proc-udp", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path, "--json")
+    assert (result.exit_code, result.stderr) == (1, "")
+    document = json.loads(result.stdout)
+    assert (document["seed"], document["interrupted"], document["not_here"]) == (7, False, [])
+    (told,) = document["targets"]
+    assert (told["target"], told["walks_by"], told["trouble"]) == ("kernel:proc-udp", "rank", "no more rounds")
+    assert told["hazards"] == ["add-head", "remove", "reinsert", "rehash"]
+    # What is run again is not counted.
+    assert (told["rounds"], told["walks"], told["reads"], told["changes"]) == (2, 3, 6, 1)
+    assert (told["changes_during_reads"], told["changes_inside_one_read"]) == (1, 0)
+    assert told["harms"] == [
+        {"kind": "skip", "walks": 1, "admitted": {"kind": "skip", "moved": False, "elsewhere": True, "hazards": ["remove"]}},
+        {"kind": "skip", "walks": 1, "admitted": None},
+    ]
+    (record,) = tmp_path.iterdir()
+    where = {"seed": "7/kernel:proc-udp/1", "walk": 1, "record": str(record)}
+    assert told["violations"] == [{"kinds": ["skip"], **where, "reproduced": 0, "reruns": 1}]
+
+
+def test_a_record_that_cannot_be_saved_is_printed(rounds: list[Round], tmp_path: Path) -> None:
+    rounds[:] = [SKIPS]
+    (tmp_path / "file").write_text("")
+    result = sockiter("race", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path / "file" / "cases")
+    assert result.exit_code == 1
+    assert (
+        f"sockiter: {tmp_path / 'file' / 'cases'}: Not a directory: this record could not be saved there:" in result.stderr
+    )
+    assert "Found: skip s1." in result.stderr
+    assert "; not saved\n" in result.stdout
+
+
+def test_an_interrupted_race_says_what_there_is(
+    answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(race, "side_by_side", lambda target: Told(FINE, then=KeyboardInterrupt())(target))
+    result = sockiter("race", *UNTIL_TOLD, "--cases", tmp_path)
+    assert result.exit_code == 0
+    assert ", interrupted\n" in result.stdout
+    assert "No violation in 1 walks." in result.stdout
+    assert re.search(r"kernel:unix +rank +0 +0 ", result.stdout)
+
+
+def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_said(
+    answers: dict[str, Answer], rounds: list[Round], tmp_path: Path
+) -> None:
+    answers["kernel:udp"] = Answer(NO_KERNEL)
+    answers["kernel:tcp"] = Answer(scheme=None)
+    result = sockiter("race", "--hazard", "rehash", *UNTIL_TOLD, "--cases", tmp_path)
+    assert f"Not raced: kernel:udp: kernel:udp does not run here: {NO_KERNEL}\n" in result.stdout
+    assert "Not raced: kernel:unix: kernel:unix cannot be put through any of: rehash\n" in result.stdout
+    assert re.search(r"kernel:tcp +none that is known ", result.stdout)
+    answers.clear()
+    answers["kernel:udp-diag"] = Answer()
+    assert re.search(r"kernel:udp-diag +like ", sockiter("race", "kernel:udp-diag", *UNTIL_TOLD).stdout)
+
+
+@pytest.mark.parametrize("names", [(), ("kernel:udp",)])
+def test_where_nothing_can_be_raced_the_reason_is_said(answers: dict[str, Answer], names: tuple[str, ...]) -> None:
+    answers.update({target.name: Answer(NO_KERNEL) for target in KERNEL_TARGETS})
+    result = sockiter("race", *names)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.endswith(f"kernel:udp does not run here: {NO_KERNEL}\n")
+
+
+def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(answers: dict[str, Answer]) -> None:
+    result = sockiter("race", "kernel:udp", "kernel:unix", "--hazard", "remove", "--hazard", "rehash")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("sockiter: kernel:unix cannot be put through: rehash")
+
+
+def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(answers: dict[str, Answer]) -> None:
+    scheme, nothing = sockiter("race", "rank"), sockiter("race", "nothing")
+    assert (scheme.exit_code, nothing.exit_code) == (2, 2)
+    assert "rank is no kernel's iterator: expected one of kernel:udp, kernel:tcp, " in scheme.stderr
+    assert "no target is named 'nothing'" in nothing.stderr
+
+
+@pytest.mark.usefixtures("terminal")
+def test_progress_is_told_to_a_terminal(rounds: list[Round], tmp_path: Path) -> None:
+    rounds[:] = [SKIPS, FINE]
+    result = sockiter("race", "kernel:udp", "kernel:tcp", *UNTIL_TOLD, "--cases", tmp_path)
+    assert "kernel:udp: 2 walks, 0 changes during reads, 1 violations" in result.stderr
+    assert "s left" in result.stderr

@@ -1,0 +1,325 @@
+"""The picture's marks and the page's parts, as a reader of the XML or HTML finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from sockiter.cases import load, loads
+from sockiter.history import Event, History, Returned, Shown
+from sockiter.operations import Remove
+from sockiter.oracle import judge
+from sockiter.report.picture import html, svg
+from sockiter.report.trace import EventTime, Trace, TraceRow, trace
+from sockiter.schemes.index import Index
+from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.scheme import AnyScheme
+from sockiter.simulation import SchemeTarget
+from tests.support.paths import CASES, ROOT
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def traced(text: str, scheme: AnyScheme | None = None) -> Trace:
+    target = SchemeTarget(scheme or OffsetUdp())
+    with target.session() as session:
+        return trace(loads(text), target, session)
+
+
+def scenario(name: str, scheme: AnyScheme) -> Trace:
+    return traced((CASES / f"{name}.case").read_text(), scheme)
+
+
+def unknown(events: Sequence[Event], *, text: str = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread 1\n") -> Trace:
+    """What a trace of a real iterator looks like: the table is not known, nor the place."""
+    rows = [
+        TraceRow(
+            time,
+            (f"event {time}",),
+            None,
+            "",
+            time,
+            event if isinstance(event, Returned) else None,
+            (event,) if isinstance(event, Remove) else (),
+        )
+        for time, event in enumerate(events, 1)
+    ]
+    history = History(("A", "B"), list(events))
+    event_times = tuple(EventTime(0, False, None) for _ in events)
+    return Trace(loads(text), "real", "", ("",), None, tuple(rows), history, event_times, judge(history))
+
+
+class Picture:
+    """An SVG, by bands and boxes."""
+
+    def __init__(self, text: str) -> None:
+        self.root = ElementTree.fromstring(text)
+        self.bands = [group for group in self.root.iter(f"{SVG}g") if "data-time" in group.attrib]
+
+    def classes(self, band: int) -> list[tuple[str, str]]:
+        """The sockets of a band from left to right, each with its marks."""
+        boxes = [group for group in self.bands[band].iter(f"{SVG}g") if "data-socket" in group.attrib]
+        return [(box.attrib["data-socket"], box.attrib["class"].removeprefix("box ")) for box in boxes]
+
+    def marks(self, socket: str) -> list[set[str] | None]:
+        """The marks of one socket in every band, None where it is not to be seen."""
+        found = (dict(self.classes(nth)).get(socket) for nth in range(len(self.bands)))
+        return [None if marks is None else set(marks.split()) for marks in found]
+
+    def texts(self, look: str) -> list[str]:
+        """The texts of one look, from top to bottom."""
+        return [text.text or "" for text in self.root.iter(f"{SVG}text") if text.attrib.get("class", "") == look]
+
+
+def test_a_skipped_socket_is_marked_from_where_it_is_passed_over_to_the_end() -> None:
+    marks = Picture(svg(scenario("rfc_skip", OffsetUdp()))).marks("B")
+    assert ["skipped" in of for of in marks if of is not None] == [False, False, False, True, True, True]
+
+
+def test_the_band_in_which_a_socket_is_passed_over_is_marked_and_says_so() -> None:
+    picture = Picture(svg(scenario("rfc_skip", OffsetUdp())))
+    assert [band.attrib["class"] for band in picture.bands] == ["band", "band", "band", "band skipped-here", "band", "band"]
+    assert picture.texts("tag") == ["closed", "skipped"]
+
+
+def test_a_socket_that_closes_is_a_ghost_in_the_row_where_it_leaves_and_not_seen_afterwards() -> None:
+    picture = Picture(svg(scenario("rfc_skip", OffsetUdp())))
+    assert picture.marks("A") == [{"unseen"}, {"delivered", "now"}, {"delivered", "gone"}, None, None, None]
+    faint = [path.attrib["class"] for path in picture.bands[2].iter(f"{SVG}path") if "link" in path.attrib.get("class", "")]
+    assert faint == ["link faint", "link", "link"]
+    assert len([path for path in picture.bands[2].iter(f"{SVG}path") if path.attrib.get("class") == "cross"]) == 1
+
+
+def test_the_cursor_is_on_what_each_read_delivered_and_what_was_delivered_stays_filled() -> None:
+    picture = Picture(svg(scenario("rfc_skip", OffsetUdp())))
+    delivered = [[name for name, marks in picture.classes(nth) if "now" in marks.split()] for nth in range(6)]
+    assert delivered == [[], ["A"], [], ["C"], ["D"], []]
+    assert picture.marks("C")[3:] == [{"delivered", "now"}, {"delivered"}, {"delivered"}]
+    assert all(len(list(band.iter(f"{SVG}path"))) for band in picture.bands)
+
+
+def test_time_event_and_place_stand_in_their_columns() -> None:
+    picture = Picture(svg(scenario("rfc_skip", OffsetUdp())))
+    assert picture.texts("time") == ["open", "1", "2", "3", "4", "5"]
+    assert picture.texts("event")[1:] == [
+        "read(iter_fd) -> A",
+        "close(A)",
+        "read(iter_fd) -> C",
+        "read(iter_fd) -> D",
+        "read(iter_fd) -> 0",
+    ]
+    assert picture.texts("place") == ["1", "1", "2", "3", "-"]
+
+
+def test_a_repeated_socket_and_an_added_one_have_marks_of_their_own() -> None:
+    picture = Picture(svg(scenario("rfc_repeat", OffsetUdp())))
+    assert ["repeated" in (of or ()) for of in picture.marks("A")] == [False, False, False, True, True, True, True, True]
+    assert picture.marks("E")[1:4] == [None, {"unseen", "added"}, {"unseen"}]
+    assert picture.texts("tag") == ["added", "repeated"]
+
+
+def test_where_nothing_is_wrong_nothing_is_marked_as_wrong() -> None:
+    picture = Picture(svg(scenario("rfc_skip", Index())))
+    assert all("skipped" not in (of or ()) for of in picture.marks("B"))
+    assert {band.attrib["class"] for band in picture.bands} == {"band"}
+    assert picture.texts("verdict good") == ["index: ok"]
+
+
+def test_the_picture_has_a_title_and_tells_what_it_shows_in_words() -> None:
+    root = Picture(svg(scenario("rfc_skip", OffsetUdp()))).root
+    title, desc = root[0], root[1]
+    assert (title.tag, desc.tag) == (f"{SVG}title", f"{SVG}desc")
+    assert (title.text or "").startswith("A seen socket closes between two reads")
+    assert (desc.text or "").startswith("B is skipped: ")
+    assert root.attrib["role"] == "img"
+
+
+def test_a_picture_of_a_case_without_a_comment_is_titled_by_its_verdict() -> None:
+    root = Picture(svg(traced("add A tail\nopen\nread all\n"))).root
+    assert root[0].text == "offset-udp: ok"
+
+
+def test_a_socket_that_moves_leaves_a_trace_in_the_bucket_it_came_from() -> None:
+    text = "add A tail\nadd B tail\nadd C tail in 1\nopen\nrehash B to 1\nreinsert C head\nread all\n"
+    picture = Picture(svg(traced(text)))
+    assert picture.classes(1) == [("A", "unseen"), ("B", "unseen away"), ("B", "unseen moved"), ("C", "unseen")]
+    assert picture.classes(2) == [("A", "unseen"), ("C", "unseen moved"), ("B", "unseen")]
+    assert picture.texts("tag") == ["moved", "moved", "moved"]
+    assert picture.texts("bucket") == ["0", "1"] * len(picture.bands)
+
+
+def test_the_turns_of_a_read_of_several_are_numbered() -> None:
+    picture = Picture(svg(traced("add A tail\nadd B tail\nopen\nread 2\nread 1\n")))
+    assert picture.texts("order") == ["1", "2"]
+
+
+def test_a_socket_that_enters_and_leaves_inside_the_read_that_delivered_it_is_shown_apart() -> None:
+    text = "add A tail\nadd D tail in 1\nopen\nread 9\n  at show 1: add C head in 1\n  at show 3: remove C\nread 1\n"
+    picture = Picture(svg(traced(text)))
+    assert picture.classes(1) == [("A", "delivered now"), ("D", "delivered now"), ("C", "delivered now added gone")]
+    assert not [path for path in picture.bands[1].iter(f"{SVG}path") if "link" in path.attrib.get("class", "")]
+
+
+def test_the_lines_of_an_event_are_indented_as_in_the_table() -> None:
+    picture = Picture(svg(traced("add A tail\nadd B tail\nopen\nread all\n  at show 1: remove B\n")))
+    inner = [text for text in picture.root.iter(f"{SVG}text") if text.attrib.get("class") == "event inner"]
+    event = next(text for text in picture.root.iter(f"{SVG}text") if text.attrib.get("class") == "event")
+    assert [text.text for text in inner] == ["at show 1: close(B)"]
+    assert float(inner[0].attrib["x"]) > float(event.attrib["x"])
+
+
+def test_long_chains_wrap_and_stay_inside_the_picture() -> None:
+    names = "".join(f"add socket-number-{nth} tail\n" for nth in range(32))
+    picture = Picture(svg(traced(f"{names}batch 64\nopen\nread all\n")))
+    width = float(picture.root.attrib["width"])
+    height = float(picture.root.attrib["height"])
+    boxes = [rect for band in picture.bands for rect in band.iter(f"{SVG}rect") if "rx" in rect.attrib]
+    assert len({rect.attrib["y"] for rect in boxes}) > len(picture.bands)
+    assert all(float(rect.attrib["x"]) + float(rect.attrib["width"]) < width for rect in boxes)
+    assert all(float(rect.attrib["y"]) < height for rect in boxes)
+    assert width < 1200
+
+
+def test_a_wrapped_line_begins_with_an_arrow() -> None:
+    names = "".join(f"add socket-{nth} tail\n" for nth in range(12))
+    band = Picture(svg(traced(f"{names}open\nread all\n"))).bands[0]
+    links = [path for path in band.iter(f"{SVG}path") if path.attrib.get("class") == "link"]
+    assert len(links) == 11
+
+
+def test_a_bucket_without_sockets_is_empty() -> None:
+    assert Picture(svg(traced("open\nread 1\n"))).texts("nothing") == ["empty", "empty"]
+
+
+def test_on_a_real_iterator_what_was_delivered_is_shown_and_nothing_is_made_up() -> None:
+    real = unknown([Returned(("A",)), Remove("A"), Returned(("B",)), Returned(())])
+    picture = Picture(svg(real))
+    assert picture.texts("nothing") == ["empty", "not known", "not known"]
+    assert [picture.classes(nth) for nth in range(5)] == [[], [("A", "delivered now")], [], [("B", "delivered now")], []]
+    assert picture.texts("place") == []
+    assert "Bucket Offset" not in svg(real)
+
+
+def test_what_a_read_delivered_twice_has_both_numbers_and_no_more_than_two() -> None:
+    twice = unknown([Shown("A"), Shown("A"), Shown("A"), Returned(("A", "B", "A", "A")), Returned(())])
+    picture = Picture(svg(twice))
+    assert picture.texts("order") == ["1,3…", "2"]
+
+
+def test_a_stale_socket_is_marked() -> None:
+    stale = unknown([Remove("A"), Shown("A"), Returned(("A",)), Returned(())])
+    assert "stale" in (Picture(svg(stale)).marks("A")[3] or ())
+
+
+def test_the_whole_verdict_stands_below_the_title() -> None:
+    refused = unknown([Returned((), "ENOMEM"), Returned(())], text="open\nread 1\nread 1\n")
+    assert Picture(svg(refused)).texts("verdict bad") == ["real: skip A, skip B, refused"]
+
+
+def test_the_legend_explains_the_marks_that_occur_and_no_others() -> None:
+    root = Picture(svg(scenario("rfc_skip", OffsetUdp()))).root
+    legend = next(group for group in root.iter(f"{SVG}g") if group.attrib.get("class") == "legend")
+    texts = [text.text for text in legend.iter(f"{SVG}text")]
+    assert texts == ["unseen", "delivered", "delivered by this read", "closed", "skipped"]
+
+
+def test_a_long_legend_goes_on_in_another_line() -> None:
+    text = "add A tail\nadd B tail\nadd C tail\nopen\nread 1\nadd E head\nrehash C to 1\nremove E\nremove A\nread all\n"
+    root = Picture(svg(traced(text))).root
+    legend = next(group for group in root.iter(f"{SVG}g") if group.attrib.get("class") == "legend")
+    assert len({text.attrib["y"] for text in legend.iter(f"{SVG}text")}) == 2
+
+
+EVIL = """# </title><script>alert(1)</script> & "quotes"
+add <script>alert(2)</script> tail
+add a&amp;"b' tail
+add connection-to-a-pod-with-a-very-long-name tail
+open
+read 1
+remove <script>alert(2)</script>
+read all
+"""
+
+
+class Tags(HTMLParser):
+    """The elements of a page and their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    def named(self, name: str) -> list[dict[str, str | None]]:
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+
+def test_what_comes_from_a_case_is_never_markup() -> None:
+    trace = traced(EVIL)
+    picture = Picture(svg(trace))
+    assert [name for name, _ in picture.classes(0)][:2] == ["<script>alert(2)</script>", "a&amp;\"b'"]
+    assert not list(picture.root.iter(f"{SVG}script"))
+    page = Tags(html(trace))
+    assert page.named("script") == []
+    assert "<script>alert(2)</script>" in page.words
+    assert len(page.named("main")) == 1
+
+
+def test_a_name_that_is_too_long_for_a_box_is_cut_and_whole_in_the_tooltip() -> None:
+    picture = Picture(svg(traced(EVIL)))
+    assert "connection-to-a…" in picture.texts("name")
+    titles = [title.text or "" for title in picture.bands[0].iter(f"{SVG}title")]
+    assert titles[-1] == "connection-to-a-pod-with-a-very-long-name: unseen"
+
+
+@pytest.mark.parametrize("make", [svg, html])
+def test_neither_the_picture_nor_the_page_needs_anything_else(make: type) -> None:
+    text = make(scenario("rfc_skip", OffsetUdp())).replace("http://www.w3.org/2000/svg", "")
+    for foreign in ("http:", "https:", "//", "url(", "@import", "src=", "href=", "<script"):
+        assert foreign not in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_the_page_is_a_table_with_a_caption_and_headers_that_can_be_scrolled_by_keyboard() -> None:
+    page = Tags(html(scenario("rfc_skip", OffsetUdp())))
+    assert len(page.named("caption")) == 1
+    assert [attrs["scope"] for attrs in page.named("th")] == ["col"] * 4 + ["row"] * 5
+    assert len(page.named("td")) == 15
+    labels = [attrs["aria-labelledby"] for _, attrs in page.tags if attrs.get("tabindex") == "0"]
+    assert labels == ["picture", "table", "case"]
+    assert set(labels) <= {attrs.get("id") for _, attrs in page.tags}
+    assert page.named("html") == [{"lang": "en"}]
+
+
+def test_the_page_has_the_words_once_and_the_case_as_it_is_written() -> None:
+    trace = scenario("rfc_skip", OffsetUdp())
+    page = Tags(html(trace))
+    assert [attrs["class"] for attrs in page.named("li")] == ["skipped"]
+    assert "B is skipped: it was in the table" in page.words
+    assert "expect offset-udp skip B\n" in page.words
+
+
+def test_the_page_of_a_real_iterator_has_no_column_for_its_place() -> None:
+    page = Tags(html(unknown([Returned(("A",)), Returned(("B",)), Returned(())])))
+    assert [attrs["scope"] for attrs in page.named("th")] == ["col"] * 3 + ["row"] * 3
+
+
+def test_the_readmes_picture_is_the_one_that_this_version_draws() -> None:
+    drawn = svg(scenario("rfc_skip", OffsetUdp()))
+    assert (ROOT / "docs" / "rfc_skip.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_the_same_trace_is_always_the_same_picture() -> None:
+    target = SchemeTarget(OffsetUdp())
+    with target.session() as session:
+        case = load(CASES / "rfc_repeat.case")
+        assert svg(trace(case, target, session)) == svg(trace(case, target, session))

@@ -1,0 +1,27 @@
+"""The running kernel, where it can be had, and one whose answers are made up, for the tests of what stands above it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sockiter.kernel.probe import Answer
+from sockiter.kernel.target import KernelTarget
+from tests.support.command import NO_KERNEL
+
+ABSENT = Answer(NO_KERNEL)
+# It can be added to and removed from, and walks by no scheme that is known.
+LIMITED = Answer(unable=dict.fromkeys(("reinsert", "rehash", "show", "realloc", "enomem"), "it is a small one"))
+
+
+def here(target: KernelTarget) -> KernelTarget:
+    """A target that runs here; the test is skipped where it does not, or fails with SOCKITER_REQUIRE_KERNEL=1."""
+    if lack := target.missing():
+        (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
+    return target
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
+    """Every kernel's target has this answer, whatever it is on this machine."""
+    monkeypatch.setattr("sockiter.kernel.target.answer", lambda target, attempt: answer)
