@@ -1,6 +1,6 @@
 """`sockiter explore`: the states of a scheme in a small scope, as a page.
 
-Decided here: what the command refuses, and what it prints. A graph that is cut off is no failure: the page and the last lines
+Decided here: what the command refuses, and what it prints. A graph that is cut off is no failure: the page and the output
 say so. Not known here: what stands on the page.
 """
 
@@ -19,7 +19,8 @@ from sockiter.cli import options
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import only_on, running
 from sockiter.errors import InputError, Unavailable, Unsearchable
-from sockiter.explore.graph import StateGraph, explore as explored
+from sockiter.explore.graph import StateGraph
+from sockiter.explore.graph import explore as explored
 from sockiter.explore.page import findings, html
 from sockiter.files import escaped, write_whole
 from sockiter.matrix.compute import within_reach
@@ -42,7 +43,11 @@ STATES = 10_000
 )
 @options.with_scope(sockets_max=16)
 @click.option(
-    "--hazard", "hazards", type=click.Choice(HAZARDS), multiple=True, help="Under only these; all of the scheme's, unless said."
+    "--hazard",
+    "hazards",
+    type=click.Choice(HAZARDS),
+    multiple=True,
+    help="Under only these; all of the scheme's, unless said.",
 )
 @click.option(
     "--states",
@@ -56,13 +61,13 @@ def explore(name: str, *, page: Path, scope: Scope, hazards: tuple[Hazard, ...],
     """Write a page to explore the states of a scheme: pick the next operation, see what is delivered, owed, lost.
 
     The page has every state that sequences in the scope lead to, and every operation from each, or, if there are more than
-    --states, the first of them. It shows when a violation has happened, is certain, or is possible, and saves any way through the
-    states as a case.
+    --states, the first of them. It shows when a violation has happened, is certain, or is possible. Any way through the states
+    can be saved as a case.
     """
     target = target_named(name)
     if target.is_real:
         raise InputError(
-            f"{target.name} is an iterator of the running kernel, of which only its reads are known: expected a scheme"
+            f"{target.name} is an iterator of the running kernel, whose states cannot be enumerated: expected a scheme"
         )
     running(target)
     only_on([target])
@@ -91,9 +96,7 @@ def _graph(target: Target, scope: Scope, hazards: frozenset[Hazard], states_max:
             tick()
 
         graphs.append(
-            explored(
-                target.scheme, within, within_reach(target, within, scope), states_max=states_max, progress=progress
-            )
+            explored(target.scheme, within, within_reach(target, within, scope), states_max=states_max, progress=progress)
         )
 
     def tell(bar: Progress, task: TaskID) -> None:
@@ -108,9 +111,9 @@ def _graph(target: Target, scope: Scope, hazards: frozenset[Hazard], states_max:
 
 def _print(graph: StateGraph) -> None:
     under = ", ".join(in_order(graph.hazards)) or "no hazard"
-    click.echo(f"{graph.scheme.name} under {under}: {len(graph.states):,} states, {graph.steps:,} steps")
+    click.echo(f"{graph.scheme.name} under {under}: {len(graph.states):,} states, {graph.steps_count:,} steps")
     click.echo(f"Scope: {describe(graph.scope)}.")
     if graph.cut:
-        click.echo(f"Cut off: {graph.cut}. A smaller scope, fewer hazards or more --states show all.")
+        click.echo(f"Cut off {graph.cut}. A smaller scope, fewer hazards or more --states show all.")
     shortest = [f"{one.kind}{' certain' if one.is_certain else ''} {one.lines}" for one in findings(graph)]
     click.echo(f"Shortest ways to what can go wrong: {', '.join(shortest)}." if shortest else "Nothing goes wrong there.")

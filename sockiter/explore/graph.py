@@ -14,7 +14,7 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from sockiter.backend import Shape
-from sockiter.cases import Case, dumps
+from sockiter.cases import spell
 from sockiter.check.counterexample import OperationsBuilder, PathStep
 from sockiter.check.monitor import NEAR, OWED, Mode, MonitorState, monitor_states
 from sockiter.check.result import Scope
@@ -31,7 +31,7 @@ from sockiter.verdict import Kind
 # States between two calls of `progress`.
 REPORT = 256
 # For each state of a graph, so many nodes of the outlook are looked at.
-NODES_PER_STATE, NODES_LEAST = 8, 20_000
+NODES_PER_STATE, NODES_LEAST = 8, 4_000
 
 Violation: TypeAlias = tuple[Kind, int]
 """A kind, and the position of the socket that it befalls before the step; -1: it befalls the iteration."""
@@ -72,7 +72,7 @@ class GraphState:
 
 @dataclass(slots=True)
 class StateGraph:
-    """Every state of a scope, by number from 0, the empty table. `cut`: why it is not every state, in words, "" if it is.
+    """Every state of a scope, by number from 0, the empty table. `cut`: where it is cut off, in words, "" if it is not.
 
     `sees_all`: whether the outlooks are those of the whole scope, whatever of it is in the graph.
     """
@@ -98,8 +98,39 @@ class StateGraph:
             before = self.states[number].before
         return path[::-1]
 
+    def read_all(self, state: GraphState) -> frozenset[Kind] | None:
+        """The violations that happen with a `read all` from a state between two reads, with nothing inside it.
+
+        None before open, and where the graph is cut off before such a read is over.
+        """
+        if state.monitor is None:
+            return None
+        found: set[Kind] = set()
+        records = False
+        for _ in range(READS_MAX):
+            for _ in range(RECORDS_MAX + 2):
+                if not state.steps:
+                    return None
+                to, edge, violations = state.steps[-1]
+                found.update(kind for kind, _ in violations)
+                effect = edge.transition.effect
+                assert isinstance(effect, Turns)
+                records = records or bool(effect.shown)
+                state = self.states[to]
+                if effect.over:
+                    break
+            else:
+                raise Unsearchable(
+                    f"{self.scheme.name} never ends a read: its canonical form merges different states, "
+                    "or `resume` leads in a circle"
+                )
+            if is_end(effect, has_records=records):
+                return frozenset(found)
+            records = False
+        return frozenset({*found, "stuck"})
+
     @property
-    def steps(self) -> int:
+    def steps_count(self) -> int:
         return sum(len(state.steps) for state in self.states)
 
 
@@ -159,26 +190,32 @@ class Walk:
             self._happened |= self._repeats
             self._repeats = {}
 
-    def read_all(self) -> None:
-        """Read until the end, or until a `read all` gives up, with nothing in between."""
+    def read_all(self) -> bool:
+        """Read until the end, or until a `read all` gives up, with nothing in between.
+
+        False where the graph is cut off before; the walk is then somewhere on the way.
+        """
         mode: Mode = "all"
         for _ in range(READS_MAX):
             is_over = False
             while not is_over:
+                if not self.state.steps:
+                    return False
                 effect = self.state.steps[-1].edge.transition.effect
                 assert isinstance(effect, Turns)
                 is_over = effect.over
                 self.take(-1, mode=mode)
                 mode = "on"
             if self.is_end:
-                return
+                return True
         self._builder.finish()
         self._happened["stuck", None] = None
+        return True
 
 
 def is_end(effect: Turns, *, has_records: bool) -> bool:
     """Whether a read returns the end with this: it is over, and has neither a record nor an error."""
-    return effect.over and not (has_records or effect.shown or effect.refused or effect.handed)
+    return effect.over and not (has_records or effect.refused or effect.handed)
 
 
 def explore(
@@ -221,9 +258,8 @@ class _Exploration:
         self._expand()
         self._look_ahead()
         for state in self.graph.states:
-            state.is_stuck = self._is_stuck(state)
-        for state in self.graph.states:
             if self.graph.system_state(state).inside is None:
+                state.is_stuck = "stuck" in (self.graph.read_all(state) or ())
                 self._judge(state)
 
     def _state(self, key: _Key, before: tuple[int, int] | None, lines: int) -> int:
@@ -251,11 +287,11 @@ class _Exploration:
                 if state.lines < lines or not state.is_cut:
                     continue
                 if not graph.cut and graph.scope.ops is not None and lines >= graph.scope.ops:
-                    graph.cut = f"every sequence of at most {_lines(lines)} is here, and none that is longer"
+                    graph.cut = f"at {_lines(lines)}; every sequence of that length is here, and none that is longer"
                 if not graph.cut and len(graph.states) >= self.states_max:
                     graph.cut = (
-                        f"the first {self.states_max:,} states: every sequence of at most {_lines(lines)} is here, "
-                        "and some that are longer"
+                        f"at {self.states_max:,} states; every sequence of at most {_lines(lines)} is here, "
+                        "and some of the longer ones"
                     )
                 self._steps(state, is_cut=bool(graph.cut))
                 expanded += 1
@@ -307,30 +343,6 @@ class _Exploration:
         for state in states:
             state.outlook = tuple(found[state.system, one] for one in _tracked(state))
 
-    def _is_stuck(self, state: GraphState) -> bool:
-        # Whether a `read all` from here gives up; not where the graph is cut off before it could.
-        if state.monitor is None or self.graph.system_state(state).inside is not None:
-            return False
-        for _ in range(READS_MAX):
-            for _ in range(RECORDS_MAX + 2):
-                if not state.steps:
-                    return False
-                taken = state.steps[-1]
-                effect = taken.edge.transition.effect
-                assert isinstance(effect, Turns)
-                has_records = self.monitor_states[state.monitor or 0].some
-                state = self.graph.states[taken.to]
-                if effect.over:
-                    break
-            else:
-                raise Unsearchable(
-                    f"{self.graph.scheme.name} never ends a read: its canonical form merges different states, "
-                    "or `resume` leads in a circle"
-                )
-            if is_end(effect, has_records=has_records):
-                return False
-        return True
-
     def _judge(self, state: GraphState) -> None:
         # The shortest history of a state, carried out: the judge is the oracle, and the place is as it is then.
         graph = self.graph
@@ -351,7 +363,7 @@ class _Exploration:
         if (verdict, delivered, names) != (walk.verdict, walk.delivered, walk.names):
             raise Unsound(
                 f"{graph.scheme.name}: the graph says {_words(walk.verdict)} of what the oracle says {_words(verdict)} of: "
-                f"{'; '.join(dumps(Case(walk.operations, scope.batch)).splitlines()[2:])}; "
+                f"{'; '.join(chain.from_iterable(map(spell, walk.operations)))}; "
                 f"`sockiter check --verify {graph.scheme.name}` says more"
             )
         state.place = simulation.place()

@@ -18,6 +18,9 @@ DELIVERED, SKIPPED, REPEATED, REFUSED = 1, 2, 4, 8
 """Of a node, what can still become of its socket, or of the iteration where it tracks none; these are added up."""
 ANYTHING = DELIVERED | SKIPPED | REPEATED | REFUSED
 
+# Nodes between two calls of `progress`.
+REPORT = 1024
+
 Node: TypeAlias = tuple[int, int]
 """The number of a system state, and that of a monitor state."""
 
@@ -91,7 +94,7 @@ def outlook(
     while waiting and looked < nodes_max:
         node = waiting.popleft()
         looked += 1
-        if looked % 4096 == 0:
+        if looked % REPORT == 0:
             progress()
         number, monitor = node
         is_owed = states[monitor].status == OWED

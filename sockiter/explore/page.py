@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from markupsafe import Markup
 
-from sockiter.cases import SLOTS, spell
+from sockiter.backend import SLOTS
+from sockiter.cases import spell
 from sockiter.check.monitor import OWED, monitor_states
 from sockiter.check.transitions import Opening, Shift, Turns
 from sockiter.claims import in_order
@@ -78,19 +79,26 @@ def html(graph: StateGraph) -> str:
 
 
 def findings(graph: StateGraph) -> Iterator[Finding]:
-    """The shortest ways to what can go wrong, and to where a skip is certain."""
+    """The shortest ways to what can go wrong, and to where a skip is certain, as far as the graph goes.
+
+    A `read all` is one operation, with nothing inside it.
+    """
     happens: dict[Kind, Finding] = {}
     certain: Finding | None = None
     for state in sorted(graph.states, key=lambda state: (state.lines, state.number)):
+        here = f"#state-{state.number}"
         if certain is None and any(lost(graph, state)):
-            certain = Finding("skip", True, f"#state-{state.number}", state.lines)
-        if state.is_stuck and "stuck" not in happens:
-            happens["stuck"] = Finding("stuck", False, f"#state-{state.number}+a", state.lines + 1)
-        for number, taken in enumerate(state.steps):
-            lines = state.lines + taken.edge.lines
-            for kind, _ in taken.violations:
-                if kind not in happens or lines < happens[kind].lines:
-                    happens[kind] = Finding(kind, False, f"#state-{state.number}+{number}", lines)
+            certain = Finding("skip", True, here, state.lines)
+        found = [
+            (kind, state.lines + taken.edge.lines, f"{here}+{number}")
+            for number, taken in enumerate(state.steps)
+            for kind, _ in taken.violations
+        ]
+        if graph.system_state(state).inside is None:
+            found += [(kind, state.lines + 1, f"{here}+a") for kind in graph.read_all(state) or ()]
+        for kind, lines, link in found:
+            if kind not in happens or lines < happens[kind].lines:
+                happens[kind] = Finding(kind, False, link, lines)
     for kind in KINDS_SAID:
         if kind == "skip" and certain is not None:
             yield certain
@@ -126,8 +134,8 @@ def document(graph: StateGraph) -> dict[str, Any]:
                 steps,
             ]
         )
-    first, *others = graph.scheme.tables
-    buckets = [str(Bucket(number, table)) for table in ("", *others) for number in range(graph.scope.buckets)]
+    tables = ("", *graph.scheme.tables[1:])
+    buckets = [str(Bucket(number, table)) for table in tables for number in range(graph.scope.buckets)]
     return {
         "scheme": graph.scheme.name,
         "progress": graph.scheme.progress,

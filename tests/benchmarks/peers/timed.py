@@ -19,7 +19,6 @@ from sockiter.check.search import search
 from sockiter.schemes.index import Index
 from tests.benchmarks.peers.successors import FIELDS, HAZARDS, SLOTS, VIOLATED, Following, Placed, followed, placed
 
-
 # Above what either has states, so that neither stops for it.
 STATES_MAX = 10_000_000
 
