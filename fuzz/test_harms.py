@@ -49,7 +49,7 @@ def is_exact(target: Target) -> bool:
     Of an iterator of the kernel that walks by no scheme, or whose buckets have no tail as its scheme's do, it is only said
     that nothing else happens.
     """
-    return not target.is_real or (target.walks_by is not None and target.has_tail)
+    return not target.is_real or (target.detected_scheme is not None and target.has_tail)
 
 
 _KNOWN_FAILURES = [

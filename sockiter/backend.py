@@ -92,9 +92,9 @@ class Target(Protocol):
         """Why it cannot be put through other hazards, where there is more to say than that it cannot."""
 
     @property
-    def walks_by(self) -> str | None:
-        """Of a running kernel, the name of the scheme that it was found to walk by; None for any other target, and where it
-        is none that is known."""
+    def detected_scheme(self) -> str | None:
+        """The name of the scheme that the running kernel was detected to use; None for any other target, and where no known
+        scheme matches."""
 
     @property
     def has_tail(self) -> bool:

@@ -51,20 +51,21 @@ class Difference:
         """The first read that differs, from 1."""
         same = zip(self.by_target, self.by_scheme, strict=False)
         return 1 + next(
-            (n for n, (one, other) in enumerate(same) if one != other), min(len(self.by_target), len(self.by_scheme))
+            (n for n, (target_read, scheme_read) in enumerate(same) if target_read != scheme_read),
+            min(len(self.by_target), len(self.by_scheme)),
         )
 
 
 @dataclass(slots=True)
-class Compared:
-    """How many sequences were compared, with how many operations and sockets at most, and how many could not be: the first
-    of them for what `why_untold` says."""
+class ComparisonCounts:
+    """How many sequences were compared, with how many operations and sockets at most, and how many were left out: the first
+    of them for the reason in `why_left_out`."""
 
     sequences: int = 0
     operations: int = 0
     sockets: int = 0
-    untold: int = 0
-    why_untold: str = ""
+    left_out: int = 0
+    why_left_out: str = ""
 
 
 class Conformance:
@@ -75,7 +76,7 @@ class Conformance:
         self._session = session
         self._scheme = scheme
         self._records_max = records_max
-        self.compared = Compared()
+        self.counts = ComparisonCounts()
 
     def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
         """Draws random sequences with no end, and tells of each what difference it came to; one that could not be compared
@@ -91,21 +92,21 @@ class Conformance:
             try:
                 found = self.compare(operations, slots)
             except Inconclusive as untold:
-                self.compared.untold += 1
-                self.compared.why_untold = self.compared.why_untold or str(untold)
+                self.counts.left_out += 1
+                self.counts.why_left_out = self.counts.why_left_out or str(untold)
                 found = None
             else:
-                self.compared.sequences += 1
-                self.compared.operations += len(operations)
-                self.compared.sockets = max(self.compared.sockets, sum(type(op) is Add for op in operations))
+                self.counts.sequences += 1
+                self.counts.operations += len(operations)
+                self.counts.sockets = max(self.counts.sockets, sum(type(op) is Add for op in operations))
             yield found
 
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
         """What the two make of a sequence, if it is not the same; `Inconclusive` where the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
-        likened = tuple(_likened(operations, self._target.tables[0], self._scheme.tables[0]))
-        simulation = Simulation(self._scheme, shape_of(likened, slots=slots), records_max=self._records_max)
-        model = tuple(carried_out(simulation, likened).reads)
+        model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
+        simulation = Simulation(self._scheme, shape_of(model_operations, slots=slots), records_max=self._records_max)
+        model = tuple(carried_out(simulation, model_operations).reads)
         return None if real == model else Difference(operations, slots, real, model)
 
     def shrunk(
@@ -113,27 +114,29 @@ class Conformance:
     ) -> Difference:
         """A least sequence that the two deliver differently; the given one if it was not so again. Where `patience` ends,
         the least so far."""
-        found: dict[tuple[tuple[Operation, ...], int], Difference] = {}
+        differences: dict[tuple[tuple[Operation, ...], int], Difference] = {}
 
         def fails(operations: tuple[Operation, ...], slots: int) -> bool:
             progress()
             with suppress(Inconclusive):
-                if (other := self.compare(operations, slots)) is not None:
-                    found[operations, slots] = other
-            return (operations, slots) in found
+                if (smaller := self.compare(operations, slots)) is not None:
+                    differences[operations, slots] = smaller
+            return (operations, slots) in differences
 
-        return found.get(minimize(difference.operations, difference.slots, fails, patience=patience), difference)
+        return differences.get(minimize(difference.operations, difference.slots, fails, patience=patience), difference)
 
     def case(self, difference: Difference) -> Case:
         """The difference as a case, which says in its comment what either did."""
-        told = [f"{self._target.name} (Linux {platform.release()}) and {self._scheme.name} differ at read {difference.at}."]
+        comment = [
+            f"{self._target.name} (Linux {platform.release()}) and {self._scheme.name} differ at read {difference.at}."
+        ]
         for name, reads in ((self._target.name, difference.by_target), (self._scheme.name, difference.by_scheme)):
-            told.append(f"{name}: {'; '.join(map(_spelled, reads))}")
-        return Case(difference.operations, difference.slots, (), tuple(line[:120] for line in told))
+            comment.append(f"{name}: {'; '.join(map(_read_text, reads))}")
+        return Case(difference.operations, difference.slots, (), tuple(line[:120] for line in comment))
 
 
 @dataclass(slots=True)
-class Kept:
+class KeptDifference:
     """A difference and its case, as it was found and saved first, or shrunk, which then takes its place. `path` is where the
     last of the two is that could be saved; `trouble` says why this one could not."""
 
@@ -144,7 +147,7 @@ class Kept:
     is_least: bool = False
 
 
-class Trial:
+class ConformanceTrial:
     """Random sequences, drawn from `seed`, on a target and on a scheme, until they differ, of which the case is kept in
     `cases`."""
 
@@ -154,8 +157,8 @@ class Trial:
         self.target = target
         self.scheme = scheme
         self.hazards = hazards & target.hazards & scheme.hazards
-        self.compared = Compared()
-        self.kept: Kept | None = None
+        self.counts = ComparisonCounts()
+        self.kept: KeptDifference | None = None
         self.interrupted = False
         self._seed = seed
         self._cases = cases
@@ -171,7 +174,7 @@ class Trial:
                 until = time.monotonic() + seconds
                 patience = Patience(lambda: time.monotonic() >= until + SHRINKING_S)
                 conformance = Conformance(self.target, session, self.scheme, records_max=self.target.records_max)
-                self.compared = conformance.compared
+                self.counts = conformance.counts
                 for difference in conformance.differences(self._seed, self.hazards):
                     now_and_then()
                     if difference is not None:
@@ -180,7 +183,7 @@ class Trial:
                         self._keep(conformance, least, is_least=not patience.ended)
                         self.interrupted = patience.interrupted
                         return
-                    if self.compared.sequences >= sequences or time.monotonic() >= until:
+                    if self.counts.sequences >= sequences or time.monotonic() >= until:
                         return
         except KeyboardInterrupt:
             self.interrupted = True
@@ -188,7 +191,7 @@ class Trial:
     def _keep(self, conformance: Conformance, difference: Difference, *, is_least: bool = False) -> None:
         with undisturbed():
             before = self.kept.path if self.kept else None
-            self.kept = Kept(difference, conformance.case(difference), before, is_least=is_least)
+            self.kept = KeptDifference(difference, conformance.case(difference), before, is_least=is_least)
             try:
                 self.kept.path = save(self.kept.case, self._cases, f"{self.target.name}-{self.scheme.name}-difference")
                 if before not in (None, self.kept.path):
@@ -210,7 +213,7 @@ class _NowAndThen:
             self._call()
 
 
-def _likened(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
+def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
     # What the target calls its first table, where that is not the scheme's first.
     def bucket(old: Bucket) -> Bucket:
         return old if old.table else replace(old, table=first)
@@ -246,5 +249,5 @@ def _crowded(operations: tuple[Operation, ...], random: Random, has_tail: bool) 
     return (*crowd, *operations[:open_at], *rest)
 
 
-def _spelled(returned: Returned) -> str:
+def _read_text(returned: Returned) -> str:
     return returned.error or (" ".join(returned.delivered) or "nothing")

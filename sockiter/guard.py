@@ -131,10 +131,10 @@ def guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
 def _guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
     if threading.current_thread() is not threading.main_thread():
         # Signals get to the main thread alone.
-        return _caught(name, scheme, call)
+        return _checked(name, scheme, call)
     before = _WATCH.begin(name)
     try:
-        return _caught(name, scheme, call)
+        return _checked(name, scheme, call)
     except Overdue:
         _WATCH.stop()
         raise SchemeFault(f"{scheme} failed: {name} did not end within {LIMIT_S:g} s of processor time") from None
@@ -150,7 +150,7 @@ def stop_clock() -> None:
     _WATCH.stop()
 
 
-def _caught(name: str, scheme: str, call: Callable[[], T]) -> T:
+def _checked(name: str, scheme: str, call: Callable[[], T]) -> T:
     out, sys.stdout = sys.stdout, sys.stderr  # where a document may be under way
     try:
         return call()
@@ -246,13 +246,13 @@ class Guarded:
     def _call(self, method: str, call: Callable[[], T]) -> T:
         return guarded(f"{self._class}.{method}", self.name, call)
 
-    def _fault(self, what: str) -> SchemeFault:
-        return SchemeFault(f"{self.name} failed: {self._class}.{what}")
+    def _fault(self, problem: str) -> SchemeFault:
+        return SchemeFault(f"{self.name} failed: {self._class}.{problem}")
 
-    def _state(self, what: str, state: Any) -> Any:
+    def _state(self, context: str, state: Any) -> Any:
         if state is None:
-            raise self._fault(f"{what} None: expected a state, which is any other value that has a hash")
-        self._hashed(what.split()[0], state)
+            raise self._fault(f"{context} None: expected a state, which is any other value that has a hash")
+        self._hashed(context.split()[0], state)
         return state
 
     def _hashed(self, method: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 Decided here: what an entry point has to give, and what becomes of one that does not: a target that runs nowhere and says
 why, in nobody's way, and never passed over. A package is code that its user chose to install; what goes wrong in it, when it
-is loaded or when its scheme walks, is told in one line. Not known here: the project's own targets, but for their names.
+is loaded or when its scheme walks, is one line of an error. Not known here: the project's own targets, but for their names.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ _UNSEEMLY = re.compile(r"[^\w.:() -]")
 _MEMBERS = tuple(member for member in vars(Scheme) if not member.startswith("_"))
 
 
-def installed(taken: Collection[str]) -> tuple[Target, ...]:
+def load_plugins(taken: Collection[str]) -> tuple[Target, ...]:
     """The schemes of other packages in the order of their names, none of which is one of those taken.
 
-    One that cannot be had is a `Broken` target among them, by a name that no other target has.
+    One that cannot be had is a `BrokenPlugin` target among them, by a name that no other target has.
     """
     targets: dict[str, Target] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
-        misnamed = _misnamed(entry.name, {*taken, *targets})
-        name = _UNSEEMLY.sub("?", f"{entry.name} ({entry.value})") if misnamed else entry.name
-        with _printing_aside():
-            target = misnamed or _load(entry)
+        name_fault = _name_fault(entry.name, {*taken, *targets})
+        name = _UNSEEMLY.sub("?", f"{entry.name} ({entry.value})") if name_fault else entry.name
+        with _stdout_to_stderr():
+            target = name_fault or _load(entry)
         if isinstance(target, str):
-            target = Broken(name, f"entry point {entry.name} = {entry.value}", target)
+            target = BrokenPlugin(name, f"entry point {entry.name} = {entry.value}", target)
         targets[name] = target
     stop_clock()
     return tuple(targets.values())
 
 
-class Installed(SchemeTarget):
+class PluginTarget(SchemeTarget):
     """A scheme of another package. A mistake of it is a `SchemeFault` that names the method and the field."""
 
     def __init__(self, scheme: AnyScheme) -> None:
@@ -60,7 +60,7 @@ class Installed(SchemeTarget):
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenPlugin:
     """An entry point that gives no scheme: a target that can be put through nothing, for the reason `why`."""
 
     name: str
@@ -73,7 +73,7 @@ class Broken:
     slots: int | None = None
     is_real: bool = False
     has_tail: bool = True
-    walks_by: str | None = None
+    detected_scheme: str | None = None
     unable: Mapping[Hazard, str] = field(default_factory=dict)
 
     def missing(self) -> str:
@@ -84,7 +84,7 @@ class Broken:
 
 
 @contextmanager
-def _printing_aside() -> Iterator[None]:
+def _stdout_to_stderr() -> Iterator[None]:
     # What a package prints goes to standard error: the document of a command is on standard output.
     with ExitStack() as stack:
         with suppress(OSError):  # one of the two may be closed
@@ -97,7 +97,7 @@ def _printing_aside() -> Iterator[None]:
         yield
 
 
-def _misnamed(name: str, taken: Collection[str]) -> str | None:
+def _name_fault(name: str, taken: Collection[str]) -> str | None:
     if not _NAME.fullmatch(name):
         return "its name is not made of letters, digits, dashes and underscores"
     return "its name is another target's" if name in taken else None
@@ -107,11 +107,11 @@ def _load(entry: EntryPoint) -> Target | str:
     # The scheme as a target, or in words why it cannot be had.
     def load() -> Target | str:
         try:
-            given: Any = entry.load()
-            scheme: AnyScheme = given() if callable(given) else given
+            loaded: Any = entry.load()
+            scheme: AnyScheme = loaded() if callable(loaded) else loaded
             for fault in _faults(scheme, entry.name):
                 return f"{entry.value} is no scheme: {fault}"
-            return Installed(scheme)
+            return PluginTarget(scheme)
         except (Exception, SystemExit) as error:
             return f"{entry.value} cannot be loaded: {in_a_line(error)}"
 

@@ -43,7 +43,7 @@ def refused(case: Case, target: Target) -> str | None:
     return refusal(target, case.operations, shape_of(case.operations, slots=case.slots))
 
 
-def unsaid(case: Case, target: Target) -> str | None:
+def incomparable(case: Case, target: Target) -> str | None:
     """Why what comes of a case here cannot be compared with what it says, in one line; None: it can.
 
     What an iterator does that walks by no known scheme is known of the kernel alone that it was seen on: how many sockets
@@ -52,7 +52,12 @@ def unsaid(case: Case, target: Target) -> str | None:
     if target.is_real and case.expects and not _has_scheme(target) and not _is_named(case, target):
         return UNNAMED
     seen_on = {expect.remark for expect in case.expects if _is_of(expect, target)}
-    if not target.is_real or target.walks_by is not None or not seen_on or not seen_on.isdisjoint({"", _seen_on(target)}):
+    if (
+        not target.is_real
+        or target.detected_scheme is not None
+        or not seen_on
+        or not seen_on.isdisjoint({"", _seen_on(target)})
+    ):
         return None
     return f"the case says what comes of it on {', '.join(sorted(seen_on))}"
 
@@ -71,11 +76,11 @@ def expecting(case: Case, target: Target, session: Session) -> Case:
     """
     others = tuple(expect for expect in case.expects if not _is_of(expect, target))
     new = [
-        Expect(target.name, finding.kind, finding.socket, target.walks_by, _seen_on(target))
+        Expect(target.name, finding.kind, finding.socket, target.detected_scheme, _seen_on(target))
         for finding in replay(case, target, session).verdict
     ]
     # As it is, where it says so already, whichever kernel it was then, if that does not matter.
-    if set(new) == {expect for expect in case.expects if _is_of(expect, target)} and unsaid(case, target) is None:
+    if set(new) == {expect for expect in case.expects if _is_of(expect, target)} and incomparable(case, target) is None:
         return case
     return replace(case, expects=(*others, *new))
 
@@ -91,7 +96,7 @@ def with_expects(case: Case, targets: Iterable[Target]) -> Case:
 
 def _has_scheme(target: Target) -> bool:
     # Whether a target does just what a scheme does, over the same tables.
-    return any(scheme.name == target.walks_by and scheme.tables[0] == target.tables[0] for scheme in SCHEMES)
+    return any(scheme.name == target.detected_scheme and scheme.tables[0] == target.tables[0] for scheme in SCHEMES)
 
 
 def _is_named(case: Case, target: Target) -> bool:
@@ -102,7 +107,7 @@ def _of_its_scheme(case: Case, target: Target) -> tuple[Expect, ...]:
     # Of a kernel's iterator that no line is about, the lines about the scheme that it walks by.
     if not _has_scheme(target):
         return ()
-    return tuple(expect for expect in case.expects if expect.target == target.walks_by and expect.scheme is None)
+    return tuple(expect for expect in case.expects if expect.target == target.detected_scheme and expect.scheme is None)
 
 
 def _seen_on(target: Target) -> str:
@@ -110,4 +115,4 @@ def _seen_on(target: Target) -> str:
 
 
 def _is_of(expect: Expect, target: Target) -> bool:
-    return expect.target == target.name and expect.scheme in (None, target.walks_by)
+    return expect.target == target.name and expect.scheme in (None, target.detected_scheme)

@@ -218,7 +218,7 @@ class SchemeTarget:
     is_real = False
     slots: int | None = None
     has_tail = True
-    walks_by: str | None = None
+    detected_scheme: str | None = None
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.scheme = scheme

@@ -17,15 +17,15 @@ from sockiter.errors import InputError
 from sockiter.files import escaped
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.operations import Add, Read, Rehash
-from sockiter.plugins import installed
+from sockiter.plugins import load_plugins
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
 
 SCHEME_TARGETS: tuple[Target, ...] = tuple(SchemeTarget(scheme) for scheme in SCHEMES)
 """The project's own schemes, whatever else is installed: what every case is recorded on."""
-INSTALLED_TARGETS: tuple[Target, ...] = installed({target.name for target in (*SCHEME_TARGETS, *KERNEL_TARGETS)})
+PLUGIN_TARGETS: tuple[Target, ...] = load_plugins({target.name for target in (*SCHEME_TARGETS, *KERNEL_TARGETS)})
 """The schemes of other packages. A case says something of one only where it names it: whoever wrote it may not know it."""
-TARGETS: tuple[Target, ...] = (*SCHEME_TARGETS, *INSTALLED_TARGETS, *KERNEL_TARGETS)
+TARGETS: tuple[Target, ...] = (*SCHEME_TARGETS, *PLUGIN_TARGETS, *KERNEL_TARGETS)
 
 
 def target_named(name: str) -> Target:

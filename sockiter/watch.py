@@ -1,7 +1,8 @@
 """A command in a child process that is watched, where schemes of other packages are installed.
 
 Decided here: that no scheme ends a command without a word, be it by `os._exit(0)` or by another program in its place. The
-child says its exit status before it ends; a child that says none was ended. Not known here: which commands there are.
+child announces its exit status before it ends; a child that announces none was ended. Not known here: which commands there
+are.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def watched(command: Callable[[], None]) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _set_output_apart()
-    _say_status(command, writer)
+    _announce_status(command, writer)
 
 
 def _set_output_apart() -> None:
@@ -64,7 +65,7 @@ def _beyond_the_streams(descriptor: int) -> int:
     return higher
 
 
-def _say_status(command: Callable[[], None], writer: int) -> None:
+def _announce_status(command: Callable[[], None], writer: int) -> None:
     status = 1
     try:
         command()
@@ -95,13 +96,13 @@ def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals], names: 
     for number in _ENDS:
         signal.signal(number, signal.SIG_IGN)
     os.set_blocking(reader, False)
-    said = b""
+    announced = b""
     with suppress(BlockingIOError):  # a process that the child has started, and left, may have the other end
-        said = os.read(reader, 1)
+        announced = os.read(reader, 1)
     if status < 0 and is_ending:
         _complain("interrupted")
         sys.exit(130)
-    if not said or status < 0 or (said != b"\0" and not status):
+    if not announced or status < 0 or (announced != b"\0" and not status):
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         schemes = textwrap.shorten(" ".join(map(ascii, names)).replace("'", ""), 200, placeholder=" ...")
         _complain(f"ended with {how} in the middle: a scheme of another package ({schemes}) or the system ended it")
@@ -109,6 +110,6 @@ def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals], names: 
     sys.exit(status)
 
 
-def _complain(what: str) -> None:
+def _complain(message: str) -> None:
     with suppress(OSError):
-        os.write(2, f"sockiter: {what}\n".encode())
+        os.write(2, f"sockiter: {message}\n".encode())

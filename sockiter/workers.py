@@ -1,9 +1,9 @@
-"""Workers: processes that are started, listened to, told to stop, and gone in the end, with a job each.
+"""Workers: processes with a job each, which are started, heard, stopped and waited for.
 
-Decided here: that nothing a worker said is lost, however it ends, or whoever interrupts; that no worker is left behind, nor
+Decided here: that no message of a worker is lost, however it ends, or whoever interrupts; that no worker is left behind, nor
 works on after its time or without its main process. Ctrl-C and what `timeout` sends go to the whole group, and so does the
-hang-up of a terminal: the main process alone decides what they mean, and workers ignore them. Not known here: what the jobs
-are, what is said, and what becomes of it.
+hang-up of a terminal: the main process alone decides what they mean, and workers ignore them. Not known here: the jobs,
+the messages, and what becomes of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any, Generic, TypeVar
 from sockiter import rights
 from sockiter.files import abandoned
 
-# How long workers that were told to stop, or whose time is up, may take for what they are at: shrinking, on a slow kernel.
+# How long workers may take after a stop, or after their time is up, for their current work: shrinking, on a slow kernel.
 PATIENCE_S = 4.0
 TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -48,7 +48,7 @@ Job = TypeVar("Job")
 class Workers(ABC, Generic[Lot, Job]):
     """So many workers, and the lots that wait for one. Each worker has a job, which is a lot's or a part of it.
 
-    `work` is what a worker does: it is called there with its job and with the connection on which it is heard. `run` may be
+    `work` is what a worker does: it is called there with its job and with its connection. `run` may be
     interrupted by a KeyboardInterrupt once: it then waits for what the workers are at, and returns.
     """
 
@@ -67,19 +67,19 @@ class Workers(ABC, Generic[Lot, Job]):
         """The job of the worker that is about to be started for a lot, which may be put back among those that wait."""
 
     @abstractmethod
-    def _heard(self, lot: Lot, message: Any, /) -> None:
-        """Carry over what a worker said."""
+    def _on_message(self, lot: Lot, message: Any, /) -> None:
+        """Take over a message of a worker."""
 
     @abstractmethod
-    def _died(self, lot: Lot, why: str, /) -> None:
-        """Note that a worker ended before its time."""
+    def _on_death(self, lot: Lot, why: str, /) -> None:
+        """Record that a worker ended before its time."""
 
     @abstractmethod
     def _is_end(self, message: Any, /) -> bool:
         """Whether a worker that sent this message last, or None where it sent none, has done its job."""
 
-    def _left(self, lot: Lot, last: Any, /) -> None:
-        """Save what a worker was at that ended before its time, or did not stop, by what it said last; None: nothing."""
+    def _on_unfinished(self, lot: Lot, last: Any, /) -> None:
+        """Save the work of a worker that ended before its time, or did not stop, by its last message, if any."""
 
     def _next(self) -> Lot:
         # Which of those that wait is worked on next; there is one.
@@ -104,7 +104,7 @@ class Workers(ABC, Generic[Lot, Job]):
             for connection, (process, lot) in self.running.items():
                 process.kill()
                 process.join()
-                self._left(lot, self._last.pop(connection, None))
+                self._on_unfinished(lot, self._last.pop(connection, None))
                 connection.close()
             self.running.clear()
 
@@ -142,30 +142,30 @@ class Workers(ABC, Generic[Lot, Job]):
             assert isinstance(connection, Connection)
             process, lot = self.running[connection]
             with undisturbed():
-                is_over = not self._hear(connection, lot)
+                is_over = not self._receive_message(connection, lot)
             if is_over:
                 process.join()
                 with undisturbed():
                     last = self._last.pop(connection, None)
                     if connection in self._late:
                         self._late.remove(connection)
-                        self._died(lot, f"was killed: it went on for {PATIENCE_S:.0f} s after the time was up")
-                        self._left(lot, last)
+                        self._on_death(lot, f"was killed: it went on for {PATIENCE_S:.0f} s after the time was up")
+                        self._on_unfinished(lot, last)
                     elif process.exitcode or not (self.interrupted or self._is_end(last)):
-                        # Whatever its exit code: one that is through says so last, or was told to stop.
-                        self._died(lot, f"ended with exit code {process.exitcode}: the scheme or the system ended it")
-                        self._left(lot, last)
+                        # Whatever its exit code: the last message of a worker that is done says so, unless it was stopped.
+                        self._on_death(lot, f"ended with exit code {process.exitcode}: the scheme or the system ended it")
+                        self._on_unfinished(lot, last)
                     connection.close()
                     del self.running[connection]
 
-    def _hear(self, connection: Connection, lot: Lot) -> bool:
-        # One message. False: the worker is gone, and everything that it said was heard.
+    def _receive_message(self, connection: Connection, lot: Lot) -> bool:
+        # One message. False: the worker is gone, and all of its messages were received.
         try:
             message = connection.recv()
         except (EOFError, OSError):
             return False
         self._last[connection] = message
-        self._heard(lot, message)
+        self._on_message(lot, message)
         return True
 
 
@@ -235,9 +235,9 @@ def interrupted_at(when: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def heard(connection: Connection) -> AbstractContextManager[None]:
-    """What a worker does and says, until it is through or nobody listens any more; its connection is closed then."""
-    return _Heard(connection)
+def serving(connection: Connection) -> AbstractContextManager[None]:
+    """The context of a worker's work and messages, until it is done or the main process is gone; closes its connection."""
+    return _Serving(connection)
 
 
 def _die_with_the_server() -> None:
@@ -246,7 +246,7 @@ def _die_with_the_server() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGALRM)
 
 
-class _Heard:
+class _Serving:
     # No generator: that and an error of `send` would keep each other, and with them what was to be sent, until the garbage
     # is collected, which CPython 3.12.1 does not survive (a BytesIO with a view of it), and 3.13 complains of.
     __slots__ = ("_connection",)

@@ -20,7 +20,7 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.schemes import index_detect, index_narrow
 from tests.support import stand_ins
-from tests.support.kernel_targets import ABSENT, LIMITED, answering, here
+from tests.support.kernel_targets import ABSENT, LIMITED, here, with_capabilities
 
 settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("tests")
@@ -76,7 +76,7 @@ def kernel_target(request: pytest.FixtureRequest) -> KernelTarget:
 def on_any_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No kernel's iterator runs here, unless a test asks for one that does."""
     if not {*REAL, "limited_kernel"} & set(request.fixturenames):
-        answering(monkeypatch, ABSENT)
+        with_capabilities(monkeypatch, ABSENT)
 
 
 @pytest.fixture
@@ -123,13 +123,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def limited_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every iterator of the kernel seems to run here, and can do little."""
-    answering(monkeypatch, LIMITED)
+    with_capabilities(monkeypatch, LIMITED)
 
 
 @pytest.fixture
 def absent_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """No iterator of the kernel seems to run here."""
-    answering(monkeypatch, ABSENT)
+    with_capabilities(monkeypatch, ABSENT)
 
 
 @pytest.fixture

@@ -38,12 +38,12 @@ class Likeness(SchemeTarget):
     is_real = True
     records_max = RECORDS_MAX
 
-    def __init__(self, scheme: AnyScheme, *, name: str = "kernel:likeness", lacks: str | None = None) -> None:
+    def __init__(self, scheme: AnyScheme, *, name: str = "kernel:twin", lacks: str | None = None) -> None:
         super().__init__(scheme)
         self.name = name
         self.slots = SLOTS
         self.lacks = lacks
-        self.walks_by = scheme.name
+        self.detected_scheme = scheme.name
 
     def missing(self) -> str | None:
         return self.lacks
@@ -71,23 +71,23 @@ def compared(target: Likeness, scheme: AnyScheme, count: int, *, hazards: frozen
     conformance = Conformance(target, target, scheme)
     for found in conformance.differences("test", hazards):
         assert found is None, found
-        if conformance.compared.sequences == count:
+        if conformance.counts.sequences == count:
             break
     return conformance
 
 
 @pytest.mark.parametrize("scheme", [OffsetUdp(), CookieUdp(), OffsetTcp(), CookieTcp(), Rank()], ids=lambda s: s.name)
 def test_a_scheme_does_not_differ_from_itself(scheme: AnyScheme) -> None:
-    done = compared(Likeness(scheme), scheme, 200).compared
-    assert (done.sequences, done.untold) == (200, 0)
-    assert done.operations > 200
+    counts = compared(Likeness(scheme), scheme, 200).counts
+    assert (counts.sequences, counts.left_out) == (200, 0)
+    assert counts.operations > 200
 
 
 def test_now_and_then_there_is_a_crowd() -> None:
-    assert compared(Likeness(OffsetUdp()), OffsetUdp(), 200).compared.sockets > 100
+    assert compared(Likeness(OffsetUdp()), OffsetUdp(), 200).counts.sockets > 100
 
 
-def test_a_difference_is_shrunk_to_the_least_and_told_by_its_read() -> None:
+def test_a_difference_is_shrunk_to_the_least_and_located_at_its_read() -> None:
     target = Likeness(OffsetUdp())
     conformance = Conformance(target, target, CookieUdp())
     found = next(found for found in conformance.differences("test", frozenset({"remove"})) if found is not None)
@@ -95,7 +95,7 @@ def test_a_difference_is_shrunk_to_the_least_and_told_by_its_read() -> None:
     assert [type(op).__name__ for op in least.operations] == ["Add", "Add", "Open", "Read", "Remove", "Read"]
     assert least.at == 2
     assert conformance.case(least).comment[0].endswith(" and cookie-udp differ at read 2.")
-    assert conformance.case(least).comment[1:] == ("kernel:likeness: A; nothing", "cookie-udp: A; B; nothing")
+    assert conformance.case(least).comment[1:] == ("kernel:twin: A; nothing", "cookie-udp: A; B; nothing")
 
 
 def test_a_difference_that_does_not_come_again_is_kept_as_it_was() -> None:
@@ -116,11 +116,11 @@ def test_an_end_that_comes_a_read_sooner_is_a_difference() -> None:
     assert Conformance(target, target, OffsetUdp(), records_max=2).compare(operations, SLOTS) is None
 
 
-def test_what_cannot_be_told_of_is_left_out_and_counted() -> None:
+def test_sequences_that_cannot_be_judged_are_left_out_and_counted() -> None:
     target = Mute(OffsetUdp())
     conformance = compared(target, OffsetUdp(), 100)
-    assert conformance.compared.sequences == 100
-    assert conformance.compared.untold > 10
+    assert conformance.counts.sequences == 100
+    assert conformance.counts.left_out > 10
     with pytest.raises(Inconclusive, match="nobody knows"):
         conformance.compare((Add("A", "tail"), Remove("A"), Open(), Read(None)), SLOTS)
 
@@ -135,22 +135,22 @@ def test_the_first_table_of_a_target_is_the_schemes_table_of_that_name() -> None
     """With nobody listening, offset-tcp passes over the first established bucket: a listening one it would not."""
     target = Likeness(OffsetTcp())
     target.tables = ("established",)
-    told: list[Operation] = []
+    output: list[Operation] = []
 
-    class Told(Simulation):
+    class RecordingSimulation(Simulation):
         def apply(self, operation: Operation) -> None:
-            told.append(operation)
+            output.append(operation)
             super().apply(operation)
 
     inside = (At("show", 1, Rehash("A", Bucket(1))), At("show", 1, Remove("B")))
     operations = (Add("A", "head"), Add("B", "head"), Open(), Rehash("A", Bucket(1)), Read(2, inside), Read(None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sockiter.conform.Simulation", Told)
+        patch.setattr("sockiter.conform.Simulation", RecordingSimulation)
         Conformance(target, target, OffsetTcp()).compare(operations, SLOTS)
     there = Bucket(1, "established")
-    assert told[0] == Add("A", "head", Bucket(0, "established"))
-    assert told[3] == Rehash("A", there)
-    assert told[4] == Read(2, (At("show", 1, Rehash("A", there)), At("show", 1, Remove("B"))))
+    assert output[0] == Add("A", "head", Bucket(0, "established"))
+    assert output[3] == Rehash("A", there)
+    assert output[4] == Read(2, (At("show", 1, Rehash("A", there)), At("show", 1, Remove("B"))))
 
 
 # The command
@@ -167,46 +167,44 @@ def conform(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["conform", *map(str, arguments)])
 
 
-def test_no_difference_is_told_with_what_was_compared(tmp_path: Path) -> None:
+def test_no_difference_is_reported_with_what_was_compared(tmp_path: Path) -> None:
     with kernels(Likeness(OffsetUdp())):
-        result = conform("kernel:likeness", "--sequences", 30, "--seed", 1, "--cases", tmp_path)
+        result = conform("kernel:twin", "--sequences", 30, "--seed", 1, "--cases", tmp_path)
         assert result.exit_code == 0
         assert " and offset-udp: 30 sequences, " in result.output
         assert result.output.endswith("No difference in what any read delivered. That is no proof.\n")
-        again = json.loads(conform("kernel:likeness", "--sequences", 30, "--seed", 1, "--json", "--cases", tmp_path).output)
+        again = json.loads(conform("kernel:twin", "--sequences", 30, "--seed", 1, "--json", "--cases", tmp_path).output)
     assert again["sequences"] == 30
     assert again["difference"] is None
     assert again["hazards"] == [hazard for hazard in HAZARDS if hazard != "rollover"]
     assert not list(tmp_path.iterdir())
 
 
-def test_sequences_that_cannot_be_told_of_are_counted_in_words() -> None:
+def test_sequences_that_cannot_be_judged_are_counted_in_words() -> None:
     with kernels(Mute(OffsetUdp())):
-        told = conform("kernel:likeness", "--sequences", 30).output
-        document = json.loads(conform("kernel:likeness", "--sequences", 30, "--json").output)
-    assert re.search(r"^\d+ were left out, which could not be told of; the first: nobody knows$", told, re.MULTILINE)
+        output = conform("kernel:twin", "--sequences", 30).output
+        document = json.loads(conform("kernel:twin", "--sequences", 30, "--json").output)
+    assert re.search(r"^\d+ were left out, which could not be told of; the first: nobody knows$", output, re.MULTILINE)
     assert document["left_out"] > 0
     assert document["why_left_out"] == "nobody knows"
 
 
 def test_a_difference_is_kept_as_a_case_and_is_status_1(tmp_path: Path) -> None:
     with kernels(Likeness(OffsetUdp())):
-        result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
-        told = json.loads(
-            conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path, "--json").output
-        )
+        result = conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
+        output = json.loads(conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path, "--json").output)
     assert result.exit_code == 1
     assert "A DIFFERENCE at read 2 of this case" in result.output
     (path,) = tmp_path.iterdir()
-    assert path.name.startswith("kernel-likeness-cookie-udp-difference-")
+    assert path.name.startswith("kernel-twin-cookie-udp-difference-")
     assert load(path).operations[-1] == Read(None)
-    assert told["difference"] == {"case": str(path), "read": 2, "least": True}
+    assert output["difference"] == {"case": str(path), "read": 2, "least": True}
 
 
-def test_a_difference_that_cannot_be_saved_is_told_whole(tmp_path: Path) -> None:
+def test_a_difference_that_cannot_be_saved_is_reported_whole(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with kernels(Likeness(OffsetUdp())):
-        result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path / "taken" / "in")
+        result = conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path / "taken" / "in")
     assert result.exit_code == 1
     assert "this case could not be saved:\n# sockiter case v1\n" in result.output
 
@@ -221,26 +219,26 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, of: type, method: str) -> None:
     monkeypatch.setattr(of, method, press)
 
 
-def test_an_interrupt_ends_it_and_what_was_compared_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_it_and_what_was_compared_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(monkeypatch, Conformance, "compare")
     with kernels(Likeness(OffsetUdp())):
-        told = conform("kernel:likeness", "--seed", 1)
-        document = json.loads(conform("kernel:likeness", "--seed", 1, "--json").output)
-    assert told.exit_code == 0
-    assert " and offset-udp: 0 sequences, 0 operations, up to 0 sockets, seed 1, interrupted\n" in told.output
+        output = conform("kernel:twin", "--seed", 1)
+        document = json.loads(conform("kernel:twin", "--seed", 1, "--json").output)
+    assert output.exit_code == 0
+    assert " and offset-udp: 0 sequences, 0 operations, up to 0 sockets, seed 1, interrupted\n" in output.output
     assert document["interrupted"] is True
 
 
 def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     interrupted(monkeypatch, Conformance, "shrunk")
-    arguments = ("kernel:likeness", "cookie-udp", "--hazard", "remove", "--seed", 1, "--cases", tmp_path)
+    arguments = ("kernel:twin", "cookie-udp", "--hazard", "remove", "--seed", 1, "--cases", tmp_path)
     with kernels(Likeness(OffsetUdp())):
-        told = conform(*arguments)
+        output = conform(*arguments)
         (as_found,) = tmp_path.iterdir()
         document = json.loads(conform(*arguments, "--json").output)
         monkeypatch.undo()
-    assert told.exit_code == 1
-    assert f"which is kept as {as_found}, though not shrunk to the least:\n" in told.output
+    assert output.exit_code == 1
+    assert f"which is kept as {as_found}, though not shrunk to the least:\n" in output.output
     assert document["difference"]["least"] is False
     with kernels(Likeness(OffsetUdp())):
         conform(*arguments)
@@ -249,7 +247,7 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
     assert least != as_found
 
 
-def test_where_only_the_first_could_be_saved_both_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_only_the_first_could_be_saved_both_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def shrunk(self: Conformance, difference: Difference, *options: object) -> Difference:
         monkeypatch.setattr("sockiter.conform.save", refused)
         return difference
@@ -259,18 +257,18 @@ def test_where_only_the_first_could_be_saved_both_are_told(monkeypatch: pytest.M
 
     monkeypatch.setattr(Conformance, "shrunk", shrunk)
     with kernels(Likeness(OffsetUdp())):
-        result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
+        result = conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
     (path,) = tmp_path.iterdir()
     assert f"{tmp_path}: No space left on device: this case could not be saved:\n# sockiter case v1\n" in result.stderr
     assert f"of this case, which is not saved; as it was found it is kept as {path}:\n" in result.stdout
 
 
 @pytest.mark.usefixtures("terminal")
-def test_on_a_terminal_it_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_on_a_terminal_the_progress_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sockiter.conform._PROGRESS_S", 0.0)
     with kernels(Likeness(OffsetUdp())):
-        result = conform("kernel:likeness", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
-    assert "kernel:likeness and cookie-udp: " in result.stderr
+        result = conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
+    assert "kernel:twin and cookie-udp: " in result.stderr
     assert " operations compared" in result.stderr
     assert " of 10,000 sequences" in result.stderr
     assert "a difference, which is being shrunk" in result.stderr
@@ -278,17 +276,17 @@ def test_on_a_terminal_it_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch,
 
 def test_seconds_end_it_sooner() -> None:
     with kernels(Likeness(OffsetUdp())):
-        result = json.loads(conform("kernel:likeness", "--seconds", 0.01, "--json").output)
+        result = json.loads(conform("kernel:twin", "--seconds", 0.01, "--json").output)
     assert 1 <= result["sequences"] < 10_000
 
 
-def test_seconds_end_what_nothing_can_be_told_of() -> None:
+def test_seconds_end_a_comparison_without_any_judgement() -> None:
     class Dumb(Mute):
         def begin(self, shape: Shape) -> Simulation:
             raise Inconclusive("nobody knows")
 
     with kernels(Dumb(OffsetUdp())):
-        result = json.loads(conform("kernel:likeness", "--seconds", 0.01, "--json").output)
+        result = json.loads(conform("kernel:twin", "--seconds", 0.01, "--json").output)
     assert (result["sequences"], result["why_left_out"], result["difference"]) == (0, "nobody knows", None)
 
 
@@ -297,7 +295,7 @@ def test_a_difference_that_is_shrunk_when_the_time_is_up_is_kept_as_far_as_it_wa
 ) -> None:
     monkeypatch.setattr("sockiter.conform.SHRINKING_S", -1.0)
     with kernels(Likeness(OffsetUdp())):
-        arguments = ("kernel:likeness", "cookie-udp", "--hazard", "remove", "--seconds", 1, "--cases", tmp_path, "--json")
+        arguments = ("kernel:twin", "cookie-udp", "--hazard", "remove", "--seconds", 1, "--cases", tmp_path, "--json")
         result = conform(*arguments)
     assert result.exit_code == 1
     assert json.loads(result.output)["difference"]["least"] is False
@@ -305,29 +303,29 @@ def test_a_difference_that_is_shrunk_when_the_time_is_up_is_kept_as_far_as_it_wa
 
 def of_no_known_scheme() -> Likeness:
     target = Likeness(OffsetUdp(), name="kernel:new")
-    target.walks_by = None
+    target.detected_scheme = None
     return target
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "output"),
     [
         (
             ("offset-udp",),
             2,
-            "offset-udp is no kernel's iterator: expected one of kernel:likeness, kernel:absent, kernel:new",
+            "offset-udp is no kernel's iterator: expected one of kernel:twin, kernel:absent, kernel:new",
         ),
         (("nobody",), 2, "no target is named 'nobody'"),
-        (("kernel:likeness", "nobody"), 2, "no scheme is named 'nobody': expected one of offset-udp, "),
+        (("kernel:twin", "nobody"), 2, "no scheme is named 'nobody': expected one of offset-udp, "),
         (("kernel:absent",), 3, "kernel:absent does not run here: not today"),
-        (("kernel:likeness", "--hazard", "rollover"), 3, "kernel:likeness cannot be put through: rollover"),
-        (("kernel:likeness", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank cannot be put through: show"),
+        (("kernel:twin", "--hazard", "rollover"), 3, "kernel:twin cannot be put through: rollover"),
+        (("kernel:twin", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank cannot be put through: show"),
         (("kernel:new",), 3, "kernel:new walks by no scheme that is known here; name one to compare it with"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_a_line(arguments: tuple[str, ...], status: int, told: str) -> None:
+def test_what_cannot_be_compared_is_refused_in_a_line(arguments: tuple[str, ...], status: int, output: str) -> None:
     absent = Likeness(OffsetUdp(), name="kernel:absent", lacks="not today")
     with kernels(Likeness(OffsetUdp()), absent, of_no_known_scheme()):
         result = conform(*arguments)
     assert (result.exit_code, result.output.count("\n")) == (status, 1)
-    assert told in result.output
+    assert output in result.output

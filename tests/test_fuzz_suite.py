@@ -38,9 +38,9 @@ class OldKernel(SchemeTarget):
     is_real = True
     slots = 16
 
-    def __init__(self, name, walks_by, known_failures):
+    def __init__(self, name, detected_scheme, known_failures):
         super().__init__(OffsetUdp())
-        self.name, self.walks_by, self.hazards = name, walks_by, frozenset({"remove"})
+        self.name, self.detected_scheme, self.hazards = name, detected_scheme, frozenset({"remove"})
         self.known_failures = tuple(one for one in known_failures if one.hazards <= self.hazards)
 
 

@@ -25,7 +25,7 @@ from sockiter.errors import InputError, SchemeFault, Unavailable
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text, unhashable
 from sockiter.history import Returned
 from sockiter.operations import Add, Open, Read
-from sockiter.plugins import Broken
+from sockiter.plugins import BrokenPlugin
 from sockiter.schemes.cookie_udp import CookieUdp, State
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
@@ -469,9 +469,9 @@ def test_a_canonical_form_has_to_be_a_method(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_conform_takes_schemes_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     target = loaded(type("Foreign", (CookieUdp,), {"name": "foreign"}), monkeypatch)
-    broken = Broken("broken", "", "it is broken")
+    broken = BrokenPlugin("broken", "", "it is broken")
     command: Any = import_module("sockiter.cli") and sys.modules["sockiter.cli.conform"]
-    monkeypatch.setattr(command, "INSTALLED_TARGETS", (target, broken))
+    monkeypatch.setattr(command, "PLUGIN_TARGETS", (target, broken))
     assert command._scheme("foreign").name == "foreign"
     assert command._scheme("index").name == "index"
     with pytest.raises(Unavailable, match="broken does not run here: it is broken"):

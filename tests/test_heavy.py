@@ -213,7 +213,7 @@ def test_of_very_many_buckets_the_first_are_shown_and_how_many_there_are() -> No
     target = SchemeTarget(OffsetUdp())
     of = trace(loads(f"{adds(30, buckets=30)}open\nread all\n"), target, target)
     assert report.state_lines(of, of.start, report.used(of))[-2:] == ["19: s19", "(10 more buckets are not shown)"]
-    *_, (last, sockets), (more, nothing) = picture.steps(of)[0].buckets
+    *_, (last, sockets), (more, nothing) = picture.snapshots(of)[0].buckets
     assert (last, [item.name for item in sockets], more, nothing) == ("19", ["s19"], "10 more buckets", [])
 
 

@@ -179,7 +179,7 @@ def test_the_kinds_have_the_order_and_the_names_of_the_design() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("findings", "line"),
     [
         ((), "ok"),
         ((Finding("skip", "B", moved=True),), "skip B"),
@@ -187,8 +187,8 @@ def test_the_kinds_have_the_order_and_the_names_of_the_design() -> None:
     ],
     ids=["nothing", "one", "two"],
 )
-def test_a_verdict_is_told_in_one_line(said: Verdict, line: str) -> None:
-    assert describe(said) == line
+def test_a_verdict_is_told_in_one_line(findings: Verdict, line: str) -> None:
+    assert describe(findings) == line
 
 
 def test_a_read_is_the_end_only_with_nothing_and_no_error() -> None:
@@ -242,7 +242,7 @@ def second_definition(opened: Sequence[str], events: Sequence[Event]) -> Verdict
     """The verdict once more, socket by socket, from places in the whole history instead of a walk along it."""
     ends = [place for place, event in enumerate(events) if event == END]
     iteration = events[: ends[0]] if ends else events
-    said: list[Finding] = []
+    findings: list[Finding] = []
 
     def deliveries(name: str, part: Sequence[Event]) -> int:
         return [one for event in part if isinstance(event, Returned) for one in event.delivered].count(name)
@@ -272,22 +272,22 @@ def second_definition(opened: Sequence[str], events: Sequence[Event]) -> Verdict
         moved = any(isinstance(event, (Reinsert, Rehash)) and event.name == name for event in iteration)
         stays = name in opened and Remove(name) not in iteration
         if ends and stays and deliveries(name, iteration) == 0:
-            said.append(Finding("skip", name, moved, is_elsewhere(name, ends[0])))
+            findings.append(Finding("skip", name, moved, is_elsewhere(name, ends[0])))
         if deliveries(name, events) >= 2:
             elsewhere = not moved and len(turns) > 1 and is_elsewhere(name, turns[1])
-            said.append(Finding("repeat", name, moved, elsewhere))
+            findings.append(Finding("repeat", name, moved, elsewhere))
         if not all(is_in_the_table(name, place) for place, event in enumerate(events) if event == Shown(name)):
-            said.append(Finding("stale", name, moved))
+            findings.append(Finding("stale", name, moved))
     order = {"skip": 0, "repeat": 1, "stale": 2}
-    said.sort(key=lambda finding: order[finding.kind])
+    findings.sort(key=lambda finding: order[finding.kind])
     if GaveUp() in events:
-        said.append(Finding("stuck"))
-    harmless = not said
+        findings.append(Finding("stuck"))
+    harmless = not findings
     if any(isinstance(event, Returned) and event.error for event in events):
-        said.append(Finding("refused"))
+        findings.append(Finding("refused"))
     if harmless and not ends:
-        said.append(Finding("incomplete"))
-    return tuple(said)
+        findings.append(Finding("incomplete"))
+    return tuple(findings)
 
 
 NAMES = st.sampled_from("ABC")

@@ -26,14 +26,14 @@ from sockiter.fuzzing.campaign import Ended, FuzzJob, annotated, search
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import Triage
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.plugins import GROUP, Broken, Installed, installed
+from sockiter.plugins import GROUP, BrokenPlugin, PluginTarget, load_plugins
 from sockiter.replay import replay
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from tests.support.inline_workers import work_inline
-from tests.support.kernel_targets import ABSENT, answering
+from tests.support.kernel_targets import ABSENT, with_capabilities
 from tests.support.paths import CASES, ROOT
 
 RFC_SKIP = CASES / "rfc_skip.case"
@@ -214,7 +214,7 @@ class Install(Protocol):
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Has the package in this process, with these entry points, and gives what `plugins` makes of them."""
-    before = {target.name for target in installed(())}
+    before = {target.name for target in load_plugins(())}
 
     def install_foreign(*entries: str, taken: tuple[str, ...] = ()) -> list[Target]:
         directory = tmp_path / "site"
@@ -222,7 +222,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         put(directory, *entries)
         monkeypatch.syspath_prepend(directory)
         # Other packages may be there wherever these tests are run.
-        return [target for target in installed(taken) if target.name not in before]
+        return [target for target in load_plugins(taken) if target.name not in before]
 
     yield install_foreign
     sys.modules.pop("foreign", None)
@@ -231,13 +231,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 @pytest.fixture
 def foreign(install: Install, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Target:
     """The target of an entry point `foreign = foreign:OBJECT`; the commands know of it, and of no kernel that runs."""
-    answering(monkeypatch, ABSENT)
+    with_capabilities(monkeypatch, ABSENT)
     (target,) = install(f"foreign = foreign:{request.param}")
     modules = ["sockiter.targets", *(f"sockiter.cli.{command}" for command in ("replay", "subject", "targets"))]
     for module in modules:
         monkeypatch.setattr(sys.modules[module], "TARGETS", (*SCHEME_TARGETS, target, *KERNEL_TARGETS))
     for module in ("sockiter.targets", "sockiter.cli.replay"):
-        monkeypatch.setattr(sys.modules[module], "INSTALLED_TARGETS", (target,))
+        monkeypatch.setattr(sys.modules[module], "PLUGIN_TARGETS", (target,))
     return target
 
 
@@ -261,7 +261,7 @@ def trouble(result: Result) -> str:
 @pytest.mark.parametrize("given", ["Foreign", "instance", "make"])
 def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: Install) -> None:
     (target,) = install(f"foreign = foreign:{given}")
-    assert isinstance(target, Installed)
+    assert isinstance(target, PluginTarget)
     assert (target.name, target.summary, target.known_failures) == ("foreign", OffsetUdp.summary, OffsetUdp.known_failures)
     assert (target.is_real, target.slots) == (False, None)
     case = load(RFC_SKIP)
@@ -275,7 +275,7 @@ def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: In
 @pytest.mark.parametrize("given", ["Former", "former"])
 def test_known_failures_may_be_declared_by_their_earlier_names(given: str, install: Install) -> None:
     (target,) = install(f"foreign = foreign:{given}")
-    assert isinstance(target, Installed)
+    assert isinstance(target, PluginTarget)
     expected = (known_failure("skip", "remove"), known_failure("repeat", "add-head"))
     assert target.known_failures == SchemeTarget(target.scheme).known_failures == expected
 
@@ -315,7 +315,7 @@ def test_known_failures_may_be_declared_by_their_earlier_names(given: str, insta
 )
 def test_what_gives_no_scheme_is_a_target_that_says_why(given: str, why: str, install: Install) -> None:
     (target,) = install(f"foreign = {given}")
-    assert isinstance(target, Broken)
+    assert isinstance(target, BrokenPlugin)
     assert (target.name, target.summary) == ("foreign", f"entry point foreign = {given}")
     assert target.missing().startswith(f"{given} {why}")
 
@@ -406,9 +406,9 @@ def test_a_fuzz_of_everything_goes_without_the_broken_one_and_says_so(
     options = ["--seconds", "0.1", "--workers", "1", "--driver", "swarm", "--cases", tmp_path / "cases"]
     result = sockiter("fuzz", *options, "--json")
     assert result.exit_code == 0
-    told = json.loads(result.stdout)
-    assert [one["target"] for one in told["targets"]] == ["index"]
-    assert [one["target"] for one in told["not_here"]] == ["foreign"]
+    report = json.loads(result.stdout)
+    assert [one["target"] for one in report["targets"]] == ["index"]
+    assert [one["target"] for one in report["not_here"]] == ["foreign"]
 
 
 @pytest.mark.usefixtures("foreign")
@@ -461,9 +461,9 @@ def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_packa
 def test_an_exception_in_a_scheme_of_another_package_is_one_line_that_says_where(tmp_path: Path) -> None:
     line = FOREIGN[: FOREIGN.index("# THE LINE")].count("\n") + 1
     where = f"{tmp_path / 'site' / 'foreign.py'}:{line}"
-    told = f"foreign failed: Clumsy.begin raised IndexError: bucket [/3] ({where})"
-    assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
-    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")) == told
+    message = f"foreign failed: Clumsy.begin raised IndexError: bucket [/3] ({where})"
+    assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == message
+    assert trouble(sockiter("show", RFC_SKIP, "--target", "foreign")) == message
 
 
 @pytest.mark.usefixtures("foreign")
@@ -478,8 +478,8 @@ def test_an_exception_where_it_tells_its_place_is_one_line_as_well() -> None:
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Shy")
 def test_a_state_that_is_none_would_pass_for_an_iterator_that_is_not_open_and_is_refused() -> None:
-    told = "foreign failed: Shy.open returned None: expected a state, which is any other value that has a hash"
-    assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == told
+    message = "foreign failed: Shy.open returned None: expected a state, which is any other value that has a hash"
+    assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == message
 
 
 # The line of the package in which each fails, and how that reads.
@@ -708,7 +708,7 @@ def _exits(code: object) -> Callable[[], None]:
 def test_the_status_that_a_command_reports_is_that_of_its_process(command: Callable[[], None], status: int) -> None:
     reader, writer = os.pipe()
     with suppress(SystemExit, ZeroDivisionError):
-        watch._say_status(command, writer)
+        watch._announce_status(command, writer)
     assert os.read(reader, 9) == bytes([status])
     os.close(reader)
 
@@ -783,16 +783,16 @@ def test_the_example_is_listed_when_it_is_installed(site: Path) -> None:
 
 def fuzz_the_example(site: Path, cases: Path, seconds: float) -> Any:
     options = ["--seconds", seconds, "--seed", "1", "--workers", "2", "--cases", cases, "--json"]
-    (told,) = document(python("-m", "sockiter", "fuzz", "next-key", *options, site=site))["targets"]
-    assert (told["target"], told["claims_broken"]) == ("next-key", [])
-    return told
+    (report,) = document(python("-m", "sockiter", "fuzz", "next-key", *options, site=site))["targets"]
+    assert (report["target"], report["claims_broken"]) == ("next-key", [])
+    return report
 
 
 @pytest.mark.slow
 def test_the_example_is_fuzzed_in_workers_and_its_cases_are_as_expected(site: Path, tmp_path: Path) -> None:
-    told = fuzz_the_example(site, tmp_path, 0.6)
-    assert all(driver["sequences"] for driver in told["drivers"].values())
-    assert told["refuted"]
+    report = fuzz_the_example(site, tmp_path, 0.6)
+    assert all(driver["sequences"] for driver in report["drivers"].values())
+    assert report["refuted"]
     done = python("-m", "sockiter", "replay", tmp_path, "--json", site=site)
     # The cases say nothing of what a kernel makes of them.
     replayed = [one for one in json.loads(done.stdout) if not one["target"].startswith("kernel:")]
@@ -804,9 +804,9 @@ def test_the_example_is_fuzzed_in_workers_and_its_cases_are_as_expected(site: Pa
 
 @pytest.mark.slow
 def test_the_example_has_its_known_failures_and_no_others(site: Path, tmp_path: Path) -> None:
-    told = fuzz_the_example(site, tmp_path, 3)
-    assert told["unrefuted"] == []
-    assert {one["operations"] for one in told["refuted"]} <= {6, 7}
+    report = fuzz_the_example(site, tmp_path, 3)
+    assert report["unrefuted"] == []
+    assert {one["operations"] for one in report["refuted"]} <= {6, 7}
 
 
 @pytest.mark.slow
@@ -829,10 +829,10 @@ def test_a_broken_package_beside_the_example_stops_neither_workers_nor_other_tar
     names = ["foreign", "next-key", "index"]
     done = python("-m", "sockiter", "fuzz", *names, *options, site=both, PYTHONPATH=str(site))
     assert (done.returncode, done.stderr) == (3, "")
-    told = json.loads(done.stdout)
-    assert [one["target"] for one in told["targets"] if one["sequences"]] == ["next-key", "index"]
-    assert len(told["troubles"]) == len(DRIVERS)
-    assert all(one.startswith("foreign failed: Clumsy.begin raised IndexError: ") for one in told["troubles"])
+    report = json.loads(done.stdout)
+    assert [one["target"] for one in report["targets"] if one["sequences"]] == ["next-key", "index"]
+    assert len(report["troubles"]) == len(DRIVERS)
+    assert all(one.startswith("foreign failed: Clumsy.begin raised IndexError: ") for one in report["troubles"])
 
 
 def test_the_documents_spell_out_the_example_as_it_is() -> None:

@@ -15,7 +15,7 @@ from sockiter.claims import Hazard, KnownFailure
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
-from sockiter.replay import ReplayResult, expecting, replay, unsaid, with_expects
+from sockiter.replay import ReplayResult, expecting, incomparable, replay, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget, Simulation
@@ -44,7 +44,7 @@ class Limited:
     slots: int | None = SLOTS
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True
-    walks_by: str | None = None
+    detected_scheme: str | None = None
     is_real: bool = False
     lacks: str | None = None
     began: int = 0
@@ -102,7 +102,7 @@ class TestTheShapeOfASequence:
     ) -> None:
         assert shape_of(operations) == Shape(buckets, 16)
 
-    def test_has_the_slots_that_are_said(self) -> None:
+    def test_has_the_given_slots(self) -> None:
         assert shape_of([], slots=3) == Shape((("", 1),), 3)
         assert Shape() == shape_of([])
 
@@ -145,7 +145,7 @@ class TestARun:
         run(target, target, [Add("A", "tail", Bucket(2)), Open(), Read(1)])
         assert (target.shape, target.began, target.closed) == (Shape((("", 3),), 16), 1, 1)
 
-    def test_has_the_slots_that_are_said(self) -> None:
+    def test_has_the_given_slots(self) -> None:
         target = Limited(slots=3)
         run(target, target, [Open()], slots=3)
         assert target.shape.slots == 3
@@ -241,7 +241,7 @@ class Real(SchemeTarget):
     """A kernel's iterator that was found to walk by offset-udp."""
 
     is_real = True
-    walks_by: str | None = "offset-udp"
+    detected_scheme: str | None = "offset-udp"
 
     def __init__(self) -> None:
         super().__init__(OffsetUdp())
@@ -282,7 +282,7 @@ class TestWhatAKernelIsExpectedToDo:
 
     def test_is_of_no_scheme_where_none_is_known(self) -> None:
         target = Real()
-        target.walks_by = None
+        target.detected_scheme = None
         assert self.expecting(target=target) == (Expect("kernel:any", "skip", "B"),)
 
     def test_is_as_expected_of_its_own_scheme_or_of_any(self) -> None:
@@ -300,7 +300,7 @@ class TestWhatAKernelIsExpectedToDo:
         assert self.outcome(self.AS_RANK).expected == ()
 
     @pytest.mark.parametrize(
-        ("walks_by", "remarks", "told"),
+        ("detected_scheme", "remarks", "told"),
         [
             (None, ("Linux 6.12",), "the case says what comes of it on Linux 6.12"),
             (None, ("Linux 6.12", "Linux 6.1"), "the case says what comes of it on Linux 6.1, Linux 6.12"),
@@ -312,20 +312,20 @@ class TestWhatAKernelIsExpectedToDo:
         ],
     )
     def test_is_known_of_the_kernel_alone_that_it_was_seen_on_where_no_scheme_is_known(
-        self, walks_by: str | None, remarks: Sequence[str], told: str | None
+        self, detected_scheme: str | None, remarks: Sequence[str], told: str | None
     ) -> None:
         target = Real()
-        target.walks_by = walks_by
+        target.detected_scheme = detected_scheme
         expects = [Expect("kernel:any", "skip", name, None, remark) for name, remark in zip("BC", remarks, strict=False)]
-        assert unsaid(replace(SKIPS, expects=(SKIP_B, *expects)), target) == told
+        assert incomparable(replace(SKIPS, expects=(SKIP_B, *expects)), target) == told
 
     def test_is_written_anew_where_it_was_seen_on_another_kernel_and_no_scheme_is_known(self) -> None:
         target = Real()
-        target.walks_by = None
+        target.detected_scheme = None
         (written,) = self.expecting(Expect("kernel:any", "skip", "B", None, "Linux 6.12"), target=target)
         assert written.remark == f"Linux {platform.release()}"
 
-    def test_is_left_as_it_was_where_it_cannot_be_told(self) -> None:
+    def test_is_left_as_it_was_where_it_cannot_be_judged(self) -> None:
         class Mute(Real):
             def begin(self, shape: Shape) -> Simulation:
                 raise Inconclusive("nobody knows")

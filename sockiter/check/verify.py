@@ -31,7 +31,7 @@ from sockiter.simulation import SchemeTarget
 from sockiter.table import Socket, Table
 from sockiter.targets import target_named
 from sockiter.verdict import Signature
-from sockiter.workers import Workers, heard
+from sockiter.workers import Workers, serving
 
 SEARCHES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     (("add-head", "remove", "reinsert", "show"), Scope(2, 1, 1, 5)),
@@ -523,7 +523,7 @@ class Trials(Workers[Trial, str]):
     def _job(self, lot: Trial, /) -> str:
         return lot.target.name
 
-    def _heard(self, lot: Trial, message: tuple[str, str] | Verified, /) -> None:
+    def _on_message(self, lot: Trial, message: tuple[str, str] | Verified, /) -> None:
         match message:
             case Verified():
                 lot.result, lot.trouble = message, ""
@@ -535,7 +535,7 @@ class Trials(Workers[Trial, str]):
     def _is_end(self, message: tuple[str, str] | Verified | None, /) -> bool:
         return isinstance(message, Verified) or (message is not None and message[0] == "trouble")
 
-    def _died(self, lot: Trial, why: str, /) -> None:
+    def _on_death(self, lot: Trial, why: str, /) -> None:
         lot.trouble = f"the worker that verified {lot.target.name} {why}"
 
 
@@ -551,7 +551,7 @@ def work(job: str, connection: Connection) -> None:
             last = now
             connection.send(("doing", doing))
 
-    with heard(connection):
+    with serving(connection):
         connection.send(outcome(job, tell))
 
 

@@ -24,11 +24,11 @@ from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
-from sockiter.cli.subject import only_on, running
+from sockiter.cli.subject import drop_unneeded_rights, require_running
 from sockiter.errors import InputError, Unavailable
-from sockiter.matrix.compute import Cells, Fault, Task, within_reach
-from sockiter.matrix.matrix import ALL, Cell, Column, Said, claims, describe, distinct, name, said
-from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
+from sockiter.matrix.compute import CellTask, CellWorkers, Fault, within_reach
+from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, verdicts
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
 
 
 @click.command()
@@ -68,16 +68,16 @@ def check(
     With --verify, exit status 1 means that a canonical form merges different states, or that searches disagree.
     """
     chosen = _choose(names)
-    only_on(chosen)
+    drop_unneeded_rights(chosen)
     if verifies:
         verification.run(chosen, workers=workers, as_json=as_json)
         return
     tasks = [
-        Task(target, column, column.hazards, within_reach(target, column.hazards, scope))
+        CellTask(target, column, column.hazards, within_reach(target, column.hazards, scope))
         for target in chosen
         for column in _columns(target, hazards)
     ]
-    run(Cells(tasks, seconds=0, workers=workers, memory_max=memory_max))
+    run(CellWorkers(tasks, seconds=0, workers=workers, memory_max=memory_max))
     if cases is not None:
         _keep(tasks, cases)
     if as_json:
@@ -92,14 +92,14 @@ def check(
 
 
 def _choose(names: tuple[str, ...]) -> list[Target]:
-    schemes = [target for target in (*SCHEME_TARGETS, *INSTALLED_TARGETS) if target.missing() is None]
+    schemes = [target for target in (*SCHEME_TARGETS, *PLUGIN_TARGETS) if target.missing() is None]
     if not names:
         return schemes
-    chosen = [target_named(one) for one in dict.fromkeys(names)]
+    chosen = [target_named(target_name) for target_name in dict.fromkeys(names)]
     for target in chosen:
         if target.is_real:
             raise InputError(f"{target.name} is an iterator of the running kernel, which can be fuzzed, but not searched")
-        running(target)
+        require_running(target)
     return chosen
 
 
@@ -110,28 +110,28 @@ def _columns(target: Target, hazards: tuple[Hazard, ...]) -> list[Column]:
     return [Column(ALL.name, target.hazards), *claims(target)]
 
 
-def _verdict(task: Task) -> tuple[Said, ...]:
-    return said(task.target, Cell(task.column, task.hazards, task.result, task.trouble))
+def _verdicts(task: CellTask) -> tuple[CellVerdict, ...]:
+    return verdicts(task.target, Cell(task.column, task.hazards, task.result, task.trouble))
 
 
-def _broken(task: Task) -> list[Said]:
-    return [one for one in _verdict(task) if one.breaks_a_claim]
+def _broken(task: CellTask) -> list[CellVerdict]:
+    return [verdict for verdict in _verdicts(task) if verdict.breaks_a_claim]
 
 
-def _violations(task: Task) -> Sequence[Counterexample]:
+def _violations(task: CellTask) -> Sequence[Counterexample]:
     return task.result.violations if task.result else ()
 
 
-def _keep(tasks: list[Task], directory: Path) -> None:
+def _keep(tasks: list[CellTask], directory: Path) -> None:
     for task in tasks:
         for violation in _violations(task):
             try:
-                save(violation.case, directory, name(task.target, violation))
+                save(violation.case, directory, case_name(task.target, violation))
             except OSError as error:
                 raise Unavailable(f"{directory}: cannot be written to: {error.strerror}") from None
 
 
-def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> None:
+def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("scheme", no_wrap=True)
     table.add_column("under")
@@ -153,14 +153,14 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
     out.print(f"Scope: {describe(scope)}. What is not named cannot happen there.{cut_short}")
     mark = elsewhere_mark(out)
     out.print(f"*: to a socket that had itself been moved. {mark}: to one in whose bucket nothing had changed.")
-    told: set[str] = set()
+    printed: set[str] = set()
     for task in tasks:
-        for one in distinct(_verdict(task)):
-            if one.violation is not None and one.name not in told and (detailed or one.breaks_a_claim):
-                told.add(one.name)
-                broken = "[bold red]CLAIM BROKEN[/bold red] " if one.breaks_a_claim else ""
-                out.print(f"\n{broken}[bold]{escape(one.name)}[/bold]")
-                out.print(escape(dumps(one.violation.case)), end="", soft_wrap=True)
+        for verdict in distinct(_verdicts(task)):
+            if verdict.violation is not None and verdict.name not in printed and (detailed or verdict.breaks_a_claim):
+                printed.add(verdict.name)
+                broken = "[bold red]CLAIM BROKEN[/bold red] " if verdict.breaks_a_claim else ""
+                out.print(f"\n{broken}[bold]{escape(verdict.name)}[/bold]")
+                out.print(escape(dumps(verdict.violation.case)), end="", soft_wrap=True)
     # A mistake of a scheme is in the way of all its searches.
     for why in dict.fromkeys(_why(task) for task in unproved):
         out.print(f"[bold]Incomplete[/bold]: {escape(why)}", soft_wrap=True)
@@ -168,25 +168,25 @@ def _print(out: Console, tasks: list[Task], scope: Scope, *, detailed: bool) -> 
         out.print("[bold green]All claims hold.[/bold green] Within the scope, that is proved.")
 
 
-def _why(task: Task) -> str:
+def _why(task: CellTask) -> str:
     under = "" if isinstance(task.unfinished, Fault) else f" under {task.column.name}"
     return f"{task.target.name}{under}: {task.unfinished}"
 
 
-def _happens(out: Console, task: Task) -> str:
-    told = ", ".join(f"{kind} {' and '.join(lengths)}" for kind, lengths in least_lengths(out, _verdict(task)).items())
+def _happens(out: Console, task: CellTask) -> str:
+    text = ", ".join(f"{kind} {' and '.join(lengths)}" for kind, lengths in least_lengths(out, _verdicts(task)).items())
     if task.unfinished:
-        return f"{told}, ?" if told else "?"
-    return told or "[green]nothing[/green]"
+        return f"{text}, ?" if text else "?"
+    return text or "[green]nothing[/green]"
 
 
-def _target_json(target: Target, tasks: list[Task]) -> dict[str, Any]:
+def _target_json(target: Target, tasks: list[CellTask]) -> dict[str, Any]:
     # The first search is that under all hazards, or those that were asked for.
-    first, *others = tasks
-    return {**_task_json(first), "claims": [_task_json(task) for task in others]}
+    first, *claim_tasks = tasks
+    return {**_task_json(first), "claims": [_task_json(task) for task in claim_tasks]}
 
 
-def _task_json(task: Task) -> dict[str, Any]:
+def _task_json(task: CellTask) -> dict[str, Any]:
     result = task.result if isinstance(task.result, SearchResult) else None
     return {
         "scheme": task.target.name,
@@ -199,15 +199,15 @@ def _task_json(task: Task) -> dict[str, Any]:
         "seconds": round(result.seconds, 3) if result else 0.0,
         "violations": [
             {
-                "kind": one.kind,
-                "moved": one.moved,
-                "elsewhere": one.elsewhere,
-                "admitted": one.admitted,
-                "operations": one.violation.operations,
-                "case": dumps(one.violation.case),
-                "name": one.name,
+                "kind": verdict.kind,
+                "moved": verdict.moved,
+                "elsewhere": verdict.elsewhere,
+                "admitted": verdict.admitted,
+                "operations": verdict.violation.operations,
+                "case": dumps(verdict.violation.case),
+                "name": verdict.name,
             }
-            for one in _verdict(task)
-            if one.violation is not None
+            for verdict in _verdicts(task)
+            if verdict.violation is not None
         ],
     }

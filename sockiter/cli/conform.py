@@ -17,13 +17,13 @@ from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import running
-from sockiter.conform import Trial
+from sockiter.cli.subject import require_running
+from sockiter.conform import ConformanceTrial
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
-from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
 
 _SEQUENCES = 10_000
 
@@ -61,13 +61,15 @@ def conform(
     Without SCHEME, the one that the running kernel was found to walk by. Exit status 1 means a difference, of which a least
     case is kept. A sequence that the kernel cannot carry out is left out, and counted.
     """
-    target = next((one for one in KERNEL_TARGETS if one.name == name), None)
+    target = next((iterator for iterator in KERNEL_TARGETS if iterator.name == name), None)
     if target is None:
         target_named(name)
-        raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(one.name for one in KERNEL_TARGETS)}")
+        raise InputError(
+            f"{name} is no kernel's iterator: expected one of {', '.join(iterator.name for iterator in KERNEL_TARGETS)}"
+        )
     if (missing := target.missing()) is not None:
         raise Unavailable(f"{name} does not run here: {missing}")
-    scheme_name = scheme_name or target.walks_by
+    scheme_name = scheme_name or target.detected_scheme
     if scheme_name is None:
         raise Unavailable(f"{name} walks by no scheme that is known here; name one to compare it with")
     scheme = _scheme(scheme_name)
@@ -76,7 +78,7 @@ def conform(
     if unable := in_order(frozenset(hazards) - scheme.hazards):
         raise Unavailable(f"{scheme.name} cannot be put through: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    trial = Trial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
+    trial = ConformanceTrial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
     started = time.monotonic()
     _run(trial, sequences, seconds)
     took = time.monotonic() - started
@@ -92,38 +94,38 @@ def conform(
 
 
 def _scheme(name: str) -> AnyScheme:
-    schemes = (*SCHEME_TARGETS, *INSTALLED_TARGETS)
+    schemes = (*SCHEME_TARGETS, *PLUGIN_TARGETS)
     for target in schemes:
         if target.name == name:
             # One of another package that cannot be had says why.
-            target = running(target)
+            target = require_running(target)
             assert isinstance(target, SchemeTarget)
             return target.scheme
-    raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(one.name for one in schemes)}")
+    raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(target.name for target in schemes)}")
 
 
-def _run(trial: Trial, sequences: int, seconds: float | None) -> None:
-    def tell(bar: Progress, task: TaskID) -> None:
-        compared = trial.compared
-        doing = "a difference, which is being shrunk" if trial.kept else f"{compared.operations:,} operations compared"
-        bar.update(task, completed=compared.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
+def _run(trial: ConformanceTrial, sequences: int, seconds: float | None) -> None:
+    def update(bar: Progress, task: TaskID) -> None:
+        counts = trial.counts
+        doing = "a difference, which is being shrunk" if trial.kept else f"{counts.operations:,} operations compared"
+        bar.update(task, completed=counts.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
 
     watch(
         lambda progress: trial.run(sequences, math.inf if seconds is None else seconds, progress),
-        tell,
+        update,
         total=sequences,
         left="{task.completed:,.0f} of {task.total:,.0f} sequences",
     )
 
 
-def _print(trial: Trial, seed: int) -> None:
-    compared = trial.compared
-    told = f"{compared.sequences:,} sequences, {compared.operations:,} operations, up to {compared.sockets} sockets"
+def _print(trial: ConformanceTrial, seed: int) -> None:
+    counts = trial.counts
+    compared = f"{counts.sequences:,} sequences, {counts.operations:,} operations, up to {counts.sockets} sockets"
     names = f"{trial.target.name} (Linux {platform.release()}) and {trial.scheme.name}"
-    click.echo(f"{names}: {told}, seed {seed}{', interrupted' if trial.interrupted else ''}")
+    click.echo(f"{names}: {compared}, seed {seed}{', interrupted' if trial.interrupted else ''}")
     click.echo(f"Hazards: {', '.join(in_order(trial.hazards)) or 'none'}.")
-    if compared.untold:
-        click.echo(f"{compared.untold:,} were left out, which could not be told of; the first: {compared.why_untold}")
+    if counts.left_out:
+        click.echo(f"{counts.left_out:,} were left out, which could not be told of; the first: {counts.why_left_out}")
     if (kept := trial.kept) is None:
         click.echo("No difference in what any read delivered. That is no proof.")
         return
@@ -135,8 +137,8 @@ def _print(trial: Trial, seed: int) -> None:
     click.echo(dumps(kept.case), nl=False)
 
 
-def _json(trial: Trial, seed: int, took: float) -> dict[str, object]:
-    compared, kept = trial.compared, trial.kept
+def _json(trial: ConformanceTrial, seed: int, took: float) -> dict[str, object]:
+    counts, kept = trial.counts, trial.kept
     return {
         "target": trial.target.name,
         "scheme": trial.scheme.name,
@@ -144,11 +146,11 @@ def _json(trial: Trial, seed: int, took: float) -> dict[str, object]:
         "seed": seed,
         "interrupted": trial.interrupted,
         "hazards": in_order(trial.hazards),
-        "sequences": compared.sequences,
-        "operations": compared.operations,
-        "sockets": compared.sockets,
-        "left_out": compared.untold,
-        "why_left_out": compared.why_untold or None,
+        "sequences": counts.sequences,
+        "operations": counts.operations,
+        "sockets": counts.sockets,
+        "left_out": counts.left_out,
+        "why_left_out": counts.why_left_out or None,
         "seconds": round(took, 3),
         "difference": kept
         and {

@@ -17,7 +17,7 @@ from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import choose_all, only_on, willing
+from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.errors import Unavailable
 from sockiter.files import sweep
@@ -67,11 +67,11 @@ def fuzz(
 
     Exit status 1 means that a target did what it claims not to do. What it admits, and was shown to do, is no failure.
     """
-    chosen, absent = choose_all(names)
+    chosen, absent = choose_targets(names)
     if hazards:
-        chosen, unwilling = willing(chosen, hazards, are_named=bool(names))
-        absent += unwilling
-    only_on(chosen)
+        chosen, unable = split_by_hazards(chosen, hazards, are_named=bool(names))
+        absent += unable
+    drop_unneeded_rights(chosen)
     cases = _writable(cases)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     campaign = Campaign(
@@ -115,26 +115,26 @@ def _writable(cases: Path) -> Path:
 
 def _run(campaign: Campaign) -> None:
     total = campaign.left_s
-    told: set[object] = set()
+    printed: set[object] = set()
 
-    def tell(bar: Progress, task: TaskID) -> None:
-        kept = [one for track in campaign.tracks for one in track.kept]
-        for one in kept:
+    def update(bar: Progress, task: TaskID) -> None:
+        kept = [kept_case for track in campaign.tracks for kept_case in track.kept]
+        for kept_case in kept:
             # What the other driver finds as well is no news.
-            what = (one.found.target, one.found.known_failure or one.found.case.operations)
-            if what not in told:
-                told.add(what)
-                style = "bold red" if one.found.known_failure is None else ""
-                bar.console.print(escape(_line(one)), style=style, soft_wrap=True)
+            key = (kept_case.found.target, kept_case.found.known_failure or kept_case.found.case.operations)
+            if key not in printed:
+                printed.add(key)
+                style = "bold red" if kept_case.found.known_failure is None else ""
+                bar.console.print(escape(_line(kept_case)), style=style, soft_wrap=True)
         rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
-        saved = sum(one.path is not None for one in kept)
+        saved = sum(kept_case.path is not None for kept_case in kept)
         bar.update(
             task,
             completed=total - campaign.left_s,
             description=f"{rate:,.0f} operations/s, {len(kept)} found, {saved} saved",
         )
 
-    watch(campaign.run, tell, total=total, left="{task.remaining:.0f} s left")
+    watch(campaign.run, update, total=total, left="{task.remaining:.0f} s left")
 
 
 def _line(kept: SavedFinding) -> str:

@@ -25,25 +25,25 @@ from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
-from sockiter.cli.subject import choose_all, only_on
+from sockiter.cli.subject import choose_targets, drop_unneeded_rights
 from sockiter.errors import Unavailable
 from sockiter.files import escaped, write_whole
-from sockiter.matrix.compute import Cells, Fault, matrix_of, tasks_of
+from sockiter.matrix.compute import CellWorkers, Fault, matrix_of, tasks_of
 from sockiter.matrix.matrix import (
     Cell,
+    CellVerdict,
     Column,
     Matrix,
+    MatrixRow,
     Measured,
-    Row,
-    Said,
     broken,
     columns,
     describe,
     own_scope,
-    said,
     unfinished,
+    verdicts,
 )
-from sockiter.matrix.page import html, traced
+from sockiter.matrix.page import html, trace_cases
 
 SECONDS = 10.0
 # Between two columns of a table.
@@ -81,18 +81,18 @@ def matrix(
     All targets that run here, unless some are named. Exit status 1 means that a claim was broken, or that a search did not
     come to its end, by itself or by Ctrl-C; 3, that a scheme of another package makes a mistake.
     """
-    chosen, absent = choose_all(names)
-    only_on(chosen)
+    chosen, absent = choose_targets(names)
+    drop_unneeded_rights(chosen)
     if page is not None and not page.absolute().parent.is_dir():
         # Better now than after all the work.
         raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     of_all = columns(chosen)
-    cells = Cells(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
+    cells = CellWorkers(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
     run(cells)
     made = matrix_of(cells.tasks, chosen, of_all, scope)
     if page is not None:
         try:
-            write_whole(page, html(made, traced(made)))
+            write_whole(page, html(made, trace_cases(made)))
         except OSError as error:
             raise Unavailable(f"{escaped(page)}: cannot be written: {error.strerror}") from None
     if as_json:
@@ -132,10 +132,10 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         for number, scope in enumerate(_own_scopes(made), start=1):
             out.print(f"{f'({number})':10}{own_scope(scope, made.scope)}; all else as in the scope")
     out.print()
-    for row, cell, one in broken(made):
-        out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(row.target.name)}, {cell.column.name}: {escape(one.name)}")
-        assert one.violation is not None
-        out.print(escape(dumps(one.violation.case)), soft_wrap=True)
+    for row, cell, verdict in broken(made):
+        out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(row.target.name)}, {cell.column.name}: {escape(verdict.name)}")
+        assert verdict.violation is not None
+        out.print(escape(dumps(verdict.violation.case)), soft_wrap=True)
     reasons = Counter((row.target.name, cell.unfinished) for row, cell in unfinished(made))
     for (target, why), count in reasons.items():
         out.print(
@@ -158,14 +158,14 @@ def _count(made: Matrix) -> str:
     results = [cell.result for row in made.rows for cell in row.cells]
     searched = [result for result in results if isinstance(result, SearchResult)]
     measured = [result for result in results if isinstance(result, Measured)]
-    told = []
+    parts = []
     if searched:
         states = sum(result.states for result in searched)
         seconds = sum(result.seconds for result in searched)
-        told.append(f"{states:,} states in {len(searched)} searches of {seconds:,.0f} s in all.")
+        parts.append(f"{states:,} states in {len(searched)} searches of {seconds:,.0f} s in all.")
     if measured:
-        told.append(f"{sum(result.sequences for result in measured):,} sequences on the running kernel.")
-    return " ".join(told)
+        parts.append(f"{sum(result.sequences for result in measured):,} sequences on the running kernel.")
+    return " ".join(parts)
 
 
 def _tables(out: Console, made: Matrix) -> list[Table]:
@@ -195,12 +195,12 @@ def _tables(out: Console, made: Matrix) -> list[Table]:
     return tables
 
 
-def _cell(out: Console, row: Row, cell: Cell, notes: dict[Scope, str]) -> str:
+def _cell(out: Console, row: MatrixRow, cell: Cell, notes: dict[Scope, str]) -> str:
     marks = _marks(out)
-    verdict = said(row.target, cell)
-    if not verdict:
+    cell_verdicts = verdicts(row.target, cell)
+    if not cell_verdicts:
         return f"[dim]{marks['cannot']}[/dim]"
-    text = [f"{kind} {marks['or'].join(lengths)}" for kind, lengths in least_lengths(out, verdict).items()]
+    text = [f"{kind} {marks['or'].join(lengths)}" for kind, lengths in least_lengths(out, cell_verdicts).items()]
     if cell.unfinished:
         text.append(f"[bold]{marks['unknown']}[/bold]")
     elif isinstance(cell.result, Measured) and not text:
@@ -239,7 +239,7 @@ def _column_json(column: Column) -> dict[str, Any]:
     return {"name": column.name, "hazards": in_order(column.hazards)}
 
 
-def _cell_json(row: Row, cell: Cell) -> dict[str, Any]:
+def _cell_json(row: MatrixRow, cell: Cell) -> dict[str, Any]:
     result = cell.result
     return {
         "column": cell.column.name,
@@ -252,18 +252,18 @@ def _cell_json(row: Row, cell: Cell) -> dict[str, Any]:
         "states": result.states if isinstance(result, SearchResult) else None,
         "seconds": round(result.seconds, 3) if result else None,
         "sequences": result.sequences if isinstance(result, Measured) else None,
-        "verdict": [_said_json(one) for one in said(row.target, cell)],
+        "verdict": [_verdict_json(verdict) for verdict in verdicts(row.target, cell)],
     }
 
 
-def _said_json(one: Said) -> dict[str, Any]:
+def _verdict_json(verdict: CellVerdict) -> dict[str, Any]:
     return {
-        "kind": one.kind,
-        "moved": one.moved,
-        "elsewhere": one.elsewhere,
-        "possible": one.possible,
-        "admitted": one.admitted,
-        "operations": one.violation.operations if one.violation else None,
-        "case": dumps(one.violation.case) if one.violation else None,
-        "name": one.name or None,
+        "kind": verdict.kind,
+        "moved": verdict.moved,
+        "elsewhere": verdict.elsewhere,
+        "possible": verdict.possible,
+        "admitted": verdict.admitted,
+        "operations": verdict.violation.operations if verdict.violation else None,
+        "case": dumps(verdict.violation.case) if verdict.violation else None,
+        "name": verdict.name or None,
     }

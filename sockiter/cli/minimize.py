@@ -10,7 +10,7 @@ import click
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.cli.output import note, print_json
-from sockiter.cli.subject import choose, only_on
+from sockiter.cli.subject import choose_target, drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.fuzzing.triage import fails_as, shrunk
@@ -37,19 +37,19 @@ from sockiter.verdict import KINDS, describe
 def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Path | None, as_json: bool) -> None:
     """Shrink a case to a least one that fails in the same way on the same target. Ctrl-C: to the least so far."""
     case = load_known(case_file)
-    target = choose(case, name)
-    only_on([target])
+    target = choose_target(case, name)
+    drop_unneeded_rights([target])
     if why := refused(case, target):
         raise Unavailable(f"{escaped(case_file)}: {why}")
     with target.session() as session:
-        given = judge(run(session, target, case.operations, slots=case.slots))
-        wanted = [finding for finding in given if finding.kind != "incomplete" and kind in (None, finding.kind)]
-        if not wanted:
-            raise InputError(f"{escaped(case_file)}: {describe(given)} on {target.name}: expected a case that fails there")
-        subject = wanted[0]
+        verdict = judge(run(session, target, case.operations, slots=case.slots))
+        failures = [finding for finding in verdict if finding.kind != "incomplete" and kind in (None, finding.kind)]
+        if not failures:
+            raise InputError(f"{escaped(case_file)}: {describe(verdict)} on {target.name}: expected a case that fails there")
+        finding = failures[0]
         patience = Patience()
         operations, slots, is_shortest = shrunk(
-            case.operations, case.slots, subject, target, fails_as(subject, target, session), patience
+            case.operations, case.slots, finding, target, fails_as(finding, target, session), patience
         )
     # Of what was expected nothing stays: it may be of sockets that are not there any more.
     least = Case(operations, slots, comment=(f"Shrunk from {escaped(case_file.name)}.",))
@@ -61,9 +61,9 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
             raise Unavailable(f"{escaped(output)}: cannot be written: {error.strerror}\n{dumps(least)}") from None
     summary = {
         "target": target.name,
-        "kind": subject.kind,
-        "moved": subject.moved,
-        "elsewhere": subject.elsewhere,
+        "kind": finding.kind,
+        "moved": finding.moved,
+        "elsewhere": finding.elsewhere,
         "operations_before": length(case.operations),
         "operations": length(operations),
         "shortest": is_shortest,
@@ -74,7 +74,7 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         _exit_if(patience)
         return
     sure = ", the shortest with these hazards, sockets, buckets and slots" if is_shortest else ""
-    note(f"{target.name}: {subject}: from {length(case.operations)} operations to {length(operations)}{sure}")
+    note(f"{target.name}: {finding}: from {length(case.operations)} operations to {length(operations)}{sure}")
     if output is None:
         click.echo(dumps(least), nl=False)
     _exit_if(patience)

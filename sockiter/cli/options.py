@@ -38,8 +38,8 @@ def with_scope(*, sockets_max: int) -> Callable[[Command], Command]:
 
     def add(command: Command) -> Command:
         @functools.wraps(command)
-        def in_scope(*, sockets: int, buckets: int, batch: int, ops: int | None, **others: Any) -> None:
-            command(scope=Scope(sockets, buckets, batch, ops), **others)
+        def in_scope(*, sockets: int, buckets: int, batch: int, ops: int | None, **rest: Any) -> None:
+            command(scope=Scope(sockets, buckets, batch, ops), **rest)
 
         # As decorators, the last is applied first.
         return functools.reduce(lambda of, option: option(of), reversed(options), in_scope)
@@ -47,13 +47,13 @@ def with_scope(*, sockets_max: int) -> Callable[[Command], Command]:
     return add
 
 
-def workers(what: str) -> Callable[[Command], Command]:
+def workers(noun: str) -> Callable[[Command], Command]:
     """--workers, how many of what at once; where it is not said, as many as there are cores."""
     return click.option(
         "--workers",
         type=click.IntRange(1, 256),
         callback=lambda context, option, value: value or os.cpu_count() or 1,
-        help=f"How many {what} at once; the cores, unless said.",
+        help=f"How many {noun} at once; the cores, unless said.",
     )
 
 

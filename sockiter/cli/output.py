@@ -19,7 +19,7 @@ from rich.console import Console
 
 from sockiter.check.result import Scope
 from sockiter.claims import KnownFailure, hazards_of, in_order
-from sockiter.matrix.matrix import Said, distinct
+from sockiter.matrix.matrix import CellVerdict, distinct
 from sockiter.verdict import Finding, Kind
 
 # Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.
@@ -37,15 +37,15 @@ def elsewhere_mark(out: Console) -> str:
     return "^" if out.options.ascii_only else "°"
 
 
-def least_lengths(out: Console, verdict: Iterable[Said]) -> dict[Kind, list[str]]:
-    """How long the least cases are of what can happen, marked: by kind, whomever it befalls."""
+def least_lengths(out: Console, cell_verdicts: Iterable[CellVerdict]) -> dict[Kind, list[str]]:
+    """The lengths of the least cases of each kind, with marks for moved sockets and for those elsewhere."""
     lengths: dict[Kind, list[str]] = {}
-    for one in distinct(verdict):
-        assert one.violation is not None
-        is_marked = one.elsewhere and hazards_of(one.violation.case.operations)
-        mark = "*" if one.moved else elsewhere_mark(out) if is_marked else ""
-        least = f"{one.violation.operations}{mark}"
-        lengths.setdefault(one.kind, []).append(f"[bold red]{least}![/bold red]" if one.breaks_a_claim else least)
+    for verdict in distinct(cell_verdicts):
+        assert verdict.violation is not None
+        is_marked = verdict.elsewhere and hazards_of(verdict.violation.case.operations)
+        mark = "*" if verdict.moved else elsewhere_mark(out) if is_marked else ""
+        least = f"{verdict.violation.operations}{mark}"
+        lengths.setdefault(verdict.kind, []).append(f"[bold red]{least}![/bold red]" if verdict.breaks_a_claim else least)
     return lengths
 
 

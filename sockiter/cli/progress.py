@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sockiter.cli.output import console
-from sockiter.matrix.compute import Cells
+from sockiter.matrix.compute import CellWorkers
 
-Tell: TypeAlias = Callable[[Progress, TaskID], None]
+Update: TypeAlias = Callable[[Progress, TaskID], None]
 """Brings a bar, and the one task that it has, up to date."""
 
 
-def watch(run: Callable[[Callable[[], None]], None], tell: Tell, *, total: float, left: str) -> None:
+def watch(run: Callable[[Callable[[], None]], None], update: Update, *, total: float, left: str) -> None:
     """Run something, to the end or to a KeyboardInterrupt; on a terminal with a bar.
 
     `run` is called with what it has to call now and then. `left`: what stands behind the bar, in which `task` is its task.
@@ -43,17 +43,17 @@ def watch(run: Callable[[Callable[[], None]], None], tell: Tell, *, total: float
         task = bar.add_task("starting", total=total)
 
         def show() -> None:
-            tell(bar, task)
+            update(bar, task)
             bar.refresh()
 
         run(show)
 
 
-def run(cells: Cells) -> None:
-    """Have the cells worked out; a KeyboardInterrupt ends that early, and what was done by then stays."""
+def run(cells: CellWorkers) -> None:
+    """Compute the cells; a KeyboardInterrupt ends that early, and keeps the results so far."""
     started = time.monotonic()
 
-    def tell(bar: Progress, of_all: TaskID) -> None:
+    def update(bar: Progress, bar_task: TaskID) -> None:
         under_way = [
             f"{task.target.name} {task.column.name}: {task.tick.done:,}"
             + (f" ({task.tick.waiting:,} wait)" if task.tick.waiting else "")
@@ -62,6 +62,6 @@ def run(cells: Cells) -> None:
         done = sum(not task.trouble for task in cells.tasks)
         states = sum(task.states for task in cells.tasks)
         rate = f"{states / max(time.monotonic() - started, 0.1):,.0f}/s in all"
-        bar.update(of_all, completed=done, description=escape("; ".join([*under_way, rate])))
+        bar.update(bar_task, completed=done, description=escape("; ".join([*under_way, rate])))
 
-    watch(cells.run, tell, total=len(cells.tasks), left="{task.completed:.0f} of {task.total:.0f} cells")
+    watch(cells.run, update, total=len(cells.tasks), left="{task.completed:.0f} of {task.total:.0f} cells")

@@ -20,11 +20,11 @@ from sockiter.backend import barred
 from sockiter.claims import CHANGES, Hazard, KnownFailure, in_order
 from sockiter.cli.output import console, known_failure_json, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import running
+from sockiter.cli.subject import require_running
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
-from sockiter.race.race import Caught, Race
+from sockiter.race.race import Race, RaceViolation
 from sockiter.targets import target_named
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 
@@ -61,29 +61,29 @@ def race(
     Judged by what is certain: a socket that is left alone is owed one delivery, and nobody two. Exit status 1 means that an
     iterator did what the scheme that it walks by does not admit; a record of it is kept.
     """
-    wanted = frozenset(hazards or CHANGES)
-    chosen, absent = _choose(names, wanted, frozenset(hazards))
+    kinds = frozenset(hazards or CHANGES)
+    chosen, absent = _choose(names, kinds, frozenset(hazards))
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    races = [Race(one, seed=f"{seed}/{one.name}", kinds=wanted & one.hazards, cases=cases) for one in chosen]
+    races = [Race(target, seed=f"{seed}/{target.name}", kinds=kinds & target.hazards, cases=cases) for target in chosen]
     started = time.monotonic()
     _run(races, seconds)
     took = time.monotonic() - started
-    caught = [one for race in races for one in race.came.caught]
-    unsaved = [one for one in caught if one.path is None]
-    for one in unsaved:
-        click.echo(f"sockiter: {one.trouble}: this record could not be saved there:\n{one.text}", err=True)
+    violations = [violation for race in races for violation in race.result.violations]
+    unsaved = [violation for violation in violations if violation.path is None]
+    for violation in unsaved:
+        click.echo(f"sockiter: {violation.trouble}: this record could not be saved there:\n{violation.text}", err=True)
     if as_json:
         print_json(_json(races, seed, took, absent))
     else:
         _print(console(), races, seed, took, absent)
-    if any(race.came.violations for race in races):
+    if any(race.result.violation_count for race in races):
         sys.exit(1)
-    if any(race.came.trouble for race in races):
+    if any(race.result.trouble for race in races):
         sys.exit(3)
 
 
 def _choose(
-    names: tuple[str, ...], wanted: frozenset[Hazard], named: frozenset[Hazard]
+    names: tuple[str, ...], kinds: frozenset[Hazard], named: frozenset[Hazard]
 ) -> tuple[list[KernelTarget], list[tuple[str, str]]]:
     # Those that are raced, and, where none was named, those that are not, and why.
     iterators = {target.name: target for target in KERNEL_TARGETS}
@@ -96,11 +96,11 @@ def _choose(
     for name in dict.fromkeys(names) or iterators:
         target = iterators[name]
         try:
-            running(target)
+            require_running(target)
             if names and (why := barred(target, named)):
                 raise Unavailable(why)
-            if not wanted & target.hazards:
-                raise Unavailable(f"{name} cannot be put through any of: {', '.join(in_order(wanted))}")
+            if not kinds & target.hazards:
+                raise Unavailable(f"{name} cannot be put through any of: {', '.join(in_order(kinds))}")
             chosen.append(target)
         except Unavailable as lack:
             if names:
@@ -122,18 +122,18 @@ def _run(races: list[Race], seconds: float) -> None:
             if race.interrupted:
                 return
 
-    def tell(bar: Progress, task: TaskID) -> None:
-        under_way = [race for race in races if race.came.rounds][-1]
-        overlap = under_way.came.overlap
-        violations = sum(race.came.violations for race in races)
+    def update(bar: Progress, task: TaskID) -> None:
+        under_way = [race for race in races if race.result.rounds][-1]
+        counts = under_way.result.counts
+        violations = sum(race.result.violation_count for race in races)
         bar.update(
             task,
             completed=min(time.monotonic() - started, seconds),
-            description=f"{under_way.target.name}: {overlap.walks:,} walks, {overlap.during:,} changes during reads, "
+            description=f"{under_way.target.name}: {counts.walks:,} walks, {counts.during_reads:,} changes during reads, "
             f"{violations} violations",
         )
 
-    watch(run, tell, total=seconds, left="{task.remaining:.0f} s left")
+    watch(run, update, total=seconds, left="{task.remaining:.0f} s left")
 
 
 def _print(out: Console, races: list[Race], seed: int, took: float, absent: list[tuple[str, str]]) -> None:
@@ -147,19 +147,19 @@ def _print(out: Console, races: list[Race], seed: int, took: float, absent: list
     if (harms := _harms(races)).row_count:
         out.print(harms)
     for race in races:
-        for one in race.came.caught:
-            where = f"record: {one.path}" if one.path else "not saved"
+        for violation in race.result.violations:
+            where = f"record: {violation.path}" if violation.path else "not saved"
             out.print(
-                f"[bold red]VIOLATION[/bold red] {escape(f'{race.target.name}: {_kinds(one)}')}, reproduced "
-                f"{one.reproduced} of {one.reruns}; {escape(where)}",
+                f"[bold red]VIOLATION[/bold red] {escape(f'{race.target.name}: {_kinds(violation)}')}, reproduced "
+                f"{violation.reproduced} of {violation.reruns}; {escape(where)}",
                 soft_wrap=True,
             )
-    walks = sum(race.came.overlap.walks for race in races)
-    if walks and not any(race.came.violations for race in races):
+    walks = sum(race.result.counts.walks for race in races)
+    if walks and not any(race.result.violation_count for race in races):
         out.print(f"[bold green]No violation[/bold green] in {walks:,} walks. That is no proof.")
     for race in races:
-        if race.came.trouble:
-            out.print(f"[bold]trouble[/bold] ({race.target.name}): {escape(race.came.trouble)}")
+        if race.result.trouble:
+            out.print(f"[bold]trouble[/bold] ({race.target.name}): {escape(race.result.trouble)}")
     for name, why in absent:
         out.print(f"Not raced: {name}: {escape(why)}")
 
@@ -171,13 +171,13 @@ def _rates(races: list[Race]) -> Table:
     for title in ("walks", "walks/s", "reads/s", "changes/s", "during reads", "inside one"):
         table.add_column(title, justify="right")
     for race in races:
-        came, overlap = race.came, race.came.overlap
+        result, counts = race.result, race.result.counts
         table.add_row(
             race.target.name,
             _scheme(race.target),
-            f"{overlap.walks:,}",
-            *(f"{_a_second(race, number):,.0f}" for number in (overlap.walks, overlap.reads, overlap.changes)),
-            *(f"{part / max(came.overlap.changes, 1):.0%}" for part in (overlap.during, overlap.inside)),
+            f"{counts.walks:,}",
+            *(f"{_a_second(race, number):,.0f}" for number in (counts.walks, counts.reads, counts.changes)),
+            *(f"{part / max(result.counts.changes, 1):.0%}" for part in (counts.during_reads, counts.inside_reads)),
         )
     return table
 
@@ -191,26 +191,26 @@ def _harms(races: list[Race]) -> Table:
     table.add_column("admitted")
     for race in races:
         for (kind, failure), walks in _in_order(race):
-            rate = f"{walks / race.came.overlap.walks:.3%}"
+            rate = f"{walks / race.result.counts.walks:.3%}"
             admitted = "[bold red]no[/bold red]" if kind in VIOLATIONS else "memory was short"
             table.add_row(race.target.name, kind, f"{walks:,}", rate, escape(str(failure)) if failure else admitted)
     return table
 
 
 def _in_order(race: Race) -> list[tuple[tuple[Kind, KnownFailure | None], int]]:
-    return sorted(race.came.harms.items(), key=lambda one: (KINDS.index(one[0][0]), -one[1]))
+    return sorted(race.result.harms.items(), key=lambda entry: (KINDS.index(entry[0][0]), -entry[1]))
 
 
-def _kinds(caught: Caught) -> str:
-    return ", ".join(caught.kinds)
+def _kinds(violation: RaceViolation) -> str:
+    return ", ".join(violation.kinds)
 
 
 def _scheme(target: KernelTarget) -> str:
-    return target.walks_by or (f"like {target.fails_like}" if target.fails_like else "none that is known")
+    return target.detected_scheme or (f"like {target.fails_like}" if target.fails_like else "none that is known")
 
 
 def _a_second(race: Race, number: int) -> float:
-    return number / race.came.raced_s if race.came.raced_s else 0.0
+    return number / race.result.raced_s if race.result.raced_s else 0.0
 
 
 def _json(races: list[Race], seed: int, took: float, absent: list[tuple[str, str]]) -> dict[str, object]:
@@ -225,32 +225,32 @@ def _json(races: list[Race], seed: int, took: float, absent: list[tuple[str, str
 
 
 def _target_json(race: Race) -> dict[str, object]:
-    came, overlap = race.came, race.came.overlap
+    result, counts = race.result, race.result.counts
     return {
         "target": race.target.name,
-        "walks_by": race.target.walks_by,
+        "walks_by": race.target.detected_scheme,
         "hazards": in_order(race.kinds),
-        "rounds": came.rounds,
-        "raced_seconds": round(came.raced_s, 3),
-        "walks": overlap.walks,
-        "reads": overlap.reads,
-        "changes": overlap.changes,
-        "changes_during_reads": overlap.during,
-        "changes_inside_one_read": overlap.inside,
+        "rounds": result.rounds,
+        "raced_seconds": round(result.raced_s, 3),
+        "walks": counts.walks,
+        "reads": counts.reads,
+        "changes": counts.changes,
+        "changes_during_reads": counts.during_reads,
+        "changes_inside_one_read": counts.inside_reads,
         "harms": [
             {"kind": kind, "walks": walks, "admitted": known_failure_json(failure) if failure else None}
             for (kind, failure), walks in _in_order(race)
         ],
         "violations": [
             {
-                "kinds": one.kinds,
-                "seed": one.seed,
-                "walk": one.walk,
-                "record": one.path and str(one.path),
-                "reproduced": one.reproduced,
-                "reruns": one.reruns,
+                "kinds": violation.kinds,
+                "seed": violation.seed,
+                "walk": violation.walk,
+                "record": violation.path and str(violation.path),
+                "reproduced": violation.reproduced,
+                "reruns": violation.reruns,
             }
-            for one in came.caught
+            for violation in result.violations
         ],
-        "trouble": came.trouble or None,
+        "trouble": result.trouble or None,
     }

@@ -12,12 +12,12 @@ import click
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, files, loads
 from sockiter.cli.output import finding_json, print_json
-from sockiter.cli.subject import only_on
+from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped, write_whole
-from sockiter.replay import ReplayResult, refused, unsaid, with_expects
+from sockiter.replay import ReplayResult, incomparable, refused, with_expects
 from sockiter.replay import replay as replay_case
-from sockiter.targets import INSTALLED_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
 from sockiter.verdict import describe
 
 
@@ -42,10 +42,10 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         raise Unavailable(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
     if record:
         chosen = SCHEME_TARGETS if name is None else chosen
-    only_on(chosen)
+    drop_unneeded_rights(chosen)
     if record:
         loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
-    replayed = _Replayed(max(len(target.name) for target in chosen), is_alone=name is not None, is_quiet=as_json)
+    replay_run = _ReplayRun(max(len(target.name) for target in chosen), is_alone=name is not None, is_quiet=as_json)
     with ExitStack() as stack:
         sessions: dict[str, Session | str] = {}
         for target in chosen:
@@ -58,24 +58,24 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
                     click.echo(escaped(path))
                 _warn_of_unknown(path, case)
                 for target in chosen:
-                    replayed.one(path, case, target, sessions[target.name])
+                    replay_run.replay_on(path, case, target, sessions[target.name])
         except KeyboardInterrupt as error:
             interrupted = error
-    if not replayed.outcomes and interrupted is None:
-        raise Unavailable(replayed.none())
+    if not replay_run.outcomes and interrupted is None:
+        raise Unavailable(replay_run.why_empty())
     if as_json:
-        print_json([_json(path, outcome) for path, outcome in replayed.outcomes])
-    replayed.tell()
+        print_json([_json(path, outcome) for path, outcome in replay_run.outcomes])
+    replay_run.report()
     if interrupted is not None:
         raise interrupted
-    if not all(outcome.as_expected for _, outcome in replayed.outcomes):
+    if not all(outcome.as_expected for _, outcome in replay_run.outcomes):
         sys.exit(1)
-    if replayed.failures:
+    if replay_run.failures:
         sys.exit(Unavailable.status)
 
 
-class _Replayed:
-    # What came of the cases so far. `is_alone`: on the one target that was asked for.
+class _ReplayRun:
+    # The outcomes so far. `is_alone`: on the one target that was named.
 
     def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
         self.outcomes: list[tuple[Path, ReplayResult]] = []
@@ -85,12 +85,12 @@ class _Replayed:
         self._is_alone = is_alone
         self._is_quiet = is_quiet
 
-    def one(self, path: Path, case: Case, target: Target, session: Session | str) -> None:
+    def replay_on(self, path: Path, case: Case, target: Target, session: Session | str) -> None:
         if isinstance(session, str):
             self._leave_out(path, target, session)
-        elif (why := refused(case, target) or unsaid(case, target)) is not None:
+        elif (why := refused(case, target) or incomparable(case, target)) is not None:
             self._leave_out(path, target, why)
-        elif not self._is_alone and target in INSTALLED_TARGETS and not _is_named(case, target):
+        elif not self._is_alone and target in PLUGIN_TARGETS and not _is_named(case, target):
             self._leave_out(path, target, "the case says nothing of it")
         else:
             try:
@@ -104,7 +104,7 @@ class _Replayed:
                 self.outcomes.append((path, outcome))
                 self._echo(target, _in_words(outcome))
 
-    def none(self) -> str:
+    def why_empty(self) -> str:
         """Why there is no outcome, in one line; the reasons of several cases stand above it."""
         reasons = [*self.failures, *self.left_out]
         if len(reasons) == 1:
@@ -113,7 +113,7 @@ class _Replayed:
             click.echo(f"sockiter: {reason}", err=True)
         return "no case could be run"
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Report what was left out of a document, or how much of a list."""
         for failure in self.failures:
             click.echo(f"sockiter: {failure}", err=True)
@@ -127,9 +127,9 @@ class _Replayed:
         self.left_out.append(f"{escaped(path)}: {target.name} cannot run it{here}: {why}")
         self._echo(target, f"not run: {why}")
 
-    def _echo(self, target: Target, what: str) -> None:
+    def _echo(self, target: Target, message: str) -> None:
         if not self._is_quiet:
-            click.echo(f"  {target.name:<{self._width}}  {what}")
+            click.echo(f"  {target.name:<{self._width}}  {message}")
 
 
 def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sockiter.cli.output import finding_json, print_json
-from sockiter.cli.subject import choose, only_on
+from sockiter.cli.subject import choose_target, drop_unneeded_rights
 from sockiter.errors import Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.replay import refused
@@ -28,16 +28,16 @@ from sockiter.targets import load_known
 def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
     """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words."""
     case = load_known(case_file)
-    target = choose(case, name)
-    only_on([target])
+    target = choose_target(case, name)
+    drop_unneeded_rights([target])
     if why := refused(case, target):
         raise Unavailable(f"{escaped(case_file)}: {why}")
     with target.session() as session:
-        told = trace(case, target, session)
+        case_trace = trace(case, target, session)
     for path, write in ((html, page_of), (svg, picture_of)):
         if path is not None:
             try:
-                write_whole(path, write(told))
+                write_whole(path, write(case_trace))
             except OSError as error:
                 raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
     if as_json:
@@ -46,12 +46,12 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
                 "case": escaped(case_file),
                 "target": target.name,
                 "rows": [
-                    {"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in told.rows
+                    {"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in case_trace.rows
                 ],
-                "verdict": [finding_json(finding) for finding in told.verdict],
-                "words": list(words(told)),
+                "verdict": [finding_json(finding) for finding in case_trace.verdict],
+                "words": list(words(case_trace)),
             }
         )
         return
     click.echo(f"{escaped(case_file)} on {target.name}")
-    click.echo(table(told), nl=False)
+    click.echo(table(case_trace), nl=False)

@@ -1,6 +1,6 @@
-"""Which targets a command means: the one that a case is looked at on, or all that are worked on.
+"""The selection of targets for a command: the one for a case, or all that a command works on.
 
-Decided here: which they are where none is named, and that one that is named has to run here.
+Decided here: which targets are selected where none is named, and that a named one has to run here.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sockiter.errors import Unavailable
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 
 
-def choose(case: Case, name: str | None) -> Target:
+def choose_target(case: Case, name: str | None) -> Target:
     """The target of that name, or else the first one running here that the case expects to fail, or else the first scheme.
 
     Raises `InputError` for a name that is no target's, `Unavailable` for a target that does not run here.
     """
     if name is not None:
-        return running(target_named(name))
+        return require_running(target_named(name))
     failing = {expect.target for expect in case.expects}
     for target in TARGETS:
         if target.name in failing and target.missing() is None:
@@ -29,19 +29,19 @@ def choose(case: Case, name: str | None) -> Target:
     return SCHEME_TARGETS[0]
 
 
-def choose_all(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
+def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
     """The targets of those names, each once, or else all that run here; and those that do not, with what the machine lacks.
 
     Raises `InputError` for a name that is no target's, `Unavailable` for a named target that does not run here.
     """
     # A name that is none is wrong, whatever the machine lacks besides.
     if named := [target_named(name) for name in dict.fromkeys(names)]:
-        return [running(target) for target in named], []
+        return [require_running(target) for target in named], []
     lacks = [(target, target.missing()) for target in TARGETS]
     return [target for target, lack in lacks if lack is None], [(target, lack) for target, lack in lacks if lack is not None]
 
 
-def willing(
+def split_by_hazards(
     targets: list[Target], hazards: Collection[Hazard], *, are_named: bool
 ) -> tuple[list[Target], list[tuple[Target, str]]]:
     """The targets that can be put through the hazards that were asked for, and those that cannot, with the reason.
@@ -62,13 +62,13 @@ def willing(
     return [target for target in targets if target.name not in without], left_out
 
 
-def only_on(targets: Iterable[Target]) -> None:
+def drop_unneeded_rights(targets: Iterable[Target]) -> None:
     """Give up the rights that only sessions on the kernel need, unless one of these targets has such."""
     if not any(target.is_real for target in targets):
         rights.give_up()
 
 
-def running(target: Target) -> Target:
+def require_running(target: Target) -> Target:
     """This target; raises `Unavailable` where it does not run here."""
     if (missing := target.missing()) is not None:
         raise Unavailable(f"{target.name} does not run here: {missing}")

@@ -30,7 +30,7 @@ def targets(*, as_json: bool) -> None:
         table.add_row(
             escape(target.name),
             escape(target.summary),
-            escape(target.walks_by or ""),
+            escape(target.detected_scheme or ""),
             "\n".join(str(failure) for failure in target.known_failures) or ("never" if target.hazards else "-"),
             "yes" if (missing := target.missing()) is None else escape(f"no: {missing}"),
         )
@@ -46,5 +46,5 @@ def _json(target: Target) -> dict[str, object]:
         "admits": [known_failure_json(failure) for failure in target.known_failures],
         "runs_here": missing is None,
         "missing": missing,
-        "walks_by": target.walks_by,
+        "walks_by": target.detected_scheme,
     }

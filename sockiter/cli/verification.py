@@ -24,7 +24,7 @@ from sockiter.matrix.matrix import describe
 from sockiter.verdict import Signature
 
 # What says in which scope to search, and what to do with it.
-_OTHERS = {
+_OPTIONS_OF_SCOPE = {
     "sockets": "--sockets",
     "buckets": "--buckets",
     "batch": "--batch",
@@ -39,7 +39,7 @@ _FOUND = ("with `canonical`", "without it", "every sequence")
 def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
     """Verify these schemes, print what came of it, and exit with 1 or 3 if there is a reason to."""
     context = click.get_current_context()
-    for name, option in _OTHERS.items():
+    for name, option in _OPTIONS_OF_SCOPE.items():
         if context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None):
             raise InputError(f"--verify has scopes of its own: expected no {option} with it")
     trials = Trials(chosen, workers=workers)
@@ -56,12 +56,12 @@ def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
 
 
 def _watch(trials: Trials) -> None:
-    def tell(bar: Progress, task: TaskID) -> None:
+    def update(bar: Progress, task: TaskID) -> None:
         doing = "; ".join(trial.doing for _, trial in trials.running.values())
         done = sum(trial.result is not None for trial in trials.trials)
         bar.update(task, completed=done, description=escape(doing))
 
-    watch(trials.run, tell, total=len(trials.trials), left="{task.completed:.0f} of {task.total:.0f} schemes")
+    watch(trials.run, update, total=len(trials.trials), left="{task.completed:.0f} of {task.total:.0f} schemes")
 
 
 def _lines(trial: Trial) -> list[str]:
@@ -94,9 +94,8 @@ def _search_lines(search: Compare) -> list[str]:
         lines.append(f"    {search.why}")
     for title, found in zip(_FOUND, (search.canonical, search.literal, search.everything), strict=True):
         if found is not None:
-            lines.append(
-                f"    {title + ':':<18}{', '.join(_words(one, lines_) for one, lines_ in found.items()) or 'nothing'}"
-            )
+            lengths = ", ".join(_words(signature, operations) for signature, operations in found.items())
+            lines.append(f"    {title + ':':<18}{lengths or 'nothing'}")
     return lines
 
 
@@ -110,8 +109,8 @@ def _wrong_lines(wrong: WrongMerge) -> list[str]:
     return lines
 
 
-def _under(one: Compare | Merged) -> str:
-    return f"{', '.join(in_order(one.hazards)) or 'no hazard'} ({describe(one.scope)})"
+def _under(comparison: Compare | Merged) -> str:
+    return f"{', '.join(in_order(comparison.hazards)) or 'no hazard'} ({describe(comparison.scope)})"
 
 
 def _words(signature: Signature, operations: int) -> str:
@@ -135,34 +134,34 @@ def _comparisons(result: Verified | None) -> dict[str, Any]:
     return {
         "searches": [
             {
-                "hazards": in_order(one.hazards),
-                "scope": scope_json(one.scope),
-                "agrees": one.agrees,
-                "why": one.why or None,
-                "canonical": None if one.canonical is None else _found_json(one.canonical),
-                "literal": _found_json(one.literal),
-                "everything": _found_json(one.everything),
+                "hazards": in_order(comparison.hazards),
+                "scope": scope_json(comparison.scope),
+                "agrees": comparison.agrees,
+                "why": comparison.why or None,
+                "canonical": None if comparison.canonical is None else _found_json(comparison.canonical),
+                "literal": _found_json(comparison.literal),
+                "everything": _found_json(comparison.everything),
             }
-            for one in (result.searches if result else ())
+            for comparison in (result.searches if result else ())
         ],
         "merges": [
             {
-                "hazards": in_order(one.hazards),
-                "scope": scope_json(one.scope),
-                "agrees": one.agrees,
-                "complete": one.complete,
-                "moments": one.states,
-                "merged": one.merged,
-                "compared": one.compared,
-                "wrong": None if one.wrong is None else _wrong_json(one.wrong),
+                "hazards": in_order(comparison.hazards),
+                "scope": scope_json(comparison.scope),
+                "agrees": comparison.agrees,
+                "complete": comparison.complete,
+                "moments": comparison.states,
+                "merged": comparison.merged,
+                "compared": comparison.compared,
+                "wrong": None if comparison.wrong is None else _wrong_json(comparison.wrong),
             }
-            for one in (result.merges if result else ())
+            for comparison in (result.merges if result else ())
         ],
     }
 
 
 def _found_json(found: dict[Signature, int]) -> list[dict[str, Any]]:
-    return [{**one._asdict(), "operations": operations} for one, operations in found.items()]
+    return [{**signature._asdict(), "operations": operations} for signature, operations in found.items()]
 
 
 def _wrong_json(wrong: WrongMerge) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
-from sockiter.workers import Workers, heard, interrupted_at
+from sockiter.workers import Workers, interrupted_at, serving
 
 # Long enough that starting a process for it does not matter, short enough that a process stays small.
 SLICE_S = 5.0
@@ -198,7 +198,7 @@ class Campaign(Workers[Track, FuzzJob]):
         left = max(self._until - time.monotonic(), 0.0) * self._workers
         return min(left / waiting, 1.0)
 
-    def _heard(self, track: Track, message: Message) -> None:
+    def _on_message(self, track: Track, message: Message) -> None:
         if self._until == math.inf:
             self._until = time.monotonic() + self._seconds
         match message:
@@ -225,22 +225,22 @@ class Campaign(Workers[Track, FuzzJob]):
                     track.kept.append(message)
                 track.pending -= {found.known_failure}
 
-    def _died(self, track: Track, why: str) -> None:
+    def _on_death(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")
 
     def _is_end(self, message: Message | None) -> bool:
         return isinstance(message, Ended)
 
-    def _left(self, track: Track, last: Message | None) -> None:
+    def _on_unfinished(self, track: Track, last: Message | None) -> None:
         if isinstance(last, Drawn):
             # Nothing is run for it here: whatever ended the worker would end this process.
             case = _commented(last.found, driver=track.driver, seed=str(self.seed))
-            self._heard(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
+            self._on_message(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
 
 
 def work(job: FuzzJob, connection: Connection) -> None:
     """Carry out a job and report on it; stop early when a message arrives, or when the connection is closed."""
-    with heard(connection):
+    with serving(connection):
         for message in search(job, connection):
             connection.send(message)
             # Not before what it took to find something is told as well.

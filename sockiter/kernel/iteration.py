@@ -2,7 +2,7 @@
 
 Decided here: how operations become calls, also inside a read, and what of them goes into the history. Not known here: how
 a socket gets into a table and to which end of it (`sockets`), how a table is walked (`walks`), how a read is made to stand
-still (`stops`), and what the kernel's answers are worth.
+still (`stops`), and the judgement of what the kernel returns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from errno import errorcode
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.history import GaveUp, History, Returned, Shown, is_last
 from sockiter.kernel.bpf.faults import fail_next, fail_none
-from sockiter.kernel.bpf.stops import Halts, Stop
+from sockiter.kernel.bpf.stops import Stop, Stops
 from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.walks import Reader, Walk
 from sockiter.operations import (
@@ -36,7 +36,7 @@ from sockiter.operations import (
 class Iteration:
     """A `sockiter.backend.Backend` on the running kernel. Its place is not known: the kernel does not tell.
 
-    `order`: the buckets that there are, in the order of the walk. `halts`: how reads are made to stand still, None if they
+    `order`: the buckets that there are, in the order of the walk. `stops`: how reads are made to stand still, None if they
     are not. `destroys`: whether the iterating program can destroy a socket.
     """
 
@@ -46,7 +46,7 @@ class Iteration:
         walk: Walk,
         sockets: Sockets,
         order: Sequence[Bucket],
-        halts: Halts | None,
+        stops: Stops | None,
         *,
         destroys: bool,
     ) -> None:
@@ -54,7 +54,7 @@ class Iteration:
         self._target = target
         self._walk = walk
         self._sockets = sockets
-        self._halts = halts
+        self._stops = stops
         self._destroys = destroys
         self._reader: Reader | None = None
         # By what the walk knows a socket by, and for ever: a read may hand out what was shown before.
@@ -131,9 +131,9 @@ class Iteration:
             case Reinsert(name, end):
                 bucket.remove(name)
                 bucket.insert(0 if end == "head" else len(bucket), name)
-            case Rehash(name, to) if bucket is not (other := self._order[self._place(to)]):
+            case Rehash(name, to) if bucket is not (destination := self._order[self._place(to)]):
                 bucket.remove(name)
-                other.insert(0, name)
+                destination.insert(0, name)
 
     def _open(self) -> None:
         for bucket, names in self._order.items():
@@ -150,8 +150,8 @@ class Iteration:
         self._show(self._reader.shown(()))
 
     def _add(self, add: Add) -> None:
-        known = self._walk.known_by(self._sockets.add(add.name, add.end, self._place(add.bucket)))
-        self._names[known] = add.name
+        socket_id = self._walk.socket_id(self._sockets.add(add.name, add.end, self._place(add.bucket)))
+        self._names[socket_id] = add.name
 
     def _change(self, change: Change) -> None:
         match change:
@@ -170,18 +170,18 @@ class Iteration:
         self._uncounted = ""
         if self._script:
             self._sockets.prepare(len(self._script))
-        if self._halts is not None:
-            self._halts.begin()
+        if self._stops is not None:
+            self._stops.begin()
         for _ in range(reads_max(operation)):
             returned = self._read_once(self._walk.records_max + 1 if operation.count is None else operation.count)
             if is_last(operation, returned):
                 break
         else:
             self.history.events.append(GaveUp())
-        if self._halts is not None and any(isinstance(at.what, Fail) for at in operation.at):
-            fail_none(self._halts.thread)
+        if self._stops is not None and any(isinstance(at.what, Fail) for at in operation.at):
+            fail_none(self._stops.thread)
         self._sockets.sweep()
-        self._count_on()
+        self._check_turns_are_counted()
         for at in self._script:
             if not isinstance(at.what, Fail):
                 self._change_inside(at.what)
@@ -190,53 +190,53 @@ class Iteration:
         assert self._reader is not None
         try:
             if self._script:
-                if self._halts is None:
+                if self._stops is None:
                     raise Unavailable(f"{self._target} cannot do anything inside a read here")
-                known = self._reader.read_with_stops(count, self._halts, self._meet)
+                socket_ids = self._reader.read_with_stops(count, self._stops, self._on_stop)
             else:
-                known = self._reader.read(count)
+                socket_ids = self._reader.read(count)
         except OSError as error:
             returned = Returned((), errorcode.get(error.errno or 0, str(error.errno)))
         else:
-            self._show(self._reader.shown(known))
-            returned = Returned(tuple([self._name(one) for one in known]))
+            self._show(self._reader.shown(socket_ids))
+            returned = Returned(tuple([self._name(socket_id) for socket_id in socket_ids]))
         self.history.events.append(returned)
         return returned
 
     def _show(self, shown: Sequence[int]) -> None:
         self._turn = None
-        for one in shown:
-            if one in self._early:
-                self._early.remove(one)
+        for socket_id in shown:
+            if socket_id in self._early:
+                self._early.remove(socket_id)
             else:
-                self.history.events.append(Shown(self._name(one)))
+                self.history.events.append(Shown(self._name(socket_id)))
 
-    def _meet(self, stop: Stop) -> bool:
+    def _on_stop(self, stop: Stop) -> bool:
         # A read stands still. Whatever comes of it is done before it goes on.
-        assert self._halts is not None
-        self._count_on()
+        assert self._stops is not None
+        self._check_turns_are_counted()
         if self._turn is not None:
             self._early.append(self._turn)
             self.history.events.append(Shown(self._name(self._turn)))
         self._turn = None
-        here = [at for at in self._script if (at.point, at.nth) == (stop.point, stop.nth)]
+        due = [at for at in self._script if (at.point, at.nth) == (stop.point, stop.nth)]
         if not stop.others_can_act:
-            here = [at for at in here if isinstance(at.what, Fail)]
-        for at in here:
+            due = [at for at in due if isinstance(at.what, Fail)]
+        for at in due:
             self._script.remove(at)
             if isinstance(at.what, Fail):
-                fail_next(self._halts.thread)
+                fail_next(self._stops.thread)
             else:
                 self._change_inside(at.what, stop)
         if stop.point == "show" and self._name(stop.cookie) in self._sockets:
             self._turn = stop.cookie
         return bool(self._script)
 
-    def _count_on(self) -> None:
+    def _check_turns_are_counted(self) -> None:
         # The turns of sockets are counted by those who see them come.
         if self._uncounted and any(at.point == "show" for at in self._script):
-            told = "this kernel does not tell of the turn of a socket that is gone"
-            raise Inconclusive(f"{self._target}: {told}: {self._uncounted}")
+            reason = "this kernel does not tell of the turn of a socket that is gone"
+            raise Inconclusive(f"{self._target}: {reason}: {self._uncounted}")
 
     def _change_inside(self, change: Change, stop: Stop | None = None) -> None:
         # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
@@ -248,13 +248,13 @@ class Iteration:
         at_its_turn = stop is not None and not isinstance(change, Add) and self._names.get(stop.cookie) == change.name
         if isinstance(change, Remove) and at_its_turn and self._destroys:
             # By the program that is run for it.
-            assert self._halts is not None
+            assert self._stops is not None
             assert stop is not None
-            self._halts.condemn(stop.cookie)
+            self._stops.destroy(stop.cookie)
             self._sockets.release(change.name)
             self.history.events.append(change)
             return
-        if stop is not None and self._halts is not None and not self._halts.at_entry:
+        if stop is not None and self._stops is not None and not self._stops.at_entry:
             if at_its_turn:
                 raise Inconclusive(
                     f"{self._target}: this kernel holds the lock of a socket, {change.name}, while it is shown"
@@ -263,10 +263,10 @@ class Iteration:
                 self._uncounted = change.name
         self._change(change)
 
-    def _name(self, known: int) -> str:
-        name = self._names.get(known)
+    def _name(self, socket_id: int) -> str:
+        name = self._names.get(socket_id)
         if name is None:  # cannot be: nobody else has sockets in this namespace
             raise RuntimeError(
-                f"{self._target} delivered a socket that it knows by {known}, which is none of this iteration's"
+                f"{self._target} delivered a socket that it knows by {socket_id}, which is none of this iteration's"
             )
         return name

@@ -45,10 +45,10 @@ def connect(fd: int, address: ctypes.Array[ctypes.c_char], size: int) -> None:
 def unavailable(probe: str, error: OSError, *, takes: str = "") -> Unavailable:
     """What to raise when `probe` ended in `error`; `takes` is the privilege without which it does."""
     number = error.errno or 0
-    told = f"{probe}: {errno.errorcode.get(number, number)} ({os.strerror(number)})"
+    message = f"{probe}: {errno.errorcode.get(number, number)} ({os.strerror(number)})"
     if takes and number in (errno.EPERM, errno.EACCES):
-        told += f"; it takes root, or {takes}"
-    return Unavailable(told)
+        message += f"; it takes root, or {takes}"
+    return Unavailable(message)
 
 
 def _checked(result: int) -> int:

@@ -40,8 +40,8 @@ def bring_up(namespace: Namespace) -> None:
     for field, value in {"family": socket.AF_INET, **fields}.items():
         route[field] = value
     route["attrs"] = [["RTA_DST", "10.0.0.0"], ["RTA_OIF", _LOOPBACK]]
-    _tell("a loopback device", link, _NEW_LINK)
-    _tell("a local route", route, _NEW_ROUTE)
+    _request("a loopback device", link, _NEW_LINK)
+    _request("a local route", route, _NEW_ROUTE)
 
 
 def encoded(message: Any, kind: int, flags: int) -> bytes:
@@ -64,9 +64,9 @@ def error_of(data: bytes, at: int = 0) -> OSError | None:
     return OSError(number, os.strerror(number)) if number else None
 
 
-def _tell(what: str, message: Any, kind: int) -> None:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as asking:
-        asking.send(encoded(message, kind, _ACK | _CREATE))
-        error = error_of(asking.recv(4096))
+def _request(purpose: str, message: Any, kind: int) -> None:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink_socket:
+        netlink_socket.send(encoded(message, kind, _ACK | _CREATE))
+        error = error_of(netlink_socket.recv(4096))
     if error is not None:
-        raise unavailable(f"netlink: {what}", error, takes="CAP_NET_ADMIN") from error
+        raise unavailable(f"netlink: {purpose}", error, takes="CAP_NET_ADMIN") from error

@@ -1,6 +1,6 @@
-"""What a target can do on this machine, found out once per process by trying.
+"""The capabilities of a target on this machine, probed once per process.
 
-Decided here: what counts as an answer and how long it holds. Not known here: what is tried.
+Decided here: what counts as a result, and how long it holds. Not known here: how a target is probed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sockiter.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Capabilities:
     """`missing`: why a target does not run here, None if it does. `unable`: the hazards that it cannot be put through here,
     though elsewhere, and why. `scheme`: the name of the one that delivers what it does, None if there is none."""
 
@@ -24,19 +24,19 @@ class Answer:
     scheme: str | None = None
 
 
-_answers: dict[str, Answer] = {}
+_capabilities: dict[str, Capabilities] = {}
 
 
-def answer(target: str, attempt: Callable[[], Answer]) -> Answer:
-    """What `attempt` finds out, or why it failed, in one line; the answer for a target is kept, and nothing is raised."""
-    if target not in _answers:
-        _answers[target] = _try(target, attempt)
-    return _answers[target]
+def probe(target: str, attempt: Callable[[], Capabilities]) -> Capabilities:
+    """The result of `attempt`, or why it failed, in one line. The result for a target is cached, and nothing is raised."""
+    if target not in _capabilities:
+        _capabilities[target] = _try(target, attempt)
+    return _capabilities[target]
 
 
 def forget() -> None:
-    """Try again when next asked."""
-    _answers.clear()
+    """Clear the cache."""
+    _capabilities.clear()
 
 
 def need_linux() -> None:
@@ -49,10 +49,10 @@ def _system() -> str:
     return sys.platform
 
 
-def _try(target: str, attempt: Callable[[], Answer]) -> Answer:
+def _try(target: str, attempt: Callable[[], Capabilities]) -> Capabilities:
     try:
         return attempt()
     except Unavailable as lack:
-        return Answer(str(lack))
+        return Capabilities(str(lack))
     except Exception as error:  # whatever it is, it must not stop those who only ask
-        return Answer(f"trying {target} failed: {type(error).__name__}: {error}")
+        return Capabilities(f"trying {target} failed: {type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
 """An iterator of the running kernel as a target: what all of them have in common.
 
-Decided here: what is claimed of one, when a machine can run it, and what a session of it shares. Not known here: how sockets
+Decided here: what is claimed of one, when a machine can run it, and the set-up of a session. Not known here: how sockets
 get to where they are wanted, and how they are walked, which each says for itself (`udp`, `tcp`, `unix`).
 """
 
@@ -14,11 +14,11 @@ from sockiter import rights
 from sockiter.backend import SLOTS, Backend, Shape, refusal
 from sockiter.claims import Hazard, KnownFailure, within
 from sockiter.errors import Unavailable
-from sockiter.kernel.bpf.stops import Halts
-from sockiter.kernel.identify import likeness
+from sockiter.kernel.bpf.stops import Stops
+from sockiter.kernel.identify import identify
 from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.probe import Answer, answer, need_linux
+from sockiter.kernel.probe import Capabilities, need_linux, probe
 from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket
@@ -34,14 +34,14 @@ _KNOWN_FAILURES = {scheme.name: scheme.known_failures for scheme in SCHEMES}
 
 
 @dataclass(frozen=True, slots=True)
-class Equipment:
-    """What many iterations share. `lay` makes the sockets for a shape, or says that this kernel has no room for it
-    (`Inconclusive`). `unable`: the hazards that this kernel cannot be put through, and why."""
+class SessionSetup:
+    """The set-up of a session, shared by many iterations. `make_sockets` raises `Inconclusive` for a shape that this
+    kernel has no room for. `unable`: the hazards that this kernel cannot be put through, and why."""
 
     namespace: Namespace
     walk: Walk
-    lay: Callable[[Shape], Sockets]
-    halts: Halts | None = None
+    make_sockets: Callable[[Shape], Sockets]
+    stops: Stops | None = None
     destroys: bool = False
     has_tail: bool = True
     unable: Mapping[Hazard, str] = field(default_factory=dict)
@@ -52,14 +52,14 @@ class KernelTarget:
     """An iterator of the running kernel.
 
     `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
-    that one kernel or another is known to walk by; which of them it is here is found out by trying, and its known
-    failures are those of the iterator here. `fails_like`: the scheme whose known failures it has, where none delivers just
+    that one kernel or another is known to use. `detected_scheme` is the one that this kernel uses; its known
+    failures are those of the iterator. `fails_like`: the scheme whose known failures it has, where none delivers just
     what it does; `besides`: other known failures. `records_max`: as many sockets as one read can return.
     """
 
     name: str
     summary: str
-    equip: Callable[[], AbstractContextManager[Equipment]]
+    set_up: Callable[[], AbstractContextManager[SessionSetup]]
     offers: frozenset[Hazard]
     schemes: tuple[str, ...] = ()
     fails_like: str = ""
@@ -72,31 +72,31 @@ class KernelTarget:
     is_real: bool = True
 
     def missing(self) -> str | None:
-        """What the machine lacks, found out by running short iterations once per process."""
-        return self._answer.missing
+        """What the machine lacks, probed with short iterations once per process."""
+        return self._capabilities.missing
 
     @property
     def hazards(self) -> frozenset[Hazard]:
         """Those that it can be put through here, or, where it does not run, somewhere else."""
-        return self.offers.difference(self._answer.unable)
+        return self.offers.difference(self._capabilities.unable)
 
     @property
     def unable(self) -> Mapping[Hazard, str]:
-        return {**self.never, **self._answer.unable}
+        return {**self.never, **self._capabilities.unable}
 
     @property
     def has_tail(self) -> bool:
-        return self._answer.has_tail
+        return self._capabilities.has_tail
 
     @property
-    def walks_by(self) -> str | None:
+    def detected_scheme(self) -> str | None:
         """The name of the scheme that delivers what this iterator does, None if there is none, or it does not run here."""
-        return self._answer.scheme
+        return self._capabilities.scheme
 
     @property
     def known_failures(self) -> tuple[KnownFailure, ...]:
         """The known failures of its scheme under the hazards that it can be put through."""
-        return tuple(one for one in self.all_known_failures if one in within(self.all_known_failures, self.hazards))
+        return tuple(harm for harm in self.all_known_failures if harm in within(self.all_known_failures, self.hazards))
 
     @property
     def all_known_failures(self) -> tuple[KnownFailure, ...]:
@@ -104,59 +104,59 @@ class KernelTarget:
 
         None for a kernel whose scheme is not known: every finding there is new.
         """
-        return (*_KNOWN_FAILURES.get(self.walks_by or self.fails_like, ()), *self.besides)
+        return (*_KNOWN_FAILURES.get(self.detected_scheme or self.fails_like, ()), *self.besides)
 
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
         """A private namespace, which the calling thread is in until the end, and loaded programs; with the rights for it."""
         need_linux()
-        with rights.raised(), self.equip() as equipment:
-            session = KernelSession(self, equipment)
+        with rights.raised(), self.set_up() as setup:
+            session = KernelSession(self, setup)
             try:
                 yield session
             finally:
                 session.close()
 
     @property
-    def _answer(self) -> Answer:
-        return answer(self.name, self._attempt)
+    def _capabilities(self) -> Capabilities:
+        return probe(self.name, self._probe)
 
-    def _attempt(self) -> Answer:
+    def _probe(self) -> Capabilities:
         with self.session() as session:
-            equipment = session.equipment
-            session.begin_unasked(Shape())
-            scheme = likeness(session.begin_unasked, self.schemes, self.tables)
-            return Answer(None, equipment.unable, equipment.has_tail, scheme)
+            setup = session.setup
+            session.begin_unchecked(Shape())
+            scheme = identify(session.begin_unchecked, self.schemes, self.tables)
+            return Capabilities(None, setup.unable, setup.has_tail, scheme)
 
 
 class KernelSession:
     """Begins one iteration after the other in one private namespace."""
 
-    __slots__ = ("_current", "_target", "equipment")
+    __slots__ = ("_current", "_target", "setup")
 
-    def __init__(self, target: KernelTarget, equipment: Equipment) -> None:
+    def __init__(self, target: KernelTarget, setup: SessionSetup) -> None:
         self._target = target
-        self.equipment = equipment
+        self.setup = setup
         self._current: Iteration | None = None
 
     def begin(self, shape: Shape) -> Backend:
         """An empty table; raises `Unavailable` for a shape that this kernel's table does not have."""
         if why := refusal(self._target, (), shape):
             raise Unavailable(why)
-        return self.begin_unasked(shape)
+        return self.begin_unchecked(shape)
 
-    def begin_unasked(self, shape: Shape) -> Backend:
+    def begin_unchecked(self, shape: Shape) -> Backend:
         """The same, before it is known what the target can do."""
         self.close()
-        equipment = self.equipment
-        equipment.namespace.enter()
+        setup = self.setup
+        setup.namespace.enter()
         self._current = Iteration(
             self._target.name,
-            equipment.walk,
-            equipment.lay(shape),
+            setup.walk,
+            setup.make_sockets(shape),
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
-            equipment.halts,
-            destroys=equipment.destroys,
+            setup.stops,
+            destroys=setup.destroys,
         )
         return self._current
 

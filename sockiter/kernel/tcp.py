@@ -17,12 +17,12 @@ from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import OfWalk
-from sockiter.kernel.bpf.setup import Iterating, iterating
+from sockiter.kernel.bpf.setup import LoadedIterator, load_iterator
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.sockets.tcp import ESTABLISHED, TABLES, Places, TcpSockets
-from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 
 # The established sockets of a namespace made under this setting (6.1 and later) have a table of their own with so many
@@ -36,26 +36,30 @@ _HELD = "the bucket's lock is held while sockets are shown"
 
 
 @contextmanager
-def _bpf(first: str) -> Iterator[Equipment]:
+def _bpf(first: str) -> Iterator[SessionSetup]:
     with ExitStack() as stack:
-        namespace, found, places = _set_up(stack, socket.AF_INET6)
-        walk, lay = BpfWalk(found.walker), partial(_laid, namespace, places, first)
-        yield Equipment(namespace, walk, lay, found.halts, found.destroys, first != ESTABLISHED, found.unable)
+        namespace, iterator, places = _set_up(stack, socket.AF_INET6)
+        walk, make_sockets = BpfWalk(iterator.walker), partial(_make_sockets, namespace, places, first)
+        yield SessionSetup(
+            namespace, walk, make_sockets, iterator.stops, iterator.destroys, first != ESTABLISHED, iterator.unable
+        )
 
 
 @contextmanager
-def _proc() -> Iterator[Equipment]:
+def _proc() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace, _, places = _set_up(stack, socket.AF_INET)
-        yield Equipment(namespace, ProcWalk("tcp", _WIDTH), partial(_laid, namespace, places, TABLES[0]), has_tail=False)
+        yield SessionSetup(
+            namespace, ProcWalk("tcp", _WIDTH), partial(_make_sockets, namespace, places, TABLES[0]), has_tail=False
+        )
 
 
 @contextmanager
-def _diag() -> Iterator[Equipment]:
+def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace, _, places = _set_up(stack, socket.AF_INET6)
         walk = DiagWalk(inet_request(socket.AF_INET6, socket.IPPROTO_TCP), INET_COOKIE_AT)
-        yield Equipment(namespace, walk, partial(_laid, namespace, places, TABLES[0]))
+        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, places, TABLES[0]))
 
 
 KERNEL_TCP = KernelTarget(
@@ -104,7 +108,7 @@ KERNEL_TCP_DIAG = KernelTarget(
 )
 
 
-def _set_up(stack: ExitStack, family: int) -> tuple[Namespace, Iterating, Places]:
+def _set_up(stack: ExitStack, family: int) -> tuple[Namespace, LoadedIterator, Places]:
     namespace = stack.enter_context(private(_SMALL_TABLE))
     bring_up(namespace)
     place = OfWalk(
@@ -112,18 +116,18 @@ def _set_up(stack: ExitStack, family: int) -> tuple[Namespace, Iterating, Places
         bucket=kernel_member("tcp_iter_state", "bucket"),
         table=kernel_member("tcp_iter_state", "state"),
     )
-    found = iterating(stack, "tcp", place)
-    return namespace, found, Places(namespace, partial(whole_walk, found.walker), family)
+    iterator = load_iterator(stack, "tcp", place)
+    return namespace, iterator, Places(namespace, partial(whole_walk, iterator.walker), family)
 
 
-def _laid(namespace: Namespace, places: Places, first: str, shape: Shape) -> TcpSockets:
+def _make_sockets(namespace: Namespace, places: Places, first: str, shape: Shape) -> TcpSockets:
     established = 0
     for table, count in shape.buckets:
         is_established = (table or first) == ESTABLISHED
-        most = _BUCKETS if is_established else _LISTENING_BUCKETS
+        buckets_max = _BUCKETS if is_established else _LISTENING_BUCKETS
         established = max(established, count if is_established else 0)
-        if count > most:
+        if count > buckets_max:
             raise Inconclusive(
-                f"the kernel's table of {table or first} sockets has {most} buckets here; the case asks for {count}"
+                f"the kernel's table of {table or first} sockets has {buckets_max} buckets here; the case asks for {count}"
             )
     return TcpSockets(namespace, places, first, established)

@@ -15,12 +15,12 @@ from sockiter.backend import Shape
 from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import InContext
-from sockiter.kernel.bpf.setup import iterating
+from sockiter.kernel.bpf.setup import load_iterator
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.sockets.udp import Places, UdpSockets
-from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, lines
 
 # A namespace made under this setting (6.2 and later) has a table of its own, and a short walk. 128 is the least.
@@ -32,35 +32,35 @@ _IPV4 = "IPv4 sockets, which this walk tells of, go to the head"
 
 
 @contextmanager
-def _bpf() -> Iterator[Equipment]:
+def _bpf() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace = stack.enter_context(private(_SMALL_TABLE))
         bring_up(namespace)
-        found = iterating(stack, "udp", InContext(_BUCKET_AT))
-        places = Places(namespace, partial(whole_walk, found.walker), family=socket.AF_INET6)
-        yield Equipment(
+        iterator = load_iterator(stack, "udp", InContext(_BUCKET_AT))
+        places = Places(namespace, partial(whole_walk, iterator.walker), family=socket.AF_INET6)
+        yield SessionSetup(
             namespace,
-            BpfWalk(found.walker),
-            partial(_laid, namespace, places),
-            found.halts,
-            found.destroys,
+            BpfWalk(iterator.walker),
+            partial(_make_sockets, namespace, places),
+            iterator.stops,
+            iterator.destroys,
             places.has_tail,
-            found.unable,
+            iterator.unable,
         )
 
 
 @contextmanager
-def _proc() -> Iterator[Equipment]:
+def _proc() -> Iterator[SessionSetup]:
     with private(_SMALL_TABLE) as namespace:
         walk = ProcWalk("udp", _WIDTH)
-        yield Equipment(namespace, walk, partial(_laid, namespace, _by_port(namespace)), has_tail=False)
+        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, _by_port(namespace)), has_tail=False)
 
 
 @contextmanager
-def _diag() -> Iterator[Equipment]:
+def _diag() -> Iterator[SessionSetup]:
     with private(_SMALL_TABLE) as namespace:
         walk = DiagWalk(inet_request(socket.AF_INET, socket.IPPROTO_UDP), INET_COOKIE_AT)
-        yield Equipment(namespace, walk, partial(_laid, namespace, _by_port(namespace)), has_tail=False)
+        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, _by_port(namespace)), has_tail=False)
 
 
 KERNEL_UDP = KernelTarget(
@@ -91,7 +91,7 @@ KERNEL_UDP_DIAG = KernelTarget(
 )
 
 
-def _laid(namespace: Namespace, places: Places, shape: Shape) -> UdpSockets:
+def _make_sockets(namespace: Namespace, places: Places, shape: Shape) -> UdpSockets:
     return UdpSockets(namespace, places, places.ports(max(number for _, number in shape.buckets)))
 
 

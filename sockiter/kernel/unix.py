@@ -15,11 +15,11 @@ from sockiter.claims import Hazard
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import OfSocket
-from sockiter.kernel.bpf.setup import Iterating, iterating
+from sockiter.kernel.bpf.setup import LoadedIterator, load_iterator
 from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.sockets.unix import Places, UnixSockets
-from sockiter.kernel.target import NO_BATCH, NO_STOP, Equipment, KernelTarget
+from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk, DiagWalk
 
 _NAMED = "a UNIX socket has its name for good, and a bucket by its name"
@@ -27,25 +27,25 @@ _NEVER: dict[Hazard, str] = {**NO_STOP, "add-tail": "UNIX sockets go to the head
 
 
 @contextmanager
-def _bpf() -> Iterator[Equipment]:
+def _bpf() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
-        namespace, found, places = _set_up(stack)
-        yield Equipment(
+        namespace, iterator, places = _set_up(stack)
+        yield SessionSetup(
             namespace,
-            BpfWalk(found.walker),
-            partial(_laid, namespace, places),
-            found.halts,
+            BpfWalk(iterator.walker),
+            partial(_make_sockets, namespace, places),
+            iterator.stops,
             has_tail=False,
-            unable=found.unable,
+            unable=iterator.unable,
         )
 
 
 @contextmanager
-def _diag() -> Iterator[Equipment]:
+def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace, _, places = _set_up(stack)
         walk = DiagWalk(unix_request(), UNIX_COOKIE_AT)
-        yield Equipment(namespace, walk, partial(_laid, namespace, places), has_tail=False)
+        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, places), has_tail=False)
 
 
 KERNEL_UNIX = KernelTarget(
@@ -67,11 +67,11 @@ KERNEL_UNIX_DIAG = KernelTarget(
 )
 
 
-def _set_up(stack: ExitStack) -> tuple[Namespace, Iterating, Places]:
+def _set_up(stack: ExitStack) -> tuple[Namespace, LoadedIterator, Places]:
     namespace = stack.enter_context(private())
-    found = iterating(stack, "unix", OfSocket(kernel_member("sock_common", "skc_hash")), destroys=False)
-    return namespace, found, Places(namespace, partial(whole_walk, found.walker))
+    iterator = load_iterator(stack, "unix", OfSocket(kernel_member("sock_common", "skc_hash")), destroys=False)
+    return namespace, iterator, Places(namespace, partial(whole_walk, iterator.walker))
 
 
-def _laid(namespace: Namespace, places: Places, shape: Shape) -> UnixSockets:
+def _make_sockets(namespace: Namespace, places: Places, shape: Shape) -> UnixSockets:
     return UnixSockets(namespace, places.buckets(max(number for _, number in shape.buckets)))

@@ -1,7 +1,7 @@
 """The ways to walk the kernel's sockets: BPF iterators, files of /proc/net, dumps by sock_diag.
 
-Decided here: how each is begun and read, and by what it calls a socket. Not known here: which sockets there are, and what
-is made of what a walk tells.
+Decided here: how each is begun and read, and by which number it knows a socket. Not known here: which sockets there are,
+and the use of what a walk returns.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Protocol
 from sockiter.kernel import netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
-from sockiter.kernel.bpf.stops import Halts, Meet
+from sockiter.kernel.bpf.stops import OnStop, Stops
 from sockiter.kernel.libc import unavailable
 from sockiter.kernel.sockets.base import Socket, cookie, inode
 
 
 class Reader(Protocol):
-    """One walk. Sockets are told by what `Walk.known_by` gives for them."""
+    """One walk. Sockets are numbers, as `Walk.socket_id` returns them."""
 
     def read(self, count: int) -> Sequence[int]:
         """The next sockets, `count` of them at most, none at the end; raises OSError."""
 
-    def read_with_stops(self, count: int, halts: Halts, meet: Meet) -> Sequence[int]:
+    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         """The same, with stops inside."""
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -40,8 +40,8 @@ class Walk(Protocol):
 
     records_max: int
 
-    def known_by(self, one: Socket, /) -> int:
-        """What it calls a socket."""
+    def socket_id(self, sock: Socket, /) -> int:
+        """The number by which this walk knows a socket."""
 
     def open(self) -> Reader:
         """Begin a walk over the sockets in the calling thread's network namespace; raises `Unavailable`."""
@@ -53,8 +53,8 @@ class BpfWalk:
     # A record goes into the buffer only if something is left behind it.
     records_max = BUFFER_SIZE // RECORD.size - 1
 
-    def known_by(self, one: Socket, /) -> int:
-        return cookie(one)
+    def socket_id(self, sock: Socket, /) -> int:
+        return cookie(sock)
 
     def __init__(self, walker: Walker) -> None:
         self._walker = walker
@@ -72,8 +72,8 @@ class BpfReader:
     def read(self, count: int) -> Sequence[int]:
         return _cookies(os.read(self._fd, min(count * RECORD.size, BUFFER_SIZE)))
 
-    def read_with_stops(self, count: int, halts: Halts, meet: Meet) -> Sequence[int]:
-        return _cookies(halts.read(self._fd, min(count * RECORD.size, BUFFER_SIZE), meet))
+    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+        return _cookies(stops.read(self._fd, min(count * RECORD.size, BUFFER_SIZE), on_stop))
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
         return returned
@@ -89,8 +89,8 @@ class ProcWalk:
     title; it is read just before the first socket.
     """
 
-    def known_by(self, one: Socket, /) -> int:
-        return inode(one)
+    def socket_id(self, sock: Socket, /) -> int:
+        return inode(sock)
 
     def __init__(self, name: str, width: int) -> None:
         self._path = f"/proc/thread-self/net/{name}"
@@ -118,7 +118,7 @@ class ProcReader:
             self._begun = True
         return [number for number, _ in lines(os.read(self._fd, count * self._width))]
 
-    def read_with_stops(self, count: int, halts: Halts, meet: Meet) -> Sequence[int]:
+    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         raise NotImplementedError  # what targets that are walked so do not offer
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -146,30 +146,30 @@ class DiagWalk:
 
     records_max = _MESSAGE
 
-    def known_by(self, one: Socket, /) -> int:
-        return cookie(one)
+    def socket_id(self, sock: Socket, /) -> int:
+        return cookie(sock)
 
     def __init__(self, request: bytes, cookie_at: int) -> None:
         self._request = request
         self._cookie_at = netlink.HEADER_SIZE + cookie_at
 
     def open(self) -> DiagReader:
-        asking = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
+        netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
         try:
             # So small that a second message would not find room: no more than one is filled ahead.
-            asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-            asking.send(self._request)
+            netlink_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            netlink_socket.send(self._request)
         except OSError as error:
-            asking.close()
+            netlink_socket.close()
             raise unavailable("sock_diag", error) from error
-        return DiagReader(asking, self._cookie_at)
+        return DiagReader(netlink_socket, self._cookie_at)
 
 
 class DiagReader:
-    __slots__ = ("_asking", "_cookie_at", "_ended", "_left", "_shown")
+    __slots__ = ("_cookie_at", "_ended", "_left", "_shown", "_socket")
 
-    def __init__(self, asking: socket.socket, cookie_at: int) -> None:
-        self._asking = asking
+    def __init__(self, netlink_socket: socket.socket, cookie_at: int) -> None:
+        self._socket = netlink_socket
         self._cookie_at = cookie_at
         self._left: list[int] = []
         self._ended = False
@@ -178,13 +178,13 @@ class DiagReader:
 
     def read(self, count: int) -> Sequence[int]:
         if not self._left and not self._ended:
-            self._left = self._cookies(self._asking.recv(_MESSAGE))
+            self._left = self._cookies(self._socket.recv(_MESSAGE))
             if not self._ended:
                 self._look_ahead()
         returned, self._left = self._left[:count], self._left[count:]
         return returned
 
-    def read_with_stops(self, count: int, halts: Halts, meet: Meet) -> Sequence[int]:
+    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         raise NotImplementedError  # what targets that are walked so do not offer
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -192,15 +192,15 @@ class DiagReader:
         return shown
 
     def close(self) -> None:
-        self._asking.close()
+        self._socket.close()
 
     def _look_ahead(self) -> None:
         ended = self._ended
-        self._shown += self._cookies(self._asking.recv(_MESSAGE, socket.MSG_PEEK))
+        self._shown += self._cookies(self._socket.recv(_MESSAGE, socket.MSG_PEEK))
         self._ended = ended
 
     def _cookies(self, data: bytes) -> list[int]:
-        found = []
+        cookies = []
         at = 0
         while at < len(data):
             size, kind = netlink.header(data, at)
@@ -209,10 +209,10 @@ class DiagReader:
                 if error := netlink.error_of(data, at):
                     raise error
                 break
-            found.append(int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little"))
+            cookies.append(int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little"))
             at += size + 3 & ~3
-        return found
+        return cookies
 
 
 def _cookies(records: bytes) -> Sequence[int]:
-    return [known for known, _, _ in RECORD.iter_unpack(records)]
+    return [socket_id for socket_id, _, _ in RECORD.iter_unpack(records)]

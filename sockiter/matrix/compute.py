@@ -1,8 +1,8 @@
-"""The cells of a matrix, worked out side by side, in a process each: one worker begins with the longest, the others do not.
+"""Computes the cells of a matrix in parallel, each in a process of its own.
 
-Decided here: how a cell is worked out, a model's by search and a real iterator's by fuzzing it for a while, and what
-becomes of those that were not reached. One search is not split over processes: that was slower than one process. Not known
-here: which cells there are, what one says, and how progress and results are shown.
+Decided here: how a cell is computed, a model's by search and a real iterator's by fuzzing, in which order, and the result
+of cells that were not reached. One search is not split over processes: that was slower than one process. Not known
+here: which cells there are, their verdicts, and how progress and results are printed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sockiter.claims import Hazard, KnownFailure, in_order
 from sockiter.errors import SchemeFault, SockiterError
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import Triage
-from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, Measured, Row, used, with_those_of
+from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, MatrixRow, Measured, used, with_violations_of
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.verdict import Signature
-from sockiter.workers import Workers, heard
+from sockiter.workers import Workers, serving
 
 # The driver that runs the most sequences.
 DRIVER = "swarm"
@@ -42,8 +42,8 @@ class Fault(str):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One cell to be worked out: a search of a scope, or `seconds` of fuzzing for a real iterator."""
+class CellJob:
+    """The computation of one cell: a search of a scope, or `seconds` of fuzzing for a real iterator."""
 
     target: str
     hazards: frozenset[Hazard]
@@ -53,7 +53,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class CellProgress:
     """How far a job has come: the states so far and those that wait, or the sequences."""
 
     done: int
@@ -61,8 +61,8 @@ class Tick:
 
 
 @dataclass(slots=True)
-class Task:
-    """A cell in the making. `result` is what came of it; until then, or instead, `trouble` says why there is none."""
+class CellTask:
+    """A cell that is being computed. `result` is None until then; `trouble` is the reason why there is none."""
 
     target: Target
     column: Column
@@ -70,7 +70,7 @@ class Task:
     scope: Scope
     result: SearchResult | Measured | None = None
     trouble: str = NOT_REACHED
-    tick: Tick = Tick(0, 0)
+    tick: CellProgress = CellProgress(0, 0)
     is_long: bool = False
 
     @property
@@ -96,7 +96,7 @@ def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Sc
     return scope
 
 
-def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[Task]:
+def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[CellTask]:
     """The cells of a matrix, each in as much of the scope as is within reach, without those that a target cannot have.
 
     Where versions that roll over leave a smaller scope to all hazards together, all but that one are a task of their own: it
@@ -110,14 +110,14 @@ def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope)
             if hazards is None:
                 continue
             reach = within_reach(target, hazards, scope)
-            tasks.append(Task(target, column, hazards, reach))
+            tasks.append(CellTask(target, column, hazards, reach))
             rest = hazards - {"rollover"}
             if column == ALL and (more := within_reach(target, rest, scope)) != reach:
-                tasks.append(Task(target, Column(f"{ALL.name} but rollover", rest), rest, more))
+                tasks.append(CellTask(target, Column(f"{ALL.name} but rollover", rest), rest, more))
     return tasks
 
 
-def matrix_of(tasks: Iterable[Task], targets: Iterable[Target], columns: tuple[Column, ...], scope: Scope) -> Matrix:
+def matrix_of(tasks: Iterable[CellTask], targets: Iterable[Target], columns: tuple[Column, ...], scope: Scope) -> Matrix:
     """What is known of some cells by now, as a matrix. What happens under some hazards happens under more."""
     tasks = tuple(tasks)
     rows = []
@@ -129,35 +129,35 @@ def matrix_of(tasks: Iterable[Task], targets: Iterable[Target], columns: tuple[C
             if task is None:
                 cells.append(Cell(column, frozenset(), None))
             else:
-                cells.append(_cell(task, [one for one in of_this.values() if one.hazards < task.hazards], columns))
-        rows.append(Row(target, tuple(cells)))
+                cells.append(_cell(task, [other for other in of_this.values() if other.hazards < task.hazards], columns))
+        rows.append(MatrixRow(target, tuple(cells)))
     return Matrix(scope, columns, tuple(rows))
 
 
-def _cell(task: Task, with_fewer: list[Task], columns: tuple[Column, ...]) -> Cell:
-    result = task.result and with_those_of(task.result, [one.result for one in with_fewer if one.result])
+def _cell(task: CellTask, with_fewer: list[CellTask], columns: tuple[Column, ...]) -> Cell:
+    result = task.result and with_violations_of(task.result, [other.result for other in with_fewer if other.result])
     if isinstance(result, SearchResult) and result.complete:
         # Nobody else would tell that a search which has no cell of its own was cut short.
-        whys = [one.unfinished for one in with_fewer if one.column not in columns]
+        whys = [other.unfinished for other in with_fewer if other.column not in columns]
         result = replace(result, incomplete=next(filter(None, whys), ""))
     return Cell(task.column, task.hazards, result, task.trouble)
 
 
-class Cells(Workers[Task, Job]):
-    """Cells at work, on so many workers; `seconds` for all those of one real iterator together.
+class CellWorkers(Workers[CellTask, CellJob]):
+    """Computes cells on so many workers; `seconds` for all cells of one real iterator together.
 
-    `memory_max`: bytes for all workers together, at which a search stops, incomplete. A KeyboardInterrupt in `run` leaves
-    what the workers came to by then.
+    `memory_max`: bytes for all workers together, at which a search stops, incomplete. A KeyboardInterrupt in `run` keeps
+    the results so far.
     """
 
-    def __init__(self, tasks: list[Task], *, seconds: float, workers: int, memory_max: int | None = None) -> None:
+    def __init__(self, tasks: list[CellTask], *, seconds: float, workers: int, memory_max: int | None = None) -> None:
         super().__init__(sorted(tasks, key=_length), workers=workers, work=work)
         self.tasks = tasks
         self._memory_max = memory_max and memory_max // workers
         rows = [task.target.name for task in tasks]
         self._seconds = {name: seconds / rows.count(name) for name in rows}
 
-    def _next(self) -> Task:
+    def _next(self) -> CellTask:
         # A long one that is begun last keeps one worker busy while the others have nothing left to do; if all began with
         # long ones, whoever is soon tired of waiting would have nothing. So one of them takes the longest that is left, and
         # the others the shortest.
@@ -167,56 +167,58 @@ class Cells(Workers[Task, Job]):
         task.is_long = True
         return task
 
-    def _job(self, task: Task) -> Job:
+    def _job(self, task: CellTask) -> CellJob:
         name = task.target.name
-        return Job(name, task.hazards, task.scope, self._seconds[name], None if task.target.is_real else self._memory_max)
+        return CellJob(
+            name, task.hazards, task.scope, self._seconds[name], None if task.target.is_real else self._memory_max
+        )
 
-    def _heard(self, task: Task, message: Tick | SearchResult | Measured | str) -> None:
+    def _on_message(self, task: CellTask, message: CellProgress | SearchResult | Measured | str) -> None:
         match message:
-            case Tick():
+            case CellProgress():
                 task.tick = message
             case str():
                 task.trouble = message
             case _:
                 task.result, task.trouble = message, ""
 
-    def _is_end(self, message: Tick | SearchResult | Measured | str | None) -> bool:
+    def _is_end(self, message: CellProgress | SearchResult | Measured | str | None) -> bool:
         return isinstance(message, (SearchResult, Measured, str))
 
-    def _died(self, task: Task, why: str) -> None:
+    def _on_death(self, task: CellTask, why: str) -> None:
         task.trouble = f"the worker that searched {task.target.name} {why}"
 
 
-def _length(task: Task) -> tuple[int, bool, bool]:
+def _length(task: CellTask) -> tuple[int, bool, bool]:
     # How long it may take, as far as can be told beforehand.
     return len(task.hazards), "rollover" in task.hazards, not task.target.is_real
 
 
-def work(job: Job, connection: Connection) -> None:
-    """Carry out a job and report on it; stop early when anything is said, or when nobody listens any more."""
+def work(job: CellJob, connection: Connection) -> None:
+    """Carry out a job and report on it; stop early on any message, or when the main process is gone."""
 
-    def tell(done: int, waiting: int) -> None:
+    def report(done: int, waiting: int) -> None:
         # Somebody who went away is noticed here as well.
         if connection.poll():
             raise KeyboardInterrupt
         if job.memory_max is not None and memory_used() > job.memory_max:
             raise StopSearch(f"{job.memory_max >> 20} MiB of memory are used up, after {done:,} states; more with --memory")
-        connection.send(Tick(done, waiting))
+        connection.send(CellProgress(done, waiting))
 
-    with heard(connection):
-        connection.send(_outcome(job, tell))
+    with serving(connection):
+        connection.send(_result(job, report))
 
 
-def _outcome(job: Job, tell: Callable[[int, int], None]) -> SearchResult | Measured | str:
-    # In words, why there is none.
+def _result(job: CellJob, report: Callable[[int, int], None]) -> SearchResult | Measured | str:
+    # A str is the reason why there is no result.
     try:
         target = target_named(job.target)
         if isinstance(target, SchemeTarget):
             rights.give_up()
-            result: SearchResult | Measured = search(target.scheme, job.hazards, job.scope, progress=tell)
+            result: SearchResult | Measured = search(target.scheme, job.hazards, job.scope, progress=report)
         else:
-            result = measure(target, job.hazards, job.seconds, tell)
-        return replace(result, violations=tuple(_annotated(target, one) for one in result.violations))
+            result = measure(target, job.hazards, job.seconds, report)
+        return replace(result, violations=tuple(_annotated(target, violation) for violation in result.violations))
     except SchemeFault as fault:
         return Fault(fault)
     except SockiterError as error:
@@ -231,7 +233,7 @@ def memory_used() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Callable[[int, int], None]) -> Measured:
+def measure(target: Target, hazards: frozenset[Hazard], seconds: float, report: Callable[[int, int], None]) -> Measured:
     """Fuzz a target for some seconds with these hazards, from a seed that is always the same.
 
     `tell` is told the sequences so far. A KeyboardInterrupt that it raises ends it early: fewer sequences, no less true.
@@ -248,17 +250,17 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, tell: Ca
             for bite in DRIVERS[DRIVER](triage, hazards, f"matrix/{target.name}/{'/'.join(in_order(hazards))}"):
                 sequences += bite.sequences
                 if (found := bite.found) is not None:
-                    one = Counterexample(found.kind, found.moved, found.case, found.elsewhere)
-                    before = least.get(found.signature)
-                    if before is None or one.operations < before.operations:
-                        least[found.signature] = one
+                    violation = Counterexample(found.kind, found.moved, found.case, found.elsewhere)
+                    shortest = least.get(found.signature)
+                    if shortest is None or violation.operations < shortest.operations:
+                        least[found.signature] = violation
                 took = time.monotonic() - started
                 if took >= seconds:
                     break
-                tell(sequences, 0)
+                report(sequences, 0)
         except KeyboardInterrupt:
             took = time.monotonic() - started
-    violations = sorted(least.values(), key=lambda one: length(one.case.operations))
+    violations = sorted(least.values(), key=lambda violation: length(violation.case.operations))
     return Measured(target.name, hazards, sequences, took, tuple(violations))
 
 

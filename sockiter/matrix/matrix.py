@@ -1,8 +1,8 @@
-"""Targets by hazards: what can happen to whom, under what, and how that is known.
+"""The matrix of targets by hazards, and the verdicts of its cells.
 
-Decided here: which columns there are, what a cell says of each kind of harm, and whether that breaks a claim. A model's cell
-is proved in a scope, a real iterator's is measured, and a search that was cut short proves nothing. Not known here: how a
-cell is worked out (`compute`), and what it looks like.
+Decided here: which columns there are, the verdict of a cell on each kind of harm, and whether that breaks a claim. A model's
+cell is proved in a scope, a real iterator's is measured, and a search that was cut short proves nothing. Not known here:
+how a cell is computed (`compute`), and how it is printed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
 MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})
 
-HARMS_SAID: tuple[Signature, ...] = signatures_of(kind for kind in KINDS if kind != "incomplete")
-"""The signatures that a cell speaks of, in order."""
+SIGNATURES: tuple[Signature, ...] = signatures_of(kind for kind in KINDS if kind != "incomplete")
+"""The signatures that a cell has a verdict on, in order."""
 
 
 class Column(NamedTuple):
@@ -42,7 +42,7 @@ ALL = Column("all", frozenset(HAZARDS))
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of random sequences on a real iterator, each harm with the least case that was found. It proves nothing."""
+    """The result of random sequences on a real iterator, with the least case of each harm. It proves nothing."""
 
     target: str
     hazards: frozenset[Hazard]
@@ -72,7 +72,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MatrixRow:
     """A target, with its cells in the order of the columns."""
 
     target: Target
@@ -85,16 +85,16 @@ class Matrix:
 
     scope: Scope
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MatrixRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a cell says of a kind of harm.
+class CellVerdict:
+    """The verdict of a cell on a kind of harm.
 
     `possible`: True with the least case that shows it; False where it is proved not to happen in the scope; None where
     nothing was found and nothing is proved. `admitted`: whether the target admits it under these hazards or, where there is
-    a case, under those that the case uses. `name`: what the case is called.
+    a case, under those that the case uses. `name`: the name of the case.
     """
 
     kind: Kind
@@ -127,9 +127,12 @@ def claims(target: Target) -> tuple[Column, ...]:
         hazards
         for hazards, kinds in largest_claims(target.known_failures, target.hazards).items()
         # That nothing befalls a socket which was moved, where none is, goes without saying.
-        if hazards != target.hazards and (hazards & MOVES or not all(one.moved for one in kinds))
+        if hazards != target.hazards and (hazards & MOVES or not all(hazards.moved for hazards in kinds))
     }
-    return tuple(Column(_without(target, one), one) for one in sorted(largest, key=lambda one: (-len(one), in_order(one))))
+    return tuple(
+        Column(_without(target, hazards), hazards)
+        for hazards in sorted(largest, key=lambda hazards: (-len(hazards), in_order(hazards)))
+    )
 
 
 def _without(target: Target, hazards: frozenset[Hazard]) -> str:
@@ -140,50 +143,54 @@ def _without(target: Target, hazards: frozenset[Hazard]) -> str:
     return ", ".join(in_order(hazards)) or NONE.name
 
 
-def said(target: Target, cell: Cell) -> tuple[Said, ...]:
-    """What a cell says, in the order of `HARMS_SAID`; nothing where the target cannot be put through its hazards."""
+def verdicts(target: Target, cell: Cell) -> tuple[CellVerdict, ...]:
+    """The verdicts of a cell, in the order of `SIGNATURES`; none where the target cannot be put through its hazards."""
     if not cell.can:
         return ()
-    found = {one.signature: one for one in cell.result.violations} if cell.result else {}
+    violations = {violation.signature: violation for violation in cell.result.violations} if cell.result else {}
     is_proved = isinstance(cell.result, SearchResult) and cell.result.complete
-    may = within(target.known_failures, cell.hazards)
-    verdict = []
-    for signature in HARMS_SAID:
+    admitting_harms = within(target.known_failures, cell.hazards)
+    result = []
+    for signature in SIGNATURES:
         possible: bool | None = True
         title = ""
-        if (violation := found.get(signature)) is None:
+        if (violation := violations.get(signature)) is None:
             possible = False if is_proved else None
-            admitted = any(failure.explains(signature) for failure in may)
+            admitted = any(failure.explains(signature) for failure in admitting_harms)
         else:
             admitted = bool(explaining(target.known_failures, signature, used(target, violation.case)))
-            title = name(target, violation)
-        verdict.append(Said(signature.kind, signature.moved, possible, admitted, violation, title, signature.elsewhere))
-    return tuple(verdict)
+            title = case_name(target, violation)
+        result.append(
+            CellVerdict(signature.kind, signature.moved, possible, admitted, violation, title, signature.elsewhere)
+        )
+    return tuple(result)
 
 
-def distinct(verdict: Iterable[Said]) -> tuple[Said, ...]:
-    """What can happen, without harm of a neighbour where less does: a shorter case in which nothing changes in the bucket of
-    the harmed socket, so that a change in it need not be the cause."""
-    found = [one for one in verdict if one.violation is not None]
-    elsewhere = {one.kind: one.violation.operations for one in found if one.violation and one.elsewhere}
+def distinct(cell_verdicts: Iterable[CellVerdict]) -> tuple[CellVerdict, ...]:
+    """The verdicts with a violation, but without those that have a shorter case of the same kind in which nothing changes in
+    the bucket of the harmed socket, so that a change in it need not be the cause."""
+    found = [verdict for verdict in cell_verdicts if verdict.violation is not None]
+    elsewhere = {verdict.kind: verdict.violation.operations for verdict in found if verdict.violation and verdict.elsewhere}
 
-    def less_does(one: Said) -> bool:
-        assert one.violation is not None
-        is_near = not one.moved and not one.elsewhere
-        return is_near and elsewhere.get(one.kind, one.violation.operations) < one.violation.operations
+    def has_shorter_case(verdict: CellVerdict) -> bool:
+        assert verdict.violation is not None
+        is_near = not verdict.moved and not verdict.elsewhere
+        return is_near and elsewhere.get(verdict.kind, verdict.violation.operations) < verdict.violation.operations
 
-    return tuple(one for one in found if one.breaks_a_claim or not less_does(one))
+    return tuple(verdict for verdict in found if verdict.breaks_a_claim or not has_shorter_case(verdict))
 
 
-def with_those_of(result: SearchResult | Measured, others: Iterable[SearchResult | Measured]) -> SearchResult | Measured:
+def with_violations_of(
+    result: SearchResult | Measured, other_results: Iterable[SearchResult | Measured]
+) -> SearchResult | Measured:
     """A result, with the violations of others besides that it has none of, the shortest of each."""
-    violations = {one.signature: one for one in result.violations}
-    for other in others:
-        for one in other.violations:
-            before = violations.get(one.signature)
-            if before is None or one.operations < before.operations:
-                violations[one.signature] = one
-    return replace(result, violations=tuple(sorted(violations.values(), key=lambda one: one.operations)))
+    violations = {violation.signature: violation for violation in result.violations}
+    for other_result in other_results:
+        for violation in other_result.violations:
+            shortest = violations.get(violation.signature)
+            if shortest is None or violation.operations < shortest.operations:
+                violations[violation.signature] = violation
+    return replace(result, violations=tuple(sorted(violations.values(), key=lambda violation: violation.operations)))
 
 
 def used(target: Target, case: Case) -> frozenset[Hazard]:
@@ -191,20 +198,24 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
     return hazards_of(case.operations, narrow="rollover" in target.hazards)
 
 
-def name(target: Target, violation: Counterexample) -> str:
-    """What a case is called, by the hazards that it takes."""
+def case_name(target: Target, violation: Counterexample) -> str:
+    """The name of a case, by the hazards that it takes."""
     return KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
 
 
-def broken(matrix: Matrix) -> list[tuple[Row, Cell, Said]]:
+def broken(matrix: Matrix) -> list[tuple[MatrixRow, Cell, CellVerdict]]:
     """What was found that no harm admits."""
     return [
-        (row, cell, one) for row in matrix.rows for cell in row.cells for one in said(row.target, cell) if one.breaks_a_claim
+        (row, cell, verdict)
+        for row in matrix.rows
+        for cell in row.cells
+        for verdict in verdicts(row.target, cell)
+        if verdict.breaks_a_claim
     ]
 
 
-def unfinished(matrix: Matrix) -> list[tuple[Row, Cell]]:
-    """The cells that prove less than they should, or have nothing to say."""
+def unfinished(matrix: Matrix) -> list[tuple[MatrixRow, Cell]]:
+    """The cells that prove less than they should, or have no result."""
     return [(row, cell) for row in matrix.rows for cell in row.cells if cell.unfinished]
 
 
@@ -215,7 +226,7 @@ def describe(scope: Scope) -> str:
 
 def own_scope(scope: Scope, usual: Scope) -> str:
     """What of a scope is not as usual, in few words; "" where all is."""
-    return ", ".join(own[0] for own, other in zip(_parts(scope), _parts(usual), strict=True) if own != other)
+    return ", ".join(part[0] for part, usual_part in zip(_parts(scope), _parts(usual), strict=True) if part != usual_part)
 
 
 def _parts(scope: Scope) -> tuple[tuple[str, str], ...]:
@@ -228,5 +239,5 @@ def _parts(scope: Scope) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"

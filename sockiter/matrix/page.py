@@ -1,8 +1,8 @@
 """A matrix as a page to read: the table, what each hazard is, what each target promises, and every case step by step.
 
-Decided here: what stands on the page, what it is called there, and what a reader needs to be told who knows nothing yet.
+Decided here: what stands on the page, how it is named there, and what a new reader needs to know.
 Nothing on it comes from anywhere else, and without its script it is all there, only longer. Not known here: how a cell came
-about; what it says, `matrix` knows, and what is to be seen of a case, `picture`.
+about; its verdicts are made in `matrix`, and the snapshots of a case in `picture`.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import Hazard, in_order
 from sockiter.matrix.matrix import (
     ALL,
-    HARMS_SAID,
     NONE,
+    SIGNATURES,
     Cell,
+    CellVerdict,
     Column,
     Matrix,
+    MatrixRow,
     Measured,
-    Row,
-    Said,
     broken,
     describe,
     distinct,
     own_scope,
-    said,
     unfinished,
     used,
+    verdicts,
 )
-from sockiter.report.picture import MEANINGS, PictureStep, looks, steps, templates
+from sockiter.report.picture import MEANINGS, Snapshot, looks, snapshots, templates
 from sockiter.report.table import seen
 from sockiter.report.trace import Trace, trace
 from sockiter.verdict import Kind, Signature
 
 Traces: TypeAlias = dict[tuple[str, Case], Trace]
-"""Every case of a matrix, carried out on the target that it is of, by that target's name."""
+"""The trace of every case of a matrix on its target, by the name of the target and the case."""
 
-HAZARDS_SAID: dict[Hazard, str] = {
+HAZARD_DESCRIPTIONS: dict[Hazard, str] = {
     "add-head": "A new socket enters a bucket at the head of its list, in front of all that are there.",
     "add-tail": "A new socket enters a bucket at the tail of its list, behind all that are there.",
     "remove": "A socket closes and leaves the table for good.",
@@ -54,7 +54,7 @@ HAZARDS_SAID: dict[Hazard, str] = {
 }
 # Those that bring no change of their own: each says when changes happen, and alone is as harmless as none.
 ONLY_WHEN: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
-KINDS_SAID: dict[Kind, str] = {
+KIND_DESCRIPTIONS: dict[Kind, str] = {
     "skip": "A socket was in the table from beginning to end, and no read delivered it.",
     "repeat": "A socket was delivered more than once.",
     "stale": "A socket was delivered that was not in the table any more.",
@@ -64,43 +64,44 @@ KINDS_SAID: dict[Kind, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
-    """A harm in a cell that opens its case: where both are on the page, and what it says."""
+class CaseLink:
+    """A verdict in a cell, as a link to its case: the anchors of both, and the verdict."""
 
     anchor: str
     case: str
-    said: Said
+    verdict: CellVerdict
     title: str
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A cell on the page. `look`: never, unseen, found, unknown, or cannot; `told`: all of it in words; `own_scope`: what is
-    not as in the matrix's scope."""
+class PageCell:
+    """A cell on the page. `look`: never, unseen, found, unknown, or cannot; `description`: the whole cell in words;
+    `own_scope`: the differences from the scope of the matrix."""
 
     anchor: str
     cell: Cell
     look: str
-    mentions: tuple[Mention, ...]
-    told: str
+    links: tuple[CaseLink, ...]
+    description: str
     own_scope: str
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A row on the page, and what the target promises: `never` happens, and what does `under` which sets of hazards."""
+class PageRow:
+    """A row on the page, with the claims of the target: the kinds of harm that `never` happen, and those that happen `under`
+    sets of hazards."""
 
     anchor: str
     target: Target
-    fields: tuple[Field, ...]
+    cells: tuple[PageCell, ...]
     never: tuple[str, ...]
     under: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A case on the page. `rank`: whether there is a shorter one; `delivered`: what was, by the end of each step."""
+class PageCase:
+    """A case on the page. `rank`: whether there is a shorter one; `delivered`: those delivered by the end of each step."""
 
     anchor: str
     title: str
@@ -108,38 +109,38 @@ class Shown:
     operations: int
     rank: str
     why: tuple[tuple[str, str], ...]
-    steps: tuple[PictureStep, ...]
+    snapshots: tuple[Snapshot, ...]
     delivered: tuple[tuple[str, ...], ...]
     sees: str
     text: str
     progress: str
 
 
-def traced(matrix: Matrix) -> Traces:
-    """Carry out every case of a matrix once, on the target that it is of; raises `Unavailable` where that runs no more."""
-    found: Traces = {}
+def trace_cases(matrix: Matrix) -> Traces:
+    """Carry out every case of a matrix once, on its target; raises `Unavailable` where the target runs no more."""
+    traces: Traces = {}
     for row in matrix.rows:
-        cases = [one.case for cell in row.cells if cell.result for one in cell.result.violations]
+        cases = [violation.case for cell in row.cells if cell.result for violation in cell.result.violations]
         if cases:
             with row.target.session() as session:
-                found |= {(row.target.name, case): trace(case, row.target, session) for case in dict.fromkeys(cases)}
-    return found
+                traces |= {(row.target.name, case): trace(case, row.target, session) for case in dict.fromkeys(cases)}
+    return traces
 
 
 def html(matrix: Matrix, traces: Traces) -> str:
     """A page that needs nothing else; `traces` has every case of the matrix."""
-    cases: dict[tuple[str, Case], Shown] = {}
+    cases: dict[tuple[str, Case], PageCase] = {}
     anchors: set[str] = set()
-    lines = []
+    page_rows = []
     for row in matrix.rows:
-        fields = tuple(_field(matrix.scope, row, cell, traces, cases, anchors) for cell in row.cells)
-        lines.append(_line(row, fields))
+        cells = tuple(_page_cell(matrix.scope, row, cell, traces, cases, anchors) for cell in row.cells)
+        page_rows.append(_page_row(row, cells))
     groups = [
         (
             "Models, each proved in its scope or refuted by its shortest case",
-            [one for one in lines if not one.target.is_real],
+            [row for row in page_rows if not row.target.is_real],
         ),
-        ("The running kernel, measured and not proved", [one for one in lines if one.target.is_real]),
+        ("The running kernel, measured and not proved", [row for row in page_rows if row.target.is_real]),
     ]
     return (
         templates()
@@ -147,56 +148,58 @@ def html(matrix: Matrix, traces: Traces) -> str:
         .render(
             matrix=matrix,
             scope=describe(matrix.scope),
-            groups=[(title, of) for title, of in groups if of],
-            lines=lines,
+            groups=[(title, rows) for title, rows in groups if rows],
+            rows=page_rows,
             cases=list(cases.values()),
             broken=len(broken(matrix)),
             unfinished=unfinished(matrix),
-            own_scopes=any(field.own_scope for line in lines for field in line.fields),
+            own_scopes=any(cell.own_scope for row in page_rows for cell in row.cells),
             columns=[(column, f"hazard-{column.name}", _meaning(column)) for column in matrix.columns],
-            kinds=KINDS_SAID,
+            kinds=KIND_DESCRIPTIONS,
             meanings=MEANINGS,
         )
     )
 
 
-def _field(
-    scope: Scope, row: Row, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], Shown], anchors: set[str]
-) -> Field:
+def _page_cell(
+    scope: Scope, row: MatrixRow, cell: Cell, traces: Traces, cases: dict[tuple[str, Case], PageCase], anchors: set[str]
+) -> PageCell:
     own = own_scope(cell.result.scope, scope) if isinstance(cell.result, SearchResult) else ""
     anchor = f"cell-{_slug(row.target.name)}-{cell.column.name}"
-    verdict = said(row.target, cell)
-    mentions = []
-    for one in distinct(verdict):
-        assert one.violation is not None
-        key = (row.target.name, one.violation.case)
+    cell_verdicts = verdicts(row.target, cell)
+    links = []
+    for verdict in distinct(cell_verdicts):
+        assert verdict.violation is not None
+        key = (row.target.name, verdict.violation.case)
         if key not in cases:
             # Columns with fewer hazards come first: no cell after this one has searched for it by itself.
-            free = _free(f"case-{_slug(one.name)}", anchors)
-            cases[key] = _shown(row.target, one, traces[key], free, _rank(row.target, cell, one.violation.case, own))
-        befell = _befell(one.signature)
-        claim = ", which breaks a claim" if one.breaks_a_claim else ""
-        mentions.append(
-            Mention(
-                f"{anchor}-{one.kind}{'-moved' if one.moved else '-elsewhere' if one.elsewhere else ''}",
+            anchor_of_case = _free(f"case-{_slug(verdict.name)}", anchors)
+            cases[key] = _page_case(
+                row.target, verdict, traces[key], anchor_of_case, _rank(row.target, cell, verdict.violation.case, own)
+            )
+        finding_text = _finding_text(verdict.signature)
+        claim = ", which breaks a claim" if verdict.breaks_a_claim else ""
+        links.append(
+            CaseLink(
+                f"{anchor}-{verdict.kind}{'-moved' if verdict.moved else '-elsewhere' if verdict.elsewhere else ''}",
                 cases[key].anchor,
-                one,
-                _title(row.target, one),
-                f"{row.target.name}, {cell.column.name}: {befell}{claim}, {one.violation.operations} operations",
+                verdict,
+                _title(row.target, verdict),
+                f"{row.target.name}, {cell.column.name}: {finding_text}{claim}, {verdict.violation.operations} operations",
             )
         )
-    if not verdict:
-        look, told = "cannot", f"{row.target.name} cannot be put through {cell.column.name}"
+    if not cell_verdicts:
+        look, description = "cannot", f"{row.target.name} cannot be put through {cell.column.name}"
     elif cell.unfinished:
-        look, told = "unknown", f"Not known: {cell.unfinished}"
+        look, description = "unknown", f"Not known: {cell.unfinished}"
     elif isinstance(cell.result, Measured):
-        look = "found" if mentions else "unseen"
-        told = f"{'Nothing else seen' if mentions else 'Nothing seen'} in {cell.result.sequences:,} sequences"
+        look = "found" if links else "unseen"
+        description = f"{'Nothing else seen' if links else 'Nothing seen'} in {cell.result.sequences:,} sequences"
     else:
-        look = "found" if mentions else "never"
-        told = "All else is proved impossible" if mentions else "Proved: no harm of any kind can happen"
-        told += f", with {own}" if own else ""
-    return Field(anchor, cell, look, tuple(mentions), told, own)
+        look = "found" if links else "never"
+        description = "All else is proved impossible" if links else "Proved: no harm of any kind can happen"
+        description += f", with {own}" if own else ""
+    return PageCell(anchor, cell, look, tuple(links), description, own)
 
 
 def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
@@ -210,43 +213,49 @@ def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
     return "the shortest there is in the scope"
 
 
-def _line(row: Row, fields: tuple[Field, ...]) -> Line:
+def _page_row(row: MatrixRow, cells: tuple[PageCell, ...]) -> PageRow:
     admitted: dict[Signature, list[str]] = {}
     for failure in row.target.known_failures:
         admitted.setdefault(failure.signature, []).append(" + ".join(in_order(failure.hazards)) or "no hazard at all")
-    order = sorted(admitted, key=HARMS_SAID.index)
+    order = sorted(admitted, key=SIGNATURES.index)
     # Of a kind that befalls neither the one that moved nor the one that did not, once is enough.
-    never = dict.fromkeys(one.kind for one in HARMS_SAID if one.kind not in {other.kind for other in admitted})
-    unmoved = {one.kind for one in admitted if not one.moved}
-    still = [f"{one.kind} of a socket that never moved" for one in order if one.moved and one.kind not in unmoved]
-    return Line(
+    never = dict.fromkeys(
+        signature.kind for signature in SIGNATURES if signature.kind not in {signature.kind for signature in admitted}
+    )
+    unmoved = {signature.kind for signature in admitted if not signature.moved}
+    still = [
+        f"{signature.kind} of a socket that never moved"
+        for signature in order
+        if signature.moved and signature.kind not in unmoved
+    ]
+    return PageRow(
         f"target-{_slug(row.target.name)}",
         row.target,
-        fields,
+        cells,
         (*still, *never),
-        tuple((_befell(signature), tuple(admitted[signature])) for signature in order),
+        tuple((_finding_text(signature), tuple(admitted[signature])) for signature in order),
     )
 
 
-def _shown(target: Target, one: Said, trace: Trace, anchor: str, rank: str) -> Shown:
-    assert one.violation is not None
+def _page_case(target: Target, verdict: CellVerdict, trace: Trace, anchor: str, rank: str) -> PageCase:
+    assert verdict.violation is not None
     reads = trace.history.events
-    of = steps(trace)
+    case_snapshots = snapshots(trace)
     delivered = []
-    for step in of:
-        until = step.row.until if step.row else 0
+    for snapshot in case_snapshots:
+        until = snapshot.row.until if snapshot.row else 0
         delivered.append(tuple(name for event in reads[:until] for name in getattr(event, "delivered", ())))
-    return Shown(
+    return PageCase(
         anchor,
-        _title(target, one),
+        _title(target, verdict),
         target,
-        one.violation.operations,
+        verdict.violation.operations,
         rank,
         tuple(looks(trace)),
-        tuple(of),
+        tuple(case_snapshots),
         tuple(delivered),
         seen(trace),
-        dumps(one.violation.case),
+        dumps(verdict.violation.case),
         trace.progress,
     )
 
@@ -258,16 +267,16 @@ def _meaning(column: Column) -> str:
         return "All that the target can be put through, together: what takes two hazards at once shows here."
     (hazard,) = column.hazards
     alone = " Alone it brings no change, and so is as harmless as none." if hazard in ONLY_WHEN else ""
-    return HAZARDS_SAID[hazard] + alone
+    return HAZARD_DESCRIPTIONS[hazard] + alone
 
 
-def _title(target: Target, one: Said) -> str:
-    assert one.violation is not None
-    under = ", ".join(in_order(used(target, one.violation.case))) or "no hazard"
-    return f"{_befell(one.signature)} under {under}"
+def _title(target: Target, verdict: CellVerdict) -> str:
+    assert verdict.violation is not None
+    under = ", ".join(in_order(used(target, verdict.violation.case))) or "no hazard"
+    return f"{_finding_text(verdict.signature)} under {under}"
 
 
-def _befell(signature: Signature) -> str:
+def _finding_text(signature: Signature) -> str:
     kind, moved, elsewhere = signature
     if moved:
         return f"{kind} of a socket that had moved"
@@ -278,12 +287,12 @@ def _slug(name: str) -> str:
     return name.replace(":", "-")
 
 
-def _free(wanted: str, taken: set[str]) -> str:
+def _free(preferred: str, taken: set[str]) -> str:
     # Two different cases may be called the same: alike in kind and hazards, met in different cells.
-    anchor = wanted
+    anchor = preferred
     nth = 1
     while anchor in taken:
         nth += 1
-        anchor = f"{wanted}-{nth}"
+        anchor = f"{preferred}-{nth}"
     taken.add(anchor)
     return anchor

@@ -1,1 +1,1 @@
-"""Races: walks and changes at the same time, in two processes, judged by what is certain."""
+"""Races: walks and changes at the same time, in two processes, judged by intervals of time."""

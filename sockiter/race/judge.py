@@ -1,8 +1,8 @@
-"""Walks that others change the table beneath, with nobody keeping the two apart: what is certain of them all the same.
+"""The judge of races: which findings are certain for walks over a table that another process changes at the same time.
 
-Decided here: what is noted of either side, and what counts as harm where nobody knows what came first inside a read. A time
-is noted before and behind each call, so that what was over when something else began is known to have come before it; of
-all else, nothing is said. Not known here: who walks, who makes the changes, and what the walker admits.
+Decided here: what is recorded of either side, and which findings follow from intervals of time. A time is recorded before
+and after each call. A call that ended before another one began came first; about two calls that overlap, the judge claims
+nothing. Not known here: who walks, who makes the changes, and what the walker admits.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _ALWAYS: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 _NEVER = 1 << 63
 
 
-class Changed(NamedTuple):
-    """A change to one socket, known by a number that is its own for good. Times are in nanoseconds.
+class TimedChange(NamedTuple):
+    """A change to one socket, with its start and end in nanoseconds. `socket_id` is never given to another socket.
 
-    `bucket`: where it was put, None where it was not.
+    `bucket`: where the socket was put, None for a removal.
     """
 
     hazard: Hazard
     name: str
-    known: int
+    socket_id: int
     start: int
     end: int
     bucket: Bucket | None = None
 
 
-class Step(NamedTuple):
-    """The opening of a walk, or a read(2): whose turn came meanwhile, what was delivered, and the name of an error."""
+class WalkCall(NamedTuple):
+    """The opening of a walk, or a read(2), with the sockets shown during it, those delivered, and the name of an error."""
 
     start: int
     end: int
@@ -51,17 +51,17 @@ class Step(NamedTuple):
     error: str = ""
 
 
-class Walked(NamedTuple):
-    """A walk, from its opening to the read that said "end", if one did (`ended`). `stuck`: none did, for as many reads as
-    anybody could ask for, although nothing changed any more."""
+class WalkRecord(NamedTuple):
+    """A walk, from its opening to the read that returned nothing (`ended`). `stuck`: no read did, within the limit of reads
+    after the last change."""
 
-    steps: tuple[Step, ...]
+    calls: tuple[WalkCall, ...]
     ended: bool
     stuck: bool
 
 
-class Harmed(NamedTuple):
-    """What befell a walk, told by its number from 0, and the hazards that were on while it was under way."""
+class WalkFindings(NamedTuple):
+    """The findings of a walk, which has a number from 0, and the hazards that were on during it."""
 
     walk: int
     verdict: Verdict
@@ -69,49 +69,49 @@ class Harmed(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What the two sides did: at least one walk of at least one read; and the changes, in the order of their times, with all
-    that was done to any of these sockets since it was made."""
+    """The walks of a round, at least one, each with at least one read; and the changes in the order of their times, with
+    every change to one of these sockets since it was made."""
 
-    changes: Sequence[Changed]
-    walks: Sequence[Walked]
+    changes: Sequence[TimedChange]
+    walks: Sequence[WalkRecord]
 
-    def during(self, walk: int) -> Sequence[Changed]:
+    def during(self, walk: int) -> Sequence[TimedChange]:
         """The changes that were under way at some time of this walk."""
-        steps = self.walks[walk].steps
-        start, end = steps[0].start, steps[-1].end
+        calls = self.walks[walk].calls
+        start, end = calls[0].start, calls[-1].end
         first = bisect_left(self.changes, start, key=lambda change: change.end)
         return self.changes[first : bisect_right(self.changes, end, key=lambda change: change.start)]
 
 
 @dataclass(slots=True)
-class Overlap:
-    """How much two sides really met. `during`: the changes that had a time in common with a read; `inside`: those of them
-    that began and ended within one."""
+class RaceCounts:
+    """How many walks, reads and changes there were. `during_reads`: the changes that overlap a read in time; `inside_reads`:
+    those of them that began and ended within one."""
 
     walks: int = 0
     reads: int = 0
     changes: int = 0
-    during: int = 0
-    inside: int = 0
+    during_reads: int = 0
+    inside_reads: int = 0
 
-    def count(self, done: Round) -> None:
+    def count(self, race_round: Round) -> None:
         """Add what was done in a round, in which sockets were made before the first walk, and removed behind the last."""
-        reads = [step for walk in done.walks for step in walk.steps[1:]]
+        reads = [call for walk in race_round.walks for call in walk.calls[1:]]
         starts, ends = [read.start for read in reads], [read.end for read in reads]
-        self.walks += len(done.walks)
+        self.walks += len(race_round.walks)
         self.reads += len(reads)
-        first, last = done.walks[0].steps[0].start, ends[-1]
-        for change in done.changes:
+        first, last = race_round.walks[0].calls[0].start, ends[-1]
+        for change in race_round.changes:
             if change.end >= first and change.start <= last:
                 self.changes += 1
                 nth = bisect_right(starts, change.end) - 1  # the last read that began before its end
                 if nth >= 0 and ends[nth] >= change.start:
-                    self.during += 1
-                    self.inside += starts[nth] <= change.start and change.end <= ends[nth]
+                    self.during_reads += 1
+                    self.inside_reads += starts[nth] <= change.start and change.end <= ends[nth]
 
 
-def judged(done: Round) -> Iterator[Harmed]:
-    """What befell the walks of a round, in their order; those that nothing befell are left out.
+def judge_round(race_round: Round) -> Iterator[WalkFindings]:
+    """The findings of the walks of a round, in order; walks without findings are left out.
 
     - skip: in the table before the walk was opened, untouched until its end, and not delivered.
     - repeat: delivered more than once, and neither put in again nor moved during the walk.
@@ -120,63 +120,68 @@ def judged(done: Round) -> Iterator[Harmed]:
 
     A socket that nothing is known of is owed nothing.
     """
-    names = {change.known: change.name for change in done.changes}
-    gone = {change.known: change.end for change in done.changes if change.hazard == "remove"}
-    stays = _Stays(done.changes)
-    for number, walk in enumerate(done.walks):
-        start, end = walk.steps[0].start, walk.steps[-1].end
-        times = Counter(known for step in walk.steps for known in step.delivered)
+    names = {change.socket_id: change.name for change in race_round.changes}
+    gone = {change.socket_id: change.end for change in race_round.changes if change.hazard == "remove"}
+    untouched_intervals = _UntouchedIntervals(race_round.changes)
+    for number, walk in enumerate(race_round.walks):
+        start, end = walk.calls[0].start, walk.calls[-1].end
+        times = Counter(socket_id for call in walk.calls for socket_id in call.delivered)
         findings: set[Finding] = set()
-        there = stays.throughout(start, end)
+        untouched = untouched_intervals.throughout(start, end)
         if walk.ended:
-            findings.update(Finding("skip", names[known]) for known in there if known not in times)
-        for known, count in times.items():
-            if count > 1 and known in names and not stays.was_moved(known, start, end):
-                findings.add(Finding("repeat", names[known]))
-        for step in walk.steps:
-            findings.update(Finding("stale", names[one]) for one in step.shown if gone.get(one, _NEVER) < step.start)
+            findings.update(Finding("skip", names[socket_id]) for socket_id in untouched if socket_id not in times)
+        for socket_id, count in times.items():
+            if count > 1 and socket_id in names and not untouched_intervals.was_moved(socket_id, start, end):
+                findings.add(Finding("repeat", names[socket_id]))
+        for call in walk.calls:
+            stale = [socket_id for socket_id in call.shown if gone.get(socket_id, _NEVER) < call.start]
+            findings.update(Finding("stale", names[socket_id]) for socket_id in stale)
         if walk.stuck:
             findings.add(Finding("stuck"))
-        refused = any(step.error for step in walk.steps)
+        refused = any(call.error for call in walk.calls)
         if refused:
             findings.add(Finding("refused"))
         if findings:
-            hazards = _hazards(done.during(number))
+            hazards = _hazards(race_round.during(number))
             if refused:
                 hazards |= {"enomem"}
-            yield Harmed(number, tuple(sorted(findings, key=lambda one: (KINDS.index(one.kind), one.socket or ""))), hazards)
+            yield WalkFindings(
+                number,
+                tuple(sorted(findings, key=lambda finding: (KINDS.index(finding.kind), finding.socket or ""))),
+                hazards,
+            )
 
 
-class _Stays:
+class _UntouchedIntervals:
     # Which sockets were left alone from when to when.
 
-    def __init__(self, changes: Sequence[Changed]) -> None:
+    def __init__(self, changes: Sequence[TimedChange]) -> None:
         self._moves: dict[int, list[tuple[int, int]]] = {}
-        begun: dict[int, int] = {}
-        stays = []
+        untouched_since: dict[int, int] = {}
+        intervals = []
         for change in changes:
-            if change.known in begun:
-                stays.append((begun.pop(change.known), change.start, change.known))
+            if change.socket_id in untouched_since:
+                intervals.append((untouched_since.pop(change.socket_id), change.start, change.socket_id))
             if change.hazard != "remove":
-                begun[change.known] = change.end
+                untouched_since[change.socket_id] = change.end
             if change.hazard in _TWO_CALLS:
-                self._moves.setdefault(change.known, []).append((change.start, change.end))
-        stays += [(begin, _NEVER, known) for known, begin in begun.items()]
-        self._to_come = sorted(stays, reverse=True)
-        self._there: list[tuple[int, int]] = []
+                self._moves.setdefault(change.socket_id, []).append((change.start, change.end))
+        intervals += [(begin, _NEVER, socket_id) for socket_id, begin in untouched_since.items()]
+        self._later = sorted(intervals, reverse=True)
+        self._present: list[tuple[int, int]] = []
 
     def throughout(self, start: int, end: int) -> list[int]:
         """Who was there, and left alone, all that time. Asked of one time after the other."""
-        while self._to_come and self._to_come[-1][0] < start:
-            _, until, known = self._to_come.pop()
-            self._there.append((until, known))
-        self._there = [(until, known) for until, known in self._there if until > start]
-        return [known for until, known in self._there if until > end]
+        while self._later and self._later[-1][0] < start:
+            _, until, socket_id = self._later.pop()
+            self._present.append((until, socket_id))
+        self._present = [(until, socket_id) for until, socket_id in self._present if until > start]
+        return [socket_id for until, socket_id in self._present if until > end]
 
-    def was_moved(self, known: int, start: int, end: int) -> bool:
-        return any(begin <= end and over >= start for begin, over in self._moves.get(known, ()))
+    def was_moved(self, socket_id: int, start: int, end: int) -> bool:
+        return any(begin <= end and over >= start for begin, over in self._moves.get(socket_id, ()))
 
 
-def _hazards(changes: Sequence[Changed]) -> frozenset[Hazard]:
+def _hazards(changes: Sequence[TimedChange]) -> frozenset[Hazard]:
     used = {change.hazard for change in changes}
     return _ALWAYS.union(used, *(_TWO_CALLS.get(hazard, frozenset()) for hazard in used))

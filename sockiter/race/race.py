@@ -1,8 +1,8 @@
-"""A race: a kernel's iterator is walked on one processor while sockets change on another, and nobody keeps the two apart.
+"""A race: one process walks a kernel's iterator while another one changes sockets, without any synchronization.
 
-Decided here: what rounds there are, which process does what, which harm is a violation of what the target claims, and what
-is kept of one. Two runs from one seed make the same sockets and draw the same changes and reads, but not at the same times.
-Not known here: what each side does in a round (`sides`), and what is certain of it (`judge`).
+Decided here: which rounds are run, which process does what, which harm is a violation of what the target claims, and the
+record of a violation. Two runs from one seed make the same sockets and draw the same changes and reads, but not at the same
+times. Not known here: what each side does in a round (`sides`), and which findings are certain (`judge`).
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ from sockiter.files import own_path, write_whole
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel.bpf.stops import two_processors
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.walks import Walk
-from sockiter.race.judge import Changed, Harmed, Overlap, Round, Step, judged
-from sockiter.race.sides import Churn, Plan, roam
+from sockiter.race.judge import RaceCounts, Round, TimedChange, WalkCall, WalkFindings, judge_round
+from sockiter.race.sides import Mutator, RoundPlan, walk_repeatedly
 from sockiter.verdict import VIOLATIONS, Kind, describe
-from sockiter.workers import heard, start_server, undisturbed
+from sockiter.workers import serving, start_server, undisturbed
 
 HEADER = "# sockiter race v1"
 SUFFIX = ".race"
 
 ROUND_S = 0.25
-# How often the round of a violation is run again, and how many of a kind are kept: a broken iterator comes to thousands.
+# How often the round of a violation is run again, and how many records of a kind are kept: a broken iterator has thousands.
 RERUNS = 10
-KEPT_MAX = 3
-# How long the walking process may take for its last walk, and for being told to end.
+RECORDS_KEPT = 3
+# How long the walking process may take for its last walk, and to end.
 PATIENCE_S = 30.0
-# It ends by itself so long after a round, should there be nobody left to tell it.
+# It ends by itself so long after a round, in case that the main process is gone.
 _ORPHANED_S = 5.0
-# A record tells of so many reads, the first and the last ones.
-_READS_TOLD = 400
+# A record lists so many reads, the first and the last ones.
+_READS_LISTED = 400
 
 # With the workers' server, which has all modules loaded.
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @dataclass(slots=True)
-class Caught:
-    """A violation that was kept: which kinds, in which walk of which round, and its record. `reproduced`: in so many of so
-    many `reruns` of the round it came to one of these kinds. `path`: None where it could not be saved, for what `trouble`
-    says."""
+class RaceViolation:
+    """A violation: its kinds, the walk and the seed of the round, and its record as text. `reproduced`: how many of the
+    `reruns` of the round had one of these kinds. `path`: None where the record could not be saved, for the reason in
+    `trouble`."""
 
     kinds: tuple[Kind, ...]
     seed: str
@@ -71,27 +71,27 @@ class Caught:
 
 
 @dataclass(slots=True)
-class Came:
-    """What came of a race so far. `harms`: in how many walks there was a kind of harm, and the first of the admitted harms
-    that covers it, None for a violation. `raced_s`: how long both sides were at it."""
+class RaceResult:
+    """The result of a race so far. `harms`: the number of walks with a kind of harm, and the first of the admitted harms
+    that covers it, None for a violation. `raced_s`: how long both sides were running."""
 
-    overlap: Overlap = field(default_factory=Overlap)
+    counts: RaceCounts = field(default_factory=RaceCounts)
     harms: Counter[tuple[Kind, KnownFailure | None]] = field(default_factory=Counter)
-    caught: list[Caught] = field(default_factory=list)
+    violations: list[RaceViolation] = field(default_factory=list)
     rounds: int = 0
     raced_s: float = 0.0
     trouble: str = ""
 
     @property
-    def violations(self) -> int:
-        """In how many walks there was one, each kind by itself."""
+    def violation_count(self) -> int:
+        """The number of walks with a violation, counted by kind."""
         return sum(walks for (kind, harm), walks in self.harms.items() if harm is None and kind in VIOLATIONS)
 
 
 class Arena(Protocol):
     """Where rounds are run, one after the other."""
 
-    def run(self, plan: Plan) -> Round:
+    def run(self, plan: RoundPlan) -> Round:
         """Both sides at once; raises `Unavailable`."""
 
 
@@ -101,7 +101,7 @@ class Race:
     def __init__(self, target: KernelTarget, *, seed: str, kinds: frozenset[Hazard], cases: Path) -> None:
         self.target = target
         self.kinds = kinds
-        self.came = Came()
+        self.result = RaceResult()
         self.interrupted = False
         self._seed = seed
         self._cases = cases
@@ -113,120 +113,122 @@ class Race:
         *,
         arena: Callable[[KernelTarget], Any] | None = None,
     ) -> None:
-        """Race for so long, or until a KeyboardInterrupt, or until it cannot go on, for what `came.trouble` then says.
+        """Race for so long, or until a KeyboardInterrupt, or until it cannot go on, for the reason in `result.trouble`.
 
         There is one round, however short the time. Every violation is saved when it is found; the first ones of a kind are
-        run again. `progress` is called after each round. `arena`: what `side_by_side` is, unless said.
+        run again. `progress` is called after each round. `arena`: `race_session` by default.
         """
         try:
-            with (arena or side_by_side)(self.target) as rounds:
+            with (arena or race_session)(self.target) as rounds:
                 until = time.monotonic() + seconds
                 is_over = False
                 while not is_over:
-                    plan = drawn(f"{self._seed}/{self.came.rounds}", Room.of(self.target), self.kinds)
+                    plan = draw_plan(f"{self._seed}/{self.result.rounds}", Room.of(self.target), self.kinds)
                     self._run_once(rounds, plan, progress)
                     is_over = time.monotonic() >= until
         except KeyboardInterrupt:
             self.interrupted = True
         except SockiterError as error:
-            self.came.trouble = str(error)
+            self.result.trouble = str(error)
 
-    def _run_once(self, rounds: Arena, plan: Plan, progress: Callable[[], None]) -> None:
-        done = rounds.run(plan)
+    def _run_once(self, rounds: Arena, plan: RoundPlan, progress: Callable[[], None]) -> None:
+        race_round = rounds.run(plan)
         with undisturbed():
-            new = self._take_in(plan, done)
+            new = self._evaluate(plan, race_round)
         progress()
         try:
             for _ in range(RERUNS if new else 0):
-                again = {kind for harmed in judged(rounds.run(plan)) for kind in self._violations(harmed)}
-                for caught in new:
-                    caught.reproduced += not again.isdisjoint(caught.kinds)
-                    caught.reruns += 1
+                repeated_kinds = {kind for findings in judge_round(rounds.run(plan)) for kind in self._violations(findings)}
+                for violation in new:
+                    violation.reproduced += not repeated_kinds.isdisjoint(violation.kinds)
+                    violation.reruns += 1
                 progress()
         finally:
             with undisturbed():
-                for caught in new:
-                    self._save(caught)
+                for violation in new:
+                    self._save(violation)
 
-    def _take_in(self, plan: Plan, done: Round) -> list[Caught]:
-        came, new = self.came, []
-        came.rounds += 1
-        came.overlap.count(done)
-        came.raced_s += (done.walks[-1].steps[-1].end - done.walks[0].steps[0].start) / 1e9
-        for harmed in judged(done):
-            violations = self._violations(harmed)
-            for kind, admitted in self._told(harmed).items():
-                came.harms[kind, admitted] += 1
-            kept = Counter(kind for one in came.caught for kind in one.kinds)
-            if any(kept[kind] < KEPT_MAX for kind in violations):
-                text = self._record(plan, done, harmed)
-                caught = Caught(violations, plan.seed, harmed.walk, text, None)
-                self._save(caught)
-                came.caught.append(caught)
-                new.append(caught)
+    def _evaluate(self, plan: RoundPlan, race_round: Round) -> list[RaceViolation]:
+        result, new = self.result, []
+        result.rounds += 1
+        result.counts.count(race_round)
+        result.raced_s += (race_round.walks[-1].calls[-1].end - race_round.walks[0].calls[0].start) / 1e9
+        for findings in judge_round(race_round):
+            kinds = self._violations(findings)
+            for kind, admitted in self._explanations(findings).items():
+                result.harms[kind, admitted] += 1
+            kept = Counter(kind for earlier in result.violations for kind in earlier.kinds)
+            if any(kept[kind] < RECORDS_KEPT for kind in kinds):
+                text = self._record(plan, race_round, findings)
+                violation = RaceViolation(kinds, plan.seed, findings.walk, text, None)
+                self._save(violation)
+                result.violations.append(violation)
+                new.append(violation)
         return new
 
-    def _told(self, harmed: Harmed) -> dict[Kind, KnownFailure | None]:
-        # Each kind that befell a walk. A violation is told before what is admitted.
-        told: dict[Kind, KnownFailure | None] = {}
-        for finding in harmed.verdict:
-            admitted = explaining(self.target.all_known_failures, finding.signature, harmed.hazards)
-            told.setdefault(finding.kind, admitted[0] if admitted else None)
-        return told
+    def _explanations(self, findings: WalkFindings) -> dict[Kind, KnownFailure | None]:
+        # The kinds of a walk's findings, each with the harm that admits it. A violation has precedence.
+        explanations: dict[Kind, KnownFailure | None] = {}
+        for finding in findings.verdict:
+            admitted = explaining(self.target.all_known_failures, finding.signature, findings.hazards)
+            explanations.setdefault(finding.kind, admitted[0] if admitted else None)
+        return explanations
 
-    def _violations(self, harmed: Harmed) -> tuple[Kind, ...]:
-        return tuple(kind for kind, harm in self._told(harmed).items() if harm is None and kind in VIOLATIONS)
+    def _violations(self, findings: WalkFindings) -> tuple[Kind, ...]:
+        return tuple(kind for kind, harm in self._explanations(findings).items() if harm is None and kind in VIOLATIONS)
 
-    def _save(self, caught: Caught) -> None:
-        path = own_path(self._cases, f"{self.target.name}-{'-'.join(caught.kinds)}", caught.text, SUFFIX)
-        again = f"# Again in {caught.reproduced} of {caught.reruns} rounds from this seed.\n" if caught.reruns else ""
+    def _save(self, violation: RaceViolation) -> None:
+        path = own_path(self._cases, f"{self.target.name}-{'-'.join(violation.kinds)}", violation.text, SUFFIX)
+        repeats = (
+            f"# Again in {violation.reproduced} of {violation.reruns} rounds from this seed.\n" if violation.reruns else ""
+        )
         try:
             self._cases.mkdir(parents=True, exist_ok=True)
-            write_whole(path, f"{HEADER}\n{again}{caught.text}")
-            caught.path = path
+            write_whole(path, f"{HEADER}\n{repeats}{violation.text}")
+            violation.path = path
         except OSError as error:
-            caught.trouble = f"{self._cases}: {error.strerror}"
+            violation.trouble = f"{self._cases}: {error.strerror}"
 
-    def _record(self, plan: Plan, done: Round, harmed: Harmed) -> str:
+    def _record(self, plan: RoundPlan, race_round: Round, findings: WalkFindings) -> str:
         target = self.target
-        by = f", which walks by {target.walks_by}" if target.walks_by else ""
-        kinds = ", ".join(self._violations(harmed))
+        scheme = f", which walks by {target.detected_scheme}" if target.detected_scheme else ""
+        kinds = ", ".join(self._violations(findings))
         return "\n".join(
             [
-                f"# {kinds.capitalize()} on {target.name} (Linux {platform.release()}){by}:",
-                f"# not admitted under {', '.join(in_order(harmed.hazards))}.",
-                f"# Seed {plan.seed}, walk {harmed.walk}. Found: {describe(harmed.verdict)}.",
+                f"# {kinds.capitalize()} on {target.name} (Linux {platform.release()}){scheme}:",
+                f"# not admitted under {', '.join(in_order(findings.hazards))}.",
+                f"# Seed {plan.seed}, walk {findings.walk}. Found: {describe(findings.verdict)}.",
                 "# Microseconds from the opening of the walk, before and behind each call.",
                 "",
-                *_lines(done, harmed),
+                *_lines(race_round, findings),
                 "",
             ]
         )
 
 
-def drawn(seed: str, room: Room, kinds: frozenset[Hazard]) -> Plan:
+def draw_plan(seed: str, room: Room, kinds: frozenset[Hazard]) -> RoundPlan:
     """The plan of a round with some of these kinds of changes, of which there is at least one."""
     random = Random(seed)
     all_kinds = [kind for kind in CHANGES if kind in kinds]
     on = tuple([kind for kind in all_kinds if random.random() < 0.5]) or (random.choice(all_kinds),)
     # What is removed and not replaced is soon gone.
-    few = random.choice((0, 2, 8, 24) if {"add-head", "add-tail"} & set(on) else (2, 8, 24, 200))
-    return Plan(
+    changing = random.choice((0, 2, 8, 24) if {"add-head", "add-tail"} & set(on) else (2, 8, 24, 200))
+    return RoundPlan(
         seed=seed,
         shape=room.shape(SLOTS),
         buckets=room.buckets[: 1 + int(len(room.buckets) * random.random() ** 2)],
         kinds=on,
-        stays=random.choice((1, 4, 12, 20, 40)),
-        few=few,
-        most=few + random.choice((2, 8, 24)),
-        reads=random.choice((1, 2, 4, 16, 64)),
+        untouched=random.choice((1, 4, 12, 20, 40)),
+        changing=changing,
+        changing_max=changing + random.choice((2, 8, 24)),
+        records_max=random.choice((1, 2, 4, 16, 64)),
         pause_s=random.choice((0.0, 0.0, 0.0001, 0.0005)),
         seconds=ROUND_S,
     )
 
 
 @contextmanager
-def side_by_side(target: KernelTarget) -> Iterator[Arena]:
+def race_session(target: KernelTarget) -> Iterator[Arena]:
     """A session of the target, in which this process changes sockets, and another one walks; raises `Unavailable`.
 
     Each has a processor of its own until the end, when the other one is gone.
@@ -236,18 +238,18 @@ def side_by_side(target: KernelTarget) -> Iterator[Arena]:
     start_server()  # not from within the private namespace, which it would keep
     before = os.sched_getaffinity(0)
     with target.session() as session:
-        equipment = session.equipment
+        setup = session.setup
         # A connection is made of two sockets, which a walk over UNIX sockets would meet.
-        with equipment.namespace.left():
+        with setup.namespace.left():
             ours, theirs = _CONTEXT.Pipe()
             quiet = _CONTEXT.RawValue("Q", 1)
-            sent = equipment.namespace, equipment.walk, there, theirs, quiet
-            walker = _CONTEXT.Process(target=walk_apart, args=sent, daemon=True)
+            sent = setup.namespace, setup.walk, there, theirs, quiet
+            walker = _CONTEXT.Process(target=run_walker, args=sent, daemon=True)
             with undisturbed(), theirs:
                 walker.start()
         try:
             os.sched_setaffinity(0, {here})
-            yield _Side(equipment, ours, quiet)
+            yield _TwoProcesses(setup, ours, quiet)
         finally:
             with undisturbed():
                 os.sched_setaffinity(0, before)
@@ -258,46 +260,46 @@ def side_by_side(target: KernelTarget) -> Iterator[Arena]:
                 walker.join()
 
 
-class _Side:
-    # The side that changes sockets, and what it knows of the other one.
+class _TwoProcesses:
+    # The process that changes sockets, and its connection to the one that walks.
 
-    def __init__(self, equipment: Equipment, walker: Connection, quiet: Any) -> None:
-        self._equipment = equipment
+    def __init__(self, setup: SessionSetup, walker: Connection, quiet: Any) -> None:
+        self._setup = setup
         self._walker = walker
         self._quiet = quiet
         self._numbers = count(1)
-        # Of the round before, whose sockets must not be met any more.
-        self._gone: list[Changed] = []
+        # In the round before: a walk must not meet these sockets any more.
+        self._removed_before: list[TimedChange] = []
 
-    def run(self, plan: Plan) -> Round:
-        equipment = self._equipment
-        equipment.namespace.enter()
-        sockets = equipment.lay(plan.shape)
-        churn = Churn(sockets, equipment.walk.known_by, plan, lambda: f"s{next(self._numbers)}")
+    def run(self, plan: RoundPlan) -> Round:
+        setup = self._setup
+        setup.namespace.enter()
+        sockets = setup.make_sockets(plan.shape)
+        mutator = Mutator(sockets, setup.walk.socket_id, plan, lambda: f"s{next(self._numbers)}")
         try:
-            churn.lay()
+            mutator.make_sockets()
             self._quiet.value = 0
             try:
-                self._tell(plan)
-                self._answer()  # it is about to begin
-                churn.go_on()
+                self._send(plan)
+                self._receive()  # it is about to begin
+                mutator.mutate()
             finally:
                 self._quiet.value = 1
-            walks = self._answer()
-            churn.end()
+            walks = self._receive()
+            mutator.remove_all()
         finally:
             sockets.close()
-        done = Round((*self._gone, *churn.changes), walks)
-        self._gone = [change for change in churn.changes if change.hazard == "remove"]
-        return done
+        race_round = Round((*self._removed_before, *mutator.changes), walks)
+        self._removed_before = [change for change in mutator.changes if change.hazard == "remove"]
+        return race_round
 
-    def _tell(self, plan: Plan) -> None:
+    def _send(self, plan: RoundPlan) -> None:
         try:
             self._walker.send(plan)
         except OSError as error:
             raise Unavailable(f"the process that walks has ended: {error.strerror}") from error
 
-    def _answer(self) -> Any:
+    def _receive(self) -> Any:
         if not self._walker.poll(PATIENCE_S):
             raise Unavailable(f"the process that walks gives no answer for {PATIENCE_S:.0f} s")
         try:
@@ -309,9 +311,9 @@ class _Side:
         return answer
 
 
-def walk_apart(namespace: Namespace, walk: Walk, processor: int, connection: Connection, quiet: Any) -> None:
-    """What the process that walks does: for each plan that it is sent, walk while changes are made, and tell of it."""
-    with heard(connection), suppress(EOFError), rights.raised():
+def run_walker(namespace: Namespace, walk: Walk, processor: int, connection: Connection, quiet: Any) -> None:
+    """The main function of the walking process: for each plan received, walk while changes are made, and send the walks."""
+    with serving(connection), suppress(EOFError), rights.raised():
         os.sched_setaffinity(0, {processor})
         while True:
             plan = connection.recv()
@@ -319,33 +321,35 @@ def walk_apart(namespace: Namespace, walk: Walk, processor: int, connection: Con
             try:
                 namespace.enter()
                 connection.send(None)
-                walks = roam(walk, plan, lambda: bool(quiet.value), until)
+                walks = walk_repeatedly(walk, plan, lambda: bool(quiet.value), until)
             except SockiterError as error:
                 connection.send(str(error))
             else:
                 connection.send(walks)
 
 
-def _lines(done: Round, harmed: Harmed) -> Iterator[str]:
-    # A walk, and the changes meanwhile, with all that ever befell the sockets that came to harm.
-    names = {change.known: change.name for change in done.changes}
-    who = {finding.socket for finding in harmed.verdict}
-    changes = dict.fromkeys((*(one for one in done.changes if one.name in who), *done.during(harmed.walk)))
-    steps = done.walks[harmed.walk].steps
-    zero = steps[0].start
-    told: list[tuple[int, int, str]] = [(steps[0].start, steps[0].end, "open")]
-    reads = list(enumerate(steps))[1:]
-    if len(reads) > _READS_TOLD:
-        reads = reads[: _READS_TOLD // 2] + reads[-_READS_TOLD // 2 :]
-    told += [(step.start, step.end, f"{nth}: {_spelled(step, names)}") for nth, step in reads]
-    told += [(one.start, one.end, f"    {one.hazard} {one.name}{_place(one)}") for one in changes]
-    for start, end, what in sorted(told):
-        yield f"{(start - zero) / 1e3:12.1f} {(end - zero) / 1e3:12.1f}  {what}"
+def _lines(race_round: Round, findings: WalkFindings) -> Iterator[str]:
+    # A walk and the changes during it, with every change to the sockets that came to harm.
+    names = {change.socket_id: change.name for change in race_round.changes}
+    harmed_names = {finding.socket for finding in findings.verdict}
+    changes = dict.fromkeys(
+        (*(change for change in race_round.changes if change.name in harmed_names), *race_round.during(findings.walk))
+    )
+    calls = race_round.walks[findings.walk].calls
+    zero = calls[0].start
+    lines: list[tuple[int, int, str]] = [(calls[0].start, calls[0].end, "open")]
+    reads = list(enumerate(calls))[1:]
+    if len(reads) > _READS_LISTED:
+        reads = reads[: _READS_LISTED // 2] + reads[-_READS_LISTED // 2 :]
+    lines += [(call.start, call.end, f"{nth}: {_read_text(call, names)}") for nth, call in reads]
+    lines += [(change.start, change.end, f"    {change.hazard} {change.name}{_bucket_text(change)}") for change in changes]
+    for start, end, text in sorted(lines):
+        yield f"{(start - zero) / 1e3:12.1f} {(end - zero) / 1e3:12.1f}  {text}"
 
 
-def _spelled(step: Step, names: dict[int, str]) -> str:
-    return step.error or " ".join(names.get(one, f"<{one}>") for one in step.delivered) or "the end"
+def _read_text(call: WalkCall, names: dict[int, str]) -> str:
+    return call.error or " ".join(names.get(socket_id, f"<{socket_id}>") for socket_id in call.delivered) or "the end"
 
 
-def _place(change: Changed) -> str:
+def _bucket_text(change: TimedChange) -> str:
     return f" in {change.bucket}" if change.bucket is not None else ""

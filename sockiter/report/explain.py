@@ -15,7 +15,7 @@ from sockiter.report.trace import Names, Trace, call, listed
 from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
 
 # Of what is listed in a sentence: names, and reads.
-SAID_MAX, ORDINALS_MAX = 8, 6
+NAMES_LISTED_MAX, ORDINALS_MAX = 8, 6
 SENTENCES_MAX = 20
 """Sentences about findings of one kind before it is only told how many more there are."""
 
@@ -28,24 +28,26 @@ def words(trace: Trace) -> tuple[str, ...]:
 
 def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
     """The same, each with the kind of the finding that it is about, None for what holds besides."""
-    said = _skips(trace)
-    others = _turns_of_others(trace)
+    result = _skips(trace)
+    other_turns = _turns_of_others(trace)
     left: dict[Kind, int] = {}
     for finding in trace.verdict:
         if finding.kind == "skip":
             continue
-        if sum(kind == finding.kind for kind, _ in said) < SENTENCES_MAX:
-            said.append((finding.kind, _said(trace, finding, others.get((finding.kind, finding.socket), 0))))
+        if sum(kind == finding.kind for kind, _ in result) < SENTENCES_MAX:
+            result.append((finding.kind, _sentence(trace, finding, other_turns.get((finding.kind, finding.socket), 0))))
         else:
             left[finding.kind] = left.get(finding.kind, 0) + 1
-    said += [(kind, f"{number} more {'are stale' if kind == 'stale' else 'are repeated'}.") for kind, number in left.items()]
+    result += [
+        (kind, f"{number} more {'are stale' if kind == 'stale' else 'are repeated'}.") for kind, number in left.items()
+    ]
     kinds = {finding.kind for finding in trace.verdict}
     if _end(trace) < len(trace.event_times):
         if kinds.isdisjoint(VIOLATIONS):
-            said.append((None, "Every socket that was there from open to the end was delivered exactly once."))
+            result.append((None, "Every socket that was there from open to the end was delivered exactly once."))
     elif "incomplete" not in kinds:
-        said.append((None, "No read said the end, so skips were not judged."))
-    return said
+        result.append((None, "No read said the end, so skips were not judged."))
+    return result
 
 
 def turns(trace: Trace) -> dict[Finding, int]:
@@ -55,9 +57,9 @@ def turns(trace: Trace) -> dict[Finding, int]:
     where the socket was shown again. Stale: where it was shown first while it was not there.
     """
     skips = _turns_of_skips(trace)
-    others = _turns_of_others(trace)
+    other_turns = _turns_of_others(trace)
     return {
-        finding: skips[finding.socket or ""] if finding.kind == "skip" else others[finding.kind, finding.socket]
+        finding: skips[finding.socket or ""] if finding.kind == "skip" else other_turns[finding.kind, finding.socket]
         for finding in trace.verdict
         if finding.kind in OF_A_SOCKET
     }
@@ -76,7 +78,7 @@ def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
     for name, at in _turns_of_skips(trace).items():
         if at < len(trace.event_times) and trace.event_times[at].state is not state:
             state = trace.event_times[at].state
-            buckets = {one: nth for nth, bucket in enumerate(state or ()) for one in bucket}
+            buckets = {socket: nth for nth, bucket in enumerate(state or ()) for socket in bucket}
         key = at, buckets.get(name), name in delivered, name if name in moved else None
         if key not in same:
             if len(same) >= SENTENCES_MAX:
@@ -84,8 +86,8 @@ def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
                 continue
             same[key] = at, _how_skipped(trace, name, at)
         alike.setdefault(same[key], []).append(name)
-    said: list[tuple[Kind | None, str]] = [("skip", _skipped(trace, names, at)) for (at, _), names in alike.items()]
-    return [*said, ("skip", f"{left} more are skipped.")] if left else said
+    result: list[tuple[Kind | None, str]] = [("skip", _skipped(trace, names, at)) for (at, _), names in alike.items()]
+    return [*result, ("skip", f"{left} more are skipped.")] if left else result
 
 
 def _turns_of_skips(trace: Trace) -> dict[str, int]:
@@ -102,7 +104,7 @@ def _turns_of_skips(trace: Trace) -> dict[str, int]:
         if isinstance(event, Shown):
             if trace.event_times[nth].state is not state or not places:
                 state = trace.event_times[nth].state
-                places = {name: place for place, name in enumerate(one for bucket in state or () for one in bucket)}
+                places = {name: place for place, name in enumerate(socket for bucket in state or () for socket in bucket)}
                 left = sorted((name for name in pending if name in places), key=places.__getitem__, reverse=True)
             while left and places[left[-1]] < places.get(event.name, -1):
                 turns[left[-1]] = nth
@@ -160,7 +162,7 @@ def _skipped(trace: Trace, names: Sequence[str], at: int) -> str:
     if len(names) == 1:
         return f"{names[0]} is skipped: it was {there}, and {none} delivered it. {names[0]}{moved} {passed} {last}"
     moved = moved.replace(" itself never", " ever").replace(" itself did not move", " moved")
-    skipped = f"{listed(names, SAID_MAX)} are skipped: they were {there}, and {none} delivered them."
+    skipped = f"{listed(names, NAMES_LISTED_MAX)} are skipped: they were {there}, and {none} delivered them."
     return f"{skipped} None of them{moved} {passed} {last}"
 
 
@@ -191,11 +193,13 @@ def _end_of_walk(trace: Trace) -> int:
     return returned[by - 1] if by else end
 
 
-def _said(trace: Trace, finding: Finding, at: int) -> str:
+def _sentence(trace: Trace, finding: Finding, at: int) -> str:
     name = finding.socket or ""
     match finding.kind:
         case "repeat":
-            reads = [nth for nth, read in enumerate(trace.history.reads, 1) for one in read.delivered if one == name]
+            reads = [
+                nth for nth, read in enumerate(trace.history.reads, 1) for delivered in read.delivered if delivered == name
+            ]
             first, second = trace.history.events.index(Shown(name)), at
             last = _last(trace, second)
             # What is inside a read and right before a record may have come while that was being made, and is to be told.
@@ -213,8 +217,12 @@ def _said(trace: Trace, finding: Finding, at: int) -> str:
         case "stuck":
             at = trace.history.events.index(GaveUp())
             nth = trace.event_times[at].reads
-            answer = trace.history.reads[nth - 1]
-            gave = f"returned {answer.error}" if answer.error else f"delivered {listed(answer.delivered, SAID_MAX)}"
+            returned = trace.history.reads[nth - 1]
+            gave = (
+                f"returned {returned.error}"
+                if returned.error
+                else f"delivered {listed(returned.delivered, NAMES_LISTED_MAX)}"
+            )
             return (
                 f"The iteration is stuck: `read all` gave up after {_ordinals([nth])}, which {gave}; none of its reads said "
                 f"the end. {_last_change(trace, at, 'that')}"
@@ -255,14 +263,14 @@ def _last(trace: Trace, before: int) -> int | None:
     return next((nth for nth in range(before - 1, -1, -1) if isinstance(trace.history.events[nth], Change)), None)
 
 
-def _last_change(trace: Trace, before: int, what: str, name: str | None = None) -> str:
+def _last_change(trace: Trace, before: int, point: str, name: str | None = None) -> str:
     # Where it is known in which of several buckets a socket was, the last change there says more than the last of all.
     last = _last(trace, before)
     if last is None:
         return "Nothing had changed since open by then."
     if len(trace.buckets) > 1 and (near := _last_near(trace, before, name)) is not None:
-        return f"The last change to its bucket before {what} was {_change(trace, near)}."
-    return f"The last change before {what} was {_change(trace, last)}."
+        return f"The last change to its bucket before {point} was {_change(trace, near)}."
+    return f"The last change before {point} was {_change(trace, last)}."
 
 
 def _last_near(trace: Trace, before: int, name: str | None) -> int | None:

@@ -88,7 +88,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureStep:
+class Snapshot:
     """The table at open (`row` is None) or after a row: each bucket by its name, with its sockets from head to tail.
 
     `place` is the row's, as a cell. `harm` is the worst that came about in it, "" for none.
@@ -149,14 +149,14 @@ def svg(trace: Trace) -> str:
     return _svg(trace, is_alone=True)
 
 
-def steps(trace: Trace) -> list[PictureStep]:
+def snapshots(trace: Trace) -> list[Snapshot]:
     """The table at open and after every row of a trace, with all that is to be seen of its sockets."""
     harms = _harms(trace)
     fresh = {(since, mark) for of in harms.values() for mark, since in of}
     buckets = used(trace)
     delivered: set[str] = set()
     done = 0
-    found: list[PictureStep] = []
+    found: list[Snapshot] = []
     for nth, row in enumerate((None, *trace.rows)):
         until = row.until if row is not None else 0
         for event in trace.history.events[done:until]:
@@ -165,23 +165,25 @@ def steps(trace: Trace) -> list[PictureStep]:
         done = until
         worst = [mark for mark in HARMS.values() if (nth, mark) in fresh]
         place = "" if row is None or not trace.progress else place_cell(trace, row)
-        found.append(
-            PictureStep(row, tuple(_chains(trace, nth, harms, buckets, delivered)), place, worst[0] if worst else "")
-        )
+        found.append(Snapshot(row, tuple(_chains(trace, nth, harms, buckets, delivered)), place, worst[0] if worst else ""))
     return found
 
 
 def _svg(trace: Trace, *, is_alone: bool) -> str:
     # In a page, which has the heading and the words itself, the picture goes without.
-    of = steps(trace)
-    chains = [list(step.buckets) for step in of]
+    table_snapshots = snapshots(trace)
+    chains = [list(snapshot.buckets) for snapshot in table_snapshots]
 
-    events = max(columns_of(line) for step in of for line in _events(step.row))
+    events = max(columns_of(line) for snapshot in table_snapshots for line in _events(snapshot.row))
     left = PAD + TIME + max(EVENT_LEAST, round(events * FIXED)) + PAD
     indent = max((round(columns_of(name) * FIXED) + 14 for name in trace.buckets if name), default=0)
     longest = max(sum(item.width + GAP for item in items) for buckets in chains for _, items in buckets)
     right = left + min(max(indent + longest, CHAIN_LEAST), CHAIN_MOST)
-    place = max(PLACE_LEAST, round(len(trace.progress) * PROSE), *(round(columns_of(step.place) * FIXED) for step in of))
+    place = max(
+        PLACE_LEAST,
+        round(len(trace.progress) * PROSE),
+        *(round(columns_of(snapshot.place) * FIXED) for snapshot in table_snapshots),
+    )
     width = right + (PAD + place if trace.progress else 0) + PAD
 
     heading, y = _heading(trace, width) if is_alone else ([], float(PAD))
@@ -190,8 +192,8 @@ def _svg(trace: Trace, *, is_alone: bool) -> str:
     titles += [Text(trace.progress, right + PAD, y)] if trace.progress else []
     y += AIR
     bands = []
-    for step in of:
-        band = _band(step, y, left, left + indent, right)
+    for snapshot in table_snapshots:
+        band = _band(snapshot, y, left, left + indent, right)
         bands.append(band)
         y += band.height
     bottom = y
@@ -229,7 +231,7 @@ def html(trace: Trace) -> str:
             trace=trace,
             verdict=describe(trace.verdict),
             look=_look(trace),
-            said=looks(trace),
+            sentences=looks(trace),
             seen=seen(trace),
             picture=Markup(_svg(trace, is_alone=False)),  # made by a template that escapes
             rows=[(row, state_lines(trace, row.state, buckets), place_cell(trace, row)) for row in trace.rows],
@@ -334,20 +336,20 @@ def _merged(before: Iterable[str], now: tuple[str, ...]) -> list[str]:
             last = name
         else:
             behind.setdefault(last, []).append(name)
-    for one in (None, *now):
-        merged += [one] if one is not None else []
-        merged += behind.get(one, [])
+    for previous in (None, *now):
+        merged += [previous] if previous is not None else []
+        merged += behind.get(previous, [])
     return merged
 
 
-def _band(step: PictureStep, y: float, left: float, start: float, right: float) -> Band:
-    row = step.row
+def _band(snapshot: Snapshot, y: float, left: float, start: float, right: float) -> Band:
+    row = snapshot.row
     boxes: list[Box] = []
     links: list[Link] = []
     texts: list[Text] = []
     bottom = y + AIR
     top = 0.0
-    for name, of in step.buckets:
+    for name, of in snapshot.buckets:
         for nth, line in enumerate(_lines(of, right - start)):
             # A line is as high as what stands above and below its boxes.
             at = bottom + (CURSOR if any("now" in item.marks for item in line) else 0)
@@ -369,14 +371,14 @@ def _band(step: PictureStep, y: float, left: float, start: float, right: float) 
                 x += item.width
                 before = item
     time = "open" if row is None else str(row.time)
-    texts += [Text(time, PAD, top + 19, "time"), Text(step.place, right + PAD, top + 19, "place")]
+    texts += [Text(time, PAD, top + 19, "time"), Text(snapshot.place, right + PAD, top + 19, "place")]
     events = _events(row)
     for nth, event in enumerate(events):
         inner = event.startswith(" ")
         shift = (len(event) - len(event.lstrip())) * FIXED
         texts.append(Text(event.strip(), PAD + TIME + shift, top + 19 + nth * LINE, "event inner" if inner else "event"))
     height = max(bottom, top + len(events) * LINE + AIR + 4) - y
-    return Band(y, height, tuple(text for text in texts if text.text), tuple(boxes), tuple(links), step.harm, time)
+    return Band(y, height, tuple(text for text in texts if text.text), tuple(boxes), tuple(links), snapshot.harm, time)
 
 
 def _events(row: TraceRow | None) -> list[str]:
@@ -398,7 +400,7 @@ def _lines(items: list[Item], width: float) -> list[list[Item]]:
 
 def _heading(trace: Trace, width: float) -> tuple[list[Text], float]:
     lines = textwrap.wrap(_title(trace), int((width - 2 * PAD) / HEADING), max_lines=HEADING_LINES, placeholder=" \u2026")
-    said = textwrap.shorten(
+    verdict_text = textwrap.shorten(
         describe(trace.verdict), int((width - 2 * PAD) / PROSE) - len(trace.target), placeholder=" \u2026"
     )
     y = float(PAD + 14)
@@ -406,7 +408,7 @@ def _heading(trace: Trace, width: float) -> tuple[list[Text], float]:
     for line in lines:
         texts.append(Text(line, PAD, y, "heading"))
         y += HEADING_LINE
-    texts.append(Text(f"{trace.target}: {said}", PAD, y, f"verdict {_look(trace)}"))
+    texts.append(Text(f"{trace.target}: {verdict_text}", PAD, y, f"verdict {_look(trace)}"))
     return texts, y + HEADING_LINE
 
 
@@ -433,7 +435,7 @@ def looks(trace: Trace) -> list[tuple[str, str]]:
     """What is to be said of a trace, each sentence with the class of its look."""
     # What is said besides the findings is good news if nothing is violated.
     besides = "good" if _look(trace) == "good" else "note"
-    return [(said, _look_of(kind) if kind is not None else besides) for kind, said in sentences(trace)]
+    return [(sentence, _look_of(kind) if kind is not None else besides) for kind, sentence in sentences(trace)]
 
 
 def _look_of(kind: Kind) -> str:
@@ -442,8 +444,8 @@ def _look_of(kind: Kind) -> str:
 
 def _caption(trace: Trace, width: float, y: float) -> tuple[list[Text], float]:
     texts = []
-    for said, look in [(f"Iteration sees: {seen(trace)}", "seen"), *looks(trace)]:
-        for nth, line in enumerate(textwrap.wrap(said, int((width - 2 * PAD - 18) / PROSE), break_on_hyphens=False)):
+    for sentence, look in [(f"Iteration sees: {seen(trace)}", "seen"), *looks(trace)]:
+        for nth, line in enumerate(textwrap.wrap(sentence, int((width - 2 * PAD - 18) / PROSE), break_on_hyphens=False)):
             texts.append(Text(line, PAD, y, f"caption {look}" if nth == 0 else "caption more"))
             y += CAPTION_LINE
         y += 5

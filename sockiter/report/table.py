@@ -69,8 +69,8 @@ def state_lines(trace: Trace, state: Names | None, buckets: Sequence[int]) -> li
     ]
     if len(buckets) > BUCKETS_MAX:
         cells.append(f"({len(buckets) - BUCKETS_MAX} more buckets are not shown)")
-    one = " | ".join(cells)
-    return [one] if columns_of(one) <= FOLD else [line for cell in cells for line in fold(cell, FOLD)]
+    single_line = " | ".join(cells)
+    return [single_line] if columns_of(single_line) <= FOLD else [line for cell in cells for line in fold(cell, FOLD)]
 
 
 def _chain(names: Sequence[str], most: int) -> str:

@@ -64,7 +64,7 @@ class TraceRow:
 
 @dataclass(frozen=True, slots=True)
 class EventTime:
-    """When an event of the history was: after so many reads, or inside the next one. `state` is the table by then.
+    """The time of an event of the history: after so many reads, or inside the next one. `state` is the table at that time.
 
     A record that was made at open, as the first message of a dump is, was made after no read, and inside of none."""
 
@@ -147,7 +147,7 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 class _Recorder:
-    # Applies one operation after the other, and makes rows of what it did and times of the new events in the history.
+    # Applies one operation after the other; makes rows of them, and times of the events that they left in the history.
 
     def __init__(self, backend: Backend, state: Names | None, blank: Table) -> None:
         # A dump has the records of its first message by now.
@@ -175,7 +175,7 @@ class _Recorder:
     def _read(self, op: Read, events: Sequence[Event]) -> list[TraceRow]:
         last = max(nth for nth, event in enumerate(events) if isinstance(event, Returned))
         # In which read an `at` was reached, the history tells by its change; one that left none is told of the first read.
-        open_ats = _Open(op.at)
+        open_ats = _PendingAts(op.at)
         lines: list[list[int]] = [[]]
         made: list[Change] = []
         rows: list[TraceRow] = []
@@ -190,7 +190,7 @@ class _Recorder:
             if isinstance(event, Returned):
                 self._reads += 1
                 self._time += 1
-                row = self._row((_answer(event),), made=made, returned=event)
+                row = self._row((_read_text(event),), made=made, returned=event)
                 rows.append(row if nth == last else replace(row, place=next(places, "")))
                 lines.append([])
                 made = []
@@ -240,7 +240,7 @@ class _Recorder:
         return TraceRow(self._time, event, self._state, self._backend.place(), len(self.event_times), returned, tuple(made))
 
 
-class _Open:
+class _PendingAts:
     # Of what is inside a read, the lines that no event of the history was yet.
 
     def __init__(self, ats: Sequence[At]) -> None:
@@ -268,12 +268,12 @@ def _cut_reads(rows: list[TraceRow]) -> list[TraceRow]:
     return [*_cut(reads, ROWS_FIRST, ROWS_LAST, "reads"), *rows[len(reads) :]]
 
 
-def _cut(rows: list[TraceRow], first: int, last: int, what: str) -> list[TraceRow]:
+def _cut(rows: list[TraceRow], first: int, last: int, noun: str) -> list[TraceRow]:
     hidden = len(rows) - first - last
     if hidden <= 1:
         return rows
     before = rows[first - 1]
-    note = f"  ({hidden} more {what} are not shown)"
+    note = f"  ({hidden} more {noun} are not shown)"
     return [*rows[: first - 1], replace(before, event=(*before.event, note)), *rows[first + hidden :]]
 
 
@@ -284,7 +284,7 @@ def _buckets(shape: Shape, tables: Sequence[str], start: Names | None) -> tuple[
     return tuple(names) if len(names) > 1 else ("",)
 
 
-def _answer(returned: Returned) -> str:
+def _read_text(returned: Returned) -> str:
     return f"read(iter_fd) -> {returned.error or listed(returned.delivered, NAMES_MAX) or '0'}"
 
 

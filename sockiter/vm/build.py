@@ -75,16 +75,16 @@ def _build(version: str, to: Path) -> None:
         raise Unavailable(f"{to.parent}: {free >> 20} MiB are free, and a build takes {_SPACE >> 20}; or set XDG_CACHE_HOME")
     source = f"linux-source-{version}"
     unpacked = packages.get(source, to)
-    cache.tell(f"unpacking {source}")
+    cache.show_progress(f"unpacking {source}")
     programs.run(["tar", "-xf", str(unpacked / "usr" / "src" / f"{source}.tar.xz"), "-C", str(to)])
     tree = to / source
-    wanted = to / "wanted.config"
-    wanted.write_text(configuration(), encoding="utf-8")
-    programs.run(["make", "-s", f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig"], cwd=tree)
+    config = to / "wanted.config"
+    config.write_text(configuration(), encoding="utf-8")
+    programs.run(["make", "-s", f"KCONFIG_ALLCONFIG={config}", "allnoconfig"], cwd=tree)
     _check_configured((tree / ".config").read_text(encoding="utf-8"))
     release = programs.run(["make", "-s", "kernelrelease"], cwd=tree).strip()
     cpus = len(os.sched_getaffinity(0))
-    cache.tell(f"building Linux {release} on {cpus} processors; with two it takes about ten minutes")
+    cache.show_progress(f"building Linux {release} on {cpus} processors; with two it takes about ten minutes")
     # As a neighbour: a machine that is in use stays usable.
     programs.run(["nice", "-n", "5", "make", "-s", f"-j{cpus}", "bzImage"], cwd=tree)
     boot = to / "boot"
@@ -93,7 +93,7 @@ def _build(version: str, to: Path) -> None:
     shutil.copyfile(tree / ".config", boot / f"config-{release}")
     for rest in (tree, unpacked):
         shutil.rmtree(rest)
-    wanted.unlink()
+    config.unlink()
 
 
 def _check_configured(made: str) -> None:

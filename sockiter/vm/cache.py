@@ -87,12 +87,12 @@ def _alone(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell(f"waiting for another process that is busy with {lock.name.strip('.').removesuffix('.lock')}")
+            show_progress(f"waiting for another process that is busy with {lock.name.strip('.').removesuffix('.lock')}")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
-def tell(progress: str) -> None:
+def show_progress(progress: str) -> None:
     """A line of progress: on standard error, and only to a terminal."""
     if sys.stderr.isatty():
         print(f"sockiter: {progress}", file=sys.stderr, flush=True)

@@ -87,7 +87,7 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
     assert qemu is not None
     model, why = acceleration.model(QEMU, folder) if guest.kvm else (None, "--no-kvm")
     how = "KVM" if model is not None else f"emulation ({why})"
-    cache.tell(f"booting {guest.image.name.removeprefix('vmlinuz-')} by {how}")
+    cache.show_progress(f"booting {guest.image.name.removeprefix('vmlinuz-')} by {how}")
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
     (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
     modules = guest.image.absolute().parent.parent / "lib" / "modules"
@@ -103,23 +103,23 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
                 for descriptor in writes:
                     os.close(descriptor)
                 writes.clear()
-                told, log = _attend({reads[0]: 1, reads[1]: 2}, *reads[2:], show_log=guest.verbose)
+                status, log = _attend({reads[0]: 1, reads[1]: 2}, *reads[2:], show_log=guest.verbose)
     except _TimeUp:
         print(f"sockiter: the guest was ended after {guest.timeout_s:g} s, its time limit (--timeout)", file=sys.stderr)
         return TIMED_OUT
     finally:
         for path in guest.cases:
             view.tidy(path)
-    words = told.decode(errors="replace").split()
+    words = status.decode(errors="replace").split()
     if words[1:]:
         return int(words[1])
-    what = "ended before the command did: a crash of the kernel, may be" if words else "did not come up"
-    quoted = f": {said}" if (said := programs.last_words(log)) and not guest.verbose else ""
-    raise Unavailable(f"the guest {what}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
+    failure = "ended before the command did: a crash of the kernel, may be" if words else "did not come up"
+    quoted = f": {last_lines}" if (last_lines := programs.last_lines(log)) and not guest.verbose else ""
+    raise Unavailable(f"the guest {failure}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
 
 
 def script(command: Sequence[str], shares: Sequence[Path]) -> str:
-    """What the shell in the guest runs, as root: it sets up what the command is to find, runs it, and tells its status."""
+    """What the shell in the guest runs, as root: it sets up what the command is to find, runs it, and reports its status."""
     lines = [
         "for port in /sys/class/virtio-ports/*; do",
         '    read -r name <"$port/name"',
@@ -140,9 +140,9 @@ def script(command: Sequence[str], shares: Sequence[Path]) -> str:
         f"cd {shlex.quote(os.getcwd())} || exit",
         "echo started >&3",
         f"({shlex.join(command)}) 3>&-",
-        "told=$?",
+        "code=$?",
         "sync",
-        'echo "$told" >&3',
+        'echo "$code" >&3',
         # This side ends the guest now.
         "sleep 60",
     ]
@@ -232,13 +232,13 @@ def _virtme_run(
 
 
 def _attend(ours: Mapping[int, int], status: int, log: int, *, show_log: bool) -> tuple[bytes, bytes]:
-    # Passes on what the guest writes until it has told a status, or is gone; and returns what it told, and the log's end.
-    told = said = b""
+    # Passes on the output of the guest until it has reported a status, or is gone; returns the report, and the log's end.
+    reported = log_tail = b""
     with selectors.DefaultSelector() as selector:
         for descriptor in (*ours, status, log):
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
-            ended = told.count(b"\n") == 2
+            ended = reported.count(b"\n") == 2
             ready = selector.select(0 if ended else None)
             if ended and not any(key.fd in ours for key, _ in ready):
                 break
@@ -249,12 +249,12 @@ def _attend(ours: Mapping[int, int], status: int, log: int, *, show_log: bool) -
                 elif key.fd in ours:
                     _write(ours[key.fd], data)
                 elif key.fd == status:
-                    told += data
+                    reported += data
                 else:
-                    said = (said + data)[-4096:]
+                    log_tail = (log_tail + data)[-4096:]
                     if show_log:
                         _write(2, data)
-    return told, said
+    return reported, log_tail
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -42,7 +42,7 @@ def get(package: str, to: Path) -> Path:
     apt checks the file against the signed index that it has; without a valid signature nothing is downloaded.
     """
     programs.require(_APT, f"to download {package}")
-    cache.tell(f"downloading {package}")
+    cache.show_progress(f"downloading {package}")
     download = to / "download"
     download.mkdir()
     programs.run(["apt-get", "-q", *_SIGNED, "download", package], cwd=download)

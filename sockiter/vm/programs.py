@@ -37,24 +37,24 @@ def program(name: str) -> str | None:
 
 def require(needed: Mapping[str, str], purpose: str) -> None:
     """Raise `Unavailable` unless all programs are here; `needed` says for each what to install."""
-    missing = [f"{name} ({what})" for name, what in needed.items() if program(name) is None]
+    missing = [f"{name} ({package})" for name, package in needed.items() if program(name) is None]
     if missing:
         raise Unavailable(f"{purpose} takes what is not installed: {', '.join(missing)}")
 
 
 def run(arguments: Sequence[str], *, cwd: Path | None = None) -> str:
-    """Run a program to its end and return its standard output; `Unavailable` with its last words when it fails."""
+    """Run a program to its end and return its standard output; `Unavailable` with its last lines when it fails."""
     with running(arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         output, errors = process.communicate()
     if process.returncode != 0:
         raise Unavailable(
-            f"{Path(arguments[0]).name} failed: {last_words(errors or output) or f'status {process.returncode}'}"
+            f"{Path(arguments[0]).name} failed: {last_lines(errors or output) or f'status {process.returncode}'}"
         )
     return output.decode(errors="replace")
 
 
-def last_words(output: bytes) -> str:
-    """The last lines of what a program said, in one."""
+def last_lines(output: bytes) -> str:
+    """The last lines of a program's output, in one."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
     return "; ".join([line for line in lines if line][-_LINES:])
 

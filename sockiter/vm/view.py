@@ -40,7 +40,7 @@ def shown(needed: Iterable[str | Path], command: Sequence[str]) -> list[Path]:
     words = [path for word in command for path in (word, word.partition("=")[2]) if "/" in path]
     both = [Path(os.path.abspath(path)) for path in (*_SYSTEM, *needed, *words) if os.path.exists(path)]
     paths = sorted({*both, *(path.resolve() for path in both)} - {Path(path) for path in _NEVER})
-    return [path for path in paths if not any(path.is_relative_to(other) for other in paths if other != path)]
+    return [path for path in paths if not any(path.is_relative_to(outer) for outer in paths if outer != path)]
 
 
 def alone(folder: Path) -> list[str] | None:
@@ -92,7 +92,7 @@ def wrapper(qemu: str, folder: Path, paths: Sequence[Path], places: Sequence[Pat
     is_root = os.geteuid() == 0
     prefix = alone(folder)
     if prefix is None:
-        cache.tell("no private mounts here: the guest sees the whole root file system, with the caller's rights")
+        cache.show_progress("no private mounts here: the guest sees the whole root file system, with the caller's rights")
         return f'#!/bin/sh\nexec {shlex.join([*programs.dies_with_parent(), qemu])} "$@"\n'
     root = folder / _ROOT
     root.mkdir()

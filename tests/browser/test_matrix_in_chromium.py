@@ -18,7 +18,7 @@ import pytest
 from sockiter.check.result import SearchResult
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix
-from tests.support.kernel_targets import LIMITED, answering
+from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.matrices import corpus_matrix, page_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "matrix.html"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        answering(monkeypatch, LIMITED)
+        with_capabilities(monkeypatch, LIMITED)
         path.write_text(page_of(with_own_scopes(corpus_matrix(*TARGETS, measured=(KERNEL_UDP,)))), encoding="utf-8")
     return path
 

@@ -13,7 +13,7 @@ import pytest
 from sockiter.check.result import Scope
 from sockiter.check.search import search
 from sockiter.claims import Hazard, in_order, within
-from sockiter.matrix.matrix import ALL, HARMS_SAID, MOVES, NONE, Cell, Column, claims, said
+from sockiter.matrix.matrix import ALL, MOVES, NONE, SIGNATURES, Cell, Column, claims, verdicts
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS
 from sockiter.verdict import Signature
@@ -55,7 +55,7 @@ def happens(target: SchemeTarget, column: Column, scope: Scope) -> frozenset[Sig
 def happens_in(target: SchemeTarget, column: Column, scope: Scope) -> frozenset[Signature]:
     result = search(target.scheme, column.hazards, scope)
     assert result.complete
-    assert [one.name for one in said(target, Cell(column, column.hazards, result)) if one.breaks_a_claim] == []
+    assert [one.name for one in verdicts(target, Cell(column, column.hazards, result)) if one.breaks_a_claim] == []
     return frozenset(one.signature for one in result.violations)
 
 
@@ -98,7 +98,7 @@ def test_the_claims_to_be_proved_leave_out_what_goes_without_saying() -> None:
         admitted = within(target.known_failures, hazards)
         return not hazards & MOVES and all(
             any(known_failure.explains(one) for known_failure in admitted)
-            for one in HARMS_SAID
+            for one in SIGNATURES
             if not one.moved and any(known_failure.explains(one) for known_failure in target.known_failures)
         )
 

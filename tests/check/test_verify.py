@@ -376,14 +376,14 @@ def test_hazards_and_cases_do_not_go_with_it_either() -> None:
 def test_a_worker_that_dies_is_told_of_with_the_scheme() -> None:
     trials = Trials([SchemeTarget(Rank())], workers=1)
     (trial,) = trials.trials
-    trials._died(trial, "ended with exit code 7")
+    trials._on_death(trial, "ended with exit code 7")
     assert trial.trouble == "the worker that verified rank ended with exit code 7"
 
 
 def test_what_a_worker_is_at_is_heard() -> None:
     trials = Trials([SchemeTarget(Rank())], workers=1)
     (trial,) = trials.trials
-    trials._heard(trial, ("doing", "rank: searches"))
+    trials._on_message(trial, ("doing", "rank: searches"))
     assert (trial.doing, trial.trouble) == ("rank: searches", "not verified")
 
 

@@ -13,7 +13,7 @@ from sockiter.cases import load, loads
 from sockiter.check.result import Scope
 from sockiter.claims import known_failure
 from sockiter.cli.options import bytes_of
-from sockiter.matrix.compute import OPS_WITHOUT_END, Cells, within_reach
+from sockiter.matrix.compute import OPS_WITHOUT_END, CellWorkers, within_reach
 from sockiter.operations import length
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.rank import Rank
@@ -103,9 +103,9 @@ def test_all_schemes_are_told_of_without_their_cases() -> None:
 def test_a_smaller_scope_is_said_where_versions_roll_over() -> None:
     result = sockiter("check", "index-detect", "--sockets", 4, "--buckets", 2, *under("rollover", "add-tail"))
     assert result.exit_code == 0
-    told = " ".join(result.stdout.split())
-    assert "at most 3 sockets in the table at once, 1 bucket in each table" in told
-    assert "Scope: at most 4 sockets in the table at once, 2 buckets in each table" in told
+    text = " ".join(result.stdout.split())
+    assert "at most 3 sockets in the table at once, 1 bucket in each table" in text
+    assert "Scope: at most 4 sockets in the table at once, 2 buckets in each table" in text
 
 
 def test_a_broken_claim_is_status_1_with_its_case(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def document_of_status_1(*arguments: object) -> Any:
 
 
 def test_a_search_that_was_cut_short_proves_nothing_and_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cells, "run", lambda self, progress=None: None)
+    monkeypatch.setattr(CellWorkers, "run", lambda self, progress=None: None)
     result = sockiter("check", "rank")
     assert result.exit_code == 1
     assert "Incomplete: rank under all: not searched" in result.stdout
@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_keep_cases_is_unavailable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["nobody"], 2, "no target is named 'nobody'"),
         (["kernel:udp"], 2, "kernel:udp is an iterator of the running kernel, which can be fuzzed, but not searched"),
@@ -168,9 +168,9 @@ def test_a_folder_that_cannot_keep_cases_is_unavailable(tmp_path: Path) -> None:
         (["index", "--hazard", "rain"], 2, "--hazard"),
     ],
 )
-def test_what_cannot_be_searched_is_said(arguments: list[str], status: int, said: str) -> None:
+def test_what_cannot_be_searched_is_said(arguments: list[str], status: int, message: str) -> None:
     result = sockiter("check", *arguments)
-    assert (result.exit_code, said in result.stderr) == (status, True)
+    assert (result.exit_code, message in result.stderr) == (status, True)
 
 
 def test_a_scheme_that_is_not_there_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

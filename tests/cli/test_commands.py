@@ -32,7 +32,7 @@ from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
 from sockiter.fuzzing.triage import TriagedFinding, fails_as
-from sockiter.kernel.probe import Answer
+from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Operation
@@ -47,7 +47,7 @@ from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import Finding, Kind
 from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
 from tests.support.inline_workers import work_inline
-from tests.support.kernel_targets import LIMITED, answering
+from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.paths import CASES
 
 RFC_SKIP = CASES / "rfc_skip.case"
@@ -427,7 +427,7 @@ def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch)
     def session(self: KernelTarget) -> AbstractContextManager[None]:
         return nullcontext()
 
-    answering(monkeypatch, LIMITED)
+    with_capabilities(monkeypatch, LIMITED)
     monkeypatch.setattr(KernelTarget, "session", session)
 
 
@@ -725,7 +725,7 @@ def test_the_json_of_the_targets_has_their_claims() -> None:
 
 @pytest.mark.usefixtures("three")
 def test_the_scheme_that_a_kernel_was_detected_to_use_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, Answer(scheme="cookie-udp"))
+    with_capabilities(monkeypatch, Capabilities(scheme="cookie-udp"))
     assert [target["walks_by"] for target in document(sockiter("targets", "--json"))] == [None, None, "cookie-udp"]
     assert re.search(r"^ *kernel:udp .* cookie-udp ", sockiter("targets").stdout, re.MULTILINE)
 
@@ -1058,14 +1058,14 @@ def test_progress_is_for_the_terminal_and_never_for_standard_output(tmp_path: Pa
         with open(tmp_path / "out", "wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=terminal, stdin=subprocess.DEVNULL, env=environment)
         os.close(terminal)
-        said = read_all(controller)
+        text = read_all(controller)
         assert process.wait(timeout=30) == 0
     finally:
         os.close(controller)
     # On a busy machine a second may be enough for one of the two.
-    assert re.search(r"operations/s, ([12]) found, \1 saved", said)
-    assert "s left" in said
-    assert re.search(r"offset-udp: (skip under remove|repeat under add-head), 6 operations, by swarm", said)
+    assert re.search(r"operations/s, ([12]) found, \1 saved", text)
+    assert "s left" in text
+    assert re.search(r"offset-udp: (skip under remove|repeat under add-head), 6 operations, by swarm", text)
     assert json.loads((tmp_path / "out").read_text(encoding="utf-8"))["seed"] == 7
 
 

@@ -23,8 +23,8 @@ from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import hazards_of
 from sockiter.cli import progress
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix.compute import Cells, Tick
-from sockiter.matrix.matrix import Cell, Matrix, Measured, Row
+from sockiter.matrix.compute import CellProgress, CellWorkers
+from sockiter.matrix.matrix import Cell, Matrix, MatrixRow, Measured
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
@@ -36,8 +36,8 @@ pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("--sockets", "2", "--buckets", "1")
 
 
-def known(self: Cells, progress: Callable[[], None] = lambda: None) -> None:
-    """Stands in for `Cells.run`: each cell has what the corpus shows at once."""
+def known(self: CellWorkers, progress: Callable[[], None] = lambda: None) -> None:
+    """Stands in for `CellWorkers.run`: each cell has what the corpus shows at once."""
     for task in self.tasks:
         task.trouble = ""
         if isinstance(task.target, SchemeTarget):
@@ -48,7 +48,7 @@ def known(self: Cells, progress: Callable[[], None] = lambda: None) -> None:
 
 @pytest.fixture
 def from_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cells, "run", known)
+    monkeypatch.setattr(CellWorkers, "run", known)
 
 
 def nowhere(encoding: str) -> io.TextIOWrapper:
@@ -65,7 +65,7 @@ def printed(made: Matrix, *, width: int = 160, encoding: str = "utf-8") -> str:
 
 def changed(made: Matrix, change: Callable[[Cell], Cell]) -> Matrix:
     """The matrix with another cell for each of its rows' second."""
-    rows = tuple(Row(row.target, (row.cells[0], change(row.cells[1]), *row.cells[2:])) for row in made.rows)
+    rows = tuple(MatrixRow(row.target, (row.cells[0], change(row.cells[1]), *row.cells[2:])) for row in made.rows)
     return replace(made, rows=rows)
 
 
@@ -280,32 +280,32 @@ def test_a_target_that_is_named_and_does_not_run_here_is_unavailable() -> None:
 
 
 def test_a_broken_claim_and_an_unfinished_search_are_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cells, "run", lambda self, progress: None)
+    monkeypatch.setattr(CellWorkers, "run", lambda self, progress: None)
     result = sockiter("matrix", "rank")
     assert result.exit_code == 1
     assert "Incomplete: rank, 8 cells: not searched" in result.stdout
-    monkeypatch.setattr(Cells, "run", known)
+    monkeypatch.setattr(CellWorkers, "run", known)
     monkeypatch.setattr(MATRIX, "matrix_of", lambda *of: broken_matrix())
     assert sockiter("matrix", "index").exit_code == 1
 
 
 def test_sigterm_is_taken_as_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cells, "run", lambda self, progress: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(CellWorkers, "run", lambda self, progress: signal.raise_signal(signal.SIGTERM))
     result = sockiter("matrix", "rank")
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
 
 
 def test_progress_is_told_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(self: Cells, show: Callable[[], None]) -> None:
-        self.tasks[0].tick = Tick(12345, 67)
-        self.tasks[1].tick = Tick(1, 0)
+    def run(self: CellWorkers, show: Callable[[], None]) -> None:
+        self.tasks[0].tick = CellProgress(12345, 67)
+        self.tasks[1].tick = CellProgress(1, 0)
         # Only the tasks are looked at.
         monkeypatch.setattr(self, "running", {nth: (None, task) for nth, task in enumerate(self.tasks[:2])})
         known(self)
         show()
 
     out = Console(force_terminal=True, width=120, record=True, file=nowhere("utf-8"))
-    monkeypatch.setattr(Cells, "run", run)
+    monkeypatch.setattr(CellWorkers, "run", run)
     monkeypatch.setattr(progress, "console", lambda stderr=False: out)
     assert sockiter("matrix", "rank").exit_code == 0
     text = out.export_text(clear=False)
@@ -327,9 +327,9 @@ def test_ctrl_c_ends_the_work_and_not_the_report() -> None:
     )
     os.close(terminal)
     try:
-        said = b""
-        while b"cells" not in said or b"wait" not in said:
-            said += os.read(controller, 4096)
+        text = b""
+        while b"cells" not in text or b"wait" not in text:
+            text += os.read(controller, 4096)
         # Somebody looks on: who writes to a terminal that nobody reads waits for ever in the end.
         reader = threading.Thread(target=read_all, args=(controller,))
         reader.start()

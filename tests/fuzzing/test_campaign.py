@@ -43,7 +43,7 @@ from sockiter.replay import replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.verdict import Signature
-from sockiter.workers import heard, interrupted_at
+from sockiter.workers import interrupted_at, serving
 from tests.support.inline_workers import work_inline
 
 pytestmark = pytest.mark.interpreter
@@ -218,7 +218,7 @@ def test_what_nobody_listens_to_is_not_left_to_the_garbage_collector() -> None:
     gc.collect()
     gc.disable()
     try:
-        with heard(theirs):
+        with serving(theirs):
             theirs.send("x")
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()

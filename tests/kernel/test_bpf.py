@@ -19,8 +19,8 @@ from sockiter.errors import Unavailable
 from sockiter.kernel import libc, namespace, probe, udp
 from sockiter.kernel.bpf import btf, loader
 from sockiter.kernel.bpf.loader import Walker
-from sockiter.kernel.bpf.programs import PAGE, RECORD, InContext, writes_a_record
-from sockiter.kernel.probe import Answer
+from sockiter.kernel.bpf.programs import PAGE, RECORD, InContext, record_program
+from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.udp import KERNEL_UDP
 
 EPERM = f"EPERM ({os.strerror(errno.EPERM)})"
@@ -95,10 +95,10 @@ def test_a_name_that_only_ends_like_another_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"), [(b"", "it begins with nothing"), (b"\x7fELF" + bytes(40), "it begins with 7f45")]
+    ("data", "message"), [(b"", "it begins with nothing"), (b"\x7fELF" + bytes(40), "it begins with 7f45")]
 )
-def test_what_is_no_btf_is_said_to_be_none(data: bytes, told: str) -> None:
-    with pytest.raises(Unavailable, match=told):
+def test_what_is_no_btf_is_reported(data: bytes, message: str) -> None:
+    with pytest.raises(Unavailable, match=message):
         btf.Types(data)
 
 
@@ -183,7 +183,7 @@ def test_a_member_is_found_by_its_name_in_what_has_no_name_too(of: str, name: st
     assert detailed(SOCKETS).member(of, name) == at
 
 
-def test_an_argument_is_told_by_its_name() -> None:
+def test_an_argument_is_reported_by_its_name() -> None:
     types = detailed(SOCKETS)
     allocates, idles = types.function("allocates"), types.function("idles")
     assert (allocates, idles) == (8, 10)
@@ -210,7 +210,7 @@ def test_the_walk_through_the_running_kernels_types_is_short() -> None:
 
 @pytest.mark.usefixtures("kernel_udp")
 def test_a_function_of_the_running_kernel_that_is_no_iterator_is_refused_by_name() -> None:
-    with pytest.raises(Unavailable) as caught, loader.walker("udp_sendmsg", writes_a_record(InContext(24))):
+    with pytest.raises(Unavailable) as caught, loader.walker("udp_sendmsg", record_program(InContext(24))):
         pass
     assert str(caught.value).startswith("bpf(BPF_PROG_LOAD) for udp_sendmsg")
     assert str(caught.value).endswith(f": {EINVAL}")
@@ -275,8 +275,8 @@ def test_a_machine_where_bpf_has_no_known_number_is_named(monkeypatch: pytest.Mo
 
 
 def test_a_refusal_for_want_of_privileges_says_which() -> None:
-    told = str(libc.unavailable("unshare", OSError(errno.EPERM, ""), takes="CAP_SYS_ADMIN"))
-    assert told == f"unshare: {EPERM}; it takes root, or CAP_SYS_ADMIN"
+    message = str(libc.unavailable("unshare", OSError(errno.EPERM, ""), takes="CAP_SYS_ADMIN"))
+    assert message == f"unshare: {EPERM}; it takes root, or CAP_SYS_ADMIN"
 
 
 def test_another_refusal_says_its_errno_alone() -> None:
@@ -287,7 +287,7 @@ def test_another_refusal_says_its_errno_alone() -> None:
 
 
 def test_the_least_program_has_seventeen_instructions_and_a_record_sixteen_bytes() -> None:
-    assert (len(writes_a_record(InContext(24))), RECORD.size) == (17 * 8, 16)
+    assert (len(record_program(InContext(24))), RECORD.size) == (17 * 8, 16)
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ def refuse_with_a_log(log: bytes) -> Callable[..., int]:
 
 
 @pytest.mark.usefixtures("with_btf")
-def test_a_program_that_is_refused_says_what_the_verifier_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_is_refused_quotes_the_verifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", refuse_with_a_log(b"0: R1=ctx()\n\n1: R6=ptr\n2: what is that\nprocessed 3 insns\n"))
     with pytest.raises(Unavailable) as caught, loader.walker("bpf_iter_udp", bytes(8)):
         pass
@@ -366,7 +366,7 @@ def test_a_program_at_an_entry_is_run_until_the_end(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("with_btf")
-def test_an_entry_that_must_not_be_watched_is_told_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_must_not_be_watched_is_reported_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EPERM, "")))
     with pytest.raises(Unavailable) as caught, loader.at_entry("bpf_iter_udp", bytes(8)):
@@ -437,22 +437,22 @@ def in_no_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp, "bring_up", lambda _: None)
 
 
-def said_missing() -> str:
-    said = KERNEL_UDP.missing()
-    assert said is not None
-    return said
+def missing() -> str:
+    message = KERNEL_UDP.missing()
+    assert message is not None
+    return message
 
 
 def test_another_system_is_missing_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_system", lambda: "darwin")
-    assert said_missing() == "not Linux: sys.platform is 'darwin'"
+    assert missing() == "not Linux: sys.platform is 'darwin'"
 
 
 @pytest.mark.usefixtures("in_no_namespace")
 def test_a_kernel_without_btf_is_missing_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(btf, "VMLINUX", str(tmp_path / "absent"))
     monkeypatch.setattr(libc, "bpf", a_page)
-    assert said_missing() == f"no BTF: open {tmp_path}/absent: ENOENT ({os.strerror(errno.ENOENT)})"
+    assert missing() == f"no BTF: open {tmp_path}/absent: ENOENT ({os.strerror(errno.ENOENT)})"
 
 
 @pytest.mark.usefixtures("in_no_namespace")
@@ -460,49 +460,49 @@ def test_a_kernel_without_the_iterator_is_missing_that(tmp_path: Path, monkeypat
     (tmp_path / "btf").write_bytes(btf_of((12, "bpf_iter_tcp", 0)))
     monkeypatch.setattr(btf, "VMLINUX", str(tmp_path / "btf"))
     monkeypatch.setattr(libc, "bpf", a_page)
-    assert said_missing() == f"this kernel has no bpf_iter_udp: no such function in {tmp_path}/btf"
+    assert missing() == f"this kernel has no bpf_iter_udp: no such function in {tmp_path}/btf"
 
 
 @pytest.mark.usefixtures("with_btf", "in_no_namespace")
 def test_a_user_who_may_not_load_programs_is_missing_the_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", lambda command, *_: a_page() if command == 0 else failing(errno.EPERM)())
-    told = f"bpf(BPF_PROG_LOAD) for bpf_iter_udp: {EPERM}; it takes root, or CAP_BPF and CAP_PERFMON"
-    assert said_missing() == told
+    message = f"bpf(BPF_PROG_LOAD) for bpf_iter_udp: {EPERM}; it takes root, or CAP_BPF and CAP_PERFMON"
+    assert missing() == message
     assert open_files() == before
 
 
 def test_a_user_who_may_not_make_namespaces_is_missing_the_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "unshare", failing(errno.EPERM))
-    assert said_missing() == f"unshare(CLONE_NEWNET): {EPERM}; it takes root, or CAP_SYS_ADMIN"
+    assert missing() == f"unshare(CLONE_NEWNET): {EPERM}; it takes root, or CAP_SYS_ADMIN"
     assert open_files() == before
 
 
 @pytest.mark.usefixtures("in_no_namespace")
-def test_whatever_else_goes_wrong_is_said_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_else_goes_wrong_is_reported_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", scripted())
-    assert said_missing() == "trying kernel:udp failed: IndexError: pop from empty list"
+    assert missing() == "trying kernel:udp failed: IndexError: pop from empty list"
 
 
 def test_an_answer_is_kept_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_system", lambda: "darwin")
-    said = said_missing()
+    message = missing()
     monkeypatch.setattr(probe, "_system", lambda: "win32")
-    assert said_missing() == said
+    assert missing() == message
     probe.forget()
-    assert said_missing() == "not Linux: sys.platform is 'win32'"
+    assert missing() == "not Linux: sys.platform is 'win32'"
 
 
 def test_an_attempt_is_made_once_for_each_target() -> None:
     made: list[str] = []
 
-    def attempt() -> Answer:
+    def attempt() -> Capabilities:
         made.append("attempt")
-        return Answer(scheme="rank")
+        return Capabilities(scheme="rank")
 
     for target in ("one", "other", "one"):
-        assert probe.answer(target, attempt) == Answer(scheme="rank")
+        assert probe.probe(target, attempt) == Capabilities(scheme="rank")
     assert len(made) == 2
 
 

@@ -1,4 +1,4 @@
-"""The model is the kernel's likeness: the same random sequences, delivered alike at every read."""
+"""The model matches the kernel: the same random sequences, delivered alike at every read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS
-from sockiter.conform import Compared, Trial
+from sockiter.conform import ComparisonCounts, ConformanceTrial
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.schemes import SCHEMES
@@ -20,14 +20,16 @@ WITH_A_SCHEME = pytest.mark.parametrize(
 )
 
 
-def compared(target: KernelTarget, sequences: int, cases: Path) -> Compared:
+def compared(target: KernelTarget, sequences: int, cases: Path) -> ComparisonCounts:
     """Fails with the least case for the first difference."""
-    assert target.walks_by is not None
-    trial = Trial(target, SCHEME[target.walks_by], seed="conformance", hazards=frozenset(HAZARDS), cases=cases)
+    assert target.detected_scheme is not None
+    trial = ConformanceTrial(
+        target, SCHEME[target.detected_scheme], seed="conformance", hazards=frozenset(HAZARDS), cases=cases
+    )
     trial.run(sequences)
     if trial.kept:
         pytest.fail(dumps(trial.kept.case))
-    return trial.compared
+    return trial.counts
 
 
 @WITH_A_SCHEME
@@ -39,7 +41,7 @@ def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
     assert found.operations > 300 * 4
     assert found.sockets > 100  # there were crowds
     # What cannot be told of is not most of it.
-    assert found.untold < 300
+    assert found.left_out < 300
 
 
 @pytest.mark.slow
@@ -55,6 +57,6 @@ def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Pat
     indirect=True,
 )
 def test_an_iterator_of_no_known_scheme_has_the_known_failures_of_a_similar_one(kernel_target: KernelTarget) -> None:
-    assert kernel_target.walks_by is None
+    assert kernel_target.detected_scheme is None
     assert kernel_target.known_failures
     assert set(kernel_target.known_failures) <= {*SCHEME[kernel_target.fails_like].known_failures, *kernel_target.besides}

@@ -14,8 +14,8 @@ from sockiter.cases import Expect, load
 from sockiter.claims import Hazard, explaining, hazards_of
 from sockiter.errors import Unavailable
 from sockiter.kernel import KERNEL_TARGETS, identify, probe
-from sockiter.kernel.probe import Answer
-from sockiter.kernel.target import NO_STOP, Equipment, KernelTarget
+from sockiter.kernel.probe import Capabilities
+from sockiter.kernel.target import NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP
 from sockiter.kernel.unix import KERNEL_UNIX
@@ -24,14 +24,14 @@ from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.simulation import Simulation
 from sockiter.verdict import Kind, Signature
-from tests.support.kernel_targets import answering
+from tests.support.kernel_targets import with_capabilities
 from tests.support.paths import CASES
 
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
 PAIRS = [(target, name) for target in KERNEL_TARGETS for name in target.schemes]
 
 
-def kernel_that_walks_by(name: str, tables: Sequence[str]) -> Any:
+def kernel_with_scheme(name: str, tables: Sequence[str]) -> Any:
     """Begins iterations, of which nothing but the reads is looked at."""
 
     def begin(shape: Shape) -> Simulation:
@@ -42,23 +42,23 @@ def kernel_that_walks_by(name: str, tables: Sequence[str]) -> Any:
 
 
 @pytest.mark.parametrize(("target", "name"), PAIRS, ids=[f"{target.name}-{name}" for target, name in PAIRS])
-def test_each_scheme_that_an_iterator_may_walk_by_is_told_from_the_others(target: KernelTarget, name: str) -> None:
-    begin = kernel_that_walks_by(name, target.tables)
-    assert identify.likeness(begin, target.schemes, target.tables) == name
+def test_each_scheme_of_an_iterator_is_distinguished_from_the_others(target: KernelTarget, name: str) -> None:
+    begin = kernel_with_scheme(name, target.tables)
+    assert identify.identify(begin, target.schemes, target.tables) == name
 
 
 @pytest.mark.parametrize("name", ["index", "removal-count", "restart", "unix"])
-def test_a_scheme_that_a_kernel_is_not_known_to_walk_by_is_none_of_those_that_it_is(name: str) -> None:
-    assert identify.likeness(kernel_that_walks_by(name, ("",)), ("offset-udp", "rank"), ("",)) is None
+def test_a_scheme_that_is_not_listed_for_an_iterator_is_not_detected(name: str) -> None:
+    assert identify.identify(kernel_with_scheme(name, ("",)), ("offset-udp", "rank"), ("",)) is None
 
 
-def test_a_kernel_that_is_known_by_no_scheme_is_told_as_such() -> None:
-    assert identify.likeness(kernel_that_walks_by("rank", ("",)), (), ("",)) is None
+def test_a_kernel_without_listed_schemes_has_none_detected() -> None:
+    assert identify.identify(kernel_with_scheme("rank", ("",)), (), ("",)) is None
 
 
 @pytest.mark.parametrize("tables", [("",), ("listening", "established"), ("established",)])
-def test_any_kernel_can_carry_the_probes_out(tables: tuple[str, ...]) -> None:
-    for operations in identify.probes(tables):
+def test_any_kernel_can_carry_out_the_distinguishing_sequences(tables: tuple[str, ...]) -> None:
+    for operations in identify.distinguishing_sequences(tables):
         for target in KERNEL_TARGETS:
             if target.tables == tables:
                 assert refusal(target, operations, Shape()) is None
@@ -70,8 +70,8 @@ def test_any_kernel_can_carry_the_probes_out(tables: tuple[str, ...]) -> None:
 
 def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(monkeypatch: pytest.MonkeyPatch) -> None:
     unable: dict[Hazard, str] = {"realloc": "it is not watched", "enomem": "it was not built for it"}
-    answering(monkeypatch, Answer(unable=unable, scheme="cookie-udp"))
-    assert KERNEL_UDP.walks_by == "cookie-udp"
+    with_capabilities(monkeypatch, Capabilities(unable=unable, scheme="cookie-udp"))
+    assert KERNEL_UDP.detected_scheme == "cookie-udp"
     assert KERNEL_UDP.missing() is None
     assert KERNEL_UDP.unable == {**NO_STOP, **unable}
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers - {"realloc", "enomem"}
@@ -81,8 +81,8 @@ def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(mon
 
 
 def test_a_kernel_of_no_known_scheme_has_no_known_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, Answer())
-    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
+    with_capabilities(monkeypatch, Capabilities())
+    assert (KERNEL_UDP.detected_scheme, KERNEL_UDP.known_failures) == (None, ())
     # But where none delivers just what an iterator does, what is nearest to it says what it admits.
     assert KERNEL_PROC_TCP.known_failures
     assert {known_failure.hazards <= KERNEL_PROC_TCP.hazards for known_failure in KERNEL_PROC_TCP.known_failures} == {True}
@@ -91,10 +91,10 @@ def test_a_kernel_of_no_known_scheme_has_no_known_failures(monkeypatch: pytest.M
 def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answering(monkeypatch, Answer("no such kernel"))
+    with_capabilities(monkeypatch, Capabilities("no such kernel"))
     assert KERNEL_UDP.missing() == "no such kernel"
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers
-    assert (KERNEL_UDP.walks_by, KERNEL_UDP.known_failures) == (None, ())
+    assert (KERNEL_UDP.detected_scheme, KERNEL_UDP.known_failures) == (None, ())
 
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
@@ -132,7 +132,7 @@ def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucke
 
 
 @pytest.mark.parametrize(
-    ("target", "operations", "told"),
+    ("target", "operations", "message"),
     [
         (
             KERNEL_TCP_ESTABLISHED,
@@ -162,14 +162,14 @@ def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucke
     ],
 )
 def test_what_a_target_cannot_be_put_through_is_refused_with_the_reason(
-    target: KernelTarget, operations: list[Operation], told: str, monkeypatch: pytest.MonkeyPatch
+    target: KernelTarget, operations: list[Operation], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, Answer(unable={"enomem": "it was not built for it"}, has_tail=False))
-    assert refusal(target, operations, Shape()) == told
+    with_capabilities(monkeypatch, Capabilities(unable={"enomem": "it was not built for it"}, has_tail=False))
+    assert refusal(target, operations, Shape()) == message
 
 
 def test_before_open_a_tail_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, Answer(has_tail=False))
+    with_capabilities(monkeypatch, Capabilities(has_tail=False))
     before: list[Operation] = [Add("A", "tail"), Add("B", "tail"), Reinsert("A", "tail"), Open(), Reinsert("A", "head")]
     assert refusal(KERNEL_UDP, before, Shape()) is None
     inside = Read(1, (At("show", 1, Reinsert("B", "tail")),))
@@ -177,7 +177,7 @@ def test_before_open_a_tail_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("target", "shape", "told"),
+    ("target", "shape", "message"),
     [
         (KERNEL_UDP, Shape((("", 1), ("established", 1))), "kernel:udp has no table named 'established'"),
         (KERNEL_UDP, Shape(slots=2), "kernel:udp has 16 slots at open; the case asks for 2"),
@@ -187,10 +187,10 @@ def test_before_open_a_tail_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_shape_that_a_target_does_not_have_is_refused(
-    target: KernelTarget, shape: Shape, told: str | None, monkeypatch: pytest.MonkeyPatch
+    target: KernelTarget, shape: Shape, message: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, Answer())
-    assert refusal(target, [], shape) == told
+    with_capabilities(monkeypatch, Capabilities())
+    assert refusal(target, [], shape) == message
 
 
 # Trying it out
@@ -204,28 +204,30 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
         def close(self) -> None:
             ended.append("closed")
 
-    def iteration(name: str, walk: object, laid: Shape, order: list[Bucket], halts: object, *, destroys: bool) -> Simulation:
-        begun.append(laid)
-        return Tried(SCHEME["rank"], laid)
+    def iteration(
+        name: str, walk: object, shape: Shape, order: list[Bucket], stops: object, *, destroys: bool
+    ) -> Simulation:
+        begun.append(shape)
+        return Tried(SCHEME["rank"], shape)
 
     class Here:
         def enter(self) -> None:
             ended.append("entered")
 
     @contextmanager
-    def equip() -> Iterator[Equipment]:
-        made: dict[str, Any] = {"namespace": Here(), "walk": None, "lay": lambda shape: shape}
-        yield Equipment(**made, has_tail=False, unable={"enomem": "it was not built for it"})
+    def set_up() -> Iterator[SessionSetup]:
+        made: dict[str, Any] = {"namespace": Here(), "walk": None, "make_sockets": lambda shape: shape}
+        yield SessionSetup(**made, has_tail=False, unable={"enomem": "it was not built for it"})
         ended.append("all")
 
     monkeypatch.setattr("sockiter.kernel.target.Iteration", iteration)
     monkeypatch.setattr("sockiter.kernel.target.need_linux", lambda: None)
-    target = replace(KERNEL_UDP, name="kernel:tried", equip=equip)
+    target = replace(KERNEL_UDP, name="kernel:tried", set_up=set_up)
     probe.forget()
     try:
-        assert (target.missing(), target.walks_by, target.has_tail) == (None, "rank", False)
+        assert (target.missing(), target.detected_scheme, target.has_tail) == (None, "rank", False)
         assert target.unable == {**NO_STOP, "enomem": "it was not built for it"}
-        assert len(begun) == 1 + len(identify.probes(("",)))
+        assert len(begun) == 1 + len(identify.distinguishing_sequences(("",)))
         assert ended[-1] == "all"
         assert ended.count("closed") >= len(begun)
     finally:
@@ -233,15 +235,15 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_session_refuses_a_shape_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, Answer())
+    with_capabilities(monkeypatch, Capabilities())
     monkeypatch.setattr("sockiter.kernel.target.need_linux", lambda: None)
 
     @contextmanager
-    def equip() -> Iterator[Any]:
+    def set_up() -> Iterator[Any]:
         yield None
 
     with (
-        replace(KERNEL_UDP, equip=equip).session() as session,
+        replace(KERNEL_UDP, set_up=set_up).session() as session,
         pytest.raises(Unavailable, match="16 slots at open; the case asks for 3"),
     ):
         session.begin(Shape(slots=3))

@@ -80,7 +80,7 @@ def test_changes_at_several_shows_of_one_read_happen_each_at_its_own(session: Ke
 
 def test_shows_are_counted_from_the_beginning_of_each_read(kernel_target: KernelTarget, session: KernelSession) -> None:
     there = [*adds("A", "head"), *adds("CB", "head", 2)]
-    if kernel_target.walks_by == "unix":  # which loses the bucket that a read stops before
+    if kernel_target.detected_scheme == "unix":  # which loses the bucket that a read stops before
         there += adds("L", "head", 1)
     reads = [at_show(1, Add("D", "head"), count=1), at_show(2, Add("E", "head"), count=2)]
     assert happened(session, *there, Open(), *reads) == [
@@ -152,7 +152,7 @@ def test_others_can_be_put_in_again_and_moved_while_one_is_shown(
 def test_the_very_socket_that_is_shown_is_destroyed_by_the_program_that_is_run_for_it(
     kernel_target: KernelTarget, session: KernelSession
 ) -> None:
-    if not session.equipment.destroys:
+    if not session.setup.destroys:
         assert inconclusive(session, *ABC, Open(), at_show(2, Remove("B"))).endswith(
             "holds the lock of a socket, B, while it is shown"
         )
@@ -166,14 +166,14 @@ def test_the_very_socket_that_is_shown_is_destroyed_by_the_program_that_is_run_f
 def test_the_first_socket_and_the_last_one_can_be_destroyed_at_their_turns(
     kernel_target: KernelTarget, session: KernelSession
 ) -> None:
-    if not session.equipment.destroys:
+    if not session.setup.destroys:
         pytest.skip("a socket of this kind cannot be destroyed by a program")
     assert happened(session, *ABC, Open(), at_show(1, Remove("A"), count=1)) == [Remove("A"), Shown("B"), Returned(("B",))]
     assert happened(session, *ABC, Open(), at_show(3, Remove("C")))[-3:] == [Remove("C"), Returned(("A", "B")), Returned(())]
 
 
 def test_all_sockets_can_be_destroyed_one_by_one(kernel_target: KernelTarget, session: KernelSession) -> None:
-    if not session.equipment.destroys:
+    if not session.setup.destroys:
         pytest.skip("a socket of this kind cannot be destroyed by a program")
     # Each destroyed one's turn was counted by the program.
     read = Read(None, tuple(At("show", n + 1, Remove(name)) for n, name in enumerate("ABC")))
@@ -183,15 +183,15 @@ def test_all_sockets_can_be_destroyed_one_by_one(kernel_target: KernelTarget, se
 # What this kernel cannot tell
 
 
-def test_the_turn_of_a_socket_that_is_gone_is_told_where_functions_are_watched(
+def test_the_turn_of_a_socket_that_is_gone_is_reported_where_functions_are_watched(
     kernel_target: KernelTarget, session: KernelSession
 ) -> None:
     read = Read(None, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head"))))
     if tells(kernel_target):
         assert Add("D", "head") in happened(session, *ABC, Open(), read)
     else:
-        told = "this kernel does not tell of the turn of a socket that is gone: B"
-        assert inconclusive(session, *ABC, Open(), read) == f"{kernel_target.name}: {told}"
+        message = "this kernel does not tell of the turn of a socket that is gone: B"
+        assert inconclusive(session, *ABC, Open(), read) == f"{kernel_target.name}: {message}"
 
 
 def test_so_it_is_not_where_no_turn_comes_any_more(kernel_target: KernelTarget, session: KernelSession) -> None:
@@ -209,8 +209,8 @@ def test_the_very_socket_that_is_shown_cannot_be_moved_where_its_lock_is_held(
     if tells(kernel_target):
         assert Reinsert("B", "head") in happened(session, *operations)
     else:
-        told = "this kernel holds the lock of a socket, B, while it is shown"
-        assert inconclusive(session, *operations) == f"{kernel_target.name}: {told}"
+        message = "this kernel holds the lock of a socket, B, while it is shown"
+        assert inconclusive(session, *operations) == f"{kernel_target.name}: {message}"
 
 
 def test_a_growing_batch_is_a_hazard_where_functions_are_watched(
@@ -242,7 +242,7 @@ def test_an_allocation_fails_on_purpose_on_a_kernel_that_was_built_for_it(
 
 
 @pytest.mark.usefixtures("kernel_udp")
-def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     probe.forget()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     try:

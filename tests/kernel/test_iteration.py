@@ -11,7 +11,7 @@ import pytest
 
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel import iteration as module
-from sockiter.kernel.bpf.stops import Meet, Stop
+from sockiter.kernel.bpf.stops import OnStop, Stop
 from sockiter.kernel.iteration import Iteration
 from sockiter.operations import (
     READS_MAX,
@@ -29,7 +29,7 @@ from sockiter.operations import (
 )
 from tests.support.kernel_reads import adds, at_show, events
 
-Answer = list[str] | OSError
+Reads = list[str] | OSError
 
 
 class Kernel:
@@ -47,10 +47,10 @@ class Kernel:
         self.calls: list[str] = []
         self.numbers: dict[str, int] = {}
         self.places: dict[str, Bucket] = {}
-        self.answers: list[Answer] = [[]]
+        self.reads: list[Reads] = [[]]
         self.stops: list[Stop] = []
         self.asked: list[int] = []
-        self.condemned: list[int] = []
+        self.destroyed: list[int] = []
         self.closed = 0
 
     # Sockets
@@ -99,14 +99,14 @@ class Kernel:
 
     # The walk, and its reader
 
-    def known_by(self, name: Any) -> int:
+    def socket_id(self, name: Any) -> int:
         return self.numbers[name]
 
     def open(self) -> Kernel:
         return self
 
     def _answer(self) -> Sequence[int]:
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer = self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
         if isinstance(answer, OSError):
             raise answer
         return [self.numbers.get(name, 99) for name in answer]
@@ -115,8 +115,8 @@ class Kernel:
         self.asked.append(count)
         return self._answer()
 
-    def read_with_stops(self, count: int, halts: Any, meet: Meet) -> Sequence[int]:
-        while self.stops and meet(self.stops.pop(0)):
+    def read_with_stops(self, count: int, stops: Any, on_stop: OnStop) -> Sequence[int]:
+        while self.stops and on_stop(self.stops.pop(0)):
             pass
         return self.read(count)
 
@@ -128,8 +128,8 @@ class Kernel:
     def begin(self) -> None:
         self.calls.append("begin")
 
-    def condemn(self, cookie: int) -> None:
-        self.condemned.append(cookie)
+    def destroy(self, cookie: int) -> None:
+        self.destroyed.append(cookie)
 
     # Of tests
 
@@ -201,13 +201,13 @@ def test_at_open_they_are_made_bucket_by_bucket_last_first_at_the_head(begin: Be
 
 
 def test_a_read_that_fails_returns_the_name_of_its_errno(begin: Begin, kernel: Kernel) -> None:
-    kernel.answers = [OSError(errno.ENOMEM, ""), OSError(524, "")]
+    kernel.reads = [OSError(errno.ENOMEM, ""), OSError(524, "")]
     backend = begin(*AB, Open(), Read(1), Read(1))
     assert events(backend) == ["Returned(delivered=(), error='ENOMEM')", "Returned(delivered=(), error='524')"]
 
 
 def test_reading_to_the_end_goes_on_after_an_error(begin: Begin, kernel: Kernel) -> None:
-    kernel.answers = [OSError(errno.ENOMEM, ""), ["A"], []]
+    kernel.reads = [OSError(errno.ENOMEM, ""), ["A"], []]
     backend = begin(*AB, Open(), Read(None))
     assert events(backend) == [
         "Returned(delivered=(), error='ENOMEM')",
@@ -219,29 +219,29 @@ def test_reading_to_the_end_goes_on_after_an_error(begin: Begin, kernel: Kernel)
 
 
 def test_reading_until_an_error_ends_with_one(begin: Begin, kernel: Kernel) -> None:
-    kernel.answers = [["A"], OSError(errno.ENOMEM, ""), ["B"]]
+    kernel.reads = [["A"], OSError(errno.ENOMEM, ""), ["B"]]
     backend = begin(*AB, Open(), Read(None, gives_up=True))
     assert events(backend)[-1] == "Returned(delivered=(), error='ENOMEM')"
 
 
 def test_reading_to_an_end_that_never_comes_is_given_up(begin: Begin, kernel: Kernel) -> None:
-    kernel.answers = [["A"]]
+    kernel.reads = [["A"]]
     backend = begin(*AB, Open(), Read(None))
     assert len(kernel.asked) == READS_MAX
     assert events(backend)[-1] == "GaveUp()"
 
 
 def test_a_socket_that_is_not_ours_is_an_internal_error(begin: Begin, kernel: Kernel) -> None:
-    kernel.answers = [["foreign"]]
+    kernel.reads = [["foreign"]]
     backend = begin(*AB, Open())
     with pytest.raises(RuntimeError, match="kernel:any delivered a socket that it knows by 99, which is none of this"):
         backend.apply(Read(1))
 
 
-@pytest.mark.parametrize("answers", [[OSError(errno.ENOMEM, "")], [["A"]], [["A"], []]])
-def test_a_state_that_a_walk_does_not_tell_in_full_is_not_known(answers: list[Answer], begin: Begin, kernel: Kernel) -> None:
+@pytest.mark.parametrize("reads", [[OSError(errno.ENOMEM, "")], [["A"]], [["A"], []]])
+def test_a_state_that_a_walk_does_not_tell_in_full_is_not_known(reads: list[Reads], begin: Begin, kernel: Kernel) -> None:
     backend = begin(*AB, Open())
-    kernel.answers = answers
+    kernel.reads = reads
     closed = kernel.closed
     assert backend.state() is None
     assert kernel.closed == closed + 1
@@ -249,7 +249,7 @@ def test_a_state_that_a_walk_does_not_tell_in_full_is_not_known(answers: list[An
 
 def test_a_state_is_what_a_fresh_walk_tells_of(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*AB, *adds("C", "head", 1), Open(), buckets=2)
-    kernel.answers = [["B", "A"], ["C"], []]
+    kernel.reads = [["B", "A"], ["C"], []]
     assert backend.state() == (("B", "A"), ("C",))
     assert backend.place() == ""
 
@@ -290,7 +290,7 @@ def test_the_turn_of_each_socket_stands_before_what_happens_at_the_next(begin: B
     backend = begin(*AB, Open())
     watched.stop("show", 1, "A")
     watched.stop("show", 2, "B")
-    watched.answers = [["A", "B"]]
+    watched.reads = [["A", "B"]]
     backend.apply(at_show(2, Add("C", "head"), count=2))
     assert [event.split("(")[0] for event in events(backend)] == ["Shown", "Add", "Shown", "Returned"]
 
@@ -298,24 +298,24 @@ def test_the_turn_of_each_socket_stands_before_what_happens_at_the_next(begin: B
 def test_a_socket_that_is_removed_at_its_own_turn_is_released_to_the_program(begin: Begin, watched: Kernel) -> None:
     backend = begin(*AB, Open())
     watched.stop("show", 1, "A")
-    watched.answers = [["B"]]
+    watched.reads = [["B"]]
     backend.apply(at_show(1, Remove("A"), count=1))
-    assert watched.condemned == [watched.numbers["A"]]
+    assert watched.destroyed == [watched.numbers["A"]]
     assert [event.split("(")[0] for event in events(backend)] == ["Remove", "Shown", "Returned"]
 
 
 def test_where_no_program_destroys_it_is_removed_by_a_call(begin: Begin, watched: Kernel) -> None:
     backend = begin(*AB, Open(), destroys=False)
     watched.stop("show", 1, "A")
-    watched.answers = [["B"]]
+    watched.reads = [["B"]]
     backend.apply(at_show(1, Remove("A"), count=1))
-    assert (watched.condemned, "remove A" in watched.calls) == ([], True)
+    assert (watched.destroyed, "remove A" in watched.calls) == ([], True)
 
 
 def test_the_very_socket_that_is_shown_can_be_moved_there(begin: Begin, watched: Kernel) -> None:
     backend = begin(*AB, Open())
     watched.stop("show", 1, "A")
-    watched.answers = [["A"]]
+    watched.reads = [["A"]]
     backend.apply(at_show(1, Reinsert("A", "tail"), count=1))
     assert "reinsert A tail" in watched.calls
 
@@ -324,7 +324,7 @@ def test_the_turn_of_a_socket_that_is_gone_is_counted_and_shows_nothing(begin: B
     backend = begin(*AB, Open())
     for nth, name in enumerate("ABA", start=1):
         watched.stop("show", nth, name)
-    watched.answers = [["A"]]
+    watched.reads = [["A"]]
     backend.apply(Read(3, (At("show", 1, Remove("B")), At("show", 3, Add("C", "head")))))
     assert [event.split("(")[0] for event in events(backend)] == ["Remove", "Shown", "Add", "Returned"]
 
@@ -342,7 +342,7 @@ def test_a_growing_batch_lets_things_happen_or_fails(begin: Begin, watched: Kern
     backend = begin(*AB, Open())
     watched.stop("realloc", 1)
     watched.stop("realloc", 2, others_can_act=False)
-    watched.answers = [OSError(errno.ENOMEM, "")]
+    watched.reads = [OSError(errno.ENOMEM, "")]
     changes = (At("realloc", 1, Add("C", "head")), At("realloc", 2, Fail()), At("realloc", 2, Add("D", "head")))
     backend.apply(Read(1, changes))
     assert failed == ["next of 77", "none of 77"]
@@ -352,7 +352,7 @@ def test_a_growing_batch_lets_things_happen_or_fails(begin: Begin, watched: Kern
 
 def test_an_allocation_that_never_comes_fails_nothing(begin: Begin, watched: Kernel, failed: list[str]) -> None:
     backend = begin(*AB, Open())
-    watched.answers = [["A"]]
+    watched.reads = [["A"]]
     backend.apply(Read(1, (At("realloc", 1, Fail()),)))
     assert failed == ["none of 77"]
     assert [event.split("(")[0] for event in events(backend)] == ["Shown", "Returned"]
@@ -379,7 +379,7 @@ def test_behind_a_socket_that_is_gone_turns_are_not_counted(begin: Begin, kernel
 def test_nor_are_those_that_never_came(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*adds("CBA", "head"), Open())
     kernel.stop("show", 1, "A")
-    kernel.answers = [["A"]]
+    kernel.reads = [["A"]]
     with pytest.raises(Inconclusive, match=r"the turn of a socket that is gone: B$"):
         backend.apply(Read(1, (At("show", 1, Remove("B")), At("show", 2, Add("D", "head")))))
 
@@ -387,7 +387,7 @@ def test_nor_are_those_that_never_came(begin: Begin, kernel: Kernel) -> None:
 def test_a_change_that_is_past_before_its_socket_is_there_is_none(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*AB, Open())
     kernel.stop("show", 1, "A")
-    kernel.answers = [["A"]]
+    kernel.reads = [["A"]]
     inside = (At("show", 1, Remove("C")), At("show", 1, Rehash("A", Bucket(0))), At("show", 9, Add("C", "head")))
     backend.apply(Read(1, inside))
     assert [event.split("(")[0] for event in events(backend)] == ["Shown", "Returned", "Add"]

@@ -177,7 +177,7 @@ def test_a_removed_established_socket_leaves_nothing_behind_in_another_state(ses
     backend.close()
 
 
-def test_a_reset_that_does_not_come_is_told(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reset_that_does_not_come_is_reported(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.sockets.tcp._RESET_MS", 0)
     monkeypatch.setattr("sockiter.kernel.sockets.tcp.select.poll", Deaf)
     backend = begun(session, [*adds("AB", "head", 0, ESTABLISHED), Open()])
@@ -204,11 +204,11 @@ def test_hundreds_of_sockets_in_many_buckets_of_both_tables_are_delivered_once_e
 
 def test_a_table_has_as_many_buckets_as_the_kernels(session: KernelSession) -> None:
     assert len(made(session, Open(), Add("A", "head", Bucket(63)))) == 64
-    told = r"the kernel's table of listening sockets has 64 buckets here; the case asks for 65"
-    with pytest.raises(Unavailable, match=told):
+    message = r"the kernel's table of listening sockets has 64 buckets here; the case asks for 65"
+    with pytest.raises(Unavailable, match=message):
         session.begin(Shape((("", 65),)))
-    told = r"the kernel's table of established sockets has 16 buckets here; the case asks for 17"
-    with pytest.raises(Unavailable, match=told):
+    message = r"the kernel's table of established sockets has 16 buckets here; the case asks for 17"
+    with pytest.raises(Unavailable, match=message):
         session.begin(Shape((("", 1), (ESTABLISHED, 17))))
 
 

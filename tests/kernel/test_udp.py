@@ -159,10 +159,10 @@ def test_a_port_whose_sockets_all_close_hides_no_other_port(end: End, session: K
 def many_files() -> Iterator[None]:
     """Room for some 3,000 sockets; skips where the hard limit forbids it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 3200
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"RLIMIT_NOFILE: the hard limit is {hard}; this takes {wanted}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    files = 3200
+    if hard != resource.RLIM_INFINITY and hard < files:
+        pytest.skip(f"RLIMIT_NOFILE: the hard limit is {hard}; this takes {files}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, files), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -187,12 +187,12 @@ def test_a_small_table_has_as_many_buckets_as_are_asked_for(session: KernelSessi
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "message"),
     [
         (Shape((("", 1), ("established", 1))), "kernel:udp has no table named 'established'"),
         (Shape(slots=2), "kernel:udp has 16 slots at open; the case asks for 2"),
     ],
 )
-def test_a_shape_that_udp_does_not_have_is_refused(shape: Shape, told: str, session: KernelSession) -> None:
-    with pytest.raises(Unavailable, match=told):
+def test_a_shape_that_udp_does_not_have_is_refused(shape: Shape, message: str, session: KernelSession) -> None:
+    with pytest.raises(Unavailable, match=message):
         session.begin(shape)

@@ -27,9 +27,9 @@ from sockiter.operations import Add, Bucket, Open, Operation, Read, Rehash, Rein
 from tests.support.kernel_reads import ONE, adds, begun, open_files
 
 
-def reading(monkeypatch: pytest.MonkeyPatch, *answers: bytes) -> list[int]:
+def reading(monkeypatch: pytest.MonkeyPatch, *replies: bytes) -> list[int]:
     """Reads return these; the sizes that were asked for."""
-    left, asked = list(answers), list[int]()
+    left, asked = list(replies), list[int]()
 
     def read(_fd: int, size: int) -> bytes:
         asked.append(size)
@@ -61,7 +61,7 @@ def test_a_program_tells_of_sockets_by_their_cookies(monkeypatch: pytest.MonkeyP
 
 def test_a_read_with_stops_is_left_to_those_who_make_them(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopping:
-        def read(self, fd: int, size: int, meet: object) -> bytes:
+        def read(self, fd: int, size: int, on_stop: object) -> bytes:
             return RECORD.pack(fd, 0, 0) * (size // 16)
 
     stopping: Any = Stopping()
@@ -178,12 +178,12 @@ Ask = Callable[..., Asking]
 def asked(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """What is asked next is answered by these messages."""
 
-    def answering(*messages: bytes) -> Asking:
+    def with_capabilities(*messages: bytes) -> Asking:
         asking = Asking(*messages)
         monkeypatch.setattr("sockiter.kernel.walks.socket.socket", lambda *_: asking)
         return asking
 
-    return answering
+    return with_capabilities
 
 
 WALK = DiagWalk(b"request", 8)
@@ -247,14 +247,14 @@ class Here:
 
 
 @pytest.mark.parametrize(
-    ("errors", "told"),
+    ("errors", "expected"),
     [
         ([errno.EPERM], "netlink: a loopback device: EPERM (Operation not permitted); it takes root, or CAP_NET_ADMIN"),
         ([0, errno.ENODEV], "netlink: a local route: ENODEV (No such device)"),
     ],
 )
 def test_a_namespace_that_cannot_be_brought_up_is_unavailable(
-    errors: list[int], told: str, monkeypatch: pytest.MonkeyPatch
+    errors: list[int], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = list(errors)
 
@@ -272,7 +272,7 @@ def test_a_namespace_that_cannot_be_brought_up_is_unavailable(
     here: Any = Here()
     with pytest.raises(Unavailable) as caught:
         netlink.bring_up(here)
-    assert str(caught.value) == told
+    assert str(caught.value) == expected
 
 
 # The kernel's own answers
@@ -321,7 +321,7 @@ def test_hundreds_of_sockets_in_many_buckets_are_delivered_once_each(
     kernel_target: KernelTarget, session: KernelSession
 ) -> None:
     there = [Add(f"s{n}", "head", Bucket(n % 9)) for n in range(600)]
-    reads = [Read(None)] if kernel_target.walks_by == "unix" else [*[Read(7)] * 20, Read(None)]
+    reads = [Read(None)] if kernel_target.detected_scheme == "unix" else [*[Read(7)] * 20, Read(None)]
     backend = begun(session, [*there, Open(), *reads])
     assert [name for read in backend.history.reads for name in read.delivered] == list(backend.history.opened)
     assert len(backend.history.opened) == 600

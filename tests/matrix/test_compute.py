@@ -27,10 +27,10 @@ from sockiter.matrix import compute
 from sockiter.matrix.compute import (
     NOT_REACHED,
     OPS_WITHOUT_END,
-    Cells,
-    Job,
-    Task,
-    Tick,
+    CellJob,
+    CellProgress,
+    CellTask,
+    CellWorkers,
     matrix_of,
     measure,
     memory_used,
@@ -50,50 +50,50 @@ from tests.support.matrices import searched
 pytestmark = pytest.mark.interpreter
 
 SCOPE = Scope(2, 1, 2)
-Tell = Callable[[int, int], None]
+Report = Callable[[int, int], None]
 
 
-def of(*names: str, workers: int = 1, seconds: float = 1.0, memory_max: int | None = None) -> Cells:
+def of(*names: str, workers: int = 1, seconds: float = 1.0, memory_max: int | None = None) -> CellWorkers:
     targets = [target_named(name) for name in names]
     tasks = tasks_of(targets, columns(targets), SCOPE)
-    return Cells(tasks, seconds=seconds, workers=workers, memory_max=memory_max)
+    return CellWorkers(tasks, seconds=seconds, workers=workers, memory_max=memory_max)
 
 
-def made(run: Cells) -> Matrix:
+def made(run: CellWorkers) -> Matrix:
     targets = list({task.target.name: task.target for task in run.tasks}.values())
     return matrix_of(run.tasks, targets, columns(targets), SCOPE)
 
 
-def job(target: str = "offset-udp", *hazards: Hazard, memory_max: int | None = None) -> Job:
-    return Job(target, frozenset(hazards), SCOPE, 0.0, memory_max)
+def job(target: str = "offset-udp", *hazards: Hazard, memory_max: int | None = None) -> CellJob:
+    return CellJob(target, frozenset(hazards), SCOPE, 0.0, memory_max)
 
 
-def no_tell(done: int, waiting: int) -> None:
+def no_report(done: int, waiting: int) -> None:
     """Nobody listens."""
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch, limited_kernel: None) -> list[Job]:
+def jobs(monkeypatch: pytest.MonkeyPatch, limited_kernel: None) -> list[CellJob]:
     """The jobs that were given out. No worker is a process, and each knows its answer from the corpus."""
-    given: list[Job] = []
+    given: list[CellJob] = []
 
-    def answer(job: Job, tell: Tell) -> SearchResult | Measured:
+    def answer(job: CellJob, report: Report) -> SearchResult | Measured:
         given.append(job)
-        tell(7, 3)
+        report(7, 3)
         target = target_named(job.target)
         if isinstance(target, SchemeTarget):
             return searched(target, job.hazards)
         return Measured(job.target, job.hazards, 4000, job.seconds, ())
 
     work_inline(monkeypatch, "sockiter.matrix.compute")
-    monkeypatch.setattr(compute, "_outcome", answer)
+    monkeypatch.setattr(compute, "_result", answer)
     return given
 
 
 # Which cells there are, and in which order they are worked out.
 
 
-def test_every_cell_that_a_target_can_be_put_through_is_worked_out_once(jobs: list[Job]) -> None:
+def test_every_cell_that_a_target_can_be_put_through_is_worked_out_once(jobs: list[CellJob]) -> None:
     run = of("rank", "offset-udp")
     run.run()
     assert len(jobs) == len(set(jobs)) == 8 + 11
@@ -104,14 +104,14 @@ def test_every_cell_that_a_target_can_be_put_through_is_worked_out_once(jobs: li
     }
 
 
-def test_one_worker_alone_begins_with_what_is_soon_done(jobs: list[Job]) -> None:
+def test_one_worker_alone_begins_with_what_is_soon_done(jobs: list[CellJob]) -> None:
     of("kernel:udp", "index-narrow", "rank").run()
     sizes = [len(given.hazards) for given in jobs]
     assert sizes == sorted(sizes)
     assert jobs[-1].target == "index-narrow"
 
 
-def test_of_several_workers_one_has_the_longest_and_the_others_what_is_soon_done(jobs: list[Job]) -> None:
+def test_of_several_workers_one_has_the_longest_and_the_others_what_is_soon_done(jobs: list[CellJob]) -> None:
     of("index-narrow", "rank", workers=3).run()
     assert [(given.target, len(given.hazards)) for given in jobs[:3]] == [
         ("index-narrow", 10),
@@ -121,14 +121,14 @@ def test_of_several_workers_one_has_the_longest_and_the_others_what_is_soon_done
     assert ("rank", 6) in [(given.target, len(given.hazards)) for given in jobs[3:6]]
 
 
-def test_seconds_are_shared_by_the_cells_of_a_row_and_memory_by_the_workers(jobs: list[Job]) -> None:
+def test_seconds_are_shared_by_the_cells_of_a_row_and_memory_by_the_workers(jobs: list[CellJob]) -> None:
     of("kernel:udp", "rank", seconds=10.0, workers=2, memory_max=1 << 50).run()
     assert {given.seconds for given in jobs if given.target == "kernel:udp"} == {2.0}
     assert {given.memory_max for given in jobs if given.target == "kernel:udp"} == {None}
     assert {given.memory_max for given in jobs if given.target == "rank"} == {1 << 49}
 
 
-def test_the_matrix_has_what_came_of_every_cell_in_the_order_of_targets_and_columns(jobs: list[Job]) -> None:
+def test_the_matrix_has_what_came_of_every_cell_in_the_order_of_targets_and_columns(jobs: list[CellJob]) -> None:
     run = of("offset-udp", "kernel:udp", workers=3)
     run.run()
     matrix = made(run)
@@ -138,11 +138,13 @@ def test_the_matrix_has_what_came_of_every_cell_in_the_order_of_targets_and_colu
     assert [cell.can for cell in matrix.rows[1].cells] == [True] * 4 + [False] * 6 + [True]
     assert isinstance(matrix.rows[1].cells[0].result, Measured)
     assert {cell.unfinished for row in matrix.rows for cell in row.cells} == {""}
-    assert {task.tick for task in run.tasks} == {Tick(7, 3)}
+    assert {task.tick for task in run.tasks} == {CellProgress(7, 3)}
 
 
-def test_what_a_worker_says_in_words_is_why_its_cell_is_not_known(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute, "_outcome", lambda job, tell: "no such thing")
+def test_what_a_worker_says_in_words_is_why_its_cell_is_not_known(
+    jobs: list[CellJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "_result", lambda job, report: "no such thing")
     run = of("rank")
     run.run()
     assert {cell.unfinished for cell in made(run).rows[0].cells} == {"no such thing"}
@@ -191,14 +193,14 @@ def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequ
 # What becomes of a task.
 
 
-def task(column: Column = ALL, **of: Any) -> Task:
-    return Task(NARROW, column, column.of(NARROW) or frozenset(), WHOLE, **of)
+def task(column: Column = ALL, **of: Any) -> CellTask:
+    return CellTask(NARROW, column, column.of(NARROW) or frozenset(), WHOLE, **of)
 
 
-def test_the_states_of_a_task_are_those_of_its_result_or_as_many_as_it_told_of() -> None:
-    assert task(tick=Tick(7, 3)).states == 7
-    assert task(tick=Tick(7, 3), result=searched(NARROW, frozenset())).states == 100
-    assert task(tick=Tick(7, 0), result=Measured("index-narrow", frozenset(), 9, 1.0, ())).states == 7
+def test_the_states_of_a_task_are_those_of_its_result_or_as_many_as_it_reported() -> None:
+    assert task(tick=CellProgress(7, 3)).states == 7
+    assert task(tick=CellProgress(7, 3), result=searched(NARROW, frozenset())).states == 100
+    assert task(tick=CellProgress(7, 0), result=Measured("index-narrow", frozenset(), 9, 1.0, ())).states == 7
 
 
 def test_a_task_is_unfinished_until_it_has_a_result_and_where_that_was_cut_short() -> None:
@@ -211,7 +213,7 @@ def test_a_task_is_unfinished_until_it_has_a_result_and_where_that_was_cut_short
 BUT_ROLLOVER = Column("all but rollover", NARROW.hazards - {"rollover"})
 
 
-def cell_of_all(*tasks: Task) -> Cell:
+def cell_of_all(*tasks: CellTask) -> Cell:
     (row,) = matrix_of(tasks, [NARROW], (NONE, ALL), WHOLE).rows
     assert [cell.column for cell in row.cells] == [NONE, ALL]
     return row.cells[-1]
@@ -250,23 +252,23 @@ def test_a_search_without_a_cell_that_was_cut_short_leaves_the_cell_unfinished_t
 # A worker.
 
 
-def said_by(given: Job, *, told: bool = False) -> list[object]:
+def messages_of(given: CellJob, *, stopped: bool = False) -> list[object]:
     """What a worker says, the ticks left out."""
     ours, theirs = multiprocessing.Pipe()
-    if told:
+    if stopped:
         ours.send("stop")
     work(given, theirs)
-    said = []
+    messages = []
     try:
         while True:
-            said.append(ours.recv())
+            messages.append(ours.recv())
     except (EOFError, ConnectionResetError):  # it went without reading what it was told
         ours.close()
-    return [one for one in said if not isinstance(one, Tick)]
+    return [one for one in messages if not isinstance(one, CellProgress)]
 
 
 def test_a_worker_on_a_model_searches_it_and_its_cases_come_out_as_they_expect() -> None:
-    (result,) = said_by(job("offset-udp", "remove"))
+    (result,) = messages_of(job("offset-udp", "remove"))
     assert isinstance(result, SearchResult)
     assert result.complete
     (skip,) = result.violations
@@ -280,7 +282,7 @@ def test_a_worker_that_the_machine_cannot_run_says_so_in_words(monkeypatch: pyte
         raise Unavailable("no such thing")
 
     monkeypatch.setattr(KernelTarget, "session", lacking)
-    assert said_by(job("kernel:udp")) == ["no such thing"]
+    assert messages_of(job("kernel:udp")) == ["no such thing"]
 
 
 def search_that_tells(
@@ -297,16 +299,16 @@ def search_that_tells(
     return SearchResult(scheme.name, hazards, scope, 5, 5, 0.1, (), incomplete)
 
 
-def test_a_worker_that_is_told_to_stop_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_stopped_sends_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "search", search_that_tells)
-    (result,) = said_by(job(), told=True)
+    (result,) = messages_of(job(), stopped=True)
     assert isinstance(result, SearchResult)
     assert result.incomplete == "interrupted"
 
 
-def test_a_worker_that_is_not_told_anything_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_a_message_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "search", search_that_tells)
-    (result,) = said_by(job(memory_max=1 << 50))
+    (result,) = messages_of(job(memory_max=1 << 50))
     assert isinstance(result, SearchResult)
     assert result.complete
 
@@ -314,7 +316,7 @@ def test_a_worker_that_is_not_told_anything_goes_on(monkeypatch: pytest.MonkeyPa
 def test_a_worker_stops_where_its_memory_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "search", search_that_tells)
     assert memory_used() > 10 << 20
-    (result,) = said_by(job(memory_max=10 << 20))
+    (result,) = messages_of(job(memory_max=10 << 20))
     assert isinstance(result, SearchResult)
     assert result.incomplete == "10 MiB of memory are used up, after 5 states; more with --memory"
 
@@ -331,7 +333,7 @@ def test_a_scheme_that_cannot_be_looked_into_is_trouble_in_words(monkeypatch: py
         raise TypeError("its generator hides its state")
 
     monkeypatch.setattr(compute, "search", refuse)
-    assert said_by(job()) == ["it cannot be searched: its generator hides its state"]
+    assert messages_of(job()) == ["it cannot be searched: its generator hides its state"]
 
 
 # Measuring.
@@ -340,22 +342,22 @@ def test_a_scheme_that_cannot_be_looked_into_is_trouble_in_words(monkeypatch: py
 def test_measuring_counts_sequences_and_keeps_the_least_case_of_each_harm() -> None:
     target = SchemeTarget(OffsetUdp())
     hazards = frozenset[Hazard]({"remove"})
-    told: list[int] = []
+    counts: list[int] = []
 
-    def tell(done: int, waiting: int) -> None:
-        told.append(done)
+    def report(done: int, waiting: int) -> None:
+        counts.append(done)
         if done > 1000:
             raise KeyboardInterrupt
 
-    result = measure(target, hazards, 60.0, tell)
+    result = measure(target, hazards, 60.0, report)
     assert (result.target, result.hazards) == ("offset-udp", hazards)
-    assert result.sequences == told[-1] > 1000
+    assert result.sequences == counts[-1] > 1000
     assert [(one.kind, one.moved, one.operations) for one in result.violations] == [("skip", False, 6)]
     assert 0 < result.seconds < 60
 
 
 def test_measuring_ends_when_its_time_is_up() -> None:
-    result = measure(SchemeTarget(OffsetUdp()), frozenset(), 0.0, no_tell)
+    result = measure(SchemeTarget(OffsetUdp()), frozenset(), 0.0, no_report)
     assert result.sequences > 0
     assert result.violations == ()
 
@@ -373,24 +375,24 @@ def test_of_two_cases_of_the_same_harm_the_shorter_is_kept(monkeypatch: pytest.M
     monkeypatch.setitem(DRIVERS, "swarm", drive)
 
     assert length(short.operations) < length(long.operations)
-    assert [one.case for one in measure(target, frozenset(), 60.0, no_tell).violations] == [short]
+    assert [one.case for one in measure(target, frozenset(), 60.0, no_report).violations] == [short]
 
 
 # In processes of their own.
 
 
-def none_and_all(*, sockets: int, workers: int = 1) -> Cells:
+def none_and_all(*, sockets: int, workers: int = 1) -> CellWorkers:
     """Two cells; with 6 sockets, all together takes minutes, and none at all no time."""
     target = target_named("offset-udp")
-    return Cells(tasks_of([target], (NONE, ALL), Scope(sockets, 2, 2)), seconds=1.0, workers=workers)
+    return CellWorkers(tasks_of([target], (NONE, ALL), Scope(sockets, 2, 2)), seconds=1.0, workers=workers)
 
 
-def worker(run: Cells) -> BaseProcess:
+def worker(run: CellWorkers) -> BaseProcess:
     ((process, _),) = run.running.values()
     return process
 
 
-def once(what: Callable[[], None], run: Cells) -> Callable[[], None]:
+def once(what: Callable[[], None], run: CellWorkers) -> Callable[[], None]:
     """A progress that does something the first time that a worker has told how far it is."""
     done: list[bool] = []
 
@@ -406,7 +408,7 @@ def press_ctrl_c() -> None:
     raise KeyboardInterrupt
 
 
-def troubles(run: Cells) -> list[str]:
+def troubles(run: CellWorkers) -> list[str]:
     return [task.result.incomplete if isinstance(task.result, SearchResult) else task.trouble for task in run.tasks]
 
 
@@ -472,7 +474,7 @@ def test_a_worker_that_does_not_stop_is_not_waited_for_for_ever(monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("no_worker_is_left")
-def test_one_who_cannot_be_told_to_stop_has_ended_by_himself() -> None:
+def test_a_worker_that_cannot_be_stopped_has_ended_by_itself() -> None:
     run = none_and_all(sockets=6)
 
     def end() -> None:

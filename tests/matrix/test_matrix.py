@@ -13,23 +13,23 @@ from sockiter.claims import Hazard, in_order, known_failure
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import (
     ALL,
-    HARMS_SAID,
     NONE,
+    SIGNATURES,
     Cell,
     Column,
     Matrix,
+    MatrixRow,
     Measured,
-    Row,
     broken,
+    case_name,
     claims,
     columns,
     describe,
     distinct,
-    name,
     own_scope,
-    said,
     unfinished,
-    with_those_of,
+    verdicts,
+    with_violations_of,
 )
 from sockiter.schemes.index import Index
 from sockiter.schemes.index_narrow import IndexNarrow
@@ -92,7 +92,7 @@ def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -
 # What a target claims.
 
 
-def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_is_said_not_to_happen() -> None:
+def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_cannot_happen() -> None:
     """Index admits a skip of a socket that did not move where one is reinserted while a socket is shown, or while a larger
     batch is allocated and refused; a repeat, where one is rehashed as well; and either of one that moved."""
     everything = INDEX.hazards
@@ -142,7 +142,7 @@ def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_wit
 
     for size in range(len(target.hazards) + 1):
         for some in map(frozenset, combinations(in_order(target.hazards), size)):
-            for signature in HARMS_SAID:
+            for signature in SIGNATURES:
                 if is_claimed(signature, some) and (not signature.moved or some & {"reinsert", "rehash"}):
                     assert any(some <= one and is_claimed(signature, one) for one in searched)
 
@@ -151,12 +151,12 @@ def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_wit
 
 
 def test_a_search_that_is_complete_proves_all_that_it_did_not_find_impossible() -> None:
-    verdict = said(OFFSET, cell(OFFSET, "add-tail"))
-    assert [one.signature for one in verdict] == list(HARMS_SAID)
+    verdict = verdicts(OFFSET, cell(OFFSET, "add-tail"))
+    assert [one.signature for one in verdict] == list(SIGNATURES)
     assert {(one.possible, one.admitted, one.violation, one.name) for one in verdict} == {(False, False, None, "")}
 
 
-def test_what_a_cell_speaks_of_is_told_apart_by_who_moved_only_where_it_befalls_a_socket() -> None:
+def test_the_verdicts_of_a_cell_are_reported_apart_by_who_moved_only_where_it_befalls_a_socket() -> None:
     assert (
         Signature("skip"),
         Signature("skip", elsewhere=True),
@@ -168,11 +168,11 @@ def test_what_a_cell_speaks_of_is_told_apart_by_who_moved_only_where_it_befalls_
         Signature("stale", moved=True),
         Signature("stuck"),
         Signature("refused"),
-    ) == HARMS_SAID
+    ) == SIGNATURES
 
 
 def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() -> None:
-    skip, *others = said(OFFSET, cell(OFFSET, "remove", violations=(SKIP,)))
+    skip, *others = verdicts(OFFSET, cell(OFFSET, "remove", violations=(SKIP,)))
     assert (skip.possible, skip.admitted, skip.violation, skip.name) == (True, True, SKIP, "offset-udp-skip-remove")
     assert not skip.breaks_a_claim
     assert {one.possible for one in others} == {False}
@@ -180,54 +180,54 @@ def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() ->
 
 def test_a_socket_that_moved_one_elsewhere_and_a_rollover_are_in_the_name() -> None:
     moved = Counterexample("skip", True, loads("add A tail\nadd B tail\nopen\nread 1\nreinsert B head\nread all\n"))
-    assert name(OFFSET, moved) == "offset-udp-skip-moved-reinsert"
-    assert name(NARROW, ROLLED) == "index-narrow-skip-rollover"
-    assert name(OFFSET, ROLLED) == "offset-udp-skip"
+    assert case_name(OFFSET, moved) == "offset-udp-skip-moved-reinsert"
+    assert case_name(NARROW, ROLLED) == "index-narrow-skip-rollover"
+    assert case_name(OFFSET, ROLLED) == "offset-udp-skip"
 
 
-def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_said_to_be_both() -> None:
-    (skip,) = [one for one in said(OFFSET, cell(OFFSET, "remove")) if one.signature == Signature("skip")]
+def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_reported_as_both() -> None:
+    (skip,) = [one for one in verdicts(OFFSET, cell(OFFSET, "remove")) if one.signature == Signature("skip")]
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (False, True, False)
 
 
 def test_a_violation_that_no_known_failure_explains_breaks_a_claim() -> None:
-    skip = said(INDEX, cell(INDEX, "remove", violations=(SKIP,)))[0]
+    skip = verdicts(INDEX, cell(INDEX, "remove", violations=(SKIP,)))[0]
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (True, False, True)
 
 
 def test_a_claim_counts_under_the_hazards_of_the_case_and_not_of_the_column() -> None:
     """All together would admit it, but this case needs no more than a removal, which does not."""
-    assert said(INDEX, cell(INDEX, "remove", "reinsert", "show", violations=(SKIP,)))[0].breaks_a_claim
+    assert verdicts(INDEX, cell(INDEX, "remove", "reinsert", "show", violations=(SKIP,)))[0].breaks_a_claim
     explaining = SchemeTarget(Index())
     explaining.known_failures = (known_failure("skip", "remove"),)
-    assert not said(explaining, cell(explaining, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
+    assert not verdicts(explaining, cell(explaining, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
 
 
 def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -> None:
     cut = cell(OFFSET, "remove", incomplete="interrupted", violations=(SKIP,))
-    assert [one.possible for one in said(OFFSET, cut)] == [True] + [None] * 9
+    assert [one.possible for one in verdicts(OFFSET, cut)] == [True] + [None] * 9
     assert cut.unfinished == "interrupted"
 
 
 @pytest.mark.usefixtures("limited_kernel")
 def test_what_was_measured_is_never_impossible() -> None:
     kernel = KERNEL_UDP
-    assert {one.possible for one in said(kernel, measured())} == {None}
-    assert [one.possible for one in said(kernel, measured(SKIP))] == [True] + [None] * 9
-    assert said(kernel, measured(SKIP))[0].breaks_a_claim
+    assert {one.possible for one in verdicts(kernel, measured())} == {None}
+    assert [one.possible for one in verdicts(kernel, measured(SKIP))] == [True] + [None] * 9
+    assert verdicts(kernel, measured(SKIP))[0].breaks_a_claim
     assert measured().unfinished == ""
 
 
 def test_a_cell_that_a_target_cannot_be_put_through_says_nothing_and_lacks_nothing() -> None:
     cannot = Cell(column("show"), frozenset(), None)
-    assert said(RANK, cannot) == ()
+    assert verdicts(RANK, cannot) == ()
     assert not cannot.can
     assert cannot.unfinished == ""
 
 
 def test_a_cell_that_came_to_nothing_says_why_and_that_nothing_is_known() -> None:
     failed = Cell(NONE, frozenset(), None, "a worker ended with exit code -9")
-    assert {one.possible for one in said(RANK, failed)} == {None}
+    assert {one.possible for one in verdicts(RANK, failed)} == {None}
     assert failed.can
     assert failed.unfinished == "a worker ended with exit code -9"
 
@@ -241,17 +241,17 @@ def test_a_matrix_tells_what_is_broken_and_what_is_not_finished() -> None:
     assert unfinished(whole) == []
     bad = cell(INDEX, "remove", violations=(SKIP,))
     cut = cell(INDEX, "remove", incomplete="interrupted")
-    other = Matrix(whole.scope, whole.columns, (Row(INDEX, (bad, cut)),))
+    other = Matrix(whole.scope, whole.columns, (MatrixRow(INDEX, (bad, cut)),))
     assert [(row.target, of, one.name) for row, of, one in broken(other)] == [(INDEX, bad, "index-skip-remove")]
     assert [of for _, of in unfinished(other)] == [cut]
 
 
 def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() -> None:
     (row,) = corpus_matrix("offset-udp").rows
-    skips = {of.column.name: said(OFFSET, of)[0].possible for of in row.cells}
+    skips = {of.column.name: verdicts(OFFSET, of)[0].possible for of in row.cells}
     assert [title for title, can in skips.items() if can] == ["remove", "reinsert", "rehash", "all"]
     (row,) = corpus_matrix("rank").rows
-    elsewhere = {of.column.name: said(RANK, of)[1].possible for of in row.cells}
+    elsewhere = {of.column.name: verdicts(RANK, of)[1].possible for of in row.cells}
     assert [title for title, can in elsewhere.items() if can] == ["remove", "rehash", "all"]
 
 
@@ -270,11 +270,11 @@ def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() ->
         ),
     ],
 )
-def test_a_scope_is_said_in_words(scope: Scope, words: str) -> None:
+def test_a_scope_is_reported_in_words(scope: Scope, words: str) -> None:
     assert describe(scope) == words
 
 
-def test_of_a_scope_only_what_is_not_as_usual_is_said_in_few_words() -> None:
+def test_of_a_scope_only_what_is_not_as_usual_is_reported_in_few_words() -> None:
     assert own_scope(Scope(3, 2, 2), Scope(3, 2, 2)) == ""
     assert own_scope(Scope(3, 1, 2), Scope(3, 2, 2)) == "1 bucket"
     assert own_scope(Scope(1, 1, 4), Scope(3, 2, 2)) == "at most 1 socket, 1 bucket, 4 slots"
@@ -295,22 +295,22 @@ MOVED = Counterexample("skip", True, loads("add A tail\nopen\nreinsert A head\nr
 
 
 def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first() -> None:
-    assert with_those_of(of_others(), [of_others(SKIP)]).violations == (SKIP,)
-    assert with_those_of(of_others(LONGER), [of_others(SKIP), of_others(MOVED)]).violations == (MOVED, SKIP)
-    assert with_those_of(of_others(), [of_others(LONGER), of_others(SKIP), of_others(LONGER)]).violations == (SKIP,)
+    assert with_violations_of(of_others(), [of_others(SKIP)]).violations == (SKIP,)
+    assert with_violations_of(of_others(LONGER), [of_others(SKIP), of_others(MOVED)]).violations == (MOVED, SKIP)
+    assert with_violations_of(of_others(), [of_others(LONGER), of_others(SKIP), of_others(LONGER)]).violations == (SKIP,)
 
 
 def test_a_result_keeps_its_own_where_those_of_others_are_no_shorter_and_all_else() -> None:
     own = Counterexample("skip", False, loads("add A tail\nadd C tail\nopen\nread 1\nremove A\nread all\n"))
-    assert with_those_of(of_others(own), [of_others(SKIP), of_others(LONGER)]) == of_others(own)
-    assert with_those_of(of_others(own), []) == of_others(own)
+    assert with_violations_of(of_others(own), [of_others(SKIP), of_others(LONGER)]) == of_others(own)
+    assert with_violations_of(of_others(own), []) == of_others(own)
 
 
 def test_what_was_measured_takes_over_what_was_measured_under_less() -> None:
     more, less = measured().result, measured(SKIP).result
     assert more is not None
     assert less is not None
-    assert with_those_of(more, [less]) == less
+    assert with_violations_of(more, [less]) == less
 
 
 def test_a_cell_is_what_it_was_searched_for() -> None:
@@ -328,18 +328,18 @@ ELSEWHERE = Counterexample(
 
 
 def test_harm_of_a_neighbour_is_left_out_where_less_does_it_elsewhere() -> None:
-    both = said(RANK, cell(RANK, "remove", violations=(LONGER, ELSEWHERE)))
+    both = verdicts(RANK, cell(RANK, "remove", violations=(LONGER, ELSEWHERE)))
     assert [one.violation for one in both if one.violation] == [LONGER, ELSEWHERE]
     assert [one.violation for one in distinct(both)] == [ELSEWHERE]
 
 
 def test_harm_of_a_neighbour_stays_where_it_is_no_longer_or_breaks_a_claim() -> None:
-    as_long = said(RANK, cell(RANK, "remove", violations=(SKIP, ELSEWHERE)))
+    as_long = verdicts(RANK, cell(RANK, "remove", violations=(SKIP, ELSEWHERE)))
     assert [one.violation for one in distinct(as_long)] == [SKIP, ELSEWHERE]
-    broken = said(INDEX, cell(INDEX, "remove", violations=(LONGER, ELSEWHERE)))
+    broken = verdicts(INDEX, cell(INDEX, "remove", violations=(LONGER, ELSEWHERE)))
     assert [one.violation for one in distinct(broken)] == [LONGER, ELSEWHERE]
 
 
 def test_a_known_failure_of_a_neighbour_explains_none_elsewhere() -> None:
-    skip = said(OFFSET, cell(OFFSET, "remove", violations=(SKIP, ELSEWHERE)))
+    skip = verdicts(OFFSET, cell(OFFSET, "remove", violations=(SKIP, ELSEWHERE)))
     assert [one.breaks_a_claim for one in skip[:2]] == [False, True]

@@ -13,13 +13,13 @@ from sockiter.cases import loads
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS
 from sockiter.kernel.udp import KERNEL_UDP
-from sockiter.matrix.matrix import Cell, Matrix, Measured, Row
-from sockiter.matrix.page import HAZARDS_SAID, KINDS_SAID
+from sockiter.matrix.matrix import Cell, Matrix, MatrixRow, Measured
+from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.verdict import KINDS
-from tests.support.kernel_targets import LIMITED, answering
+from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.matrices import corpus_matrix, page_of, searched
 
 
@@ -74,7 +74,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def whole() -> Page:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        answering(monkeypatch, LIMITED)
+        with_capabilities(monkeypatch, LIMITED)
         names = ("offset-udp", "index", "index-narrow", "restart", "rank")
         return Page(page_of(corpus_matrix(*names, measured=(KERNEL_UDP,))))
 
@@ -88,7 +88,7 @@ def with_cell(column: str, change: dict[str, Any], target: str = "index") -> Pag
         return replace(cell, result=replace(cell.result, **change))
 
     cells = tuple(other(cell) if cell.column.name == column else cell for cell in made.rows[0].cells)
-    return Page(page_of(replace(made, rows=(Row(made.rows[0].target, cells),))))
+    return Page(page_of(replace(made, rows=(MatrixRow(made.rows[0].target, cells),))))
 
 
 # The table.
@@ -128,7 +128,7 @@ def test_a_cell_names_what_can_happen_and_links_to_its_case(whole: Page) -> None
     assert whole.of("cell-offset-udp-reinsert-skip-moved")["class"] == "chip skip moved"
 
 
-def test_what_is_proved_measured_or_not_to_be_had_is_told_by_more_than_colour(whole: Page) -> None:
+def test_what_is_proved_measured_or_not_to_be_had_is_shown_by_more_than_colour(whole: Page) -> None:
     assert whole.text("cell-offset-udp-none") == "✓"
     assert whole.text("cell-kernel-udp-all") == "○ 4,000"
     assert whole.text("cell-kernel-udp-show") == "–"  # noqa: RUF001
@@ -206,7 +206,7 @@ def test_what_was_seen_on_a_real_iterator_is_the_least_found_and_not_the_least_t
             return cell
         return replace(cell, result=Measured("offset-udp", cell.hazards, 10, 1.0, cell.result.violations))
 
-    page = Page(page_of(replace(made, rows=(Row(target, tuple(map(measured, made.rows[0].cells))),))))
+    page = Page(page_of(replace(made, rows=(MatrixRow(target, tuple(map(measured, made.rows[0].cells))),))))
     assert "the shortest that was found" in page.text("case-offset-udp-skip-remove")
     assert "Nothing else seen in 10 sequences" in [attrs.get("title") for attrs in page.named("td")]
 
@@ -215,8 +215,8 @@ def test_what_was_seen_on_a_real_iterator_is_the_least_found_and_not_the_least_t
 
 
 def test_every_hazard_and_every_kind_of_harm_is_explained() -> None:
-    assert set(HAZARDS_SAID) == set(HAZARDS)
-    assert set(KINDS_SAID) == set(KINDS) - {"incomplete"}
+    assert set(HAZARD_DESCRIPTIONS) == set(HAZARDS)
+    assert set(KIND_DESCRIPTIONS) == set(KINDS) - {"incomplete"}
 
 
 def test_the_columns_lead_to_what_their_hazards_are(whole: Page) -> None:
@@ -235,7 +235,7 @@ def test_every_target_has_its_promises(whole: Page) -> None:
     assert whole.text("target-kernel-udp").endswith("Never: skip, repeat, stale, stuck, refused.")
 
 
-def test_what_takes_no_hazard_and_what_leaves_nothing_to_promise_is_said() -> None:
+def test_what_takes_no_hazard_and_what_leaves_nothing_to_promise_is_reported() -> None:
     assert "no hazard at all" in Page(page_of(corpus_matrix("offset-tcp"))).text("target-offset-tcp")
 
 
@@ -255,7 +255,7 @@ def test_two_cases_of_one_name_have_anchors_of_their_own() -> None:
     *cells, last = row.cells
     assert isinstance(last.result, SearchResult)
     changed = replace(last, result=replace(last.result, violations=(other,)))
-    page = Page(page_of(Matrix(made.scope, made.columns, (Row(row.target, (*cells, changed)),))))
+    page = Page(page_of(Matrix(made.scope, made.columns, (MatrixRow(row.target, (*cells, changed)),))))
     assert page.of("cell-offset-udp-remove-skip")["href"] == "#case-offset-udp-skip-remove"
     assert page.of("cell-offset-udp-all-skip")["href"] == "#case-offset-udp-skip-remove-2"
 
@@ -269,7 +269,7 @@ def test_a_case_tells_every_step_with_the_table_the_place_and_what_was_delivered
     assert "remove A" in case
 
 
-def test_a_bucket_is_told_to_those_who_cannot_see_it() -> None:
+def test_a_bucket_is_described_to_those_who_cannot_see_it() -> None:
     page = Page(page_of(corpus_matrix("offset-udp")))
     labels = [attrs["aria-label"] for attrs in page.named("span") if attrs.get("class") == "list"]
     assert "A delivered and delivered by this read, B unseen" in labels
@@ -280,7 +280,7 @@ def test_what_a_case_is_called_by_others_is_only_text() -> None:
     target = SchemeTarget(OffsetUdp())
     target.summary = "</p><script>alert(1)</script>"
     made = corpus_matrix("offset-udp")
-    text = page_of(replace(made, rows=(Row(target, made.rows[0].cells),)))
+    text = page_of(replace(made, rows=(MatrixRow(target, made.rows[0].cells),)))
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(1)") > 1
 

@@ -22,8 +22,8 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.unix import KERNEL_UNIX
 from sockiter.operations import Bucket
 from sockiter.race import race
-from sockiter.race.judge import judged
-from sockiter.race.race import Race, drawn, side_by_side
+from sockiter.race.judge import judge_round
+from sockiter.race.race import Race, draw_plan, race_session
 from sockiter.verdict import Finding
 from tests.support.command import read_all, unmeasured
 
@@ -36,28 +36,28 @@ def test_a_kernel_keeps_in_a_race_what_its_scheme_claims(
     kernel_target: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(race, "ROUND_S", 0.05)
-    with side_by_side(kernel_target):
+    with race_session(kernel_target):
         pass  # the server that starts processes stays, and their shared memory
     descriptors = len(os.listdir("/proc/self/fd"))
-    one = Race(kernel_target, seed="a short one", kinds=kernel_target.hazards & frozenset(CHANGES), cases=tmp_path)
+    the_race = Race(kernel_target, seed="a short one", kinds=kernel_target.hazards & frozenset(CHANGES), cases=tmp_path)
     for _ in range(20):
-        one.run(0.1)
-        if one.came.overlap.changes:
+        the_race.run(0.1)
+        if the_race.result.counts.changes:
             break
-    assert one.came.trouble == ""
-    assert one.came.overlap.walks > 0
-    assert one.came.overlap.changes > 0
-    assert [caught.text for caught in one.came.caught] == []
+    assert the_race.result.trouble == ""
+    assert the_race.result.counts.walks > 0
+    assert the_race.result.counts.changes > 0
+    assert [violation.text for violation in the_race.result.violations] == []
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_a_walk_in_another_process_meets_the_sockets_of_this_one_and_no_others(kernel_target: KernelTarget) -> None:
-    kinds = drawn("7", Room.of(kernel_target), kernel_target.hazards & frozenset(CHANGES))
-    with side_by_side(kernel_target) as arena:
-        done = arena.run(kinds)
-    known = {change.known for change in done.changes}
-    assert {one for walk in done.walks for step in walk.steps for one in step.delivered} <= known
-    assert Finding("stuck") not in [finding for walk in judged(done) for finding in walk.verdict]
+    kinds = draw_plan("7", Room.of(kernel_target), kernel_target.hazards & frozenset(CHANGES))
+    with race_session(kernel_target) as arena:
+        race_round = arena.run(kinds)
+    socket_ids = {change.socket_id for change in race_round.changes}
+    assert {socket_id for walk in race_round.walks for step in walk.calls for socket_id in step.delivered} <= socket_ids
+    assert Finding("stuck") not in [finding for walk in judge_round(race_round) for finding in walk.verdict]
 
 
 @UNIX
@@ -80,7 +80,7 @@ def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iter
     monkeypatch.setattr("multiprocessing.reduction.DupFd", Duplicate)
     host = where()
     with kernel_target.session() as session:
-        mine, walk = session.equipment.namespace, session.equipment.walk
+        mine, walk = session.setup.namespace, session.setup.walk
         with mine.left():
             assert where() == host
             theirs, their_walk = deepcopy((mine, walk))
@@ -88,10 +88,10 @@ def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iter
             there = where()
         mine.enter()
         assert where() == there != host
-        sockets = session.equipment.lay(Shape())
+        sockets = session.setup.make_sockets(Shape())
         new = sockets.add("s1", "head", Bucket())
         reader = their_walk.open()
-        assert list(reader.read(10)) == [walk.known_by(new)]
+        assert list(reader.read(10)) == [walk.socket_id(new)]
         reader.close()
         sockets.close()
     for fd in fds:
@@ -106,19 +106,19 @@ def test_what_a_kernel_does_by_a_scheme_that_nobody_knows_is_found_kept_and_repr
 ) -> None:
     monkeypatch.setattr(race, "ROUND_S", 0.02)
     monkeypatch.setattr(race, "RERUNS", 3)
-    monkeypatch.setattr(race, "KEPT_MAX", 1)
+    monkeypatch.setattr(race, "RECORDS_KEPT", 1)
     unknown = replace(kernel_target, name="kernel:unix-of-nobody", schemes=())
-    one = Race(unknown, seed="1", kinds=frozenset({"add-head", "remove"}), cases=tmp_path)
+    the_race = Race(unknown, seed="1", kinds=frozenset({"add-head", "remove"}), cases=tmp_path)
     for _ in range(20):
-        one.run(0.01)
-        if one.came.caught:
+        the_race.run(0.01)
+        if the_race.result.violations:
             break
     # Reads of few records lose sockets there, whatever happens.
-    caught = one.came.caught[0]
-    assert "skip" in caught.kinds
-    assert caught.reproduced == caught.reruns == 3
-    assert caught.path is not None
-    assert "# Again in 3 of 3 rounds from this seed.\n" in caught.path.read_text()
+    violation = the_race.result.violations[0]
+    assert "skip" in violation.kinds
+    assert violation.reproduced == violation.reruns == 3
+    assert violation.path is not None
+    assert "# Again in 3 of 3 rounds from this seed.\n" in violation.path.read_text()
 
 
 @UNIX
@@ -131,9 +131,9 @@ def test_whoever_ends_a_race_in_its_midst_leaves_nobody_behind(number: signal.Si
         process = subprocess.Popen(command, stdout=output, stderr=terminal, start_new_session=True, env=unmeasured())
     os.close(terminal)
     try:
-        said = b""
-        while b" walks, " not in said:
-            said += os.read(controller, 65536)
+        text = b""
+        while b" walks, " not in text:
+            text += os.read(controller, 65536)
         process.send_signal(number)
         read_all(controller)  # until nobody is left who could write there
     finally:
@@ -143,6 +143,6 @@ def test_whoever_ends_a_race_in_its_midst_leaves_nobody_behind(number: signal.Si
         assert status == -signal.SIGKILL
         return
     assert status == 0
-    told = json.loads((tmp_path / "out").read_text())
-    assert told["interrupted"] is True
-    assert told["targets"][0]["walks"] > 0
+    document = json.loads((tmp_path / "out").read_text())
+    assert document["interrupted"] is True
+    assert document["targets"][0]["walks"] > 0

@@ -22,17 +22,17 @@ from sockiter.claims import CHANGES, Hazard, KnownFailure, known_failure
 from sockiter.errors import Unavailable
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.kernel.bpf.stops import Halts, Meet
-from sockiter.kernel.probe import Answer
+from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets.base import Socket, Sockets
-from sockiter.kernel.target import Equipment, KernelTarget
+from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End
 from sockiter.race import race
 from sockiter.race import sides as module
-from sockiter.race.judge import Changed, Round, Step, Walked
-from sockiter.race.race import HEADER, KEPT_MAX, RERUNS, Arena, Race, drawn, side_by_side
-from sockiter.race.sides import Churn, Plan
+from sockiter.race.judge import Round, TimedChange, WalkCall, WalkRecord
+from sockiter.race.race import HEADER, RECORDS_KEPT, RERUNS, Arena, Race, draw_plan, race_session
+from sockiter.race.sides import Mutator, RoundPlan
 from tests.support.command import NO_KERNEL, sockiter
 
 pytestmark = pytest.mark.interpreter
@@ -40,16 +40,16 @@ pytestmark = pytest.mark.interpreter
 ANY: frozenset[Hazard] = frozenset(CHANGES)
 
 
-def plan(*kinds: Hazard, **others: Any) -> Plan:
+def plan(*kinds: Hazard, **others: Any) -> RoundPlan:
     """A round in which everything is at hand, and which is over before it began, unless said otherwise."""
-    given = {"stays": 2, "few": 3, "most": 5, "reads": 4, "pause_s": 0.0, "seconds": 0.0, **others}
-    return Plan(seed="7", shape=Shape(), buckets=(Bucket(0), Bucket(1)), kinds=kinds, **given)
+    fields = {"untouched": 2, "changing": 3, "changing_max": 5, "records_max": 4, "pause_s": 0.0, "seconds": 0.0, **others}
+    return RoundPlan(seed="7", shape=Shape(), buckets=(Bucket(0), Bucket(1)), kinds=kinds, **fields)
 
 
 # Stand-ins for a kernel. Those that walk are sent to another process.
 
 
-class Pretended:
+class StubSockets:
     """Sockets of no kernel's. Each is known by the number in its name."""
 
     has_tail = True
@@ -87,7 +87,7 @@ class Pretended:
         self.held.clear()
 
 
-class Anywhere:
+class StubNamespace:
     """Stands in for a namespace."""
 
     def enter(self) -> None:
@@ -97,7 +97,7 @@ class Anywhere:
         return nullcontext()
 
 
-class Scripted:
+class ScriptedReader:
     """Reads that return what they are told to, and the last of it for ever."""
 
     def __init__(self, *returns: Sequence[int] | OSError, ahead: Sequence[int] | None = None) -> None:
@@ -108,12 +108,12 @@ class Scripted:
 
     def read(self, size: int) -> Sequence[int]:
         self.sizes.append(size)
-        said = self.returns.pop(0) if len(self.returns) > 1 else self.returns[0]
-        if isinstance(said, OSError):
-            raise said
-        return said
+        result = self.returns.pop(0) if len(self.returns) > 1 else self.returns[0]
+        if isinstance(result, OSError):
+            raise result
+        return result
 
-    def read_with_stops(self, size: int, halts: Halts, meet: Meet) -> Sequence[int]:
+    def read_with_stops(self, size: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         raise NotImplementedError
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -123,60 +123,60 @@ class Scripted:
         self.is_closed = True
 
 
-class Walks:
-    """Each walk is of a new `Scripted`."""
+class ScriptedWalk:
+    """Each walk is of a new `ScriptedReader`."""
 
     records_max = 100
 
     def __init__(self, *returns: Sequence[int] | OSError) -> None:
         self.returns = returns
-        self.readers: list[Scripted] = []
+        self.readers: list[ScriptedReader] = []
 
-    def known_by(self, one: Any) -> int:
-        return int(one[1:])
+    def socket_id(self, name: Any) -> int:
+        return int(name[1:])
 
-    def open(self) -> Scripted:
-        self.readers.append(Scripted(*self.returns))
+    def open(self) -> ScriptedReader:
+        self.readers.append(ScriptedReader(*self.returns))
         return self.readers[-1]
 
 
-class Lacking(Walks):
-    def open(self) -> Scripted:
+class Lacking(ScriptedWalk):
+    def open(self) -> ScriptedReader:
         raise Unavailable("there are no iterators today")
 
 
-class Dying(Walks):
-    def open(self) -> Scripted:
+class Dying(ScriptedWalk):
+    def open(self) -> ScriptedReader:
         os._exit(7)
 
 
-class Silent(Walks):
-    def open(self) -> Scripted:
+class Silent(ScriptedWalk):
+    def open(self) -> ScriptedReader:
         Event().wait()
         raise AssertionError
 
 
-class Apart(Walks):
+class Apart(ScriptedWalk):
     """Tells in which process, and on which processors, it is walked, as if those were sockets."""
 
-    def open(self) -> Scripted:
-        return Scripted((os.getpid(), *os.sched_getaffinity(0)), ())
+    def open(self) -> ScriptedReader:
+        return ScriptedReader((os.getpid(), *os.sched_getaffinity(0)), ())
 
 
-def pretending(walk: Walks) -> KernelTarget:
+def pretending(walk: ScriptedWalk) -> KernelTarget:
     """A target with such walks, over pretended sockets."""
-    equipment = Equipment(cast(Any, Anywhere()), cast(Walk, walk), lambda shape: cast(Sockets, Pretended()))
+    session_setup = SessionSetup(cast(Any, StubNamespace()), cast(Walk, walk), lambda shape: cast(Sockets, StubSockets()))
 
     @contextmanager
     def session() -> Iterator[Any]:
-        yield SimpleNamespace(equipment=equipment)
+        yield SimpleNamespace(setup=session_setup)
 
     return cast(KernelTarget, SimpleNamespace(session=session))
 
 
 def having(*known_failures: KnownFailure) -> KernelTarget:
     """A target that has these."""
-    names = {"name": "kernel:pretended", "walks_by": "rank", "fails_like": ""}
+    names = {"name": "kernel:pretended", "detected_scheme": "rank", "fails_like": ""}
     return cast(
         KernelTarget,
         SimpleNamespace(**names, all_known_failures=known_failures, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
@@ -193,23 +193,23 @@ def until_asked(times: int) -> Callable[[], bool]:
 
 
 def test_a_walk_is_read_to_its_end_in_reads_of_random_sizes_and_closed() -> None:
-    walks = Walks((1, 2), (3,), ())
-    one, _ = module.roam(walks, plan(reads=4), until_asked(3), sys.maxsize)
-    assert [step.delivered for step in one.steps] == [(), (1, 2), (3,), ()]
-    assert (one.ended, one.stuck) == (True, False)
-    times = [time for step in one.steps for time in (step.start, step.end)]
+    walks = ScriptedWalk((1, 2), (3,), ())
+    walk_record, _ = module.walk_repeatedly(walks, plan(records_max=4), until_asked(3), sys.maxsize)
+    assert [step.delivered for step in walk_record.calls] == [(), (1, 2), (3,), ()]
+    assert (walk_record.ended, walk_record.stuck) == (True, False)
+    times = [time for step in walk_record.calls for time in (step.start, step.end)]
     assert times == sorted(times)
     assert all(reader.is_closed for reader in walks.readers)
     sizes = [size for reader in walks.readers for size in reader.sizes]
     assert len(sizes) == 6
     assert set(sizes) <= {1, 2, 3, 4}
-    again = Walks((1, 2), (3,), ())
-    module.roam(again, plan(reads=4), until_asked(3), sys.maxsize)
+    again = ScriptedWalk((1, 2), (3,), ())
+    module.walk_repeatedly(again, plan(records_max=4), until_asked(3), sys.maxsize)
     assert [size for reader in again.readers for size in reader.sizes] == sizes
 
 
 def test_the_last_walk_is_brought_to_its_end_when_nothing_changes_any_more() -> None:
-    (only,) = module.roam(Walks((1,), (2,), (3,), ()), plan(), until_asked(0), sys.maxsize)
+    (only,) = module.walk_repeatedly(ScriptedWalk((1,), (2,), (3,), ()), plan(), until_asked(0), sys.maxsize)
     assert only.ended
 
 
@@ -217,10 +217,10 @@ def test_a_walk_that_does_not_end_is_stuck_after_so_many_reads_in_which_nothing_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "READS_WHEN_QUIET", 5)
-    walks = Walks((1,))
-    (only,) = module.roam(walks, plan(), until_asked(30), sys.maxsize)
+    walks = ScriptedWalk((1,))
+    (only,) = module.walk_repeatedly(walks, plan(), until_asked(30), sys.maxsize)
     assert (only.ended, only.stuck) == (False, True)
-    assert len(only.steps) == 1 + 30 + 5
+    assert len(only.calls) == 1 + 30 + 5
     assert walks.readers[0].is_closed
 
 
@@ -228,24 +228,26 @@ def test_a_walk_that_does_not_end_while_there_are_changes_is_left_when_its_time_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock(monkeypatch)
-    (only,) = module.roam(Walks((1,)), plan(), lambda: False, 50)
+    (only,) = module.walk_repeatedly(ScriptedWalk((1,)), plan(), lambda: False, 50)
     assert (only.ended, only.stuck) == (False, False)
-    assert only.steps[-1].start > 50
+    assert only.calls[-1].start > 50
 
 
-def test_a_read_that_is_refused_is_told_by_its_name_and_the_walk_goes_on() -> None:
+def test_a_read_that_is_refused_is_reported_by_its_name_and_the_walk_goes_on() -> None:
     odd = OSError(9999, "nobody knows")
-    (only,) = module.roam(Walks(OSError(errno.ENOMEM, ""), (1,), odd, ()), plan(), until_asked(0), sys.maxsize)
-    assert [step.error for step in only.steps] == ["", "ENOMEM", "", "9999", ""]
-    assert [step.delivered for step in only.steps] == [(), (), (1,), (), ()]
+    (only,) = module.walk_repeatedly(
+        ScriptedWalk(OSError(errno.ENOMEM, ""), (1,), odd, ()), plan(), until_asked(0), sys.maxsize
+    )
+    assert [step.error for step in only.calls] == ["", "ENOMEM", "", "9999", ""]
+    assert [step.delivered for step in only.calls] == [(), (), (1,), (), ()]
     assert only.ended
 
 
-def test_whose_turn_came_ahead_is_told_with_the_opening() -> None:
-    walks = Walks()
-    walks.open = lambda: Scripted((1,), (), ahead=(1, 2))  # type: ignore[method-assign]
-    (only,) = module.roam(walks, plan(), until_asked(0), sys.maxsize)
-    assert (only.steps[0].shown, only.steps[0].delivered) == ((1, 2), ())
+def test_sockets_shown_ahead_are_recorded_with_the_opening() -> None:
+    walks = ScriptedWalk()
+    walks.open = lambda: ScriptedReader((1,), (), ahead=(1, 2))  # type: ignore[method-assign]
+    (only,) = module.walk_repeatedly(walks, plan(), until_asked(0), sys.maxsize)
+    assert (only.calls[0].shown, only.calls[0].delivered) == ((1, 2), ())
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float] | None = None) -> None:
@@ -255,16 +257,18 @@ def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float] | None = None) ->
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: next(ticks), sleep=slept.append))
 
 
-def churning(*kinds: Hazard, changes: int, has_tail: bool = True, **others: Any) -> tuple[Churn, Pretended]:
+def mutated(*kinds: Hazard, changes: int, has_tail: bool = True, **others: Any) -> tuple[Mutator, StubSockets]:
     """A side that lays out a round, makes so many changes, unless it runs out of what to change, and then ends."""
-    sockets, numbers = Pretended(), count(1)
+    sockets, numbers = StubSockets(), count(1)
     sockets.has_tail = has_tail
-    walks = Walks()
-    one = plan(*kinds, **{"seconds": changes / 1e9, **others})
-    churn = Churn(cast(Sockets, sockets), cast(Callable[[Socket], int], walks.known_by), one, lambda: f"s{next(numbers)}")
-    churn.lay()
-    churn.go_on()
-    return churn, sockets
+    walks = ScriptedWalk()
+    round_plan = plan(*kinds, **{"seconds": changes / 1e9, **others})
+    mutator = Mutator(
+        cast(Sockets, sockets), cast(Callable[[Socket], int], walks.socket_id), round_plan, lambda: f"s{next(numbers)}"
+    )
+    mutator.make_sockets()
+    mutator.mutate()
+    return mutator, sockets
 
 
 @pytest.fixture
@@ -275,54 +279,54 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("ticking")
 def test_sockets_that_are_to_be_left_alone_are_and_all_else_is_noted() -> None:
-    churn, sockets = churning(*CHANGES, changes=3000, stays=4, few=3, most=6)
-    laid, later = churn.changes[:7], churn.changes[7:]
+    mutator, sockets = mutated(*CHANGES, changes=3000, untouched=4, changing=3, changing_max=6)
+    laid, later = mutator.changes[:7], mutator.changes[7:]
     assert [change.name for change in laid] == [f"s{n}" for n in range(1, 8)]
     assert {change.hazard for change in laid} == {"add-head", "add-tail"}
     assert {change.hazard for change in later} == set(CHANGES)
     touched = {change.name for change in later}
     assert len({change.name for change in laid} - touched) == 4
-    assert len(churn.changes) == sum(what[0] != "prepare" and what[-1] is not False for what in sockets.done)
+    assert len(mutator.changes) == sum(what[0] != "prepare" and what[-1] is not False for what in sockets.done)
     assert sockets.done[0] == ("prepare", 20)
-    times = [time for change in churn.changes for time in (change.start, change.end)]
+    times = [time for change in mutator.changes for time in (change.start, change.end)]
     assert times == sorted(times)
-    there = {change.name for change in churn.changes} - {c.name for c in churn.changes if c.hazard == "remove"}
+    there = {change.name for change in mutator.changes} - {c.name for c in mutator.changes if c.hazard == "remove"}
     assert set(sockets.held) == there
-    churn.end()
+    mutator.remove_all()
     assert sockets.held == {}
-    assert {c.name for c in churn.changes if c.hazard == "remove"} == {change.name for change in churn.changes}
+    assert {c.name for c in mutator.changes if c.hazard == "remove"} == {change.name for change in mutator.changes}
 
 
 @pytest.mark.usefixtures("ticking")
 def test_there_are_never_more_sockets_than_the_plan_says() -> None:
-    churn, sockets = churning("add-head", "add-tail", changes=3000, stays=2, few=1, most=4)
+    mutator, sockets = mutated("add-head", "add-tail", changes=3000, untouched=2, changing=1, changing_max=4)
     assert len(sockets.held) == 2 + 4
-    assert len(churn.changes) == 6  # and then there was nothing left to do
+    assert len(mutator.changes) == 6  # and then there was nothing left to do
 
 
 @pytest.mark.usefixtures("ticking")
 def test_a_round_of_removals_is_over_when_all_are_gone_that_are_not_left_alone() -> None:
-    churn, sockets = churning("remove", changes=3000, stays=2, few=5)
+    mutator, sockets = mutated("remove", changes=3000, untouched=2, changing=5)
     assert len(sockets.held) == 2
-    assert [change.hazard for change in churn.changes[7:]] == ["remove"] * 5
-    assert [change.bucket for change in churn.changes[7:]] == [None] * 5
+    assert [change.hazard for change in mutator.changes[7:]] == ["remove"] * 5
+    assert [change.bucket for change in mutator.changes[7:]] == [None] * 5
 
 
 @pytest.mark.usefixtures("ticking")
 def test_where_there_is_no_tail_everything_goes_to_the_head() -> None:
-    churn, sockets = churning(*CHANGES, changes=300, has_tail=False)
-    assert "add-tail" not in {change.hazard for change in churn.changes}
+    mutator, sockets = mutated(*CHANGES, changes=300, has_tail=False)
+    assert "add-tail" not in {change.hazard for change in mutator.changes}
     assert {what[2] for what in sockets.done if what[0] in ("add", "reinsert")} == {"head"}
 
 
 @pytest.mark.usefixtures("ticking")
 def test_a_table_without_a_tail_is_not_added_to_at_the_tail() -> None:
     buckets = Bucket(0), Bucket(0, "established")
-    sockets, numbers = Pretended(), count(1)
-    one = Plan("7", Shape(), buckets, ("add-tail", "remove"), 2, 3, 8, 1, 0.0, 1e-6)
-    churn = Churn(cast(Sockets, sockets), cast(Any, Walks().known_by), one, lambda: f"s{next(numbers)}")
-    churn.lay()
-    churn.go_on()
+    sockets, numbers = StubSockets(), count(1)
+    round_plan = RoundPlan("7", Shape(), buckets, ("add-tail", "remove"), 2, 3, 8, 1, 0.0, 1e-6)
+    mutator = Mutator(cast(Sockets, sockets), cast(Any, ScriptedWalk().socket_id), round_plan, lambda: f"s{next(numbers)}")
+    mutator.make_sockets()
+    mutator.mutate()
     added = [what for what in sockets.done if what[0] == "add"]
     assert {what[3] for what in added[5:]} == {Bucket(0)}
     assert {what[2] for what in added if what[3].table} == {"head"}
@@ -330,18 +334,18 @@ def test_a_table_without_a_tail_is_not_added_to_at_the_tail() -> None:
 
 @pytest.mark.usefixtures("ticking")
 def test_a_socket_is_put_in_again_in_its_own_bucket_at_either_end() -> None:
-    churn, sockets = churning("reinsert", changes=300, stays=0)
+    mutator, sockets = mutated("reinsert", changes=300, untouched=0)
     assert {what[2] for what in sockets.done if what[0] == "reinsert"} == {"head", "tail"}
-    where = {change.name: change.bucket for change in churn.changes[:3]}
-    assert all(change.bucket == where[change.name] for change in churn.changes)
+    where = {change.name: change.bucket for change in mutator.changes[:3]}
+    assert all(change.bucket == where[change.name] for change in mutator.changes)
 
 
 def test_between_two_changes_there_is_the_pause_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     clock(monkeypatch, pauses)
-    churning("remove", changes=300, pause_s=0.5, few=4)
+    mutated("remove", changes=300, pause_s=0.5, changing=4)
     assert pauses == [0.5] * 4
-    churning("remove", changes=300, few=4)
+    mutated("remove", changes=300, changing=4)
     assert len(pauses) == 4
 
 
@@ -349,41 +353,41 @@ def test_between_two_changes_there_is_the_pause_of_the_plan(monkeypatch: pytest.
 
 
 def test_the_same_seed_draws_the_same_round_and_another_one_another() -> None:
-    plans = [drawn(f"7/{number}", Room(), ANY) for number in range(40)]
-    assert plans == [drawn(f"7/{number}", Room(), ANY) for number in range(40)]
-    assert len({repr(one).partition("shape")[2] for one in plans}) > 30
+    plans = [draw_plan(f"7/{number}", Room(), ANY) for number in range(40)]
+    assert plans == [draw_plan(f"7/{number}", Room(), ANY) for number in range(40)]
+    assert len({repr(round_plan).partition("shape")[2] for round_plan in plans}) > 30
 
 
 def test_a_round_has_at_least_one_kind_of_change_and_none_that_was_not_asked_for() -> None:
     for number in range(100):
-        one = drawn(f"7/{number}", Room(("",)), frozenset({"remove", "rehash"}))
-        assert one.kinds
-        assert set(one.kinds) <= {"remove", "rehash"}
-        assert one.most >= one.few > 0
-    assert drawn("7", Room(), frozenset({"rehash"})).kinds == ("rehash",)
+        round_plan = draw_plan(f"7/{number}", Room(("",)), frozenset({"remove", "rehash"}))
+        assert round_plan.kinds
+        assert set(round_plan.kinds) <= {"remove", "rehash"}
+        assert round_plan.changing_max >= round_plan.changing > 0
+    assert draw_plan("7", Room(), frozenset({"rehash"})).kinds == ("rehash",)
 
 
 # The two processes.
 
 
-def sides(walk: Walks, *plans: Plan) -> list[Round]:
-    with side_by_side(pretending(walk)) as arena:
-        return [arena.run(one) for one in plans]
+def sides(walk: ScriptedWalk, *plans: RoundPlan) -> list[Round]:
+    with race_session(pretending(walk)) as arena:
+        return [arena.run(round_plan) for round_plan in plans]
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_it_is_another_process_on_another_processor_that_walks() -> None:
-    (done,) = sides(Apart(), plan("remove", "add-head", seconds=0.05))
-    walker, processor = done.walks[0].steps[1].delivered
+    (race_round,) = sides(Apart(), plan("remove", "add-head", seconds=0.05))
+    walker, processor = race_round.walks[0].calls[1].delivered
     assert walker != os.getpid()
     assert processor in os.sched_getaffinity(0)
-    assert len(done.changes) >= 5 + 5  # added and removed
-    assert done.walks[-1].ended
+    assert len(race_round.changes) >= 5 + 5  # added and removed
+    assert race_round.walks[-1].ended
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
-    first, second = sides(Walks(()), plan("remove"), plan("remove"))
+    first, second = sides(ScriptedWalk(()), plan("remove"), plan("remove"))
     gone = [change for change in first.changes if change.hazard == "remove"]
     assert len(gone) == 5
     assert second.changes[:5] == tuple(gone)
@@ -391,14 +395,14 @@ def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
-def test_what_the_machine_lacks_for_walking_is_told_where_it_is_asked_for() -> None:
+def test_what_the_machine_lacks_for_walking_is_reported_where_it_is_asked_for() -> None:
     with pytest.raises(Unavailable, match=r"^there are no iterators today$"):
         sides(Lacking(), plan("remove", seconds=0.05))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
-def test_a_process_that_ends_while_it_walks_is_told_of() -> None:
-    with side_by_side(pretending(Dying())) as arena:
+def test_a_process_that_ends_while_it_walks_is_reported() -> None:
+    with race_session(pretending(Dying())) as arena:
         with pytest.raises(Unavailable, match=r"^the process that walks has ended"):
             arena.run(plan("remove", seconds=0.05))
         with pytest.raises(Unavailable, match=r"^the process that walks has ended: Broken pipe$"):
@@ -415,43 +419,45 @@ def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypa
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_an_interrupted_round_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
-    def interrupted(churn: Churn) -> None:
+    def interrupted(mutator: Mutator) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Churn, "go_on", interrupted)
+    monkeypatch.setattr(Mutator, "mutate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sides(Walks((1,)), plan("remove"))
+        sides(ScriptedWalk((1,)), plan("remove"))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = pretending(Walks(()))
+    target = pretending(ScriptedWalk(()))
     with target.session() as session:
-        session.equipment.walk.known_by = lambda one: 1  # type: ignore[method-assign]  # which cannot be sent
-    with pytest.raises(Exception, match=r"pickle|Can't get local object"), side_by_side(target):
+        session.setup.walk.socket_id = lambda socket: 1  # type: ignore[method-assign]  # which cannot be sent
+    with pytest.raises(Exception, match=r"pickle|Can't get local object"), race_session(target):
         raise AssertionError
 
 
 def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.bpf.stops.os.sched_getaffinity", lambda pid: {0})
     with pytest.raises(Unavailable, match=r"^a race takes two processors; there is one$"):
-        sides(Walks(()))
+        sides(ScriptedWalk(()))
 
 
 # What is a violation, and what is kept.
 
 A, B = 1, 2
-ADDED = (Changed("add-head", "s1", A, 1000, 2000, Bucket()), Changed("add-tail", "s2", B, 3000, 4000, Bucket(1)))
-REMOVED = Changed("remove", "s1", A, 12_000, 13_500)
+ADDED = (TimedChange("add-head", "s1", A, 1000, 2000, Bucket()), TimedChange("add-tail", "s2", B, 3000, 4000, Bucket(1)))
+REMOVED = TimedChange("remove", "s1", A, 12_000, 13_500)
 
 
-def walk(*reads: tuple[int, ...] | str, **how: bool) -> Walked:
+def walk(*reads: tuple[int, ...] | str, **how: bool) -> WalkRecord:
     """Opened at 10 µs; it, and each read, takes one."""
-    steps = [Step(10_000, 11_000, (), ())]
-    for at, said in enumerate(reads, start=11):
-        told = said if isinstance(said, tuple) else ()
-        steps.append(Step(at * 1000, at * 1000 + 900, told, told, said if isinstance(said, str) else ""))
-    return Walked(tuple(steps), **{"ended": True, "stuck": False, **how})
+    calls = [WalkCall(10_000, 11_000, (), ())]
+    for at, returned in enumerate(reads, start=11):
+        delivered = returned if isinstance(returned, tuple) else ()
+        calls.append(
+            WalkCall(at * 1000, at * 1000 + 900, delivered, delivered, returned if isinstance(returned, str) else "")
+        )
+    return WalkRecord(tuple(calls), **{"ended": True, "stuck": False, **how})
 
 
 FINE = Round(ADDED, [walk((A, B), ())])
@@ -463,15 +469,15 @@ SKIPS_UNDER_REMOVAL = Round((*ADDED, REMOVED), [walk((A,), ())])
 INTERRUPT = KeyboardInterrupt()
 
 
-class Told(list[Round]):
+class ScriptedArena(list[Round]):
     """Stands in for an arena: these rounds, and the last of them for ever, or up to an interrupt or an error."""
 
     def __init__(self, *rounds: Round, then: BaseException | None = None) -> None:
         super().__init__(rounds)
-        self.plans: list[Plan] = []
+        self.plans: list[RoundPlan] = []
         self.then = then
 
-    def run(self, plan: Plan) -> Round:
+    def run(self, plan: RoundPlan) -> Round:
         self.plans.append(plan)
         if len(self) > 1 or self.then is not None:
             if not self:
@@ -489,25 +495,25 @@ def raced(
     tmp_path: Path, *rounds: Round, known_failures: Sequence[KnownFailure] = (), then: BaseException = INTERRUPT
 ) -> Race:
     """A race of these rounds and no more."""
-    one = Race(having(*known_failures), seed="7", kinds=ANY, cases=tmp_path)
-    one.run(60, arena=Told(*rounds, then=then))
-    return one
+    the_race = Race(having(*known_failures), seed="7", kinds=ANY, cases=tmp_path)
+    the_race.run(60, arena=ScriptedArena(*rounds, then=then))
+    return the_race
 
 
 def test_a_race_in_which_nothing_happens_has_no_violation_and_keeps_nothing(tmp_path: Path) -> None:
-    one = raced(tmp_path, FINE, FINE)
-    assert (one.came.rounds, one.came.violations, one.came.caught) == (2, 0, [])
-    assert (one.came.overlap.walks, one.came.overlap.reads) == (2, 4)
-    assert one.came.raced_s == pytest.approx(2 * 2.9e-6)
+    the_race = raced(tmp_path, FINE, FINE)
+    assert (the_race.result.rounds, the_race.result.violation_count, the_race.result.violations) == (2, 0, [])
+    assert (the_race.result.counts.walks, the_race.result.counts.reads) == (2, 4)
+    assert the_race.result.raced_s == pytest.approx(2 * 2.9e-6)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_how_much_the_sides_met_is_counted_by_what_was_under_way_at_the_same_time(tmp_path: Path) -> None:
     during = [(9_000, 10_500), (10_100, 10_200), (11_100, 11_200), (11_500, 11_950), (11_910, 11_990), (20_000, 20_001)]
-    changes = [Changed("add-head", f"s{n}", n, *when, Bucket()) for n, when in enumerate(during, start=3)]
-    overlap = raced(tmp_path, Round((*ADDED, *changes), [walk((A, B), ())])).came.overlap
+    changes = [TimedChange("add-head", f"s{n}", n, *when, Bucket()) for n, when in enumerate(during, start=3)]
+    counts = raced(tmp_path, Round((*ADDED, *changes), [walk((A, B), ())])).result.counts
     # Made in the time of the walks; with a part of it in a read; all of it.
-    assert (overlap.changes, overlap.during, overlap.inside) == (5, 2, 1)
+    assert (counts.changes, counts.during_reads, counts.inside_reads) == (5, 2, 1)
 
 
 PLANTED = {
@@ -520,51 +526,53 @@ PLANTED = {
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_failure_that_is_not_known_is_a_violation_which_is_kept_and_reproduced(tmp_path: Path, kind: str) -> None:
-    gone = Changed("remove", "s26", 26, 10, 20)
-    done = Round((gone, *ADDED), [PLANTED[kind]])
-    one = raced(tmp_path, *[done] * 5, FINE, *[done] * 5)
-    assert one.came.violations == 1
-    (caught,) = one.came.caught
-    assert (caught.kinds, caught.seed, caught.walk) == ((kind,), "7/0", 0)
-    assert (caught.reproduced, caught.reruns) == (RERUNS - 1, RERUNS)
-    assert caught.path is not None
-    assert list(tmp_path.iterdir()) == [caught.path]
-    assert re.fullmatch(rf"kernel-pretended-{kind}-[0-9a-f]{{8}}\.race", caught.path.name)
+    gone = TimedChange("remove", "s26", 26, 10, 20)
+    race_round = Round((gone, *ADDED), [PLANTED[kind]])
+    the_race = raced(tmp_path, *[race_round] * 5, FINE, *[race_round] * 5)
+    assert the_race.result.violation_count == 1
+    (violation,) = the_race.result.violations
+    assert (violation.kinds, violation.seed, violation.walk) == ((kind,), "7/0", 0)
+    assert (violation.reproduced, violation.reruns) == (RERUNS - 1, RERUNS)
+    assert violation.path is not None
+    assert list(tmp_path.iterdir()) == [violation.path]
+    assert re.fullmatch(rf"kernel-pretended-{kind}-[0-9a-f]{{8}}\.race", violation.path.name)
 
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_known_failure_is_counted_and_no_violation(tmp_path: Path, kind: Any) -> None:
-    gone = Changed("remove", "s26", 26, 10, 20)
+    gone = TimedChange("remove", "s26", 26, 10, 20)
     admitted = known_failure(kind, "show")
-    one = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), known_failures=[admitted])
-    assert one.came.harms == {(kind, admitted): 1}
-    assert (one.came.violations, one.came.caught, list(tmp_path.iterdir())) == (0, [], [])
+    the_race = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), known_failures=[admitted])
+    assert the_race.result.harms == {(kind, admitted): 1}
+    assert (the_race.result.violation_count, the_race.result.violations, list(tmp_path.iterdir())) == (0, [], [])
 
 
 def test_a_known_failure_explains_a_walk_only_where_it_met_the_changes_that_cause_it(tmp_path: Path) -> None:
     admitted = known_failure("skip", "remove")
-    assert raced(tmp_path, SKIPS_UNDER_REMOVAL, known_failures=[admitted]).came.violations == 0
-    assert raced(tmp_path, SKIPS, known_failures=[admitted]).came.violations == 1
+    assert raced(tmp_path, SKIPS_UNDER_REMOVAL, known_failures=[admitted]).result.violation_count == 0
+    assert raced(tmp_path, SKIPS, known_failures=[admitted]).result.violation_count == 1
 
 
-def test_a_violation_is_told_before_what_is_admitted(tmp_path: Path) -> None:
-    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), known_failures=[known_failure("repeat")]).came.caught
+def test_a_violation_has_precedence_over_an_admitted_harm(tmp_path: Path) -> None:
+    (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), known_failures=[known_failure("repeat")]).result.violations
     assert both.kinds == ("skip",)
 
 
 def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(tmp_path: Path) -> None:
-    one = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), known_failures=[known_failure("skip", "enomem")])
-    assert one.came.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
-    assert one.came.violations == 0
+    the_race = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), known_failures=[known_failure("skip", "enomem")])
+    assert the_race.result.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
+    assert the_race.result.violation_count == 0
 
 
 def test_the_record_tells_the_walk_and_what_happened_meanwhile(tmp_path: Path) -> None:
-    gone = Changed("remove", "s9", 9, 500, 600)
-    done = Round((gone, *ADDED, Changed("rehash", "s3", 3, 11_200, 11_300, Bucket(2))), [walk((B,), "ENOMEM", (77,), ())])
-    one = raced(tmp_path, done)
-    (caught,) = one.came.caught
-    assert caught.path is not None
-    text = caught.path.read_text()
+    gone = TimedChange("remove", "s9", 9, 500, 600)
+    race_round = Round(
+        (gone, *ADDED, TimedChange("rehash", "s3", 3, 11_200, 11_300, Bucket(2))), [walk((B,), "ENOMEM", (77,), ())]
+    )
+    the_race = raced(tmp_path, race_round)
+    (violation,) = the_race.result.violations
+    assert violation.path is not None
+    text = violation.path.read_text()
     assert re.sub(r"Linux [^)]+", "Linux", text).splitlines() == [
         HEADER,
         "# Skip on kernel:pretended (Linux), which walks by rank:",
@@ -582,20 +590,20 @@ def test_the_record_tells_the_walk_and_what_happened_meanwhile(tmp_path: Path) -
     ]
 
 
-def test_a_walk_of_very_many_reads_is_told_by_its_first_and_its_last(tmp_path: Path) -> None:
+def test_a_walk_of_very_many_reads_is_reported_by_its_first_and_its_last(tmp_path: Path) -> None:
     reads = [(A,)] * 1000
-    (caught,) = raced(tmp_path, Round(ADDED, [walk(*reads, ended=False, stuck=True)])).came.caught
-    numbers = [int(number) for number in re.findall(r"  (\d+): s1", caught.text)]
+    (violation,) = raced(tmp_path, Round(ADDED, [walk(*reads, ended=False, stuck=True)])).result.violations
+    numbers = [int(number) for number in re.findall(r"  (\d+): s1", violation.text)]
     assert numbers == [*range(1, 201), *range(801, 1001)]
 
 
 def test_of_very_many_violations_all_are_counted_and_the_first_of_each_kind_kept(tmp_path: Path) -> None:
-    walks = [walk((B,), ())._replace(steps=tuple(s._replace(start=s.start + n, end=s.end + n) for s in walk((B,), ()).steps))
+    walks = [walk((B,), ())._replace(calls=tuple(s._replace(start=s.start + n, end=s.end + n) for s in walk((B,), ()).calls))
              for n in range(50)]  # fmt: skip
-    one = raced(tmp_path, Round(ADDED, [*walks, walk((A, A, B), ())]))
-    assert one.came.harms == {("skip", None): 50, ("repeat", None): 1}
-    assert [caught.kinds for caught in one.came.caught] == [("skip",)] * KEPT_MAX + [("repeat",)]
-    assert len(list(tmp_path.iterdir())) == KEPT_MAX + 1
+    the_race = raced(tmp_path, Round(ADDED, [*walks, walk((A, A, B), ())]))
+    assert the_race.result.harms == {("skip", None): 50, ("repeat", None): 1}
+    assert [violation.kinds for violation in the_race.result.violations] == [("skip",)] * RECORDS_KEPT + [("repeat",)]
+    assert len(list(tmp_path.iterdir())) == RECORDS_KEPT + 1
 
 
 @pytest.fixture
@@ -607,75 +615,79 @@ def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("a_second_each")
 def test_rounds_go_on_until_the_time_is_up_and_each_has_a_seed_of_its_own(tmp_path: Path) -> None:
-    told, heard = Told(FINE), []
-    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
-    one.run(3, lambda: heard.append(1), arena=told)
-    assert not one.interrupted
-    assert [plan.seed for plan in told.plans] == ["7/0", "7/1", "7/2"]
-    assert one.came.rounds == len(heard) == 3
+    arena, calls = ScriptedArena(FINE), []
+    the_race = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
+    the_race.run(3, lambda: calls.append(1), arena=arena)
+    assert not the_race.interrupted
+    assert [plan.seed for plan in arena.plans] == ["7/0", "7/1", "7/2"]
+    assert the_race.result.rounds == len(calls) == 3
 
 
 @pytest.mark.usefixtures("a_second_each")
 def test_there_is_a_round_however_short_the_time(tmp_path: Path) -> None:
-    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
-    one.run(0.1, arena=Told(FINE))
-    assert one.came.rounds == 1
+    the_race = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
+    the_race.run(0.1, arena=ScriptedArena(FINE))
+    assert the_race.result.rounds == 1
 
 
 def test_a_violation_is_run_again_from_the_seed_of_its_round(tmp_path: Path) -> None:
-    told = Told(FINE, SKIPS, then=KeyboardInterrupt())
-    one = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
-    told.extend([SKIPS] * RERUNS)
-    one.run(60, arena=told)
-    assert [plan.seed for plan in told.plans] == ["7/0", *["7/1"] * (1 + RERUNS), "7/2"]
-    assert one.interrupted
+    arena = ScriptedArena(FINE, SKIPS, then=KeyboardInterrupt())
+    the_race = Race(having(), seed="7", kinds=ANY, cases=tmp_path)
+    arena.extend([SKIPS] * RERUNS)
+    the_race.run(60, arena=arena)
+    assert [plan.seed for plan in arena.plans] == ["7/0", *["7/1"] * (1 + RERUNS), "7/2"]
+    assert the_race.interrupted
 
 
 def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_then_on_the_disk(tmp_path: Path) -> None:
-    (caught,) = raced(tmp_path, SKIPS, SKIPS, FINE).came.caught
-    assert (caught.reproduced, caught.reruns) == (1, 2)
-    assert caught.path is not None
-    assert "# Again in 1 of 2 rounds from this seed.\n" in caught.path.read_text()
+    (violation,) = raced(tmp_path, SKIPS, SKIPS, FINE).result.violations
+    assert (violation.reproduced, violation.reruns) == (1, 2)
+    assert violation.path is not None
+    assert "# Again in 1 of 2 rounds from this seed.\n" in violation.path.read_text()
 
 
-def test_what_the_machine_lacks_ends_a_race_and_is_said(tmp_path: Path) -> None:
-    one = raced(tmp_path, FINE, then=Unavailable("no more sockets"))
-    assert (one.interrupted, one.came.trouble, one.came.rounds) == (False, "no more sockets", 1)
+def test_what_the_machine_lacks_ends_a_race_and_is_reported(tmp_path: Path) -> None:
+    the_race = raced(tmp_path, FINE, then=Unavailable("no more sockets"))
+    assert (the_race.interrupted, the_race.result.trouble, the_race.result.rounds) == (False, "no more sockets", 1)
 
 
 def test_what_cannot_be_saved_is_kept_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    (caught,) = raced(tmp_path / "file", SKIPS).came.caught
-    assert caught.path is None
-    assert caught.trouble == f"{tmp_path / 'file'}: File exists"
-    assert "skip s1" in caught.text
+    (violation,) = raced(tmp_path / "file", SKIPS).result.violations
+    assert violation.path is None
+    assert violation.trouble == f"{tmp_path / 'file'}: File exists"
+    assert "skip s1" in violation.text
 
 
 # The command.
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
+def capabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, Capabilities]:
     """What each target answers; that it runs here, by `rank`, unless said."""
-    said: dict[str, Answer] = {}
-    monkeypatch.setattr("sockiter.kernel.target.answer", lambda target, attempt: said.get(target, Answer(scheme="rank")))
-    return said
+    capabilities: dict[str, Capabilities] = {}
+    monkeypatch.setattr(
+        "sockiter.kernel.target.probe", lambda target, attempt: capabilities.get(target, Capabilities(scheme="rank"))
+    )
+    return capabilities
 
 
 @pytest.fixture
-def rounds(answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
+def rounds(capabilities: dict[str, Capabilities], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
     """What every race comes to, round by round; the last of them ends it."""
-    told: list[Round] = [FINE]
-    monkeypatch.setattr(race, "side_by_side", lambda target: Told(*told, then=Unavailable("no more rounds"))(target))
-    return told
+    rounds: list[Round] = [FINE]
+    monkeypatch.setattr(
+        race, "race_session", lambda target: ScriptedArena(*rounds, then=Unavailable("no more rounds"))(target)
+    )
+    return rounds
 
 
-UNTIL_TOLD = ("--seed", 7, "--seconds", 60)
+UNTIL_STOPPED = ("--seed", 7, "--seconds", 60)
 
 
-@pytest.mark.usefixtures("answers", "a_second_each")
+@pytest.mark.usefixtures("capabilities", "a_second_each")
 def test_a_race_without_a_violation_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(race, "side_by_side", Told(FINE))
+    monkeypatch.setattr(race, "race_session", ScriptedArena(FINE))
     result = sockiter("race", "kernel:proc-udp", "--seed", 7, "--seconds", 3, "--cases", tmp_path)
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -684,9 +696,9 @@ def test_a_race_without_a_violation_is_fine(tmp_path: Path, monkeypatch: pytest.
     assert "No violation in 3 walks." in result.stdout
 
 
-def test_a_violation_is_told_with_its_record_and_has_status_1(rounds: list[Round], tmp_path: Path) -> None:
+def test_a_violation_is_reported_with_its_record_and_has_status_1(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS, *[SKIPS] * RERUNS]
-    result = sockiter("race", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path)
+    result = sockiter("race", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert result.exit_code == 1
     (record,) = tmp_path.iterdir()
     assert f"VIOLATION kernel:proc-udp: skip, reproduced 10 of 10; record: {record}\n" in result.stdout
@@ -695,40 +707,40 @@ def test_a_violation_is_told_with_its_record_and_has_status_1(rounds: list[Round
     assert "trouble (kernel:proc-udp): no more rounds" in result.stdout
 
 
-def test_what_is_admitted_is_told_with_its_rate(rounds: list[Round], tmp_path: Path) -> None:
+def test_what_is_admitted_is_reported_with_its_rate(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS_UNDER_REMOVAL, FINE, FINE, Round(ADDED, [walk("ENOMEM", (A, B), ())])]
-    result = sockiter("race", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path)
+    result = sockiter("race", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert result.exit_code == 3
     assert re.search(r"kernel:proc-udp +skip +1 +25\.000% +skip \(elsewhere\) under remove", result.stdout)
     assert re.search(r"kernel:proc-udp +refused +1 +25\.000% +memory was short", result.stdout)
     assert "No violation in 4 walks. That is no proof." in result.stdout
 
 
-def test_the_document_has_all_of_it_and_is_all_that_is_said(rounds: list[Round], tmp_path: Path) -> None:
+def test_the_document_has_all_of_it_and_is_the_only_output(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS_UNDER_REMOVAL, SKIPS, FINE]
-    result = sockiter("race", "kernel:proc-udp", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path, "--json")
+    result = sockiter("race", "kernel:proc-udp", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path, "--json")
     assert (result.exit_code, result.stderr) == (1, "")
     document = json.loads(result.stdout)
     assert (document["seed"], document["interrupted"], document["not_here"]) == (7, False, [])
-    (told,) = document["targets"]
-    assert (told["target"], told["walks_by"], told["trouble"]) == ("kernel:proc-udp", "rank", "no more rounds")
-    assert told["hazards"] == ["add-head", "remove", "reinsert", "rehash"]
+    (target,) = document["targets"]
+    assert (target["target"], target["walks_by"], target["trouble"]) == ("kernel:proc-udp", "rank", "no more rounds")
+    assert target["hazards"] == ["add-head", "remove", "reinsert", "rehash"]
     # What is run again is not counted.
-    assert (told["rounds"], told["walks"], told["reads"], told["changes"]) == (2, 3, 6, 1)
-    assert (told["changes_during_reads"], told["changes_inside_one_read"]) == (1, 0)
-    assert told["harms"] == [
+    assert (target["rounds"], target["walks"], target["reads"], target["changes"]) == (2, 3, 6, 1)
+    assert (target["changes_during_reads"], target["changes_inside_one_read"]) == (1, 0)
+    assert target["harms"] == [
         {"kind": "skip", "walks": 1, "admitted": {"kind": "skip", "moved": False, "elsewhere": True, "hazards": ["remove"]}},
         {"kind": "skip", "walks": 1, "admitted": None},
     ]
     (record,) = tmp_path.iterdir()
     where = {"seed": "7/kernel:proc-udp/1", "walk": 1, "record": str(record)}
-    assert told["violations"] == [{"kinds": ["skip"], **where, "reproduced": 0, "reruns": 1}]
+    assert target["violations"] == [{"kinds": ["skip"], **where, "reproduced": 0, "reruns": 1}]
 
 
 def test_a_record_that_cannot_be_saved_is_printed(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS]
     (tmp_path / "file").write_text("")
-    result = sockiter("race", "kernel:proc-udp", *UNTIL_TOLD, "--cases", tmp_path / "file" / "cases")
+    result = sockiter("race", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path / "file" / "cases")
     assert result.exit_code == 1
     assert (
         f"sockiter: {tmp_path / 'file' / 'cases'}: Not a directory: this record could not be saved there:" in result.stderr
@@ -738,45 +750,47 @@ def test_a_record_that_cannot_be_saved_is_printed(rounds: list[Round], tmp_path:
 
 
 def test_an_interrupted_race_says_what_there_is(
-    answers: dict[str, Answer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capabilities: dict[str, Capabilities], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(race, "side_by_side", lambda target: Told(FINE, then=KeyboardInterrupt())(target))
-    result = sockiter("race", *UNTIL_TOLD, "--cases", tmp_path)
+    monkeypatch.setattr(race, "race_session", lambda target: ScriptedArena(FINE, then=KeyboardInterrupt())(target))
+    result = sockiter("race", *UNTIL_STOPPED, "--cases", tmp_path)
     assert result.exit_code == 0
     assert ", interrupted\n" in result.stdout
     assert "No violation in 1 walks." in result.stdout
     assert re.search(r"kernel:unix +rank +0 +0 ", result.stdout)
 
 
-def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_said(
-    answers: dict[str, Answer], rounds: list[Round], tmp_path: Path
+def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_reported(
+    capabilities: dict[str, Capabilities], rounds: list[Round], tmp_path: Path
 ) -> None:
-    answers["kernel:udp"] = Answer(NO_KERNEL)
-    answers["kernel:tcp"] = Answer(scheme=None)
-    result = sockiter("race", "--hazard", "rehash", *UNTIL_TOLD, "--cases", tmp_path)
+    capabilities["kernel:udp"] = Capabilities(NO_KERNEL)
+    capabilities["kernel:tcp"] = Capabilities(scheme=None)
+    result = sockiter("race", "--hazard", "rehash", *UNTIL_STOPPED, "--cases", tmp_path)
     assert f"Not raced: kernel:udp: kernel:udp does not run here: {NO_KERNEL}\n" in result.stdout
     assert "Not raced: kernel:unix: kernel:unix cannot be put through any of: rehash\n" in result.stdout
     assert re.search(r"kernel:tcp +none that is known ", result.stdout)
-    answers.clear()
-    answers["kernel:udp-diag"] = Answer()
-    assert re.search(r"kernel:udp-diag +like ", sockiter("race", "kernel:udp-diag", *UNTIL_TOLD).stdout)
+    capabilities.clear()
+    capabilities["kernel:udp-diag"] = Capabilities()
+    assert re.search(r"kernel:udp-diag +like ", sockiter("race", "kernel:udp-diag", *UNTIL_STOPPED).stdout)
 
 
 @pytest.mark.parametrize("names", [(), ("kernel:udp",)])
-def test_where_nothing_can_be_raced_the_reason_is_said(answers: dict[str, Answer], names: tuple[str, ...]) -> None:
-    answers.update({target.name: Answer(NO_KERNEL) for target in KERNEL_TARGETS})
+def test_where_nothing_can_be_raced_the_reason_is_reported(
+    capabilities: dict[str, Capabilities], names: tuple[str, ...]
+) -> None:
+    capabilities.update({target.name: Capabilities(NO_KERNEL) for target in KERNEL_TARGETS})
     result = sockiter("race", *names)
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.endswith(f"kernel:udp does not run here: {NO_KERNEL}\n")
 
 
-def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(answers: dict[str, Answer]) -> None:
+def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(capabilities: dict[str, Capabilities]) -> None:
     result = sockiter("race", "kernel:udp", "kernel:unix", "--hazard", "remove", "--hazard", "rehash")
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.startswith("sockiter: kernel:unix cannot be put through: rehash")
 
 
-def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(answers: dict[str, Answer]) -> None:
+def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(capabilities: dict[str, Capabilities]) -> None:
     scheme, nothing = sockiter("race", "rank"), sockiter("race", "nothing")
     assert (scheme.exit_code, nothing.exit_code) == (2, 2)
     assert "rank is no kernel's iterator: expected one of kernel:udp, kernel:tcp, " in scheme.stderr
@@ -784,8 +798,8 @@ def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(answers: dict[st
 
 
 @pytest.mark.usefixtures("terminal")
-def test_progress_is_told_to_a_terminal(rounds: list[Round], tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS, FINE]
-    result = sockiter("race", "kernel:udp", "kernel:tcp", *UNTIL_TOLD, "--cases", tmp_path)
+    result = sockiter("race", "kernel:udp", "kernel:tcp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert "kernel:udp: 2 walks, 0 changes during reads, 1 violations" in result.stderr
     assert "s left" in result.stderr

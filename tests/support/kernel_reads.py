@@ -47,9 +47,9 @@ def reads(target: KernelTarget, session: Session, operations: Sequence[Operation
 
 def due(target: KernelTarget, operations: Sequence[Operation], remembering: list[str]) -> list[str]:
     """What each read ought to deliver: `remembering`, or what a kernel makes of it that walks by an older scheme."""
-    if target.walks_by is None or target.walks_by in _REMEMBERING:
+    if target.detected_scheme is None or target.detected_scheme in _REMEMBERING:
         return remembering
-    model = target_named(target.walks_by)
+    model = target_named(target.detected_scheme)
     with model.session() as session:
         return ["".join(read.delivered) for read in run(session, model, operations).reads]
 

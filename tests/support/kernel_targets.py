@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from sockiter.kernel.probe import Answer
+from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.target import KernelTarget
 from tests.support.command import NO_KERNEL
 
-ABSENT = Answer(NO_KERNEL)
+ABSENT = Capabilities(NO_KERNEL)
 # It can be added to and removed from, and walks by no scheme that is known.
-LIMITED = Answer(unable=dict.fromkeys(("reinsert", "rehash", "show", "realloc", "enomem"), "it is a small one"))
+LIMITED = Capabilities(unable=dict.fromkeys(("reinsert", "rehash", "show", "realloc", "enomem"), "it is a small one"))
 
 
 def here(target: KernelTarget) -> KernelTarget:
@@ -22,6 +22,6 @@ def here(target: KernelTarget) -> KernelTarget:
     return target
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
+def with_capabilities(monkeypatch: pytest.MonkeyPatch, answer: Capabilities) -> None:
     """Every kernel's target has this answer, whatever it is on this machine."""
-    monkeypatch.setattr("sockiter.kernel.target.answer", lambda target, attempt: answer)
+    monkeypatch.setattr("sockiter.kernel.target.probe", lambda target, attempt: answer)

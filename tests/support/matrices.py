@@ -8,8 +8,8 @@ from sockiter.backend import Target
 from sockiter.cases import Case, load
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import Hazard, hazards_of
-from sockiter.matrix.matrix import Cell, Matrix, Measured, Row, columns
-from sockiter.matrix.page import html, traced
+from sockiter.matrix.matrix import Cell, Matrix, MatrixRow, Measured, columns
+from sockiter.matrix.page import html, trace_cases
 from sockiter.replay import refused, replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
@@ -62,10 +62,10 @@ def corpus_matrix(*names: str, measured: tuple[Target, ...] = ()) -> Matrix:
                 cells.append(Cell(column, hazards, searched(target, hazards)))
             else:
                 cells.append(Cell(column, hazards, Measured(target.name, hazards, 4000, 2.0, ())))
-        rows.append(Row(target, tuple(cells)))
+        rows.append(MatrixRow(target, tuple(cells)))
     return Matrix(SCOPE, over, tuple(rows))
 
 
 def page_of(matrix: Matrix) -> str:
     """The page of a matrix whose cases are all of schemes."""
-    return html(matrix, traced(matrix))
+    return html(matrix, trace_cases(matrix))

@@ -73,7 +73,7 @@ class Scripted:
     slots = None
     unable: ClassVar[dict[Hazard, str]] = {}
     has_tail = True
-    walks_by = None
+    detected_scheme = None
     is_real = True
 
     def __init__(

@@ -29,8 +29,8 @@ def vm(machine: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[
     """`sockiter vm`, with the image of the stand-ins, unless another is told; its status, output and errors."""
 
     def run(*arguments: str, options: tuple[str, ...] = ("--no-kvm",), kernel: str = "") -> tuple[int, str, str]:
-        told = ["vm", *options, kernel or str(machine / "image"), "--", *arguments]
-        result = CliRunner().invoke(main, told)
+        command = ["vm", *options, kernel or str(machine / "image"), "--", *arguments]
+        result = CliRunner().invoke(main, command)
         out, err = capfd.readouterr()
         return result.exit_code, result.stdout + out, result.stderr + err
 
@@ -125,10 +125,10 @@ def test_a_directory_that_was_there_stays(vm: Run) -> None:
 
 def test_the_directories_that_the_command_names_for_cases_are_shared_as_well(vm: Run, machine: Path) -> None:
     assert vm("echo", "--cases", "here", "--cases=there", "--cases=")[0] == 0
-    told = (machine / "virtme-run.told").read_text()
+    text = (machine / "virtme-run.told").read_text()
     for number, name in enumerate(("sockiter-cases", "there", "here")):
         share = f"local,id=sockiter{number},path={Path(name).absolute()},security_model=mapped-xattr,multidevs=remap"
-        assert f"{share},fmode=0644,dmode=0755 " in told
+        assert f"{share},fmode=0644,dmode=0755 " in text
 
 
 def test_no_share_that_a_guest_writes_to_passes_modes_and_owners_on(vm: Run, machine: Path) -> None:
@@ -199,13 +199,13 @@ def test_what_the_guest_hides_and_the_command_needs_is_shown_to_it(
     folder = tmp_path / "run"
     folder.mkdir()
     assert guest.run(asked, ["true"], folder) == 0
-    told = (machine / "virtme-run.told").read_text()
-    assert f"local,id=sockiter0,path={os.getcwd()},security_model=none,multidevs=remap,readonly=on " in told
+    text = (machine / "virtme-run.told").read_text()
+    assert f"local,id=sockiter0,path={os.getcwd()},security_model=none,multidevs=remap,readonly=on " in text
 
 
 def test_memory_processors_and_the_image_are_what_was_told(vm: Run, machine: Path) -> None:
     assert vm("true", options=("--no-kvm", "--memory", "512M", "--cpus", "3", "--verbose"))[0] == 0
-    told = (machine / "virtme-run.told").read_text()
+    text = (machine / "virtme-run.told").read_text()
     for words in (
         f"--kimg {machine}/image ",
         "--memory 512M ",
@@ -213,7 +213,7 @@ def test_memory_processors_and_the_image_are_what_was_told(vm: Run, machine: Pat
         "--disable-kvm ",
         "--show-boot-console --verbose ",
     ):
-        assert words in told
+        assert words in text
 
 
 def test_a_folder_with_a_kernel_in_it_is_as_good_as_its_image(vm: Run, machine: Path) -> None:
@@ -418,9 +418,9 @@ def test_the_boot_is_told_to_a_terminal_and_to_nobody_else(
 ) -> None:
     from sockiter.vm import cache
 
-    cache.tell("unseen")
+    cache.show_progress("unseen")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    cache.tell("booting")
+    cache.show_progress("booting")
     assert capsys.readouterr().err == "sockiter: booting\n"
 
 
@@ -475,9 +475,9 @@ def test_with_kvm_the_guest_has_the_model_that_was_found(kvm: Path, monkeypatch:
     folder.mkdir()
     asked = guest.Guest(image=kvm / "image", cases=[], timeout_s=60, memory="1G", cpus=1, kvm=True, verbose=False)
     assert guest.run(asked, ["true"], folder) == 0
-    told = (kvm / "virtme-run.told").read_text()
-    assert "--qemu-opts -cpu host -fsdev" in told
-    assert "--disable-kvm" not in told
+    text = (kvm / "virtme-run.told").read_text()
+    assert "--qemu-opts -cpu host -fsdev" in text
+    assert "--disable-kvm" not in text
 
 
 def test_the_loop_is_a_bios_that_starts_at_its_end() -> None:

@@ -33,8 +33,8 @@ def kept(machine: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def downloads(machine: Path) -> list[str]:
-    told = machine / "downloads"
-    return told.read_text().split() if told.exists() else []
+    log = machine / "downloads"
+    return log.read_text().split() if log.exists() else []
 
 
 def test_a_package_is_downloaded_once_and_kept_with_its_modules(machine: Path, kept: Path) -> None:
@@ -55,9 +55,9 @@ def test_what_is_kept_takes_no_apt(machine: Path, kept: Path, monkeypatch: pytes
 
 def test_apt_is_told_to_insist_on_signatures(machine: Path, kept: Path) -> None:
     worker.image_of(IMAGE)
-    told = (machine / "apt-get.told").read_text().split()
-    assert told[-2:] == ["download", IMAGE]
-    assert {"APT::Get::AllowUnauthenticated=false", "Acquire::AllowInsecureRepositories=false"} <= set(told)
+    log = (machine / "apt-get.told").read_text().split()
+    assert log[-2:] == ["download", IMAGE]
+    assert {"APT::Get::AllowUnauthenticated=false", "Acquire::AllowInsecureRepositories=false"} <= set(log)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,9 @@ def test_two_at_once_download_it_once(machine: Path, kept: Path, monkeypatch: py
     both[0].start()
     wait_until((machine / "slow").exists)
     waiting = threading.Event()
-    monkeypatch.setattr(cache, "tell", lambda progress: waiting.set() if progress.startswith("waiting for") else None)
+    monkeypatch.setattr(
+        cache, "show_progress", lambda progress: waiting.set() if progress.startswith("waiting for") else None
+    )
     both[1].start()
     assert waiting.wait(DEADLINE_S)
     (machine / "slow").unlink()

@@ -51,8 +51,8 @@ class Assembly:
     def add_constant(self, register: int, value: int) -> None:
         self._add(0x07, register, 0, 0, value)
 
-    def subtract(self, register: int, other: int) -> None:
-        self._add(0x1F, register, other)
+    def subtract(self, register: int, source: int) -> None:
+        self._add(0x1F, register, source)
 
     def address(self, register: int, base: int, offset: int) -> None:
         """base + offset."""
@@ -73,9 +73,9 @@ class Assembly:
         """`condition`: "==", "!=", or "bit" for any bit of the constant that is set."""
         self._jump_to(place, _CONDITIONS[condition], register, constant)
 
-    def jump_when_tired(self, place: str) -> None:
-        """What ends a loop that the verifier sees no end of (may_goto, Linux 6.9): taken after millions of rounds, or some
-        hundred milliseconds."""
+    def jump_on_timeout(self, place: str) -> None:
+        """A jump out of a loop without an end (may_goto, Linux 6.9): taken after millions of rounds, or some hundred
+        milliseconds."""
         self._jump_to(place, 0xE5)
 
     def place(self, name: str) -> None:
@@ -89,12 +89,12 @@ class Assembly:
 
     def done(self) -> bytes:
         """The program, its jumps resolved."""
-        made = bytearray()
+        program = bytearray()
         for number, (code, target, source, offset, constant) in enumerate(self._instructions):
             if number in self._jumps:
                 offset = self._places[self._jumps[number]] - number - 1
-            made += struct.pack("<BBhi", code, source << 4 | target, offset, constant)
-        return bytes(made)
+            program += struct.pack("<BBhi", code, source << 4 | target, offset, constant)
+        return bytes(program)
 
     def _jump_to(self, place: str, code: int, register: int = 0, constant: int = 0) -> None:
         self._jumps[len(self._instructions)] = place

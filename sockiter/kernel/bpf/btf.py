@@ -70,8 +70,8 @@ class Types:
         """Which argument of a function, given by its id, has this name, from 0; None if none has."""
         prototype = self._at[self._words[self._at[function] + 2]]
         names = self._words[prototype + 3 : prototype + 3 + 2 * (self._words[prototype + 1] & 0xFFFF) : 2]
-        wanted = self._string(name)
-        return names.index(wanted) if wanted in names else None
+        name_offset = self._string(name)
+        return names.index(name_offset) if name_offset in names else None
 
     def member(self, of: str, name: str) -> int | None:
         """Where in a struct a member is, in bytes; None if there is no such struct, or it has none of that name.
@@ -100,11 +100,11 @@ class Types:
         return self._words[self._at[number] + 1] >> 24 & 31
 
     def _find(self, name: str, kind: int) -> int | None:
-        if (wanted := self._string(name)) < 0:
+        if (name_offset := self._string(name)) < 0:
             return None
         # Wherever that number stands, which need not be at the beginning of a type.
         at = -1
-        while (at := self._next(wanted, at + 1)) >= 0:
+        while (at := self._next(name_offset, at + 1)) >= 0:
             number = bisect_left(self._at, at, 1)
             if number < len(self._at) and self._at[number] == at and self._kind(number) == kind:
                 return number

@@ -134,8 +134,8 @@ def _load(instructions: bytes, function: str, attach: int) -> int:
     try:
         return _try_to_load(instructions, btf_id, attach, log)
     except OSError as error:
-        said = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
-        why = f" (the verifier: {' | '.join(said[-3:])})" if said else ""
+        log_lines = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
+        why = f" (the verifier: {' | '.join(log_lines[-3:])})" if log_lines else ""
         raise libc.unavailable(f"bpf(BPF_PROG_LOAD) for {function}{why}", error, takes=_TAKES) from error
 
 

@@ -25,7 +25,7 @@ _PID_AND_TGID = 120
 _SEQ_WRITE = 127
 
 # The shared page, in words of 8 bytes.
-STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, CONDEMNED, LATE = range(0, 64, 8)
+STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, DESTROY, TIMED_OUT = range(0, 64, 8)
 PAGE = 64
 IDLE, ARMED, ASKED = 0, 1, 2
 """States: nothing to stop for; stop at the next point; a read stands still, and says at which point and what it is about."""
@@ -61,15 +61,17 @@ class OfWalk:
     table: int
 
 
-BucketAt: TypeAlias = InContext | OfSocket | OfWalk
+BucketSource: TypeAlias = InContext | OfSocket | OfWalk
 
 
-def writes_a_record(bucket: BucketAt, *, page: int | None = None, destroy: int | None = None, stops: bool = False) -> bytes:
+def record_program(
+    bucket: BucketSource, *, page: int | None = None, destroy: int | None = None, stops: bool = False
+) -> bytes:
     """The program for an iterator whose context holds meta and, behind it, the socket.
 
     The context is what the kernel calls `struct bpf_iter__udp` and the like. A call without a socket, which the kernel
     makes at the end, writes nothing. With `page`, a map, and `destroy`, the BTF id of bpf_sock_destroy: a socket whose
-    cookie stands on the page as condemned is destroyed, and nothing is written of it. With `stops`, it stands still for
+    cookie stands on the page under `DESTROY` is destroyed, and nothing is written of it. With `stops`, it stands still for
     each socket while the page is armed, for an answer; the kernel holds the socket's lock all that time.
     """
     to = Assembly()
@@ -106,11 +108,11 @@ def writes_a_record(bucket: BucketAt, *, page: int | None = None, destroy: int |
             _stand_still(to, SHOW)
             to.place("go on")
         if destroy is not None:
-            to.load(1, 9, CONDEMNED)
+            to.load(1, 9, DESTROY)
             to.load(2, STACK, _RECORD_AT)
             to.subtract(1, 2)
             to.jump_if(1, "!=", 0, "write")
-            to.store_constant(9, CONDEMNED, 0)
+            to.store_constant(9, DESTROY, 0)
             to.move(1, 6)
             to.call_function(destroy)
             to.jump("end")
@@ -124,7 +126,7 @@ def writes_a_record(bucket: BucketAt, *, page: int | None = None, destroy: int |
     return to.done()
 
 
-def stops_at_entry(
+def entry_stop_program(
     point: Literal["show", "allocation"],
     *,
     page: int,
@@ -138,7 +140,7 @@ def stops_at_entry(
     At a show, `argument` is which argument the socket is, and `cookie` where in a socket its cookie is; it is asked what is
     to happen about that cookie. At an allocation it is which argument the flags are, None for none, and what it is asked
     about is whether anybody else can do anything meanwhile (1), or the bucket's lock is held (0); `unwarned`: only at one
-    that nobody is to be warned of, should it fail, as a batch's is. It stands still until the answer, or until it is tired,
+    that nobody is to be warned of, should it fail, as a batch's is. It stands still until the answer, or until a timeout,
     which it writes down. `namespace`: device and inode of the namespace of our process ids.
     """
     to = Assembly()
@@ -189,10 +191,10 @@ def stops_at_entry(
     return to.done()
 
 
-def _count(to: Assembly, what: int) -> None:
-    to.load(1, 9, what)
+def _count(to: Assembly, counter: int) -> None:
+    to.load(1, 9, counter)
     to.add_constant(1, 1)
-    to.store(9, what, 1)
+    to.store(9, counter, 1)
 
 
 def _stand_still(to: Assembly, point: int) -> None:
@@ -202,10 +204,10 @@ def _stand_still(to: Assembly, point: int) -> None:
     to.place("wait")
     to.load(1, 9, STATE)
     to.jump_if(1, "!=", ASKED, "answered")
-    to.jump_when_tired("tired")
+    to.jump_on_timeout("timeout")
     to.jump("wait")
-    to.place("tired")
-    to.store_constant(9, LATE, 1)
+    to.place("timeout")
+    to.store_constant(9, TIMED_OUT, 1)
     to.place("answered")
 
 

@@ -1,6 +1,6 @@
-"""What sessions on BPF iterators are set up with: the iterating program, and what stops its reads.
+"""The set-up of a session on a BPF iterator: the iterating program, and the stops of its reads.
 
-Decided here: what of it a session goes without where the kernel does not have it, and what it then cannot do. Not known
+Decided here: which parts a session can go without where the kernel lacks them, and which hazards it then lacks. Not known
 here: which sockets are walked.
 """
 
@@ -15,22 +15,22 @@ from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.btf import kernel_function
 from sockiter.kernel.bpf.faults import need_faults
 from sockiter.kernel.bpf.loader import Walker, shared_page, walker
-from sockiter.kernel.bpf.programs import PAGE, BucketAt, writes_a_record
-from sockiter.kernel.bpf.stops import Halts, halting, watching
+from sockiter.kernel.bpf.programs import PAGE, BucketSource, record_program
+from sockiter.kernel.bpf.stops import Stops, attach_stops, stoppable_reads
 
 
 @dataclass(frozen=True, slots=True)
-class Iterating:
-    """An iterating program, and what its reads can be put through. `halts`: how they are stopped, None if they cannot be.
+class LoadedIterator:
+    """An iterating program, and the hazards of its reads. `stops`: how they are stopped, None if they cannot be.
     `destroys`: whether it can destroy a socket (bpf_sock_destroy, Linux 6.5). `unable`: what cannot be done, and why."""
 
     walker: Walker
-    halts: Halts | None
+    stops: Stops | None
     destroys: bool
     unable: Mapping[Hazard, str]
 
 
-def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool = True) -> Iterating:
+def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destroys: bool = True) -> LoadedIterator:
     """The program of bpf_iter_<family>, loaded until the stack ends, with the best that this kernel has to stop its reads;
     raises `Unavailable` where it has not even the iterator."""
     function = f"bpf_iter_{family}"
@@ -38,26 +38,26 @@ def iterating(stack: ExitStack, family: str, bucket: BucketAt, *, destroys: bool
     unable: dict[Hazard, str] = {}
     destroy = _destroy() if destroys else None
     try:
-        stack.enter_context(watching(family, page))
+        stack.enter_context(attach_stops(family, page))
         at_entry = True
     except Unavailable as lack:
         unable["realloc"] = f"functions of this kernel cannot be watched: {lack}"
         at_entry = False
     try:
-        program = writes_a_record(bucket, page=page, destroy=destroy, stops=not at_entry)
+        program = record_program(bucket, page=page, destroy=destroy, stops=not at_entry)
         loaded = stack.enter_context(walker(function, program))
-        halts = stack.enter_context(halting(words, at_entry=at_entry))
+        stops = stack.enter_context(stoppable_reads(words, at_entry=at_entry))
     except Unavailable as lack:
-        loaded = stack.enter_context(walker(function, writes_a_record(bucket)))
+        loaded = stack.enter_context(walker(function, record_program(bucket)))
         why = f"a read of it cannot be stopped, as since Linux 6.9: {lack}"
-        return Iterating(loaded, None, False, dict.fromkeys(("show", "realloc", "enomem"), why))
+        return LoadedIterator(loaded, None, False, dict.fromkeys(("show", "realloc", "enomem"), why))
     try:
         need_faults()
         if not at_entry:
             unable["enomem"] = unable["realloc"]
     except Unavailable as lack:
         unable["enomem"] = str(lack)
-    return Iterating(loaded, halts, destroy is not None, unable)
+    return LoadedIterator(loaded, stops, destroy is not None, unable)
 
 
 def _destroy() -> int | None:

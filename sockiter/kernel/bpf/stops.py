@@ -1,4 +1,4 @@
-"""A read that stands still where something is to happen inside of it, while another thread makes it happen.
+"""Stops inside a read: it stands still at a show or an allocation, while another thread makes a change.
 
 Decided here: who waits for whom, and on which processor. Programs ask on a shared page what is to be done, and wait. Best
 are programs at the entry of two functions of the kernel, the one that shows a socket, where nothing is locked yet, and the
@@ -27,19 +27,19 @@ from sockiter.kernel.bpf.programs import (
     ALLOCATIONS,
     ARMED,
     ASKED,
-    CONDEMNED,
+    DESTROY,
     IDLE,
-    LATE,
     POINT,
     SHOWS,
     STATE,
     THREAD,
-    stops_at_entry,
+    TIMED_OUT,
+    entry_stop_program,
 )
 from sockiter.operations import Point
 
 # Since 6.10, and before.
-_ALLOCATES = ("__kvmalloc_node_noprof", "kvmalloc_node")
+_ALLOCATING_FUNCTIONS = ("__kvmalloc_node_noprof", "kvmalloc_node")
 _PROCESSES = "/proc/thread-self/ns/pid"
 
 
@@ -54,11 +54,11 @@ class Stop:
     others_can_act: bool = True
 
 
-Meet: TypeAlias = Callable[[Stop], bool]
-"""What to do at a stop; returns whether there is anything left to stop for."""
+OnStop: TypeAlias = Callable[[Stop], bool]
+"""Called at each stop; returns whether there is anything left to stop for."""
 
 
-class Halts:
+class Stops:
     """Reads with stops. `words`: the shared page. One thread uses it, and a second one reads.
 
     `at_entry`: stops are where nothing is locked, and come for sockets that are gone, too.
@@ -73,23 +73,23 @@ class Halts:
         self._words = words
         self._reader = reader
         self._here = {processors[0]}
-        self.thread: int = reader.submit(_placed, {processors[1]}).result()
+        self.thread: int = reader.submit(_pin_thread, {processors[1]}).result()
         words[THREAD // 8] = self.thread
 
     def begin(self) -> None:
         """Count shows and allocations from 1 again."""
         self._words[SHOWS // 8] = self._words[ALLOCATIONS // 8] = 0
 
-    def condemn(self, cookie: int) -> None:
-        """The iterating program destroys this socket when it comes to it, and writes nothing of it."""
-        self._words[CONDEMNED // 8] = cookie
+    def destroy(self, cookie: int) -> None:
+        """Have the iterating program destroy this socket at its turn, and write no record of it."""
+        self._words[DESTROY // 8] = cookie
 
-    def read(self, fd: int, size: int, meet: Meet) -> bytes:
+    def read(self, fd: int, size: int, on_stop: OnStop) -> bytes:
         """read(2) that stops at each show and each allocation, until there is nothing left to stop for; raises OSError."""
         words = self._words
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self._here)
-        words[LATE // 8] = 0
+        words[TIMED_OUT // 8] = 0
         words[STATE // 8] = ARMED
         reading = self._reader.submit(os.read, fd, size)
         try:
@@ -97,7 +97,7 @@ class Halts:
                 if words[STATE // 8] != ASKED:
                     time.sleep(0)  # or the reader would wait for the interpreter
                     continue
-                more = meet(self._stop())
+                more = on_stop(self._stop())
                 words[STATE // 8] = ARMED if more else IDLE
                 if not more:
                     break
@@ -105,7 +105,7 @@ class Halts:
             words[STATE // 8] = IDLE
             reading.exception()  # waits
             os.sched_setaffinity(0, before)
-        if words[LATE // 8]:
+        if words[TIMED_OUT // 8]:
             raise TooBusy("a read stood still for too long, and went on by itself: this machine is too busy")
         return reading.result()
 
@@ -117,7 +117,7 @@ class Halts:
         return Stop("show", words[SHOWS // 8], about)
 
 
-def two_processors(what: str = "stopping a read") -> tuple[int, int]:
+def two_processors(purpose: str = "stopping a read") -> tuple[int, int]:
     """One that this process may run on, and one where reads may stand still; `Unavailable` says what takes two.
 
     Not all processes have the same two; but where one of them lets a read stand still, which keeps everybody else off that
@@ -125,43 +125,45 @@ def two_processors(what: str = "stopping a read") -> tuple[int, int]:
     """
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise Unavailable(f"{what} takes two processors; there is one")
+        raise Unavailable(f"{purpose} takes two processors; there is one")
     first = os.getpid() % (len(processors) // 2) * 2
     return processors[first], processors[first + 1]
 
 
 @contextmanager
-def halting(words: memoryview, *, at_entry: bool) -> Iterator[Halts]:
+def stoppable_reads(words: memoryview, *, at_entry: bool) -> Iterator[Stops]:
     """Reads can have stops until the end, which programs that share this page make; raises `Unavailable`."""
     processors = two_processors()
     with ThreadPoolExecutor(1) as reader:
-        yield Halts(words, reader, processors, at_entry=at_entry)
+        yield Stops(words, reader, processors, at_entry=at_entry)
 
 
 @contextmanager
-def watching(family: str, page: int) -> Iterator[None]:
-    """What shows and what allocates in bpf_iter_<family> stops, as the page says, until the end; raises `Unavailable`."""
-    told = os.stat(_PROCESSES)
-    namespace = told.st_dev, told.st_ino
+def attach_stops(family: str, page: int) -> Iterator[None]:
+    """The functions of bpf_iter_<family> that show and allocate stop, as the page says, until the end; `Unavailable`."""
+    status = os.stat(_PROCESSES)
+    namespace = status.st_dev, status.st_ino
     show = f"bpf_iter_{family}_seq_show"
     cookie = kernel_member("sock_common", "skc_cookie")
-    of_show = stops_at_entry("show", page=page, namespace=namespace, argument=1, cookie=cookie)
-    grow, is_any = _allocating(family)
+    show_program = entry_stop_program("show", page=page, namespace=namespace, argument=1, cookie=cookie)
+    grow, is_any = _allocating_function(family)
     # Before 6.16 there are no flags: every allocation was one that may wait.
     flags = kernel_types().argument(kernel_function(grow), "flags")
-    of_grow = stops_at_entry("allocation", page=page, namespace=namespace, argument=flags, unwarned=is_any)
-    with at_entry(show, of_show), at_entry(grow, of_grow):
+    grow_program = entry_stop_program("allocation", page=page, namespace=namespace, argument=flags, unwarned=is_any)
+    with at_entry(show, show_program), at_entry(grow, grow_program):
         yield
 
 
-def _allocating(family: str) -> tuple[str, bool]:
+def _allocating_function(family: str) -> tuple[str, bool]:
     # The function that allocates a batch; where the compiler made it part of another, the one that allocates anything.
     grow = f"bpf_iter_{family}_realloc_batch"
     if kernel_types().function(grow) is not None:
         return grow, False
-    return next((name for name in _ALLOCATES if kernel_types().function(name) is not None), _ALLOCATES[-1]), True
+    return next(
+        (name for name in _ALLOCATING_FUNCTIONS if kernel_types().function(name) is not None), _ALLOCATING_FUNCTIONS[-1]
+    ), True
 
 
-def _placed(processors: set[int]) -> int:
+def _pin_thread(processors: set[int]) -> int:
     os.sched_setaffinity(0, processors)
     return get_native_id()

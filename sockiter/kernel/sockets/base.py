@@ -63,7 +63,7 @@ class Sockets(ABC):
         self.enter()
         new = None
         try:
-            with _telling(f"one more socket at the {end} of bucket {bucket}"):
+            with _explain_errors(f"one more socket at the {end} of bucket {bucket}"):
                 new = self._new()
                 self._put(new, bucket, end)
         except BaseException:
@@ -100,7 +100,7 @@ class Sockets(ABC):
         """Take it out of its bucket, and put it in again at that end."""
         moved, bucket = self._held[name]
         self._namespace.stay()
-        with _telling(f"a socket, at the {end} of bucket {bucket} again"):
+        with _explain_errors(f"a socket, at the {end} of bucket {bucket} again"):
             self._take(moved, bucket)
             self._put(moved, bucket, end)
 
@@ -110,7 +110,7 @@ class Sockets(ABC):
         if old == bucket:
             return False
         self._namespace.stay()
-        with _telling(f"a socket, from bucket {old} to {bucket}"):
+        with _explain_errors(f"a socket, from bucket {old} to {bucket}"):
             self._move(moved, old, bucket)
         self._held[name] = moved, bucket
         return True
@@ -163,11 +163,11 @@ class LocalPort:
         self._own = True
         self._set = 0
 
-    def choose(self, one: Socket, port: int) -> None:
+    def choose(self, sock: Socket, port: int) -> None:
         """The next port that the kernel chooses for this socket is this one; raises OSError."""
         if self._own:
             try:
-                one.setsockopt(socket.IPPROTO_IP, _LOCAL_PORT_RANGE, (port << 16 | port).to_bytes(4, sys.byteorder))
+                sock.setsockopt(socket.IPPROTO_IP, _LOCAL_PORT_RANGE, (port << 16 | port).to_bytes(4, sys.byteorder))
             except OSError as error:
                 if error.errno != errno.ENOPROTOOPT:
                     raise
@@ -179,23 +179,23 @@ class LocalPort:
 
 
 @contextmanager
-def _telling(what: str) -> Iterator[None]:
+def _explain_errors(action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise unavailable(what, error) from error
+        raise unavailable(action, error) from error
 
 
-def cookie(one: Socket) -> int:
-    """What the kernel calls it by, never given twice."""
-    return int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
+def cookie(sock: Socket) -> int:
+    """The cookie of a socket, which the kernel never gives to another one."""
+    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
 
 
-def inode(one: Socket) -> int:
-    """What /proc calls it by."""
-    return os.fstat(one.fileno()).st_ino
+def inode(sock: Socket) -> int:
+    """The inode of a socket, by which /proc names it."""
+    return os.fstat(sock.fileno()).st_ino
 
 
-def disconnect(one: Socket) -> None:
+def disconnect(sock: Socket) -> None:
     """connect(2) to an address of no family; raises OSError."""
-    connect(one.fileno(), ctypes.create_string_buffer(16), 16)
+    connect(sock.fileno(), ctypes.create_string_buffer(16), 16)

@@ -1,4 +1,4 @@
-"""Real TCP sockets, listening or established, each in the bucket and at the end of it where it is wanted.
+"""Real TCP sockets, listening or established, each in a given bucket and at a given end of it.
 
 Decided here: which address and port get a socket where. Learned from the running kernel by reading its iterator, not
 computed, but for one thing: the listening table's hash of an address and a port is an exclusive or with the port. Not known
@@ -118,11 +118,11 @@ class Places:
         with ExitStack() as stack:
             cookies = []
             for number in range(known, known + _CHUNK):
-                stack.callback((one := self.new()).close)
-                self.listen(one, self._address(number), _PORT, "head")
-                cookies.append(cookie(one))
-            buckets = {known: bucket for known, bucket, _ in self._look()}
-        self._hashes += [buckets[one] for one in cookies]
+                stack.callback((sock := self.new()).close)
+                self.listen(sock, self._address(number), _PORT, "head")
+                cookies.append(cookie(sock))
+            buckets = {socket_id: bucket for socket_id, bucket, _ in self._look()}
+        self._hashes += [buckets[socket_id] for socket_id in cookies]
 
     def _learn_some_remote_ports(self) -> None:
         # With somebody who listens, far behind: without, an iterator that counts (up to 6.16) misses established sockets.
@@ -133,12 +133,12 @@ class Places:
             self.listen(listening, *place, "head")
             ports = {}
             for port in range(self._tried, self._tried + _CHUNK):
-                stack.callback((one := self.new()).close)
-                self.connect(one, port)
-                ports[cookie(one)] = port
-            for known, bucket, _ in self._look():
-                if known in ports:
-                    self._remote[bucket].append(ports[known])
+                stack.callback((sock := self.new()).close)
+                self.connect(sock, port)
+                ports[cookie(sock)] = port
+            for socket_id, bucket, _ in self._look():
+                if socket_id in ports:
+                    self._remote[bucket].append(ports[socket_id])
         self._tried += _CHUNK
 
 
@@ -199,11 +199,11 @@ class TcpSockets(Sockets):
             if self._removed % 2:
                 self._reset(gone)
 
-    def _reset(self, one: Socket) -> None:
+    def _reset(self, sock: Socket) -> None:
         # The end of TCP_REPAIR is told to the peer, on whose behalf the kernel, which knows of none, answers with a reset.
-        one.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
         poll = select.poll()
-        poll.register(one.fileno(), 0)
+        poll.register(sock.fileno(), 0)
         if not poll.poll(_RESET_MS):
             raise Unavailable(f"an established socket is still there {_RESET_MS // 1000} s after it was reset")
 

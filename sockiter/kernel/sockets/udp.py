@@ -1,4 +1,4 @@
-"""Real UDP sockets, each in the bucket and at the end of it where it is wanted.
+"""Real UDP sockets, each in a given bucket and at a given end of it.
 
 Decided here: which port and which address get a socket where. Learned from the running kernel by reading its tables, not
 computed: which of them is in which bucket, and whether there is a tail to be put at. Not known here: what an iteration
@@ -80,9 +80,9 @@ class Places:
             first += _CHUNK
         return known[bucket]
 
-    def connect(self, one: Socket, port: int, bucket: int) -> None:
+    def connect(self, sock: Socket, port: int, bucket: int) -> None:
         """Connect a socket of this port, so that it comes into this bucket; raises OSError, or `Inconclusive`."""
-        one.connect((self._spelled(self.learn(port, bucket)), 9))
+        sock.connect((self._spelled(self.learn(port, bucket)), 9))
 
     def new(self) -> Socket:
         """A socket that is bound to nothing."""
@@ -118,18 +118,18 @@ class Places:
             raise Unavailable("sockets that were added at head, tail and head are walked in neither of the known orders")
         return order == [2, 0, 1]
 
-    def _seen(self, wanted: Sequence[tuple[int, str | None]], ends: Sequence[End] = ()) -> list[tuple[int, int]]:
+    def _seen(self, bindings: Sequence[tuple[int, str | None]], ends: Sequence[End] = ()) -> list[tuple[int, int]]:
         # For sockets of these ports, connected to these addresses: which of them is where in the walk, and in which bucket.
         with ExitStack() as stack:
             numbers = {}
-            for number, (port, address) in enumerate(wanted):
-                one = self.new()
-                stack.callback(one.close)
-                self.bind(one, port, ends[number] if ends else "head")
+            for number, (port, address) in enumerate(bindings):
+                sock = self.new()
+                stack.callback(sock.close)
+                self.bind(sock, port, ends[number] if ends else "head")
                 if address is not None:
-                    one.connect((self._spelled(address), 9))
-                numbers[(inode if self._by_inode else cookie)(one)] = number
-            return [(numbers[known], bucket) for known, bucket, *_ in self._look() if known in numbers]
+                    sock.connect((self._spelled(address), 9))
+                numbers[(inode if self._by_inode else cookie)(sock)] = number
+            return [(numbers[socket_id], bucket) for socket_id, bucket, *_ in self._look() if socket_id in numbers]
 
 
 class UdpSockets(Sockets):
@@ -148,8 +148,8 @@ class UdpSockets(Sockets):
     def prepare(self, changes: int) -> None:
         if self._places.by_address:
             for _, port in self._ports:
-                for bucket, other in self._ports:
-                    if other != port:
+                for bucket, other_port in self._ports:
+                    if other_port != port:
                         self._places.learn(port, bucket)
 
     def _new(self) -> Socket:

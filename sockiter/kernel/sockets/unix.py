@@ -1,4 +1,4 @@
-"""Real UNIX sockets, each in the bucket where it is wanted, at its head: these buckets have no tail.
+"""Real UNIX sockets, each in a given bucket, at its head: these buckets have no tail.
 
 Decided here: which name gets a socket where. The kernel chooses the bucket of a socket without a name by where in memory
 it is, and that of a file's by its inode; only the bucket of an abstract name is a caller's to choose. Learned by reading
@@ -43,12 +43,12 @@ class Places:
             with ExitStack() as stack:
                 tried = {}
                 for number in range(self._tried, self._tried + _CHUNK):
-                    stack.callback((one := Socket(socket.AF_UNIX, socket.SOCK_STREAM)).close)
-                    one.bind(name(number, 0))
-                    tried[cookie(one)] = number
-                for known, bucket, *_ in self._look():
-                    if known in tried:
-                        self._beginnings.setdefault(bucket, tried[known])
+                    stack.callback((sock := Socket(socket.AF_UNIX, socket.SOCK_STREAM)).close)
+                    sock.bind(name(number, 0))
+                    tried[cookie(sock)] = number
+                for socket_id, bucket, *_ in self._look():
+                    if socket_id in tried:
+                        self._beginnings.setdefault(bucket, tried[socket_id])
             self._tried += _CHUNK
         if len(self._beginnings) < count:
             raise Inconclusive(f"names get into {len(self._beginnings)} UNIX buckets here; the case asks for {count}")
@@ -82,5 +82,5 @@ def name(beginning: int, number: int) -> bytes:
     The kernel's hash adds up words of 16 bits, end around, so that a word and its complement, which make a name one of many,
     leave it in the bucket that it has by its beginning.
     """
-    words = [word ^ other for word in (number & 0xFFFF, number >> 16) for other in (0, 0xFFFF)]
+    words = [word ^ mask for word in (number & 0xFFFF, number >> 16) for mask in (0, 0xFFFF)]
     return struct.pack("<HI4H", 0, beginning, *words).ljust(_LONGEST, b"\0")

@@ -12,20 +12,20 @@ from sockiter.kernel.bpf.programs import (
     ALLOCATIONS,
     ARMED,
     ASKED,
-    CONDEMNED,
+    DESTROY,
     IDLE,
-    LATE,
     POINT,
     RECORD,
     SHOW,
     SHOWS,
     STATE,
     THREAD,
+    TIMED_OUT,
     InContext,
     OfSocket,
     OfWalk,
-    stops_at_entry,
-    writes_a_record,
+    entry_stop_program,
+    record_program,
 )
 from tests.support.bpf_machine import OBJECTS, Machine
 
@@ -55,7 +55,7 @@ def test_a_record_has_the_cookie_the_bucket_and_the_table(
     bucket: InContext | OfSocket | OfWalk, written: tuple[int, int, int]
 ) -> None:
     machine = walking()
-    machine.run(writes_a_record(bucket))
+    machine.run(record_program(bucket))
     assert machine.written == [(SEQ, RECORD.pack(*written))]
 
 
@@ -63,33 +63,31 @@ def test_a_record_has_the_cookie_the_bucket_and_the_table(
 def test_at_the_end_there_is_no_socket_and_nothing_is_written(with_page: bool) -> None:
     machine = walking(socket=0)
     machine.put(STATE, ARMED)
-    machine.run(
-        writes_a_record(InContext(24), page=3, destroy=4, stops=True) if with_page else writes_a_record(InContext(24))
-    )
+    machine.run(record_program(InContext(24), page=3, destroy=4, stops=True) if with_page else record_program(InContext(24)))
     assert (machine.written, machine.word(SHOWS)) == ([], 0)
 
 
-def test_a_condemned_socket_is_destroyed_once_and_not_written() -> None:
+def test_the_socket_to_destroy_is_destroyed_once_and_not_written() -> None:
     machine = walking()
-    machine.put(CONDEMNED, COOKIE)
-    program = writes_a_record(InContext(24), page=3, destroy=4)
+    machine.put(DESTROY, COOKIE)
+    program = record_program(InContext(24), page=3, destroy=4)
     machine.run(program)
-    assert (machine.destroyed, machine.written, machine.word(CONDEMNED)) == ([SOCKET], [], 0)
+    assert (machine.destroyed, machine.written, machine.word(DESTROY)) == ([SOCKET], [], 0)
     machine.run(program)
     assert (machine.destroyed, len(machine.written)) == ([SOCKET], 1)
 
 
 def test_no_other_socket_is_destroyed() -> None:
     machine = walking()
-    machine.put(CONDEMNED, COOKIE + (1 << 40))
-    machine.run(writes_a_record(InContext(24), page=3, destroy=4))
+    machine.put(DESTROY, COOKIE + (1 << 40))
+    machine.run(record_program(InContext(24), page=3, destroy=4))
     assert (machine.destroyed, len(machine.written)) == ([], 1)
 
 
 def test_without_a_page_it_writes_all_the_same() -> None:
     machine = walking()
     machine.has_page = False
-    machine.run(writes_a_record(InContext(24), page=3, destroy=4, stops=True))
+    machine.run(record_program(InContext(24), page=3, destroy=4, stops=True))
     assert len(machine.written) == 1
 
 
@@ -99,31 +97,31 @@ def test_an_armed_program_stands_still_at_each_show_until_it_is_answered() -> No
     def answer(machine: Machine) -> None:
         if machine.word(STATE) == ASKED:
             asked.append(tuple(machine.word(at) for at in (POINT, SHOWS, ABOUT)))
-            machine.put(CONDEMNED, COOKIE)
+            machine.put(DESTROY, COOKIE)
             machine.put(STATE, ARMED)
 
     machine = walking()
     machine.meanwhile = answer
     machine.put(STATE, ARMED)
-    program = writes_a_record(InContext(24), page=3, destroy=4, stops=True)
+    program = record_program(InContext(24), page=3, destroy=4, stops=True)
     machine.run(program)
     machine.run(program)
     assert asked == [(SHOW, 1, COOKIE), (SHOW, 2, COOKIE)]
-    # What was condemned while it stood still is destroyed when it goes on.
-    assert (machine.destroyed, machine.written, machine.word(LATE)) == ([SOCKET] * 2, [], 0)
+    # A socket marked while the program stood still is destroyed when it goes on.
+    assert (machine.destroyed, machine.written, machine.word(TIMED_OUT)) == ([SOCKET] * 2, [], 0)
 
 
 def test_an_idle_program_does_not_stand_still() -> None:
     machine = walking()
-    machine.run(writes_a_record(InContext(24), page=3, destroy=4, stops=True))
+    machine.run(record_program(InContext(24), page=3, destroy=4, stops=True))
     assert (len(machine.written), machine.word(SHOWS), machine.word(STATE)) == (1, 0, IDLE)
 
 
-def test_a_program_that_nobody_answers_grows_tired_and_says_so() -> None:
+def test_a_program_without_an_answer_times_out_and_records_it() -> None:
     machine = walking()
     machine.put(STATE, ARMED)
-    machine.run(writes_a_record(InContext(24), page=3, stops=True))
-    assert (machine.word(LATE), len(machine.written)) == (1, 1)
+    machine.run(record_program(InContext(24), page=3, stops=True))
+    assert (machine.word(TIMED_OUT), len(machine.written)) == (1, 1)
 
 
 # At the entries of functions
@@ -149,10 +147,10 @@ def stopped(machine: Machine) -> tuple[int, ...]:
     return tuple(machine.word(at) for at in (POINT, ABOUT, SHOWS, ALLOCATIONS))
 
 
-AT_SHOW = stops_at_entry("show", page=3, namespace=NAMESPACE, argument=1, cookie=16)
-AT_GROWTH = stops_at_entry("allocation", page=3, namespace=NAMESPACE, argument=2)
-AT_ANY = stops_at_entry("allocation", page=3, namespace=NAMESPACE, argument=1, unwarned=True)
-AT_OLD_GROWTH = stops_at_entry("allocation", page=3, namespace=NAMESPACE, argument=None)
+AT_SHOW = entry_stop_program("show", page=3, namespace=NAMESPACE, argument=1, cookie=16)
+AT_GROWTH = entry_stop_program("allocation", page=3, namespace=NAMESPACE, argument=2)
+AT_ANY = entry_stop_program("allocation", page=3, namespace=NAMESPACE, argument=1, unwarned=True)
+AT_OLD_GROWTH = entry_stop_program("allocation", page=3, namespace=NAMESPACE, argument=None)
 MAY_WAIT, UNWARNED = 0x80, 0x2000
 
 
@@ -212,8 +210,8 @@ def test_of_all_allocations_only_those_that_nobody_is_warned_of_are_a_batchs() -
     assert stopped(machine) == (ALLOCATION, 0, 0, 1)
 
 
-def test_who_is_not_answered_at_an_entry_grows_tired_too() -> None:
+def test_a_program_at_an_entry_without_an_answer_times_out_too() -> None:
     machine = entered(0, SOCKET)
     machine.meanwhile = lambda _: None
     machine.run(AT_SHOW)
-    assert machine.word(LATE) == 1
+    assert machine.word(TIMED_OUT) == 1

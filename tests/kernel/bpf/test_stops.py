@@ -23,20 +23,20 @@ from sockiter.kernel.bpf.programs import (
     ALLOCATIONS,
     ARMED,
     ASKED,
-    CONDEMNED,
+    DESTROY,
     IDLE,
-    LATE,
     POINT,
     SHOW,
     SHOWS,
     STATE,
     THREAD,
+    TIMED_OUT,
     InContext,
-    stops_at_entry,
-    writes_a_record,
+    entry_stop_program,
+    record_program,
 )
-from sockiter.kernel.bpf.setup import Iterating, iterating
-from sockiter.kernel.bpf.stops import Halts, Stop, halting, two_processors
+from sockiter.kernel.bpf.setup import LoadedIterator, load_iterator
+from sockiter.kernel.bpf.stops import Stop, Stops, stoppable_reads, two_processors
 
 FD, SIZE = 1000, 32
 
@@ -76,7 +76,7 @@ class Kernel:
 
 def test_a_read_without_stops_is_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch)
-    with halting(kernel.words, at_entry=True) as stopping:
+    with stoppable_reads(kernel.words, at_entry=True) as stopping:
         assert stopping.read(FD, SIZE, lambda _: True) == b"done"
         assert stopping.at_entry
         assert kernel.words[THREAD // 8] == stopping.thread == kernel.reader != threading.get_native_id()
@@ -87,22 +87,22 @@ def test_it_stands_still_at_each_point_and_says_which_until_there_is_nothing_lef
     kernel = Kernel(monkeypatch, (SHOW, 11), (ALLOCATION, 1), (ALLOCATION, 0), (SHOW, 12), (SHOW, 13))
     stops: list[Stop] = []
 
-    def meet(stop: Stop) -> bool:
+    def on_stop(stop: Stop) -> bool:
         stops.append(stop)
         return len(stops) < 4
 
-    with halting(kernel.words, at_entry=True) as stopping:
+    with stoppable_reads(kernel.words, at_entry=True) as stopping:
         stopping.begin()
-        assert stopping.read(FD, SIZE, meet) == b"done"
+        assert stopping.read(FD, SIZE, on_stop) == b"done"
     assert stops == [Stop("show", 1, 11), Stop("realloc", 1), Stop("realloc", 2, others_can_act=False), Stop("show", 2, 12)]
     assert kernel.met == [11, 1, 0, 12]
     assert kernel.words[STATE // 8] == IDLE
 
 
-def test_counting_begins_again_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_begins_again_on_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11))
     stops: list[Stop] = []
-    with halting(kernel.words, at_entry=True) as stopping:
+    with stoppable_reads(kernel.words, at_entry=True) as stopping:
         for begins in (True, False, True):
             if begins:
                 stopping.begin()
@@ -112,7 +112,7 @@ def test_counting_begins_again_when_it_is_told_to(monkeypatch: pytest.MonkeyPatc
 
 def test_an_error_of_a_read_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11), returns=OSError(errno.ENOMEM, "no"))
-    with halting(kernel.words, at_entry=True) as stopping, pytest.raises(OSError, match="no"):
+    with stoppable_reads(kernel.words, at_entry=True) as stopping, pytest.raises(OSError, match="no"):
         stopping.read(FD, SIZE, lambda _: True)
 
 
@@ -122,35 +122,35 @@ def test_trouble_while_a_read_stands_still_lets_it_go_on_to_its_end(
 ) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11), (SHOW, 12))
 
-    def meet(stop: Stop) -> bool:
+    def on_stop(stop: Stop) -> bool:
         raise trouble
 
-    with halting(kernel.words, at_entry=True) as stopping:
+    with stoppable_reads(kernel.words, at_entry=True) as stopping:
         with pytest.raises(trouble):
-            stopping.read(FD, SIZE, meet)
+            stopping.read(FD, SIZE, on_stop)
         assert (kernel.met, kernel.words[STATE // 8]) == ([11], IDLE)
         assert stopping.read(FD, SIZE, lambda _: False) == b"done"
 
 
-def test_a_program_that_grew_tired_makes_its_result_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_timed_out_makes_its_result_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, (SHOW, 11))
 
-    def meet(stop: Stop) -> bool:
-        kernel.words[LATE // 8] = 1
+    def on_stop(stop: Stop) -> bool:
+        kernel.words[TIMED_OUT // 8] = 1
         return True
 
-    with halting(kernel.words, at_entry=True) as stopping:
+    with stoppable_reads(kernel.words, at_entry=True) as stopping:
         with pytest.raises(TooBusy, match=r"^a read stood still for too long.*this machine is too busy$"):
-            stopping.read(FD, SIZE, meet)
+            stopping.read(FD, SIZE, on_stop)
         # And the next one is not late for that.
         assert stopping.read(FD, SIZE, lambda _: True) == b"done"
 
 
-def test_who_is_condemned_stands_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_socket_to_destroy_stands_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch)
-    with halting(kernel.words, at_entry=False) as stopping:
-        stopping.condemn(1 << 63)
-        assert kernel.words[CONDEMNED // 8] == 1 << 63
+    with stoppable_reads(kernel.words, at_entry=False) as stopping:
+        stopping.destroy(1 << 63)
+        assert kernel.words[DESTROY // 8] == 1 << 63
         assert not stopping.at_entry
 
 
@@ -198,9 +198,9 @@ class Types:
         return names.index(name) if name in names else None
 
     def known(self, name: str) -> int:
-        if (found := self.function(name)) is None:
+        if (iterator := self.function(name)) is None:
             raise Unavailable(f"no {name}")
-        return found
+        return iterator
 
 
 @pytest.fixture
@@ -246,14 +246,14 @@ def test_what_shows_and_what_allocates_is_watched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kernel_has(monkeypatch, types)
-    told = os.stat("/proc/self/ns/pid")
-    namespace = told.st_dev, told.st_ino
-    with module.watching("udp", 3):
+    message = os.stat("/proc/self/ns/pid")
+    namespace = message.st_dev, message.st_ino
+    with module.attach_stops("udp", 3):
         assert entries == [
-            ("bpf_iter_udp_seq_show", stops_at_entry("show", page=3, namespace=namespace, argument=1, cookie=72)),
+            ("bpf_iter_udp_seq_show", entry_stop_program("show", page=3, namespace=namespace, argument=1, cookie=72)),
             (
                 watched,
-                stops_at_entry("allocation", page=3, namespace=namespace, argument=argument, unwarned=unwarned),
+                entry_stop_program("allocation", page=3, namespace=namespace, argument=argument, unwarned=unwarned),
             ),
         ]
     assert [name for name, program in entries if not program] == [watched, "bpf_iter_udp_seq_show"]
@@ -263,7 +263,7 @@ def test_where_nothing_is_known_to_allocate_nothing_is_watched(
     entries: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel_has(monkeypatch, Types())
-    with pytest.raises(Unavailable, match=r"^no kvmalloc_node$"), module.watching("udp", 3):
+    with pytest.raises(Unavailable, match=r"^no kvmalloc_node$"), module.attach_stops("udp", 3):
         pass
     assert entries == []
 
@@ -278,15 +278,19 @@ class Loader:
         self.refused = refused
         self.loaded: list[bytes] = []
         words = memoryview(bytearray(64)).cast("Q")
-        for name, outcome in {"shared_page": (3, words), "watching": None, "halting": self._halting}.items():
+        for name, outcome in {
+            "shared_page": (3, words),
+            "attach_stops": None,
+            "stoppable_reads": self._stoppable_reads,
+        }.items():
             monkeypatch.setattr(setup, name, self._context(name, outcome))
         monkeypatch.setattr(setup, "walker", self._walker)
         monkeypatch.setattr(setup, "kernel_function", self._function)
         monkeypatch.setattr(setup, "need_faults", lambda: self._ask("need_faults"))
 
-    def iterating(self, *, destroys: bool = True) -> Iterating:
+    def load_iterator(self, *, destroys: bool = True) -> LoadedIterator:
         with ExitStack() as stack:
-            return iterating(stack, "udp", InContext(24), destroys=destroys)
+            return load_iterator(stack, "udp", InContext(24), destroys=destroys)
 
     def _ask(self, name: str) -> None:
         if name in self.refused:
@@ -300,7 +304,7 @@ class Loader:
 
         return context
 
-    def _halting(self, *, at_entry: bool) -> str:
+    def _stoppable_reads(self, *, at_entry: bool) -> str:
         return "at entries" if at_entry else "in the program"
 
     @contextmanager
@@ -317,40 +321,40 @@ class Loader:
         return 5
 
 
-PLAIN = writes_a_record(InContext(24))
+PLAIN = record_program(InContext(24))
 
 
 def test_with_everything_nothing_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     loader = Loader(monkeypatch)
-    assert loader.iterating() == Iterating(Walker(b"bpf_iter_udp"), "at entries", True, {})  # type: ignore[arg-type]
-    assert loader.loaded == [writes_a_record(InContext(24), page=3, destroy=5)]
+    assert loader.load_iterator() == LoadedIterator(Walker(b"bpf_iter_udp"), "at entries", True, {})  # type: ignore[arg-type]
+    assert loader.loaded == [record_program(InContext(24), page=3, destroy=5)]
 
 
 def test_where_functions_cannot_be_watched_the_program_stops_itself_and_growth_is_out_of_reach(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    loader = Loader(monkeypatch, watching="it must not")
-    found = loader.iterating()
+    loader = Loader(monkeypatch, attach_stops="it must not")
+    iterator = loader.load_iterator()
     why = "functions of this kernel cannot be watched: it must not"
-    assert str(found.halts) == "in the program"
-    assert (found.destroys, found.unable) == (True, {"realloc": why, "enomem": why})
-    assert loader.loaded == [writes_a_record(InContext(24), page=3, destroy=5, stops=True)]
+    assert str(iterator.stops) == "in the program"
+    assert (iterator.destroys, iterator.unable) == (True, {"realloc": why, "enomem": why})
+    assert loader.loaded == [record_program(InContext(24), page=3, destroy=5, stops=True)]
 
 
 def test_without_fault_injection_only_refused_allocations_are_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Loader(monkeypatch, need_faults="not built in").iterating().unable == {"enomem": "not built in"}
-    unable = Loader(monkeypatch, need_faults="not built in", watching="no").iterating().unable
+    assert Loader(monkeypatch, need_faults="not built in").load_iterator().unable == {"enomem": "not built in"}
+    unable = Loader(monkeypatch, need_faults="not built in", attach_stops="no").load_iterator().unable
     assert unable == {"enomem": "not built in", "realloc": "functions of this kernel cannot be watched: no"}
 
 
-@pytest.mark.parametrize("trouble", ["stopping", "halting"])
+@pytest.mark.parametrize("trouble", ["stopping", "stoppable_reads"])
 def test_where_a_read_cannot_be_stopped_the_plain_program_walks(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As before Linux 6.9, whose verifier knows no loop of the program's kind, or with one processor."""
-    loader = Loader(monkeypatch, watching="no", **{trouble: "unknown opcode e5"})
-    found = loader.iterating()
+    loader = Loader(monkeypatch, attach_stops="no", **{trouble: "unknown opcode e5"})
+    iterator = loader.load_iterator()
     why = "a read of it cannot be stopped, as since Linux 6.9: unknown opcode e5"
-    assert (found.halts, found.destroys) == (None, False)
-    assert found.unable == dict.fromkeys(("show", "realloc", "enomem"), why)
+    assert (iterator.stops, iterator.destroys) == (None, False)
+    assert iterator.unable == dict.fromkeys(("show", "realloc", "enomem"), why)
     assert loader.loaded[-1] == PLAIN
 
 
@@ -358,13 +362,13 @@ def test_where_a_read_cannot_be_stopped_the_plain_program_walks(trouble: str, mo
 def test_a_kernel_without_bpf_sock_destroy_closes_sockets_only(destroys: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """As before Linux 6.5; and UNIX sockets, nowhere."""
     loader = Loader(monkeypatch, **({"destroy": "no such function"} if destroys else {}))
-    assert not loader.iterating(destroys=destroys).destroys
-    assert loader.loaded == [writes_a_record(InContext(24), page=3)]
+    assert not loader.load_iterator(destroys=destroys).destroys
+    assert loader.loaded == [record_program(InContext(24), page=3)]
 
 
 def test_without_the_iterator_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable, match=r"^no bpf_iter_udp$"):
-        Loader(monkeypatch, walker="no bpf_iter_udp").iterating()
+        Loader(monkeypatch, walker="no bpf_iter_udp").load_iterator()
 
 
 # Allocations that fail
@@ -384,12 +388,12 @@ def test_a_kernel_with_fault_injection_lacks_nothing(injection: Path) -> None:
     faults.need_faults()
 
 
-def test_a_kernel_without_fault_injection_is_told_what_it_takes(injection: Path) -> None:
+def test_a_kernel_without_fault_injection_is_reported_what_it_takes(injection: Path) -> None:
     (injection / "fail-nth").unlink()
-    told = f"no {injection}/fail-nth: the kernel was built without fault injection; see docs/kernels.md"
+    message = f"no {injection}/fail-nth: the kernel was built without fault injection; see docs/kernels.md"
     with pytest.raises(Unavailable) as caught:
         faults.need_faults()
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_without_debugfs_it_is_not_known_whom_it_spares(injection: Path) -> None:
@@ -398,7 +402,7 @@ def test_without_debugfs_it_is_not_known_whom_it_spares(injection: Path) -> None
         faults.need_faults()
 
 
-def test_a_setting_that_spares_what_can_wait_is_told_and_left(injection: Path) -> None:
+def test_a_setting_that_spares_what_can_wait_is_reported_and_left(injection: Path) -> None:
     (injection / "ignore-gfp-wait").write_text("Y\n")
     with pytest.raises(Unavailable, match=r"says 'Y', so that only allocations that cannot wait fail; write N to it$"):
         faults.need_faults()
@@ -416,7 +420,7 @@ def test_the_next_allocation_of_a_thread_fails_or_none(monkeypatch: pytest.Monke
 def test_a_reader_is_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch)
     before = threading.active_count()
-    with halting(kernel.words, at_entry=True) as stopping:
-        assert isinstance(stopping, Halts)
+    with stoppable_reads(kernel.words, at_entry=True) as stopping:
+        assert isinstance(stopping, Stops)
         assert threading.active_count() == before + 1
     assert threading.active_count() == before

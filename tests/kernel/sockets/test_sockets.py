@@ -78,10 +78,10 @@ class Kind(Sockets):
 
 @pytest.fixture
 def kind() -> Iterator[Kind]:
-    one = Kind()
-    yield one
-    one.close()
-    assert {made.closed for made in one.made} <= {1, 2}  # all are closed in the end
+    sock = Kind()
+    yield sock
+    sock.close()
+    assert {made.closed for made in sock.made} <= {1, 2}  # all are closed in the end
 
 
 def test_a_socket_is_put_taken_and_moved_as_its_kind_does_it(kind: Kind) -> None:
@@ -98,20 +98,22 @@ def test_a_socket_is_put_taken_and_moved_as_its_kind_does_it(kind: Kind) -> None
 
 
 @pytest.mark.parametrize(
-    ("trouble", "raised", "told"),
+    ("trouble", "raised", "message"),
     [
         (OSError(errno.EMFILE, ""), Unavailable, r"^one more socket at the tail of bucket 3: EMFILE"),
         (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
     ],
 )
-def test_a_socket_that_cannot_be_put_is_closed(trouble: Trouble, raised: type[BaseException], told: str, kind: Kind) -> None:
+def test_a_socket_that_cannot_be_put_is_closed(
+    trouble: Trouble, raised: type[BaseException], message: str, kind: Kind
+) -> None:
     kind.trouble = trouble
-    with pytest.raises(raised, match=told):
+    with pytest.raises(raised, match=message):
         kind.add("A", "tail", Bucket(3))
     assert (kind.made[0].closed, len(kind)) == (1, 0)
 
 
-def test_a_socket_that_cannot_even_be_made_is_told(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_that_cannot_even_be_made_is_reported(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise OSError(errno.EAFNOSUPPORT, "")
 
@@ -130,16 +132,16 @@ def test_a_socket_that_does_not_leave_is_closed_all_the_same(trouble: Trouble, k
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda kind: kind.reinsert("A", "tail"), r"^a socket, at the tail of bucket 0 again: EADDRINUSE"),
         (lambda kind: kind.rehash("A", Bucket(2)), r"^a socket, from bucket 0 to 2: EADDRINUSE"),
     ],
 )
-def test_a_change_that_the_kernel_refuses_is_told(change: Callable[[Kind], object], told: str, kind: Kind) -> None:
+def test_a_change_that_the_kernel_refuses_is_reported(change: Callable[[Kind], object], message: str, kind: Kind) -> None:
     kind.add("A", "head", FIRST)
     kind.trouble = OSError(errno.EADDRINUSE, "")
-    with pytest.raises(Unavailable, match=told):
+    with pytest.raises(Unavailable, match=message):
         change(kind)
     assert kind.bucket("A") == FIRST
 
@@ -159,7 +161,7 @@ def test_closing_closes_what_was_released_too(kind: Kind) -> None:
     kind.release("A")
     for _ in range(2):
         kind.close()
-    assert [one.closed for one in kind.made] == [1, 1]
+    assert [sock.closed for sock in kind.made] == [1, 1]
 
 
 def test_preparing_and_leaving_are_nothing_for_most_kinds() -> None:
@@ -184,8 +186,8 @@ def test_as_many_sockets_fit_as_files_may_be_open_and_some_are_spared(
     kind = Kind()
     for number in range(room):
         kind.add(str(number), "head", FIRST)
-    told = f"^an iteration can have {room} sockets at a time here; the case asks for more$"
-    with pytest.raises(Unavailable, match=told):
+    message = f"^an iteration can have {room} sockets at a time here; the case asks for more$"
+    with pytest.raises(Unavailable, match=message):
         kind.add("more", "head", FIRST)
     if room:
         kind.remove("0")
@@ -216,29 +218,29 @@ def ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_socket_has_a_range_of_its_own_of_one_port(ports: Path) -> None:
-    one: Any = Optional()
-    LocalPort().choose(one, 40_000)
-    assert one.options == [(socket.IPPROTO_IP, 51, struct.pack("=HH", 40_000, 40_000))]
+    sock: Any = Optional()
+    LocalPort().choose(sock, 40_000)
+    assert sock.options == [(socket.IPPROTO_IP, 51, struct.pack("=HH", 40_000, 40_000))]
     assert not ports.exists()
 
 
 def test_before_linux_6_3_it_is_the_namespaces_range_and_written_only_when_it_changes(ports: Path) -> None:
     chosen = LocalPort()
-    one: Any = Optional(errno.ENOPROTOOPT)
-    chosen.choose(one, 40_000)
+    sock: Any = Optional(errno.ENOPROTOOPT)
+    chosen.choose(sock, 40_000)
     assert ports.read_text() == "40000 40000"
     ports.write_text("left alone")
-    one.refused = 0
-    chosen.choose(one, 40_000)
-    assert (ports.read_text(), one.options) == ("left alone", [])
-    chosen.choose(one, 40_001)
+    sock.refused = 0
+    chosen.choose(sock, 40_000)
+    assert (ports.read_text(), sock.options) == ("left alone", [])
+    chosen.choose(sock, 40_001)
     assert ports.read_text() == "40001 40001"
 
 
 def test_another_refusal_is_no_sign_of_an_old_kernel(ports: Path) -> None:
-    one: Any = Optional(errno.EPERM)
+    sock: Any = Optional(errno.EPERM)
     with pytest.raises(PermissionError):
-        LocalPort().choose(one, 40_000)
+        LocalPort().choose(sock, 40_000)
     assert not ports.exists()
 
 
@@ -255,14 +257,14 @@ class Kernel:
         self.ends = ends
         self.by_address = by_address
         monkeypatch.setattr(udp, "Socket", lambda *_: InTheKernel(self))
-        monkeypatch.setattr(udp, "disconnect", lambda one: one.leave())
+        monkeypatch.setattr(udp, "disconnect", lambda sock: sock.leave())
 
     def places(self) -> udp.Places:
         here: Any = Here()
         return udp.Places(here, self.look, family=socket.AF_INET6)
 
     def look(self) -> list[tuple[int, int]]:
-        return sorted(self.listed, key=lambda one: one[1])
+        return sorted(self.listed, key=lambda sock: sock[1])
 
     def order(self, bucket: int) -> list[int]:
         return [cookie for cookie, there in self.listed if there == bucket]
@@ -296,7 +298,7 @@ class InTheKernel:
         return struct.pack("=Q", self.cookie)
 
     def leave(self) -> None:
-        self.kernel.listed = [one for one in self.kernel.listed if one[0] != self.cookie]
+        self.kernel.listed = [sock for sock in self.kernel.listed if sock[0] != self.cookie]
 
     close = leave
 
@@ -345,7 +347,7 @@ def test_whether_connecting_moves_a_socket_is_learned(by_address: bool, monkeypa
     assert Kernel(monkeypatch, 8, "head", by_address=by_address).places().by_address == by_address
 
 
-def test_a_bucket_that_no_address_leads_to_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_no_address_leads_to_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, 8, "head", by_address=False)
     with pytest.raises(Unavailable, match="none of 2048 addresses leads from port 32768 to bucket 3 of the UDP table"):
         kernel.places().learn(32768, 3)
@@ -441,8 +443,8 @@ def test_more_unix_buckets_than_names_lead_to_are_refused(monkeypatch: pytest.Mo
 
 
 def test_what_proc_calls_a_socket_is_its_inode() -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        assert module.inode(one) == os.fstat(one.fileno()).st_ino
+    with socket.socket(socket.AF_UNIX) as sock:
+        assert module.inode(sock) == os.fstat(sock.fileno()).st_ino
 
 
 class FewPorts:
@@ -456,8 +458,8 @@ class FewPorts:
 
 def test_a_socket_gets_an_address_that_has_a_port_for_its_bucket_and_keeps_it_until_it_is_gone() -> None:
     sockets = TcpSockets(None, FewPorts(), "listening", 0)  # type: ignore[arg-type]  # no socket is made
-    one, other, third = (_socket.socket.__new__(_socket.socket) for _ in range(3))
-    assert sockets._address(one, 0) == ("fd00::1", 2000)
+    sock, other, third = (_socket.socket.__new__(_socket.socket) for _ in range(3))
+    assert sockets._address(sock, 0) == ("fd00::1", 2000)
     assert sockets._address(other, 0) == ("fd00::3", 2000)  # the second has no port, and is left
     assert sockets._address(third, 1) == ("fd00::2", 2000)
     sockets._forget(third)
