@@ -17,7 +17,7 @@ from sockiter.check.result import Scope
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import only_on, running
+from sockiter.cli.subject import drop_unneeded_rights, require_running
 from sockiter.errors import InputError, Unavailable, Unsearchable
 from sockiter.explore.graph import StateGraph
 from sockiter.explore.graph import explore as explored
@@ -61,16 +61,16 @@ def explore(name: str, *, page: Path, scope: Scope, hazards: tuple[Hazard, ...],
     """Write a page to explore the states of a scheme: pick the next operation, see what is delivered, owed, lost.
 
     The page has every state that sequences in the scope lead to, and every operation from each, or, if there are more than
-    --states, the first of them. It shows when a violation has happened, is certain, or is possible. Any way through the states
-    can be saved as a case.
+    --states, the first of them. It shows when a violation has happened, is certain, or is possible, and saves any way there
+    as a case.
     """
     target = target_named(name)
     if target.is_real:
         raise InputError(
             f"{target.name} is an iterator of the running kernel, whose states cannot be enumerated: expected a scheme"
         )
-    running(target)
-    only_on([target])
+    require_running(target)
+    drop_unneeded_rights([target])
     if not page.absolute().parent.is_dir():
         raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     graph = _graph(target, scope, frozenset(hazards) if hazards else target.hazards, states_max)

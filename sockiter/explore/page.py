@@ -24,7 +24,7 @@ from sockiter.claims import in_order
 from sockiter.explore.graph import GraphState, StateGraph, Taken
 from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED
 from sockiter.matrix.matrix import describe
-from sockiter.matrix.page import HAZARDS_SAID, KINDS_SAID
+from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
 from sockiter.operations import READS_MAX, Add, Bucket, Change, Rehash, Reinsert, Remove
 from sockiter.report.picture import MEANINGS, templates
 from sockiter.schemes.scheme import Grow, Show
@@ -68,9 +68,9 @@ def html(graph: StateGraph) -> str:
             scope=describe(graph.scope),
             graph=graph,
             cut=graph.cut,
-            hazards=[(hazard, HAZARDS_SAID[hazard]) for hazard in in_order(graph.hazards)],
+            hazards=[(hazard, HAZARD_DESCRIPTIONS[hazard]) for hazard in in_order(graph.hazards)],
             findings=list(findings(graph)),
-            kinds=KINDS_SAID,
+            kinds=KIND_DESCRIPTIONS,
             meanings=MEANINGS,
             # A name may be that of an element.
             document=Markup(json.dumps(document(graph), ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")),
@@ -99,7 +99,7 @@ def findings(graph: StateGraph) -> Iterator[Finding]:
         for kind, lines, link in found:
             if kind not in happens or lines < happens[kind].lines:
                 happens[kind] = Finding(kind, False, link, lines)
-    for kind in KINDS_SAID:
+    for kind in KIND_DESCRIPTIONS:
         if kind == "skip" and certain is not None:
             yield certain
         if kind in happens:

@@ -243,7 +243,7 @@
         while (at >= here.from.layout[0][nth]) at -= here.from.layout[0][nth++];
         if (nth === bucket) {
           boxes.splice(at, 0, box(here.before[here.out], ["unseen", "gone"]));
-          told.push(`${here.before[here.out]} closed`);
+          told.splice(at, 0, `${here.before[here.out]} closed`);
         }
       }
       return element("div", { className: "bucket" },
