@@ -1,4 +1,4 @@
-"""Write docs/mutants.md: for every scheme with a bug planted in it, how soon each driver catches it, and how many cases do.
+"""Write docs/measurements/mutants.md: how soon each driver catches each planted bug, and how many cases do.
 
 Decided here: how that is measured and told. Which bugs there are, `mutants` says.
 """
@@ -32,7 +32,7 @@ profile `ci`; "> 1,500" means that most seeds found nothing in that. (The suite 
 which catches some of those.) What a mutant does is told with the fewest hazards that were met. The last column counts
 the cases in `tests/cases` that come out otherwise on it, and names the one that the test holds to it. The times are of
 one run on a machine with two cores, and noisy. The page is written by `python tests/report_mutants.py >
-docs/mutants.md`, in some five minutes.
+docs/measurements/mutants.md`, in some five minutes.
 
 | scheme | what is wrong | what it does | swarm: sequences | ms | Hypothesis: sequences | ms | cases |
 |---|---|---|---|---|---|---|---|
@@ -69,7 +69,7 @@ def rows() -> list[str]:
         if mutant.before_open:
             least = f"{least}, *before open*"
         cases = sum(not replay(case, target, target).as_expected for case in CASES if not refused(case, target))
-        case = f"{cases}: [{mutant.case}](../tests/cases/{mutant.case}.case)"
+        case = f"{cases}: [{mutant.case}](../../tests/cases/{mutant.case}.case)"
         made.append(f"| `{mutant.scheme}` | {' | '.join([mutant.wrong, least, *swarm, *hypothesis, case])} |\n")
         print(f"{nth} of {len(MUTANTS)}", end="\r", file=sys.stderr, flush=True)
     return made

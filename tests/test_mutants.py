@@ -20,7 +20,7 @@ from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
 
 CASES = Path(__file__).parent / "cases"
-PAGE = Path(__file__).parent.parent / "docs" / "mutants.md"
+PAGE = Path(__file__).parent.parent / "docs" / "measurements" / "mutants.md"
 SEED = "1"
 
 # A tenth of a second for swarm, and as many as the profile `ci` of fuzz/profiles.py has for Hypothesis.
@@ -142,4 +142,4 @@ class TestTheCorpus:
 def test_the_page_tells_of_every_mutant() -> None:
     rows = [line.split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     told = [(row[0].strip("| `"), row[1]) for row in rows]
-    assert told == [(m.scheme, m.wrong) for m in MUTANTS], "python tests/report_mutants.py > docs/mutants.md"
+    assert told == [(m.scheme, m.wrong) for m in MUTANTS], "python tests/report_mutants.py > docs/measurements/mutants.md"
