@@ -41,7 +41,9 @@ def add_navigation(app: Any, name: str, source: list[str]) -> None:
         return
     for heading, section in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", source[0], re.MULTILINE):
         pages = re.findall(r"\]\(([\w./-]+)\.md\)", section)
-        trees = "\n".join("/" + (ROOT / "docs" / page).resolve().relative_to(ROOT).as_posix() for page in dict.fromkeys(pages))
+        trees = "\n".join(
+            "/" + (ROOT / "docs" / page).resolve().relative_to(ROOT).as_posix() for page in dict.fromkeys(pages)
+        )
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{trees}\n```\n"
 
 
