@@ -25,10 +25,14 @@ nitpicky = True
 # Highlighting has no grammar for cases, and none is needed.
 highlight_language = "text"
 
+# `--hazard` in a heading is an option, and no dash.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"sockiter {release}"
 html_extra_path = ["site"]
-html_static_path = []
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -40,11 +44,9 @@ def add_navigation(app: Any, name: str, source: list[str]) -> None:
     if name != root_doc:
         return
     for heading, section in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", source[0], re.MULTILINE):
-        pages = re.findall(r"\]\(([\w./-]+)\.md\)", section)
-        trees = "\n".join(
-            "/" + (ROOT / "docs" / page).resolve().relative_to(ROOT).as_posix() for page in dict.fromkeys(pages)
-        )
-        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{trees}\n```\n"
+        links = re.findall(r"^- \[(.+?)\]\(([\w./-]+)\.md\)", section, re.MULTILINE)
+        pages = [f"{title} </{(ROOT / 'docs' / page).resolve().relative_to(ROOT).as_posix()}>" for title, page in links]
+        source[0] += "\n".join(["", "```{toctree}", ":hidden:", f":caption: {heading}", "", *pages, "```", ""])
 
 
 def setup(app: Any) -> None:

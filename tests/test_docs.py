@@ -26,7 +26,7 @@ FOLDERS = ("docs", "fuzz", ".github")
 SHELL, CONSOLE = "sh", "console"
 LANGUAGES = {SHELL, CONSOLE, "text", "python", "toml"}
 COMMENT = re.compile(r"<!-- (not run|needs|file): (.+) -->")
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 if not (ROOT / "docs").is_dir():
     pytest.skip(f"no {ROOT / 'docs'}: this is not a checkout", allow_module_level=True)
@@ -141,7 +141,7 @@ def test_the_commands_of_a_page_do_what_it_shows(page: str, place: Path) -> None
             continue
         for command, shown in block.commands:
             done = subprocess.run(
-                ["bash", "-c", f"set -euo pipefail; {command}"],
+                ["bash", "-c", f"set -uo pipefail; {command}"],
                 cwd=place,
                 env=environment(place),
                 stdin=subprocess.DEVNULL,
@@ -162,8 +162,8 @@ def test_every_block_names_its_language_and_every_comment_above_one_is_known() -
             assert block.language in LANGUAGES, (
                 f"{page}:{block.line}: {block.language!r}: expected one of {sorted(LANGUAGES)}"
             )
-        used = sum(1 for block in blocks if block.kind)
-        assert used == len(COMMENT.findall(PAGES[page])), f"{page}: a comment that stands above no block"
+        comments = [line for line in PAGES[page].splitlines() if COMMENT.fullmatch(line.strip())]
+        assert len(comments) == sum(1 for block in blocks if block.kind), f"{page}: a comment that stands above no block"
 
 
 def test_as_many_command_lines_are_run_as_are_listed_here() -> None:
@@ -180,7 +180,23 @@ def test_as_many_command_lines_are_run_as_are_listed_here() -> None:
 
 
 # How many command lines of each page are run, and how many are not.
-COUNTS: dict[str, tuple[int, int]] = {}
+COUNTS: dict[str, tuple[int, int]] = {
+    "README.md": (5, 2),
+    "docs/explanation/proofs.md": (2, 2),
+    "docs/explanation/races.md": (0, 2),
+    "docs/explanation/rights.md": (0, 1),
+    "docs/how-to/ci.md": (0, 1),
+    "docs/how-to/other-kernels.md": (0, 9),
+    "docs/how-to/read-a-case.md": (4, 2),
+    "docs/how-to/reproduce-ci.md": (2, 2),
+    "docs/how-to/write-a-scheme.md": (1, 7),
+    "docs/measurements/time-to-refute.md": (0, 1),
+    "docs/reference/cases.md": (2, 0),
+    "docs/reference/commands.md": (1, 0),
+    "docs/reference/exit-statuses.md": (2, 0),
+    "docs/tutorial/first-finding.md": (8, 3),
+    "fuzz/README.md": (0, 5),
+}
 
 
 # Links and paths
