@@ -17,7 +17,7 @@ CHROMIUM = os.environ.get("SOCKITER_CHROMIUM", "/usr/bin/chromium")
 def main(matrix: Path, folder: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme="light", reduced_motion="reduce")
         page.goto(matrix.resolve().as_uri())
         page.get_by_role("heading", name="The matrix").evaluate("heading => heading.scrollIntoView()")
         page.screenshot(path=folder / "matrix-page.png")
