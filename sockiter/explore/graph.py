@@ -31,7 +31,7 @@ from sockiter.verdict import Kind
 # States between two calls of `progress`.
 REPORT = 256
 # For each state of a graph, so many nodes of the outlook are looked at.
-NODES_PER_STATE, NODES_LEAST = 8, 4_000
+NODES_PER_STATE, NODES_LEAST = 8, 2_000
 
 Violation: TypeAlias = tuple[Kind, int]
 """A kind, and the position of the socket that it befalls before the step; -1: it befalls the iteration."""

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from sockiter.backend import SLOTS
 from sockiter.cases import spell
 from sockiter.check.monitor import OWED, monitor_states
-from sockiter.check.transitions import Opening, Shift, Turns
+from sockiter.check.transitions import Shift, Turns
 from sockiter.claims import in_order
 from sockiter.explore.graph import GraphState, StateGraph, Taken
 from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED
@@ -198,7 +198,7 @@ def _move(taken: Taken) -> Hashable:
             flags = OVER * turns.over | STOPS * turns.stops | FRESH * turns.fresh | IS_REFUSED * turns.refused
             flags |= HANDED * turns.handed | FAIL * (transition.label == "fail") | BEGINS * (taken.edge.mode == "one")
             return turns.shown, turns.turns, turns.looks, turns.allocations, flags
-        case Opening():
+        case _:
             return ()
 
 
@@ -211,5 +211,5 @@ def _line(change: Change) -> tuple[str, int]:
             return spell(Remove(SOCKET))[0], int(position)
         case Reinsert(position, end):
             return spell(Reinsert(SOCKET, end))[0], int(position)
-        case Rehash(position, bucket):
-            return spell(Rehash(SOCKET, bucket))[0], int(position)
+        case _:
+            return spell(Rehash(SOCKET, change.bucket))[0], int(change.name)

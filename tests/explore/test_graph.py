@@ -102,7 +102,7 @@ INSIDE: frozenset[Hazard] = frozenset({"show", "between", "realloc", "enomem", "
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_the_shortest_way_to_each_kind_of_violation_is_as_long_as_the_search_says(name: str) -> None:
-    scheme, scope = BY_NAME[name], Scope(2, 2, 1)
+    scheme, scope = BY_NAME[name], Scope(2, 1, 1)
     hazards = scheme.hazards - INSIDE
     graph = explore(scheme, hazards, scope, states_max=10_000)
     assert graph.cut == ""
@@ -208,18 +208,23 @@ def test_a_read_to_the_end_skips_whom_no_way_on_delivers() -> None:
 # Where it is cut off.
 
 
-def test_a_graph_is_cut_off_after_so_many_states_and_says_what_is_whole() -> None:
+@pytest.fixture(scope="module")
+def whole() -> StateGraph:
+    return graph_of(OffsetUdp(), states_max=20_000)
+
+
+def test_a_graph_is_cut_off_after_so_many_states_and_says_what_is_whole(whole: StateGraph) -> None:
     graph = graph_of(OffsetUdp(), states_max=200)
     assert graph.cut == "at 200 states; every sequence of at most 4 operations is here, and some of the longer ones"
-    whole = graph_of(OffsetUdp(), states_max=20_000)
     assert whole.cut == ""
     assert sum(state.lines <= 4 for state in graph.states) == sum(state.lines <= 4 for state in whole.states)
     assert {state.is_cut for state in graph.states} == {False, True}
 
 
-def test_where_a_graph_is_cut_off_a_read_comes_to_its_end_and_the_outlook_is_that_of_the_scope() -> None:
-    graph = graph_of(OffsetUdp(), states_max=200)
-    whole = graph_of(OffsetUdp(), states_max=20_000)
+def test_where_a_graph_is_cut_off_a_read_comes_to_its_end_and_the_outlook_is_that_of_the_scope(
+    whole: StateGraph,
+) -> None:
+    graph = graph_of(OffsetUdp(), states_max=500)
     assert graph.sees_all
     by_key = {(_shape(whole, state), state.sockets): state for state in whole.states}
     cut = [state for state in graph.states if state.is_cut]
@@ -263,10 +268,10 @@ def test_progress_is_reported_while_states_are_found_and_while_it_looks_ahead() 
         OffsetUdp(),
         OffsetUdp.hazards,
         Scope(3, 2, 2),
-        states_max=1_000,
+        states_max=300,
         progress=lambda states, waiting: reports.append((states, waiting)),
     )
-    assert reports[0][0] < reports[1][0] < reports[-1][0]
+    assert 300 <= reports[0][0] <= reports[-1][0]
     assert reports[0][1] > reports[-1][1] == 0
 
 
