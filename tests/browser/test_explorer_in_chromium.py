@@ -249,6 +249,20 @@ def test_the_shortest_ways_to_what_can_go_wrong_are_links(opened: Opened) -> Non
     assert page.locator("#number").inner_text() == "of 44, after 6 operations"
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_state_is_in_sight_whatever_led_to_it(opened: Opened, width: int) -> None:
+    page = opened(width=width)
+    in_sight = "() => { const box = stage.getBoundingClientRect(); return box.top >= 0 && box.top < innerHeight; }"
+    page.locator(".findings a", has_text="skip 6").click()
+    assert page.evaluate(in_sight)
+    page.locator("#browse summary").click()
+    page.locator("#rows a").nth(40).click()
+    assert page.evaluate(in_sight)
+    page.evaluate("scrollTo(0, 700)")
+    page.locator("#steps button").last.click()
+    assert page.evaluate(in_sight)
+
+
 # Cases.
 
 

@@ -380,7 +380,12 @@
     });
     renderSteps();
     renderOperations();
-    if (isFocused) (byId("steps").querySelector("button") || byId("next")).focus({ preventScroll: true });
+    if (isFocused) {
+      (byId("steps").querySelector("button") || byId("next")).focus({ preventScroll: true });
+      // Whoever picks something far below the state is taken back to it.
+      const { top, bottom } = byId("stage").getBoundingClientRect();
+      if (top < 0 || bottom > innerHeight) byId("where").scrollIntoView();
+    }
   };
 
   let focusNext = false;
@@ -403,6 +408,12 @@
 
   const goes = { first: () => [], back: () => tokens.slice(0, -1), on: () => trail.slice(0, tokens.length + 1), last: () => trail };
   document.querySelectorAll("[data-go]").forEach(button => button.addEventListener("click", () => go(goes[button.dataset.go]())));
+  document.addEventListener("click", event => {
+    const link = event.target.closest("#rows a, .findings a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(decode(link.hash), true);
+  });
   document.querySelector("[data-jump]").addEventListener("click", event => {
     event.preventDefault();
     (byId("steps").querySelector("button") || byId("next")).focus();
