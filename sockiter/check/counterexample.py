@@ -26,7 +26,7 @@ class PathStep(NamedTuple):
 def to_operations(path: Iterable[PathStep]) -> tuple[Operation, ...]:
     """The operations for a path from the empty table, ending in a `read all`; sockets are named in the order of their
     adds."""
-    builder = _Builder()
+    builder = OperationsBuilder()
     for step in path:
         builder.add(*step)
     builder.finish()
@@ -34,10 +34,15 @@ def to_operations(path: Iterable[PathStep]) -> tuple[Operation, ...]:
 
 
 @dataclass(slots=True)
-class _Builder:
+class OperationsBuilder:
+    """Collects the operations of a path, step by step. A read is added when it is over, or by `finish`.
+
+    `names`: the names of the sockets in the table, by position.
+    """
+
     operations: list[Operation] = field(default_factory=list)
-    # The names of the sockets, by position; the number of added sockets.
     names: list[str] = field(default_factory=list)
+    # The number of added sockets.
     added: int = 0
     # The current operation: the changes inside it, and the counts of its points; None: there is no current operation.
     inside: list[At] | None = None

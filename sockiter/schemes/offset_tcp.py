@@ -1,9 +1,9 @@
 """`offset-tcp`: the place is a table, a bucket in it, and a count of the sockets seen there.
 
-Models bpf_iter_tcp_batch, tcp_seek_last_pos, bpf_iter_tcp_seq_next and bpf_iter_tcp_seq_stop of net/ipv4/tcp_ipv4.c,
-Linux 5.15 to 6.16. The walk covers the listening sockets (lhash2) and then the established ones (ehash). The search for
-the place starts at the first socket at or behind the bucket, and steps forward by the count while it is in the remembered
-bucket.
+Models bpf_iter_tcp_batch, tcp_seek_last_pos, bpf_iter_tcp_seq_next and bpf_iter_tcp_seq_stop of net/ipv4/tcp_ipv4.c, Linux
+5.15 to 6.16, except for stable branches that have the cookies (`versions`). The walk covers the listening sockets (lhash2)
+and then the established ones (ehash). The search for the place starts at the first socket at or behind the bucket, and
+steps forward by the count while it is in the remembered bucket.
 
 This scheme has the failures of `offset-udp` and one more: bucket and count are used for both tables. If no listening
 socket is left from the remembered bucket on, the rest of the count is spent in the established table. It is spent in the
@@ -22,6 +22,7 @@ from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
 
 TABLES = ("listening", "established")
@@ -91,7 +92,7 @@ class OffsetTcp:
     """Claims: no stale socket, always an end, no error; no repeat without an insertion at the head or a move."""
 
     name = "offset-tcp"
-    summary = "table, bucket, and count of sockets seen in it (TCP, Linux 5.15 to 6.16)"
+    summary = f"table, bucket, and count of sockets seen in it ({mainline('offset-tcp')})"
     progress = "Bucket Offset"
     hazards = ANY_HAZARD
     tables = TABLES

@@ -127,7 +127,7 @@ class Places:
         self._hashes += [buckets[socket_id] for socket_id in cookies]
 
     def _learn_some_remote_ports(self) -> None:
-        # With one listening socket far behind: without any, a counting iterator (up to 6.16) skips established sockets.
+        # With one listening socket far behind: without any, a counting iterator (`offset-tcp`) skips established sockets.
         place = self.listening(_NOBODYS, _FAR_BEHIND) or self.listening(_NOBODYS, _FAR_BEHIND - 1)
         assert place is not None  # neighbouring ports are not both too low
         with ExitStack() as stack:
