@@ -32,7 +32,7 @@ from sockiter.files import abandoned
 
 # The time that workers have for their current work after a stop or after the time limit: shrinking on a slow kernel.
 PATIENCE_S = 4.0
-# On a busy machine a worker has a part of a processor only, and takes longer: at most so many times.
+# On a busy machine, a worker gets only part of a processor, and more time: at most this factor.
 PATIENCE_TIMES_MAX = 8.0
 TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -172,7 +172,7 @@ class Workers(ABC, Generic[Lot, Job]):
 
 
 def patience_s() -> float:
-    """The seconds that a worker may take after its time: more by the load of a processor, where there is more than one's."""
+    """The seconds that a worker may take after its time limit: `PATIENCE_S`, times the load per processor if above 1."""
     load, _, _ = os.getloadavg()
     return PATIENCE_S * min(max(load / (os.cpu_count() or 1), 1.0), PATIENCE_TIMES_MAX)
 
