@@ -1,4 +1,4 @@
-"""The architecture: imports point down, the two blindnesses hold, and every module says what it decides."""
+"""The architecture: imports point down, the two blindnesses hold, and every module has a docstring."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The page of a matrix in a real browser: it opens, steps, fits, can be read and used by keyboard alone, and asks nobody.
+"""The matrix page in a real browser: it opens, steps, fits, is accessible and usable by keyboard, and makes no request.
 
-Needs Playwright (extra `browser`) and a Chromium: /usr/bin/chromium, or what SOCKITER_CHROMIUM names.
+Needs Playwright (extra `browser`) and a Chromium: /usr/bin/chromium, or the path in SOCKITER_CHROMIUM.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page of a matrix, as a reader of the HTML finds it; `browser` has what only a browser can tell."""
+"""The matrix page, parsed as HTML; `browser` has the tests that need a browser."""
 
 from __future__ import annotations
 

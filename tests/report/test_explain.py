@@ -1,4 +1,4 @@
-"""The sentences about a trace. Every one is pinned: it is read by people, and has to be true."""
+"""The sentences about a trace. Every sentence is pinned, because people read it."""
 
 from __future__ import annotations
 
@@ -190,8 +190,8 @@ def test_sockets_that_were_skipped_alike_are_named_together() -> None:
     text = "add A tail\nadd B tail\nadd C tail\nadd D tail\nopen\nread 1\nremove A\nread all\n"
     assert words(traced(text, Unix())) == (
         "B, C, D are skipped: they were in the table from open to the end, and no read delivered them. None of them ever "
-        "moved. The 2nd read reported the end without them. The last change before that was close(A), between the 1st and 2nd "
-        "read.",
+        "moved. The 2nd read reported the end without them. The last change before that was close(A), between the 1st and "
+        "2nd read.",
     )
 
 
@@ -222,8 +222,8 @@ def test_the_end_of_a_dump_is_reached_when_the_message_before_it_is_received() -
     dump = scripted(DUMP, "A B C", script, states=LEFT, at_open=[Shown("A"), Shown("B")])
     assert words(dump) == (
         "C is skipped: it was in the table from open to the end, and no read delivered it. C itself never moved. The walk "
-        "reached the end without it in the 1st read, and the 3rd read reported it. The last change before that was close(A), "
-        "before the 1st read.",
+        "reached the end without it in the 1st read, and the 3rd read reported it. The last change before that was "
+        "close(A), before the 1st read.",
     )
     assert turns(dump) == {Finding("skip", "C"): 3}
 

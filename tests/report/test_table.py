@@ -1,4 +1,4 @@
-"""The RFC's table and the sentences below it. Every text is pinned: it is read by people."""
+"""The RFC's table and the sentences below it. Every text is pinned, because people read it."""
 
 from __future__ import annotations
 
