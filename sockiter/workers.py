@@ -33,6 +33,8 @@ from sockiter.files import abandoned
 
 # How long workers may take after a stop, or after their time is up, for their current work: shrinking, on a slow kernel.
 PATIENCE_S = 4.0
+# On a busy machine a worker has a part of a processor only, and takes longer: at most so many times.
+PATIENCE_TIMES_MAX = 8.0
 TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _PR_SET_PDEATHSIG = 1
@@ -113,7 +115,7 @@ class Workers(ABC, Generic[Lot, Job]):
         now = time.monotonic()
         if now >= self._until:
             self._waiting.clear()
-        if now >= self._until + PATIENCE_S:
+        if now >= self._until + patience_s():
             for connection in self.running.keys() - self._late:
                 self._late.add(connection)
                 self.running[connection][0].kill()
@@ -124,7 +126,7 @@ class Workers(ABC, Generic[Lot, Job]):
                 connection.send("stop")
             except OSError:
                 continue  # it has ended by itself
-        patience = time.monotonic() + PATIENCE_S
+        patience = time.monotonic() + patience_s()
         while self.running and time.monotonic() < patience:
             self._receive()
             progress()
@@ -149,7 +151,7 @@ class Workers(ABC, Generic[Lot, Job]):
                     last = self._last.pop(connection, None)
                     if connection in self._late:
                         self._late.remove(connection)
-                        self._on_death(lot, f"was killed: it went on for {PATIENCE_S:.0f} s after the time was up")
+                        self._on_death(lot, f"was killed: it went on for {patience_s():.0f} s after the time was up")
                         self._on_unfinished(lot, last)
                     elif process.exitcode or not (self.interrupted or self._is_end(last)):
                         # Whatever its exit code: the last message of a worker that is done says so, unless it was stopped.
@@ -167,6 +169,12 @@ class Workers(ABC, Generic[Lot, Job]):
         self._last[connection] = message
         self._on_message(lot, message)
         return True
+
+
+def patience_s() -> float:
+    """The seconds that a worker may take after its time: more by the load of a processor, where there is more than one's."""
+    load, _, _ = os.getloadavg()
+    return PATIENCE_S * min(max(load / (os.cpu_count() or 1), 1.0), PATIENCE_TIMES_MAX)
 
 
 @contextmanager

@@ -28,12 +28,14 @@ LAYERS = (
     ("conform", "race"),
     ("report",),
     ("matrix",),
+    ("explore",),
     ("watch", "cli", "__main__"),
 )
 # The modules of a folder, from the lowest to the highest. Where a folder is not listed, no import goes round in a circle.
 ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
     "check": ("result", "transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
+    "explore": ("outlook", "graph", "page"),
     "fuzzing": ("limits", "coverage", "swarm", "triage", "machine", "drivers", "campaign"),
     "kernel": (
         *("libc", "namespace", "netlink", "bpf", "sockets", "diag", "walks", "iteration"),

@@ -482,6 +482,32 @@ def test_a_state_that_is_none_would_pass_for_an_iterator_that_is_not_open_and_is
     assert trouble(sockiter("replay", RFC_SKIP, "--target", "foreign")) == message
 
 
+@pytest.mark.usefixtures("foreign")
+@with_foreign("Foreign")
+def test_the_states_of_a_scheme_of_another_package_can_be_explored(tmp_path: Path) -> None:
+    result = sockiter("explore", "foreign", "--buckets", 1, "--hazard", "remove", "--html", tmp_path / "states.html")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("foreign under remove: 44 states, 127 steps\n")
+
+
+@pytest.mark.parametrize(
+    ("foreign", "message"),
+    [
+        ("Clumsy", "foreign failed: Clumsy.begin raised IndexError: bucket [/3] ("),
+        ("Lost", "foreign failed: Lost.place raised KeyError: 'nowhere' ("),
+        ("Garbled", "foreign failed: Garbled.canonical raised LookupError: no form ("),
+        ("Shy", "foreign failed: Shy.open returned None"),
+        ("Nothing", "foreign does not run here: "),
+    ],
+    indirect=["foreign"],
+)
+@pytest.mark.usefixtures("foreign")
+def test_a_scheme_of_another_package_that_makes_a_mistake_is_explored_to_no_page(message: str, tmp_path: Path) -> None:
+    page = tmp_path / "states.html"
+    assert trouble(sockiter("explore", "foreign", "--sockets", 1, "--html", page)).startswith(message)
+    assert not page.exists()
+
+
 # The line of the package in which each fails, and how that reads.
 MISTAKES = {
     "Clumsy": ("# THE LINE", "Clumsy.begin raised IndexError: bucket [/3]"),

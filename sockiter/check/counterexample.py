@@ -27,7 +27,7 @@ class PathStep(NamedTuple):
 def to_operations(path: Iterable[PathStep]) -> tuple[Operation, ...]:
     """The operations for a path from the empty table on, ending in a `read all`; the sockets' names are in the order of
     their adds."""
-    builder = _Builder()
+    builder = OperationsBuilder()
     for step in path:
         builder.add(*step)
     builder.finish()
@@ -35,10 +35,15 @@ def to_operations(path: Iterable[PathStep]) -> tuple[Operation, ...]:
 
 
 @dataclass(slots=True)
-class _Builder:
+class OperationsBuilder:
+    """The operations of a path so far, a step at a time. A read is among them when it is over, or with `finish`.
+
+    `names`: the names of the sockets in the table, by position.
+    """
+
     operations: list[Operation] = field(default_factory=list)
-    # The names of the sockets, by position; how many were ever added.
     names: list[str] = field(default_factory=list)
+    # How many sockets were ever added.
     added: int = 0
     # The operation under way: what is inside it, and how far its points are counted; None: there is none.
     inside: list[At] | None = None

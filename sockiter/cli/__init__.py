@@ -18,6 +18,7 @@ import click
 from sockiter import __version__
 from sockiter.cli.check import check
 from sockiter.cli.conform import conform
+from sockiter.cli.explore import explore
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
@@ -89,5 +90,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, check, matrix, replay, show, minimize, conform, race, targets, vm):
+for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm):
     main.add_command(command)

@@ -669,3 +669,10 @@ def test_what_is_never_interrupted_has_no_alarm() -> None:
     with pytest.raises(KeyboardInterrupt), interrupted_at(time.monotonic()):
         signal.pause()
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+@pytest.mark.parametrize(("load", "times"), [(0.5, 1.0), (2.0, 1.0), (6.0, 3.0), (400.0, 8.0)])
+def test_workers_get_more_time_on_a_busy_machine(load: float, times: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert workers.patience_s() == workers.PATIENCE_S * times
