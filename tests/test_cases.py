@@ -1,4 +1,4 @@
-"""The text form of a case: what it says, how everything that is wrong with one is told, and that files come whole."""
+"""The text form of a case: its meaning, its errors, and the atomic writing of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of a target with a scheme: what differs is found, shrunk and told, and what cannot be told is left out."""
+"""The comparison of a target with a scheme: differences are found, shrunk and reported; undecidable ones are left out."""
 
 from __future__ import annotations
 

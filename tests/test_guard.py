@@ -1,4 +1,4 @@
-"""A scheme of another package that makes a mistake: one line with the class, the method and the field."""
+"""An error in a scheme of another package: one line with the class, the method and the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemes of other packages: one that is really installed works like any other, and a broken one is in nobody's way."""
+"""Schemes of other packages: an installed scheme works like any other, and a broken one does not disturb the others."""
 
 from __future__ import annotations
 

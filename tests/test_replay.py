@@ -1,4 +1,4 @@
-"""Replaying: a case on a target, against what is expected, and what a target has to be able to do for it."""
+"""Replaying: a case on a target, against its expectation, and the required capabilities of a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under sudo: files are the caller's, and only sessions on the kernel have rights that the caller has not."""
+"""Under sudo: files belong to the caller, and only sessions on the kernel have more rights than the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases and the targets that there are: what no target can carry out, and what misspells one, is wrong input."""
+"""Cases and targets: a case that no target can run, or that misspells a target, is a wrong input."""
 
 from __future__ import annotations
 

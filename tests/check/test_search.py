@@ -1,4 +1,4 @@
-"""The search: what it finds, how soon, and what it says where it was stopped. Soundness has a file of its own."""
+"""The search: its results, their order, and its report of an early stop. `test_soundness` has its soundness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sockiter check --verify`: wrong canonical forms are found, and the field that each forgets is named."""
+"""`sockiter check --verify` finds wrong canonical forms, and names the field that each one forgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sockiter check`: what it prints, its document, and its exit status. The searches are real, and small."""
+"""`sockiter check`: its output, its document and its exit status. The searches are real, and small."""
 
 from __future__ import annotations
 

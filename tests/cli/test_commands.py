@@ -1,4 +1,4 @@
-"""The command line: what every command prints where, and which exit status means what."""
+"""The command line: the output of every command, and the exit statuses."""
 
 from __future__ import annotations
 

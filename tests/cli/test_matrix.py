@@ -1,4 +1,4 @@
-"""`sockiter matrix`: tables, the document, the page, and which exit status means what."""
+"""`sockiter matrix`: tables, the document, the page, and the exit statuses."""
 
 from __future__ import annotations
 

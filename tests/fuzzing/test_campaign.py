@@ -1,4 +1,4 @@
-"""A campaign: the time is shared, what is found is kept, and no worker's end is the end of the others."""
+"""A campaign: shares of the time, saved findings, and the end of a worker, which does not end the others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What lies below the kernel targets, with the kernel's answers made up: BTF, system calls, namespaces, and what is said
-when a machine lacks something. Needs no privileges, but for two tests."""
+"""The layer below the kernel targets, with simulated answers of the kernel: BTF, system calls, namespaces, prerequisites.
+
+Needs no privileges, but for two tests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which scheme a kernel walks by is told by trying, with simulations in its place; and what a target makes of that."""
+"""The detection of a kernel's scheme, with simulations in place of the kernel, and its effect on a target."""
 
 from __future__ import annotations
 

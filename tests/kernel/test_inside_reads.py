@@ -1,5 +1,7 @@
-"""What happens inside a read of the running kernel's iterators: which changes come to pass while a read stands still, in
-which order the history has them, and what this kernel cannot tell."""
+"""Changes inside a read of the running kernel's iterators.
+
+The tests cover their execution while a read is stopped, their order in the history, and the limits of this kernel.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""One iteration, with the kernel's answers made up: how operations become calls, what of them goes into the history, and
-what a kernel does that this machine's does not. Needs no privileges."""
+"""One iteration, with simulated answers of the kernel: operations as calls, the recorded events, and the behaviour of other
+kernels. Needs no privileges.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The running kernel's TCP iterator: upstream's scenarios on both of its tables, and that sockets get to where they are
-wanted, from one table into the other as well, and are gone when they are removed, by close and by reset alike."""
+"""The running kernel's TCP iterator: upstream's scenarios on both of its tables, and the placement of sockets.
+
+Sockets also move from one table into the other, and are removed by close and by reset.
+"""
 
 from __future__ import annotations
 

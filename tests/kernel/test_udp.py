@@ -1,5 +1,7 @@
-"""The running kernel's UDP iterator behind the protocols of `backend`: upstream's scenarios, and that the sockets get to
-where they are wanted, the host is left alone and nothing leaks."""
+"""The running kernel's UDP iterator behind the protocols of `backend`.
+
+The tests cover upstream's scenarios, the placement of sockets, and the absence of effects on the host.
+"""
 
 from __future__ import annotations
 

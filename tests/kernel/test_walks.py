@@ -1,5 +1,7 @@
-"""Walks over the kernel's sockets: records of a program, lines of /proc/net, messages of sock_diag; with answers that are
-made up, and then with the kernel's own."""
+"""Walks over the kernel's sockets: records of a program, lines of /proc/net, messages of sock_diag.
+
+The answers are simulated first; then they are the kernel's own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A race: two sides that do not wait for each other, what is a violation, what is kept of it, and what is left behind."""
+"""A race: two sides without coordination, violations, saved findings, and the clean-up."""
 
 from __future__ import annotations
 

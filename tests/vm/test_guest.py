@@ -1,4 +1,4 @@
-"""A command in a guest: what it finds, what comes back, what is said when something is missing. Nothing is booted."""
+"""A command in a guest: its environment, its results, and messages about missing prerequisites. Nothing is booted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where kernels come from: Debian's packages, what is kept of them and how, and a build. Nothing is downloaded."""
+"""The sources of kernels: Debian's packages, their kept files, and a build. Nothing is downloaded."""
 
 from __future__ import annotations
 

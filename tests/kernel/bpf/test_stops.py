@@ -1,5 +1,4 @@
-"""Reads that stand still, with a thread in the kernel's place; what a kernel needs for it, and what fails on purpose. Needs
-no privileges."""
+"""Stops inside a read, with a thread in place of the kernel: requirements, and failed allocations. Needs no privileges."""
 
 from __future__ import annotations
 

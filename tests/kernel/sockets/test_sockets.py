@@ -1,5 +1,4 @@
-"""The sockets of an iteration, and what is learned of where they go, with the kernel's answers made up. Needs no
-privileges."""
+"""The sockets of an iteration and their detected places, with simulated answers of the kernel. Needs no privileges."""
 
 from __future__ import annotations
 
