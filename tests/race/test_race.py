@@ -768,7 +768,7 @@ def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_reported(
     result = sockiter("race", "--hazard", "rehash", *UNTIL_STOPPED, "--cases", tmp_path)
     assert f"Not raced: kernel:udp: kernel:udp does not run here: {NO_KERNEL}\n" in result.stdout
     assert "Not raced: kernel:unix: kernel:unix supports none of: rehash\n" in result.stdout
-    assert re.search(r"kernel:tcp +none that is known ", result.stdout)
+    assert re.search(r"kernel:tcp +unknown ", result.stdout)
     capabilities.clear()
     capabilities["kernel:udp-diag"] = Capabilities()
     assert re.search(r"kernel:udp-diag +like ", sockiter("race", "kernel:udp-diag", *UNTIL_STOPPED).stdout)
