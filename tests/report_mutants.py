@@ -1,4 +1,4 @@
-"""Write docs/mutants.md: for every scheme with a bug planted in it, how soon each driver catches it, and how many cases do.
+"""Write docs/measurements/mutants.md: how soon each driver catches each planted bug, and how many cases do.
 
 Decided here: how that is measured and told. Which bugs there are, `support.mutants` says.
 """
@@ -20,29 +20,30 @@ SEEDS = "12345"
 SEQUENCES = ((drive_swarm, 100_000), (drive_hypothesis, 1_500))
 
 TOP = """\
-# The tester is tested
+# Planted bugs
 
-Of each scheme there are some mutants: copies with one bug planted in them, of a kind that is easily written, which make
-the scheme do what it claims not to do. `tests/test_mutants.py` holds both drivers and the corpus to catching them, and
-to having nothing to say of the schemes as they are. The table tells how soon a driver catches them with all hazards
-switched on: in how many sequences, and milliseconds of processor time up to the least case, each the median over five
-seeds. Swarm is given 100,000 sequences, Hypothesis 1,500, as many as it has for each test of the fuzz suite in the
-profile `ci`; "> 1,500" means that most seeds found nothing in that. (The suite runs every hazard by itself as well,
-which catches some of those.) What a mutant does is told with the fewest hazards that were met. The last column counts
-the cases in `tests/cases` that come out otherwise on it, and names the one that the test holds to it. The times are of
-one run on a machine with two cores, and noisy. The page is written by `python -m tests.report_mutants >
-docs/mutants.md`, in some five minutes.
+Each scheme has some mutants: copies with one planted bug, of a kind that is easily written, which break a claim of the
+scheme. `tests/test_mutants.py` requires that both drivers and the corpus catch them, and that neither finds anything in
+the unchanged schemes.
 
-| scheme | what is wrong | what it does | swarm: sequences | ms | Hypothesis: sequences | ms | cases |
+The table shows how soon a driver catches each mutant with all hazards on: the number of sequences, and the milliseconds
+of processor time up to the shortest case, each the median over five seeds. Swarm gets 100,000 sequences. Hypothesis
+gets 1,500, as many as for each test of the fuzz suite in the profile `ci`; "> 1,500" means that most seeds found
+nothing within that. (The suite also runs every hazard by itself, which catches some of those.) The effect is given with
+the fewest hazards that were met. The last column counts the cases in `tests/cases` that fail on the mutant, and names
+the one that the test requires. The times are of one run on a machine with two cores, and noisy. `python -m
+tests.report_mutants > docs/measurements/mutants.md` writes the page, in some five minutes.
+
+| scheme | bug | effect | swarm: sequences | ms | Hypothesis: sequences | ms | cases |
 |---|---|---|---|---|---|---|---|
 """
 
 BOTTOM = """
-Two kinds are known to be hard. Where hazards stand **in bold**, they have to meet at one point: an allocation during
-which two sockets enter at the head, or one that is wanted because sockets entered at the tail, and is refused. Among
-all hazards they seldom do, and Hypothesis is not held to it in so few sequences; with just these two on, swarm is done
-after some hundred. And what takes a removal *before open* swarm never catches, since all it does before open is add
-sockets; Hypothesis does.
+Two kinds are hard. If hazards stand **in bold**, they have to meet at one point: an allocation during which two sockets
+enter at the head, or an allocation that is needed because sockets entered at the tail, and is refused. Among all
+hazards this is rare, and Hypothesis is not required to find it in so few sequences. With just these two hazards, swarm
+needs some hundred sequences. And swarm never catches a bug that takes a removal *before open*, since it only adds
+sockets before open; Hypothesis does.
 """
 
 
@@ -70,7 +71,7 @@ def rows() -> list[str]:
         if mutant.before_open:
             least = f"{least}, *before open*"
         cases = sum(not replay(case, target, target).as_expected for case in CORPUS if not refused(case, target))
-        case = f"{cases}: [{mutant.case}](../tests/cases/{mutant.case}.case)"
+        case = f"{cases}: [{mutant.case}](../../tests/cases/{mutant.case}.case)"
         made.append(f"| `{mutant.scheme}` | {' | '.join([mutant.wrong, least, *swarm, *hypothesis, case])} |\n")
         print(f"{nth} of {len(MUTANTS)}", end="\r", file=sys.stderr, flush=True)
     return made

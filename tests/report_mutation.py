@@ -1,4 +1,4 @@
-"""Run the mutation tests, and hold what survives against the list in docs/mutation.md: the two have to be the same.
+"""Run the mutation tests, and compare the survivors with the list in docs/measurements/mutation.md.
 
 Run by tox. Decided here: what counts as killed (a test failed, or the mutant ran for ever), and what is told. Which modules
 are mutated, and by which tests, stands in pyproject.toml.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-LIST = ROOT / "docs" / "mutation.md"
+LIST = ROOT / "docs" / "measurements" / "mutation.md"
 KILLED = ("killed", "timeout")
 
 

@@ -19,7 +19,7 @@ from sockiter.simulation import SchemeTarget
 from tests.support.mutants import MUTANTS, Caught, Mutant, caught, mutated, original
 from tests.support.paths import CASES, ROOT
 
-PAGE = ROOT / "docs" / "mutants.md"
+PAGE = ROOT / "docs" / "measurements" / "mutants.md"
 SEED = "1"
 
 # A tenth of a second for swarm, and as many as the profile `ci` of fuzz/profiles.py has for Hypothesis.
@@ -141,4 +141,4 @@ class TestTheCorpus:
 def test_the_page_tells_of_every_mutant() -> None:
     rows = [line.split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     told = [(row[0].strip("| `"), row[1]) for row in rows]
-    assert told == [(m.scheme, m.wrong) for m in MUTANTS], "python -m tests.report_mutants > docs/mutants.md"
+    assert told == [(m.scheme, m.wrong) for m in MUTANTS], "python -m tests.report_mutants > docs/measurements/mutants.md"

@@ -838,12 +838,12 @@ def test_a_broken_package_beside_the_example_stops_neither_workers_nor_other_tar
 
 
 def test_the_documents_spell_out_the_example_as_it_is() -> None:
-    text = (ROOT / "docs" / "schemes.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "how-to" / "write-a-scheme.md").read_text(encoding="utf-8")
     for name, language in (("next_key.py", "python"), ("pyproject.toml", "toml")):
         assert f"```{language}\n{(EXAMPLE / name).read_text(encoding='utf-8')}```\n" in text
 
 
 def test_the_documents_name_every_hazard_and_every_member_of_a_scheme() -> None:
-    text = (ROOT / "docs" / "schemes.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "how-to" / "write-a-scheme.md").read_text(encoding="utf-8")
     for word in (*HAZARDS, "name", "summary", "progress", "tables", "hazards", "known_failures"):
         assert f"`{word}`" in text

@@ -34,7 +34,10 @@ def targets(*, as_json: bool) -> None:
             "\n".join(str(failure) for failure in target.known_failures) or ("never" if target.hazards else "-"),
             "yes" if (missing := target.missing()) is None else escape(f"no: {missing}"),
         )
-    console().print(table)
+    out = console()
+    out.print(table)
+    out.print("Releases are mainline kernels. Stable branches and distributions differ by backports.")
+    out.print("The scheme of a kernel target is detected by trying; the version does not decide.")
 
 
 def _json(target: Target) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 from sockiter.claims import known_failure
 from sockiter.schemes.cookie_udp import Cookies, Growing, Showing, from_first, names
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Where
+from sockiter.schemes.versions import mainline
 from sockiter.table import Table
 
 
@@ -52,7 +53,7 @@ class CookieTcp:
     allocation is refused."""
 
     name = "cookie-tcp"
-    summary = "table, bucket and cookies of the sockets not yet shown (TCP, Linux 6.17 on)"
+    summary = f"table, bucket and cookies of the sockets not yet shown ({mainline('cookie-tcp')})"
     progress = "Unseen Cookies"
     hazards = ANY_HAZARD
     tables = ("listening", "established")

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where
+from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
 
 Cookies: TypeAlias = tuple[str, ...]
@@ -75,7 +76,7 @@ class CookieUdp:
     is remembered of it is lost to a larger batch: tests/cases/cookie-udp-skip-rehash-realloc.case."""
 
     name = "cookie-udp"
-    summary = "bucket and cookies of the sockets not yet shown (UDP, Linux 6.16 on)"
+    summary = f"bucket and cookies of the sockets not yet shown ({mainline('cookie-udp')})"
     progress = "Unseen Cookies"
     hazards = ANY_HAZARD
     tables = ONE_TABLE

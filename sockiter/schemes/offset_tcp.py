@@ -1,13 +1,14 @@
 """`offset-tcp`: the place is a table, a bucket of it, and a count of the sockets seen there.
 
 Models bpf_iter_tcp_batch, tcp_seek_last_pos, bpf_iter_tcp_seq_next and bpf_iter_tcp_seq_stop of net/ipv4/tcp_ipv4.c, Linux
-5.15 to 6.16. The walk goes through the listening sockets (lhash2) and then the established ones (ehash). The place is
-sought step by step: from the first socket at or behind the bucket, so many steps forward as the count says, for as long as
-that is the remembered bucket. What goes wrong with `offset-udp` goes wrong here, and one thing more: bucket and count are
-used for both tables. Where no listening socket is left from the remembered bucket on, the rest of the count is spent in the
-established bucket of the same number, if that is the first with sockets; and where nothing was left, the count is -1 by
-then, never comes to 0, and takes all of that bucket, although nothing ever changed. The remembered bucket is then the one
-behind the last that had a listening socket, or 0 where nobody listens.
+5.15 to 6.16, but for stable branches that have the cookies (`versions`). The walk goes through the listening sockets
+(lhash2) and then the established ones (ehash). The place is sought step by step: from the first socket at or behind the
+bucket, so many steps forward as the count says, for as long as that is the remembered bucket. What goes wrong with
+`offset-udp` goes wrong here, and one thing more: bucket and count are used for both tables. Where no listening socket is
+left from the remembered bucket on, the rest of the count is spent in the established bucket of the same number, if that is
+the first with sockets; and where nothing was left, the count is -1 by then, never comes to 0, and takes all of that bucket,
+although nothing ever changed. The remembered bucket is then the one behind the last that had a listening socket, or 0 where
+nobody listens.
 
 Not modelled: the last bucket of lhash2 has none behind it, and from there the kernel goes over without a search. A table is
 taken here to be larger than the buckets that are named.
@@ -20,6 +21,7 @@ from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
 
 TABLES = ("listening", "established")
@@ -89,7 +91,7 @@ class OffsetTcp:
     """Claims: nothing stale, always an end, no error; no repeat without an insertion at the head or a move."""
 
     name = "offset-tcp"
-    summary = "table, bucket, and count of sockets seen in it (TCP, Linux 5.15 to 6.16)"
+    summary = f"table, bucket, and count of sockets seen in it ({mainline('offset-tcp')})"
     progress = "Bucket Offset"
     hazards = ANY_HAZARD
     tables = TABLES

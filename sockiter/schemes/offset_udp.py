@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sockiter.claims import known_failure
 from sockiter.schemes.partial_batch import PartialBatch, State
+from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
 
 
@@ -18,7 +19,7 @@ class OffsetUdp(PartialBatch[int]):
     at the head or a move."""
 
     name = "offset-udp"
-    summary = "bucket and count of sockets seen in it (UDP, Linux 6.8 to 6.15)"
+    summary = f"bucket and count of sockets seen in it ({mainline('offset-udp')})"
     progress = "Bucket Offset"
     known_failures = (
         known_failure("skip", "remove"),

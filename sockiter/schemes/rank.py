@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sockiter.claims import HAZARDS, known_failure
 from sockiter.schemes.one_by_one import Found, Further, OneByOne, State
+from sockiter.schemes.versions import mainline
 from sockiter.table import Table
 
 
@@ -29,7 +30,7 @@ class Rank(OneByOne[Place]):
     that an insertion at the tail of one that is done with makes a seen socket come again, as one at the head does."""
 
     name = "rank"
-    summary = "count of sockets seen in the whole table (UDP before Linux 6.5, /proc/net/udp)"
+    summary = f"count of sockets seen in the whole table ({mainline('rank')})"
     progress = "Rank"
     hazards = frozenset(HAZARDS) - {"show", "realloc", "enomem", "rollover"}
     known_failures = (

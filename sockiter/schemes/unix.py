@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
 
 
@@ -76,7 +77,7 @@ class Unix:
     """Claims: nothing stale, always an end, no error."""
 
     name = "unix"
-    summary = "bucket, offset, and a flag that is never taken down (UNIX, Linux 6.1 to 7.1)"
+    summary = f"bucket, offset, and a flag that is never taken down ({mainline('unix')})"
     progress = "Bucket Offset"
     hazards = ANY_HAZARD
     tables = ONE_TABLE

@@ -30,7 +30,10 @@ from sockiter.vm import acceleration, cache, programs, view
 QEMU = "qemu-system-x86_64"
 TIMED_OUT = 124
 
-_NEEDED = {"virtme-run": "virtme-ng: pip install 'sockiter[vm]'", QEMU: "Debian's package qemu-system-x86"}
+_NEEDED = {
+    "virtme-run": "virtme-ng: pip install '.[vm]' in a checkout of sockiter",
+    QEMU: "Debian's package qemu-system-x86",
+}
 # Where the kernel has modules, virtme-ng makes an initial file system with those that it takes to reach the root.
 _NEEDED_FOR_MODULES = {
     "busybox": "Debian's package busybox-static",

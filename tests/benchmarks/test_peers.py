@@ -2,7 +2,7 @@
 
 What is timed is the proof that `index` neither skips nor repeats, in one bucket of at most so many sockets with a batch of
 two slots, where sockets come and go between reads and allocations are refused. The search proves it for any length.
-Processor time is compared, with TLC's on the clock, which is less. docs/peers.md has the results.
+Processor time is compared, with TLC's on the clock, which is less. docs/measurements/peers.md has the results.
 """
 
 from __future__ import annotations

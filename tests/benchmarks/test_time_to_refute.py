@@ -1,6 +1,7 @@
 """How long each driver takes to refute what is not claimed, by scheme and kind, from a cold start with all hazards on.
 
-Prints the rows of docs/time-to-refute.md. A claim is refuted when its least case is there: shrinking is part of the time.
+Prints the rows of docs/measurements/time-to-refute.md. A claim is refuted when its least case is there: shrinking is part of
+the time.
 """
 
 from __future__ import annotations

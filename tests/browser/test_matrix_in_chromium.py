@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        lacking("playwright is not installed: pip install sockiter[browser]")
+        lacking("playwright is not installed: pip install '.[browser]'")
     if not os.access(CHROMIUM, os.X_OK):
         lacking(f"{CHROMIUM} is not there: apt-get install chromium, or name another with SOCKITER_CHROMIUM")
     with sync_playwright() as playwright:

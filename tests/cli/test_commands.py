@@ -705,6 +705,7 @@ def test_the_targets_are_told_with_what_they_admit_and_what_the_machine_lacks() 
     assert any(line.startswith("kernel:udp") and "never" in line and "no: unshare(CLONE_NEWNET)" in line for line in lines)
     for admitted in target_named("index").known_failures:
         assert str(admitted) in result.stdout
+    assert lines[-1] == "The scheme of a kernel target is detected by trying; the version does not decide."
 
 
 @pytest.mark.usefixtures("three")

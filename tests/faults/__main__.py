@@ -1,7 +1,7 @@
 """Break sockiter in the ways in which machines, users and packages do, and count what is lost; nothing may be.
 
 Run by `tox -e faults`: all groups, or those that are named. A line of figures for each group, behind it each fault.
-docs/reliability.md has what is promised.
+docs/explanation/reliability.md has what is promised.
 """
 
 from __future__ import annotations

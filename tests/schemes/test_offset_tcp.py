@@ -1,4 +1,4 @@
-"""How `offset-tcp` keeps its place, step by step, against bpf_iter_tcp_batch and tcp_seek_last_pos of Linux 5.15 to 6.16."""
+"""How `offset-tcp` keeps its place, step by step, against bpf_iter_tcp_batch and tcp_seek_last_pos before the cookies."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def test_kernels_that_are_here_are_named_where_one_is_unknown(machine: Path, tmp
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("virtme-run", r"virtme-run \(virtme-ng: pip install 'sockiter\[vm\]'\)"),
+        ("virtme-run", r"virtme-run \(virtme-ng: pip install '\.\[vm\]' in a checkout of sockiter\)"),
         ("qemu-system-x86_64", r"qemu-system-x86_64 \(Debian's package qemu-system-x86\)"),
         ("busybox", r"busybox \(Debian's package busybox-static\)"),
     ],

@@ -18,7 +18,7 @@ _FAILSLAB = Path("/sys/kernel/debug/failslab/ignore-gfp-wait")
 def need_faults() -> None:
     """Raise `Unavailable` where no allocation of an iterator can be made to fail."""
     if not _FAIL_NTH.exists():
-        raise Unavailable(f"no {_FAIL_NTH}: the kernel was built without fault injection; see docs/kernels.md")
+        raise Unavailable(f"no {_FAIL_NTH}: the kernel was built without fault injection; see docs/how-to/other-kernels.md")
     try:
         spared = _FAILSLAB.read_text().strip()
     except OSError as error:

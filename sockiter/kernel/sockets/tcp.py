@@ -125,7 +125,7 @@ class Places:
         self._hashes += [buckets[socket_id] for socket_id in cookies]
 
     def _learn_some_remote_ports(self) -> None:
-        # With somebody who listens, far behind: without, an iterator that counts (up to 6.16) misses established sockets.
+        # With somebody who listens, far behind: without, an iterator that counts (`offset-tcp`) misses established sockets.
         place = self.listening(_NOBODYS, _FAR_BEHIND) or self.listening(_NOBODYS, _FAR_BEHIND - 1)
         assert place is not None  # since ports next to each other are not both too low
         with ExitStack() as stack:

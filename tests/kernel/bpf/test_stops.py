@@ -390,7 +390,7 @@ def test_a_kernel_with_fault_injection_lacks_nothing(injection: Path) -> None:
 
 def test_a_kernel_without_fault_injection_is_reported_what_it_takes(injection: Path) -> None:
     (injection / "fail-nth").unlink()
-    message = f"no {injection}/fail-nth: the kernel was built without fault injection; see docs/kernels.md"
+    message = f"no {injection}/fail-nth: the kernel was built without fault injection; see docs/how-to/other-kernels.md"
     with pytest.raises(Unavailable) as caught:
         faults.need_faults()
     assert str(caught.value) == message

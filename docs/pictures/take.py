@@ -1,0 +1,34 @@
+"""Take the pictures of the matrix: python docs/pictures/take.py MATRIX.html FOLDER
+
+Needs Playwright (extra `browser`) and a Chromium: /usr/bin/chromium, or another one that SOCKITER_CHROMIUM names.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = os.environ.get("SOCKITER_CHROMIUM", "/usr/bin/chromium")
+
+
+def main(matrix: Path, folder: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme="light", reduced_motion="reduce")
+        page.goto(matrix.resolve().as_uri())
+        page.get_by_role("heading", name="The matrix").evaluate("heading => heading.scrollIntoView()")
+        page.screenshot(path=folder / "matrix-page.png")
+        page = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme="dark", reduced_motion="reduce")
+        page.goto(matrix.resolve().as_uri())
+        page.locator("#cell-full-batch-remove-skip").click()
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+        page.screenshot(path=folder / "matrix-case.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
