@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sockiter.backend import Target
+from sockiter.cases import dumps
 from sockiter.claims import KnownFailure, in_order, within
 from sockiter.cli.output import known_failure_json
 from sockiter.fuzzing.campaign import Campaign, SavedFinding, Track
@@ -60,6 +61,7 @@ def print_summary(
         out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(str(found))}{again}")
         replay = f"replay it: sockiter replay {_quoted(kept.path)} --target {found.target}" if kept.path else "not saved"
         out.print(f"  {replay}\n", soft_wrap=True)
+        out.print(escape(dumps(found.case)), soft_wrap=True)
     sequences = sum(track.sequences for track in campaign.tracks)
     reached = {track.target.name: None for track in campaign.tracks if track.sequences}
     if reached and not broken:

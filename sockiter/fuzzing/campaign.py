@@ -18,11 +18,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+import sockiter
 from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
+from sockiter.files import commit_of
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
@@ -349,4 +351,10 @@ def _commented(found: TriagedFinding, *, driver: str, seed: str) -> Case:
     comment = f"{found.kind.capitalize()}{of} under {under}, found on {subject} by {driver}."
     shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
     cut_short = " Not shrunk to the end: the time was up." if found.cut_short else ""
-    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}"))
+    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}", made_by()))
+
+
+def made_by() -> str:
+    """A sentence for a comment: the version of this project, the commit where it is a checkout, and the running kernel."""
+    commit = commit_of(Path(sockiter.__file__).parent.parent)
+    return f"sockiter {sockiter.__version__}{f', commit {commit}' if commit else ''}, on Linux {platform.release()}."

@@ -893,6 +893,7 @@ def test_a_broken_claim_is_status_1_and_the_command_that_replays_it_is_told(tmp_
     assert "CLAIM BROKEN offset-udp: skip under remove\n" in result.stdout
     assert f"  replay it: sockiter replay {path} --target offset-udp\n" in result.stdout
     assert "No claim was broken" not in result.stdout
+    assert f"\n{path.read_text(encoding='utf-8')}" in result.stdout
     assert sockiter("replay", path, "--target", "offset-udp").exit_code == 1
 
 
