@@ -81,6 +81,9 @@ class Workers(ABC, Generic[Lot, Job]):
     def _on_unfinished(self, lot: Lot, last: Any, /) -> None:
         """Save the work of a worker that ended before its time, or did not stop, by its last message, if any."""
 
+    def _on_over(self) -> None:
+        """Take over whatever is left when no worker runs any more."""
+
     def _next(self) -> Lot:
         # Which of those that wait is worked on next; there is one.
         return self._waiting.popleft()
@@ -107,6 +110,7 @@ class Workers(ABC, Generic[Lot, Job]):
                 self._on_unfinished(lot, self._last.pop(connection, None))
                 connection.close()
             self.running.clear()
+            self._on_over()
 
     def _look_at_the_clock(self) -> None:
         # Nothing is begun when the time is up; what is under way has some patience more.

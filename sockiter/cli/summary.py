@@ -19,7 +19,8 @@ from sockiter.backend import Target
 from sockiter.cases import dumps
 from sockiter.claims import KnownFailure, in_order, within
 from sockiter.cli.output import known_failure_json
-from sockiter.fuzzing.campaign import Campaign, SavedFinding, Track
+from sockiter.fuzzing.campaign import SavedFinding, Track
+from sockiter.fuzzing.counted import AnyCampaign, CountedCampaign
 from sockiter.operations import length
 from sockiter.verdict import Kind
 
@@ -36,11 +37,14 @@ _COLUMNS: tuple[tuple[Kind, bool], ...] = (
 
 
 def print_summary(
-    out: Console, campaign: Campaign, took: float, workers: int, absent: list[tuple[Target, str]], *, detailed: bool
+    out: Console, campaign: AnyCampaign, took: float, workers: int, absent: list[tuple[Target, str]], *, detailed: bool
 ) -> None:
     """Print what the targets claim and what they were seen to do; `detailed`: each harm by itself, with its hazards."""
     interrupted = ", interrupted" if campaign.interrupted else ""
-    out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}, {took:.0f} s, {workers} workers{interrupted}")
+    each = f", {campaign.sequences:,} sequences for each target and driver" if isinstance(campaign, CountedCampaign) else ""
+    out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}{each}, {took:.0f} s, {workers} workers{interrupted}")
+    if isinstance(campaign, CountedCampaign) and not campaign.is_whole:
+        out.print("[bold]Not the whole run[/bold]: it was cut. The whole run with this seed may find more or other cases.")
     out.print(_work(campaign))
     out.print(_overview(campaign))
     out.print(
@@ -82,19 +86,21 @@ def print_summary(
         )
 
 
-def summary_json(campaign: Campaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
+def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
     """The same as one document."""
     return {
         "seed": campaign.seed,
         "seconds": round(took, 3),
         "interrupted": campaign.interrupted,
+        "sequences": campaign.sequences if isinstance(campaign, CountedCampaign) else None,
+        "whole": campaign.is_whole if isinstance(campaign, CountedCampaign) else None,
         "targets": [_target_json(campaign, target) for target in _targets(campaign)],
         "not_here": [{"target": target.name, "missing": missing} for target, missing in absent],
         "troubles": [trouble for track in campaign.tracks for trouble in track.troubles],
     }
 
 
-def _work(campaign: Campaign) -> Table:
+def _work(campaign: AnyCampaign) -> Table:
     work = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     work.add_column("driver")
     for title in ("sequences", "operations", "operations/s"):
@@ -106,7 +112,7 @@ def _work(campaign: Campaign) -> Table:
     return work
 
 
-def _overview(campaign: Campaign) -> Table:
+def _overview(campaign: AnyCampaign) -> Table:
     overview = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     overview.add_column("target", no_wrap=True)
     overview.add_column("sequences", justify="right")
@@ -123,7 +129,7 @@ def _overview(campaign: Campaign) -> Table:
     return overview
 
 
-def _cell(campaign: Campaign, target: Target, admitted: frozenset[KnownFailure], kind: Kind, moved: bool) -> str:
+def _cell(campaign: AnyCampaign, target: Target, admitted: frozenset[KnownFailure], kind: Kind, moved: bool) -> str:
     found = [
         (failure, group[0])
         for failure, group in _first(campaign, target)
@@ -136,7 +142,7 @@ def _cell(campaign: Campaign, target: Target, admitted: frozenset[KnownFailure],
     return f"{len(found)}/{may}{least}" if may else "-"
 
 
-def _details(campaign: Campaign) -> Table:
+def _details(campaign: AnyCampaign) -> Table:
     details = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -162,7 +168,7 @@ def _quoted(path: Path) -> str:
     return escape(shlex.quote(str(path)))
 
 
-def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
+def _target_json(campaign: AnyCampaign, target: Target) -> dict[str, object]:
     tracks = _tracks(campaign, target)
     found = _first(campaign, target)
     return {
@@ -191,8 +197,9 @@ def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
 
 def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
     best = group[0]
-    soonest = min(group, key=lambda kept: kept.seconds)
-    return {
+    soonest = min(group, key=_soonness)
+    counted: dict[str, object] = {} if soonest.sequences is None else {"sequences_to_find": soonest.sequences}
+    document: dict[str, object] = {
         "kind": best.found.kind,
         "moved": best.found.moved,
         "elsewhere": best.found.elsewhere,
@@ -203,9 +210,15 @@ def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
         "seconds_to_find": round(soonest.seconds, 4),
         "found_by": {kept.driver: round(kept.seconds, 4) for kept in reversed(group)},
     }
+    return document | counted
 
 
-def _first(campaign: Campaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
+def _soonness(kept: SavedFinding) -> float:
+    # By the clock only where nothing else is counted.
+    return kept.seconds if kept.sequences is None else kept.sequences
+
+
+def _first(campaign: AnyCampaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
     # What was found on a target, by harm, each with its least case first; broken claims by case.
     groups: dict[object, list[SavedFinding]] = {}
     for track in _tracks(campaign, target):
@@ -213,17 +226,17 @@ def _first(campaign: Campaign, target: Target) -> list[tuple[KnownFailure | None
             key = kept.found.known_failure or (kept.found.signature, kept.found.case.operations)
             groups.setdefault(key, []).append(kept)
     for group in groups.values():
-        group.sort(key=lambda kept: (length(kept.found.case.operations), kept.seconds))
+        group.sort(key=lambda kept: (length(kept.found.case.operations), _soonness(kept)))
     return [(group[0].found.known_failure, group) for group in groups.values()]
 
 
-def _unrefuted(campaign: Campaign, target: Target) -> list[KnownFailure]:
+def _unrefuted(campaign: AnyCampaign, target: Target) -> list[KnownFailure]:
     return [
         failure for failure in target.known_failures if all(failure in track.pending for track in _tracks(campaign, target))
     ]
 
 
-def _tracks(campaign: Campaign, target: Target) -> list[Track]:
+def _tracks(campaign: AnyCampaign, target: Target) -> list[Track]:
     return [track for track in campaign.tracks if track.target is target]
 
 
@@ -233,5 +246,5 @@ def _rate(tracks: Sequence[Track]) -> float:
     return sum(track.operations for track in tracks) / seconds if seconds else 0
 
 
-def _targets(campaign: Campaign) -> list[Target]:
+def _targets(campaign: AnyCampaign) -> list[Target]:
     return list({track.target.name: track.target for track in campaign.tracks}.values())

@@ -55,7 +55,8 @@ class FuzzJob:
     """One slice: a driver on a target for some seconds, the first of them the `since`th of this driver's search.
 
     `left_s`: how many seconds the campaign has from the beginning of the slice on, `until`: and until when, by the monotonic
-    clock of this machine; None where it has not begun yet.
+    clock of this machine; None where it has not begun yet. `sequences`: how many the slice has, None for as many as there is
+    time for; `done`: how many slices before it have.
     """
 
     target: str
@@ -69,6 +70,8 @@ class FuzzJob:
     investigated: frozenset[FindingKey]
     left_s: float = math.inf
     until: float | None = None
+    sequences: int | None = None
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,17 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class SavedFinding:
-    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none."""
+    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none.
+
+    `sequences`: after how many sequences of its search, where slices have a number of them.
+    """
 
     found: TriagedFinding
     driver: str
     seconds: float
     path: Path | None
     trouble: str = ""
+    sequences: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A slice is over: the findings investigated in it, or the reason why it could not go on."""
+    """A slice is over: the findings investigated in it, or the reason why it could not go on.
+
+    `is_cut`: it did not run all of the sequences that it was to run.
+    """
 
     investigated: frozenset[FindingKey]
     trouble: str = ""
+    is_cut: bool = False
 
 
 Message: TypeAlias = Began | Drawn | SavedFinding | Tick | Ended
@@ -132,6 +143,26 @@ class Track:
     kept: list[SavedFinding] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
+    def keep(self, saved: SavedFinding) -> None:
+        """Take over a finding, unless it is kept already: two slices side by side may find the same thing."""
+        found = saved.found
+        if all(
+            (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
+            for kept in self.kept
+        ):
+            self.kept.append(saved)
+        self.pending -= {found.known_failure}
+
+
+def tracks_of(targets: Iterable[tuple[Target, frozenset[Hazard]]], drivers: Iterable[str]) -> list[Track]:
+    """A track for each driver on each target."""
+    drivers = tuple(drivers)
+    return [
+        Track(target, driver, hazards, within(target.known_failures, hazards))
+        for target, hazards in targets
+        for driver in drivers
+    ]
+
 
 class Campaign(Workers[Track, FuzzJob]):
     """Targets, each with its hazards, times drivers, on so many workers, for so many seconds from the first sequence on."""
@@ -147,13 +178,8 @@ class Campaign(Workers[Track, FuzzJob]):
         cases: Path,
         slice_s: float = SLICE_S,
     ) -> None:
-        drivers = tuple(drivers)
         self.seed = seed
-        self.tracks = [
-            Track(target, driver, hazards, within(target.known_failures, hazards))
-            for target, hazards in targets
-            for driver in drivers
-        ]
+        self.tracks = tracks_of(targets, drivers)
         super().__init__(self.tracks, workers=workers, work=work)
         self._seconds = seconds
         self._share = seconds * workers / len(self.tracks)
@@ -218,14 +244,7 @@ class Campaign(Workers[Track, FuzzJob]):
                     if track in self._waiting:
                         self._waiting.remove(track)
             case _:
-                found = message.found
-                # Two slices side by side may find the same thing.
-                if all(
-                    (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
-                    for kept in track.kept
-                ):
-                    track.kept.append(message)
-                track.pending -= {found.known_failure}
+                track.keep(message)
 
     def _on_death(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")
@@ -235,9 +254,14 @@ class Campaign(Workers[Track, FuzzJob]):
 
     def _on_unfinished(self, track: Track, last: Message | None) -> None:
         if isinstance(last, Drawn):
-            # Nothing is run for it here: whatever ended the worker would end this process.
-            case = _commented(last.found, driver=track.driver, seed=str(self.seed))
-            self._on_message(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
+            self._on_message(track, saved_as_drawn(last, track.driver, self.seed, self._cases))
+
+
+def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
+    """Save a finding whose worker ended before it was shrunk."""
+    # Nothing is run for it here: whatever ended the worker would end this process.
+    case = _commented(drawn.found, driver=driver, seed=str(seed))
+    return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
 
 
 def work(job: FuzzJob, connection: Connection) -> None:
@@ -268,24 +292,35 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                 triage.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
                 line.send(Began())
             is_first = True
+            is_cut = False
+            done = job.done
             trouble = ""
+            drive = DRIVERS[job.driver]
             try:
                 with interrupted_at(until + INTERRUPTED_S):
-                    for bite in DRIVERS[job.driver](triage, job.hazards, job.seed):
+                    for bite in (
+                        drive(triage, job.hazards, job.seed)
+                        if job.sequences is None
+                        else drive(triage, job.hazards, job.seed, job.sequences)
+                    ):
                         now = time.monotonic()
+                        done += bite.sequences
                         if bite.found is not None:
-                            yield _kept(bite.found, session, job, job.since + now - started)
+                            saved = _kept(bite.found, session, job, job.since + now - started)
+                            yield saved if job.sequences is None else replace(saved, sequences=done)
                         yield Tick(bite.sequences, bite.operations, now - last)
                         last = now
                         is_first = False
                         if now >= min(started + job.seconds, until) or patience.ended:
+                            is_cut = job.sequences is not None
                             break
             except KeyboardInterrupt:
+                is_cut = job.sequences is not None
                 # A slow machine may not come to the end of a bite in time. That it comes to the end of none is trouble.
                 took = time.monotonic() - started
                 if is_first and took >= ENDLESS_S:
                     trouble = f"no sequence came to its end in {took:.0f} s"
-            yield Ended(frozenset(triage.investigated), trouble)
+            yield Ended(frozenset(triage.investigated), trouble, is_cut)
     except SockiterError as error:
         yield Ended(frozenset(), str(error))
 
