@@ -36,7 +36,7 @@ ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
     "check": ("result", "transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
     "explore": ("outlook", "graph", "page"),
-    "fuzzing": ("limits", "coverage", "swarm", "triage", "machine", "drivers", "campaign"),
+    "fuzzing": ("limits", "coverage", "swarm", "triage", "machine", "drivers", "campaign", "counted"),
     "kernel": (
         *("libc", "namespace", "netlink", "bpf", "sockets", "diag", "walks", "iteration"),
         *("identify", "probe", "target", "udp", "tcp", "unix"),

@@ -17,11 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+import sockiter
 from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
+from sockiter.files import commit_of
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
@@ -51,8 +53,9 @@ LISTENING_S = 0.05
 class FuzzJob:
     """One slice: a driver on a target for some seconds. `since`: the seconds of this driver's search before the slice.
 
-    `left_s`: the seconds that the campaign has left at the beginning of the slice. `until`: its end, on the monotonic
-    clock of this machine; None if the campaign has not begun yet.
+    `left_s`: how many seconds the campaign has from the beginning of the slice on, `until`: and until when, by the monotonic
+    clock of this machine; None where it has not begun yet. `sequences`: how many the slice has, None for as many as there is
+    time for; `done`: how many slices before it have.
     """
 
     target: str
@@ -66,6 +69,8 @@ class FuzzJob:
     investigated: frozenset[FindingKey]
     left_s: float = math.inf
     until: float | None = None
+    sequences: int | None = None
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +88,17 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class SavedFinding:
-    """A finding, its driver, the seconds of search before it, and its file; without a file, `trouble` is the reason."""
+    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none.
+
+    `sequences`: after how many sequences of its search, where slices have a number of them.
+    """
 
     found: TriagedFinding
     driver: str
     seconds: float
     path: Path | None
     trouble: str = ""
+    sequences: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +112,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a slice: the findings that it investigated, or the reason why it could not continue."""
+    """A slice is over: the findings investigated in it, or the reason why it could not go on.
+
+    `is_cut`: it did not run all of the sequences that it was to run.
+    """
 
     investigated: frozenset[FindingKey]
     trouble: str = ""
+    is_cut: bool = False
 
 
 Message: TypeAlias = Began | Drawn | SavedFinding | Tick | Ended
@@ -129,6 +142,26 @@ class Track:
     kept: list[SavedFinding] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
+    def keep(self, saved: SavedFinding) -> None:
+        """Take over a finding, unless it is kept already: two slices side by side may find the same thing."""
+        found = saved.found
+        if all(
+            (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
+            for kept in self.kept
+        ):
+            self.kept.append(saved)
+        self.pending -= {found.known_failure}
+
+
+def tracks_of(targets: Iterable[tuple[Target, frozenset[Hazard]]], drivers: Iterable[str]) -> list[Track]:
+    """A track for each driver on each target."""
+    drivers = tuple(drivers)
+    return [
+        Track(target, driver, hazards, within(target.known_failures, hazards))
+        for target, hazards in targets
+        for driver in drivers
+    ]
+
 
 class Campaign(Workers[Track, FuzzJob]):
     """All pairs of a target, with its hazards, and a driver, on some workers, for a time from the first sequence on."""
@@ -144,13 +177,8 @@ class Campaign(Workers[Track, FuzzJob]):
         cases: Path,
         slice_s: float = SLICE_S,
     ) -> None:
-        drivers = tuple(drivers)
         self.seed = seed
-        self.tracks = [
-            Track(target, driver, hazards, within(target.known_failures, hazards))
-            for target, hazards in targets
-            for driver in drivers
-        ]
+        self.tracks = tracks_of(targets, drivers)
         super().__init__(self.tracks, workers=workers, work=work)
         self._seconds = seconds
         self._share = seconds * workers / len(self.tracks)
@@ -215,14 +243,7 @@ class Campaign(Workers[Track, FuzzJob]):
                     if track in self._waiting:
                         self._waiting.remove(track)
             case _:
-                found = message.found
-                # Two parallel slices may find the same failure.
-                if all(
-                    (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
-                    for kept in track.kept
-                ):
-                    track.kept.append(message)
-                track.pending -= {found.known_failure}
+                track.keep(message)
 
     def _on_death(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")
@@ -232,9 +253,14 @@ class Campaign(Workers[Track, FuzzJob]):
 
     def _on_unfinished(self, track: Track, last: Message | None) -> None:
         if isinstance(last, Drawn):
-            # The main process does not run the sequence: the problem that ended the worker would end this process.
-            case = _commented(last.found, driver=track.driver, seed=str(self.seed))
-            self._on_message(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
+            self._on_message(track, saved_as_drawn(last, track.driver, self.seed, self._cases))
+
+
+def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
+    """Save a finding whose worker ended before it was shrunk."""
+    # Nothing is run for it here: whatever ended the worker would end this process.
+    case = _commented(drawn.found, driver=driver, seed=str(seed))
+    return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
 
 
 def work(job: FuzzJob, connection: Connection) -> None:
@@ -265,24 +291,35 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                 triage.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
                 line.send(Began())
             is_first = True
+            is_cut = False
+            done = job.done
             trouble = ""
+            drive = DRIVERS[job.driver]
             try:
                 with interrupted_at(until + INTERRUPTED_S):
-                    for bite in DRIVERS[job.driver](triage, job.hazards, job.seed):
+                    for bite in (
+                        drive(triage, job.hazards, job.seed)
+                        if job.sequences is None
+                        else drive(triage, job.hazards, job.seed, job.sequences)
+                    ):
                         now = time.monotonic()
+                        done += bite.sequences
                         if bite.found is not None:
-                            yield _kept(bite.found, session, job, job.since + now - started)
+                            saved = _kept(bite.found, session, job, job.since + now - started)
+                            yield saved if job.sequences is None else replace(saved, sequences=done)
                         yield Tick(bite.sequences, bite.operations, now - last)
                         last = now
                         is_first = False
                         if now >= min(started + job.seconds, until) or patience.ended:
+                            is_cut = job.sequences is not None
                             break
             except KeyboardInterrupt:
-                # A slow machine may not finish a bite in time. If it finishes no sequence at all, that is an error.
+                is_cut = job.sequences is not None
+                # A slow machine may not come to the end of a bite in time. That it comes to the end of none is trouble.
                 took = time.monotonic() - started
                 if is_first and took >= ENDLESS_S:
-                    trouble = f"no sequence finished within {took:.0f} s"
-            yield Ended(frozenset(triage.investigated), trouble)
+                    trouble = f"no sequence came to its end in {took:.0f} s"
+            yield Ended(frozenset(triage.investigated), trouble, is_cut)
     except SockiterError as error:
         yield Ended(frozenset(), str(error))
 
@@ -348,4 +385,10 @@ def _commented(found: TriagedFinding, *, driver: str, seed: str) -> Case:
     comment = f"{found.kind.capitalize()}{of} under {under}, found on {subject} by {driver}."
     shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
     cut_short = " Not shrunk to the end: the time was up." if found.cut_short else ""
-    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}"))
+    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}", made_by()))
+
+
+def made_by() -> str:
+    """A sentence for a comment: the version of this project, the commit where it is a checkout, and the running kernel."""
+    commit = commit_of(Path(sockiter.__file__).parent.parent)
+    return f"sockiter {sockiter.__version__}{f', commit {commit}' if commit else ''}, on Linux {platform.release()}."
