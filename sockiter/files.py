@@ -10,7 +10,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # Of what is being written, the beginning of the name, and how long it may take until its writer has locked it.
@@ -21,7 +21,41 @@ _UNLOCKED_MAX_S = 60.0
 def own_path(directory: Path, stem: str, text: str, suffix: str) -> Path:
     """DIRECTORY/STEM-HASH and the suffix, the name of a file that is about this text and no other."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', stem)}-{digest}{suffix}"
+    return directory / f"{in_file_name(stem)}-{digest}{suffix}"
+
+
+def in_file_name(name: str) -> str:
+    """A name as it stands in the name of a file: a hyphen for each character that may mean something to a shell."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+
+
+def commit_of(checkout: Path) -> str | None:
+    """The commit that a checkout of Git is at, in twelve digits; None where it is no checkout. No program is run."""
+    try:
+        git = checkout / ".git"
+        if git.is_file():  # of a worktree
+            git = checkout / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        shared = git / "commondir"
+        folders = (git, git / shared.read_text(encoding="utf-8").strip()) if shared.is_file() else (git,)
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if reference := head.removeprefix("ref: ") if head.startswith("ref: ") else "":
+            head = _resolved(reference, folders)
+    except (OSError, ValueError):
+        return None
+    return head[:12] if re.fullmatch(r"[0-9a-f]{40,64}", head) else None
+
+
+def _resolved(reference: str, folders: Iterable[Path]) -> str:
+    # The commit of a branch: a file of its own, or a line in the file of all that are packed; "" where it is in neither.
+    for folder in folders:
+        if (folder / reference).is_file():
+            return (folder / reference).read_text(encoding="utf-8").strip()
+        packed = folder / "packed-refs"
+        for line in packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else ():
+            commit, _, name = line.partition(" ")
+            if name == reference:
+                return commit
+    return ""
 
 
 def escaped(path: Path | str) -> str:

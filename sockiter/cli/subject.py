@@ -12,6 +12,7 @@ from sockiter.backend import Target, barred
 from sockiter.cases import Case
 from sockiter.claims import Hazard
 from sockiter.errors import Unavailable
+from sockiter.replay import refused
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 
 
@@ -27,6 +28,20 @@ def choose_target(case: Case, name: str | None) -> Target:
         if target.name in failing and target.missing() is None:
             return target
     return SCHEME_TARGETS[0]
+
+
+def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[str, str]]]:
+    """The other targets of which a case expects something and that can carry it out here; and the rest, with the reason."""
+    names = {expect.target for expect in case.expects}
+    others: list[Target] = []
+    absent: list[tuple[str, str]] = []
+    for other in TARGETS:
+        if other.name in names and other.name != target.name:
+            if (why := other.missing() or refused(case, other)) is None:
+                others.append(other)
+            else:
+                absent.append((other.name, why))
+    return others, absent
 
 
 def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
