@@ -1,4 +1,4 @@
-"""The documents: each link leads somewhere, and each command line that they show is run, with the output that they show."""
+"""The documents: every link has a target, and each command line that they show runs, with the output that they show."""
 
 from __future__ import annotations
 

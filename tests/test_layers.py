@@ -1,4 +1,4 @@
-"""The architecture: imports point down, the two blindnesses hold, and every module says what it decides."""
+"""The architecture: imports point down, the two blindnesses hold, and every module has a docstring."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def points_down(importer: str, imported: str) -> bool:
 def planned() -> list[str]:
     """The modules and folders that the plan in CONTRIBUTING.md names, as `ORDERS` has them."""
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    plan = text.partition("## The plan of the house\n")[2].partition("An import points down")[0]
+    plan = text.partition("## The plan of the house\n")[2].partition("Imports point down")[0]
     names = []
     folders: list[str] = []
     for line in plan.splitlines():

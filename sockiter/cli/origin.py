@@ -1,7 +1,6 @@
-"""What made a page: version, commit, date, kernel and command.
+"""The origin of a page: version, commit, date, kernel and command.
 
-Decided here: how each is found, and how it is spelled. The time is that of SOURCE_DATE_EPOCH where it is set, so that a build
-can be made again byte for byte.
+Decided here: where each comes from, and its form. SOURCE_DATE_EPOCH replaces the time of day, so that a build is reproducible.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sockiter.matrix.page import Origin
 
 
 def origin() -> Origin:
-    """The origin of what the running command makes."""
+    """The origin of a page that the running command makes."""
     seconds = time.time()
     with suppress(KeyError, ValueError):
         seconds = int(os.environ["SOURCE_DATE_EPOCH"])

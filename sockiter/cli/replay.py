@@ -1,4 +1,4 @@
-"""`sockiter replay`: run cases, and compare with what they expect."""
+"""`sockiter replay`: runs cases, and compares the results with their expectations."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from sockiter.verdict import describe
 
 @click.command()
 @click.argument("cases", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CASE...")
-@click.option("--target", "name", metavar="T", help="Only this target, instead of every scheme and every iterator here.")
-@click.option("--record", is_flag=True, help="Write what comes of a case into it, in place of what it expects.")
+@click.option("--target", "name", metavar="T", help="Only this target; default: all schemes and iterators that run here.")
+@click.option("--record", is_flag=True, help="Write the results into the case, in place of its `expect` lines.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: bool) -> None:
-    """Run cases, and compare what comes of them with what they expect.
+    """Run cases, and compare the results with the expectations.
 
-    A CASE is a file, or a directory of them. A case that a target cannot carry out is left out, with the reason; exit
-    status 3 means that none could be run. Without --target, a target that does not run here is left out as well, and so is
-    a scheme of another package in a case that does not name it. --record goes through the project's schemes only, without
-    a --target: what others do is not for everybody's cases.
+    A CASE is a file, or a directory of files. A case that a target cannot run is left out, with the reason. Without
+    --target, also left out are targets that do not run here, and schemes of other packages that the case does not name.
+    Without --target, --record records only the project's own schemes.
+
+    Exit status: 0 all results are as expected, 1 a result is not as expected, 3 no case could be run.
     """
     loaded = [(path, load_known(path)) for path in files(cases)]
     if not loaded:
-        raise InputError(f"{', '.join(map(escaped, cases))}: no case in there: expected files that end in .case")
+        raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
     chosen = TARGETS if name is None else (target_named(name),)
     if name is not None and (missing := chosen[0].missing()) is not None:
         raise Unavailable(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
@@ -75,7 +76,7 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
 
 
 class _ReplayRun:
-    # The outcomes so far. `is_alone`: on the one target that was named.
+    # The outcomes so far. `is_alone`: on a named target only.
 
     def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
         self.outcomes: list[tuple[Path, ReplayResult]] = []
@@ -91,7 +92,7 @@ class _ReplayRun:
         elif (why := refused(case, target) or incomparable(case, target)) is not None:
             self._leave_out(path, target, why)
         elif not self._is_alone and target in PLUGIN_TARGETS and not _is_named(case, target):
-            self._leave_out(path, target, "the case says nothing of it")
+            self._leave_out(path, target, "the case expects nothing of this target")
         else:
             try:
                 outcome = replay_case(case, target, session)
@@ -105,7 +106,7 @@ class _ReplayRun:
                 self._echo(target, _in_words(outcome))
 
     def why_empty(self) -> str:
-        """Why there is no outcome, in one line; the reasons of several cases stand above it."""
+        """The reason for a missing outcome, in one line, below the reasons of several cases."""
         reasons = [*self.failures, *self.left_out]
         if len(reasons) == 1:
             return reasons[0]
@@ -114,7 +115,7 @@ class _ReplayRun:
         return "no case could be run"
 
     def report(self) -> None:
-        """Report what was left out of a document, or how much of a list."""
+        """Report the cases that were left out of a document, or their number in a list."""
         for failure in self.failures:
             click.echo(f"sockiter: {failure}", err=True)
         if self._is_alone and self._is_quiet:
@@ -136,7 +137,7 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
     recorded = with_expects(case, targets)
     if recorded != case:
         text = dumps(recorded)
-        loads(text, file=escaped(path))  # what comes of a large case may be too much for a case
+        loads(text, file=escaped(path))  # the results of a large case may exceed the limits of a case
         try:
             write_whole(path, text)
         except OSError as error:
@@ -163,7 +164,7 @@ def _warn_of_unknown(path: Path, case: Case) -> None:
     known = {target.name for target in TARGETS}
     for unknown in sorted({expect.target for expect in case.expects} - known):
         click.echo(
-            f"sockiter: {escaped(path)}: expects something of {unknown}, which is no target here: not compared", err=True
+            f"sockiter: {escaped(path)}: expects a finding of {unknown}, which is not a target here: not compared", err=True
         )
 
 

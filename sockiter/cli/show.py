@@ -1,4 +1,4 @@
-"""`sockiter show`: one case on one target, step by step, and why it comes out as it does."""
+"""`sockiter show`: one case on one target, step by step, and the reasons of its findings."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from sockiter.targets import load_known
 
 @click.command()
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
-@click.option("--target", "name", metavar="T", help="On this target; the first that it expects to fail, unless said.")
+@click.option("--target", "name", metavar="T", help="The target; default: the first that the case expects to fail.")
 @click.option(
     "--html",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a page that needs nothing else: the target, and all others that the case expects something of.",
+    help="Write a self-contained page: the target, and all others that the case expects something of.",
 )
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
-    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words."""
+    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and explain its findings in words."""
     case = load_known(case_file)
     target = choose_target(case, name)
     others, absent = others_named(case, target) if html is not None else ([], [])

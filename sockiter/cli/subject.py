@@ -1,6 +1,6 @@
-"""The selection of targets for a command: the one for a case, or all that a command works on.
+"""The selection of targets for a case or a command.
 
-Decided here: which targets are selected where none is named, and that a named one has to run here.
+The module decides the default targets. A named target must run here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 
 
 def choose_target(case: Case, name: str | None) -> Target:
-    """The target of that name, or else the first one running here that the case expects to fail, or else the first scheme.
+    """The named target; by default the first target here that the case expects to fail, or else the first scheme.
 
-    Raises `InputError` for a name that is no target's, `Unavailable` for a target that does not run here.
+    Raises `InputError` for an unknown name, `Unavailable` for a target that does not run here.
     """
     if name is not None:
         return require_running(target_named(name))
@@ -31,7 +31,7 @@ def choose_target(case: Case, name: str | None) -> Target:
 
 
 def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[str, str]]]:
-    """The other targets of which a case expects something and that can carry it out here; and the rest, with the reason."""
+    """The other targets that the `expect` lines name: those that can carry out the case here, and the rest with the reason."""
     names = {expect.target for expect in case.expects}
     others: list[Target] = []
     absent: list[tuple[str, str]] = []
@@ -45,11 +45,11 @@ def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[s
 
 
 def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
-    """The targets of those names, each once, or else all that run here; and those that do not, with what the machine lacks.
+    """The named targets, each once; by default all that run here, and the others with the missing prerequisite.
 
-    Raises `InputError` for a name that is no target's, `Unavailable` for a named target that does not run here.
+    Raises `InputError` for an unknown name, `Unavailable` for a named target that does not run here.
     """
-    # A name that is none is wrong, whatever the machine lacks besides.
+    # An unknown name is an error even if the machine also lacks a prerequisite.
     if named := [target_named(name) for name in dict.fromkeys(names)]:
         return [require_running(target) for target in named], []
     lacks = [(target, target.missing()) for target in TARGETS]
@@ -59,10 +59,10 @@ def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Tar
 def split_by_hazards(
     targets: list[Target], hazards: Collection[Hazard], *, are_named: bool
 ) -> tuple[list[Target], list[tuple[Target, str]]]:
-    """The targets that can be put through the hazards that were asked for, and those that cannot, with the reason.
+    """The targets that support the requested hazards, and the others with the reason.
 
-    Raises `Unavailable` for a named target that cannot be put through one of them, and where no target is left. A target
-    that was not named is left where it can be put through some.
+    Raises `Unavailable` if a named target does not support one of them, or if no target is left. A target that was not named
+    stays if it supports at least one.
     """
     left_out: list[tuple[Target, str]] = []
     for target in targets:
@@ -78,13 +78,13 @@ def split_by_hazards(
 
 
 def drop_unneeded_rights(targets: Iterable[Target]) -> None:
-    """Give up the rights that only sessions on the kernel need, unless one of these targets has such."""
+    """Give up the rights that only sessions on the kernel need, unless one of these targets is a kernel's."""
     if not any(target.is_real for target in targets):
         rights.give_up()
 
 
 def require_running(target: Target) -> Target:
-    """This target; raises `Unavailable` where it does not run here."""
+    """This target; raises `Unavailable` if it does not run here."""
     if (missing := target.missing()) is not None:
         raise Unavailable(f"{target.name} does not run here: {missing}")
     return target

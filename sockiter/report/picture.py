@@ -1,7 +1,7 @@
-"""A trace to look at: an SVG picture, and a page with the picture, the table, the words and the case.
+"""A trace as an SVG picture, and as a page with the picture, the table, the explanation and the case.
 
-Decided here: where everything stands, and which marks a socket carries in which row. What the marks look like is the
-templates' affair. What happened, what is to be said of it, and what stands in a cell: trace, explain and table know.
+The module decides the layout, and the marks of a socket in each row. The templates decide the look of the marks. The events
+come from `trace`, the sentences from `explain`, and the texts of cells from `table`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from sockiter.report.trace import NAMES_MAX, Trace, TraceRow, listed
 from sockiter.verdict import VIOLATIONS, Kind, describe
 
 Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]
-"""What is to be seen of a socket in a row: whether it was delivered by then, and in this row; whether this row added it,
-moved it, took it away for good or to another bucket; and the harm that it had come to by then."""
+"""A mark of a socket in a row: delivered so far or by this row, changed by this row, or a finding."""
 
 HARMS: dict[Kind, Mark] = {"skip": "skipped", "repeat": "repeated", "stale": "stale"}
 MEANINGS: dict[Mark, str] = {
@@ -45,16 +44,16 @@ MEANINGS: dict[Mark, str] = {
     "repeated": "repeated",
     "stale": "stale",
 }
-# What gets a word below its box where it comes about, before all else the harm.
+# The marks with a word below the box, in order of precedence: findings first.
 TAGGED: tuple[Mark, ...] = ("skipped", "repeated", "stale", "gone", "away", "moved", "added")
 
-# Pixels. A character of the fixed font takes FIXED, one of the others PROSE or, in the heading, HEADING.
+# Pixels. FIXED, PROSE and HEADING are the widths of a character: in the fixed font, in text, and in the heading.
 PAD, TIME, EVENT_LEAST, PLACE_LEAST = 24, 54, 120, 60
 FIXED, PROSE, HEADING = 7.9, 6.9, 9.8
 LINE, HEADING_LINE, CAPTION_LINE, LEGEND_LINE = 19, 25, 21, 28
 BOX, BOX_LEAST, GAP, CURSOR, TAG, AIR = 28, 46, 26, 13, 15, 10
 CHAIN_LEAST, CHAIN_MOST = 260, 640
-# Characters: an event's line, and a name; of a longer one the box's tooltip has the rest.
+# Characters of an event's line, and of a name. The box's tooltip has the full name.
 EVENT_COLUMNS, NAME_COLUMNS = 32, 18
 HEADING_LINES = 3
 ORDERS_MAX = 2
@@ -62,9 +61,9 @@ ORDERS_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A socket in a row: its `marks`, the `tag` below it, and the turns it had in this row's read, as `order`.
+    """A socket in a row: its `marks`, the `tag` below it, and in `order` its positions in this row's read.
 
-    A loose one is not linked to the one before it: it was delivered, and where it stood nobody can know.
+    A loose socket was delivered from an unknown position, so no arrow links it to the socket before it.
     """
 
     name: str
@@ -94,7 +93,7 @@ class Item:
 class Snapshot:
     """The table at open (`row` is None) or after a row: each bucket by its name, with its sockets from head to tail.
 
-    `place` is the row's, as a cell. `harm` is the worst that came about in it, "" for none. `delivered` lists what was
+    `place` is the text of the place's cell. `harm` is the worst finding of the row, "" for none. `delivered` lists what was
     delivered by then, in order.
     """
 
@@ -107,7 +106,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What a page has of a case on one target. `kinds`: the kinds of harm, each once; `replay`: the command, without the file."""
+    """The part of a page that shows one target. `kinds`: the kinds of its findings, each once; `replay`: the command, without
+    the file."""
 
     target: str
     anchor: str
@@ -124,7 +124,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An item with the place of its upper left corner."""
+    """An item, and the position of its upper left corner."""
 
     item: Item
     x: float
@@ -133,7 +133,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An arrow to a box from the one before it; `faint` if one of the two is not in the list any more."""
+    """An arrow to a box from the box before it; `faint` if one of the two sockets is no longer in the list."""
 
     x: float
     y: float
@@ -142,7 +142,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A line of text, where it begins, and the class of its look."""
+    """A line of text, its start, and the class of its look."""
 
     text: str
     x: float
@@ -152,7 +152,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A row of the picture; `harm` is the worst that came about in it, "" for none."""
+    """A row of the picture; `harm` is the worst finding of the row, "" for none."""
 
     y: float
     height: float
@@ -164,15 +164,15 @@ class Band:
 
 
 def svg(trace: Trace) -> str:
-    """The picture of a trace: an SVG that needs nothing else, and is light or dark as its reader is.
+    """The picture of a trace: a self-contained SVG that follows the reader's light or dark theme.
 
-    A band for the table at open and one for every row, with the sockets of each bucket from head to tail.
+    It has a band for the table at open and a band for every row, with the sockets of each bucket from head to tail.
     """
     return _svg(trace, snapshots(trace), is_alone=True)
 
 
 def snapshots(trace: Trace) -> list[Snapshot]:
-    """The table at open and after every row of a trace, with all that is to be seen of its sockets."""
+    """The table at open and after every row of a trace, with the marks of its sockets."""
     harms = _harms(trace)
     fresh = {(since, mark) for of in harms.values() for mark, since in of}
     buckets = used(trace)
@@ -193,7 +193,7 @@ def snapshots(trace: Trace) -> list[Snapshot]:
 
 
 def _svg(trace: Trace, table_snapshots: Sequence[Snapshot], *, is_alone: bool, has_style: bool = True) -> str:
-    # In a page, which has the heading and the words itself, the picture goes without; and its style is there once.
+    # A page has its own heading and explanation, so its picture has neither. Several pictures share one style.
     chains = [list(snapshot.buckets) for snapshot in table_snapshots]
 
     events = max(columns_of(line) for snapshot in table_snapshots for line in _events(snapshot.row))
@@ -244,10 +244,10 @@ def _svg(trace: Trace, table_snapshots: Sequence[Snapshot], *, is_alone: bool, h
 
 
 def html(trace: Trace, others: Sequence[Trace] = (), absent: Sequence[tuple[str, str]] = ()) -> str:
-    """A page that needs nothing else: a trace step by step, its table, its picture, what is to be said of it, and the case.
+    """A self-contained page: a trace step by step, its table, picture and explanation, and the case.
 
-    `others`: traces of the same case on other targets, each behind a tab, or beside the one that is shown. `absent`: the targets
-    of which there is none, each with the reason.
+    `others`: traces of the same case on other targets, each behind a tab, or beside the first. `absent`: targets without a
+    trace, each with the reason.
     """
     return (
         templates()
@@ -285,7 +285,7 @@ def replay_command(target: str) -> str:
 
 @functools.cache
 def templates() -> Environment:
-    """The templates of pictures and pages; everything that is put into one is escaped."""
+    """The templates of pictures and pages; they escape every value."""
     environment = Environment(
         loader=PackageLoader("sockiter.report"),
         autoescape=True,
@@ -302,7 +302,10 @@ def policy(*scripts: str) -> str:
     """The Content Security Policy of a page: it runs these scripts and no other, and loads nothing."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
 
 
 def _title(trace: Trace) -> str:
@@ -313,7 +316,7 @@ _Harms: TypeAlias = dict[str | None, list[tuple[Mark, int]]]
 
 
 def _harms(trace: Trace) -> _Harms:
-    # The harms of each socket, each with the number of the band from which on it is to be seen.
+    # The findings of each socket, each with the number of the first band that shows it.
     found: _Harms = {}
     ends = [row.until for row in trace.rows]
     for finding, at in turns(trace).items():
@@ -324,8 +327,8 @@ def _harms(trace: Trace) -> _Harms:
 def _chains(
     trace: Trace, nth: int, harms: _Harms, used: Sequence[int], delivered: Collection[str]
 ) -> list[tuple[str, list[Item]]]:
-    # The buckets of a band, each with its name and its sockets: those that are in it, those that this row took out of it,
-    # at their place, and at the end of the last bucket what was delivered and is in none. Of very many, the first.
+    # The buckets of a band, each with its name and its sockets. Sockets that this row removed stay at their place. Delivered
+    # sockets that are in no bucket follow in the last one. Long lists are cut.
     row = trace.rows[nth - 1] if nth else None
     state = trace.start if row is None else row.state
     before = trace.rows[nth - 2].state if nth > 1 else trace.start
@@ -378,7 +381,7 @@ def _more(number: int) -> list[Item]:
 
 
 def _merged(before: Iterable[str], now: tuple[str, ...]) -> list[str]:
-    # The list with those that have left it, each behind the one that it was behind.
+    # The list, and the sockets that have left it, each behind its former predecessor.
     merged: list[str] = []
     there = set(now)
     behind: dict[str | None, list[str]] = {}
@@ -403,7 +406,7 @@ def _band(snapshot: Snapshot, y: float, left: float, start: float, right: float)
     top = 0.0
     for name, of in snapshot.buckets:
         for nth, line in enumerate(_lines(of, right - start)):
-            # A line is as high as what stands above and below its boxes.
+            # The height of a line includes the marks above and below its boxes.
             at = bottom + (CURSOR if any("now" in item.marks for item in line) else 0)
             bottom = at + BOX + (TAG if any(item.tag for item in line) else 0) + AIR
             top = top or at
@@ -438,7 +441,7 @@ def _events(row: TraceRow | None) -> list[str]:
 
 
 def _lines(items: list[Item], width: float) -> list[list[Item]]:
-    # As many in a line as there is room for, but for the first line with room for an arrow to the first.
+    # Each line takes as many items as fit. All lines but the first start with an arrow.
     lines: list[list[Item]] = [[]]
     taken = 0
     for item in items:
@@ -484,8 +487,8 @@ def _look(trace: Trace) -> str:
 
 
 def looks(trace: Trace) -> list[tuple[str, str]]:
-    """What is to be said of a trace, each sentence with the class of its look."""
-    # What is said besides the findings is good news if nothing is violated.
+    """The sentences about a trace, each with the class of its look."""
+    # Sentences about other facts look good if there is no violation.
     besides = "good" if _look(trace) == "good" else "note"
     return [(sentence, _look_of(kind) if kind is not None else besides) for kind, sentence in sentences(trace)]
 

@@ -1,4 +1,4 @@
-"""The page of a matrix in a real browser: it opens, steps, fits, can be read and used by keyboard alone, and asks nobody."""
+"""The matrix page in a real browser: it opens, steps, fits, is accessible and usable by keyboard, and makes no request."""
 
 from __future__ import annotations
 

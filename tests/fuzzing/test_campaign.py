@@ -1,4 +1,4 @@
-"""A campaign: the time is shared, what is found is kept, and no worker's end is the end of the others."""
+"""A campaign: shares of the time, saved findings, and the end of a worker, which does not end the others."""
 
 from __future__ import annotations
 
@@ -574,7 +574,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sequence_without_an_end_is_interrupted_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(search(ENDLESS)) == [Ended(frozenset())]
     monkeypatch.setattr(campaign, "ENDLESS_S", 0.0)
-    assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence came to its end in 0 s")]
+    assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence finished within 0 s")]
 
 
 def test_what_is_shrunk_when_the_time_is_up_is_saved_as_far_as_it_was_shrunk(

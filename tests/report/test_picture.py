@@ -1,4 +1,4 @@
-"""The picture's marks and the page's parts, as a reader of the XML or HTML finds them."""
+"""The picture's marks and the page's parts, parsed as XML or HTML."""
 
 from __future__ import annotations
 
