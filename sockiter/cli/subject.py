@@ -14,6 +14,7 @@ from sockiter.cases import Case
 from sockiter.claims import Hazard
 from sockiter.cli.output import note
 from sockiter.errors import Unavailable
+from sockiter.replay import refused
 from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_named
 
 
@@ -41,6 +42,20 @@ def _first_failing(case: Case) -> Target:
         if target.name in failing and target.missing() is None:
             return target
     return SCHEME_TARGETS[0]
+
+
+def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[str, str]]]:
+    """The other targets that the `expect` lines name: those that can carry out the case here, and the rest with the reason."""
+    names = {expect.target for expect in case.expects}
+    others: list[Target] = []
+    absent: list[tuple[str, str]] = []
+    for other in TARGETS:
+        if other.name in names and other.name != target.name:
+            if (why := other.missing() or refused(case, other)) is None:
+                others.append(other)
+            else:
+                absent.append((other.name, why))
+    return others, absent
 
 
 def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:

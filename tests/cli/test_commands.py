@@ -559,9 +559,31 @@ def test_the_page_and_the_picture_are_written_beside_the_table(tmp_path: Path) -
     result = sockiter("show", RFC_SKIP, "--html", page, "--svg", picture)
     shown = traced(RFC_SKIP, "offset-udp")
     assert result.stdout == sockiter("show", RFC_SKIP).stdout
-    assert page.read_text(encoding="utf-8") == html(shown)
+    case = load(RFC_SKIP)
+    named = [target for target in TARGETS if target.name in {expect.target for expect in case.expects}]
+    others = [traced(RFC_SKIP, target.name) for target in named[1:] if not target.is_real]
+    absent = [(target.name, NO_KERNEL) for target in named if target.is_real]
+    assert len(others) == len({"offset-tcp", "rank", "unix", "full-batch", "restart"})
+    assert page.read_text(encoding="utf-8") == html(shown, others, absent)
     assert picture.read_text(encoding="utf-8") == svg(shown)
     assert sorted(tmp_path.iterdir()) == [page, picture]
+
+
+def test_a_page_goes_without_the_targets_that_cannot_carry_out_the_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(case: Case, target: Target, session: Session) -> Trace:
+        if target.name == "unix":
+            raise Inconclusive("unix: timed out")
+        return trace(case, target, session)
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.show"], "trace", busy)
+    text = "expect offset-udp skip A\nexpect unix skip A\nexpect index skip A\nexpect rank stuck\n"
+    path = written(tmp_path, f"{text}add A tail\nopen\nread all\n  at realloc 1: fail\n")
+    assert sockiter("show", path, "--html", tmp_path / "page.html").exit_code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.findall(r'<section class="panel" id="on-([^"]+)"', page) == ["offset-udp", "index"]
+    assert re.search(r"Not on this page: rank \(rank cannot .*\), unix \(unix: timed out\)\.", page)
 
 
 def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path) -> None:
