@@ -1,4 +1,4 @@
-"""A case on a target: what each read returned, the verdict, whether that was expected, and whether it breaks a claim.
+"""Replays a case on a target: the result of each read, the verdict, whether it is expected, and whether it breaks a claim.
 
 Drivers and the command line share this code. It also writes the `expect` lines that make a verdict expected.
 """
@@ -24,9 +24,12 @@ UNNAMED = "the case expects nothing of this target"
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of a case on one target. `expected` is what the case says of it, and, if it is a kernel's, for the scheme
-    that it walks by, or of that scheme, where it says nothing of the iterator; none for fine. `claims_broken`: the findings
-    that no known failure of the target explains, whether the case expects them or not."""
+    """The result of a case on one target. `expected`: the expected findings; empty: the target should pass.
+
+    The lines for the target's own name count first, restricted to its detected scheme. Without such lines, the lines for
+    the detected scheme itself count. `claims_broken`: the findings that no known failure of the target explains, expected
+    or not.
+    """
 
     target: str
     reads: tuple[Returned, ...]

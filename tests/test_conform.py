@@ -12,12 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
-from sockiter.cli import main
 from sockiter.conform import Conformance, Difference
 from sockiter.errors import Inconclusive
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
@@ -28,6 +27,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import RECORDS_MAX, SchemeTarget, Simulation
+from tests.support.command import sockiter
 
 ALL = frozenset(HAZARDS)
 
@@ -164,7 +164,7 @@ def kernels(*targets: Likeness) -> Iterator[None]:
 
 
 def conform(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["conform", *map(str, arguments)])
+    return sockiter("conform", *arguments)
 
 
 def test_no_difference_is_reported_with_what_was_compared(tmp_path: Path) -> None:

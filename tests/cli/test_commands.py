@@ -90,10 +90,11 @@ def written(directory: Path, text: str, name: str = "written.case") -> Path:
 
 
 def failed(result: Result, status: int) -> str:
-    """The one line of what went wrong."""
-    assert (result.exit_code, result.stdout) == (status, "")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("sockiter: ").rstrip("\n")
+    """The one line of what went wrong, which with `--json` is also a document."""
+    line = result.stderr.removeprefix("sockiter: ").rstrip("\n")
+    assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
+    assert result.stdout == "" or json.loads(result.stdout) == {"version": 1, "error": line, "status": status}
+    return line
 
 
 def traced(path: Path, name: str) -> Trace:
@@ -239,6 +240,7 @@ def test_a_replay_on_one_target_tells_of_that_one() -> None:
 def test_the_json_of_a_replay_has_every_read() -> None:
     assert document(sockiter("replay", RFC_SKIP, "--target", "offset-udp", "--json")) == [
         {
+            "version": 1,
             "case": str(RFC_SKIP),
             "target": "offset-udp",
             "reads": [
@@ -497,7 +499,7 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
     assert [one["case"] for one in json.loads(as_json.stdout)] == [str(second)]
     second.write_text(MOVES, encoding="utf-8")
     none = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
-    assert (none.exit_code, none.stdout) == (3, "")
+    assert (none.exit_code, json.loads(none.stdout)["error"]) == (3, "no case could be run")
     assert none.stderr.splitlines() == [
         *(f"sockiter: {path}: kernel:udp cannot run it: {unable}" for path in (first, second)),
         "sockiter: no case could be run",
@@ -589,6 +591,7 @@ def test_a_page_goes_without_the_targets_that_cannot_carry_out_the_case(
 def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path) -> None:
     shown = document(sockiter("show", RFC_SKIP, "--json", "--svg", tmp_path / "skip.svg"))
     assert shown == {
+        "version": 1,
         "case": str(RFC_SKIP),
         "target": "offset-udp",
         "rows": [
@@ -661,6 +664,7 @@ def test_a_shrunk_case_is_written_to_a_file(tmp_path: Path) -> None:
 def test_the_json_of_a_shrunk_case_has_its_text(tmp_path: Path) -> None:
     path, least = written(tmp_path, NOISY), tmp_path / "least.case"
     assert document(sockiter("minimize", path, "--json", "-o", least)) == {
+        "version": 1,
         "target": "offset-udp",
         "kind": "skip",
         "moved": False,
@@ -738,6 +742,7 @@ def test_the_json_of_the_targets_has_their_claims() -> None:
     assert offset["hazards"] == [hazard for hazard in HAZARDS if hazard in target_named("offset-udp").hazards]
     assert (offset["runs_here"], offset["missing"]) == (True, None)
     assert kernel == {
+        "version": 1,
         "target": "kernel:udp",
         "summary": "the running kernel's UDP socket iterator (bpf_iter_udp)",
         "hazards": ["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"],
@@ -782,7 +787,7 @@ def test_the_json_of_a_run_tells_what_was_done_found_and_not_found(tmp_path: Pat
     run = document(sockiter(*QUICK, *hazards, "--cases", tmp_path, "--json"))
     (target,) = run.pop("targets")
     assert run.pop("seconds") >= 0.2
-    assert run == {"seed": 7, "interrupted": False, "not_here": [], "troubles": []}
+    assert run == {"version": 1, "seed": 7, "interrupted": False, "not_here": [], "troubles": []}
     found = {(one["kind"], *one["hazards"]): one for one in target.pop("refuted")}
     assert found.keys() & {("skip", "remove"), ("repeat", "add-head"), ("skip", "rehash"), ("repeat", "rehash")}
     for one in found.values():
@@ -977,7 +982,8 @@ def test_a_case_that_cannot_be_saved_is_printed_even_if_the_summary_cannot(
     monkeypatch.setattr(campaign, "save", full)
     monkeypatch.setattr(FUZZ, "print_json", full)
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path, "--json")
-    assert (result.exit_code, result.stdout) == (3, "")
+    error = {"version": 1, "error": "[Errno 28] No space left on device", "status": 3}
+    assert (result.exit_code, json.loads(result.stdout)) == (3, error)
     text = result.stderr.partition(" this case could not be saved there:\n")[2].rpartition("sockiter: ")[0]
     assert len(loads(text).operations) == 6
 
