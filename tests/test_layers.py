@@ -30,14 +30,14 @@ LAYERS = (
     ("matrix",),
     ("api",),
     ("explore",),
-    ("watch", "cli", "__main__"),
+    ("watch", "cli", "testing", "__main__"),
 )
 # The modules of a folder, from the lowest to the highest. Where a folder is not listed, no import goes round in a circle.
 ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
     "check": ("result", "transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
     "explore": ("outlook", "graph", "page"),
-    "fuzzing": ("limits", "coverage", "swarm", "triage", "machine", "drivers", "campaign", "counted"),
+    "fuzzing": ("limits", "coverage", "swarm", "triage", "suggest", "machine", "drivers", "campaign", "counted"),
     "kernel": (
         *("libc", "namespace", "netlink", "bpf", "sockets", "diag", "walks", "iteration"),
         *("identify", "probe", "target", "udp", "tcp", "unix"),
@@ -47,6 +47,7 @@ ORDERS = {
     "matrix": ("matrix", "compute", "page"),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "picture"),
+    "testing": ("machines", "checks", "plugin"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,10 +33,11 @@ from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from tests.support.inline_workers import work_inline
 from tests.support.kernel_targets import ABSENT, with_capabilities
+from tests.support.packages import EXAMPLE, python
+from tests.support.packages import install as install_package
 from tests.support.paths import CASES, ROOT
 
 RFC_SKIP = CASES / "rfc_skip.case"
-EXAMPLE = ROOT / "tests" / "example_package"
 
 # A package of one module, in which every test finds the scheme that it needs.
 FOREIGN = """
@@ -777,21 +777,7 @@ NEXT_KEY_ADMITS = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("example")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
-    subprocess.run(build, cwd=EXAMPLE, check=True, capture_output=True, timeout=60)
-    (wheel,) = directory.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(directory / "site")
-    return directory / "site"
-
-
-def python(*args: object, site: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A Python for which what is in `site` is installed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | variables
-    environment["PYTHONPATH"] = os.pathsep.join([str(site), str(ROOT), environment.get("PYTHONPATH", "")])
-    command = [sys.executable, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    return install_package(EXAMPLE, tmp_path_factory.mktemp("example"))
 
 
 def document(done: subprocess.CompletedProcess[str]) -> Any:

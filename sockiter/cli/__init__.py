@@ -24,6 +24,7 @@ from sockiter.cli.explore import explore
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
+from sockiter.cli.new_scheme import new_scheme
 from sockiter.cli.output import note
 from sockiter.cli.race import race
 from sockiter.cli.replay import replay
@@ -115,5 +116,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm, schema):
+for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm, schema, new_scheme):
     main.add_command(command)

@@ -19,6 +19,7 @@ from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
+from sockiter.cli.suggestions import print_suggestions, suggestions_json
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.errors import Unavailable
 from sockiter.files import sweep
@@ -61,6 +62,7 @@ CASES = Path("sockiter-cases")
     show_default=True,
     help="Directory for cases.",
 )
+@click.option("--suggest", "suggests", is_flag=True, help="Print the known failures to declare for what broke a claim.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def fuzz(
     names: tuple[str, ...],
@@ -72,6 +74,7 @@ def fuzz(
     driver: str | None,
     hazards: tuple[Hazard, ...],
     cases: Path,
+    suggests: bool,
     as_json: bool,
 ) -> None:
     """Fuzz targets, and save every failure as a shortest case.
@@ -115,9 +118,12 @@ def fuzz(
     for kept in unsaved:
         click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
     if as_json:
-        print_json(summary_json(campaign, took, absent))
+        document = summary_json(campaign, took, absent)
+        print_json(document | suggestions_json(campaign) if suggests else document)
     else:
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names))
+        if suggests:
+            print_suggestions(campaign)
     if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):

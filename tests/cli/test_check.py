@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from sockiter.cli.options import bytes_of
 from sockiter.matrix.compute import OPS_WITHOUT_END, CellWorkers, within_reach
 from sockiter.operations import length
 from sockiter.schemes.cookie_udp import CookieUdp
+from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from tests.support.command import sockiter
+from tests.support.inline_workers import work_inline
 
 
 def document(*arguments: object) -> Any:
@@ -201,3 +204,57 @@ def test_a_scheme_that_does_not_say_what_matters_is_searched_to_a_bound() -> Non
     assert within_reach(SchemeTarget(Inconclusive()), frozenset(), scope) == Scope(3, 1, 2, OPS_WITHOUT_END)
     assert within_reach(SchemeTarget(Inconclusive()), frozenset(), Scope(3, 1, 2, 9)) == Scope(3, 1, 2, 9)
     assert within_reach(SchemeTarget(Rank()), frozenset(), scope) == scope
+
+
+class FormlessOffset(OffsetUdp):
+    name = "formless"
+    canonical = property()
+
+
+@pytest.fixture
+def formless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheme without `canonical` is a target, the first search is short, and no worker is a process."""
+    work_inline(monkeypatch, "sockiter.matrix.compute")
+    targets = (*SCHEME_TARGETS, SchemeTarget(FormlessOffset()))
+    monkeypatch.setattr("sockiter.targets.TARGETS", targets)
+    for module in ("matrix.compute", "cli.check"):
+        monkeypatch.setattr(sys.modules[f"sockiter.{module}"], "OPS_WITHOUT_END", 4)
+
+
+NOTE = (
+    "sockiter: formless: this scheme has no `canonical`: only sequences of at most 4 operations are searched, "
+    "which may take minutes; docs/how-to/write-a-scheme.md says how to write one\n"
+)
+
+
+@pytest.mark.usefixtures("formless")
+def test_a_scheme_without_a_canonical_form_is_said_to_have_none_before_it_is_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = ("--sockets", 1, "--buckets", 1, *under("remove"))
+    result = sockiter("check", "formless", *small)
+    assert (result.exit_code, result.stderr) == (0, NOTE)
+    told = " ".join(result.stdout.split())
+    assert "sequences of any length" not in told
+    assert told.count("sequences of at most 4 operations") == 1
+    assert "Scope: at most 1 socket in the table at once, 1 bucket in each table" in told
+
+    def ended(cells: CellWorkers) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.check"], "run", ended)
+    assert sockiter("check", "formless", *small).stderr.startswith(NOTE)
+
+
+@pytest.mark.usefixtures("formless")
+def test_beside_a_scheme_with_a_canonical_form_its_row_says_how_short_the_sequences_are() -> None:
+    result = sockiter("check", "formless", "index", "--sockets", 1, "--buckets", 1, *under("remove"))
+    told = " ".join(result.stdout.split())
+    assert "sequences of any length" in told
+    assert told.count("sequences of at most 4 operations") == 1
+
+
+@pytest.mark.usefixtures("formless")
+def test_nothing_is_said_where_short_sequences_were_asked_for() -> None:
+    result = sockiter("check", "formless", "--sockets", 1, "--buckets", 1, "--ops", 3, *under("remove"))
+    assert (result.exit_code, result.stderr) == (0, "")

@@ -46,9 +46,9 @@ def unmeasured() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
+def wait_until(happened: Callable[[], bool], *, deadline_s: float = DEADLINE_S) -> None:
     """Ask until it is so, for what nobody here is told of: what other processes and the kernel do in their own time."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + deadline_s
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
