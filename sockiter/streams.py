@@ -1,8 +1,7 @@
-"""The three standard streams: a process that is started without one of them gets a null device in its place.
+"""Opens the null device in place of missing standard streams.
 
-Decided here: that this happens before anything else opens a file. The next file that is opened takes the lowest free
-descriptor: what is meant for standard output would be written into it. A library may be the first (ctypes is, where libffi
-keeps its own file open).
+This must happen before another file is opened. A new file gets the lowest free descriptor, so text for standard output
+would be written into that file. Even a library can open one: ctypes does, where libffi keeps its own file open.
 """
 
 import os
@@ -10,12 +9,12 @@ import sys
 
 
 def complete() -> None:
-    """Open the null device for every standard stream that is closed; do nothing where there are all three."""
+    """Open the null device for every closed standard stream; do nothing if all three are open."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor: this one
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # Not by its number: another file may have it.

@@ -1,8 +1,6 @@
-"""Every target there is: the schemes, in the simulation, those of other packages, and the iterators of the running kernel.
+"""All targets: the project's schemes in the simulation, schemes of other packages, and iterators of the running kernel.
 
-Decided here: which targets a user can name, which of them are the project's own schemes, which one a case is about, and
-which case no target can carry out. What a target is, `backend` says; how each works, `schemes` and `kernel`; what a package
-has to give, `plugins`.
+Also finds a target by its name, finds the target that a case is about, and rejects cases that no target can carry out.
 """
 
 from __future__ import annotations
@@ -26,14 +24,14 @@ from sockiter.simulation import SchemeTarget
 from sockiter.verdict import KINDS
 
 SCHEME_TARGETS: tuple[Target, ...] = tuple(SchemeTarget(scheme) for scheme in SCHEMES)
-"""The project's own schemes, whatever else is installed: what every case is recorded on."""
+"""The project's own schemes, without installed packages. Every case is recorded on these."""
 PLUGIN_TARGETS: tuple[Target, ...] = load_plugins({target.name for target in (*SCHEME_TARGETS, *KERNEL_TARGETS)})
-"""The schemes of other packages. A case says something of one only where it names it: whoever wrote it may not know it."""
+"""The schemes of other packages. A case expects something of them only by name: its author may not know them."""
 TARGETS: tuple[Target, ...] = (*SCHEME_TARGETS, *PLUGIN_TARGETS, *KERNEL_TARGETS)
 
 
 def target_named(name: str) -> Target:
-    """The target of that name; an `InputError` that lists them all where there is none."""
+    """The target with that name; an `InputError` that lists all names if there is none."""
     for target in TARGETS:
         if target.name == name:
             return target
@@ -77,15 +75,16 @@ def model_of(case: Case, target: Target) -> Target | None:
     return next((model for model in models if refusal(model, case.operations, shape) is None), None)
 
 
-# A name that is as like a known one as this, and does not begin with it, is taken for a misspelling.
+# A similarity that counts as a misspelling, unless the word begins with the known name.
 _LIKE = 0.8
 
 
 def load_known(path: Path) -> Case:
-    """Read a case as `cases.load`; an `InputError` as well for one that no target can carry out or that misspells a target.
+    """Read a case as `cases.load`; raise `InputError` also for an impossible case, and for a misspelled target.
 
-    A target is misspelled that begins with `kernel:` and is none, or whose name is nearly that of one. Another unknown name
-    may be that of a package that is not installed, and so may a table in a case that has such a name.
+    A name is misspelled if it begins with `kernel:` and no target has it, or if it is similar to a known name. Any other
+    unknown name may belong to a package that is not installed. The same holds for an unknown table in a case with such a
+    name.
     """
     case, lines = load_with_lines(path)
     file = escaped(path)
@@ -93,11 +92,11 @@ def load_known(path: Path) -> Case:
     schemes = [name for name in known if not name.startswith("kernel:")]
     foreign = False
     for expect, line in zip(case.expects, lines.expects, strict=True):
-        for what, word, names in (("target", expect.target, known), ("scheme", expect.scheme or schemes[0], schemes)):
+        for role, word, names in (("target", expect.target, known), ("scheme", expect.scheme or schemes[0], schemes)):
             if word not in names:
                 foreign = True
                 if (like := _meant(word, names)) or word.startswith("kernel:"):
-                    raise InputError(f"{file}:{line}: no {what} is named {word!r}: {_expected(like, names)}")
+                    raise InputError(f"{file}:{line}: no {role} is named {word!r}: {_expected(like, names)}")
     tables = list(dict.fromkeys(table for target in TARGETS for table in target.tables if table))
     for operation, (line, *inside) in zip(case.operations, lines.operations, strict=True):
         parts = (
@@ -113,23 +112,24 @@ def load_known(path: Path) -> Case:
                     raise InputError(f"{file}:{at}: no target has a table named {table!r}: {_expected(like, tables)}")
                 return case
     if all(_refusals(case, len(case.operations))):
-        # The first operation with which they all refuse it.
+        # The first operation that makes all targets refuse the case.
         nth = bisect_left(range(1, len(case.operations)), True, key=lambda count: all(_refusals(case, count)))
         why = "; ".join(filter(None, _refusals(case, nth + 1)))
         line = lines.operations[nth][0]
-        raise InputError(f"{file}:{line}: no target can carry it out: expected a case that one of them can: {why}")
+        problem = "no target can carry out this case: expected a case that some target can carry out"
+        raise InputError(f"{file}:{line}: {problem}: {why}")
     return case
 
 
 def _refusals(case: Case, count: int) -> Iterable[str | None]:
-    # Why each target cannot carry out so many operations of a case.
+    # The reason of each target that refuses the first `count` operations of a case.
     operations = case.operations[:count]
     shape = shape_of(operations, slots=case.slots)
     return (refusal(target, operations, shape) for target in TARGETS)
 
 
 def _meant(word: str, known: list[str]) -> str | None:
-    # A longer name is another name: a variant of a scheme is called so.
+    # A longer name is another name: variants of a scheme extend its name.
     like = get_close_matches(word, known, n=1, cutoff=_LIKE)
     return like[0] if like and not word.startswith(like[0]) else None
 

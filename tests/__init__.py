@@ -1,1 +1,1 @@
-"""The tests, in the folders of the modules that they test; `support` has what they share."""
+"""The tests, in folders that mirror the package; `support` has their shared helpers."""

@@ -1,4 +1,4 @@
-"""What several test files need: a Hypothesis profile that draws the same every time, and targets the machine may lack."""
+"""Shared fixtures: a deterministic Hypothesis profile, and targets that a machine may lack."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Run the README's two commands and the quick tests in minimal Debian systems, as on a fresh machine.
 
 Run by `tox -e fresh`, as root. Each part starts from a clean copy of a cached root, with the committed tree and an ordinary
-user, in namespaces of its own: when it ends, or is killed, its processes, files and mounts are gone. How apt and pip reach
-their registries is read from this machine's configuration; nothing else of the machine is in there.
+user, in namespaces of its own. When a part ends or is killed, its processes, files and mounts are gone. apt and pip reach
+their registries with this machine's configuration; the root has nothing else of the machine.
 """
 
 from __future__ import annotations

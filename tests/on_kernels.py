@@ -1,6 +1,6 @@
-"""What `tox -e kernels` does on each kernel, and the program that does it there, in one guest.
+"""The checks of `tox -e kernels` for each kernel, and the program that runs them in a guest.
 
-On a new kernel or a new pair, a line here is all it takes. Inside of a guest: `python tests/on_kernels.py KERNEL DIRECTORY`.
+A new kernel or a new pair needs only a line here. Inside a guest: `python tests/on_kernels.py KERNEL DIRECTORY`.
 """
 
 from __future__ import annotations

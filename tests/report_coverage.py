@@ -1,6 +1,6 @@
-"""Report what the tests covered: all of the library, but for what drives the kernel where the tests of that were skipped.
+"""Report the coverage of the library by the tests; files that drive the kernel are left out if their tests were skipped.
 
-Run by tox, behind `coverage combine`; fails below the threshold of pyproject.toml.
+Run by tox, after `coverage combine`; fails below the threshold of pyproject.toml.
 """
 
 from __future__ import annotations

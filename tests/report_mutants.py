@@ -1,6 +1,6 @@
-"""Write docs/measurements/mutants.md: how soon each driver catches each planted bug, and how many cases do.
+"""Write docs/measurements/mutants.md: how fast each driver catches each planted bug, and how many cases catch it.
 
-Decided here: how that is measured and told. Which bugs there are, `support.mutants` says.
+`support.mutants` has the bugs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Run the mutation tests, and compare the survivors with the list in docs/measurements/mutation.md.
 
-Run by tox. Decided here: what counts as killed (a test failed, or the mutant ran for ever), and what is told. Which modules
-are mutated, and by which tests, stands in pyproject.toml.
+Run by tox. A mutant is killed if a test fails or the mutant does not end. pyproject.toml lists the mutated modules and their
+tests.
 """
 
 from __future__ import annotations

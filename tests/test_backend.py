@@ -1,4 +1,4 @@
-"""A sequence for which the machine is too busy: it is carried out again, so often and no more."""
+"""A sequence on a busy machine: it is carried out again, up to a fixed number of tries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text form of a case: what it says, how everything that is wrong with one is told, and that files come whole."""
+"""The text form of a case: its meaning, its errors, and the atomic writing of files."""
 
 from __future__ import annotations
 
@@ -251,15 +251,15 @@ MALFORMED: list[tuple[str, str]] = [
         "5: socket 'X' is in table 'established', which takes sockets at the head only: expected `head`",
     ),
     # inside a read
-    ("  at show 1: remove A", "1: `at` outside of a read: expected it indented under a `read`"),
-    ("open\n  at show 1: remove A", "2: `at` outside of a read: expected it indented under a `read`"),
+    ("  at show 1: remove A", "1: `at` outside of a read: expected an indented line under a `read`"),
+    ("open\n  at show 1: remove A", "2: `at` outside of a read: expected an indented line under a `read`"),
     (
         "add A tail\nopen\nread 1\nremove A\n  at realloc 1: fail",
-        "5: `at` outside of a read: expected it indented under a `read`",
+        "5: `at` outside of a read: expected an indented line under a `read`",
     ),
-    ("open\nread 1\nat realloc 1: fail", "3: `at` is not indented: expected it indented under its `read`"),
-    ("open\n  read 1", "2: 'read' is indented: expected only `at` lines to be, under their `read`"),
-    ("\topen", "1: 'open' is indented: expected only `at` lines to be, under their `read`"),
+    ("open\nread 1\nat realloc 1: fail", "3: `at` is not indented: expected an indented line under its `read`"),
+    ("open\n  read 1", "2: 'read' is indented: expected only `at` lines to be indented, under their `read`"),
+    ("\topen", "1: 'open' is indented: expected only `at` lines to be indented, under their `read`"),
     ("open\nread 1\n  at show 1:", f"3: `at show 1:`: expected {AT}"),
     ("open\nread 1\n  at show 1 remove A", f"3: `at show 1 remove A`: expected {AT}"),
     ("open\nread 1\n  at open 1: remove A", f"3: `at open 1: remove A`: expected {AT}"),
@@ -268,7 +268,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("open\nread 1\n  at show 1000001: remove A", f"3: '1000001': expected {COUNT}"),
     (
         "open\nread 1\n  at show 1: fail",
-        "3: `fail` at show: expected it at realloc, the only point at which anything is allocated",
+        "3: `fail` at show: expected `fail` at realloc, the only point with an allocation",
     ),
     ("open\nread 1\n  at realloc 1: fail now", "3: `fail now`: expected fail"),
     ("open\nread 1\n  at realloc 1: add A", f"3: `add A`: expected {ADD}"),
@@ -286,11 +286,11 @@ MALFORMED: list[tuple[str, str]] = [
     ("expect index stuck A as rank", f"1: `expect index stuck A as rank`: expected {EXPECT}"),
     (
         "open\n\nexpect t skip A\nexpect t stuck\nexpect t  skip A # again",
-        "5: `expect t skip A` stands in line 3 already: expected it once",
+        "5: `expect t skip A` stands in line 3 already: expected one such line",
     ),
-    ("expect t stuck\nexpect t skip A\nopen\n", "2: no socket 'A' is ever added: expected the name of one that is"),
+    ("expect t stuck\nexpect t skip A\nopen\n", "2: no socket 'A' is ever added: expected the name of an added socket"),
     # text
-    ("# sockiter case v2\nopen", "1: '# sockiter case v2' is a version that is not known: expected '# sockiter case v1'"),
+    ("# sockiter case v2\nopen", "1: '# sockiter case v2' is an unknown version: expected '# sockiter case v1'"),
     ("open\nread\x001", rf"2: 'read\x001' {PRINT}"),
     ("# bell \a\nopen", rf"1: '# bell \x07' {PRINT}"),
     ("\ufeffopen", rf"1: '\ufeffopen' {PRINT}"),

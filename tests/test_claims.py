@@ -1,4 +1,4 @@
-"""Hazards and claims: what a sequence uses, and which known failures explain a finding."""
+"""Hazards and claims: the hazards that a sequence uses, and the known failures that explain a finding."""
 
 from __future__ import annotations
 

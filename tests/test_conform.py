@@ -1,4 +1,4 @@
-"""The comparison of a target with a scheme: what differs is found, shrunk and told, and what cannot be told is left out."""
+"""The comparison of a target with a scheme: differences are found, shrunk and reported; undecidable ones are left out."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_sequences_that_cannot_be_judged_are_left_out_and_counted() -> None:
 
 def test_what_the_target_cannot_carry_out_is_not_compared() -> None:
     target = Likeness(OffsetUdp())
-    with pytest.raises(Inconclusive, match="16 slots at open; the case asks for 2"):
+    with pytest.raises(Inconclusive, match="16 slots at open; the case needs 2"):
         Conformance(target, target, OffsetUdp()).compare((Add("A", "tail"), Open(), Read(None)), 2)
 
 
@@ -172,7 +172,7 @@ def test_no_difference_is_reported_with_what_was_compared(tmp_path: Path) -> Non
         result = conform("kernel:twin", "--sequences", 30, "--seed", 1, "--cases", tmp_path)
         assert result.exit_code == 0
         assert " and offset-udp: 30 sequences, " in result.output
-        assert result.output.endswith("No difference in what any read delivered. That is no proof.\n")
+        assert result.output.endswith("All reads delivered the same. That is no proof.\n")
         again = json.loads(conform("kernel:twin", "--sequences", 30, "--seed", 1, "--json", "--cases", tmp_path).output)
     assert again["sequences"] == 30
     assert again["difference"] is None
@@ -184,7 +184,7 @@ def test_sequences_that_cannot_be_judged_are_counted_in_words() -> None:
     with kernels(Mute(OffsetUdp())):
         output = conform("kernel:twin", "--sequences", 30).output
         document = json.loads(conform("kernel:twin", "--sequences", 30, "--json").output)
-    assert re.search(r"^\d+ were left out, which could not be told of; the first: nobody knows$", output, re.MULTILINE)
+    assert re.search(r"^\d+ sequences were left out as inconclusive; the first: nobody knows$", output, re.MULTILINE)
     assert document["left_out"] > 0
     assert document["why_left_out"] == "nobody knows"
 
@@ -238,7 +238,7 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
         document = json.loads(conform(*arguments, "--json").output)
         monkeypatch.undo()
     assert output.exit_code == 1
-    assert f"which is kept as {as_found}, though not shrunk to the least:\n" in output.output
+    assert f"which is saved as {as_found}, not completely shrunk:\n" in output.output
     assert document["difference"]["least"] is False
     with kernels(Likeness(OffsetUdp())):
         conform(*arguments)
@@ -260,7 +260,7 @@ def test_where_only_the_first_could_be_saved_both_are_reported(monkeypatch: pyte
         result = conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
     (path,) = tmp_path.iterdir()
     assert f"{tmp_path}: No space left on device: this case could not be saved:\n# sockiter case v1\n" in result.stderr
-    assert f"of this case, which is not saved; as it was found it is kept as {path}:\n" in result.stdout
+    assert f"of this case, which is not saved; the unshrunk case is saved as {path}:\n" in result.stdout
 
 
 @pytest.mark.usefixtures("terminal")
@@ -271,7 +271,7 @@ def test_on_a_terminal_the_progress_is_shown(monkeypatch: pytest.MonkeyPatch, tm
     assert "kernel:twin and cookie-udp: " in result.stderr
     assert " operations compared" in result.stderr
     assert " of 10,000 sequences" in result.stderr
-    assert "a difference, which is being shrunk" in result.stderr
+    assert "shrinking a difference" in result.stderr
 
 
 def test_seconds_end_it_sooner() -> None:
@@ -318,9 +318,9 @@ def of_no_known_scheme() -> Likeness:
         (("nobody",), 2, "no target is named 'nobody'"),
         (("kernel:twin", "nobody"), 2, "no scheme is named 'nobody': expected one of offset-udp, "),
         (("kernel:absent",), 3, "kernel:absent does not run here: not today"),
-        (("kernel:twin", "--hazard", "rollover"), 3, "kernel:twin cannot be put through: rollover"),
-        (("kernel:twin", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank cannot be put through: show"),
-        (("kernel:new",), 3, "kernel:new walks by no scheme that is known here; name one to compare it with"),
+        (("kernel:twin", "--hazard", "rollover"), 3, "kernel:twin does not support: rollover"),
+        (("kernel:twin", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank does not support: show"),
+        (("kernel:new",), 3, "kernel:new uses no known scheme; name a SCHEME to compare it with"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_a_line(arguments: tuple[str, ...], status: int, output: str) -> None:

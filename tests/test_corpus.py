@@ -1,4 +1,4 @@
-"""The regression corpus: every case says of every scheme what comes of it, and upstream's scenarios are among them."""
+"""The regression corpus: every case has the expected findings of every scheme, and upstream's scenarios are among them."""
 
 from __future__ import annotations
 

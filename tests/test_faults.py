@@ -1,4 +1,4 @@
-"""That the rounds of `tox -e faults` see faults: each check is given something that it has to complain of."""
+"""The rounds of `tox -e faults` detect faults: each check is given a fault that it must report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and descriptors that are not what a command expects: each is left as it is, or named in one line."""
+"""Unusual files and descriptors: each is left unchanged, or named in a one-line message."""
 
 from __future__ import annotations
 

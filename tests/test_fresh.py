@@ -1,4 +1,4 @@
-"""`tox -e fresh` without a root: which parts it runs, the commands it puts together, and what it reads of the machine."""
+"""`tox -e fresh` without root: its parts, its commands, and the settings that it reads from the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite in fuzz/, run as a user runs it: on a scheme that lies, its tests fail and say what to type."""
+"""The suite in fuzz/, run as a user runs it: on a scheme with false claims, its tests fail and print the command to type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heavy cases: what a file may ask for is limited, and all that is within the limits takes seconds."""
+"""Heavy cases: a file has limits, and everything within the limits takes seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tester is tested: some of every scheme have a bug planted in them, which the drivers and the corpus have to catch."""
+"""The tester is tested: the drivers and the corpus must catch a planted bug in every scheme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The alphabet: which sequences of operations can be brought about, what is left of one that was cut up, and its length."""
+"""The operations: possible sequences, the rest of a sequence that was cut, and the length of a sequence."""
 
 from __future__ import annotations
 

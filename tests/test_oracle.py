@@ -1,4 +1,4 @@
-"""The judge: every kind of verdict, what it needs and what takes it away, and a second definition that it agrees with."""
+"""The judge: the conditions of every kind of verdict, and a second definition that agrees with the judge."""
 
 from __future__ import annotations
 

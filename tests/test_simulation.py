@@ -1,8 +1,8 @@
-"""The frame of the kernel's read(2): when a socket is shown, when a read stops, what an error leaves behind, and when the
-things happen that stand inside a read.
+"""The frame of the kernel's read(2): when a socket is shown, when a read stops, the state after an error, and the moments of
+changes inside a read.
 
-Two schemes that keep no place worth the name show the frame by itself: `Steps` makes the requests that it was given, one
-after the other, and `Refusing` fails for ever.
+Two schemes without a real place show the frame by itself: `Steps` makes the given requests, one after the other, and
+`Refusing` always fails.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The socket table: what each change does to it, which idx it gives, and that a table is a value."""
+"""The socket table: the effect of each change, the idx that the table gives, and the value semantics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map from kernel releases to schemes: consistent, in line with every measured kernel, and printed as it is."""
+"""The map from kernel releases to schemes: consistent, in line with every measured kernel, and printed correctly."""
 
 from __future__ import annotations
 

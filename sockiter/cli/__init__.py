@@ -1,7 +1,7 @@
-"""The command line: one file a command, and here what they share with their caller, the exit status.
+"""The command line: one file for each command, and here the exit statuses.
 
-Decided here: which trouble means which exit status. 0 fine, 1 a claim broken or a case not as expected, 2 wrong usage or
-input, 3 the machine lacks something, 130 interrupted.
+0 fine, 1 a claim is broken or a case is not as expected, 2 wrong usage or input, 3 the machine lacks a prerequisite, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import click
 from sockiter import __version__
 from sockiter.cli.check import check
 from sockiter.cli.conform import conform
+from sockiter.cli.explore import explore
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
@@ -41,14 +42,14 @@ class _Sockiter(click.Group):
             try:
                 return super().invoke(ctx)
             finally:
-                # Here, and not when all is over, where there is nobody left to tell of a full disk.
+                # A full disk is reported here. At the exit of the interpreter it would be too late.
                 sys.stdout.flush()
         except SockiterError as error:
             note(str(error))
             sys.exit(error.status)
         except OSError as error:
             if error.errno == errno.EPIPE:
-                raise  # the reader has seen enough; click knows what to do
+                raise  # the reader has closed the pipe; click handles it
             note(str(error))
             discard(sys.stdout)
             sys.exit(Unavailable.status)
@@ -58,23 +59,23 @@ class _Sockiter(click.Group):
 
 
 def _escape_what_cannot_be_printed() -> None:
-    # A name may have letters that the encoding of the terminal does not have.
+    # The encoding of the terminal may lack letters of a name.
     for out in (sys.stdout, sys.stderr):
         if isinstance(out, io.TextIOWrapper) and out.errors == "strict":
             out.reconfigure(errors="backslashreplace")
 
 
 def _heed_ends() -> None:
-    # What ends a process is an interrupt: what was found by then is reported and saved. Whoever has a signal ignored, as
-    # nohup has, means it.
+    # Signals that end a process become an interrupt, so that findings are reported and saved. A signal that the caller
+    # ignores, such as nohup, stays ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    # Once: a terminal that hangs up, and who shuts a machine down, may send both, one right after the other; so does the
-    # parent of a command that is watched, where the whole group was interrupted. A second Ctrl-C is one.
+    # Only the first signal counts: a terminal that hangs up or a shutdown may send both in a row, and so does the parent of
+    # a watched command if the whole group was interrupted. A second Ctrl-C interrupts again.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -85,9 +86,9 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Find the interleavings in which an iterator over a changing hash table skips or repeats an element.
 
-    Exit status: 0 fine, 1 a claim broken or a case not as expected, 2 wrong usage or input, 3 the machine lacks something.
+    Exit status: 0 fine, 1 a claim broken or a case not as expected, 2 wrong usage or input, 3 a missing prerequisite.
     """
 
 
-for command in (fuzz, check, matrix, replay, show, minimize, conform, race, targets, vm):
+for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm):
     main.add_command(command)

@@ -1,7 +1,7 @@
-"""`sockiter check`: what can happen to a scheme, searched to the end, and whether that is what it claims.
+"""`sockiter check`: an exhaustive search of a scheme, and the proof or refutation of its claims.
 
-Decided here: which searches prove a scheme's claims, how they are laid out, and which exit status means what. A search that
-did not come to its end proves nothing: status 1, or 3 where only mistakes of schemes stopped searches.
+The module decides the searches that prove a scheme's claims, their output, and the exit status. An incomplete search proves
+nothing: status 1, or 3 if only errors in schemes stopped searches.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
     "hazards",
     type=click.Choice(HAZARDS),
     multiple=True,
-    help="One search, under only these; without it, one under all that it can, and one for each claim.",
+    help="One search, under only these; default: one under all supported hazards, and one for each claim.",
 )
 @options.workers("searches")
 @options.memory()
-@click.option("--cases", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep the cases there.")
+@click.option("--cases", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Save the cases there.")
 @click.option(
-    "--verify", "verifies", is_flag=True, help="Compare the search with ones that trust no canonical form, in small scopes."
+    "--verify", "verifies", is_flag=True, help="Compare the search with searches without canonical form, in small scopes."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def check(
@@ -59,13 +59,12 @@ def check(
     verifies: bool,
     as_json: bool,
 ) -> None:
-    """Search every history in a scope: each claim is proved there, or has the shortest case against it.
+    """Search every history in a scope. Each claim is proved there, or refuted by a shortest case.
 
-    All schemes, unless some are named. Exit status 1 means that a claim was broken, or that a search was cut short and
-    proves nothing; 3, that a scheme of another package makes a mistake. Where versions roll over, the scope is smaller than
-    what is asked for, and said.
+    Default: all schemes. If versions roll over, the scope is smaller than requested; the output has the smaller scope.
 
-    With --verify, exit status 1 means that a canonical form merges different states, or that searches disagree.
+    Exit status: 0 all claims are proved, 1 a claim is broken or a search was cut short, 3 an error in a scheme of another
+    package. With --verify, 1 means that a canonical form merges different states, or that searches disagree.
     """
     chosen = _choose(names)
     drop_unneeded_rights(chosen)
@@ -98,7 +97,7 @@ def _choose(names: tuple[str, ...]) -> list[Target]:
     chosen = [target_named(target_name) for target_name in dict.fromkeys(names)]
     for target in chosen:
         if target.is_real:
-            raise InputError(f"{target.name} is an iterator of the running kernel, which can be fuzzed, but not searched")
+            raise InputError(f"{target.name} is an iterator of the running kernel: it can be fuzzed, but not searched")
         require_running(target)
     return chosen
 
@@ -149,10 +148,10 @@ def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool)
         before = task.target.name
     out.print(table)
     unproved = [task for task in tasks if task.unfinished]
-    cut_short = " ?: cut short, and what is not named may happen or not." if unproved else ""
-    out.print(f"Scope: {describe(scope)}. What is not named cannot happen there.{cut_short}")
+    cut_short = " ?: cut short, so other failures are possible." if unproved else ""
+    out.print(f"Scope: {describe(scope)}. Failures that are not listed cannot happen there.{cut_short}")
     mark = elsewhere_mark(out)
-    out.print(f"*: to a socket that had itself been moved. {mark}: to one in whose bucket nothing had changed.")
+    out.print(f"*: of a socket that had itself been moved. {mark}: of a socket in whose bucket nothing had changed.")
     printed: set[str] = set()
     for task in tasks:
         for verdict in distinct(_verdicts(task)):
@@ -161,7 +160,7 @@ def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool)
                 broken = "[bold red]CLAIM BROKEN[/bold red] " if verdict.breaks_a_claim else ""
                 out.print(f"\n{broken}[bold]{escape(verdict.name)}[/bold]")
                 out.print(escape(dumps(verdict.violation.case)), end="", soft_wrap=True)
-    # A mistake of a scheme is in the way of all its searches.
+    # An error in a scheme stops all its searches.
     for why in dict.fromkeys(_why(task) for task in unproved):
         out.print(f"[bold]Incomplete[/bold]: {escape(why)}", soft_wrap=True)
     if not unproved and not any(map(_broken, tasks)):
@@ -181,7 +180,7 @@ def _happens(out: Console, task: CellTask) -> str:
 
 
 def _target_json(target: Target, tasks: list[CellTask]) -> dict[str, Any]:
-    # The first search is that under all hazards, or those that were asked for.
+    # The first search has all hazards, or the requested ones.
     first, *claim_tasks = tasks
     return {**_task_json(first), "claims": [_task_json(task) for task in claim_tasks]}
 

@@ -1,4 +1,4 @@
-"""`sockiter conform`: whether a kernel's iterator delivers what a scheme does."""
+"""`sockiter conform`: compares the deliveries of a kernel's iterator and of a scheme."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _SEQUENCES = 10_000
 @click.command()
 @click.argument("name", metavar="TARGET")
 @click.argument("scheme_name", metavar="[SCHEME]", required=False)
-@click.option("--sequences", type=click.IntRange(1), default=_SEQUENCES, show_default=True, help="How many to compare.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long, however many there were.")
-@click.option("--seed", type=click.IntRange(min=0), help="Draw the same sequences again.")
 @click.option(
-    "--hazard", "hazards", multiple=True, type=click.Choice(HAZARDS), help="Only these; may be given several times."
+    "--sequences", type=click.IntRange(1), default=_SEQUENCES, show_default=True, help="Number of sequences to compare."
 )
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after this time.")
+@click.option("--seed", type=click.IntRange(min=0), help="Draw the same sequences again.")
+@click.option("--hazard", "hazards", multiple=True, type=click.Choice(HAZARDS), help="Only this hazard; may be repeated.")
 @click.option(
     "--cases",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("sockiter-cases"),
     show_default=True,
-    help="Where the least case of a difference is kept.",
+    help="Directory for the shortest case of a difference.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def conform(
@@ -56,10 +56,12 @@ def conform(
     cases: Path,
     as_json: bool,
 ) -> None:
-    """Carry out random sequences on a kernel's iterator and on a scheme, and compare what every read delivers.
+    """Run random sequences on a kernel's iterator and on a scheme, and compare the deliveries of every read.
 
-    Without SCHEME, the one that the running kernel was found to walk by. Exit status 1 means a difference, of which a least
-    case is kept. A sequence that the kernel cannot carry out is left out, and counted.
+    SCHEME: default: the scheme that the running kernel was detected to use. A sequence that the kernel cannot run is left
+    out, and counted.
+
+    Exit status: 0 no difference, 1 a difference, whose shortest case is saved.
     """
     target = next((iterator for iterator in KERNEL_TARGETS if iterator.name == name), None)
     if target is None:
@@ -71,12 +73,12 @@ def conform(
         raise Unavailable(f"{name} does not run here: {missing}")
     scheme_name = scheme_name or target.detected_scheme
     if scheme_name is None:
-        raise Unavailable(f"{name} walks by no scheme that is known here; name one to compare it with")
+        raise Unavailable(f"{name} uses no known scheme; name a SCHEME to compare it with")
     scheme = _scheme(scheme_name)
     if why := barred(target, hazards):
         raise Unavailable(why)
     if unable := in_order(frozenset(hazards) - scheme.hazards):
-        raise Unavailable(f"{scheme.name} cannot be put through: {', '.join(unable)}")
+        raise Unavailable(f"{scheme.name} does not support: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     trial = ConformanceTrial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
     started = time.monotonic()
@@ -97,7 +99,7 @@ def _scheme(name: str) -> AnyScheme:
     schemes = (*SCHEME_TARGETS, *PLUGIN_TARGETS)
     for target in schemes:
         if target.name == name:
-            # One of another package that cannot be had says why.
+            # A scheme of another package that cannot be loaded has the reason.
             target = require_running(target)
             assert isinstance(target, SchemeTarget)
             return target.scheme
@@ -107,7 +109,7 @@ def _scheme(name: str) -> AnyScheme:
 def _run(trial: ConformanceTrial, sequences: int, seconds: float | None) -> None:
     def update(bar: Progress, task: TaskID) -> None:
         counts = trial.counts
-        doing = "a difference, which is being shrunk" if trial.kept else f"{counts.operations:,} operations compared"
+        doing = "shrinking a difference" if trial.kept else f"{counts.operations:,} operations compared"
         bar.update(task, completed=counts.sequences, description=f"{trial.target.name} and {trial.scheme.name}: {doing}")
 
     watch(
@@ -125,14 +127,14 @@ def _print(trial: ConformanceTrial, seed: int) -> None:
     click.echo(f"{names}: {compared}, seed {seed}{', interrupted' if trial.interrupted else ''}")
     click.echo(f"Hazards: {', '.join(in_order(trial.hazards)) or 'none'}.")
     if counts.left_out:
-        click.echo(f"{counts.left_out:,} were left out, which could not be told of; the first: {counts.why_left_out}")
+        click.echo(f"{counts.left_out:,} sequences were left out as inconclusive; the first: {counts.why_left_out}")
     if (kept := trial.kept) is None:
-        click.echo("No difference in what any read delivered. That is no proof.")
+        click.echo("All reads delivered the same. That is no proof.")
         return
-    where = f"kept as {kept.path}" if kept.path else ""
+    where = f"saved as {kept.path}" if kept.path else ""
     if kept.trouble:
-        where = f"not saved; as it was found it is {where}" if where else "not saved"
-    least = "" if kept.is_least else ", though not shrunk to the least"
+        where = f"not saved; the unshrunk case is {where}" if where else "not saved"
+    least = "" if kept.is_least else ", not completely shrunk"
     click.echo(f"A DIFFERENCE at read {kept.difference.at} of this case, which is {where}{least}:\n")
     click.echo(dumps(kept.case), nl=False)
 

@@ -1,4 +1,4 @@
-"""`sockiter fuzz`: the main job, and its progress. What is said of it in the end, `summary` knows."""
+"""`sockiter fuzz`: a fuzz of targets, and its progress. `summary` prints the result."""
 
 from __future__ import annotations
 
@@ -36,26 +36,30 @@ CASES = Path("sockiter-cases")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
-    help=f"How long, from the first sequence on. Default: {SECONDS:.0f}, or without limit with --sequences.",
+    help=f"Duration, from the first sequence on; default: {SECONDS:.0f}, or no limit with --sequences.",
 )
 @click.option(
     "--sequences",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Run N sequences for each target and driver. With --seed, the same run with any number of workers.",
+    help="Number of sequences for each target and driver. With --seed, the same run with any number of workers.",
 )
 @options.workers("processes")
-@click.option("--seed", type=click.IntRange(min=0), help="What all is drawn from; printed, and drawn itself unless said.")
-@click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this one, instead of both.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all sequences; printed; default: random.")
+@click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this driver; default: both.")
 @click.option(
-    "--hazard", "hazards", type=click.Choice(HAZARDS), multiple=True, help="Only these; all that it can, unless said."
+    "--hazard",
+    "hazards",
+    type=click.Choice(HAZARDS),
+    multiple=True,
+    help="Only this hazard; may be repeated; default: all supported.",
 )
 @click.option(
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
     default=CASES,
     show_default=True,
-    help="Where cases are kept.",
+    help="Directory for cases.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def fuzz(
@@ -70,9 +74,12 @@ def fuzz(
     cases: Path,
     as_json: bool,
 ) -> None:
-    """Fuzz the targets: all schemes and, with root on Linux, the kernel's iterators. Keep what fails as least cases.
+    """Fuzz targets, and save every failure as a shortest case.
 
-    Exit status 1 means that a target did what it claims not to do. What it admits, and was shown to do, is no failure.
+    Default: all schemes and, as root on Linux, the kernel's iterators.
+
+    Exit status: 0 only known failures, 1 a claim is broken, 3 no sequence was run, a case could not be saved, or a worker
+    failed.
 
     Without --sequences, slices of the run end by the clock, and two runs with the same --seed find different things. With
     --seed and --sequences, a run has the same cases and the same counts on every machine with the same versions of sockiter
@@ -106,7 +113,7 @@ def fuzz(
     started = time.monotonic()
     _run(campaign)
     took = time.monotonic() - started
-    # Before the summary, which may come to nothing on a disk that is full.
+    # Before the summary, which may fail on a full disk.
     unsaved = [kept for track in campaign.tracks for kept in track.kept if kept.path is None]
     for kept in unsaved:
         click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
@@ -117,13 +124,13 @@ def fuzz(
     if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
-        raise Unavailable(f"no sequence came to its end in {took:.0f} s: nothing was fuzzed; give it more --seconds")
+        raise Unavailable(f"no sequence was finished in {took:.0f} s: nothing was fuzzed; use a larger --seconds")
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
 
 
 def _writable(cases: Path) -> Path:
-    # Better now than after the first find.
+    # An early error is better than one after the first finding.
     try:
         cases.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -145,7 +152,7 @@ def _run(campaign: AnyCampaign) -> None:
     def update(bar: Progress, task: TaskID) -> None:
         kept = [kept_case for track in campaign.tracks for kept_case in track.kept]
         for kept_case in kept:
-            # What the other driver finds as well is no news.
+            # A finding of the other driver is not new.
             key = (kept_case.found.target, kept_case.found.known_failure or kept_case.found.case.operations)
             if key not in printed:
                 printed.add(key)

@@ -1,7 +1,7 @@
 """`sockiter matrix`: targets by hazards, on the terminal, as JSON, and as a page.
 
-Decided here: what the terminal's tables look like, the document's spelling, and which exit status means what. An interrupt
-ends the work, not the report, and what was not searched by then counts as a search that was cut short: status 1.
+The module decides the look of the tables, the JSON document, and the exit status. An interrupt ends the work, not the
+report. Cells that were not searched count as searches that were cut short: status 1.
 """
 
 from __future__ import annotations
@@ -58,13 +58,11 @@ GAP = 1
     type=click.FloatRange(min=0.1),
     default=SECONDS,
     show_default=True,
-    help="How long each iterator of the running kernel is fuzzed.",
+    help="Time to fuzz each iterator of the running kernel.",
 )
 @options.workers("processes")
 @options.memory()
-@click.option(
-    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write a page that needs nothing else."
-)
+@click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write a self-contained page.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def matrix(
     names: tuple[str, ...],
@@ -76,15 +74,17 @@ def matrix(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Show which target does what harm under which hazard: schemes proved in a scope, the kernel's iterators measured.
+    """Show the failures of each target under each hazard: proved in a scope for schemes, measured for the kernel.
 
-    All targets that run here, unless some are named. Exit status 1 means that a claim was broken, or that a search did not
-    come to its end, by itself or by Ctrl-C; 3, that a scheme of another package makes a mistake.
+    Default: all targets that run here.
+
+    Exit status: 0 no claim is broken, 1 a claim is broken or a search was cut short, 3 an error in a scheme of another
+    package.
     """
     chosen, absent = choose_targets(names)
     drop_unneeded_rights(chosen)
     if page is not None and not page.absolute().parent.is_dir():
-        # Better now than after all the work.
+        # An early error is better than one after all the work.
         raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     of_all = columns(chosen)
     cells = CellWorkers(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
@@ -113,24 +113,24 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
     cells = [cell for row in made.rows for cell in row.cells]
     legend = [
         (marks["never"], "proved: no skip, no repeat, nothing stale, always an end, no error"),
-        ("skip 6", "can happen, and the least case has 6 operations; all else is proved impossible (on a kernel: not seen)"),
-        (f"skip 6{marks['or']}5*", "the same; *: to a socket that had itself been moved, in 5"),
-        (f"skip 6{elsewhere_mark(out)}", "to a socket in whose bucket nothing had changed"),
+        ("skip 6", "can happen; the shortest case has 6 operations; others are proved impossible (on a kernel: not seen)"),
+        (f"skip 6{marks['or']}5*", "the same; *: of a socket that had itself been moved, in 5"),
+        (f"skip 6{elsewhere_mark(out)}", "of a socket in whose bucket nothing had changed"),
     ]
     if broken(made):
         legend.append(("skip 6!", "breaks a claim"))
     if any(cell.unfinished for cell in cells):
-        legend.append((marks["unknown"], "the search was cut short: what is not named may happen or not"))
+        legend.append((marks["unknown"], "the search was cut short: other failures are possible"))
     if any(isinstance(cell.result, Measured) for cell in cells):
-        legend.append((f"{marks['unseen']} 4,000", "measured: not seen in 4,000 random sequences, which is no proof"))
+        legend.append((f"{marks['unseen']} 4,000", "measured: not seen in 4,000 random sequences; that is no proof"))
     if not all(cell.can for cell in cells):
-        legend.append((marks["cannot"], "it cannot be put through that"))
+        legend.append((marks["cannot"], "the target does not support this hazard"))
     for mark, meaning in legend:
         out.print(f"{mark:10}{meaning}")
     if any(isinstance(cell.result, SearchResult) for cell in cells):
         out.print(f"Scope: {describe(made.scope)}.")
         for number, scope in enumerate(_own_scopes(made), start=1):
-            out.print(f"{f'({number})':10}{own_scope(scope, made.scope)}; all else as in the scope")
+            out.print(f"{f'({number})':10}{own_scope(scope, made.scope)}; the rest as in the scope")
     out.print()
     for row, cell, verdict in broken(made):
         out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(row.target.name)}, {cell.column.name}: {escape(verdict.name)}")
@@ -149,7 +149,7 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
 
 
 def _own_scopes(made: Matrix) -> tuple[Scope, ...]:
-    # Those that are not the matrix's, in the order of their notes.
+    # The scopes that differ from the matrix's, in the order of their notes.
     scopes = [cell.result.scope for row in made.rows for cell in row.cells if isinstance(cell.result, SearchResult)]
     return tuple(scope for scope in dict.fromkeys(scopes) if scope != made.scope)
 

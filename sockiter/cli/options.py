@@ -1,6 +1,6 @@
-"""Options that several commands have: in which scope is searched, and how much of the machine that may take.
+"""Options of several commands: the scope of a search, its workers and its memory.
 
-Decided here: their names, bounds and defaults. Not known here: what is done with them.
+The module decides their names, bounds and defaults.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ SCOPE = Scope(sockets=3, buckets=2, batch=2)
 
 
 def with_scope(*, sockets_max: int) -> Callable[[Command], Command]:
-    """Gives a command --sockets, --buckets, --batch and --ops; it is called with them as one `scope`."""
+    """Gives a command --sockets, --buckets, --batch and --ops, and calls the command with one `scope`."""
     options = (
         click.option(
             "--sockets",
             type=click.IntRange(1, sockets_max),
             default=SCOPE.sockets,
             show_default=True,
-            help="In the table at once.",
+            help="Sockets in the table at once.",
         ),
         click.option(
-            "--buckets", type=click.IntRange(1, 16), default=SCOPE.buckets, show_default=True, help="In each table."
+            "--buckets", type=click.IntRange(1, 16), default=SCOPE.buckets, show_default=True, help="Buckets in each table."
         ),
         click.option("--batch", type=click.IntRange(1, 64), default=SCOPE.batch, show_default=True, help="Slots at open."),
-        click.option("--ops", type=click.IntRange(min=1), help="Sequences no longer than that; of any length, unless said."),
+        click.option("--ops", type=click.IntRange(min=1), help="Maximal length of sequences; default: any length."),
     )
 
     def add(command: Command) -> Command:
@@ -41,34 +41,34 @@ def with_scope(*, sockets_max: int) -> Callable[[Command], Command]:
         def in_scope(*, sockets: int, buckets: int, batch: int, ops: int | None, **rest: Any) -> None:
             command(scope=Scope(sockets, buckets, batch, ops), **rest)
 
-        # As decorators, the last is applied first.
+        # Decorators are applied from the last to the first.
         return functools.reduce(lambda of, option: option(of), reversed(options), in_scope)
 
     return add
 
 
 def workers(noun: str) -> Callable[[Command], Command]:
-    """--workers, how many of what at once; where it is not said, as many as there are cores."""
+    """--workers, the number of parallel workers; by default, the number of cores."""
     return click.option(
         "--workers",
         type=click.IntRange(1, 256),
         callback=lambda context, option, value: value or os.cpu_count() or 1,
-        help=f"How many {noun} at once; the cores, unless said.",
+        help=f"Number of {noun} at once; default: the number of cores.",
     )
 
 
 def memory() -> Callable[[Command], Command]:
-    """--memory in MiB, as bytes in `memory_max`; where it is not said, half of the machine's."""
+    """--memory in MiB, as bytes in `memory_max`; by default, half of the machine's memory."""
     return click.option(
         "--memory",
         "memory_max",
         type=click.IntRange(min=64),
         callback=lambda context, option, value: bytes_of(value),
         metavar="MIB",
-        help="Where searches stop, all workers together; half of the machine's, unless said.",
+        help="Memory limit of all workers together; default: half of the machine's memory.",
     )
 
 
 def bytes_of(mib: int | None) -> int:
-    """The bytes for so many MiB; where none are said, half of the machine's memory."""
+    """MiB in bytes; None: half of the machine's memory."""
     return mib << 20 if mib is not None else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -1,6 +1,6 @@
-"""What all commands print alike: tables, JSON, a case's findings.
+"""Shared output of all commands: consoles, JSON, notes.
 
-Decided here: the width of what is no terminal's, the marks of a case's length in a table, and the JSON spelling of findings,
+The module decides the width without a terminal, the marks of a case's length in a table, and the JSON form of findings,
 claims and scopes.
 """
 
@@ -22,23 +22,23 @@ from sockiter.claims import KnownFailure, hazards_of, in_order
 from sockiter.matrix.matrix import CellVerdict, distinct
 from sockiter.verdict import Finding, Kind
 
-# Where there is no terminal there is nothing to fit into; this wide, no path of a case is broken in two.
+# The width without a terminal: wide enough for the path of a case in one line.
 WIDTH = 160
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on standard output, or on standard error, that is as wide as its terminal, or `WIDTH`."""
+    """A console on standard output or standard error; its width is the terminal's, or `WIDTH`."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else WIDTH, highlight=False)
 
 
 def elsewhere_mark(out: Console) -> str:
-    """The mark of harm to a socket in whose bucket nothing had changed."""
+    """The mark of a failure of a socket in whose bucket nothing had changed."""
     return "^" if out.options.ascii_only else "°"
 
 
 def least_lengths(out: Console, cell_verdicts: Iterable[CellVerdict]) -> dict[Kind, list[str]]:
-    """The lengths of the least cases of each kind, with marks for moved sockets and for those elsewhere."""
+    """The lengths of the shortest cases of each kind, with marks for `moved` and `elsewhere`."""
     lengths: dict[Kind, list[str]] = {}
     for verdict in distinct(cell_verdicts):
         assert verdict.violation is not None
@@ -50,12 +50,12 @@ def least_lengths(out: Console, cell_verdicts: Iterable[CellVerdict]) -> dict[Ki
 
 
 def print_json(document: Any) -> None:
-    """One JSON document, and nothing else, on standard output."""
+    """Print one JSON document on standard output."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def note(message: str) -> None:
-    """One line on standard error. Where it cannot be written, the exit status stays as it is."""
+    """Print one line on standard error. A failure to write it does not change the exit status."""
     with suppress(OSError):
         click.echo(f"sockiter: {message}", err=True)
         return
@@ -63,7 +63,7 @@ def note(message: str) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Send the unwritten rest of a stream to the null device, or Python would try to write it again at exit.
+    """Send the unwritten rest of a stream to the null device, so that Python does not try to write it again at exit.
 
     Does nothing for a stream without a descriptor.
     """

@@ -1,7 +1,6 @@
-"""Work on a terminal: how far it is while it goes on, and how it is ended early.
+"""The progress of work, as a bar on a terminal.
 
-Decided here: what a bar looks like, that it is only for a terminal, and what is shown of cells. Not known here: what the
-work is for, and what it comes to.
+The module decides the look of the bar and the shown facts about cells. Without a terminal there is no bar.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from sockiter.cli.output import console
 from sockiter.matrix.compute import CellWorkers
 
 Update: TypeAlias = Callable[[Progress, TaskID], None]
-"""Brings a bar, and the one task that it has, up to date."""
+"""Updates a bar and its only task."""
 
 
 def watch(run: Callable[[Callable[[], None]], None], update: Update, *, total: float, left: str) -> None:
-    """Run something, to the end or to a KeyboardInterrupt; on a terminal with a bar.
+    """Call `run`, to its end or to a KeyboardInterrupt; on a terminal with a bar.
 
-    `run` is called with what it has to call now and then. `left`: what stands behind the bar, in which `task` is its task.
+    `run` receives a function that it must call regularly. `left`: the text behind the bar, a format of `task`.
     """
     progress_console = console(stderr=True)
     if not progress_console.is_terminal:
         run(lambda: None)
         return
-    # Refreshed by hand: a thread of its own would be one too many where processes are started.
+    # Refreshed by hand, because a thread of the bar would be a risk when processes are started.
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -50,7 +49,7 @@ def watch(run: Callable[[Callable[[], None]], None], update: Update, *, total: f
 
 
 def run(cells: CellWorkers) -> None:
-    """Compute the cells; a KeyboardInterrupt ends that early, and keeps the results so far."""
+    """Compute the cells; a KeyboardInterrupt ends the computation early, and keeps the results so far."""
     started = time.monotonic()
 
     def update(bar: Progress, bar_task: TaskID) -> None:

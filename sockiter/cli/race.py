@@ -1,4 +1,4 @@
-"""`sockiter race`: the running kernel's iterators, walked while sockets change on another processor."""
+"""`sockiter race`: walks the running kernel's iterators while sockets change on another processor."""
 
 from __future__ import annotations
 
@@ -34,17 +34,27 @@ CASES = Path("sockiter-cases")
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TARGET...]")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="How long, in all.")
-@click.option("--seed", type=click.IntRange(min=0), help="What all is drawn from; printed, and drawn itself unless said.")
 @click.option(
-    "--hazard", "hazards", type=click.Choice(CHANGES), multiple=True, help="Only these; all that it can, unless said."
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=SECONDS,
+    show_default=True,
+    help="Duration for all iterators together.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all rounds; printed; default: random.")
+@click.option(
+    "--hazard",
+    "hazards",
+    type=click.Choice(CHANGES),
+    multiple=True,
+    help="Only this hazard; may be repeated; default: all supported.",
 )
 @click.option(
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
     default=CASES,
     show_default=True,
-    help="Where the record of a violation is kept.",
+    help="Directory for the records of violations.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def race(
@@ -56,10 +66,11 @@ def race(
     cases: Path,
     as_json: bool,
 ) -> None:
-    """Walk the running kernel's iterators on one processor while sockets change on another, with no coordination.
+    """Walk the running kernel's iterators on one processor while sockets change on another, without coordination.
 
-    Judged by what is certain: a socket that is left alone is owed one delivery, and nobody two. Exit status 1 means that an
-    iterator did what the scheme that it walks by does not admit; a record of it is kept.
+    Only certain findings count: an unchanged socket must be delivered once, and no socket twice.
+
+    Exit status: 0 only known failures of the detected scheme, 1 a violation, whose record is saved.
     """
     kinds = frozenset(hazards or CHANGES)
     chosen, absent = _choose(names, kinds, frozenset(hazards))
@@ -85,7 +96,7 @@ def race(
 def _choose(
     names: tuple[str, ...], kinds: frozenset[Hazard], named: frozenset[Hazard]
 ) -> tuple[list[KernelTarget], list[tuple[str, str]]]:
-    # Those that are raced, and, where none was named, those that are not, and why.
+    # The iterators to race and, if none was named, the others with the reason.
     iterators = {target.name: target for target in KERNEL_TARGETS}
     for name in names:
         if name not in iterators:
@@ -100,7 +111,7 @@ def _choose(
             if names and (why := barred(target, named)):
                 raise Unavailable(why)
             if not kinds & target.hazards:
-                raise Unavailable(f"{name} cannot be put through any of: {', '.join(in_order(kinds))}")
+                raise Unavailable(f"{name} supports none of: {', '.join(in_order(kinds))}")
             chosen.append(target)
         except Unavailable as lack:
             if names:
@@ -116,7 +127,7 @@ def _run(races: list[Race], seconds: float) -> None:
 
     def run(progress: Callable[[], None]) -> None:
         for nth, race in enumerate(races):
-            # Where one took longer, the others have less.
+            # If one iterator took longer, the others have less time.
             left = seconds - (time.monotonic() - started if nth else 0)
             race.run(max(left, 0) / (len(races) - nth), progress)
             if race.interrupted:
@@ -141,8 +152,8 @@ def _print(out: Console, races: list[Race], seed: int, took: float, absent: list
     out.print(f"\n[bold]sockiter race[/bold]: seed {seed}, {took:.0f} s, Linux {platform.release()}{interrupted}")
     out.print(_rates(races))
     out.print(
-        "A second: of the time that both sides were at it. During reads: of the changes, those that were made at least in\n"
-        "part while a read was under way; inside one: those that began and ended while it was.\n"
+        "Rates are per second in which both sides ran. During reads: the share of changes that overlap a read. Inside one:\n"
+        "the share of changes that began and ended inside a read.\n"
     )
     if (harms := _harms(races)).row_count:
         out.print(harms)
@@ -166,7 +177,7 @@ def _print(out: Console, races: list[Race], seed: int, took: float, absent: list
 
 def _rates(races: list[Race]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("target", "walks by"):
+    for title in ("target", "scheme"):
         table.add_column(title, no_wrap=True)
     for title in ("walks", "walks/s", "reads/s", "changes/s", "during reads", "inside one"):
         table.add_column(title, justify="right")
@@ -184,7 +195,7 @@ def _rates(races: list[Race]) -> Table:
 
 def _harms(races: list[Race]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("target", "harm"):
+    for title in ("target", "failure"):
         table.add_column(title, no_wrap=True)
     for title in ("walks", "rate"):
         table.add_column(title, justify="right")
@@ -206,7 +217,7 @@ def _kinds(violation: RaceViolation) -> str:
 
 
 def _scheme(target: KernelTarget) -> str:
-    return target.detected_scheme or (f"like {target.fails_like}" if target.fails_like else "none that is known")
+    return target.detected_scheme or (f"like {target.fails_like}" if target.fails_like else "unknown")
 
 
 def _a_second(race: Race, number: int) -> float:

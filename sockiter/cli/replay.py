@@ -1,4 +1,4 @@
-"""`sockiter replay`: run cases, and compare with what they expect and with the claims of the targets."""
+"""`sockiter replay`: runs cases, and compares the results with their expectations and with the claims of the targets."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ from sockiter.verdict import describe
 
 @click.command()
 @click.argument("cases", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CASE...")
-@click.option("--target", "name", metavar="T", help="Only this target, instead of every scheme and every iterator here.")
-@click.option("--record", is_flag=True, help="Write what comes of a case into it, in place of what it expects.")
+@click.option("--target", "name", metavar="T", help="Only this target; default: all schemes and iterators that run here.")
+@click.option("--record", is_flag=True, help="Write the results into the case, in place of its `expect` lines.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: bool) -> None:
-    """Run cases, and compare the verdicts with what the cases expect and with the claims of the targets.
+    """Run cases, and compare the results with the expectations and with the claims of the targets.
 
-    A CASE is a file, a directory of them, or - for standard input. A finding that no known failure of the target explains is
-    "CLAIM BROKEN" and exit status 1, whatever the case expects. A case without `expect` lines is a question: the verdicts
-    are compared with the claims alone.
+    A CASE is a file, a directory of files, or - for standard input. A finding that no known failure of the target explains
+    is "CLAIM BROKEN", even if the case expects it. A case without `expect` lines is a question: its results are compared
+    with the claims alone.
 
-    A case that a target cannot carry out is left out, with the reason; exit status 3 means that none could be run. Without
-    --target, a target that does not run here is left out as well, and so is a scheme of another package in a case that does
-    not name it. --record goes through the project's schemes only, without a --target: what others do is not for everybody's
-    cases.
+    A case that a target cannot run is left out, with the reason. Without --target, also left out are targets that do not
+    run here, and schemes of other packages that the case does not name. Without --target, --record records only the
+    project's own schemes.
+
+    Exit status: 0 all results are as expected, 1 a result is not as expected or breaks a claim, 3 no case could be run.
     """
     if record and Path(STDIN) in cases:
         raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
     loaded = [(path, load_known(path)) for path in files(cases)]
     if not loaded:
-        raise InputError(f"{', '.join(map(escaped, cases))}: no case in there: expected files that end in .case")
+        raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
     chosen = TARGETS if name is None else (target_named(name),)
     if name is not None and (missing := chosen[0].missing()) is not None:
         raise Unavailable(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
@@ -83,8 +84,8 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    # A case on one target. `unsaid`: why the case says nothing of it; "" where it says something, None where it expects
-    # nothing of anybody.
+    # A case on one target. `unsaid`: the reason why the case expects nothing of this target; "" if it does, None for a case
+    # that expects nothing of any target.
 
     path: Path
     result: ReplayResult
@@ -104,7 +105,7 @@ class _Outcome:
 
 
 class _ReplayRun:
-    # The outcomes so far. `is_alone`: on the one target that was named.
+    # The outcomes so far. `is_alone`: on a named target only.
 
     def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
         self.outcomes: list[_Outcome] = []
@@ -135,7 +136,7 @@ class _ReplayRun:
                 self._echo(target, _in_words(outcome))
 
     def why_empty(self) -> str:
-        """Why there is no outcome, in one line; the reasons of several cases stand above it."""
+        """The reason for a missing outcome, in one line, below the reasons of several cases."""
         reasons = [*self.failures, *self.left_out]
         if len(reasons) == 1:
             return reasons[0]
@@ -144,7 +145,7 @@ class _ReplayRun:
         return "no case could be run"
 
     def report(self) -> None:
-        """Report what was left out of a document, or how much of a list."""
+        """Report the cases that were left out of a document, or their number in a list."""
         for failure in self.failures:
             click.echo(f"sockiter: {failure}", err=True)
         if self._is_alone and self._is_quiet:
@@ -166,7 +167,7 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
     recorded = with_expects(case, targets)
     if recorded != case:
         text = dumps(recorded)
-        loads(text, file=escaped(path))  # what comes of a large case may be too much for a case
+        loads(text, file=escaped(path))  # the results of a large case may exceed the limits of a case
         try:
             write_whole(path, text)
         except OSError as error:
@@ -207,7 +208,7 @@ def _warn_of_unknown(path: Path, case: Case) -> None:
     known = {target.name for target in TARGETS}
     for unknown in sorted({expect.target for expect in case.expects} - known):
         click.echo(
-            f"sockiter: {escaped(path)}: expects something of {unknown}, which is no target here: not compared", err=True
+            f"sockiter: {escaped(path)}: expects a finding of {unknown}, which is not a target here: not compared", err=True
         )
 
 

@@ -1,4 +1,4 @@
-"""`sockiter show`: one case on one target, step by step, and why it comes out as it does."""
+"""`sockiter show`: one case on one target, step by step, and the reasons of its findings."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from sockiter.targets import load_known
     "--target",
     "name",
     metavar="T",
-    help="On this target; unless said, the one it is about, or the first it expects to fail.",
+    help="The target; default: the one that the case is about, or the first that it expects to fail.",
 )
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page that needs nothing else.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a self-contained page.")
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
-    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and why it comes out as it does, in words.
+    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and explain its findings in words.
 
     CASE is a file, or - for standard input. A case is about the target that its comment names ("found on TARGET"), or that
     its file is named after. Where that is an iterator of the kernel that does not run here, a scheme stands in for it.

@@ -1,6 +1,6 @@
-"""The selection of targets for a command: the one for a case, or all that a command works on.
+"""The selection of targets for a case or a command.
 
-Decided here: which targets are selected where none is named, and that a named one has to run here.
+The module decides the default targets. A named target must run here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_na
 
 
 def choose_target(case: Case, name: str | None, case_file: Path) -> Target:
-    """The target of that name, or else the one that the case is about, or else the first one running here that the case
-    expects to fail, or else the first scheme.
+    """The named target; by default the one that the case is about, or else the first target here that the case expects to
+    fail, or else the first scheme.
 
-    A scheme stands in for an iterator of the kernel that does not run here, with a note. Raises `InputError` for a name that
-    is no target's, `Unavailable` for a target of that name that does not run here.
+    A scheme replaces a kernel's iterator that does not run here, with a note. Raises `InputError` for an unknown name,
+    `Unavailable` for a named target that does not run here.
     """
     if name is not None:
         return require_running(target_named(name))
@@ -44,11 +44,11 @@ def _first_failing(case: Case) -> Target:
 
 
 def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
-    """The targets of those names, each once, or else all that run here; and those that do not, with what the machine lacks.
+    """The named targets, each once; by default all that run here, and the others with the missing prerequisite.
 
-    Raises `InputError` for a name that is no target's, `Unavailable` for a named target that does not run here.
+    Raises `InputError` for an unknown name, `Unavailable` for a named target that does not run here.
     """
-    # A name that is none is wrong, whatever the machine lacks besides.
+    # An unknown name is an error even if the machine also lacks a prerequisite.
     if named := [target_named(name) for name in dict.fromkeys(names)]:
         return [require_running(target) for target in named], []
     lacks = [(target, target.missing()) for target in TARGETS]
@@ -58,10 +58,10 @@ def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Tar
 def split_by_hazards(
     targets: list[Target], hazards: Collection[Hazard], *, are_named: bool
 ) -> tuple[list[Target], list[tuple[Target, str]]]:
-    """The targets that can be put through the hazards that were asked for, and those that cannot, with the reason.
+    """The targets that support the requested hazards, and the others with the reason.
 
-    Raises `Unavailable` for a named target that cannot be put through one of them, and where no target is left. A target
-    that was not named is left where it can be put through some.
+    Raises `Unavailable` if a named target does not support one of them, or if no target is left. A target that was not named
+    stays if it supports at least one.
     """
     left_out: list[tuple[Target, str]] = []
     for target in targets:
@@ -77,13 +77,13 @@ def split_by_hazards(
 
 
 def drop_unneeded_rights(targets: Iterable[Target]) -> None:
-    """Give up the rights that only sessions on the kernel need, unless one of these targets has such."""
+    """Give up the rights that only sessions on the kernel need, unless one of these targets is a kernel's."""
     if not any(target.is_real for target in targets):
         rights.give_up()
 
 
 def require_running(target: Target) -> Target:
-    """This target; raises `Unavailable` where it does not run here."""
+    """This target; raises `Unavailable` if it does not run here."""
     if (missing := target.missing()) is not None:
         raise Unavailable(f"{target.name} does not run here: {missing}")
     return target

@@ -1,7 +1,6 @@
-"""What is said of a campaign in the end, in tables and as JSON.
+"""The summary of a campaign, in tables and as JSON.
 
-Decided here: which of what was found stands for the rest, and how claims and refutations are laid out. Not known here: how
-the campaign went about it.
+The module decides the layout of claims and refutations, and which finding represents the others of its kind.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from sockiter.fuzzing.counted import AnyCampaign, CountedCampaign
 from sockiter.operations import length
 from sockiter.verdict import Kind
 
-# The columns of the overview, as long as it takes a moved socket or not to be harmed.
+# The columns of the overview: each kind, for moved sockets and for others.
 _COLUMNS: tuple[tuple[Kind, bool], ...] = (
     ("skip", False),
     ("skip", True),
@@ -39,7 +38,7 @@ _COLUMNS: tuple[tuple[Kind, bool], ...] = (
 def print_summary(
     out: Console, campaign: AnyCampaign, took: float, workers: int, absent: list[tuple[Target, str]], *, detailed: bool
 ) -> None:
-    """Print what the targets claim and what they were seen to do; `detailed`: each harm by itself, with its hazards."""
+    """Print claims and findings of the targets; `detailed`: each known failure separately, with its hazards."""
     interrupted = ", interrupted" if campaign.interrupted else ""
     each = f", {campaign.sequences:,} sequences for each target and driver" if isinstance(campaign, CountedCampaign) else ""
     out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}{each}, {took:.0f} s, {workers} workers{interrupted}")
@@ -48,15 +47,15 @@ def print_summary(
     out.print(_work(campaign))
     out.print(_overview(campaign))
     out.print(
-        "-: claimed not to happen, and not seen. 4/5 in 6: under four of the five sets of hazards that are said to bring\n"
-        "it about; the least case has 6 operations. Moved: of a socket that had itself been moved.\n"
+        "-: claimed not to happen, and not seen. 4/5 in 6: four of five known failures were seen; the shortest case has\n"
+        "6 operations. Moved: of a socket that had itself been moved.\n"
     )
     if detailed and (details := _details(campaign)).row_count:
         out.print(details)
     if not_seen := [
         f"{target.name}: {failure}" for target in _targets(campaign) for failure in _unrefuted(campaign, target)
     ]:
-        out.print("Admitted, but not seen in this run: " + "; ".join(not_seen) + ".\n")
+        out.print("Known failures not seen in this run: " + "; ".join(not_seen) + ".\n")
     firsts = [(target, _first(campaign, target)) for target in _targets(campaign)]
     broken = [group[0] for _, found in firsts for failure, group in found if failure is None]
     for kept in broken:
@@ -87,7 +86,7 @@ def print_summary(
 
 
 def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
-    """The same as one document."""
+    """The summary as a JSON document."""
     return {
         "seed": campaign.seed,
         "seconds": round(took, 3),
@@ -146,10 +145,10 @@ def _details(campaign: AnyCampaign) -> Table:
     details = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title="What the targets admit, and did: the least case, and when each driver had it",
+        title="Known failures that were seen: the shortest case, and the time of each driver",
         title_justify="left",
     )
-    for title in ("target", "harm"):
+    for title in ("target", "known failure"):
         details.add_column(title)
     drivers = list(dict.fromkeys(track.driver for track in campaign.tracks))
     for title in ("operations", *(f"{driver} after" for driver in drivers)):
@@ -164,7 +163,7 @@ def _details(campaign: AnyCampaign) -> Table:
 
 
 def _quoted(path: Path) -> str:
-    # For a shell, and not taken for markup.
+    # Quoted for a shell, and escaped for Rich.
     return escape(shlex.quote(str(path)))
 
 
@@ -219,7 +218,7 @@ def _soonness(kept: SavedFinding) -> float:
 
 
 def _first(campaign: AnyCampaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
-    # What was found on a target, by harm, each with its least case first; broken claims by case.
+    # The findings on a target by known failure, shortest case first; broken claims by case.
     groups: dict[object, list[SavedFinding]] = {}
     for track in _tracks(campaign, target):
         for kept in track.kept:
@@ -241,7 +240,7 @@ def _tracks(campaign: AnyCampaign, target: Target) -> list[Track]:
 
 
 def _rate(tracks: Sequence[Track]) -> float:
-    # Operations a second of search; 0 where none was made.
+    # Operations per second of search; 0 without a search.
     seconds = sum(track.seconds for track in tracks)
     return sum(track.operations for track in tracks) / seconds if seconds else 0
 

@@ -1,4 +1,4 @@
-"""`sockiter targets`: what there is to fuzz, what each promises, and whether it runs here."""
+"""`sockiter targets`: all targets, their known failures, and whether each runs here."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from sockiter.targets import TARGETS
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def targets(*, as_json: bool) -> None:
-    """Schemes and kernel iterators, their claims, and whether each can run here and why not."""
+    """List schemes and kernel iterators, their known failures, and whether each runs here, or why not."""
     if as_json:
         print_json([_json(target) for target in TARGETS])
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("target", no_wrap=True)
-    table.add_column("what it is")
-    table.add_column("walks by")
-    table.add_column("claims not to skip, repeat, be stale or stuck, or refuse, except")
+    table.add_column("summary")
+    table.add_column("scheme")
+    table.add_column("known failures")
     table.add_column("runs here")
     for target in TARGETS:
         table.add_row(
             escape(target.name),
             escape(target.summary),
             escape(target.detected_scheme or ""),
-            "\n".join(str(failure) for failure in target.known_failures) or ("never" if target.hazards else "-"),
+            "\n".join(str(failure) for failure in target.known_failures) or ("none" if target.hazards else "-"),
             "yes" if (missing := target.missing()) is None else escape(f"no: {missing}"),
         )
     out = console()

@@ -1,7 +1,7 @@
-"""`sockiter check --verify`: whether a scheme's canonical form merges only what leads on alike, as text and as JSON.
+"""`sockiter check --verify`: checks that a scheme's canonical form merges only equivalent states, as text and as JSON.
 
-Decided here: which options go with it, how the comparisons are laid out, and which exit status means what: 1 where a form
-merges wrongly or two ways to search disagree, 3 where a scheme could not be verified.
+The module decides the allowed options, the layout of comparisons, and the exit status: 1 if a form merges wrongly or two
+searches disagree, 3 if a scheme could not be verified.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sockiter.errors import InputError, Unavailable
 from sockiter.matrix.matrix import describe
 from sockiter.verdict import Signature
 
-# What says in which scope to search, and what to do with it.
+# The options that set a scope or use the result of a search.
 _OPTIONS_OF_SCOPE = {
     "sockets": "--sockets",
     "buckets": "--buckets",
@@ -37,7 +37,7 @@ _FOUND = ("with `canonical`", "without it", "every sequence")
 
 
 def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
-    """Verify these schemes, print what came of it, and exit with 1 or 3 if there is a reason to."""
+    """Verify these schemes, print the results, and exit with 1 or 3 if a scheme fails."""
     context = click.get_current_context()
     for name, option in _OPTIONS_OF_SCOPE.items():
         if context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None):

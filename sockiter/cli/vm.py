@@ -1,4 +1,4 @@
-"""`sockiter vm`: a command on another kernel."""
+"""`sockiter vm`: runs a command on another kernel."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TIMEOUT_S = 600.0
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
     multiple=True,
-    help=f"A directory that the command may write to; {CASES}, unless said.",
+    help=f"A directory that the command may write to; default: {CASES}.",
 )
 @click.option(
     "--read",
     "reads",
     type=click.Path(path_type=Path, exists=True),
     multiple=True,
-    help="What the command may read besides: a directory or a file.",
+    help="Another directory or file that the command may read.",
 )
 @click.option(
     "--timeout",
@@ -42,11 +42,11 @@ TIMEOUT_S = 600.0
     default=TIMEOUT_S,
     show_default=True,
     metavar="SECONDS",
-    help="How long boot and command may take.",
+    help="Time limit of boot and command.",
 )
-@click.option("--memory", default="1G", show_default=True, metavar="SIZE", help="The guest's: 512M, 2G.")
-@click.option("--cpus", type=click.IntRange(min=1), help="The guest's; as many as are here and at most 2, unless said.")
-@click.option("--no-kvm", is_flag=True, help="Emulate, even where /dev/kvm works.")
+@click.option("--memory", default="1G", show_default=True, metavar="SIZE", help="The guest's memory: 512M, 2G.")
+@click.option("--cpus", type=click.IntRange(min=1), help="The guest's processors; default: this machine's, at most 2.")
+@click.option("--no-kvm", is_flag=True, help="Emulate, even if /dev/kvm works.")
 @click.option("--verbose", is_flag=True, help="Show the guest's console, on standard error.")
 @click.option(
     "--build", "version", is_flag=False, flag_value=VERSION, metavar="[VERSION]", help="Build a kernel with fault injection."
@@ -66,10 +66,11 @@ def vm(
 ) -> None:
     """Run a command on another kernel: sockiter vm linux-image-6.12 -- sockiter fuzz kernel:udp
 
-    KERNEL is a kernel image, a package of Debian's, or fault-injection-VERSION, once it was built by --build. The guest
-    sees what the command needs of this machine's files (the system's, Python's, the working directory, what the command
-    names), and may write to the directories of --cases, and no other. The exit status is the command's, or 124
-    after the time limit.
+    KERNEL is a kernel image, a Debian package, or fault-injection-VERSION after --build. The guest sees the files of this
+    machine that the command needs: the system's, Python's, the working directory, and paths in the command. It may write
+    only to the directories of --cases.
+
+    Exit status: the command's, or 124 after the time limit.
     """
     rights.give_up()
     if version is not None:
@@ -103,7 +104,7 @@ def vm(
 
 
 def _named_in(command: tuple[str, ...]) -> list[Path]:
-    # The command's own --cases, which would be written to in vain otherwise.
+    # The command's own --cases, so that its files are kept.
     named = [word.partition("=")[2] for word in command if word.startswith("--cases=")]
     named += [value for option, value in itertools.pairwise(command) if option == "--cases"]
     return [Path(name) for name in named if name]

@@ -1,1 +1,1 @@
-"""The matrix: targets by hazards, its cells worked out side by side, and its page."""
+"""The matrix of targets by hazards: its verdicts, the parallel computation of its cells, and its page."""

@@ -1,8 +1,7 @@
 """Computes the cells of a matrix in parallel, each in a process of its own.
 
-Decided here: how a cell is computed, a model's by search and a real iterator's by fuzzing, in which order, and the result
-of cells that were not reached. One search is not split over processes: that was slower than one process. Not known
-here: which cells there are, their verdicts, and how progress and results are printed.
+A model's cell is computed by search, a real iterator's cell by fuzzing. The module also decides the order of the cells, and
+the result of a cell that was not reached. A search is not split over processes: that was slower than one process.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ from sockiter.workers import Workers, serving
 # The driver that runs the most sequences.
 DRIVER = "swarm"
 NOT_REACHED = "not searched"
-# What is being shrunk when the time is up may go on for so long.
+# The extra time for a finding that is being shrunk when the time is up.
 SHRINKING_S = 2.0
 
 
 class Fault(str):
-    """In words, a mistake of a scheme, for which it cannot be searched."""
+    """An error in a scheme, in words, that makes a search impossible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class CellJob:
 
 @dataclass(frozen=True, slots=True)
 class CellProgress:
-    """How far a job has come: the states so far and those that wait, or the sequences."""
+    """The progress of a job: the states so far and the waiting ones, or the sequences."""
 
     done: int
     waiting: int
@@ -62,7 +61,7 @@ class CellProgress:
 
 @dataclass(slots=True)
 class CellTask:
-    """A cell that is being computed. `result` is None until then; `trouble` is the reason why there is none."""
+    """A cell that is being computed. `result` is None before the end; `trouble` is the reason for a missing result."""
 
     target: Target
     column: Column
@@ -75,21 +74,21 @@ class CellTask:
 
     @property
     def states(self) -> int:
-        """The states, or the sequences, so far."""
+        """The number of states or sequences so far."""
         return self.result.states if isinstance(self.result, SearchResult) else self.tick.done
 
     @property
     def unfinished(self) -> str:
-        """Why it proves less than it should, in words; "" where it does not."""
+        """The reason, in words, why the proof is not complete; "" for a complete one."""
         return self.result.incomplete if isinstance(self.result, SearchResult) else self.trouble
 
 
-# A scheme that does not say what of it matters has no end of states.
+# The state space of a scheme without `canonical` is infinite, so its sequences are limited to this length.
 OPS_WITHOUT_END = 7
 
 
 def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Scope:
-    """What of a scope can be searched to its end, for this target under these hazards."""
+    """The part of a scope that can be searched completely, for this target under these hazards."""
     scope = scope.under(hazards)
     if isinstance(target, SchemeTarget) and not hasattr(target.scheme, "canonical") and scope.ops is None:
         scope = replace(scope, ops=OPS_WITHOUT_END)
@@ -97,10 +96,10 @@ def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Sc
 
 
 def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[CellTask]:
-    """The cells of a matrix, each in as much of the scope as is within reach, without those that a target cannot have.
+    """The cells of a matrix, each in the part of the scope that is within reach, without unsupported ones.
 
-    Where versions that roll over leave a smaller scope to all hazards together, all but that one are a task of their own: it
-    has no cell, and what it comes to is in that of them all.
+    `rollover` can make the scope of all hazards together smaller. Then all hazards but `rollover` are a separate task. This
+    task has no cell; its result is part of the cell of all hazards.
     """
     columns = tuple(columns)
     tasks = []
@@ -118,7 +117,7 @@ def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope)
 
 
 def matrix_of(tasks: Iterable[CellTask], targets: Iterable[Target], columns: tuple[Column, ...], scope: Scope) -> Matrix:
-    """What is known of some cells by now, as a matrix. What happens under some hazards happens under more."""
+    """The results so far, as a matrix. A violation under some hazards also counts under any larger set of hazards."""
     tasks = tuple(tasks)
     rows = []
     for target in targets:
@@ -137,17 +136,17 @@ def matrix_of(tasks: Iterable[CellTask], targets: Iterable[Target], columns: tup
 def _cell(task: CellTask, with_fewer: list[CellTask], columns: tuple[Column, ...]) -> Cell:
     result = task.result and with_violations_of(task.result, [other.result for other in with_fewer if other.result])
     if isinstance(result, SearchResult) and result.complete:
-        # Nobody else would tell that a search which has no cell of its own was cut short.
+        # A search without a cell of its own has no other place to report that it was cut short.
         whys = [other.unfinished for other in with_fewer if other.column not in columns]
         result = replace(result, incomplete=next(filter(None, whys), ""))
     return Cell(task.column, task.hazards, result, task.trouble)
 
 
 class CellWorkers(Workers[CellTask, CellJob]):
-    """Computes cells on so many workers; `seconds` for all cells of one real iterator together.
+    """Computes cells in parallel; `seconds` is the time for all cells of one real iterator together.
 
-    `memory_max`: bytes for all workers together, at which a search stops, incomplete. A KeyboardInterrupt in `run` keeps
-    the results so far.
+    `memory_max`: the limit in bytes for all workers together; at the limit a search stops, incomplete. A KeyboardInterrupt
+    in `run` keeps the results so far.
     """
 
     def __init__(self, tasks: list[CellTask], *, seconds: float, workers: int, memory_max: int | None = None) -> None:
@@ -158,9 +157,8 @@ class CellWorkers(Workers[CellTask, CellJob]):
         self._seconds = {name: seconds / rows.count(name) for name in rows}
 
     def _next(self) -> CellTask:
-        # A long one that is begun last keeps one worker busy while the others have nothing left to do; if all began with
-        # long ones, whoever is soon tired of waiting would have nothing. So one of them takes the longest that is left, and
-        # the others the shortest.
+        # A long task that begins last keeps one worker busy while the others are idle. If all workers began with long tasks,
+        # an early interrupt would leave no results. So one worker takes the longest waiting task, the others the shortest.
         if self._workers == 1 or any(task.is_long for _, task in self.running.values()):
             return self._waiting.popleft()
         task = self._waiting.pop()
@@ -190,15 +188,15 @@ class CellWorkers(Workers[CellTask, CellJob]):
 
 
 def _length(task: CellTask) -> tuple[int, bool, bool]:
-    # How long it may take, as far as can be told beforehand.
+    # An estimate of the duration.
     return len(task.hazards), "rollover" in task.hazards, not task.target.is_real
 
 
 def work(job: CellJob, connection: Connection) -> None:
-    """Carry out a job and report on it; stop early on any message, or when the main process is gone."""
+    """Carry out a job and report its progress; stop early on any message, or when the main process is gone."""
 
     def report(done: int, waiting: int) -> None:
-        # Somebody who went away is noticed here as well.
+        # The poll is also true when the main process is gone.
         if connection.poll():
             raise KeyboardInterrupt
         if job.memory_max is not None and memory_used() > job.memory_max:
@@ -210,7 +208,7 @@ def work(job: CellJob, connection: Connection) -> None:
 
 
 def _result(job: CellJob, report: Callable[[int, int], None]) -> SearchResult | Measured | str:
-    # A str is the reason why there is no result.
+    # A str is the reason for a missing result.
     try:
         target = target_named(job.target)
         if isinstance(target, SchemeTarget):
@@ -224,20 +222,20 @@ def _result(job: CellJob, report: Callable[[int, int], None]) -> SearchResult | 
     except SockiterError as error:
         return str(error)
     except TypeError as error:
-        # A scheme of another package need not be one whose state can be looked into.
+        # The state of another package's scheme may be of a type that the search cannot use.
         return f"it cannot be searched: {error}"
 
 
 def memory_used() -> int:
-    """The bytes that this process has had at most."""
+    """The peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def measure(target: Target, hazards: frozenset[Hazard], seconds: float, report: Callable[[int, int], None]) -> Measured:
-    """Fuzz a target for some seconds with these hazards, from a seed that is always the same.
+    """Fuzz a target for some seconds with these hazards, always from the same seed.
 
-    `tell` is told the sequences so far. A KeyboardInterrupt that it raises ends it early: fewer sequences, no less true.
-    Raises `Unavailable` where the target does not run here.
+    `report` receives the number of sequences so far. A KeyboardInterrupt from `report` ends the fuzzing early; the result is
+    valid for fewer sequences. Raises `Unavailable` if the target does not run here.
     """
     least: dict[Signature, Counterexample] = {}
     sequences = 0
@@ -265,7 +263,7 @@ def measure(target: Target, hazards: frozenset[Hazard], seconds: float, report: 
 
 
 def _annotated(target: Target, violation: Counterexample) -> Counterexample:
-    # Whoever keeps the case as a file can replay it.
+    # With comment and `expect` lines, the case can be replayed from a file.
     failure = str(KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere))
     case = replace(violation.case, comment=(f"{failure.capitalize()}, on {target.name}.",))
     return replace(violation, case=with_expects(case, {t.name: t for t in (*SCHEME_TARGETS, target)}.values()))

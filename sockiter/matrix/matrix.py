@@ -1,8 +1,7 @@
 """The matrix of targets by hazards, and the verdicts of its cells.
 
-Decided here: which columns there are, the verdict of a cell on each kind of harm, and whether that breaks a claim. A model's
-cell is proved in a scope, a real iterator's is measured, and a search that was cut short proves nothing. Not known here:
-how a cell is computed (`compute`), and how it is printed.
+The module decides the columns, the verdict of a cell on each kind of failure, and whether that breaks a claim. A model's
+cell is proved in a scope. A real iterator's cell is measured. A search that was cut short proves nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ SIGNATURES: tuple[Signature, ...] = signatures_of(kind for kind in KINDS if kind
 
 
 class Column(NamedTuple):
-    """Some hazards, by the name of their column."""
+    """A set of hazards, with a name."""
 
     name: str
     hazards: frozenset[Hazard]
 
     def of(self, target: Target) -> frozenset[Hazard] | None:
-        """Those that a target is put through here, all of them or, in "all", as many as it can; None: it cannot."""
+        """The hazards of the column for a target: in "all", those that it supports; None if it does not support them."""
         if self.name == ALL.name:
             return target.hazards
         return self.hazards if self.hazards <= target.hazards else None
@@ -42,7 +41,7 @@ ALL = Column("all", frozenset(HAZARDS))
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The result of random sequences on a real iterator, with the least case of each harm. It proves nothing."""
+    """The result of random sequences on a real iterator, with the shortest case of each failure. It proves nothing."""
 
     target: str
     hazards: frozenset[Hazard]
@@ -53,7 +52,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A target under the hazards of a column. No `result`: it cannot be put through them, or, in words, the `trouble`."""
+    """A target under the hazards of a column.
+
+    Without a `result`, `trouble` is the reason in words; "" if the target does not support the hazards.
+    """
 
     column: Column
     hazards: frozenset[Hazard]
@@ -62,12 +64,12 @@ class Cell:
 
     @property
     def can(self) -> bool:
-        """Whether the target can be put through these hazards."""
+        """Whether the target supports these hazards."""
         return self.result is not None or bool(self.trouble)
 
     @property
     def unfinished(self) -> str:
-        """Why what is not among the violations is neither proved nor measured, in words; "" where it is, or cannot be."""
+        """The reason, in words, why other failures are not ruled out; "" for a finished or an empty cell."""
         return self.result.incomplete if isinstance(self.result, SearchResult) else self.trouble
 
 
@@ -81,7 +83,7 @@ class MatrixRow:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """All that is known of some targets. `scope` is that of the models' cells; the real iterators have none."""
+    """The results of some targets. `scope` applies to the cells of models; real iterators have no scope."""
 
     scope: Scope
     columns: tuple[Column, ...]
@@ -90,11 +92,11 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class CellVerdict:
-    """The verdict of a cell on a kind of harm.
+    """The verdict of a cell on a kind of failure.
 
-    `possible`: True with the least case that shows it; False where it is proved not to happen in the scope; None where
-    nothing was found and nothing is proved. `admitted`: whether the target admits it under these hazards or, where there is
-    a case, under those that the case uses. `name`: the name of the case.
+    `possible`: True with a shortest case that shows the failure; False if a proof excludes it in the scope; None without a
+    finding or a proof. `admitted`: whether it is a known failure of the target under these hazards. If there is a case, the
+    hazards that the case uses count. `name`: the name of the case.
     """
 
     kind: Kind
@@ -115,18 +117,20 @@ class CellVerdict:
 
 
 def columns(targets: Iterable[Target]) -> tuple[Column, ...]:
-    """No hazard, each that at least one of the targets can be put through, and all together."""
+    """A column for no hazard, one for each hazard that at least one target supports, and one for all hazards together."""
     there = {hazard for target in targets for hazard in target.hazards}
     return (NONE, *(Column(hazard, frozenset({hazard})) for hazard in in_order(there)), ALL)
 
 
 def claims(target: Target) -> tuple[Column, ...]:
-    """What a target claims, in full: the largest sets of hazards under which some kind of harm is said not to happen, which
-    prove all its claims together; without that of all its hazards."""
+    """The claims of a target: the largest sets of hazards under which it claims that some kind of failure does not happen.
+
+    Together they prove all claims. The set of all hazards of the target is not among them.
+    """
     largest = {
         hazards
         for hazards, kinds in largest_claims(target.known_failures, target.hazards).items()
-        # That nothing befalls a socket which was moved, where none is, goes without saying.
+        # Without a hazard that moves sockets, a claim about moved sockets is trivially true.
         if hazards != target.hazards and (hazards & MOVES or not all(hazards.moved for hazards in kinds))
     }
     return tuple(
@@ -144,19 +148,19 @@ def _without(target: Target, hazards: frozenset[Hazard]) -> str:
 
 
 def verdicts(target: Target, cell: Cell) -> tuple[CellVerdict, ...]:
-    """The verdicts of a cell, in the order of `SIGNATURES`; none where the target cannot be put through its hazards."""
+    """The verdicts of a cell, in the order of `SIGNATURES`; empty if the target does not support its hazards."""
     if not cell.can:
         return ()
     violations = {violation.signature: violation for violation in cell.result.violations} if cell.result else {}
     is_proved = isinstance(cell.result, SearchResult) and cell.result.complete
-    admitting_harms = within(target.known_failures, cell.hazards)
+    failures = within(target.known_failures, cell.hazards)
     result = []
     for signature in SIGNATURES:
         possible: bool | None = True
         title = ""
         if (violation := violations.get(signature)) is None:
             possible = False if is_proved else None
-            admitted = any(failure.explains(signature) for failure in admitting_harms)
+            admitted = any(failure.explains(signature) for failure in failures)
         else:
             admitted = bool(explaining(target.known_failures, signature, used(target, violation.case)))
             title = case_name(target, violation)
@@ -167,8 +171,10 @@ def verdicts(target: Target, cell: Cell) -> tuple[CellVerdict, ...]:
 
 
 def distinct(cell_verdicts: Iterable[CellVerdict]) -> tuple[CellVerdict, ...]:
-    """The verdicts with a violation, but without those that have a shorter case of the same kind in which nothing changes in
-    the bucket of the harmed socket, so that a change in it need not be the cause."""
+    """The verdicts with a violation, without those that have a shorter case of the same kind marked `elsewhere`.
+
+    In such a case nothing changes in the bucket of the affected socket, so a change in that bucket need not be the cause.
+    """
     found = [verdict for verdict in cell_verdicts if verdict.violation is not None]
     elsewhere = {verdict.kind: verdict.violation.operations for verdict in found if verdict.violation and verdict.elsewhere}
 
@@ -183,7 +189,7 @@ def distinct(cell_verdicts: Iterable[CellVerdict]) -> tuple[CellVerdict, ...]:
 def with_violations_of(
     result: SearchResult | Measured, other_results: Iterable[SearchResult | Measured]
 ) -> SearchResult | Measured:
-    """A result, with the violations of others besides that it has none of, the shortest of each."""
+    """A result, with the violations of other results added: a shortest case for each signature."""
     violations = {violation.signature: violation for violation in result.violations}
     for other_result in other_results:
         for violation in other_result.violations:
@@ -199,12 +205,12 @@ def used(target: Target, case: Case) -> frozenset[Hazard]:
 
 
 def case_name(target: Target, violation: Counterexample) -> str:
-    """The name of a case, by the hazards that it takes."""
+    """The name of a case, from the hazards that it uses."""
     return KnownFailure(violation.kind, used(target, violation.case), violation.moved, violation.elsewhere).stem(target.name)
 
 
 def broken(matrix: Matrix) -> list[tuple[MatrixRow, Cell, CellVerdict]]:
-    """What was found that no harm admits."""
+    """The findings that no known failure explains."""
     return [
         (row, cell, verdict)
         for row in matrix.rows
@@ -215,7 +221,7 @@ def broken(matrix: Matrix) -> list[tuple[MatrixRow, Cell, CellVerdict]]:
 
 
 def unfinished(matrix: Matrix) -> list[tuple[MatrixRow, Cell]]:
-    """The cells that prove less than they should, or have no result."""
+    """The cells with an incomplete proof, or without a result."""
     return [(row, cell) for row in matrix.rows for cell in row.cells if cell.unfinished]
 
 
@@ -225,12 +231,12 @@ def describe(scope: Scope) -> str:
 
 
 def own_scope(scope: Scope, usual: Scope) -> str:
-    """What of a scope is not as usual, in few words; "" where all is."""
+    """The differences of a scope from the usual scope, in few words; "" if they are equal."""
     return ", ".join(part[0] for part, usual_part in zip(_parts(scope), _parts(usual), strict=True) if part != usual_part)
 
 
 def _parts(scope: Scope) -> tuple[tuple[str, str], ...]:
-    # Each with what few words leave out.
+    # Each part in few words, and the rest of its sentence.
     return (
         (f"at most {_count(scope.sockets, 'socket')}", " in the table at once"),
         (_count(scope.buckets, "bucket"), " in each table"),

@@ -1,8 +1,7 @@
-"""A matrix as a page to read: the table, what each hazard is, what each target promises, and every case step by step.
+"""The matrix as an HTML page: the table, the hazards, the claims of each target, and every case step by step.
 
-Decided here: what stands on the page, how it is named there, and what a new reader needs to know.
-Nothing on it comes from anywhere else, and without its script it is all there, only longer. Not known here: how a cell came
-about; its verdicts are made in `matrix`, and the snapshots of a case in `picture`.
+The page needs no other file or server. Without its script all content is visible, only longer. `matrix` makes the verdicts
+of the cells, and `picture` makes the snapshots of a case.
 """
 
 from __future__ import annotations
@@ -38,34 +37,34 @@ from sockiter.report.trace import Trace, trace
 from sockiter.verdict import Kind, Signature
 
 Traces: TypeAlias = dict[tuple[str, Case], Trace]
-"""The trace of every case of a matrix on its target, by the name of the target and the case."""
+"""The traces of all cases of a matrix on their targets, by the name of the target and the case."""
 
 HAZARD_DESCRIPTIONS: dict[Hazard, str] = {
-    "add-head": "A new socket enters a bucket at the head of its list, in front of all that are there.",
-    "add-tail": "A new socket enters a bucket at the tail of its list, behind all that are there.",
+    "add-head": "A new socket enters a bucket at the head of its list, in front of all others.",
+    "add-tail": "A new socket enters a bucket at the tail of its list, behind all others.",
     "remove": "A socket closes and leaves the table for good.",
-    "reinsert": "A socket leaves its bucket and enters the same one again, as one that stops to listen and begins anew.",
-    "rehash": "A socket moves to the head of another bucket, as one does that is connected.",
+    "reinsert": "A socket leaves its bucket and enters the same bucket again, for example when it listens anew.",
+    "rehash": "A socket moves to the head of another bucket, for example when it is connected.",
     "show": "Changes happen inside a read as well, while a socket is being shown to the program.",
     "between": "Changes happen inside a read as well, between two buckets, when neither is locked.",
     "realloc": "Changes happen inside a read as well, while a larger batch is allocated and the bucket is not locked.",
     "enomem": "The allocation of a larger batch is refused.",
-    "rollover": "More sockets are inserted than versions of 4 bits can number, so that they begin from the start again.",
+    "rollover": "More sockets are inserted than versions of 4 bits can number, so the numbers start again from zero.",
 }
-# Those that bring no change of their own: each says when changes happen, and alone is as harmless as none.
+# Hazards without a change of their own: each only adds a moment for changes, and alone has no effect.
 ONLY_WHEN: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 KIND_DESCRIPTIONS: dict[Kind, str] = {
     "skip": "A socket was in the table from beginning to end, and no read delivered it.",
     "repeat": "A socket was delivered more than once.",
-    "stale": "A socket was delivered that was not in the table any more.",
-    "stuck": "The iteration did not end, although nothing changed any more.",
-    "refused": "A read returned an error. That is honest, and yet the iteration is cut short.",
+    "stale": "A socket was delivered that was no longer in the table.",
+    "stuck": "The iteration did not end, although no more changes happened.",
+    "refused": "A read returned an error. The program knows of the failure, but its iteration is incomplete.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CaseLink:
-    """A verdict in a cell, as a link to its case: the anchors of both, and the verdict."""
+    """A link from a verdict in a cell to its case: the anchors of both, and the verdict."""
 
     anchor: str
     case: str
@@ -77,7 +76,7 @@ class CaseLink:
 @dataclass(frozen=True, slots=True)
 class PageCell:
     """A cell on the page. `look`: never, unseen, found, unknown, or cannot; `description`: the whole cell in words;
-    `own_scope`: the differences from the scope of the matrix."""
+    `own_scope`: the differences between its scope and the scope of the matrix."""
 
     anchor: str
     cell: Cell
@@ -89,8 +88,7 @@ class PageCell:
 
 @dataclass(frozen=True, slots=True)
 class PageRow:
-    """A row on the page, with the claims of the target: the kinds of harm that `never` happen, and those that happen `under`
-    sets of hazards."""
+    """A row on the page. `never`: failures that the target claims to avoid; `under`: failures by their sets of hazards."""
 
     anchor: str
     target: Target
@@ -101,7 +99,7 @@ class PageRow:
 
 @dataclass(frozen=True, slots=True)
 class PageCase:
-    """A case on the page. `rank`: whether there is a shorter one; `delivered`: those delivered by the end of each step."""
+    """A case on the page. `rank`: whether a shorter case exists; `delivered`: all sockets delivered so far, by step."""
 
     anchor: str
     title: str
@@ -117,7 +115,7 @@ class PageCase:
 
 
 def trace_cases(matrix: Matrix) -> Traces:
-    """Carry out every case of a matrix once, on its target; raises `Unavailable` where the target runs no more."""
+    """Carry out every case of a matrix once, on its target; raises `Unavailable` if the target no longer runs."""
     traces: Traces = {}
     for row in matrix.rows:
         cases = [violation.case for cell in row.cells if cell.result for violation in cell.result.violations]
@@ -128,7 +126,7 @@ def trace_cases(matrix: Matrix) -> Traces:
 
 
 def html(matrix: Matrix, traces: Traces) -> str:
-    """A page that needs nothing else; `traces` has every case of the matrix."""
+    """The page, which needs no other file; `traces` has every case of the matrix."""
     cases: dict[tuple[str, Case], PageCase] = {}
     anchors: set[str] = set()
     page_rows = []
@@ -172,7 +170,7 @@ def _page_cell(
         assert verdict.violation is not None
         key = (row.target.name, verdict.violation.case)
         if key not in cases:
-            # Columns with fewer hazards come first: no cell after this one has searched for it by itself.
+            # Columns with fewer hazards come first, so a case is ranked by the first cell that found it.
             anchor_of_case = _free(f"case-{_slug(verdict.name)}", anchors)
             cases[key] = _page_case(
                 row.target, verdict, traces[key], anchor_of_case, _rank(row.target, cell, verdict.violation.case, own)
@@ -189,7 +187,7 @@ def _page_cell(
             )
         )
     if not cell_verdicts:
-        look, description = "cannot", f"{row.target.name} cannot be put through {cell.column.name}"
+        look, description = "cannot", f"{row.target.name} does not support {cell.column.name}"
     elif cell.unfinished:
         look, description = "unknown", f"Not known: {cell.unfinished}"
     elif isinstance(cell.result, Measured):
@@ -197,7 +195,7 @@ def _page_cell(
         description = f"{'Nothing else seen' if links else 'Nothing seen'} in {cell.result.sequences:,} sequences"
     else:
         look = "found" if links else "never"
-        description = "All else is proved impossible" if links else "Proved: no harm of any kind can happen"
+        description = "Every other failure is proved impossible" if links else "Proved: no failure of any kind can happen"
         description += f", with {own}" if own else ""
     return PageCell(anchor, cell, look, tuple(links), description, own)
 
@@ -207,10 +205,10 @@ def _rank(target: Target, cell: Cell, case: Case, own: str) -> str:
         return "the shortest that was found"
     if cell.unfinished:
         return "the shortest that was found before the search was cut short"
-    # What takes no rollover was searched for in the whole scope as well; the shortest of short sequences is that of all.
+    # Cases without rollover were searched in the whole scope as well. A shortest short sequence is a shortest sequence.
     if own and "rollover" in used(target, case):
-        return f"the shortest there is with {own}"
-    return "the shortest there is in the scope"
+        return f"the shortest possible with {own}"
+    return "the shortest possible in the scope"
 
 
 def _page_row(row: MatrixRow, cells: tuple[PageCell, ...]) -> PageRow:
@@ -218,7 +216,7 @@ def _page_row(row: MatrixRow, cells: tuple[PageCell, ...]) -> PageRow:
     for failure in row.target.known_failures:
         admitted.setdefault(failure.signature, []).append(" + ".join(in_order(failure.hazards)) or "no hazard at all")
     order = sorted(admitted, key=SIGNATURES.index)
-    # Of a kind that befalls neither the one that moved nor the one that did not, once is enough.
+    # A kind that happens neither to moved nor to other sockets is listed once.
     never = dict.fromkeys(
         signature.kind for signature in SIGNATURES if signature.kind not in {signature.kind for signature in admitted}
     )
@@ -262,11 +260,11 @@ def _page_case(target: Target, verdict: CellVerdict, trace: Trace, anchor: str, 
 
 def _meaning(column: Column) -> str:
     if column == NONE:
-        return "Nothing changes after open. Reads stop in the middle of a bucket all the same."
+        return "Nothing changes after open. Reads still stop in the middle of a bucket."
     if column == ALL:
-        return "All that the target can be put through, together: what takes two hazards at once shows here."
+        return "All hazards that the target supports, together: this column shows failures that need two hazards."
     (hazard,) = column.hazards
-    alone = " Alone it brings no change, and so is as harmless as none." if hazard in ONLY_WHEN else ""
+    alone = " Alone it makes no change, so it has no effect." if hazard in ONLY_WHEN else ""
     return HAZARD_DESCRIPTIONS[hazard] + alone
 
 
@@ -288,7 +286,7 @@ def _slug(name: str) -> str:
 
 
 def _free(preferred: str, taken: set[str]) -> str:
-    # Two different cases may be called the same: alike in kind and hazards, met in different cells.
+    # Different cells may have different cases of one name: the same kind and the same hazards.
     anchor = preferred
     nth = 1
     while anchor in taken:

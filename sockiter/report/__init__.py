@@ -1,1 +1,1 @@
-"""Reports: the trace of a case, as a table, in words, as a picture and as a page."""
+"""Reports of a case: its trace, as a table, in words, as a picture and as a page."""

@@ -1,8 +1,7 @@
-"""What is to be said of a trace, in words: why a socket is skipped, repeated or stale, and how far that is known.
+"""Explains the findings of a trace in words: in which read a socket is skipped or repeated, and the last change before.
 
-Decided here: what is said of a finding, and by which event it came about. Every sentence states what the history shows: in
-which read something happened, and which change was the last before it. Not known here: what a change did to a scheme, how
-the words are laid out, and how a verdict is come to.
+Each finding has an event of the history as its cause. Every sentence states facts of the history only. The effect of a
+change on a scheme is not known here.
 """
 
 from __future__ import annotations
@@ -14,20 +13,22 @@ from sockiter.operations import Add, Change, Rehash, Reinsert, Remove, changes
 from sockiter.report.trace import Names, Trace, call, listed
 from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
 
-# Of what is listed in a sentence: names, and reads.
+# The limits of lists in a sentence: names, and reads.
 NAMES_LISTED_MAX, ORDINALS_MAX = 8, 6
 SENTENCES_MAX = 20
-"""Sentences about findings of one kind before it is only told how many more there are."""
+"""The limit of sentences about findings of one kind; further findings are only counted."""
 
 
 def words(trace: Trace) -> tuple[str, ...]:
-    """What is to be said of an iteration: for each finding what came about and when, and what holds besides. Sockets that
-    were skipped alike are named together, and of very many sentences of a kind the first are there."""
+    """The explanation of a trace: a sentence for each finding, then other facts of the iteration.
+
+    Sockets that were skipped in the same way share a sentence. A kind has at most `SENTENCES_MAX` sentences.
+    """
     return tuple(sentence for _, sentence in sentences(trace))
 
 
 def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
-    """The same, each with the kind of the finding that it is about, None for what holds besides."""
+    """The sentences of `words`, each with the kind of its finding; None for other facts."""
     result = _skips(trace)
     other_turns = _turns_of_others(trace)
     left: dict[Kind, int] = {}
@@ -46,15 +47,15 @@ def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
         if kinds.isdisjoint(VIOLATIONS):
             result.append((None, "Every socket that was there from open to the end was delivered exactly once."))
     elif "incomplete" not in kinds:
-        result.append((None, "No read said the end, so skips were not judged."))
+        result.append((None, "No read reported the end, so skips were not judged."))
     return result
 
 
 def turns(trace: Trace) -> dict[Finding, int]:
-    """For each skip, repeat and stale delivery, the event of the history by which it came about.
+    """The number of the event that caused each skip, repeat and stale delivery.
 
-    A skip: where one that was behind it then was shown, or where the walk came to the end, whichever is first. A repeat:
-    where the socket was shown again. Stale: where it was shown first while it was not there.
+    A skip: the first event that shows a socket behind the skipped one, or that ends the walk. A repeat: the event that shows
+    the socket again. Stale: the first event that shows the socket while it is not in the table.
     """
     skips = _turns_of_skips(trace)
     other_turns = _turns_of_others(trace)
@@ -66,8 +67,8 @@ def turns(trace: Trace) -> dict[Finding, int]:
 
 
 def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
-    # There may be thousands of skips, most of them alike. What is said depends on the event by which a skip came about, on
-    # the socket's bucket then, on its own moves, and on whether it was delivered after the end; so it is worked out once.
+    # There may be thousands of skips, most of them alike. The sentence depends on the event that caused a skip, on the
+    # socket's bucket at that event, on its own moves, and on a delivery after the end. So each sentence is made once.
     delivered = {name for read in trace.history.reads for name in read.delivered}
     moved = {change.name for op in trace.case.operations for change in changes(op) if isinstance(change, (Reinsert, Rehash))}
     alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
@@ -91,7 +92,7 @@ def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
 
 
 def _turns_of_skips(trace: Trace) -> dict[str, int]:
-    # All of them in one pass: there may be thousands.
+    # One pass for all skips: there may be thousands.
     end = _end_of_walk(trace)
     turns = {finding.socket or "": end for finding in trace.verdict if finding.kind == "skip"}
     pending = set(turns)
@@ -113,7 +114,7 @@ def _turns_of_skips(trace: Trace) -> dict[str, int]:
 
 
 def _turns_of_others(trace: Trace) -> dict[tuple[Kind, str | None], int]:
-    # Where each socket was shown for the second time, and where it was shown first while it was not there.
+    # The event that showed each socket again, and the first event that showed it while it was not in the table.
     found: dict[tuple[Kind, str | None], int] = {}
     shown: set[str] = set()
     there = set(trace.history.opened)
@@ -132,8 +133,8 @@ def _turns_of_others(trace: Trace) -> dict[tuple[Kind, str | None], int]:
 
 
 def _how_skipped(trace: Trace, name: str, at: int, *, are_many: bool = False) -> tuple[str, str, str, str]:
-    # Which reads did not deliver a socket, whether it moved, where it was passed over, and the last change before that: the
-    # same words for all that were skipped alike.
+    # The reads that did not deliver a socket, its moves, the event that passed it over, and the last change before. Sockets
+    # that were skipped in the same way get the same words.
     it, was, its = ("them", "They were", "their") if are_many else ("it", "It was", "its")
     event = trace.history.events[at]
     if isinstance(event, Shown):
@@ -146,11 +147,11 @@ def _how_skipped(trace: Trace, name: str, at: int, *, are_many: bool = False) ->
                 f"{was} passed over {_when(trace, at)}, when the record of {event.name}, behind {it}, was made{delivered}."
             )
     elif at == _end(trace):
-        passed = f"{_capital(_ordinals([trace.event_times[at].reads + 1]))} said the end without {it}."
+        passed = f"{_capital(_ordinals([trace.event_times[at].reads + 1]))} reported the end without {it}."
     else:
         end = trace.event_times[_end(trace)].reads + 1
-        passed = f"The walk came to the end without {it} {_when(trace, at)}, and {_ordinals([end])} said so."
-    # One that was delivered after the end was skipped none the less.
+        passed = f"The walk reached the end without {it} {_when(trace, at)}, and {_ordinals([end])} reported it."
+    # A socket that was delivered only after the end was skipped.
     none = "no read until then" if any(name in read.delivered for read in trace.history.reads) else "no read"
     last = _last_change(trace, at, "that", name).replace(" to its bucket ", f" to {its} bucket ")
     return none, _moved(trace, name).removeprefix(name), passed, last
@@ -167,7 +168,7 @@ def _skipped(trace: Trace, names: Sequence[str], at: int) -> str:
 
 
 def _delivering(trace: Trace, nth: int) -> int | None:
-    # The read that handed out the record which was made by an event; None if none did.
+    # The read that delivered the record of an event; None if no read did.
     event = trace.history.events[nth]
     times = trace.history.events[: nth + 1].count(event)
     name = event.name if isinstance(event, Shown) else ""
@@ -179,8 +180,8 @@ def _delivering(trace: Trace, nth: int) -> int | None:
 
 
 def _end_of_walk(trace: Trace) -> int:
-    # The event at which the walk came to its end. A dump is a message ahead of what is read, and so is its end: that was
-    # reached when the last message with a record was received.
+    # The event that ended the walk. A dump is one message ahead of the reads, and so is its end: the dump reached the end
+    # when the last message with a record was received.
     end = _end(trace)
     events, event_times = trace.history.events, trace.event_times
     if end == len(event_times) or not isinstance(events[0], Shown) or event_times[0].inside:
@@ -202,7 +203,7 @@ def _sentence(trace: Trace, finding: Finding, at: int) -> str:
             ]
             first, second = trace.history.events.index(Shown(name)), at
             last = _last(trace, second)
-            # What is inside a read and right before a record may have come while that was being made, and is to be told.
+            # A change inside a read, right before a record, may have happened while the record was made. So it is mentioned.
             if last is None or last < first - 1 or (last < first and not trace.event_times[last].inside):
                 between = "Nothing changed between its first turn and its second."
             else:
@@ -224,8 +225,8 @@ def _sentence(trace: Trace, finding: Finding, at: int) -> str:
                 else f"delivered {listed(returned.delivered, NAMES_LISTED_MAX)}"
             )
             return (
-                f"The iteration is stuck: `read all` gave up after {_ordinals([nth])}, which {gave}; none of its reads said "
-                f"the end. {_last_change(trace, at, 'that')}"
+                f"The iteration is stuck: `read all` gave up after {_ordinals([nth])}, which {gave}; none of its reads "
+                f"reported the end. {_last_change(trace, at, 'that')}"
             )
         case "refused":
             errors: dict[str, list[int]] = {}
@@ -234,7 +235,7 @@ def _sentence(trace: Trace, finding: Finding, at: int) -> str:
                     errors.setdefault(read.error, []).append(nth)
             return f"The iteration was refused: {', and '.join(f'{_ordinals(n)} returned {e}' for e, n in errors.items())}."
     return (  # incomplete
-        "The iteration is incomplete: no read said the end, so skips were not judged. Of what was read, nothing was "
+        "The iteration is incomplete: no read reported the end, so skips were not judged. No delivered socket was "
         "repeated or stale."
     )
 
@@ -248,7 +249,7 @@ def _moved(trace: Trace, name: str) -> str:
     ]
     if moves:
         return f"{name} itself was moved, {'last ' if len(moves) > 1 else ''}by {_change(trace, moves[-1])}."
-    # One that was moved before open, or after the end, did move, but that had nothing to do with it.
+    # A move before open or after the end cannot be the cause.
     ever = any(
         isinstance(change, (Reinsert, Rehash)) and change.name == name
         for op in trace.case.operations
@@ -264,7 +265,7 @@ def _last(trace: Trace, before: int) -> int | None:
 
 
 def _last_change(trace: Trace, before: int, point: str, name: str | None = None) -> str:
-    # Where it is known in which of several buckets a socket was, the last change there says more than the last of all.
+    # If the socket's bucket is known, the last change to that bucket is more informative than the last of all changes.
     last = _last(trace, before)
     if last is None:
         return "Nothing had changed since open by then."
@@ -310,7 +311,7 @@ def _end(trace: Trace) -> int:
 
 
 def _deliveries(reads: list[int]) -> str:
-    # Who delivered a socket more than once; a read stands in the list once for each time.
+    # The reads that delivered a socket, one entry for each delivery.
     different = sorted(set(reads))
     if len(different) == 1:
         return f"{_ordinals(different)} delivered it {'twice' if len(reads) == 2 else f'{len(reads)} times'}"

@@ -1,7 +1,7 @@
-"""A trace to look at: an SVG picture, and a page with the picture, the table, the words and the case.
+"""A trace as an SVG picture, and as a page with the picture, the table, the explanation and the case.
 
-Decided here: where everything stands, and which marks a socket carries in which row. What the marks look like is the
-templates' affair. What happened, what is to be said of it, and what stands in a cell: trace, explain and table know.
+The module decides the layout, and the marks of a socket in each row. The templates decide the look of the marks. The events
+come from `trace`, the sentences from `explain`, and the texts of cells from `table`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from sockiter.report.trace import Trace, TraceRow
 from sockiter.verdict import VIOLATIONS, Kind, describe
 
 Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]
-"""What is to be seen of a socket in a row: whether it was delivered by then, and in this row; whether this row added it,
-moved it, took it away for good or to another bucket; and the harm that it had come to by then."""
+"""A mark of a socket in a row: delivered so far or by this row, changed by this row, or a finding."""
 
 HARMS: dict[Kind, Mark] = {"skip": "skipped", "repeat": "repeated", "stale": "stale"}
 MEANINGS: dict[Mark, str] = {
@@ -42,16 +41,16 @@ MEANINGS: dict[Mark, str] = {
     "repeated": "repeated",
     "stale": "stale",
 }
-# What gets a word below its box where it comes about, before all else the harm.
+# The marks with a word below the box, in order of precedence: findings first.
 TAGGED: tuple[Mark, ...] = ("skipped", "repeated", "stale", "gone", "away", "moved", "added")
 
-# Pixels. A character of the fixed font takes FIXED, one of the others PROSE or, in the heading, HEADING.
+# Pixels. FIXED, PROSE and HEADING are the widths of a character: in the fixed font, in text, and in the heading.
 PAD, TIME, EVENT_LEAST, PLACE_LEAST = 24, 54, 120, 60
 FIXED, PROSE, HEADING = 7.9, 6.9, 9.8
 LINE, HEADING_LINE, CAPTION_LINE, LEGEND_LINE = 19, 25, 21, 28
 BOX, BOX_LEAST, GAP, CURSOR, TAG, AIR = 28, 46, 26, 13, 15, 10
 CHAIN_LEAST, CHAIN_MOST = 260, 640
-# Characters: an event's line, and a name; of a longer one the box's tooltip has the rest.
+# Characters of an event's line, and of a name. The box's tooltip has the full name.
 EVENT_COLUMNS, NAME_COLUMNS = 32, 18
 HEADING_LINES = 3
 ORDERS_MAX = 2
@@ -59,9 +58,9 @@ ORDERS_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A socket in a row: its `marks`, the `tag` below it, and the turns it had in this row's read, as `order`.
+    """A socket in a row: its `marks`, the `tag` below it, and in `order` its positions in this row's read.
 
-    A loose one is not linked to the one before it: it was delivered, and where it stood nobody can know.
+    A loose socket was delivered from an unknown position, so no arrow links it to the socket before it.
     """
 
     name: str
@@ -91,7 +90,7 @@ class Item:
 class Snapshot:
     """The table at open (`row` is None) or after a row: each bucket by its name, with its sockets from head to tail.
 
-    `place` is the row's, as a cell. `harm` is the worst that came about in it, "" for none.
+    `place` is the text of the place's cell. `harm` is the worst finding of the row, "" for none.
     """
 
     row: TraceRow | None
@@ -102,7 +101,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An item with the place of its upper left corner."""
+    """An item, and the position of its upper left corner."""
 
     item: Item
     x: float
@@ -111,7 +110,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An arrow to a box from the one before it; `faint` if one of the two is not in the list any more."""
+    """An arrow to a box from the box before it; `faint` if one of the two sockets is no longer in the list."""
 
     x: float
     y: float
@@ -120,7 +119,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A line of text, where it begins, and the class of its look."""
+    """A line of text, its start, and the class of its look."""
 
     text: str
     x: float
@@ -130,7 +129,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A row of the picture; `harm` is the worst that came about in it, "" for none."""
+    """A row of the picture; `harm` is the worst finding of the row, "" for none."""
 
     y: float
     height: float
@@ -142,15 +141,15 @@ class Band:
 
 
 def svg(trace: Trace) -> str:
-    """The picture of a trace: an SVG that needs nothing else, and is light or dark as its reader is.
+    """The picture of a trace: a self-contained SVG that follows the reader's light or dark theme.
 
-    A band for the table at open and one for every row, with the sockets of each bucket from head to tail.
+    It has a band for the table at open and a band for every row, with the sockets of each bucket from head to tail.
     """
     return _svg(trace, is_alone=True)
 
 
 def snapshots(trace: Trace) -> list[Snapshot]:
-    """The table at open and after every row of a trace, with all that is to be seen of its sockets."""
+    """The table at open and after every row of a trace, with the marks of its sockets."""
     harms = _harms(trace)
     fresh = {(since, mark) for of in harms.values() for mark, since in of}
     buckets = used(trace)
@@ -170,7 +169,7 @@ def snapshots(trace: Trace) -> list[Snapshot]:
 
 
 def _svg(trace: Trace, *, is_alone: bool) -> str:
-    # In a page, which has the heading and the words itself, the picture goes without.
+    # A page has its own heading and explanation, so its picture has neither.
     table_snapshots = snapshots(trace)
     chains = [list(snapshot.buckets) for snapshot in table_snapshots]
 
@@ -221,7 +220,7 @@ def _svg(trace: Trace, *, is_alone: bool) -> str:
 
 
 def html(trace: Trace) -> str:
-    """A page that needs nothing else: the picture of a trace, its table, what is to be said of it, and the case."""
+    """A self-contained page: the picture of a trace, its table, its explanation, and the case."""
     buckets = used(trace)
     return (
         templates()
@@ -242,7 +241,7 @@ def html(trace: Trace) -> str:
 
 @functools.cache
 def templates() -> Environment:
-    """The templates of pictures and pages; everything that is put into one is escaped."""
+    """The templates of pictures and pages; they escape every value."""
     return Environment(
         loader=PackageLoader("sockiter.report"),
         autoescape=True,
@@ -261,7 +260,7 @@ _Harms: TypeAlias = dict[str | None, list[tuple[Mark, int]]]
 
 
 def _harms(trace: Trace) -> _Harms:
-    # The harms of each socket, each with the number of the band from which on it is to be seen.
+    # The findings of each socket, each with the number of the first band that shows it.
     found: _Harms = {}
     ends = [row.until for row in trace.rows]
     for finding, at in turns(trace).items():
@@ -272,8 +271,8 @@ def _harms(trace: Trace) -> _Harms:
 def _chains(
     trace: Trace, nth: int, harms: _Harms, used: Sequence[int], delivered: Collection[str]
 ) -> list[tuple[str, list[Item]]]:
-    # The buckets of a band, each with its name and its sockets: those that are in it, those that this row took out of it,
-    # at their place, and at the end of the last bucket what was delivered and is in none. Of very many, the first.
+    # The buckets of a band, each with its name and its sockets. Sockets that this row removed stay at their place. Delivered
+    # sockets that are in no bucket follow in the last one. Long lists are cut.
     row = trace.rows[nth - 1] if nth else None
     state = trace.start if row is None else row.state
     before = trace.rows[nth - 2].state if nth > 1 else trace.start
@@ -326,7 +325,7 @@ def _more(number: int) -> list[Item]:
 
 
 def _merged(before: Iterable[str], now: tuple[str, ...]) -> list[str]:
-    # The list with those that have left it, each behind the one that it was behind.
+    # The list, and the sockets that have left it, each behind its former predecessor.
     merged: list[str] = []
     there = set(now)
     behind: dict[str | None, list[str]] = {}
@@ -351,7 +350,7 @@ def _band(snapshot: Snapshot, y: float, left: float, start: float, right: float)
     top = 0.0
     for name, of in snapshot.buckets:
         for nth, line in enumerate(_lines(of, right - start)):
-            # A line is as high as what stands above and below its boxes.
+            # The height of a line includes the marks above and below its boxes.
             at = bottom + (CURSOR if any("now" in item.marks for item in line) else 0)
             bottom = at + BOX + (TAG if any(item.tag for item in line) else 0) + AIR
             top = top or at
@@ -386,7 +385,7 @@ def _events(row: TraceRow | None) -> list[str]:
 
 
 def _lines(items: list[Item], width: float) -> list[list[Item]]:
-    # As many in a line as there is room for, but for the first line with room for an arrow to the first.
+    # Each line takes as many items as fit. All lines but the first start with an arrow.
     lines: list[list[Item]] = [[]]
     taken = 0
     for item in items:
@@ -432,8 +431,8 @@ def _look(trace: Trace) -> str:
 
 
 def looks(trace: Trace) -> list[tuple[str, str]]:
-    """What is to be said of a trace, each sentence with the class of its look."""
-    # What is said besides the findings is good news if nothing is violated.
+    """The sentences about a trace, each with the class of its look."""
+    # Sentences about other facts look good if there is no violation.
     besides = "good" if _look(trace) == "good" else "note"
     return [(sentence, _look_of(kind) if kind is not None else besides) for kind, sentence in sentences(trace)]
 

@@ -1,7 +1,7 @@
-"""A trace as the RFC's table, with what is to be said of it below.
+"""A trace as the RFC's table, with its explanation below.
 
-Decided here: which columns and buckets there are, what a cell holds, and where a line that is too long goes on. Not known
-here: how a trace came about, what is said of it, and any other form than text; a picture takes its cells from here.
+The module decides the columns, the buckets, the text of a cell, and the folding of long lines. Pictures and pages use the
+same cells.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from sockiter.report.explain import words
 from sockiter.report.trace import NAMES_MAX, Names, Trace, TraceRow, listed
 
 FOLD = 48
-"""Columns of an event or of a table's state before its cell goes on in another line."""
+"""The width of an event or a bucket state, in columns; longer cells are folded."""
 SENTENCE = 80
-"""Columns of the text below the table."""
+"""The width of the text below the table, in columns."""
 BUCKETS_MAX, SOCKETS_MAX = 20, 60
-"""Buckets of a state, and sockets of all of them, that are listed before it is only told how many there are."""
+"""The limits of buckets in a state, and of sockets in all of them; the others are only counted."""
 
 
 def table(trace: Trace) -> str:
-    """The RFC's table of a trace, what the iteration saw, and what is to be said of it.
+    """The RFC's table of a trace, the delivered sockets, and the explanation.
 
-    Without the last column where the target tells nothing of its place. Long cells go on in further lines of their row.
+    The last column is missing if the target does not report its place. Long cells take several lines.
     """
     titles = ["Time", "Event", "Bucket State", trace.progress][: 4 if trace.progress else 3]
     buckets = used(trace)
@@ -51,14 +51,14 @@ def table(trace: Trace) -> str:
 
 
 def seen(trace: Trace) -> str:
-    """What all reads delivered, in order, as the RFC writes it."""
+    """All delivered sockets in order, in the notation of the RFC."""
     return f"[{listed([name for read in trace.history.reads for name in read.delivered], NAMES_MAX)}]"
 
 
 def state_lines(trace: Trace, state: Names | None, buckets: Sequence[int]) -> list[str]:
-    """A table's buckets from head to tail in one line, or in as many as it takes; "?" where nobody can know.
+    """The buckets of a table, each from head to tail, in one line or several; "?" for an unknown state.
 
-    `buckets`: those that are `used`. Of very many buckets or sockets the first are there, and how many there are.
+    `buckets`: the result of `used`. Very many buckets or sockets are cut, and their number is given.
     """
     if state is None:
         return ["?"]
@@ -79,25 +79,25 @@ def _chain(names: Sequence[str], most: int) -> str:
 
 
 def sockets_most(buckets: Sequence[int]) -> int:
-    """How many sockets of a bucket are listed, where so many buckets are used."""
+    """The number of sockets of a bucket that are listed, for this number of used buckets."""
     return SOCKETS_MAX // min(len(buckets), BUCKETS_MAX)
 
 
 def used(trace: Trace) -> list[int]:
-    """The buckets, by their place in a state, that are not empty all the time; else the first."""
+    """The indices of the buckets that are not always empty; if all are, the first."""
     states = (trace.start, *(row.state for row in trace.rows))
     return sorted({nth for state in states if state is not None for nth, bucket in enumerate(state) if bucket}) or [0]
 
 
 def place_cell(trace: Trace, row: TraceRow) -> str:
-    """The place as a cell: without the bucket's number where there is one bucket, "-" at the end, "?" if not known."""
+    """The place as a cell: without the bucket's number if there is only one bucket, "-" at the end, "?" if unknown."""
     if row.returned is not None and row.returned.is_the_end:
         return "-"
     return (re.sub(r"^[0-9]+:", "", row.place) if len(trace.buckets) == 1 else row.place) or "?"
 
 
 def fold(text: str, width: int) -> list[str]:
-    """A line in pieces of at most so many columns, cut behind commas and before arrows, or else wherever it must be."""
+    """A line in pieces of at most `width` columns, cut behind commas and before arrows, or else anywhere."""
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines = [""]
     for piece in re.split(r"(?<=, )|(?<!\s)(?=->)", text):
@@ -109,20 +109,20 @@ def fold(text: str, width: int) -> list[str]:
 
 
 def columns_of(text: str) -> int:
-    """The columns that a text takes where a character is of no width, of one, or of two."""
+    """The width of a text in columns; a character takes zero, one or two."""
     if text.isascii():
         return len(text)
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char) for char in text)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    # The cells beyond the widths are those of a column that is left out.
+    # `zip` drops the cells of a column that is left out.
     padded = (cell + " " * (width - columns_of(cell)) for cell, width in zip(cells, widths, strict=False))
     return f"| {' | '.join(padded)} |"
 
 
 def _wrapped(paragraph: str) -> list[str]:
-    # An operation stays in one line.
+    # An operation is not broken.
     whole = re.sub(r"\(\S+(?:, \S+){1,2}\)", lambda call: call[0].replace(" ", "\xa0"), paragraph)
     lines = textwrap.wrap(whole, SENTENCE, subsequent_indent="  ", break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]

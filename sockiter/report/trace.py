@@ -1,8 +1,7 @@
-"""What happened in one case on one target, step by step.
+"""Records the events of one case on one target, step by step.
 
-Decided here: what a step is, how it is written in one line, and what is kept of it: the table and the place after it, and
-for every event of the history when it was. Not known here: what is said of a trace, how it is laid out, and what it
-proves; the verdict is the oracle's.
+A step is one line of text, with the table and the place after it. Every event of the history has a time. The verdict is the
+oracle's.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ from sockiter.verdict import Verdict
 Names: TypeAlias = tuple[tuple[str, ...], ...]
 
 NAMES_MAX = 40
-"""Names of delivered sockets that are listed before it is only told how many there are."""
-# The first and last rows of an operation that makes more reads than anybody looks at.
+"""The limit of listed names of delivered sockets; the others are only counted."""
+# The first and last rows that are kept of an operation with very many reads.
 ROWS_FIRST, ROWS_LAST = 8, 2
-# And those of a case that has more.
+# The same for a case.
 CASE_ROWS_FIRST, CASE_ROWS_LAST = 80, 20
 INSIDE_MAX = 60
-"""Lines inside a read that are listed before it is only told how many there are."""
+"""The limit of listed lines inside a read; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One operation after open, or one read(2) of it, or a change that waited inside a read for a point it never reached.
+    """One operation after open, or one read(2) of it, or a change inside a read at a point that the read did not reach.
 
-    `event` is the operation in one line, and indented lines for what happened inside it. `state` is None and `place` ""
-    where nobody can know. `until` counts the events of the history up to the end of the row.
+    `event` is the operation in one line, and an indented line for each change inside it. An unknown `state` is None, and an
+    unknown `place` is "". `until` counts the events of the history up to the end of the row.
     """
 
     time: int
@@ -64,9 +63,10 @@ class TraceRow:
 
 @dataclass(frozen=True, slots=True)
 class EventTime:
-    """The time of an event of the history: after so many reads, or inside the next one. `state` is the table at that time.
+    """The time of an event of the history: after `reads` reads, or inside the next read. `state` is the table at that time.
 
-    A record that was made at open, as the first message of a dump is, was made after no read, and inside of none."""
+    A record that was made at open, such as the first message of a dump, has 0 reads and is not inside a read.
+    """
 
     reads: int
     inside: bool
@@ -77,9 +77,9 @@ class EventTime:
 class Trace:
     """A case carried out on a target.
 
-    `progress` is the title of the rows' `place`, "" where the target tells nothing. `buckets` names the buckets of a state
-    in the order of the walk; one that is alone has no name. `start` is the table at open. `event_times` has one for each
-    event of the history.
+    `progress` is the title of the rows' `place`, "" if the target does not report its place. `buckets` names the buckets of
+    a state in the order of the walk; a single bucket has no name. `start` is the table at open. `event_times` has an entry
+    for each event of the history.
     """
 
     case: Case
@@ -94,9 +94,9 @@ class Trace:
 
 
 def trace(case: Case, target: Target, session: Session) -> Trace:
-    """Carry out a case on a target and keep what there is to see after each step.
+    """Carry out a case on a target and record each step.
 
-    The rows in the middle of very many are left out, and the row before them says how many.
+    If there are very many rows, the middle is left out, and the row before it has the number of hidden rows.
     Raises `Unavailable` for a case that this target cannot carry out.
     """
     shape = shape_of(case.operations, slots=case.slots)
@@ -142,15 +142,15 @@ def call(change: Change) -> str:
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """The names, or the first of them and how many there are in all."""
+    """The names, or the first `most` names and the number of all."""
     return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])}, ... ({len(names)} in all)"
 
 
 class _Recorder:
-    # Applies one operation after the other; makes rows of them, and times of the events that they left in the history.
+    # Applies the operations in order; records a row for each, and the times of its events.
 
     def __init__(self, backend: Backend, state: Names | None, blank: Table) -> None:
-        # A dump has the records of its first message by now.
+        # A dump already has the records of its first message.
         self.event_times = [EventTime(0, False, state) for _ in backend.history.events]
         self._blank = blank
         self._backend = backend
@@ -174,7 +174,7 @@ class _Recorder:
 
     def _read(self, op: Read, events: Sequence[Event]) -> list[TraceRow]:
         last = max(nth for nth, event in enumerate(events) if isinstance(event, Returned))
-        # In which read an `at` was reached, the history tells by its change; one that left none is told of the first read.
+        # The change in the history shows which read reached an `at`. An `at` without a change is listed in the first read.
         open_ats = _PendingAts(op.at)
         lines: list[list[int]] = [[]]
         made: list[Change] = []
@@ -213,13 +213,13 @@ class _Recorder:
         ]
 
     def _places(self, op: Read) -> Iterator[str]:
-        # Between two reads of one operation only a model says where it is; and with something inside, only after the first.
+        # Only a model reports its place between two reads of one operation; with changes inside, only after the first read.
         places = self._backend.places() if isinstance(self._backend, Simulation) else []
         return iter(places[:1] if op.at else places)
 
     def _table(self) -> Table | None:
-        # For what happens inside a read, where the backend cannot be asked. A state that is not laid out as the case asks
-        # for says nothing of what becomes of it.
+        # The table for changes inside a read, where the backend cannot report its state. The effect of a change on a state
+        # with other buckets than the case's is unknown.
         if self._state is None or len(self._state) != len(self._blank.buckets):
             return None
         return self._blank._replace(buckets=tuple(tuple(Socket(name, 0) for name in bucket) for bucket in self._state))
@@ -241,7 +241,7 @@ class _Recorder:
 
 
 class _PendingAts:
-    # Of what is inside a read, the lines that no event of the history was yet.
+    # The lines inside a read that have not yet appeared in the history.
 
     def __init__(self, ats: Sequence[At]) -> None:
         self._lines: dict[Change | Fail, list[tuple[int, int]]] = {}
@@ -251,7 +251,7 @@ class _PendingAts:
             lines.sort(reverse=True)
 
     def take(self, change: Change) -> int:
-        """The line that this change was: of equal ones that are still open, the first to be reached."""
+        """The line of this change; of equal lines that are still pending, the first that the read reaches."""
         return self._lines[change].pop()[1]
 
     def left(self) -> list[int]:
@@ -263,7 +263,7 @@ def _reads(rows: Sequence[TraceRow]) -> list[TraceRow]:
 
 
 def _cut_reads(rows: list[TraceRow]) -> list[TraceRow]:
-    # The rows of one operation, without those in the middle of very many reads.
+    # The rows of one operation, without the middle of very many reads.
     reads = _reads(rows)
     return [*_cut(reads, ROWS_FIRST, ROWS_LAST, "reads"), *rows[len(reads) :]]
 

@@ -1,9 +1,8 @@
-"""The process that gets kernels and runs guests, so that nothing of either is left when the command line is killed.
+"""The process that downloads kernels and runs guests, so that a killed command line leaves nothing behind.
 
-Decided here: who ends what. The command line starts a worker in a session of its own and holds one end of a pipe to it.
-Whatever becomes of the command line, the pipe closes then, and the worker ends what it has begun: guests, downloads, half a
-kernel. When it is the worker that is killed, the command line ends all that is left of the worker's session. Not known here:
-what an order does.
+The command line starts a worker in a new session and holds one end of a pipe to it. If the command line ends in any way,
+the pipe closes, and the worker ends its guests and downloads and removes incomplete kernels. If the worker is killed, the
+command line ends the rest of the worker's session.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ _INTERRUPTED = 130
 
 
 def hand_over(order: Mapping[str, Any]) -> int:
-    """Have a worker carry out an order, and return its exit status; an exception here ends it and all that it started.
+    """Let a worker carry out an order, and return its exit status; an exception here ends the worker and its processes.
 
-    An order has a key `do`, which names one of `ORDERS`, and that one's arguments.
+    The key `do` of an order names one of `ORDERS`; the other keys are its arguments.
     """
     with tempfile.TemporaryDirectory(prefix="sockiter-vm-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            # Without the working directory on its path, where something else may bear this package's name.
+            # The working directory is not on the worker's path: a module there may have this package's name.
             [sys.executable, "-P", "-m", "sockiter.vm.worker"],
             stdin=subprocess.PIPE,
             start_new_session=True,
@@ -54,7 +53,7 @@ def hand_over(order: Mapping[str, Any]) -> int:
             process.wait()
             end_session(process.pid)
     if process.returncode < 0:
-        raise Unavailable(f"the process that watches over the guest was ended by {signal.Signals(-process.returncode).name}")
+        raise Unavailable(f"the worker process of the guest was killed by {signal.Signals(-process.returncode).name}")
     return process.returncode
 
 
@@ -72,7 +71,7 @@ def main() -> int:
     """Read one order from standard input, carry it out, and return its exit status; stop when the input ends."""
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
-        return _INTERRUPTED  # the caller is gone before it had said what to do
+        return _INTERRUPTED  # the caller ended before it sent an order
     order = json.loads(line)
     folder = Path(order.pop("folder"))
     signal.signal(signal.SIGTERM, _stop)
@@ -83,7 +82,7 @@ def main() -> int:
         print(f"sockiter: {error}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
-        return 1  # nobody reads the guest's output any more
+        return 1  # the reader of the guest's output has ended
     except OSError as error:
         print(f"sockiter: {error}", file=sys.stderr)
         return Unavailable.status
@@ -109,7 +108,7 @@ ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
 
 
 def image_of(kernel: str) -> Path:
-    """The image that a name stands for: a path, a kernel that is kept, or one of Debian's packages, downloaded then."""
+    """The kernel image of a name: a path, a kernel in the cache, or a package of Debian, which is then downloaded."""
     if "/" in kernel or os.path.exists(kernel):
         path = Path(kernel)
         return (cache.image_in(path) or path) if path.is_dir() else path
@@ -124,13 +123,14 @@ def image_of(kernel: str) -> Path:
 
 
 def _watch() -> None:
-    # The caller has said all: what comes now is the end. Read without a buffer, whose lock would be held at exit.
+    # The order is complete, so the next event is the end of the input. Unbuffered, since a buffer's lock would be held at
+    # exit.
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    # Once; from here on everything ends.
+    # Only once; from here on, everything ends.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 

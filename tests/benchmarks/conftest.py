@@ -1,7 +1,7 @@
-"""Benchmarks run when they are asked for (`pytest tests/benchmarks`), and not along with the tests.
+"""Benchmarks run only on request (`pytest tests/benchmarks`), not with the tests.
 
-They measure processor time, both sides by turns in one process, and are judged by ratios: what else the machine does
-slows both down alike.
+They measure processor time, both sides by turns in one process. The judgement is by ratios, since other load on the machine
+slows both sides down equally.
 """
 
 from __future__ import annotations

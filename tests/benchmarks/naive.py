@@ -1,7 +1,7 @@
-"""What an ordinary user of Hypothesis would write on the same simulation: the yardstick of the benchmarks.
+"""The state machine of an ordinary Hypothesis user on the same simulation: the baseline of the benchmarks.
 
-A Bundle of sockets, one operation to a rule, a draw for each argument, judged at teardown; Hypothesis generates, and
-shrinks by its own means.
+It has a Bundle of sockets, a rule for each operation, a draw for each argument, and judges at teardown. Hypothesis generates
+and shrinks the examples.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The search against what an engineer would use instead: Spin, TLC, minicheck and musil; all in one run, by turns.
+"""The search against other model checkers, Spin, TLC, minicheck and musil, in one run, by turns.
 
-What is timed is the proof that `index` neither skips nor repeats, in one bucket of at most so many sockets with a batch of
-two slots, where sockets come and go between reads and allocations are refused. The search proves it for any length.
-Processor time is compared, with TLC's on the clock, which is less. docs/measurements/peers.md has the results.
+The test times the proof that `index` neither skips nor repeats, in one bucket with a bounded number of sockets and a batch
+of two slots. Sockets are added and removed between reads, and allocations are refused. The search proves it for any length.
+The comparison is by processor time; TLC's is wall-clock time, which is less. docs/measurements/peers.md has the results.
 """
 
 from __future__ import annotations

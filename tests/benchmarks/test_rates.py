@@ -1,4 +1,4 @@
-"""How many operations a second each way of drawing them makes, on the same simulation."""
+"""The operations per second of each driver, on the same simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the start to a least case: swarm and `minimize` against a naive machine that Hypothesis shrinks."""
+"""Shrinking to a shortest case: swarm and `minimize` against a naive machine that Hypothesis shrinks."""
 
 from __future__ import annotations
 

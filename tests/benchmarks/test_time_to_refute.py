@@ -1,7 +1,6 @@
-"""How long each driver takes to refute what is not claimed, by scheme and kind, from a cold start with all hazards on.
+"""The time in which each driver refutes each known failure, by scheme and kind, from a cold start with all hazards.
 
-Prints the rows of docs/measurements/time-to-refute.md. A claim is refuted when its least case is there: shrinking is part of
-the time.
+Prints the rows of docs/measurements/time-to-refute.md. The time includes shrinking: it ends with the shortest case.
 """
 
 from __future__ import annotations

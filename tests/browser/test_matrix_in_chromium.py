@@ -1,56 +1,29 @@
-"""The page of a matrix in a real browser: it opens, steps, fits, can be read and used by keyboard alone, and asks nobody.
-
-Needs Playwright (extra `browser`) and a Chromium: /usr/bin/chromium, or what SOCKITER_CHROMIUM names.
-"""
+"""The matrix page in a real browser: it opens, steps, fits, is accessible and usable by keyboard, and makes no request."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sockiter.check.result import SearchResult
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix
+from tests.browser.conftest import Opened
+from tests.support.contrast import LEAST, TEXTS, contrast, luminance
 from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.matrices import corpus_matrix, page_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
-CHROMIUM = os.environ.get("SOCKITER_CHROMIUM", "/usr/bin/chromium")
-OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 # What has a model and cases of every kind, and an iterator of the kernel besides.
 TARGETS = ("offset-udp", "unix", "index", "index-narrow", "full-batch", "restart", "cookie-tcp")
 WIDTHS = (400, 1600)
-# The least contrast of text that WCAG 2 asks for at level AA.
-CONTRAST = 4.5
-
-Opened: TypeAlias = Callable[..., "Page"]
-
-
-def lacking(what: str) -> None:
-    (pytest.fail if os.environ.get("SOCKITER_REQUIRE_BROWSER") == "1" else pytest.skip)(what)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        lacking("playwright is not installed: pip install '.[browser]'")
-    if not os.access(CHROMIUM, os.X_OK):
-        lacking(f"{CHROMIUM} is not there: apt-get install chromium, or name another with SOCKITER_CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -71,34 +44,6 @@ def with_own_scopes(made: Matrix) -> Matrix:
         return replace(cell, result=replace(cell.result, scope=made.scope.under(cell.hazards)))
 
     return replace(made, rows=tuple(replace(row, cells=tuple(map(smaller, row.cells))) for row in made.rows))
-
-
-@pytest.fixture
-def opened(browser: Browser, file: Path) -> Iterator[Opened]:
-    """Opens the page, as wide and in such a scheme; at the end of the test, nothing was complained of, and nobody asked."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_page(*, width: int = 1600, scheme: Any = "light", anchor: str = "", script: bool = True) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 1000},
-            color_scheme=scheme,
-            reduced_motion="reduce",
-            java_script_enabled=script,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(5000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else complaints.append(asked.url))
-        page.goto(file.as_uri() + anchor)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def step(page: Page) -> str:
@@ -340,42 +285,6 @@ def test_no_two_sockets_of_a_step_lie_on_each_other(opened: Opened) -> None:
         page.keyboard.press("ArrowRight")
 
 
-# Each text with its colour and all that lies behind it, as three numbers and an opacity.
-TEXTS = """
-() => {
-  const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
-  const found = new Map();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
-    if (!text || element.closest("script, style, [disabled]") || !element.checkVisibility()) continue;
-    const behind = [];
-    for (let at = element; at; at = at.parentElement) behind.push(numbers(getComputedStyle(at).backgroundColor));
-    const colour = numbers(getComputedStyle(element).color);
-    found.set(JSON.stringify([colour, behind]), [text, colour, behind]);
-  }
-  return [...found.values()];
-}
-"""
-
-
-def contrast(colour: list[float], behind: list[list[float]]) -> float:
-    """The contrast of a text as WCAG 2 reckons it."""
-    ground = [255.0, 255.0, 255.0]
-    for layer in reversed(behind):
-        opacity = layer[3] if len(layer) > 3 else 1.0
-        ground = [opacity * over + (1 - opacity) * under for over, under in zip(layer[:3], ground, strict=True)]
-    light, dark = sorted((luminance(colour[:3]), luminance(ground)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def luminance(colour: list[float]) -> float:
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (value / 255 for value in colour)
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
 def test_contrast_is_reckoned_as_it_should_be() -> None:
     assert contrast([0, 0, 0], [[255, 255, 255]]) == pytest.approx(21)
     assert contrast([119, 119, 119], [[0, 0, 0, 0], [255, 255, 255]]) == pytest.approx(4.48, abs=0.01)
@@ -394,7 +303,7 @@ def test_every_text_stands_out_in_light_and_in_dark(opened: Opened, scheme: str,
         page.keyboard.press("Escape")
     faint = {re.sub(r"\s+", " ", text): round(contrast(colour, behind), 2) for text, colour, behind in seen}
     assert len(faint) > 30
-    assert {text: ratio for text, ratio in faint.items() if ratio < CONTRAST} == {}
+    assert {text: ratio for text, ratio in faint.items() if ratio < LEAST} == {}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

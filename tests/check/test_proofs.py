@@ -1,7 +1,7 @@
-"""What each scheme claims, proved by search: for sequences of any length, with each hazard alone, and with all of them.
+"""The claims of each scheme, proved by search: for sequences of any length, with each hazard alone, and with all of them.
 
-In one bucket with 5 sockets, and in two with 4. With all hazards at once these searches take up to minutes: they are here
-with 3 sockets, and in full where `tox -e explore` has all the time that they need.
+The scopes are one bucket with 5 sockets, and two buckets with 4. With all hazards at once these searches take minutes. So
+they have 3 sockets here; `tox -e explore` runs them in full.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The last step of shrinking: the shortest case there is, and always the same one."""
+"""The last step of shrinking: a shortest case, and always the same one."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""That the exhaustive search may forget what it forgets: three ways to see it, none of which rests on another.
+"""The soundness of the exhaustive search's reductions, by three independent checks.
 
-- `everything` runs every sequence of a few lines on the real frame, and has the real oracle judge it. That covers all there
-  is to the search: its own frame, the monitor of a tracked socket, which states are equal, the order, and the way back to
-  a case. It gets to 5 and 6 lines.
-- The same search without a scheme's canonical form takes nothing for the same but what differs in names. That covers the
-  canonical forms, and that no more slots are told than there can be sockets, with 6 and 7 lines.
-- Whenever a state is merged into an earlier one, both must have the same transitions, to states merged in turn. That
-  covers what the second covers, and the variables that are said not to matter, with no bound on the lines; it takes the
-  search's own frame as it is.
+- `everything` runs every sequence of a few lines on the real frame, and the real oracle judges it. This covers the whole
+  search: its own frame, the property monitor, the equality of states, the order, and the way back to a case. It reaches 5
+  and 6 lines.
+- The same search without a scheme's canonical form merges only states that differ in names. This covers the canonical forms
+  and the limit of slots by the number of sockets, with 6 and 7 lines.
+- Whenever a state is merged into an earlier state, both must have the same transitions, to states merged in turn. This
+  covers the same as the second check, and the variables that are declared irrelevant, without a limit on the lines. It uses
+  the search's own frame.
 
-Each of them is shown to see something: canonical forms that forget too much are planted, and caught.
+Planted canonical forms that forget too much show that each check catches errors.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def test_what_the_search_says_on_the_word_of_a_form_that_forgets_too_much_the_or
     planted = PLANTED[forgets]
     scheme = with_canonical(planted.scheme, planted.form)
 
-    with pytest.raises(Unsound, match="of what the oracle does not"):
+    with pytest.raises(Unsound, match="but the oracle does not"):
         search(scheme, planted.hazards, planted.scope)
 
 

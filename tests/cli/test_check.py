@@ -1,4 +1,4 @@
-"""`sockiter check`: what it prints, its document, and its exit status. The searches are real, and small."""
+"""`sockiter check`: its output, its document and its exit status. The searches are real, and small."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_harm_where_nothing_changed_in_the_bucket_is_marked_and_in_the_document(
     assert (skip["kind"], skip["moved"], skip["name"]) == ("skip", False, "rank-skip-elsewhere-remove")
     text = sockiter("check", *arguments).stdout
     assert "skip 6 and 6°" in text
-    assert "°: to one in whose bucket nothing had changed." in text
+    assert "°: of a socket in whose bucket nothing had changed." in text
 
 
 def test_without_hazards_the_scheme_is_searched_under_all_and_each_claim_by_itself() -> None:
@@ -163,7 +163,7 @@ def test_a_folder_that_cannot_keep_cases_is_unavailable(tmp_path: Path) -> None:
     ("arguments", "status", "message"),
     [
         (["nobody"], 2, "no target is named 'nobody'"),
-        (["kernel:udp"], 2, "kernel:udp is an iterator of the running kernel, which can be fuzzed, but not searched"),
+        (["kernel:udp"], 2, "kernel:udp is an iterator of the running kernel: it can be fuzzed, but not searched"),
         (["index", "--sockets", "0"], 2, "--sockets"),
         (["index", "--hazard", "rain"], 2, "--hazard"),
     ],

@@ -1,4 +1,4 @@
-"""The command line: what every command prints where, and which exit status means what."""
+"""The command line: the output of every command, and the exit statuses."""
 
 from __future__ import annotations
 
@@ -406,14 +406,14 @@ def test_nothing_is_run_where_one_case_is_malformed(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_cases_is_wrong_input(tmp_path: Path) -> None:
-    assert failed(sockiter("replay", tmp_path), 2) == f"{tmp_path}: no case in there: expected files that end in .case"
+    assert failed(sockiter("replay", tmp_path), 2) == f"{tmp_path}: no case found: expected files that end in .case"
 
 
 def test_what_is_expected_of_an_unknown_target_is_noted_and_not_compared(tmp_path: Path) -> None:
     path = written(tmp_path, "expect next-year skip A\nexpect next-year stuck\nadd A tail\nopen\nread all\n")
     result = sockiter("replay", path, "--target", "index", "--json")
     assert result.exit_code == 0
-    assert result.stderr == f"sockiter: {path}: expects something of next-year, which is no target here: not compared\n"
+    assert result.stderr == f"sockiter: {path}: expects a finding of next-year, which is not a target here: not compared\n"
     assert [one["as_expected"] for one in json.loads(result.stdout)] == [True]
 
 
@@ -436,7 +436,7 @@ def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("kernel_that_would_run", "three")
 def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_path: Path) -> None:
     path = written(tmp_path, MOVES)
-    unable = "kernel:udp cannot be put through: reinsert (it is a small one)"
+    unable = "kernel:udp does not support: reinsert (it is a small one)"
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
         f"{path}: kernel:udp cannot run it: {unable}"
     )
@@ -486,7 +486,7 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
 
     monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
     first, second = written(tmp_path, MOVES, "a.case"), written(tmp_path, "add A tail\nopen\nread all\n", "b.case")
-    unable = "kernel:udp cannot be put through: reinsert (it is a small one)"
+    unable = "kernel:udp does not support: reinsert (it is a small one)"
     result = sockiter("replay", tmp_path, "--target", "kernel:udp")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
@@ -702,7 +702,7 @@ def test_the_targets_are_told_with_what_they_admit_and_what_the_machine_lacks() 
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert any(line.startswith("offset-udp") and line.endswith("yes") for line in lines)
-    assert any(line.startswith("kernel:udp") and "never" in line and "no: unshare(CLONE_NEWNET)" in line for line in lines)
+    assert any(line.startswith("kernel:udp") and "none" in line and "no: unshare(CLONE_NEWNET)" in line for line in lines)
     for admitted in target_named("index").known_failures:
         assert str(admitted) in result.stdout
     assert lines[-1] == "The scheme of a kernel target is detected by trying; the version does not decide."
@@ -799,7 +799,7 @@ def test_the_json_of_a_run_tells_what_was_done_found_and_not_found(tmp_path: Pat
 def test_only_the_hazards_that_are_asked_for_are_switched_on(tmp_path: Path) -> None:
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path)
     assert [path.name.rpartition("-")[0] for path in cases_in(tmp_path)] == ["offset-udp-skip-remove"]
-    assert "Admitted, but not seen" not in result.stdout
+    assert "Known failures not seen" not in result.stdout
 
 
 @pytest.mark.usefixtures("inline", "three")
@@ -865,7 +865,7 @@ def test_a_directory_that_cannot_be_written_to_is_told_before_anything_is_run(
 
 def test_a_named_target_that_cannot_be_put_through_a_named_hazard_is_status_3(tmp_path: Path) -> None:
     result = sockiter("fuzz", "offset-udp", "rank", "--hazard", "remove", "--hazard", "show", "--cases", tmp_path)
-    assert failed(result, 3) == "rank cannot be put through: show"
+    assert failed(result, 3) == "rank does not support: show"
 
 
 @pytest.mark.usefixtures("inline")
@@ -875,15 +875,15 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
     few = tuple(target_named(name) for name in ("offset-udp", "rank"))
     monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few)
     args = ("fuzz", "--hazard", "show", "--driver", "swarm", "--seconds", "0.1", "--cases", tmp_path)
-    assert "Not fuzzed: rank: rank cannot be put through: show\n" in sockiter(*args).stdout
+    assert "Not fuzzed: rank: rank does not support: show\n" in sockiter(*args).stdout
     run = document(sockiter(*args, "--json"))
     assert [target["target"] for target in run["targets"]] == ["offset-udp"]
-    assert run["not_here"] == [{"target": "rank", "missing": "rank cannot be put through: show"}]
+    assert run["not_here"] == [{"target": "rank", "missing": "rank does not support: show"}]
     assert failed(sockiter(*args, "--hazard", "show", "--hazard", "rollover", "rank"), 3)
     some = document(sockiter(*args, "--hazard", "remove", "--json"))
     assert {target["target"]: target["hazards"] for target in some["targets"]}["rank"] == ["remove"]
     monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few[1:])
-    assert failed(sockiter(*args), 3) == "rank cannot be put through: show"
+    assert failed(sockiter(*args), 3) == "rank does not support: show"
 
 
 @pytest.fixture
@@ -1035,7 +1035,7 @@ def test_a_find_is_one_line_with_the_time_that_each_driver_took(tmp_path: Path) 
     result = sockiter("fuzz", "offset-udp", "--workers", "2", "--seconds", "0.1", "--cases", tmp_path)
     lines = [line.split() for line in result.stdout.splitlines() if "skip under remove" in line]
     assert lines[0] == ["offset-udp", "skip", "under", "remove", "6", "0.25", "s", "0.75", "s"]
-    assert "Admitted, but not seen in this run: offset-udp: skip under reinsert; offset-udp: " in result.stdout
+    assert "Known failures not seen in this run: offset-udp: skip under reinsert; offset-udp: " in result.stdout
     assert f"Look at one: sockiter show {tmp_path}/swarm-9.case\n" in result.stdout
 
 
@@ -1150,7 +1150,7 @@ def test_a_run_in_which_no_sequence_comes_to_its_end_is_status_3(tmp_path: Path,
     monkeypatch.setattr(campaign, "search", lambda job, line: iter([Ended(frozenset())]))
     result = sockiter(*QUICK, "--cases", tmp_path, "--json")
     assert result.exit_code == 3
-    assert "nothing was fuzzed; give it more --seconds" in result.stderr
+    assert "nothing was fuzzed; use a larger --seconds" in result.stderr
 
 
 def test_an_interrupted_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

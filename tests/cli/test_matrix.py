@@ -1,4 +1,4 @@
-"""`sockiter matrix`: tables, the document, the page, and which exit status means what."""
+"""`sockiter matrix`: tables, the document, the page, and the exit statuses."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_where_there_are_only_plain_characters_they_are_enough() -> None:
     text = printed(corpus_matrix("offset-udp", "rank", measured=(KERNEL_UDP,)), encoding="ascii")
     assert text.isascii() or set(text) - set(map(chr, range(128))) == {"─"}
     assert "skip 6/6*" in text
-    assert "skip 6^   to a socket in whose bucket nothing had changed" in text
+    assert "skip 6^   of a socket in whose bucket nothing had changed" in text
     assert "0 in 4,000" in text
 
 
@@ -114,7 +114,7 @@ def test_where_there_are_only_plain_characters_they_are_enough() -> None:
 def test_what_is_measured_says_how_many_sequences_and_that_it_is_no_proof() -> None:
     text = printed(corpus_matrix(measured=(KERNEL_UDP,)))
     assert "kernel:udp ○ 4,000 ○ 4,000 ○ 4,000 " in " ".join(text.split())
-    assert "○ 4,000   measured: not seen in 4,000 random sequences, which is no proof" in text
+    assert "○ 4,000   measured: not seen in 4,000 random sequences; that is no proof" in text
     assert "Scope" not in text
     assert "No claim was broken. 20,000 sequences on the running kernel." in text
 
@@ -125,7 +125,7 @@ def test_a_search_that_was_cut_short_is_never_a_tick() -> None:
     )
     text = printed(made)
     assert "index ✓    ?" in text
-    assert "?         the search was cut short: what is not named may happen or not" in text
+    assert "?         the search was cut short: other failures are possible" in text
     assert "Incomplete: index, 1 cell: interrupted" in text
 
 
@@ -147,8 +147,8 @@ def test_a_cell_with_a_scope_of_its_own_has_a_note_and_the_others_have_none() ->
     table = [" ".join(line.split()) for line in text.splitlines()]
     assert "index ✓ ✓ (1) ✓ ✓ skip 6* skip 6* ✓ ✓ ✓ ✓ – skip 6·6*" in table  # noqa: RUF001
     assert "index-narrow ✓ ✓ (2) ✓ ✓ skip 6* skip 6* ✓ ✓ ✓ ✓ skip 11 skip 6·11·6*" in table
-    assert "(1)       1 bucket; all else as in the scope\n" in text
-    assert "(2)       at most 2 sockets, 1 bucket, sequences of at most 9 operations; all else as in the scope\n" in text
+    assert "(1)       1 bucket; the rest as in the scope\n" in text
+    assert "(2)       at most 2 sockets, 1 bucket, sequences of at most 9 operations; the rest as in the scope\n" in text
     assert "(1)" not in printed(made)
 
 

@@ -1,10 +1,10 @@
-"""`next-key`: the place is the key of the element shown last, and the first of all comes next where that is gone.
+"""`next-key`: the place is the key of the element shown last; if that element is gone, the walk starts again.
 
-Models a walk over a BPF hash map from user space: htab_map_get_next_key of kernel/bpf/hashtab.c (Linux 6.1 to 7.1), and for
-each key a lookup of its element, in which nothing is shown of one that was deleted meanwhile. A socket here is an element
-there, and its name the key. New elements enter their bucket at the head. An update puts a new element there and takes the
-old one out, which is a `reinsert` at the head; one at the tail, as no map has it, is what it takes to skip an element that
-stays where it is. There is no batch, and no lock from one key to the next.
+Models a walk over a BPF hash map from user space: htab_map_get_next_key of kernel/bpf/hashtab.c (Linux 6.1 to 7.1), and a
+lookup for each key, which shows nothing if the element was deleted meanwhile. A socket stands for an element, and its name
+for the key. New elements enter their bucket at the head. An update inserts a new element at the head and removes the old
+one: a `reinsert` at the head. Only a `reinsert` at the tail, which no map does, can skip an element that stays in place.
+There is no batch, and no lock from one key to the next.
 """
 
 from __future__ import annotations

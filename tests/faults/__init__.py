@@ -1,1 +1,1 @@
-"""Ways to break sockiter, and what is counted afterwards: `tox -e faults`."""
+"""Faults that are injected into sockiter, and a count of the losses: `tox -e faults`."""

@@ -1,7 +1,7 @@
-"""Break sockiter in the ways in which machines, users and packages do, and count what is lost; nothing may be.
+"""Inject faults of machines, users and packages into sockiter, and count the losses; there must be none.
 
-Run by `tox -e faults`: all groups, or those that are named. A line of figures for each group, behind it each fault.
-docs/explanation/reliability.md has what is promised.
+Run by `tox -e faults`: all groups, or the named ones. Prints a line of figures for each group, and a line for each loss.
+docs/explanation/reliability.md has the promises.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The host: runs on the kernel's iterators are interrupted, and everything of the host is counted before and after."""
+"""The host: runs on the kernel's iterators are interrupted, and the host's resources are counted before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Case files that are nearly right: thousands in one process, hundreds through the command line."""
+"""Mutated case files: thousands in one process, hundreds through the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages: schemes that are installed, and leave, hang, print or raise wherever they are called."""
+"""Packages: installed schemes that exit, hang, print or raise in each of their calls."""
 
 from __future__ import annotations
 

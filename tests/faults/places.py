@@ -1,4 +1,4 @@
-"""Places: a full disk, one that cannot be written to, and standard descriptors that are closed or full."""
+"""Places: a full disk, a read-only disk, and standard descriptors that are closed or full."""
 
 from __future__ import annotations
 

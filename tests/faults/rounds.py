@@ -1,4 +1,4 @@
-"""What all groups have in common: a command is started, something happens to it, and faults are counted."""
+"""The shared part of all groups: start a command, inject a fault, and count the losses."""
 
 from __future__ import annotations
 

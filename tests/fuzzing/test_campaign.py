@@ -1,4 +1,4 @@
-"""A campaign: the time is shared, what is found is kept, and no worker's end is the end of the others."""
+"""A campaign: shares of the time, saved findings, and the end of a worker, which does not end the others."""
 
 from __future__ import annotations
 
@@ -583,7 +583,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sequence_without_an_end_is_interrupted_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(search(ENDLESS)) == [Ended(frozenset())]
     monkeypatch.setattr(campaign, "ENDLESS_S", 0.0)
-    assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence came to its end in 0 s")]
+    assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence finished within 0 s")]
 
 
 def test_what_is_shrunk_when_the_time_is_up_is_saved_as_far_as_it_was_shrunk(
@@ -678,3 +678,10 @@ def test_what_is_never_interrupted_has_no_alarm() -> None:
     with pytest.raises(KeyboardInterrupt), interrupted_at(time.monotonic()):
         signal.pause()
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+@pytest.mark.parametrize(("load", "times"), [(0.5, 1.0), (2.0, 1.0), (6.0, 3.0), (400.0, 8.0)])
+def test_workers_get_more_time_on_a_busy_machine(load: float, times: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert workers.patience_s() == workers.PATIENCE_S * times

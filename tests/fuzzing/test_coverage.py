@@ -1,4 +1,4 @@
-"""Coverage goals: each is noticed where it is reached, and not where one thing is missing; the machine reaches them."""
+"""Coverage goals: each is counted when it is reached, and not when one condition is missing; the machine reaches them."""
 
 from __future__ import annotations
 

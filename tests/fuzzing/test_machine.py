@@ -1,4 +1,4 @@
-"""The state machine: its rules and their preconditions, what breaks an invariant, and what Hypothesis prints of it."""
+"""The state machine: its rules and their preconditions, broken invariants, and the output of Hypothesis."""
 
 from __future__ import annotations
 

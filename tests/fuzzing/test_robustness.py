@@ -1,4 +1,4 @@
-"""What a fuzz leaves behind however it ends: whole cases, no workers, and a word on all that was found."""
+"""The end of a fuzz, by any cause: complete cases, no workers left, and a report of all findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing: what every sequence is like, that a seed means a sequence, and that switches and aims do what they say."""
+"""Drawing: properties of every sequence, reproducible seeds, and the effect of switches and aims."""
 
 from __future__ import annotations
 

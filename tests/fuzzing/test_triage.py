@@ -1,4 +1,4 @@
-"""Triage: which findings are new, how one becomes a case, and findings that are not reproduced."""
+"""Triage: new findings, the case of a finding, and findings that are not reproduced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model matches the kernel: the same random sequences, delivered alike at every read."""
+"""The model matches the kernel: the same random sequences give the same deliveries at every read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The regression corpus on real sockets: a case comes out as it says on each of the kernel's iterators that can run it."""
+"""The regression corpus on real sockets: each of the kernel's iterators that can run a case gives the expected result."""
 
 from __future__ import annotations
 

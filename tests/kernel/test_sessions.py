@@ -1,5 +1,4 @@
-"""Sessions on the running kernel's iterators, whichever it is: the host is left alone, nothing leaks however they end, and
-they do not get in each other's way."""
+"""Sessions on all of the running kernel's iterators: they leave the host alone, leak nothing, and do not interfere."""
 
 from __future__ import annotations
 

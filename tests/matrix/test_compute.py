@@ -1,4 +1,4 @@
-"""How cells are worked out: in which order, by whom, and what becomes of those that were not reached."""
+"""The computation of cells: their order, their workers, and the cells that were not reached."""
 
 from __future__ import annotations
 

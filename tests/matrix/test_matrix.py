@@ -1,4 +1,4 @@
-"""What a cell says: proved, refuted, measured, not known, or not to be had; and whether that breaks a claim."""
+"""The verdict of a cell: proved, refuted, measured, unknown or unsupported; and broken claims."""
 
 from __future__ import annotations
 

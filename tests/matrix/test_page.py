@@ -1,4 +1,4 @@
-"""The page of a matrix, as a reader of the HTML finds it; `browser` has what only a browser can tell."""
+"""The matrix page, parsed as HTML; `browser` has the tests that need a browser."""
 
 from __future__ import annotations
 
@@ -133,9 +133,9 @@ def test_what_is_proved_measured_or_not_to_be_had_is_shown_by_more_than_colour(w
     assert whole.text("cell-kernel-udp-all") == "○ 4,000"
     assert whole.text("cell-kernel-udp-show") == "–"  # noqa: RUF001
     labels = {attrs.get("aria-label") for attrs in whole.named("span") if "mark" in attrs.get("class", "")}
-    assert "Proved: no harm of any kind can happen" in labels
+    assert "Proved: no failure of any kind can happen" in labels
     assert "Nothing seen in 4,000 sequences" in labels
-    assert "kernel:udp cannot be put through show" in labels
+    assert "kernel:udp does not support show" in labels
 
 
 def test_a_search_that_was_cut_short_is_a_question_and_what_it_found_stands() -> None:
@@ -151,12 +151,12 @@ def test_a_cell_with_a_scope_of_its_own_says_so_beside_its_tick_and_beside_what_
     page = with_cell("none", {"scope": Scope(2, 1, 2)})
     assert page.text("cell-index-none") == "✓ with at most 2 sockets, 1 bucket"
     labels = [attrs.get("aria-label") for attrs in page.named("span")]
-    assert "Proved: no harm of any kind can happen, with at most 2 sockets, 1 bucket" in labels
-    assert labels.count("Proved: no harm of any kind can happen") > 3
+    assert "Proved: no failure of any kind can happen, with at most 2 sockets, 1 bucket" in labels
+    assert labels.count("Proved: no failure of any kind can happen") > 3
     found = with_cell("reinsert", {"scope": Scope(3, 2, 2, 9)})
     assert found.text("cell-index-reinsert") == "skip* 6 repeat* 6 with sequences of at most 9 operations"
     titles = [attrs.get("title") for attrs in found.named("td")]
-    assert "All else is proved impossible, with sequences of at most 9 operations" in titles
+    assert "Every other failure is proved impossible, with sequences of at most 9 operations" in titles
 
 
 def test_scopes_of_their_own_are_explained_where_there_are_any(whole: Page) -> None:
@@ -168,17 +168,17 @@ def test_scopes_of_their_own_are_explained_where_there_are_any(whole: Page) -> N
 
 
 def test_a_case_says_whether_a_shorter_one_is_ruled_out_and_where() -> None:
-    assert "6 operations, the shortest there is in the scope. " in about({})
+    assert "6 operations, the shortest possible in the scope. " in about({})
     assert "6 operations, the shortest that was found before the search was cut short. " in about({"incomplete": "killed"})
     rolled = with_cell("rollover", {"scope": Scope(3, 1, 2)}, target="index-narrow")
-    assert "11 operations, the shortest there is with 1 bucket. " in rolled.text("case-index-narrow-skip-rollover")
+    assert "11 operations, the shortest possible with 1 bucket. " in rolled.text("case-index-narrow-skip-rollover")
 
 
 def test_a_case_that_takes_no_rollover_is_the_shortest_in_the_whole_scope_whatever_its_cell_was_searched_in() -> None:
     """All but rollover are searched in all of it, and the shortest of short sequences is the shortest of all."""
-    assert "6 operations, the shortest there is in the scope. " in about({"scope": Scope(3, 2, 2, 7)})
+    assert "6 operations, the shortest possible in the scope. " in about({"scope": Scope(3, 2, 2, 7)})
     all_of_them = with_cell("all", {"scope": Scope(2, 1, 2)}, target="index-narrow")
-    assert "6 operations, the shortest there is in the scope. " in all_of_them.text(
+    assert "6 operations, the shortest possible in the scope. " in all_of_them.text(
         "case-index-narrow-skip-reinsert-realloc-enomem"
     )
 
@@ -221,7 +221,7 @@ def test_every_hazard_and_every_kind_of_harm_is_explained() -> None:
 
 def test_the_columns_lead_to_what_their_hazards_are(whole: Page) -> None:
     assert whole.text("hazard-remove") == "remove A socket closes and leaves the table for good."
-    assert whole.text("hazard-show").endswith("Alone it brings no change, and so is as harmless as none.")
+    assert whole.text("hazard-show").endswith("Alone it makes no change, so it has no effect.")
     assert whole.text("hazard-none").startswith("none Nothing changes after open.")
 
 
@@ -263,7 +263,7 @@ def test_two_cases_of_one_name_have_anchors_of_their_own() -> None:
 def test_a_case_tells_every_step_with_the_table_the_place_and_what_was_delivered_so_far() -> None:
     page = Page(page_of(corpus_matrix("offset-udp")))
     case = page.text("case-offset-udp-skip-remove")
-    assert case.startswith("offset-udp: skip under remove 6 operations, the shortest there is in the scope.")
+    assert case.startswith("offset-udp: skip under remove 6 operations, the shortest possible in the scope.")
     assert "B is skipped: it was in the table from open to the end, and no read delivered it." in case
     assert "Bucket Offset Delivered so far open open A B - - 1 read(iter_fd) -> A A B 1 A 2 close(A) A closed B 1 A" in case
     assert "remove A" in case

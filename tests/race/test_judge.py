@@ -1,4 +1,4 @@
-"""What is certain of a walk that others changed the table beneath, and what is not."""
+"""The judge of a race: certain findings about a walk with concurrent changes, and uncertain ones."""
 
 from __future__ import annotations
 

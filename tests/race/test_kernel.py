@@ -1,4 +1,4 @@
-"""Races on the running kernel: what its scheme claims, whom a walk meets, what is kept, and what is left behind."""
+"""Races on the running kernel: the claims of its scheme, the delivered sockets, the saved findings, and the clean-up."""
 
 from __future__ import annotations
 

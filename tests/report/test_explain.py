@@ -1,4 +1,4 @@
-"""The sentences about a trace. Every one is pinned: it is read by people, and has to be true."""
+"""The sentences about a trace. Every sentence is pinned, because people read it."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def test_a_change_to_another_bucket_is_told_where_there_was_none_to_its_own() ->
 def test_an_iteration_that_does_not_end_is_stuck_and_its_last_read_is_told() -> None:
     stuck = traced("add A tail\nopen\nremove A\nread all\n", Impatient(is_hopeless=True))
     assert words(stuck) == (
-        "The iteration is stuck: `read all` gave up after the 100th read, which returned ENOMEM; none of its reads said "
-        "the end. The last change before that was close(A), before the 1st read.",
+        "The iteration is stuck: `read all` gave up after the 100th read, which returned ENOMEM; none of its reads "
+        "reported the end. The last change before that was close(A), before the 1st read.",
         "The iteration was refused: 100 reads from the 1st to the 100th returned ENOMEM.",
-        "No read said the end, so skips were not judged.",
+        "No read reported the end, so skips were not judged.",
     )
 
 
 def test_an_iteration_that_was_not_read_to_its_end_is_incomplete() -> None:
     assert words(traced("add A tail\nadd B tail\nopen\nread 1\n", OffsetUdp())) == (
-        "The iteration is incomplete: no read said the end, so skips were not judged. Of what was read, nothing was "
+        "The iteration is incomplete: no read reported the end, so skips were not judged. No delivered socket was "
         "repeated or stale.",
     )
 
@@ -55,7 +55,7 @@ def test_a_repeat_is_told_of_an_iteration_without_an_end_and_that_skips_were_not
     assert words(traced(text, OffsetUdp())) == (
         "A is repeated: the 1st and 2nd reads both delivered it. A itself did not move after open. The last change before "
         "its second turn was add(C, head), between the 1st and 2nd read.",
-        "No read said the end, so skips were not judged.",
+        "No read reported the end, so skips were not judged.",
     )
 
 
@@ -63,7 +63,7 @@ def test_the_last_socket_is_skipped_where_the_end_is_said_without_it() -> None:
     text = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\nreinsert B head\nread 1\n"
     assert words(traced(text, OffsetUdp())) == (
         "B is skipped: it was in the table from open to the end, and no read delivered it. B itself did not move between "
-        "open and the end. The 2nd read said the end without it. The last change before that was close(A), between the "
+        "open and the end. The 2nd read reported the end without it. The last change before that was close(A), between the "
         "1st and 2nd read.",
     )
 
@@ -158,7 +158,7 @@ def test_a_socket_is_stale_only_where_it_was_not_there() -> None:
 def test_a_stuck_iteration_is_told_with_what_it_delivered_last() -> None:
     again: list[Event] = [Shown("A"), Returned(("A",))]
     stuck = scripted("add A tail\nopen\nread all\nremove A\n", "A", [[*again, *again, GaveUp()], [Remove("A")]])
-    assert "gave up after the 2nd read, which delivered A; none of its reads said the end." in words(stuck)[1]
+    assert "gave up after the 2nd read, which delivered A; none of its reads reported the end." in words(stuck)[1]
 
 
 def test_refusals_are_told_by_their_errors() -> None:
@@ -183,15 +183,15 @@ def test_a_change_after_the_last_read_is_told_as_such() -> None:
 
 def test_of_a_stuck_iteration_without_any_change_that_is_told() -> None:
     stuck = traced("add A tail\nopen\nread all\n  at show 5: remove A\n", Impatient(is_hopeless=True))
-    assert words(stuck)[0].endswith("none of its reads said the end. Nothing had changed since open by then.")
+    assert words(stuck)[0].endswith("none of its reads reported the end. Nothing had changed since open by then.")
 
 
 def test_sockets_that_were_skipped_alike_are_named_together() -> None:
     text = "add A tail\nadd B tail\nadd C tail\nadd D tail\nopen\nread 1\nremove A\nread all\n"
     assert words(traced(text, Unix())) == (
         "B, C, D are skipped: they were in the table from open to the end, and no read delivered them. None of them ever "
-        "moved. The 2nd read said the end without them. The last change before that was close(A), between the 1st and 2nd "
-        "read.",
+        "moved. The 2nd read reported the end without them. The last change before that was close(A), between the 1st and "
+        "2nd read.",
     )
 
 
@@ -222,8 +222,8 @@ def test_the_end_of_a_dump_is_reached_when_the_message_before_it_is_received() -
     dump = scripted(DUMP, "A B C", script, states=LEFT, at_open=[Shown("A"), Shown("B")])
     assert words(dump) == (
         "C is skipped: it was in the table from open to the end, and no read delivered it. C itself never moved. The walk "
-        "came to the end without it in the 1st read, and the 3rd read said so. The last change before that was close(A), "
-        "before the 1st read.",
+        "reached the end without it in the 1st read, and the 3rd read reported it. The last change before that was "
+        "close(A), before the 1st read.",
     )
     assert turns(dump) == {Finding("skip", "C"): 3}
 
@@ -248,7 +248,7 @@ def test_a_record_that_no_read_delivered_is_told_without_one() -> None:
     lost = scripted("add A tail\nadd B tail\nopen\nread 1\n", "A B", [[Shown("B"), END]], states=[(("A", "B"),)])
     assert "It was passed over in the 1st read, when the record of B, behind it, was made. Nothing" in words(lost)[0]
     dump = scripted("add A tail\nopen\nread 1\n", "A", [[END]], states=[(("A",),)], at_open=[Shown("A")])
-    assert "The 1st read said the end without it." in words(dump)[0]
+    assert "The 1st read reported the end without it." in words(dump)[0]
 
 
 def test_a_stale_record_is_told_with_the_read_that_delivered_it() -> None:

@@ -1,4 +1,4 @@
-"""The picture's marks and the page's parts, as a reader of the XML or HTML finds them."""
+"""The picture's marks and the page's parts, parsed as XML or HTML."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ def test_the_page_of_a_real_iterator_has_no_column_for_its_place() -> None:
 
 def test_the_readmes_picture_is_the_one_that_this_version_draws() -> None:
     drawn = svg(scenario("rfc_skip", OffsetUdp()))
-    assert (ROOT / "docs" / "rfc_skip.svg").read_text(encoding="utf-8") == drawn
+    assert (ROOT / "docs" / "pictures" / "rfc_skip.svg").read_text(encoding="utf-8") == drawn
 
 
 def test_the_same_trace_is_always_the_same_picture() -> None:

@@ -1,4 +1,4 @@
-"""The RFC's table and the sentences below it. Every text is pinned: it is read by people."""
+"""The RFC's table and the sentences below it. Every text is pinned, because people read it."""
 
 from __future__ import annotations
 
@@ -220,8 +220,8 @@ def test_on_a_real_iterator_the_table_is_unknown_and_a_skip_shows_at_the_end() -
 
         Iteration sees: [A, B]
         B is skipped: it was in the table from open to the end, and no read until then
-          delivered it. B itself never moved. The 2nd read said the end without it. The
-          last change before that was close(A), between the 1st and 2nd read.
+          delivered it. B itself never moved. The 2nd read reported the end without it.
+          The last change before that was close(A), between the 1st and 2nd read.
         """
     )
 

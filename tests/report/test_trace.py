@@ -1,4 +1,4 @@
-"""What is kept of a case that is carried out: its steps, and the table and the place after each."""
+"""The trace of a case: its steps, and the table and the place after each."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How each scheme keeps its place, step by step, against what the kernel does and what the RFC proposes.
+"""The place of each scheme, step by step, against the kernel's behaviour and the RFC's proposals.
 
-A scheme is driven here without the frame: the test plays bpf_seq_read, and says what happens at every step.
+The tests drive a scheme without the frame: the test plays bpf_seq_read and decides every step.
 """
 
 from __future__ import annotations

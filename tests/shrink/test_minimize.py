@@ -1,4 +1,4 @@
-"""Shrinking: what every result is like, over many seeds; that it is as short as can be; and each step by itself."""
+"""Shrinking: properties of every result, over many seeds; minimal length; and each step separately."""
 
 from __future__ import annotations
 

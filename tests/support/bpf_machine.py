@@ -1,4 +1,4 @@
-"""A machine for the programs: as much of BPF as they use, with the kernel's helpers made up. It is not fast."""
+"""A machine for the programs: the part of BPF that they use, with simulated kernel helpers. It is slow."""
 
 from __future__ import annotations
 

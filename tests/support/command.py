@@ -1,4 +1,4 @@
-"""The command line as the tests call it, on a machine whose kernel is out of reach."""
+"""The command line for tests, on a machine whose kernel is out of reach."""
 
 from __future__ import annotations
 

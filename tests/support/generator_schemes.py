@@ -1,6 +1,6 @@
-"""Schemes of tests that are written as a generator: a read yields what it waits for, and is sent the answer and the table.
+"""Schemes of tests, written as a generator: a read yields its requests, and receives the answer and the table.
 
-A waiting value is the whole past of its read, from which the generator is run again. That is slow, and plain to read.
+A waiting value is the whole past of its read; the generator runs again from this past. That is slow, but easy to read.
 """
 
 from __future__ import annotations

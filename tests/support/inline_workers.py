@@ -1,4 +1,4 @@
-"""Workers that are no processes: what a test puts in their way, they meet."""
+"""Workers that run inline, without processes, so that a test can inject events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Driving the iterators of the kernel from tests: sequences, what reads deliver, and what this process holds."""
+"""Helpers for the kernel's iterators: sequences, deliveries of reads, and open resources of this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The running kernel, where it can be had, and one whose answers are made up, for the tests of what stands above it."""
+"""The running kernel, where it is available, and a kernel with simulated answers, for the tests of the layers above."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matrices without a search: what the cases of the corpus show, as if each cell had been searched for it."""
+"""Matrices without a search: the cases of the corpus, as if each cell had been searched."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Schemes with one bug planted in each, and how they are loaded.
+"""Schemes with one planted bug each, and their loader.
 
-Decided here: which bugs the fuzzer and the corpus are held to catch. Each is what somebody could have written, and makes its
-scheme do what it claims not to do: a bug that only brings about what is admitted anyway would show nothing. Where the bug is
-in `table`, the scheme is the one that relies on what the table keeps for it.
+The fuzzer and the corpus must catch each bug. Each bug is a plausible mistake, and makes its scheme break a claim: a bug
+that only causes known failures would test nothing. If the bug is in `table`, the scheme is one that relies on this property
+of the table.
 """
 
 from __future__ import annotations

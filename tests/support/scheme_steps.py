@@ -1,4 +1,4 @@
-"""What the tests of schemes share: a table by its names, and a read without the frame, where the test says what happens."""
+"""Shared helpers of the tests of schemes: a table by its names, and a read without the frame, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces for tests: of a case on a scheme, and of a target that does what the test says."""
+"""Traces for tests: of a case on a scheme, and of a target with scripted answers."""
 
 from __future__ import annotations
 

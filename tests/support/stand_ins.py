@@ -1,4 +1,4 @@
-"""Programs that stand in for apt, dpkg, virtme-ng, qemu and a compiler; and a look at which programs run."""
+"""Programs that stand in for apt, dpkg, virtme-ng, qemu and a compiler; and a list of running programs."""
 
 from __future__ import annotations
 

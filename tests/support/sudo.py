@@ -1,4 +1,4 @@
-"""The command line as `sudo` runs it, for a user who can read the interpreter and this package, wherever they are."""
+"""The command line as run by `sudo`, for a user who can read the interpreter and this package."""
 
 from __future__ import annotations
 

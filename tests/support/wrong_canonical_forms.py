@@ -1,4 +1,4 @@
-"""Canonical forms that forget too much, planted in the project's schemes, with what each forgets."""
+"""Canonical forms that forget too much, planted in the project's schemes, with the forgotten field of each."""
 
 from __future__ import annotations
 

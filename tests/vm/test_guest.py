@@ -1,4 +1,4 @@
-"""A command in a guest: what it finds, what comes back, what is said when something is missing. Nothing is booted."""
+"""A command in a guest: its environment, its results, and messages about missing prerequisites. Nothing is booted."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_directory_for_cases_that_cannot_be_written_is_told_before_anything_is
 def test_a_guest_is_not_given_the_whole_machine(machine: Path, monkeypatch: pytest.MonkeyPatch, is_writable: bool) -> None:
     """Neither root's nor an ordinary user's."""
     monkeypatch.setattr(os, "access", lambda path, mode: is_writable)
-    with pytest.raises(InputError, match="a guest is not given the whole machine to write to"):
+    with pytest.raises(InputError, match="a guest must not write to the whole machine"):
         guest.writable_folders([Path("/")])
 
 
@@ -278,7 +278,7 @@ def test_each_program_that_is_missing_is_named_with_what_to_install(
     asked = guest.Guest(
         image=Path("kernel/boot/vmlinuz-1"), cases=[], timeout_s=1, memory="1G", cpus=1, kvm=False, verbose=False
     )
-    with pytest.raises(Unavailable, match=f"^to boot a kernel takes what is not installed: {what}$"):
+    with pytest.raises(Unavailable, match=f"^booting a kernel requires programs that are not installed: {what}$"):
         guest.run(asked, ["true"], Path())
 
 
@@ -335,7 +335,7 @@ def test_a_guest_that_cannot_share_the_cases_does_not_run_the_command(vm: Run, m
 def test_a_guest_that_crashes_under_the_command_is_told_and_has_no_status(vm: Run) -> None:
     status, out, err = vm("sh", "-c", "echo begun; kill -KILL 0")
     assert (status, out) == (3, "begun\n")
-    assert err.startswith("sockiter: the guest ended before the command did: a crash of the kernel, may be; --verbose")
+    assert err.startswith("sockiter: the guest ended before the command did, perhaps by a crash of the kernel; --verbose")
 
 
 def test_after_the_time_limit_the_guest_is_ended_and_what_was_written_is_here(vm: Run, tmp_path: Path) -> None:
@@ -431,7 +431,7 @@ def test_where_no_kvm_is_the_reason_is_told(machine: Path, monkeypatch: pytest.M
     model, why = acceleration.model(guest.QEMU, tmp_path)
     assert (model, why) == (None, "/dev/null: KVM_GET_API_VERSION: Inappropriate ioctl for device")
     monkeypatch.setattr(fcntl, "ioctl", lambda descriptor, request: 11)
-    assert acceleration.model(guest.QEMU, tmp_path) == (None, "/dev/null: API version 11, and not 12")
+    assert acceleration.model(guest.QEMU, tmp_path) == (None, "/dev/null: API version 11; expected 12")
 
 
 @pytest.fixture

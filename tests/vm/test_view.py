@@ -1,4 +1,4 @@
-"""What a guest sees of this machine, and what qemu may do: by a stand-in for qemu that looks around. Nothing is booted."""
+"""A guest's view of this machine, and the rights of qemu, with a stand-in for qemu that inspects both. Nothing is booted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What an engineer would use instead, on the same schemes: Spin, TLC, minicheck and musil.
+"""Other model checkers on the same schemes: Spin, TLC, minicheck and musil.
 
-naive.pml and canonical.pml are for Spin, Walk.tla is for TLC, `successors` is for the two that are written in Python;
-`programs` installs and runs them, and `timed` is run where Python is new enough for all of them.
+naive.pml and canonical.pml are for Spin, Walk.tla is for TLC, `successors` is for the two Python checkers. `programs`
+installs and runs the checkers. `timed` runs the Python checkers, where Python is new enough for all of them.
 """

@@ -1,6 +1,6 @@
-"""The peers as programs: how they are come by, run on a model, and read.
+"""The other model checkers as programs: installation, a run on a model, and its output.
 
-Decided here: with which options each runs. Not known here: what is compared with what.
+The module decides the options of each checker. It does not know the comparison.
 """
 
 from __future__ import annotations

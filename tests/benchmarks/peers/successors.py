@@ -1,8 +1,8 @@
-"""Where a scheme's own code leads, as functions from a state to what follows it: for checkers written in Python.
+"""The successors of a state, from a scheme's own code: for model checkers written in Python.
 
-Decided here: three ways to say what a state is. As one does it first: sockets have names, and the lines so far are counted.
-By position: each socket has a status, sequences are of any length. And as the project's search does: one socket is tracked.
-An iteration has one bucket; a violation that has happened shows in the state.
+Three definitions of a state. The first draft: sockets have names, and the lines are counted. By position: each socket has a
+status, and sequences have any length. As in the project's search: one socket is tracked. An iteration has one bucket, and a
+violation shows in the state.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The same proof by the project's search, by minicheck and by musil, by turns in one process; what it took, as JSON.
+"""Times the same proof by the project's search, by minicheck and by musil, by turns in one process; prints JSON.
 
 Run as `python -m tests.benchmarks.peers.timed SOCKETS ROUNDS`, where musil and minicheck can be imported. Each proves that
-`index` neither skips nor repeats in sequences of any length, from nothing on in every round.
+`index` neither skips nor repeats in sequences of any length. Every round starts from nothing.
 """
 
 from __future__ import annotations

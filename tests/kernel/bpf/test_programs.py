@@ -1,4 +1,4 @@
-"""The programs, run on a machine of their own: what they write, whom they destroy, where they stand still, and for whom."""
+"""The BPF programs, on a simulated machine: the records they write, the sockets they destroy, and their stops."""
 
 from __future__ import annotations
 
