@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Add below the example of a broken claim: the path of its case, the command that replays it, and the case itself."""
+    """Add to a broken claim the path of its case and the command that replays it, the case as a section."""
     if call.excinfo is not None and isinstance(call.excinfo.value, Violation):
         violation = call.excinfo.value
         triage = Triage(violation.triage.target, violation.triage.session)

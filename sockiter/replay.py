@@ -1,4 +1,5 @@
-"""Replays a case on a target: the result of each read, the verdict, whether it is expected, and whether it breaks a claim.
+"""Replays a case on a target: the result of each read, the verdict, whether the case expects that
+verdict, and whether it breaks a claim.
 
 Drivers and the command line share this code. It also writes the `expect` lines that make a verdict expected.
 """
@@ -27,8 +28,8 @@ class ReplayResult:
     """The result of a case on one target. `expected`: the expected findings; empty: the target should pass.
 
     The lines for the target's own name count first, restricted to its detected scheme. Without such lines, the lines for
-    the detected scheme itself count. `claims_broken`: the findings that no known failure of the target explains, expected
-    or not.
+    the detected scheme itself count. `claims_broken`: the findings that no known failure of the target explains, expected or
+    not.
     """
 
     target: str

@@ -1,8 +1,6 @@
 """All targets: the project's schemes in the simulation, schemes of other packages, and iterators of the running kernel.
 
-Decided here: which targets a user can name, which of them are the project's own schemes, which one a case is about, and
-which case no target can carry out. What a target is, `backend` says; how each works, `schemes` and `kernel`; what a package
-has to give, `plugins`.
+Also finds a target by its name, finds the target that a case is about, and rejects cases that no target can carry out.
 """
 
 from __future__ import annotations
@@ -77,7 +75,7 @@ def model_of(case: Case, target: Target) -> Target | None:
     return next((model for model in models if refusal(model, case.operations, shape) is None), None)
 
 
-# A name that is as like a known one as this, and does not begin with it, is taken for a misspelling.
+# A similarity that counts as a misspelling, unless the word begins with the known name.
 _LIKE = 0.8
 
 

@@ -15,6 +15,7 @@ from sockiter.claims import (
     in_order,
     known_failure,
     largest_claims,
+    unexplained,
 )
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
 from sockiter.schemes import SCHEMES
@@ -274,3 +275,11 @@ class TestAScheme:
     def test_names_the_socket_as_moved_only_where_sockets_are_moved(self, scheme: AnyScheme) -> None:
         moves = {"reinsert", "rehash"}
         assert all(admitted.hazards & moves for admitted in scheme.known_failures if admitted.moved)
+
+
+def test_a_finding_that_no_known_failure_explains_breaks_a_claim_and_an_incomplete_iteration_breaks_none() -> None:
+    skip, moved, stuck = Finding("skip", "A"), Finding("skip", "B", moved=True), Finding("stuck")
+    known = (known_failure("skip", "remove"), known_failure("stuck", "rehash"))
+    hazards: frozenset[Hazard] = frozenset({"remove"})
+    assert unexplained(known, (skip, moved, stuck, Finding("incomplete")), hazards) == (moved, stuck)
+    assert unexplained((), (), hazards) == ()

@@ -419,7 +419,7 @@ def test_a_case_says_something_of_a_scheme_of_another_package_only_where_it_name
     assert f"  {'foreign':<22}  not run: the case expects nothing of this target\n" in result.stdout
     named = sockiter("replay", RFC_SKIP, "--target", "foreign")
     assert named.exit_code == 0
-    assert "  foreign  skip B, a known failure; not compared: the case says nothing of it\n" in named.stdout
+    assert "  foreign  skip B, a known failure; not compared: the case expects nothing of this target\n" in named.stdout
 
     naming = tmp_path / "naming.case"
     naming.write_text(f"expect foreign skip C\n{dumps(load(RFC_SKIP))}", encoding="utf-8")

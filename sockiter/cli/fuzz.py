@@ -37,13 +37,13 @@ CASES = Path("sockiter-cases")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
-    help=f"How long, from the first sequence on. Default: {SECONDS:.0f}, or without limit with --sequences.",
+    help=f"Duration, from the first sequence on; default: {SECONDS:.0f}, or no limit with --sequences.",
 )
 @click.option(
     "--sequences",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Run N sequences for each target and driver. With --seed, the same run with any number of workers.",
+    help="Number of sequences for each target and driver. With --seed, the same run with any number of workers.",
 )
 @options.workers("processes")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all sequences; printed; default: random.")
@@ -79,7 +79,10 @@ def fuzz(
 ) -> None:
     """Fuzz targets, and save every failure as a shortest case.
 
-    Exit status 1 means that a target did what it claims not to do. What it admits, and was shown to do, is no failure.
+    Default: all schemes and, as root on Linux, the kernel's iterators.
+
+    Exit status: 0 only known failures, 1 a claim is broken, 3 no sequence was run, a case could not be saved, or a worker
+    failed.
 
     Without --sequences, slices of the run end by the clock, and two runs with the same --seed find different things. With
     --seed and --sequences, a run has the same cases and the same counts on every machine with the same versions of sockiter

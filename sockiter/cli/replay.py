@@ -1,4 +1,4 @@
-"""`sockiter replay`: run cases, and compare with what they expect and with the claims of the targets."""
+"""`sockiter replay`: runs cases, and compares the results with their expectations and with the claims of the targets."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from sockiter.verdict import describe
 @click.option("--record", is_flag=True, help="Write the results into the case, in place of its `expect` lines.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: bool) -> None:
-    """Run cases, and compare the verdicts with what the cases expect and with the claims of the targets.
+    """Run cases, and compare the results with the expectations and with the claims of the targets.
 
-    A CASE is a file, a directory of them, or - for standard input. A finding that no known failure of the target explains is
-    "CLAIM BROKEN" and exit status 1, whatever the case expects. A case without `expect` lines is a question: the verdicts
-    are compared with the claims alone.
+    A CASE is a file, a directory of files, or - for standard input. A finding that no known failure of the target explains
+    is "CLAIM BROKEN", even if the case expects it. A case without `expect` lines is a question: its results are compared
+    with the claims alone.
 
-    A case that a target cannot carry out is left out, with the reason; exit status 3 means that none could be run. Without
-    --target, a target that does not run here is left out as well, and so is a scheme of another package in a case that does
-    not name it. --record goes through the project's schemes only, without a --target: what others do is not for everybody's
-    cases.
+    A case that a target cannot run is left out, with the reason. Without --target, also left out are targets that do not
+    run here, and schemes of other packages that the case does not name. Without --target, --record records only the
+    project's own schemes.
+
+    Exit status: 0 all results are as expected, 1 a result is not as expected or breaks a claim, 3 no case could be run.
     """
     if record and Path(STDIN) in cases:
         raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
@@ -83,8 +84,8 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    # A case on one target. `unsaid`: why the case says nothing of it; "" where it says something, None where it expects
-    # nothing of anybody.
+    # A case on one target. `unsaid`: the reason why the case expects nothing of this target; "" if it does, None for a case
+    # that expects nothing of any target.
 
     path: Path
     result: ReplayResult

@@ -19,11 +19,11 @@ from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_na
 
 
 def choose_target(case: Case, name: str | None, case_file: Path) -> Target:
-    """The target of that name, or else the one that the case is about, or else the first one running here that the case
-    expects to fail, or else the first scheme.
+    """The named target; by default the one that the case is about, or else the first target here that the case expects to
+    fail, or else the first scheme.
 
-    A scheme stands in for an iterator of the kernel that does not run here, with a note. Raises `InputError` for a name that
-    is no target's, `Unavailable` for a target of that name that does not run here.
+    A scheme replaces a kernel's iterator that does not run here, with a note. Raises `InputError` for an unknown name,
+    `Unavailable` for a named target that does not run here.
     """
     if name is not None:
         return require_running(target_named(name))

@@ -53,9 +53,9 @@ LISTENING_S = 0.05
 class FuzzJob:
     """One slice: a driver on a target for some seconds. `since`: the seconds of this driver's search before the slice.
 
-    `left_s`: how many seconds the campaign has from the beginning of the slice on, `until`: and until when, by the monotonic
-    clock of this machine; None where it has not begun yet. `sequences`: how many the slice has, None for as many as there is
-    time for; `done`: how many slices before it have.
+    `left_s`: the seconds that the campaign has left at the beginning of the slice. `until`: its end, on the monotonic
+    clock of this machine; None if the campaign has not begun yet. `sequences`: the sequences of the slice; None: as many as
+    there is time for. `done`: the sequences of the slices before it.
     """
 
     target: str
@@ -88,9 +88,9 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class SavedFinding:
-    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none.
+    """A finding, its driver, the seconds of search before it, and its file; without a file, `trouble` is the reason.
 
-    `sequences`: after how many sequences of its search, where slices have a number of them.
+    `sequences`: the sequences of search before it, in a counted campaign.
     """
 
     found: TriagedFinding
@@ -112,9 +112,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A slice is over: the findings investigated in it, or the reason why it could not go on.
+    """The end of a slice: the findings that it investigated, or the reason why it could not continue.
 
-    `is_cut`: it did not run all of the sequences that it was to run.
+    `is_cut`: it ended before its number of sequences.
     """
 
     investigated: frozenset[FindingKey]
@@ -143,7 +143,7 @@ class Track:
     troubles: list[str] = field(default_factory=list)
 
     def keep(self, saved: SavedFinding) -> None:
-        """Take over a finding, unless it is kept already: two slices side by side may find the same thing."""
+        """Take over a finding, unless it is kept already: two parallel slices may find the same failure."""
         found = saved.found
         if all(
             (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
@@ -258,6 +258,7 @@ class Campaign(Workers[Track, FuzzJob]):
 
 def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
     """Save a finding whose worker ended before it was shrunk."""
+    # it was shrunk."""
     # Nothing is run for it here: whatever ended the worker would end this process.
     case = _commented(drawn.found, driver=driver, seed=str(seed))
     return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
@@ -315,10 +316,10 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                             break
             except KeyboardInterrupt:
                 is_cut = job.sequences is not None
-                # A slow machine may not come to the end of a bite in time. That it comes to the end of none is trouble.
+                # A slow machine may not finish a bite in time. If it finishes no sequence at all, that is an error.
                 took = time.monotonic() - started
                 if is_first and took >= ENDLESS_S:
-                    trouble = f"no sequence came to its end in {took:.0f} s"
+                    trouble = f"no sequence finished within {took:.0f} s"
             yield Ended(frozenset(triage.investigated), trouble, is_cut)
     except SockiterError as error:
         yield Ended(frozenset(), str(error))

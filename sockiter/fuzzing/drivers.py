@@ -1,7 +1,7 @@
 """The two drivers, which feed sequences to triage: swarm's plain loop, and Hypothesis's state machine.
 
-Decided here: how each is run, without end or for a number of sequences, in bites that let the caller look at the clock.
-Triage decides what to do with a finding, and the caller when to stop.
+Each driver runs without end or for a number of sequences, in bites, so that the caller can check the time between them.
+Triage handles the findings.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Driver(Protocol):
 def drive_swarm(
     triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf
 ) -> Iterator[Bite]:
-    """Sequences from `Swarm`, half of them aimed at the known failures that no case has shown yet."""
+    """Run sequences from `Swarm`; half of them aim at pending known failures, which no case has shown yet."""
     room = Room.of(triage.target)
     swarm = Swarm(seed_text, hazards, room)
     begin = triage.session.begin
@@ -86,7 +86,7 @@ def drive_swarm(
 def drive_hypothesis(
     triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf
 ) -> Iterator[Bite]:
-    """Runs of the state machine, each with a seed of its own and an engine that is thrown away with all that it remembers.
+    """Run the state machine again and again, each time with a new seed and a new engine.
 
     Every second run has only the hazards of a pending known failure, which no case has shown yet. Hypothesis neither
     shrinks nor stores: the first new finding ends a run, and `Triage.investigate` does the rest.
@@ -99,7 +99,7 @@ def drive_hypothesis(
         database=None,
         deadline=None,
         verbosity=Verbosity.quiet,
-        # It goes by the clock, and the same seed gives the same run.
+        # This check measures time, and the same seed must give the same run.
         suppress_health_check=[HealthCheck.too_slow],
     )
     # Hypothesis keeps data for every machine class that it ever ran.

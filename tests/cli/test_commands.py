@@ -787,7 +787,15 @@ def test_the_json_of_a_run_tells_what_was_done_found_and_not_found(tmp_path: Pat
     run = document(sockiter(*QUICK, *hazards, "--cases", tmp_path, "--json"))
     (target,) = run.pop("targets")
     assert run.pop("seconds") >= 0.2
-    assert run == {"version": 1, "seed": 7, "interrupted": False, "not_here": [], "troubles": []}
+    assert run == {
+        "version": 1,
+        "seed": 7,
+        "interrupted": False,
+        "sequences": None,
+        "whole": None,
+        "not_here": [],
+        "troubles": [],
+    }
     found = {(one["kind"], *one["hazards"]): one for one in target.pop("refuted")}
     assert found.keys() & {("skip", "remove"), ("repeat", "add-head"), ("skip", "rehash"), ("repeat", "rehash")}
     for one in found.values():

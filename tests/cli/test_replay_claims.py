@@ -143,7 +143,7 @@ ELSEWHERE = f"expect kernel:udp skip B  # Linux 6.8\nexpect kernel:udp-diag skip
 @pytest.mark.usefixtures("unknown_kernel")
 def test_a_case_of_another_kernel_is_compared_with_the_claims_of_a_kernel_that_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, ELSEWHERE)
-    unsaid = "not compared: the case says what comes of it on Linux 6.8"
+    unsaid = "not compared: the case has expectations only for Linux 6.8"
     result = sockiter("replay", path, "--target", "kernel:udp")
     assert (result.exit_code, result.stdout) == (1, f"{path}\n  kernel:udp  skip B, CLAIM BROKEN; {unsaid}\n")
     known = sockiter("replay", path, "--target", "kernel:udp-diag")
@@ -159,7 +159,7 @@ def test_a_case_of_another_kernel_is_left_out_where_no_target_is_named(
     assert result.exit_code == 3
     assert result.stdout.splitlines() == [
         str(path),
-        "  kernel:udp  not run: the case says what comes of it on Linux 6.8",
+        "  kernel:udp  not run: the case has expectations only for Linux 6.8",
     ]
 
 

@@ -113,7 +113,9 @@ def test_a_search_goes_on_until_its_time_is_up(tmp_path: Path) -> None:
 
 
 def test_a_search_whose_driver_has_no_more_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = 0.0) -> Iterator[Bite]:
+    def drive(
+        triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf, /
+    ) -> Iterator[Bite]:
         yield Bite(2, 10)
 
     monkeypatch.setitem(DRIVERS, "swarm", drive)
@@ -571,7 +573,9 @@ ENDLESS = FuzzJob("offset-udp", "swarm", BOTH, "7/slice", Path("/nowhere"), 1.0,
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that comes to the end of no bite, and an alarm that does not keep anybody waiting."""
 
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = 0.0) -> Iterator[Bite]:
+    def drive(
+        triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf, /
+    ) -> Iterator[Bite]:
         signal.pause()
         yield Bite(1, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -368,7 +369,7 @@ def test_of_two_cases_of_the_same_harm_the_shorter_is_kept(monkeypatch: pytest.M
     by_length = sorted(cases, key=lambda case: length(case.operations))
     short, long = by_length[0], searched(SchemeTarget(OffsetUdp()), frozenset({"rehash"})).violations[-1].case
 
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str, sequences_max: float = 0.0) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str, sequences_max: float = math.inf, /) -> Iterator[Bite]:
         for case in (long, short, long):
             yield Bite(1, 1, TriagedFinding("offset-udp", "skip", False, case, hazards, None, 1, 1, 1))
 
