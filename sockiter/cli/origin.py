@@ -1,6 +1,6 @@
 """The origin of a page: version, commit, date, kernel and command.
 
-Decided here: where each comes from, and its form. SOURCE_DATE_EPOCH replaces the time of day, so that a build is reproducible.
+Decided here: where each comes from, and its form. SOURCE_DATE_EPOCH replaces the time, so that a build is reproducible.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def choose_target(case: Case, name: str | None) -> Target:
 
 
 def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[str, str]]]:
-    """The other targets that the `expect` lines name: those that can carry out the case here, and the rest with the reason."""
+    """The other targets that the `expect` lines name: those that can run the case here, and the rest with the reason."""
     names = {expect.target for expect in case.expects}
     others: list[Target] = []
     absent: list[tuple[str, str]] = []
