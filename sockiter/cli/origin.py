@@ -1,6 +1,6 @@
 """The origin of a page: version, commit, date, kernel and command.
 
-SOURCE_DATE_EPOCH replaces the time of day, so that a build is reproducible.
+SOURCE_DATE_EPOCH replaces the time, so that a build is reproducible.
 """
 
 from __future__ import annotations
