@@ -1,4 +1,4 @@
-"""What the fuzz tests share: profiles, targets that run here, and where the case of a broken claim goes."""
+"""Shared parts of the fuzz tests: profiles, available targets, and the saved cases of broken claims."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def here() -> Callable[[Target], None]:
-    """Skips, or fails where the kernel is required, for a target that does not run here."""
+    """Skips a target that does not run here, or fails if the kernel is required."""
 
     def check(target: Target) -> None:
         if (missing := target.missing()) is not None:
@@ -40,7 +40,7 @@ def here() -> Callable[[Target], None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a profile that nobody has registered, before Hypothesis's plugin loads it."""
+    """Reject an unregistered profile, before Hypothesis's plugin loads it."""
     if name := config.getoption("--hypothesis-profile", None):
         try:
             settings.get_profile(name)
@@ -49,27 +49,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Below the falsifying example of a broken claim, one line: where its case is kept, and what replays it."""
+    """Add below the example of a broken claim: the path of its case, the command that replays it, and the case itself."""
     if call.excinfo is not None and isinstance(call.excinfo.value, Violation):
         violation = call.excinfo.value
         triage = Triage(violation.triage.target, violation.triage.session)
         found = triage.investigate(violation.operations, violation.slots, violation.finding)
         assert found is not None
-        directory = Path(str(item.config.getoption("--cases")))
-        violation.add_note(kept(found, triage.session, "hypothesis", "(Hypothesis's database)", directory))
+        violation.add_note(kept(found, triage.session, "hypothesis", "(Hypothesis's database)", item))
 
 
-@pytest.fixture(scope="session")
-def keep(pytestconfig: pytest.Config) -> Callable[[TriagedFinding, Session, str, str], str]:
-    """Saves what broke a claim, of a session, with its driver and seed, and says how to have it again."""
-    return partial(kept, directory=Path(str(pytestconfig.getoption("--cases"))))
+@pytest.fixture
+def keep(request: pytest.FixtureRequest) -> Callable[[TriagedFinding, Session, str, str], str]:
+    """Saves the finding of a broken claim, given its session, driver and seed, and returns the message about its case."""
+    return partial(kept, item=request.node)
 
 
-def kept(found: TriagedFinding, session: Session, driver: str, seed: str, directory: Path) -> str:
-    """Save what broke a claim, and say how to have it again; safe in many workers at once."""
+def kept(found: TriagedFinding, session: Session, driver: str, seed: str, item: pytest.Item) -> str:
+    """Save the finding of a broken claim, and return how to replay it; safe in many workers at once.
+
+    The case itself becomes a section of the test's report, whose lines can be pasted as they are.
+    """
     case = annotated(found, session, driver=driver, seed=seed)
+    item.add_report_section("call", "case", dumps(case))
+    directory = Path(str(item.config.getoption("--cases")))
     try:
         path = save(case, directory, found.stem)
     except OSError as error:
-        return f"{found}; {directory}: {error.strerror}, so this case could not be saved:\n{dumps(case)}"
+        return f"{found}; {directory}: {error.strerror}, so the case below could not be saved"
     return f"{found}; replay it with: sockiter replay {path} --target {found.target}"

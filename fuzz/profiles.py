@@ -1,7 +1,7 @@
-"""How much is fuzzed: a developer's seconds, the minutes of CI, or as deep as one has time.
+"""The amounts of fuzzing: seconds for a developer, minutes for CI, hours for a deep run.
 
-Registered with Hypothesis, and chosen by `--hypothesis-profile`. None of them is the one that Hypothesis loads by itself
-where CI is set: it draws the same sequences every time, right for tests and wrong for a fuzzer.
+The profiles are registered with Hypothesis, and chosen by `--hypothesis-profile`. Hypothesis's own CI profile is not
+among them: it draws the same sequences every time, which is right for tests and wrong for a fuzzer.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS
 
 DEVELOPER = "developer"
 PROFILES = {DEVELOPER: 10, "ci": 1_500, "deep": 50_000}
-"""The examples of each."""
+"""The number of examples of each profile."""
 
 
 def register() -> None:
-    """Make the profiles known, and `developer` the one that is used unless another is chosen."""
+    """Register the profiles, and use `developer` unless another profile is chosen."""
     common = settings(
         derandomize=False,
         deadline=None,
-        # The lines that only failing examples run are those of the judge: there is nothing to explain.
+        # The explain phase would only report lines of the judge.
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         stateful_step_count=HYPOTHESIS_STEPS,
         print_blob=False,

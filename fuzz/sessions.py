@@ -1,4 +1,4 @@
-"""A session of a target that begins with its first sequence: collecting a test costs nothing, whoever collects it."""
+"""A session of a target that begins with its first sequence, so that collecting tests costs nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sockiter.backend import Backend, Session, Shape, Target
 
 
 class LateSession:
-    """A session of one target, begun when it is needed; of all of them, at most one is open at any time."""
+    """A session of one target, begun on demand; at most one of all sessions is open at any time."""
 
     _open: ClassVar[tuple[Target, Session] | None] = None
     _stack: ClassVar[ExitStack] = ExitStack()
@@ -27,7 +27,7 @@ class LateSession:
 
     @classmethod
     def close(cls) -> None:
-        """End the session that is open, if one is."""
+        """End the open session, if there is one."""
         cls._open = None
         cls._stack.close()
 

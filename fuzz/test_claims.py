@@ -1,8 +1,9 @@
-"""Claims hold: no target does what none of its known failures explains.
+"""Claims hold: every failure of a target is a known failure.
 
-One state machine for each target with all its hazards, one with each of them alone, and one with each of the largest sets of
-them for which it claims something: a sequence that uses everything rarely says anything of a claim that is void where
-everything is used. They are `TestCase` classes, collected as those of any state machine.
+Each target has one state machine with all its hazards, and one for each hazard alone. It also has one for each of its
+claims, under a largest set of hazards for which the target makes the claim. A sequence with all hazards rarely tests a
+claim that holds only under some of them. The state machines are `TestCase` classes, collected like those of any state
+machine.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sockiter.targets import TARGETS
 
 
 def runs(target: Target) -> Iterator[tuple[str, frozenset[Hazard]]]:
-    """The sets of hazards that a target is put through, each with a name."""
+    """The sets of hazards that a target is tested with, each with a name."""
     yield "all", target.hazards
     for hazards in largest_claims(target.known_failures, target.hazards):
         if left_out := in_order(target.hazards - hazards):
@@ -36,7 +37,7 @@ def runs(target: Target) -> Iterator[tuple[str, frozenset[Hazard]]]:
 def test_case(target: Target, run: str, hazards: frozenset[Hazard]) -> type[TestCase]:
     """The test case of a target under these hazards, named after both: OffsetUdp_add_head, KernelUdp_all."""
     target_name = "".join(word.capitalize() for word in re.split(r"\W+", target.name))
-    # Nothing is pending: only what breaks a claim is news.
+    # No known failure is pending: only a broken claim is a new finding.
     machine = machine_for(Triage(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
     machine.measures_coverage = True  # --hypothesis-show-statistics then reports how often each coverage goal was reached
     machine.TestCase.settings = settings()

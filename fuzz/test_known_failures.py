@@ -1,7 +1,7 @@
-"""Known failures happen: for every known failure of a target, a sequence of just its hazards shows it.
+"""Known failures happen: for every known failure of a target, a sequence with only its hazards shows it.
 
-Without this, a claim could be as narrow as one likes, and a fuzzer that finds nothing would pass. The state machine has as
-many tries as the profile gives it; what it has not shown by then, the plain loop has to.
+Without this test, a claim could be arbitrarily narrow, and a fuzzer without findings would pass. The state machine has
+the examples of the profile; the plain loop must show the rest.
 """
 
 from __future__ import annotations
@@ -19,35 +19,33 @@ from sockiter.fuzzing.drivers import HYPOTHESIS_BITE, drive_hypothesis, drive_sw
 from sockiter.fuzzing.triage import Triage
 from sockiter.targets import TARGETS
 
-# Met once in some 300,000 sequences: eleven operations in one order, or moves just when versions roll over.
-# The search has shown them; tests/cases has them.
+# Found once in about 300,000 sequences: eleven operations in one order, or moves just when versions roll over. The
+# exhaustive search has shown them, and tests/cases has their cases.
 TOO_RARE = {
     ("cookie-udp", "skip under rehash, realloc"),
     ("index-detect", "repeat (elsewhere) under rehash, rollover"),
 }
-# Shown by swarm alone, since 550 runs of the state machine did not; all else is first left to the state machine.
-_GROWTH = (
-    "a batch has to grow, or to be refused that, while sockets move; several operations to a rule did not show it either"
-)
+# Shown only by swarm: 550 runs of the state machine did not show these. The others are first left to the state machine.
+_GROWTH = "a batch must grow, or its growth must be refused, while sockets move; several operations per rule did not help"
 BY_SWARM = {
-    ("offset-udp", "repeat under rehash"): "a socket has to come to the head of the bucket that is being read",
+    ("offset-udp", "repeat under rehash"): "a socket must move to the head of the current bucket",
     ("unix", "repeat under add-head, realloc"): _GROWTH,
     ("unix", "repeat under reinsert, enomem"): _GROWTH,
     ("unix", "repeat under rehash, enomem"): _GROWTH,
     ("unix", "repeat under add-tail, reinsert, realloc"): _GROWTH,
 }
-# Found within 20 of them in every one of many runs; a harm that needs more is drawn too thinly.
+# Found within 20 of these in every one of many runs. A known failure that needs more is drawn too rarely.
 SWARM_BITES = 100
-# Sequences of the state machine for each of the profile's examples: what is rare takes more than what is not. A developer's
-# are less than one bite, and leave it all to the plain loop.
+# The state machine's sequences for each of the profile's examples: rare failures need more. A developer's are less than
+# one bite, so all work is left to the plain loop.
 SEQUENCES_AN_EXAMPLE = 3
 
 
 def is_exact(target: Target) -> bool:
     """Whether all known failures of a target are expected to happen.
 
-    Of an iterator of the kernel that walks by no scheme, or whose buckets have no tail as its scheme's do, it is only said
-    that nothing else happens.
+    For a kernel's iterator without a detected scheme, or whose buckets lack a tail that its scheme's have, the known
+    failures are only an upper bound.
     """
     return not target.is_real or (target.detected_scheme is not None and target.has_tail)
 
@@ -65,7 +63,7 @@ _KNOWN_FAILURES = [
 def test_known_failures_happen(target: Target, known_failure: KnownFailure, here: Callable[[Target], None]) -> None:
     here(target)
     if "rollover" in known_failure.hazards and settings().max_examples < PROFILES["ci"]:
-        pytest.skip("hundreds of insertions in a sequence: takes the profile ci")
+        pytest.skip("hundreds of insertions in a sequence: requires the profile ci")
     name = f"{target.name}: {known_failure}"
     with target.session() as session:
         triage = Triage(target, session, {known_failure})
@@ -81,4 +79,4 @@ def test_known_failures_happen(target: Target, known_failure: KnownFailure, here
             if bite.found is not None and bite.found.known_failure == known_failure:
                 assert bite.found.hazards == known_failure.hazards
                 return
-    pytest.fail(f"{target.name} did not {known_failure} in {sequences} sequences, although it admits it")
+    pytest.fail(f"{target.name} did not {known_failure} in {sequences} sequences, although this is a known failure")

@@ -1,4 +1,4 @@
-"""Claims hold in the plain loop too, which runs many times as many sequences as the state machine does in the same time."""
+"""Claims hold in the plain loop, which runs many times as many sequences as the state machine in the same time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_swarm_breaks_no_claim(
     seed = request.config.getoption("--hypothesis-seed") or f"{SystemRandom().getrandbits(32)}"
     left = settings().max_examples * (SEQUENCES_REAL if target.is_real else SEQUENCES)
     with target.session() as session:
-        # Nothing is pending: only what breaks a claim is news.
+        # No known failure is pending: only a broken claim is a new finding.
         triage = Triage(target, session)
         for bite in drive_swarm(triage, target.hazards, f"{seed}/{target.name}"):
             if bite.found is not None:

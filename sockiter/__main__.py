@@ -1,7 +1,7 @@
-"""`python -m sockiter`, and the program: the command line, be it interrupted before it is there.
+"""Entry point of `python -m sockiter` and of the `sockiter` program.
 
-Decided here: the order. The standard streams are complete before anything is imported that opens a file. Under sudo, nothing
-more is imported before this process is the user's who called it: an import runs code of other packages.
+The order of the steps matters. The standard streams are completed before an import can open a file. Under sudo, the
+process drops to the calling user's rights before it imports more: imports run code of other packages.
 """
 
 import os
@@ -16,7 +16,7 @@ from sockiter.errors import SockiterError, Unavailable
 
 
 def run() -> None:
-    """Import the command line and run it. A Ctrl-C meanwhile is an interrupt like any other."""
+    """Import the command line and run it. Ctrl-C during the imports is an ordinary interrupt."""
     streams.complete()
     try:
         from sockiter import rights
@@ -30,8 +30,9 @@ def run() -> None:
     except SockiterError as error:
         _end(str(error), error.status)
     finally:
-        # CPython remembers an interrupt inside `exec(text)`, which is how a dataclass is made.
-        # It would end by SIGINT, whatever the exit status is. Another exec makes it forget.
+        # CPython remembers an interrupt inside `exec(text)`, which creates dataclasses. The process would then end by
+        # SIGINT,
+        # whatever its exit status. Another exec clears that memory.
         exec("")
 
 
@@ -48,11 +49,14 @@ def _readable_by(user: int | None) -> Iterator[None]:
     except (ImportError, OSError) as error:
         if user is None:
             raise
-        _end(f"user {user}, who called sudo, cannot read what it takes: {error}", Unavailable.status)
+        _end(f"user {user}, who called sudo, cannot read a file that sockiter needs: {error}", Unavailable.status)
 
 
 def _end(why: str, status: int) -> NoReturn:
+    from sockiter import documents
+
     print(f"sockiter: {why}", file=sys.stderr)
+    documents.print_error(why, status)
     sys.exit(status)
 
 

@@ -1,7 +1,6 @@
-"""The seam between what is done and who does it: a target, its session, and a backend for one iteration.
+"""The protocols between drivers and the systems under test: a target, its session, and a backend for one iteration.
 
-Decided here: what every target has to offer, be it a model or a running kernel. Drivers, replay and the minimizer know
-these protocols and nothing below them.
+Models and running kernels implement the same protocols. Drivers, replay and the minimizer depend on these protocols only.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from sockiter.operations import Add, Bucket, Open, Operation, Rehash, Reinsert, 
 SLOTS = 16
 """The slots of an iterator's batch at open, in every kernel that has batches."""
 TRIES = 3
-"""How often a sequence is tried for which the machine is too busy."""
+"""Attempts at a sequence that times out on a busy machine."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a backend must be laid out for: the number of buckets of each table that is named, and the slots at open.
+    """The dimensions of a backend: the number of buckets of each named table, and the slots at open.
 
-    A sequence that names no bucket of a table needs none of it, but the first table ("") always has one bucket.
+    A table that no operation names has no buckets. The first table ("") always has at least one bucket.
     """
 
     buckets: tuple[tuple[str, int], ...] = (("", 1),)
     slots: int = SLOTS
 
     def phases(self, tables: Sequence[str]) -> list[tuple[str, int]]:
-        """The tables in the order of the walk, each with its number of buckets, which may be none but for the first."""
+        """The tables in the order of the walk, each with its number of buckets. Tables behind the first may have none."""
         counts = dict(self.buckets)
         first = max(counts.get("", 0), counts.get(tables[0], 0), 1)
         return [(tables[0], first), *((table, counts.get(table, 0)) for table in tables[1:])]
@@ -47,26 +46,27 @@ class Backend(Protocol):
     history: History
 
     def apply(self, operation: Operation) -> None:
-        """Carry out one operation and record what came of it in `history`.
+        """Carry out one operation and record its result in `history`.
 
-        The operations of one backend, in order, are a sequence that `operations.check` accepts, or the beginning of one.
+        The operations of one backend, in order, form a sequence that `operations.check` accepts, or the beginning of one.
         """
 
     def state(self) -> tuple[tuple[str, ...], ...] | None:
-        """The names in each bucket from head to tail, in the order of the walk; None where nobody can know."""
+        """The names in each bucket from head to tail, in the order of the walk; None where the backend cannot see them."""
 
     def place(self) -> str:
-        """How far the iterator has come, in its own terms ("" where nobody can know)."""
+        """The position of the iterator, in the iterator's own terms; "" where the backend cannot see the position."""
 
     def close(self) -> None:
-        """End the iteration and let go of everything it held; a second call does nothing."""
+        """End the iteration and release its resources; a second call does nothing."""
 
 
 class Session(Protocol):
-    """What a target needs once for many iterations; one thread uses it."""
+    """Resources that a target sets up once for many iterations. One thread uses a session."""
 
     def begin(self, shape: Shape) -> Backend:
-        """A fresh, empty table and an iterator that is not open yet. Ends what an earlier call began."""
+        """Return a backend with an empty table and an iterator that is not open yet. Ends the iteration of an earlier
+        call."""
 
 
 class Target(Protocol):
@@ -77,32 +77,32 @@ class Target(Protocol):
 
     @property
     def summary(self) -> str:
-        """One line: what it is."""
+        """A description in one line."""
 
     @property
     def progress(self) -> str:
-        """The title of what `Backend.place` tells, as in the RFC's tables; "" where it tells nothing."""
+        """The column title for `Backend.place`, as in the RFC's tables; "" where `place` returns nothing."""
 
     @property
     def hazards(self) -> frozenset[Hazard]:
-        """The hazards that it can be put through."""
+        """The hazards that this target supports."""
 
     @property
     def unable(self) -> Mapping[Hazard, str]:
-        """Why it cannot be put through other hazards, where there is more to say than that it cannot."""
+        """The reasons why this target does not support other hazards, where a reason is known."""
 
     @property
     def detected_scheme(self) -> str | None:
-        """The name of the scheme that the running kernel was detected to use; None for any other target, and where no known
-        scheme matches."""
+        """The name of the scheme that the running kernel was detected to use. None for a model, and where no known scheme
+        matches."""
 
     @property
     def has_tail(self) -> bool:
-        """Whether sockets can be put in again at the tail of its first table."""
+        """Whether sockets can be reinserted at the tail of the first table."""
 
     @property
     def known_failures(self) -> tuple[KnownFailure, ...]:
-        """What it admits; all else it claims not to do."""
+        """The known failures of this target. The target claims to have no others."""
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -110,21 +110,21 @@ class Target(Protocol):
 
     @property
     def slots(self) -> int | None:
-        """The only number of slots at open that it can have; None: any."""
+        """The only number of slots at open that this target supports; None: any number."""
 
     @property
     def is_real(self) -> bool:
-        """Whether this is the running kernel: a step costs system calls and nothing inside it can be seen."""
+        """Whether this target is the running kernel: each step costs system calls, and its internal state is hidden."""
 
     def missing(self) -> str | None:
-        """What the machine lacks to run it, in one line that says what was probed; None: it runs here."""
+        """The missing prerequisite on this machine, in one line that names the probe; None: the target runs here."""
 
     def session(self) -> AbstractContextManager[Session]:
-        """Set up what many iterations share, and take it down again; raises `Unavailable`."""
+        """Set up the shared resources of many iterations and release them at the end; raises `Unavailable`."""
 
 
 def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
-    """The least shape in which the operations can be carried out."""
+    """The smallest shape in which the operations can be carried out."""
     highest: dict[str, int] = {"": 0}
     for op in operations:
         for change in changes(op):
@@ -135,24 +135,24 @@ def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
 
 
 def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> str | None:
-    """Why this target cannot carry out these operations on any machine, in one line; None: it can."""
+    """The reason why this target cannot carry out the operations on any machine, in one line; None: it can."""
     if why := barred(target, hazards_of(operations)):
         return why
     if not target.has_tail and (name := _reinserted_at_tail(operations)) is not None:
-        return f"{target.name} has buckets without a tail: {name} cannot be put in there again"
+        return f"{target.name} has buckets without a tail: {name} cannot be reinserted there"
     for table, _ in shape.buckets:
         if table and table not in target.tables:
             return f"{target.name} has no table named {table!r}"
     if target.slots is not None and shape.slots != target.slots:
-        return f"{target.name} has {target.slots} slots at open; the case asks for {shape.slots}"
+        return f"{target.name} has {target.slots} slots at open; the case needs {shape.slots}"
     return None
 
 
 def barred(target: Target, hazards: Iterable[Hazard]) -> str | None:
-    """Which of these hazards a target cannot be put through, and why, in one line; None: it can be put through all."""
+    """The hazards that a target does not support, with the reasons, in one line; None: it supports all of them."""
     unable = in_order(frozenset(hazards) - target.hazards)
     reasons = [f"{hazard} ({target.unable[hazard]})" if hazard in target.unable else hazard for hazard in unable]
-    return f"{target.name} cannot be put through: {', '.join(reasons)}" if reasons else None
+    return f"{target.name} does not support: {', '.join(reasons)}" if reasons else None
 
 
 def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:
@@ -166,7 +166,7 @@ def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:
 
 
 def run(session: Session, target: Target, operations: Sequence[Operation], *, slots: int = SLOTS) -> History:
-    """Carry out a whole sequence; raises `Inconclusive` for one that this target cannot carry out."""
+    """Carry out a whole sequence; raises `Inconclusive` if this target cannot carry out the sequence."""
     shape = shape_of(operations, slots=slots)
     if why := refusal(target, operations, shape):
         raise Inconclusive(why)
@@ -174,7 +174,7 @@ def run(session: Session, target: Target, operations: Sequence[Operation], *, sl
 
 
 def carried_out(backend: Backend, operations: Iterable[Operation]) -> History:
-    """What came of these operations; the backend is closed, however they end."""
+    """Carry out the operations and return their history. The backend is closed in any case."""
     try:
         for op in operations:
             backend.apply(op)
@@ -184,7 +184,7 @@ def carried_out(backend: Backend, operations: Iterable[Operation]) -> History:
 
 
 def patiently(attempt: Callable[[], T]) -> T:
-    """What an attempt comes to, which is made again where the machine is too busy for it; the last one raises `TooBusy`."""
+    """Return the result of an attempt. A timeout on a busy machine causes a retry; the last attempt raises `TooBusy`."""
     for _ in range(TRIES - 1):
         with suppress(TooBusy):
             return attempt()

@@ -1,7 +1,7 @@
-"""The text form of a case, and where cases are kept.
+"""The text form of a case, and the files of cases.
 
-Decided here: how a case is read and written, and what is wrong with one that cannot be read. A case is data: nothing in it
-is ever executed. Not known here: which targets there are, what a case does, and how a file gets to its place whole.
+Decided here: the format, and the errors of an unreadable case. A case is data: nothing in it is ever executed. Not known
+here: the targets, the meaning of a case, and how a file is written atomically.
 """
 
 from __future__ import annotations
@@ -41,19 +41,20 @@ from sockiter.verdict import KINDS, OF_A_SOCKET, Kind
 HEADER = "# sockiter case v1"
 SUFFIX = ".case"
 STDIN = "-"
-"""The path that is standard input."""
+"""The path that stands for standard input."""
 
 BYTES_MAX = 1 << 20
 BUCKETS_MAX = 1024
-# Counts (records, slots, points) up to here are plain numbers to every target.
+# Counts (records, slots, points) up to this limit are plain numbers for every target.
 COUNT_MAX = 1_000_000
-# With these a case takes seconds at the most to be run on every model and to be shown, and no more than 512 MiB.
+# Within these limits, running a case on every model and showing it takes seconds at most, and at most 512 MiB.
 NAME_MAX = 100
 """Characters of a name."""
 OPERATIONS_MAX = 5_000
 """Operations, those inside reads included."""
 STEPS_MAX = 1_000_000
-"""Operations behind `open`, those inside reads included, times sockets and buckets: each may look at all of them."""
+"""Operations behind `open`, including those inside reads, times sockets and buckets: each operation may look at all of
+them."""
 EXPECTS_MAX = 10_000
 """Expectations."""
 EXPECTED_NAMES_MAX = 100
@@ -62,10 +63,10 @@ EXPECTED_NAMES_MAX = 100
 
 @dataclass(frozen=True, slots=True, order=True)
 class Expect:
-    """One finding that a target is expected to come to. A target without any is expected to be fine.
+    """One expected finding of a target. A target without expected findings is expected to pass.
 
-    `scheme`: of a kernel's iterator, the one that it has to walk by for this to be expected of it, None for any. `remark`:
-    what stands behind it in its line.
+    `scheme`: for a kernel's iterator, the detected scheme that the expectation depends on; None for any scheme. `remark`:
+    the comment at the end of its line.
     """
 
     target: str
@@ -82,7 +83,7 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A sequence of operations, the slots of a batch at open, what is expected of whom, and a comment's lines."""
+    """A sequence of operations, the slots of a batch at open, the expected findings, and the lines of a comment."""
 
     operations: tuple[Operation, ...]
     slots: int = SLOTS
@@ -91,29 +92,28 @@ class Case:
 
 
 def loads(text: str, *, file: str = "<case>") -> Case:
-    """Read a case; raises `InputError` for the first thing that is wrong, by file and line. Nothing is run."""
+    """Read a case; raises `InputError` for the first error, with file and line. Nothing is executed."""
     return _Reader(file).case(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Where a case stands in its file: the line of each expectation, and of each operation the line of it and of what is
-    inside it."""
+    """Line numbers of a case in its file: one for each expectation, and for each operation its own and those inside it."""
 
     expects: tuple[int, ...]
     operations: tuple[tuple[int, ...], ...]
 
 
 def load(path: Path) -> Case:
-    """Read a case from a file of at most `BYTES_MAX` bytes; raises `InputError` as `loads`, and for a missing one."""
+    """Read a case from a file of at most `BYTES_MAX` bytes; raises `InputError` as `loads`, and for a missing file."""
     return load_with_lines(path)[0]
 
 
 def load_with_lines(path: Path) -> tuple[Case, Lines]:
-    """The same, with the lines of the file."""
+    """Read a case as `load`, together with its line numbers."""
     name = escaped(path)
     try:
-        # A FIFO without a writer would keep an open waiting.
+        # A FIFO without a writer would block an ordinary open.
         descriptor = 0 if str(path) == STDIN else os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", closefd=descriptor != 0) as stream:
             if descriptor and not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -134,7 +134,7 @@ def load_with_lines(path: Path) -> tuple[Case, Lines]:
 
 
 def dumps(case: Case) -> str:
-    """Write a case, so that `loads(dumps(case)) == case`."""
+    """Write a case; `loads(dumps(case)) == case`."""
     lines = [HEADER, *(f"# {line}".rstrip() for line in case.comment)]
     if case.slots != SLOTS:
         lines.append(f"batch {case.slots}")
@@ -146,7 +146,7 @@ def dumps(case: Case) -> str:
 
 
 def spell(operation: Operation) -> list[str]:
-    """The lines of one operation, the first for itself and one for everything inside it."""
+    """The lines of one operation: its own line, and one for each change inside it."""
     match operation:
         case Open():
             return ["open"]
@@ -158,11 +158,11 @@ def spell(operation: Operation) -> list[str]:
 
 
 def save(case: Case, directory: Path, stem: str) -> Path:
-    """Keep a case as DIRECTORY/STEM-HASH.case and return its path; the directory is made if need be.
+    """Save a case as DIRECTORY/STEM-HASH.case and return the path; a missing directory is created.
 
-    The hash is that of the operations and slots, so that two workers who found the same thing mean the same file, and two
-    who found different things never meet; a file that is there is left as it is. It appears whole or not at all, and is on
-    the disk when this returns. Raises OSError, and leaves nothing, where it cannot be written.
+    The hash is that of the operations and slots. Two workers with the same finding write the same file, and different
+    findings never collide. An existing file stays as it is. The write is atomic, and the file is on the disk when this
+    returns. Raises OSError, and leaves nothing behind, if the file cannot be written.
     """
     path = own_path(directory, stem, dumps(Case(case.operations, case.slots)), SUFFIX)
     directory.mkdir(parents=True, exist_ok=True)
@@ -172,10 +172,10 @@ def save(case: Case, directory: Path, stem: str) -> Path:
 
 
 def files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The paths in order, with the case files of each directory, sorted by name, in its stead: regular files only."""
+    """The paths in order. A directory is replaced by its case files, sorted by name; only regular files count."""
     for path in paths:
         if path.is_dir():
-            yield from sorted(one for one in path.glob(f"*{SUFFIX}") if one.is_file())
+            yield from sorted(file for file in path.glob(f"*{SUFFIX}") if file.is_file())
         else:
             yield path
 
@@ -217,7 +217,7 @@ _POINTS: dict[str, Point] = {point: point for point in POINTS}
 
 
 class _Size:
-    # How large a case is by the line that is read.
+    # The size of a case, up to the current line.
 
     def __init__(self) -> None:
         self.operations = self.sockets = self.buckets = self.behind_open = 0
@@ -239,8 +239,7 @@ class _Size:
 
 
 class _Reader:
-    # Reads one case. Keeps the line that it is at, for the errors, and the line of every operation, for those that
-    # only the whole sequence shows.
+    # Reads one case. Tracks the current line for errors, and the line of every operation for errors of the whole sequence.
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -254,9 +253,9 @@ class _Reader:
         slots: int | None = None
         expects: dict[Expect, int] = {}
         operations: list[Operation] = []
-        # For every operation, its line and those of what is inside it.
+        # The line of every operation, and the lines of the changes inside it.
         places: list[list[int]] = []
-        # What is inside a read, by the read's index; put there in the end, since a case may have very many of such lines.
+        # The changes inside a read, by the read's index. They are added at the end, since a case may have very many of them.
         inside: dict[int, list[At]] = {}
         for self.line, raw in enumerate(text.split("\n"), start=1):
             if not raw.replace("\t", " ").rstrip("\r").isprintable():
@@ -264,21 +263,21 @@ class _Reader:
             line = re.sub(r"(^|\s)#.*", "", raw)
             self.words = line.split()
             if not self.words:
-                # Comments above everything else belong to the case; the others do not outlive a reading.
+                # Comments above everything else belong to the case. Other comments are dropped.
                 if (remark := raw.strip()) and not self._is_header(remark) and not (operations or expects or slots):
                     comment.append(remark[1:].removeprefix(" ").rstrip())
                 continue
             if self.words[0] == "at":
                 if not operations or not isinstance(operations[-1], Read):
-                    raise self.error("`at` outside of a read", "it indented under a `read`")
+                    raise self.error("`at` outside of a read", "an indented line under a `read`")
                 if not line[0].isspace():
-                    raise self.error("`at` is not indented", "it indented under its `read`")
+                    raise self.error("`at` is not indented", "an indented line under its `read`")
                 inside.setdefault(len(operations) - 1, []).append(at := self._at())
                 places[-1].append(self.line)
                 self._count(at.what)
                 continue
             if line[0].isspace():
-                raise self.error(f"{self.words[0]!r} is indented", "only `at` lines to be, under their `read`")
+                raise self.error(f"{self.words[0]!r} is indented", "only `at` lines to be indented, under their `read`")
             match self.words[0]:
                 case "batch":
                     if slots is not None:
@@ -288,7 +287,8 @@ class _Reader:
                 case "expect":
                     expect = self._expect(raw[len(line) :].strip().removeprefix("#").strip())
                     if expect in expects:
-                        raise self.error(f"`{' '.join(self.words)}` stands in line {expects[expect]} already", "it once")
+                        problem = f"`{' '.join(self.words)}` stands in line {expects[expect]} already"
+                        raise self.error(problem, "one such line")
                     expects[expect] = self.line
                     self._limit("expectations", len(expects), EXPECTS_MAX)
                     self.size.expected |= {expect.target, expect.scheme or expect.target}
@@ -314,8 +314,8 @@ class _Reader:
         self.lines = Lines(tuple(expects.values()), tuple(map(tuple, places)))
         return Case(tuple(operations), SLOTS if slots is None else slots, tuple(expects), tuple(comment))
 
-    def error(self, what: str, expected: str, *, line: int | None = None) -> InputError:
-        return InputError(f"{self.file}:{self.line if line is None else line}: {_short(what)}: expected {expected}")
+    def error(self, problem: str, expected: str, *, line: int | None = None) -> InputError:
+        return InputError(f"{self.file}:{self.line if line is None else line}: {_short(problem)}: expected {expected}")
 
     def _count(self, operation: Operation | Fail) -> None:
         size = self.size
@@ -325,13 +325,13 @@ class _Reader:
             "operations behind `open` times sockets and buckets", size.behind_open * (size.sockets + size.buckets), STEPS_MAX
         )
 
-    def _limit(self, what: str, count: int, most: int) -> None:
+    def _limit(self, unit: str, count: int, most: int) -> None:
         if count > most:
-            raise self.error("the case is too large", f"at most {most:,} {what}")
+            raise self.error("the case is too large", f"at most {most:,} {unit}")
 
     def _is_header(self, remark: str) -> bool:
         if self.line == 1 and remark.startswith("# sockiter case") and remark != HEADER:
-            raise self.error(f"{remark!r} is a version that is not known", f"{HEADER!r}")
+            raise self.error(f"{remark!r} is an unknown version", f"{HEADER!r}")
         return self.line == 1 and remark == HEADER
 
     def _read(self) -> Read:
@@ -349,7 +349,7 @@ class _Reader:
         nth = self._number(words[2][:-1], 1, COUNT_MAX)
         if words[3] == "fail":
             if words[1] != "realloc":
-                raise self.error(f"`fail` at {words[1]}", "it at realloc, the only point at which anything is allocated")
+                raise self.error(f"`fail` at {words[1]}", "`fail` at realloc, the only point with an allocation")
             if len(words) > 4:
                 raise self.error(f"`{' '.join(words[3:])}`", _SPELLINGS["fail"])
             return At("realloc", nth, Fail())
@@ -394,7 +394,7 @@ class _Reader:
             raise self.error(f"`{' '.join(self.words)}`", _SPELLINGS[self.words[0]])
 
     def _name(self, word: str) -> str:
-        assert is_name(word)  # it was split off a line, and comments were taken away
+        assert is_name(word)  # a word of a line without comments
         if len(word) > NAME_MAX:
             raise self.error(f"{word[:20]}... is a name of {len(word):,} characters", f"at most {NAME_MAX}")
         return word
@@ -418,20 +418,20 @@ class _Reader:
             if error.index == len(operations):
                 raise self.error(str(error).partition("; expected ")[0], "one `open`") from None
             line = places[error.index][0 if error.inside is None else error.inside + 1]
-            what, _, expected = str(error).partition("; expected ")
-            raise self.error(what, expected, line=line) from None
+            problem, _, expected = str(error).partition("; expected ")
+            raise self.error(problem, expected, line=line) from None
 
     def _check_expects(self, operations: list[Operation], expects: dict[Expect, int]) -> None:
         names = {change.name for op in operations for change in changes(op) if isinstance(change, Add)}
         for expect, line in expects.items():
             if expect.socket is not None and expect.socket not in names:
-                raise self.error(f"no socket {expect.socket!r} is ever added", "the name of one that is", line=line)
+                raise self.error(f"no socket {expect.socket!r} is ever added", "the name of an added socket", line=line)
 
 
 def _end(word: str) -> End:
     return "head" if word == "head" else "tail"
 
 
-def _short(what: str) -> str:
-    # A value that is quoted back at the user, cut to what fits a line of a terminal.
-    return what if len(what) <= 100 else what[:97] + "..."
+def _short(value: str) -> str:
+    # A quoted value, cut to fit a line of a terminal.
+    return value if len(value) <= 100 else value[:97] + "..."

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Reinsert, Remove, changes
-from sockiter.verdict import CAUSED_NEARBY, VIOLATIONS, Kind, Signature, signatures_of
+from sockiter.verdict import CAUSED_NEARBY, VIOLATIONS, Kind, Signature, Verdict, signatures_of
 
 Hazard: TypeAlias = Literal[
     "add-head", "add-tail", "remove", "reinsert", "rehash", "show", "between", "realloc", "enomem", "rollover"
 ]
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
-# Those that are one kind of change each; the others say when it happens, or that it is refused, or how wide versions are.
+# Each of these is one kind of change. The others are a point of time, a refused allocation, and narrow versions.
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 
 # The hazard of a change at each point inside a read.
@@ -26,17 +26,17 @@ HAZARD_OF: dict[Point, Hazard] = {"show": "show", "bucket": "between", "realloc"
 VERSION_BITS = 4
 """The width of narrow versions, which are signed numbers."""
 INSERTIONS_MAX = (1 << VERSION_BITS - 1) - 1
-"""As many insertions as narrow versions can number; the next one rolls them over."""
+"""The number of insertions that narrow versions can count. The next insertion rolls the version over."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFailure:
     """A failure that a target is known to have: its kind, and the least hazards that cause it.
 
-    A target's known failures are its claims read backwards: a kind that no known failure explains under the hazards of a run
-    cannot happen in that run. `moved`: the socket that suffers it had itself been reinserted or moved. `elsewhere`: it also
-    happens where nothing changes in the bucket of that socket. A known failure without `elsewhere` explains no finding that
-    has it.
+    Known failures and claims are complements: a kind of failure that no known failure explains under the hazards of a run
+    cannot happen in that run. `moved`: the affected socket was itself reinserted or moved. `elsewhere`: the failure also
+    happens where nothing changes in the bucket of the affected socket. A known failure without `elsewhere` does not explain
+    findings with `elsewhere`.
     """
 
     kind: Kind
@@ -53,27 +53,27 @@ class KnownFailure:
         return Signature(self.kind, self.moved, self.elsewhere)
 
     def explains(self, signature: Signature) -> bool:
-        """Whether a finding with this signature may be this known failure, given its hazards."""
+        """Whether this known failure explains a finding with this signature, given its hazards."""
         kind, moved, elsewhere = signature
         return self.kind == kind and self.moved == moved and (self.elsewhere or not elsewhere)
 
     def stem(self, target: str) -> str:
-        """The name of a case of it on a target, as the corpus names its files: the target, the kind, and the hazards."""
+        """The stem of a case file for this failure on a target, as in the corpus: the target, the kind, and the hazards."""
         mark = [self._mark] if self._mark else []
         return "-".join([target, self.kind, *mark, *in_order(self.hazards)])
 
     @property
     def _mark(self) -> str:
-        # Where nothing changes at all, it goes without saying that nothing does nearby.
+        # Without any change, "elsewhere" goes without saying.
         if self.moved:
             return "moved"
         return "elsewhere" if self.elsewhere and self.hazards & set(CHANGES) else ""
 
 
 def known_failure(kind: Kind, *hazards: Hazard, moved: bool = False, elsewhere: bool = False) -> KnownFailure:
-    """A `KnownFailure`, as schemes declare it.
+    """Build a `KnownFailure`, as schemes declare it.
 
-    A skip or repeat of a socket that had not moved, under hazards that change no bucket, is one `elsewhere` by itself.
+    A skip or repeat of a socket that did not move, under hazards that change no bucket, is always `elsewhere`.
     """
     changes_nothing = kind in CAUSED_NEARBY and not moved and not set(hazards) & set(CHANGES)
     return KnownFailure(kind, frozenset(hazards), moved, elsewhere or changes_nothing)
@@ -91,10 +91,11 @@ def in_order(hazards: Iterable[Hazard]) -> list[Hazard]:
 
 
 def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> frozenset[Hazard]:
-    """The hazards that this sequence uses: what is done after `Open`, and with `narrow` versions also their rollover.
+    """The hazards that this sequence uses: its operations after `Open`, and with `narrow` versions also the rollover.
 
-    They roll over where more sockets are put in, before `Open` or after, than they can number. A move counts as one even if
-    it leads nowhere, so that a sequence which does not use the hazard is certain not to roll anything over.
+    Narrow versions roll over when the sequence has more insertions, before and after `Open`, than the version can count.
+    Every move counts as an insertion, even a move to the same bucket. So a sequence without this hazard certainly causes
+    no rollover.
     """
     used: set[Hazard] = set()
     opened = False
@@ -115,7 +116,7 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
 
 
 def within(known_failures: Iterable[KnownFailure], hazards: Iterable[Hazard]) -> frozenset[KnownFailure]:
-    """The known failures that these hazards suffice for."""
+    """The known failures that need no other hazards than these."""
     there = frozenset(hazards)
     return frozenset(failure for failure in known_failures if failure.hazards <= there)
 
@@ -123,13 +124,13 @@ def within(known_failures: Iterable[KnownFailure], hazards: Iterable[Hazard]) ->
 def largest_claims(
     known_failures: Sequence[KnownFailure], hazards: frozenset[Hazard]
 ) -> dict[frozenset[Hazard], set[Signature]]:
-    """All claims in full: the largest sets of these hazards under which a kind of failure cannot happen, and which.
+    """All claims: the largest subsets of these hazards, each with the signatures of failures that cannot happen under it.
 
-    One that happens without any hazard is in no set.
+    A failure that happens without any hazard is in no subset.
     """
     claims: dict[frozenset[Hazard], set[Signature]] = {}
     for signature in signatures_of((*VIOLATIONS, "refused")):
-        # Of each known failure, at least one hazard must be left out; a set that leaves out more than it has to is dropped.
+        # Every known failure loses at least one of its hazards. A subset that leaves out more than necessary is dropped.
         left_out: set[frozenset[Hazard]] = {frozenset()}
         for failure in (failure for failure in known_failures if failure.explains(signature)):
             left_out = {out if out & failure.hazards else out | {hazard} for out in left_out for hazard in failure.hazards}
@@ -142,12 +143,21 @@ def largest_claims(
 def explaining(
     known_failures: Sequence[KnownFailure], signature: Signature, hazards: frozenset[Hazard]
 ) -> list[KnownFailure]:
-    """The known failures that explain a finding with this signature under these hazards; none: a claim is broken."""
+    """The known failures that explain a finding with this signature under these hazards; empty: a claim is broken."""
     return [
         known_failure
         for known_failure in known_failures
         if known_failure.explains(signature) and known_failure.hazards <= hazards
     ]
+
+
+def unexplained(known_failures: Sequence[KnownFailure], verdict: Verdict, hazards: frozenset[Hazard]) -> Verdict:
+    """The findings of a verdict that break a claim under these hazards; an incomplete iteration breaks none."""
+    return tuple(
+        finding
+        for finding in verdict
+        if finding.kind != "incomplete" and not explaining(known_failures, finding.signature, hazards)
+    )
 
 
 def _hazard(change: Change) -> Hazard:

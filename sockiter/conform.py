@@ -1,7 +1,7 @@
-"""Whether a kernel's iterator delivers what a scheme does: the same sequences, carried out by both, compared read by read.
+"""Compares a kernel's iterator with a scheme: both carry out the same sequences, and their reads are compared.
 
-Decided here: which sequences are compared, what counts as a difference, how one is shrunk, and that it is on the disk before
-that begins. Not known here: how either of the two works, and which of them is wrong: the kernel is right about what it does.
+The first difference is saved before it is shrunk. In a difference, the kernel's result is the fact, and the scheme is the
+model.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import RECORDS_MAX, Simulation
 from sockiter.workers import undisturbed
 
-# One sequence in so many has a crowd in it: that many more sockets at open, and some reads as much larger.
+# One sequence in _CROWDS gets a crowd: up to _CROWD_MAX more sockets at open, and some larger reads.
 _CROWDS = 25
 _CROWD_MAX = 400
 _PROGRESS_S = 0.1
-# What is being shrunk when the time is up may go on for so long.
+# The extra time for shrinking, after the time limit of the run.
 SHRINKING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A sequence that the two deliver differently, and what either returned, one entry for each read(2)."""
+    """A sequence with different results on target and scheme, and both results, one entry for each read(2)."""
 
     operations: tuple[Operation, ...]
     slots: int
@@ -48,7 +48,7 @@ class Difference:
 
     @property
     def at(self) -> int:
-        """The first read that differs, from 1."""
+        """The number of the first read that differs, from 1."""
         same = zip(self.by_target, self.by_scheme, strict=False)
         return 1 + next(
             (n for n, (target_read, scheme_read) in enumerate(same) if target_read != scheme_read),
@@ -58,8 +58,10 @@ class Difference:
 
 @dataclass(slots=True)
 class ComparisonCounts:
-    """How many sequences were compared, with how many operations and sockets at most, and how many were left out: the first
-    of them for the reason in `why_left_out`."""
+    """The numbers of compared sequences and of their operations, the most sockets of a sequence, and the skipped sequences.
+
+    `why_left_out` is the reason for the first skipped sequence.
+    """
 
     sequences: int = 0
     operations: int = 0
@@ -69,7 +71,7 @@ class ComparisonCounts:
 
 
 class Conformance:
-    """Compares a target, by a session of it, with a scheme. `records_max`: as many sockets as a read of it can return."""
+    """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return."""
 
     def __init__(self, target: Target, session: Session, scheme: AnyScheme, *, records_max: int = RECORDS_MAX) -> None:
         self._target = target
@@ -79,8 +81,8 @@ class Conformance:
         self.counts = ComparisonCounts()
 
     def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
-        """Draws random sequences with no end, and tells of each what difference it came to; one that could not be compared
-        came to none."""
+        """Draw random sequences without end, and yield the difference of each; None for equal results or a skipped
+        sequence."""
         swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, Room.of(self._target))
         random = Random(seed)
         number = 0
@@ -91,9 +93,9 @@ class Conformance:
                 operations = _crowded(operations, random, "add-tail" in hazards & self._target.hazards)
             try:
                 found = self.compare(operations, slots)
-            except Inconclusive as untold:
+            except Inconclusive as error:
                 self.counts.left_out += 1
-                self.counts.why_left_out = self.counts.why_left_out or str(untold)
+                self.counts.why_left_out = self.counts.why_left_out or str(error)
                 found = None
             else:
                 self.counts.sequences += 1
@@ -102,7 +104,7 @@ class Conformance:
             yield found
 
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
-        """What the two make of a sequence, if it is not the same; `Inconclusive` where the target cannot carry it out."""
+        """The difference between the two on a sequence, or None; raises `Inconclusive` if the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
         model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
         simulation = Simulation(self._scheme, shape_of(model_operations, slots=slots), records_max=self._records_max)
@@ -112,8 +114,10 @@ class Conformance:
     def shrunk(
         self, difference: Difference, progress: Callable[[], None] = lambda: None, patience: Patience | None = None
     ) -> Difference:
-        """A least sequence that the two deliver differently; the given one if it was not so again. Where `patience` ends,
-        the least so far."""
+        """A smallest sequence with a difference, or the given one if the difference is not reproducible.
+
+        When `patience` ends, the smallest sequence so far.
+        """
         differences: dict[tuple[tuple[Operation, ...], int], Difference] = {}
 
         def fails(operations: tuple[Operation, ...], slots: int) -> bool:
@@ -126,7 +130,7 @@ class Conformance:
         return differences.get(minimize(difference.operations, difference.slots, fails, patience=patience), difference)
 
     def case(self, difference: Difference) -> Case:
-        """The difference as a case, which says in its comment what either did."""
+        """The difference as a case, with the reads of both in its comment."""
         comment = [
             f"{self._target.name} (Linux {platform.release()}) and {self._scheme.name} differ at read {difference.at}."
         ]
@@ -137,8 +141,10 @@ class Conformance:
 
 @dataclass(slots=True)
 class KeptDifference:
-    """A difference and its case, as it was found and saved first, or shrunk, which then takes its place. `path` is where the
-    last of the two is that could be saved; `trouble` says why this one could not."""
+    """A difference and its case. The case is saved as found, and then replaced by the shrunk case.
+
+    `path` is the last case that was saved. `trouble` is the reason why this case was not saved.
+    """
 
     difference: Difference
     case: Case
@@ -148,8 +154,7 @@ class KeptDifference:
 
 
 class ConformanceTrial:
-    """Random sequences, drawn from `seed`, on a target and on a scheme, until they differ, of which the case is kept in
-    `cases`."""
+    """Random sequences, drawn from `seed`, on a target and a scheme, until they differ. The case is saved in `cases`."""
 
     def __init__(
         self, target: KernelTarget, scheme: AnyScheme, *, seed: str, hazards: frozenset[Hazard], cases: Path
@@ -164,9 +169,9 @@ class ConformanceTrial:
         self._cases = cases
 
     def run(self, sequences: int, seconds: float = math.inf, progress: Callable[[], None] = lambda: None) -> None:
-        """Compare so many sequences, or up to a difference, a KeyboardInterrupt, or the end of the time.
+        """Compare the given number of sequences, but stop at a difference, a KeyboardInterrupt, or the time limit.
 
-        `progress` is called some ten times a second.
+        `progress` is called about ten times a second.
         """
         now_and_then = _NowAndThen(progress)
         try:
@@ -201,7 +206,7 @@ class ConformanceTrial:
 
 
 class _NowAndThen:
-    # Calls what it is given, at most some ten times a second.
+    # Calls a function, at most about ten times a second.
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
@@ -214,7 +219,7 @@ class _NowAndThen:
 
 
 def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
-    # What the target calls its first table, where that is not the scheme's first.
+    # Renames the target's first table, where the scheme's first table has another name.
     def bucket(old: Bucket) -> Bucket:
         return old if old.table else replace(old, table=first)
 
@@ -234,7 +239,7 @@ def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> 
 
 
 def _crowded(operations: tuple[Operation, ...], random: Random, has_tail: bool) -> tuple[Operation, ...]:
-    # The same, with many more sockets in the table at open, and reads that get some way through them.
+    # The same sequence, with many more sockets in the table at open, and larger reads.
     open_at = operations.index(Open())
     ends: tuple[End, ...] = ("head", "tail") if has_tail else ("head",)
     buckets = sorted({op.bucket for op in operations[:open_at] if isinstance(op, Add)})

@@ -1,20 +1,20 @@
-"""The two kinds of trouble that are nobody's verdict: wrong input, and a machine that lacks something.
+"""The exceptions that users see, each with its exit status.
 
-Decided here: which errors a user may meet and the exit status each one means. The third kind of trouble, a subject that
-misbehaves, is no error but a `sockiter.verdict.Verdict`. This module knows nothing of what was being done.
+There are three kinds of trouble. Wrong input and a missing prerequisite are exceptions. A subject that misbehaves is no
+exception but a `sockiter.verdict.Verdict`.
 """
 
 from __future__ import annotations
 
 
 class SockiterError(Exception):
-    """Anything that is told to the user in one line instead of a traceback; `status` is the exit status it means."""
+    """An error that the user sees as one line instead of a traceback; `status` is the exit status."""
 
     status = 2
 
 
 class InputError(SockiterError):
-    """The input is wrong: the message names the file, the line, the offending value, and what was expected."""
+    """The input is wrong: the message names the file, the line, the offending value, and the expected value."""
 
 
 class Unavailable(SockiterError):
@@ -24,11 +24,11 @@ class Unavailable(SockiterError):
 
 
 class Inconclusive(Unavailable):
-    """This target or machine cannot carry out or cannot judge this one sequence; it may do so with others."""
+    """This target or machine cannot carry out or cannot judge this sequence; other sequences may work."""
 
 
 class TooBusy(Inconclusive):
-    """The sequence timed out on a busy machine; another try may succeed."""
+    """The sequence timed out on a busy machine; a retry may succeed."""
 
 
 class SchemeFault(Unavailable):
@@ -40,7 +40,7 @@ class Unsearchable(TypeError):
 
 
 class Unsound(Unavailable, AssertionError):
-    """A search reports a violation that did not happen: the scheme's canonical form merges different states.
+    """A search reports a violation that does not happen: the scheme's canonical form merges different states.
 
-    For a scheme of this project that is a failed assertion.
+    For a scheme of this project, that is a failed assertion.
     """

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and paths as they are printed."""
+"""Atomic writes of files, and printable forms of paths."""
 
 from __future__ import annotations
 
@@ -10,23 +10,57 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# Of what is being written, the beginning of the name, and how long it may take until its writer has locked it.
+# Partial files: the prefix of their names, and the longest time that a writer takes to lock a new one.
 _PART = ".sockiter-"
 _UNLOCKED_MAX_S = 60.0
 
 
 def own_path(directory: Path, stem: str, text: str, suffix: str) -> Path:
-    """DIRECTORY/STEM-HASH and the suffix, the name of a file that is about this text and no other."""
+    """DIRECTORY/STEM-HASH and the suffix: a file name that is unique to this text."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', stem)}-{digest}{suffix}"
+    return directory / f"{in_file_name(stem)}-{digest}{suffix}"
+
+
+def in_file_name(name: str) -> str:
+    """A name as it stands in the name of a file: a hyphen for each character that may mean something to a shell."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+
+
+def commit_of(checkout: Path) -> str | None:
+    """The commit that a checkout of Git is at, in twelve digits; None where it is no checkout. No program is run."""
+    try:
+        git = checkout / ".git"
+        if git.is_file():  # of a worktree
+            git = checkout / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        shared = git / "commondir"
+        folders = (git, git / shared.read_text(encoding="utf-8").strip()) if shared.is_file() else (git,)
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if reference := head.removeprefix("ref: ") if head.startswith("ref: ") else "":
+            head = _resolved(reference, folders)
+    except (OSError, ValueError):
+        return None
+    return head[:12] if re.fullmatch(r"[0-9a-f]{40,64}", head) else None
+
+
+def _resolved(reference: str, folders: Iterable[Path]) -> str:
+    # The commit of a branch: a file of its own, or a line in the file of all that are packed; "" where it is in neither.
+    for folder in folders:
+        if (folder / reference).is_file():
+            return (folder / reference).read_text(encoding="utf-8").strip()
+        packed = folder / "packed-refs"
+        for line in packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else ():
+            commit, _, name = line.partition(" ")
+            if name == reference:
+                return commit
+    return ""
 
 
 def escaped(path: Path | str) -> str:
-    """A path as it can be printed: what cannot, and what is not UTF-8, as backslash escapes."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in _as_text(str(path)))
+    """A printable form of a path, with backslash escapes for unprintable characters and for bytes that are not UTF-8."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in _as_text(str(path)))
 
 
 def _as_text(path: str) -> str:
@@ -35,10 +69,9 @@ def _as_text(path: str) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Put a text file in place, replacing what is there; whole or not at all, and on the disk when this returns.
+    """Replace a text file atomically. The new text is on the disk when this returns.
 
-    A symbolic link stays, and the file that it leads to is replaced. What is there and is no regular file, a device or a
-    FIFO, is opened and written to.
+    For a symbolic link, the linked file is replaced and the link stays. A device or a FIFO is opened and written.
     """
     path = path.resolve() if path.is_symlink() else path
     if path.exists() and not path.is_file():
@@ -68,7 +101,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed writers have left in a directory; never what belongs to another user or is being written."""
+    """Remove the partial files of killed writers from a directory, but no file of another user or of a running writer."""
     for part in directory.glob(f"{_PART}*.part"):
         with contextlib.suppress(OSError), abandoned(part) as is_abandoned:
             if is_abandoned and time.time() - part.lstat().st_mtime > _UNLOCKED_MAX_S:
@@ -77,9 +110,9 @@ def sweep(directory: Path) -> None:
 
 @contextlib.contextmanager
 def abandoned(path: Path) -> Iterator[bool]:
-    """Whether a file that its owner keeps locked is this user's and has no owner any more; raises OSError where it is gone.
+    """Whether this user owns a lockable file and no process holds its lock any more; raises OSError if the file is gone.
 
-    Meanwhile nobody else finds it so.
+    Inside the context no other process gets True for the same file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

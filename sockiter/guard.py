@@ -1,7 +1,7 @@
-"""A scheme of another package, with every call of it checked: what it returns, how long it takes, and how it fails.
+"""Checks every call of a scheme from another package: its result, its duration, and its exceptions.
 
-Decided here: which mistakes there are, and how each reads in one line: the class, the method, the field, the value, and what
-was expected. Every command meets them as a `SchemeFault`. Not known here: what a scheme does, and who calls it.
+A mistake becomes a `SchemeFault` with a one-line message: the class, the method, the field, the value, and the expected
+value. Every command reports that error.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where,
 from sockiter.table import Socket, Table
 
 LIMIT_S = 10.0
-"""The seconds of processor time that a call may take; one that takes up to half as much more may pass."""
+"""The limit of processor time for a call, in seconds. A call may exceed the limit by up to half of it."""
 AGAIN_S = 0.01
-"""Between two tries to end a call that goes on all the same."""
+"""The interval, in seconds, between two attempts to end an overdue call."""
 TRIES = 500
-"""After so many, the process ends."""
+"""The number of such attempts before the process ends."""
 WAITS_MAX = 100_000
-"""The allocations and the buckets that a read may wait for from one socket to the next."""
+"""The most allocations and buckets that a read may wait for between two sockets."""
 
-# Characters of a value, or of an error's message.
+# The longest form of a value or of an error's message, in characters.
 _TEXT_MAX = 300
 _NO_VALUE = object()
 _PACKAGE = f"{os.path.dirname(__file__)}{os.sep}"
@@ -40,16 +40,16 @@ T = TypeVar("T")
 
 
 class Overdue(BaseException):
-    """Raised inside a call whose time is up. No `except Exception` catches it."""
+    """Raised inside an overdue call. No `except Exception` catches it."""
 
 
 class _Watch:
-    # The clock of this process. It ticks while calls are made, and stops at a tick at which none is under way. It is not
-    # started and stopped with every call: that would take longer than most calls. It counts processor time, so that it
-    # leaves alone what waits, a busy machine, and a process that was stopped for a while.
+    # The clock of this process. It ticks during calls, and stops at a tick without a call. Starting and stopping it with
+    # every call would take longer than most calls. It counts processor time. So waiting, a busy machine, and a stopped
+    # process do not count.
 
     def __init__(self) -> None:
-        # What the call under way is, in words, and its number; "" and 0: none.
+        # The current call, in words, and its number; "" and 0: none.
         self.name = ""
         self.call = 0
         self.interrupted = False
@@ -59,7 +59,7 @@ class _Watch:
         self._before: dict[int, Any] = {}
 
     def begin(self, name: str) -> tuple[str, int]:
-        # What `end` needs.
+        # Returns the argument for `end`.
         if not self.is_on:
             self._start()
         before = self.name, self.call
@@ -71,7 +71,7 @@ class _Watch:
         self.name, self.call = before
 
     def stop(self) -> None:
-        """Stop the clock, and give the signals back to who had them."""
+        """Stop the clock and restore the signal handlers."""
         if self.is_on:
             self.is_on = False
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
@@ -99,12 +99,12 @@ class _Watch:
                 self._end_call()
 
     def _end_call(self) -> None:
-        # A scheme may catch whatever it likes, but not everywhere.
+        # A scheme may catch everything, but not everywhere.
         self._tries += 1
         if self._tries == 1:
             signal.setitimer(signal.ITIMER_VIRTUAL, AGAIN_S, AGAIN_S)
         if self._tries > TRIES:
-            os.write(2, f"sockiter: {self.name} does not end, and catches what would end it\n".encode())
+            os.write(2, f"sockiter: {self.name} does not end, and catches the exceptions that should end it\n".encode())
             os._exit(Unavailable.status)
         raise Overdue
 
@@ -117,12 +117,12 @@ _WATCH = _Watch()
 
 
 def guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
-    """What a call comes to; a `SchemeFault` for whatever it raises, and where it does not end. `name`: the call, in words.
+    """Return the result of a call, named `name`; raise a `SchemeFault` for its exceptions and for an overdue call.
 
-    An interrupt by the user stays a KeyboardInterrupt, whatever the call makes of it.
+    A user's interrupt stays a KeyboardInterrupt, even if the call catches it.
     """
     if rights.is_reserved():
-        # What root was asked for does not come to other packages.
+        # Other packages run without the capabilities of this process.
         with rights.lowered():
             return _guarded(name, scheme, call)
     return _guarded(name, scheme, call)
@@ -130,7 +130,7 @@ def guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
 
 def _guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
     if threading.current_thread() is not threading.main_thread():
-        # Signals get to the main thread alone.
+        # Only the main thread receives signals.
         return _checked(name, scheme, call)
     before = _WATCH.begin(name)
     try:
@@ -146,19 +146,19 @@ def _guarded(name: str, scheme: str, call: Callable[[], T]) -> T:
 
 
 def stop_clock() -> None:
-    """Give back the signals that the time limit takes; the next call takes them again."""
+    """Restore the signal handlers that the time limit replaced; the next call installs them again."""
     _WATCH.stop()
 
 
 def _checked(name: str, scheme: str, call: Callable[[], T]) -> T:
-    out, sys.stdout = sys.stdout, sys.stderr  # where a document may be under way
+    out, sys.stdout = sys.stdout, sys.stderr  # standard output may hold a JSON document
     try:
         return call()
     except (SchemeFault, Overdue):
         raise
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and _innermost(error).startswith(_PACKAGE):
-            raise  # by a handler of this project, which stands for the user
+            raise  # from a handler of this project, so from the user
         raise SchemeFault(f"{scheme} failed: {name} raised {in_a_line(error)}{_place_of(error)}") from error
     finally:
         sys.stdout = out
@@ -166,7 +166,7 @@ def _checked(name: str, scheme: str, call: Callable[[], T]) -> T:
 
 def _place_of(error: BaseException) -> str:
     file = _innermost(error)
-    # A method that cannot be called in this way has no place of its own.
+    # A call with the wrong arguments fails here, and not inside the method.
     return "" if file.startswith(f"{__file__}:") else f" ({file})"
 
 
@@ -176,7 +176,7 @@ def _innermost(error: BaseException) -> str:
 
 
 class Guarded:
-    """A scheme whose calls are checked. It has a `canonical` if the scheme has one."""
+    """A scheme with checked calls. It has a `canonical` if the scheme has one."""
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.name = scheme.name
@@ -187,7 +187,8 @@ class Guarded:
         self.tables = scheme.tables
         self._scheme = scheme
         self._class = type(scheme).__name__
-        # How often the read under way has waited since it showed a socket, and its last step. A search goes on with another.
+        # The number of waits of the current read since its last shown socket, and its last step. A search resumes other
+        # reads.
         self._waits = 0
         self._last: Any = None
         for method in ("canonical", "canonical_in_order"):
@@ -251,7 +252,7 @@ class Guarded:
 
     def _state(self, context: str, state: Any) -> Any:
         if state is None:
-            raise self._fault(f"{context} None: expected a state, which is any other value that has a hash")
+            raise self._fault(f"{context} None: expected a state, which is any other hashable value")
         self._hashed(context.split()[0], state)
         return state
 
@@ -302,7 +303,7 @@ class Guarded:
 
 
 def unhashable(value: Any, path: str = "") -> tuple[str, Any]:
-    """The innermost part of a value for which it has no hash, and where that is: `State.seen[0]`."""
+    """The innermost part of a value that has no hash, and the path to that part, such as `State.seen[0]`."""
     path = path or type(value).__name__
     for name, part in _parts(value):
         try:
@@ -313,7 +314,7 @@ def unhashable(value: Any, path: str = "") -> tuple[str, Any]:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    # What the hash of a value is made of. A list has none of its own, whatever is in it.
+    # The parts that the hash of a value is computed from. A list never has a hash, whatever its elements are.
     if isinstance(value, tuple):
         names = getattr(value, "_fields", None)
         for nth, part in enumerate(value):
@@ -324,18 +325,18 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def in_a_line(error: BaseException) -> str:
-    """An error's class and message; its class alone where there is no message, or none can be had."""
+    """An error's class and message; the class alone if the message is empty or cannot be formatted."""
     try:
         message = _shortened(str(error))
     except Overdue:
         raise
     except BaseException:
-        message = "its message cannot be had"
+        message = "its message cannot be formatted"
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def text(value: Any, longest: int = _TEXT_MAX) -> str:
-    """A value as it is written in Python, in a line of a decent length; its type, where it cannot be written."""
+    """The `repr` of a value in a line of limited length; the type of the value if `repr` fails."""
     try:
         return _shortened(repr(value), longest)
     except Overdue:

@@ -1,7 +1,7 @@
-"""The alphabet: what user space can do to a socket table and to an iterator that walks it.
+"""The operations of user space on a socket table and on an iterator over that table.
 
-Decided here: which operations there are, which sequences of them make sense, and how long a sequence is. Not known here:
-what any operation does to a table (`table`), how it is written down (`cases`), who draws it or carries it out.
+Decided here: the operations, the possible sequences, and the length of a sequence. Not known here: the effect of an
+operation on a table (`table`), its text form (`cases`), and the code that draws it or carries it out.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, Literal, TypeAlias, final, get_args
 
 End: TypeAlias = Literal["head", "tail"]
 Point: TypeAlias = Literal["show", "bucket", "realloc"]
-"""A point inside a read: a socket is about to be shown, a bucket is about to be locked, an allocation is under way."""
+"""A point inside a read: just before a socket is shown, just before a bucket is locked, or during an allocation."""
 POINTS: tuple[Point, ...] = get_args(Point)
 
 
 class Printed:
-    """Printed without its defaults by whatever knows IPython's protocol, as Hypothesis does in a falsifying example."""
+    """Printed without default values by tools that use IPython's protocol, such as Hypothesis in a falsifying example."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class Printed:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Bucket(Printed):
-    """One bucket: its number from 0, and the table it is in, "" for a target's first (or only) table."""
+    """A bucket: its number from 0, and the name of its table, "" for a target's first (or only) table."""
 
     number: int = 0
     table: str = ""
@@ -45,15 +45,17 @@ FIRST = Bucket()
 
 
 def has_tail(table: str) -> bool:
-    """Whether sockets can enter a table's buckets at the tail: not TCP's established ones, whose lists have only a head
-    (inet_ehash_insert of net/ipv4/inet_hashtables.c)."""
+    """Whether sockets can enter a table's buckets at the tail.
+
+    TCP's established sockets cannot: their lists have only a head (inet_ehash_insert of net/ipv4/inet_hashtables.c).
+    """
     return table != "established"
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The iterator is created: what is in the table now, and stays, is owed exactly one delivery."""
+    """Create the iterator. Every socket that is in the table now and stays must be delivered exactly once."""
 
 
 @final
@@ -77,7 +79,7 @@ class Remove:
 @final
 @dataclass(frozen=True, slots=True)
 class Reinsert:
-    """A socket leaves its bucket and enters the same one again at `end`; to its owner it was there the whole time."""
+    """A socket leaves its bucket and enters the same bucket again at `end`; its owner sees it open the whole time."""
 
     name: str
     end: End
@@ -86,7 +88,7 @@ class Reinsert:
 @final
 @dataclass(frozen=True, slots=True)
 class Rehash(Printed):
-    """A socket moves to the head of `bucket`; nothing happens to one that is there already."""
+    """A socket moves to the head of `bucket`; no effect if it is there already."""
 
     name: str
     bucket: Bucket
@@ -95,7 +97,7 @@ class Rehash(Printed):
 @final
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The allocation that is about to be made is refused."""
+    """The allocation at this point is refused."""
 
 
 Change: TypeAlias = Add | Remove | Reinsert | Rehash
@@ -104,15 +106,15 @@ Change: TypeAlias = Add | Remove | Reinsert | Rehash
 @final
 @dataclass(frozen=True, slots=True)
 class At:
-    """A change or a refusal inside a read: before its `nth` socket is shown, before its `nth` bucket is locked, or while it
-    makes its `nth` allocation, from 1.
+    """A change or a refusal inside a read, at one of three points. `nth` counts from 1.
 
-    A bucket that is empty when the walk comes by is not locked, and does not count.
+    The point is just before the `nth` socket is shown, just before the `nth` bucket is locked, or during the `nth`
+    allocation. A bucket that is empty when the walk reaches it is not locked, and does not count.
 
-    A point that the read does not reach, and a change at an allocation that is made with the bucket lock held, where
-    nothing can come in between: the change happens when the operation is over, so that every target ends with the same
-    table. A `Fail` that is not reached is without effect, and so is a change to a socket that is not in the table when its
-    point is reached, because the line that adds or removes it has a point that was reached in another order.
+    Some changes happen only at the end of the operation, so that every target ends with the same table: a change at a
+    point that the read does not reach, and a change at an allocation under the bucket lock. A `Fail` at a point that the
+    read does not reach has no effect. A change has no effect if its socket is not in the table at that point. That can
+    happen because points are not always reached in the order of their lines.
     """
 
     point: Point
@@ -123,10 +125,10 @@ class At:
 @final
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One read(2) for `count` records, or, with None, reads of many records until one returns nothing and no error.
+    """One read(2) for `count` records; with None, reads of many records until one returns nothing and no error.
 
-    With `gives_up`, which goes with None, the first error ends the operation as well. The points of `at` are counted over
-    the whole operation, all its reads together. Those of one point are in order.
+    With `gives_up`, which requires None, the first error ends the operation as well. The points of `at` are counted over
+    all reads of the operation. The points of each kind are in order.
     """
 
     count: int | None
@@ -136,24 +138,24 @@ class Read:
 
 Operation: TypeAlias = Open | Add | Remove | Reinsert | Rehash | Read
 
-# How many reads a `Read(None)` makes before it gives up (the verdict is then stuck), besides one for every `Fail` in
-# it. A read that asks for many records ends with the last socket, with an error, or with a full buffer, so that a
-# table would have to hold 100 buffers of sockets before this could be met in good faith.
+# The number of reads that a `Read(None)` makes before it gives up (the verdict is then stuck), besides one for every
+# `Fail` in it. A read of many records ends with the last socket, with an error, or with a full buffer. So a table needs
+# 100 buffers of sockets to reach this limit without a bug.
 READS_MAX = 100
 
 
 def reads_max(read: Read) -> int:
-    """How many read(2) calls this operation may make."""
+    """The maximum number of read(2) calls of this operation."""
     return 1 if read.count is not None else READS_MAX + len(read.at)
 
 
 def length(operations: Sequence[Operation]) -> int:
-    """The number of operation lines: every operation counts 1, and everything inside a read 1 more."""
+    """The number of operation lines: every operation counts 1, and every change inside a read counts 1 more."""
     return len(operations) + sum(len(op.at) for op in operations if type(op) is Read)
 
 
 def changes(operation: Operation) -> Iterator[Change]:
-    """The changes to the table that this operation makes or brings along, in order."""
+    """The changes to the table that this operation makes or contains, in order."""
     match operation:
         case Read(at=inside):
             for at in inside:
@@ -164,7 +166,7 @@ def changes(operation: Operation) -> Iterator[Change]:
 
 
 class Impossible(Exception):
-    """A sequence that no user space could bring about: `index` of the operation, `inside` of its `at`, and why."""
+    """A sequence that user space cannot cause: the `index` of the operation, `inside` of its `at`, and the reason."""
 
     def __init__(self, index: int, inside: int | None, why: str) -> None:
         super().__init__(why)
@@ -173,10 +175,10 @@ class Impossible(Exception):
 
 
 def check(operations: Sequence[Operation]) -> None:
-    """Raise `Impossible` for the first operation that cannot be carried out; do nothing for a sequence that can.
+    """Raise `Impossible` for the first operation that cannot be carried out; do nothing for a possible sequence.
 
-    A name is given once and for ever; a socket has to be in the table to be removed, put in again or moved, and goes to the
-    tail only where there is one; the iterator is opened once, and read only after that.
+    A name is never used twice. Only a socket in the table can be removed, reinserted or moved. A socket can enter at the
+    tail only in a table with tails. The iterator is opened once, and all reads follow.
     """
     present: dict[str, str] = {}
     known: set[str] = set()
@@ -199,9 +201,9 @@ def check(operations: Sequence[Operation]) -> None:
 
 
 def possible(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """The sequence without what cannot be carried out any more, for one that was cut up; `check` accepts the result.
+    """The sequence without its impossible operations, for a sequence that lost operations; `check` accepts the result.
 
-    Needs an `Open` somewhere: a sequence without one is returned empty.
+    The sequence must contain an `Open`; otherwise the result is empty.
     """
     present: dict[str, str] = {}
     known: set[str] = set()
@@ -226,8 +228,8 @@ def possible(operations: Sequence[Operation]) -> tuple[Operation, ...]:
 
 
 def _step(change: Change, present: dict[str, str], known: set[str]) -> str:
-    # Carries the change over into the names of all sockets and the table that each of those in one is in. Returns why it is
-    # impossible, and carries nothing over, or "".
+    # Updates the known names, and the table of each present socket. Returns "", or, without an update, the reason why the
+    # change is impossible.
     name = change.name
     if type(change) is Add:
         if name in known:

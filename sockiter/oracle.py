@@ -1,7 +1,7 @@
 """The judge: a history in, a verdict out.
 
-Decided here: what counts as skip, repeat, stale, stuck, refused, incomplete. It never learns who made the history, nor
-what a table or a scheme is: the verdict is the same for a model and for a kernel.
+Decided here: the definitions of skip, repeat, stale, stuck, refused, incomplete. Not known here: the source of the
+history, tables, and schemes. So the verdict is the same for a model and for a kernel.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from sockiter.verdict import KINDS, Finding, Verdict
 
 
 def judge(history: History) -> Verdict:
-    """Everything that is to be said of an iteration, in the order of `KINDS` and then of names.
+    """The verdict on an iteration, in the order of `KINDS` and then of names.
 
-    - skip: in the table from open until the first read that said "end", and not delivered by then.
-    - repeat: delivered more than once; stale: its turn came when it was not in the table. Both are certain at once.
-    - stuck: reads went on and on, and none said "end". refused: a read returned an error.
-    - incomplete: none said "end", so that skips were not judged, and nothing worse is certain.
+    - skip: the socket was in the table from open until the first read that returned "end", and was not delivered by then.
+    - repeat: the socket was delivered more than once.
+    - stale: the socket was shown while it was not in the table. A repeat and a stale socket are certain at once.
+    - stuck: the reads reached their maximum number without an "end".
+    - refused: a read returned an error.
+    - incomplete: no read returned "end", so skips were not judged, and there is no finding except refused.
 
-    A socket that is put in again or moved was in the table all the time; `moved` says that this happened to the socket
-    of the finding before the end. `elsewhere` says of a skipped or repeated one that nothing had changed in its bucket since
-    open, up to the end or to its second turn. A socket that was added after open is owed nothing, and may be delivered once.
+    A reinserted or moved socket counts as present in the table all the time. `moved`: the socket of the finding was
+    reinserted or moved before the end. `elsewhere`, for a skip or a repeat: nothing changed in the socket's bucket from
+    open to the end, or to the second time that it was shown. A socket that was added after open may be delivered once or
+    not at all.
     """
     present = set(history.opened)
     owed = set(history.opened)
@@ -71,8 +74,8 @@ _NONE: frozenset[str] = frozenset()
 
 
 def _elsewhere(history: History, names: set[str]) -> tuple[frozenset[str], frozenset[str]]:
-    # Of these sockets, those in whose bucket nothing had changed at the end, and those in whose bucket nothing had when
-    # they had their second turn. A bucket is a label here, the same for those that a change in it may concern.
+    # The sockets in whose bucket nothing had changed at the end, and those in whose bucket nothing had changed when they
+    # were shown a second time. A bucket is only a label here, equal for all sockets that a change in it may affect.
     buckets = dict(history.buckets)
     unchanged = names & buckets.keys()
     together: dict[Bucket, set[str]] = {}

@@ -1,8 +1,9 @@
-"""Schemes from packages outside of this project, found by the entry points that those declare, as targets.
+"""Loads the schemes of other packages as targets, from the entry points of those packages.
 
-Decided here: what an entry point has to give, and what becomes of one that does not: a target that runs nowhere and says
-why, in nobody's way, and never passed over. A package is code that its user chose to install; what goes wrong in it, when it
-is loaded or when its scheme walks, is one line of an error. Not known here: the project's own targets, but for their names.
+Decided here: the requirements on an entry point. A broken entry point becomes a target that runs nowhere and names the
+reason; it does not disturb other targets, and is always listed. A package is code that its user chose to install. An
+error in it, at load time or during a walk, becomes a one-line message. Not known here: the project's own targets, except
+for their names.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ from sockiter.simulation import SchemeTarget
 from sockiter.verdict import KINDS
 
 GROUP = "sockiter.schemes"
-"""The group of the entry points, each called as its scheme is, and giving the scheme, or what makes it without arguments."""
+"""The group of the entry points. An entry point has the scheme's name, and gives the scheme or a factory without
+arguments."""
 
-# Of schemes and of their tables: a word of a case, never one of the kernel's iterators, an option, or markup.
+# The names of schemes and of their tables: a word of a case, but no kernel iterator, no option, and no markup.
 _NAME = re.compile(r"\w[\w-]*")
-# In the name of a target that has no such name.
+# Characters that are replaced in the target name of a broken entry point.
 _UNSEEMLY = re.compile(r"[^\w.:() -]")
 _MEMBERS = tuple(member for member in vars(Scheme) if not member.startswith("_"))
 
 
 def load_plugins(taken: Collection[str]) -> tuple[Target, ...]:
-    """The schemes of other packages in the order of their names, none of which is one of those taken.
+    """The schemes of other packages in the order of their names. The names in `taken` are reserved.
 
-    One that cannot be had is a `BrokenPlugin` target among them, by a name that no other target has.
+    A broken entry point becomes a `BrokenPlugin` target with a unique name.
     """
     targets: dict[str, Target] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
@@ -53,7 +55,7 @@ def load_plugins(taken: Collection[str]) -> tuple[Target, ...]:
 
 
 class PluginTarget(SchemeTarget):
-    """A scheme of another package. A mistake of it is a `SchemeFault` that names the method and the field."""
+    """A scheme of another package. Its mistakes raise a `SchemeFault` that names the method and the field."""
 
     def __init__(self, scheme: AnyScheme) -> None:
         super().__init__(Guarded(scheme))
@@ -61,7 +63,7 @@ class PluginTarget(SchemeTarget):
 
 @dataclass(frozen=True, slots=True)
 class BrokenPlugin:
-    """An entry point that gives no scheme: a target that can be put through nothing, for the reason `why`."""
+    """An entry point that gives no scheme: a target without hazards, for the reason `why`."""
 
     name: str
     summary: str
@@ -85,7 +87,7 @@ class BrokenPlugin:
 
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    # What a package prints goes to standard error: the document of a command is on standard output.
+    # A package's output goes to standard error: standard output holds the document of a command.
     with ExitStack() as stack:
         with suppress(OSError):  # one of the two may be closed
             os.fstat(2)
@@ -99,12 +101,12 @@ def _stdout_to_stderr() -> Iterator[None]:
 
 def _name_fault(name: str, taken: Collection[str]) -> str | None:
     if not _NAME.fullmatch(name):
-        return "its name is not made of letters, digits, dashes and underscores"
+        return "its name has other characters than letters, digits, dashes and underscores"
     return "its name is another target's" if name in taken else None
 
 
 def _load(entry: EntryPoint) -> Target | str:
-    # The scheme as a target, or in words why it cannot be had.
+    # The scheme as a target, or the reason why it cannot be loaded.
     def load() -> Target | str:
         try:
             loaded: Any = entry.load()
@@ -122,7 +124,7 @@ def _load(entry: EntryPoint) -> Target | str:
 
 
 def _faults(scheme: Any, name: str) -> Iterator[str]:
-    # What comes behind a fault counts on its absence.
+    # Each check relies on the checks before it.
     missing = [member for member in _MEMBERS if not hasattr(scheme, member)]
     if hasattr(scheme, "harms"):
         missing = [member for member in missing if member != "known_failures"]
@@ -134,9 +136,9 @@ def _faults(scheme: Any, name: str) -> Iterator[str]:
 
 
 def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
-    # Each member, whether it is right, and what was expected.
+    # Each member, whether its value is valid, and the expected value.
     hazards, known_failures, tables = scheme.hazards, known_failures_of(scheme), scheme.tables
-    yield "name", scheme.name == name, f"{name!r}, which its entry point is called"
+    yield "name", scheme.name == name, f"{name!r}, the name of its entry point"
     for member in ("summary", "progress"):
         yield member, isinstance(getattr(scheme, member), str), "a str"
     yield (
@@ -150,7 +152,7 @@ def _members(scheme: Any, name: str) -> Iterator[tuple[str, bool, str]]:
         and all(_is_known_failure(known_failure, hazards) for known_failure in known_failures),
         "a tuple of KnownFailure within its hazards",
     )
-    yield "tables", isinstance(tables, tuple) and _are_tables(tables), f"{ONE_TABLE}, or names in order, none of them twice"
+    yield "tables", isinstance(tables, tuple) and _are_tables(tables), f"{ONE_TABLE}, or different names in order"
     optional = [method for method in ("canonical", "canonical_in_order") if hasattr(scheme, method)]
     for method in ("open", "begin", "resume", "place", *optional):
         yield method, callable(getattr(scheme, method)), "a method"

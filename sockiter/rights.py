@@ -1,9 +1,9 @@
-"""Whose rights this process has: under sudo, those of the user who called it, and two capabilities for kernel sessions.
+"""The rights of this process: under sudo, those of the calling user, and two capabilities for kernel sessions.
 
-Decided here: who called sudo, which capabilities stay, and when they are in effect. Everything is done as that user:
-files are the user's, and what the user cannot read or write stays so. Sessions on the kernel raise the capabilities; schemes
-of other packages are called without; processes that touch no kernel give them up. Plain root, without sudo, keeps all
-that it has, and so does an ordinary user. Not known here: what a session is, and what a scheme does.
+Under sudo, everything runs as the user who called sudo. Files belong to that user, and files that the user cannot read or
+write stay protected. Sessions on the kernel raise the capabilities. Schemes of other packages are called without them,
+and processes without kernel work give them up. Plain root, without sudo, keeps all its rights, and so does an ordinary
+user.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ from sockiter.errors import InputError, Unavailable
 CAP_NET_ADMIN = 1 << 12
 CAP_SYS_ADMIN = 1 << 21
 NEEDED = CAP_NET_ADMIN | CAP_SYS_ADMIN
-"""The capabilities of a kernel session: a private namespace, its settings, BPF programs. None is about files or users."""
+"""The capabilities of a kernel session: private namespace, settings, BPF programs. No capability concerns files or users."""
 
-# The last but one; the last stands for no user at all.
+# The last valid number; the next one means "no user".
 _ID_MAX = (1 << 32) - 2
 _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT = 4, 8, 47
 _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 2, 4
-# Version 3 of the header, and the calling thread; then effective, permitted and inheritable, the lower and the upper half.
+# Version 3 of the header, for the calling thread; then effective, permitted and inheritable, each as a lower and an upper
+# half.
 _HEADER = struct.pack("=Ii", 0x20080522, 0)
 _SETS = struct.Struct("=6I")
 
-# What sessions can raise: 0 for root, for whom nothing changes, and for who has none. None: not looked at yet.
+# The capabilities that sessions can raise: 0 for root, and for a process without capabilities. None: not determined yet.
 _reserve: int | None = None
 
 
 def settle(environment: MutableMapping[str, str]) -> int | None:
-    """Become the user who called sudo, as the environment has it, and return the user's number; None: nothing changes.
+    """Become the user who called sudo, as given by the environment, and return the user's number; None: nothing changes.
 
-    That is so without root, for whom the environment decides nothing, without sudo, and where root called it. Raises
-    `InputError` for what is no number of a user or group, `Unavailable` where the system does not let this process change.
+    Nothing changes without sudo, where root called sudo, and in a process without root rights, for which the environment
+    does not matter. Raises `InputError` for an invalid user or group number, and `Unavailable` if the system refuses the
+    change.
     """
     global _reserve
     if os.geteuid() != 0 or "SUDO_UID" not in environment:
@@ -59,7 +61,7 @@ def settle(environment: MutableMapping[str, str]) -> int | None:
 
 
 def is_reserved() -> bool:
-    """Whether this process has capabilities that are not in effect all the time."""
+    """Whether this process has capabilities that are not always in effect."""
     global _reserve
     if _reserve is None:
         _reserve = 0 if os.geteuid() == 0 else _sets()[1]
@@ -68,27 +70,27 @@ def is_reserved() -> bool:
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """The capabilities are in effect for the calling thread, and threads that it starts, until the end."""
+    """Put the capabilities into effect for the calling thread, and for threads that it starts, until the end."""
     with _with(1):
         yield
 
 
 @contextmanager
 def lowered() -> Iterator[None]:
-    """They are not, until the end."""
+    """Take the capabilities out of effect until the end."""
     with _with(0):
         yield
 
 
 def lower() -> None:
-    """They are not, from now on; a session raises them. For a process that was started anew."""
+    """Take the capabilities out of effect for good; only a session raises them. For a freshly started process."""
     if is_reserved():
         _, permitted, inheritable = _sets()
         _set(0, permitted, inheritable)
 
 
 def give_up() -> None:
-    """Have none any more, nor any process that is started from here. Not from within a session."""
+    """Give up the capabilities, also for child processes. Not for use inside a session."""
     global _reserve
     if is_reserved():
         _reserve = 0
@@ -112,7 +114,7 @@ def _with(part: int) -> Iterator[None]:
 def _number(environment: MutableMapping[str, str], name: str) -> int:
     value = environment.get(name, "")
     if not re.fullmatch(r"[0-9]{1,10}", value) or int(value) > _ID_MAX:
-        expected = f"expected the number of a {'user' if name == 'SUDO_UID' else 'group'}, which sudo sets"
+        expected = f"expected the number of a {'user' if name == 'SUDO_UID' else 'group'}, as sudo sets it"
         raise InputError(f"{name} is {value!a}: {expected}; without SUDO_UID, root stays root")
     return int(value)
 
@@ -128,11 +130,12 @@ def _become(user: int, group: int) -> None:
     os.setresuid(user, user, user)
     if sys.platform == "linux":
         _set(0, kept, kept)
-        # The server that forks workers is a program of its own, and would have none otherwise.
+        # The fork server of the workers is a program of its own, and would lose the capabilities otherwise.
         for number in range(kept.bit_length()):
             if kept >> number & 1:
                 _prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, number)
-        # The files of this process in /proc are its user's, as of any other. Who has fewer capabilities cannot trace it.
+        # The process's files in /proc belong to its user, as for any other process. A process with fewer capabilities
+        # cannot trace it.
         _prctl(_PR_SET_DUMPABLE, 1)
 
 
@@ -148,13 +151,13 @@ def _sets() -> tuple[int, int, int]:
 
 
 def _set(*sets: int) -> None:
-    words = [one >> shift & 0xFFFFFFFF for shift in (0, 32) for one in sets]
+    words = [value >> shift & 0xFFFFFFFF for shift in (0, 32) for value in sets]
     _checked(_library().capset(_HEADER, _SETS.pack(*words)))
 
 
 def _prctl(option: int, first: int, second: int = 0) -> None:
     if sys.platform == "linux":
-        _checked(_library().prctl(option, *(ctypes.c_ulong(one) for one in (first, second, 0, 0))))
+        _checked(_library().prctl(option, *(ctypes.c_ulong(argument) for argument in (first, second, 0, 0))))
 
 
 def _library() -> ctypes.CDLL:

@@ -1,8 +1,8 @@
-"""The frame that every BPF iterator of the kernel runs in, around a scheme: a backend without a kernel.
+"""A backend without a kernel: the read(2) frame of every BPF iterator, around a scheme.
 
-Models bpf_seq_read of kernel/bpf/bpf_iter.c (Linux 5.8 to 7.1) with a program that writes one record of 16 bytes for every
-socket it is run for. Decided here: when a socket is shown, when a read stops, what an error leaves behind, and when the
-things happen that a case puts inside a read. Not known here: how a scheme keeps its place, and what makes a history good.
+Models bpf_seq_read of kernel/bpf/bpf_iter.c (Linux 5.8 to 7.1) with a program that writes one record of 16 bytes for
+every socket. Decided here: the time when a socket is shown, the end of a read, the state after an error, and the time of
+the changes inside a read. Not known here: the place-keeping of a scheme, and the judgement of a history.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, R
 from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of
 from sockiter.table import Table, empty
 
-# The buffer has 8 pages, and a record goes in only if something is left behind it: one short of 2048 records of 16 bytes.
+# The buffer has 8 pages, and a record fits only if space is left behind it: one less than 2048 records of 16 bytes.
 RECORDS_MAX = 2047
-# Objects of one read, shown or not, after which it comes back for the scheduler's sake (MAX_ITER_OBJECTS).
+# The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
 OBJECTS_MAX = 1_000_000
 
 
@@ -33,14 +33,14 @@ def _laid_out(shape: Shape, tables: tuple[str, ...]) -> Table:
 
 
 class Allocation(NamedTuple):
-    """One that was asked for: how many sockets' turns had come before in the same operation, and whether it was granted."""
+    """A requested allocation: the number of sockets shown before it in the same operation, and whether it was granted."""
 
     turns: int
     granted: bool
 
 
 class Simulation:
-    """A table, an iterator over it that keeps its place by `scheme`, and the history of both."""
+    """A table, an iterator that keeps its place with `scheme`, and the history of both."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Simulation:
         self.scheme = scheme
         self.table = _laid_out(shape, scheme.tables)
         self.history = History()
-        # Those of the last read operation, in order.
+        # The allocations of the last read operation, in order.
         self.allocations: list[Allocation] = []
-        # A bucket of the first table goes without its name, as most do.
+        # Most schemes have one table without a name. Buckets of a named first table are recorded without that name.
         self._first_table = scheme.tables[0]
         self._record = self._record_renamed if self._first_table else self.history.events.append
         self._slots = shape.slots
@@ -63,12 +63,12 @@ class Simulation:
         self._objects_max = objects_max
         # The scheme's state between two reads; None: not open yet.
         self._between: Any = None
-        # And after each read(2) of the last operation.
+        # The scheme's state after each read(2) of the last operation.
         self._behind_reads: list[Any] = []
-        # Records of a read that failed, which the next one hands out.
+        # The records of a failed read, which the next read returns.
         self._left: tuple[str, ...] = ()
         self._gone: set[str] = set()
-        # What a case put inside the read under way and was not reached yet; how far that read has come.
+        # The changes inside the current read that are still due, and the progress of that read.
         self._script: dict[tuple[Point, int], list[tuple[int, At]]] = {}
         self._shows = self._looks = 0
 
@@ -94,7 +94,7 @@ class Simulation:
         return [self.scheme.place(state) for state in self._behind_reads]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: a simulation holds no resources."""
 
     def _change(self, change: Change) -> None:
         table = self.table.after(change)
@@ -109,8 +109,7 @@ class Simulation:
         self.history.changed(change, self._first_table)
 
     def _change_inside(self, change: Change) -> None:
-        # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
-        # any more.
+        # Points are not always reached in the order of their lines. Then a socket may be missing from the table.
         if isinstance(change, Add) or self.table.has(change.name):
             self._change(change)
 
@@ -132,14 +131,14 @@ class Simulation:
         else:
             events.append(GaveUp())
         if self._script:
-            # In the order of their lines.
+            # The changes that are still due, in the order of their lines.
             for _, at in sorted(chain.from_iterable(self._script.values()), key=itemgetter(0)):
                 if not isinstance(at.what, Fail):
                     self._change_inside(at.what)
 
     def _read(self, size: int) -> Returned:
-        # One read(2). The order of the tests is bpf_seq_read's: the step behind a shown socket is made before the size is
-        # looked at, so that a read which stops in mid-bucket leaves the scheme at the first socket not shown.
+        # One read(2). The order of the tests follows bpf_seq_read: the step after a shown socket precedes the check of the
+        # size. So a read that stops in mid-bucket leaves the scheme at the first socket that is not shown.
         if self._left:
             records, self._left = self._left[:size], self._left[size:]
             return Returned(records)
@@ -174,7 +173,7 @@ class Simulation:
         return Returned((), "EAGAIN") if again else Returned(tuple(produced))
 
     def _show(self, name: str, produced: list[str]) -> bool:
-        # False: the record did not fit. The program has run in vain, and the socket is the next read's first.
+        # False: the record did not fit. The program ran in vain, and the next read starts with this socket.
         self._shows += 1
         if self._script:
             for at in self._reached("show", self._shows):
@@ -213,7 +212,7 @@ class Simulation:
 
 
 class SchemeTarget:
-    """A scheme as a target: it runs everywhere, with any number of slots, and is seen through."""
+    """A scheme as a target: it runs everywhere, with any number of slots, and its state is visible."""
 
     is_real = False
     slots: int | None = None

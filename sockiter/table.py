@@ -1,7 +1,7 @@
 """The socket table: buckets in order, each a list of sockets from head to tail.
 
-All changes to a table are in this file. A table is a value: a change gives a new one, so that a search can keep every
-table it has been at. Not known here: who walks it, and what has been seen.
+All changes to a table are in this file. A table is a value: a change gives a new table, so that a search can keep every
+earlier one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
 
 LARGE = 64
-"""From so many insertions on, the sockets of a table are looked up by name, and not one by one."""
+"""From this number of insertions on, sockets are looked up in an index by name instead of one by one."""
 
 
 class Socket(NamedTuple):
@@ -30,8 +30,10 @@ Buckets: TypeAlias = tuple[tuple[Socket, ...], ...]
 
 
 class Phase(NamedTuple):
-    """A part of the walk, as TCP's listening and established sockets are one each: its buckets are from `first` to below
-    `end`, and `name` is what a `Bucket` calls its table."""
+    """A part of the walk, such as TCP's listening sockets or its established sockets.
+
+    `name` is the table name in a `Bucket`. The phase has the buckets from `first` to below `end`.
+    """
 
     name: str
     first: int
@@ -41,8 +43,8 @@ class Phase(NamedTuple):
 class Table(NamedTuple):
     """The buckets in the order of the walk, one phase after the other.
 
-    `ver` is the number of insertions so far, and `removals` has for each bucket how many sockets were taken out of it; a
-    move is both. `gone`: the sockets that have left the table, as they were when they did.
+    `ver` is the number of insertions so far. `removals` has the number of removals from each bucket. A move counts as both.
+    `gone` has the removed sockets, as they were at their removal.
     """
 
     buckets: Buckets
@@ -52,12 +54,12 @@ class Table(NamedTuple):
     gone: tuple[Socket, ...] = ()
 
     def after(self, change: Change) -> Table:
-        """The table after a change; the very same one when nothing changed, as by a move to where the socket is.
+        """The table after a change; the same object if nothing changed, as after a move to the same bucket.
 
-        An insertion raises `ver` and gives the socket the idx -ver at the head and +ver at the tail; a move is an
-        insertion at the head, and so is every insertion into a table that has no tail. A bucket that the table has not got
-        is an IndexError, a socket that is not in it a KeyError: neither can come out of `operations.check` and
-        `backend.shape_of`.
+        An insertion raises `ver`, and gives the socket the idx -ver at the head or +ver at the tail. A move is an
+        insertion at the head, and so is every insertion into a table without tails. An unknown bucket raises IndexError,
+        and an unknown socket KeyError. Sequences that `operations.check` accepts, in their `backend.shape_of`, cause
+        neither.
         """
         buckets, ver, removals, phases, gone = self
         if type(change) is Add:
@@ -81,7 +83,7 @@ class Table(NamedTuple):
         return table if ver < LARGE else _followed(self, table, change, to)
 
     def number(self, bucket: Bucket) -> int:
-        """The place of a bucket in the walk, from 0; a bucket of no named table is one of the first phase's."""
+        """The position of a bucket in the walk, from 0; a bucket without a table name belongs to the first phase."""
         for phase in self.phases:
             if not bucket.table or bucket.table == phase.name:
                 if (number := phase.first + bucket.number) < phase.end:
@@ -90,8 +92,8 @@ class Table(NamedTuple):
         raise IndexError(bucket)
 
     def first_filled(self, bucket: int) -> int:
-        """The place in the walk of the first bucket from this one on that is not empty; behind the last where there is
-        none."""
+        """The position in the walk of the first non-empty bucket from `bucket` on; behind the last bucket if all are
+        empty."""
         buckets = self.buckets
         while bucket < len(buckets) and not buckets[bucket]:
             bucket += 1
@@ -103,8 +105,8 @@ class Table(NamedTuple):
         return self.buckets[first:end]
 
     def where(self, name: str) -> tuple[int, int]:
-        """The place in the walk of the bucket that a socket is in, and its position there from the head; KeyError if it is
-        in none."""
+        """The position in the walk of a socket's bucket, and the socket's position there from the head; KeyError if
+        missing."""
         if self.ver >= LARGE:
             number, socket = _LATEST.of(self).present[name]
             return number, _position(self.buckets[number], socket)
@@ -115,7 +117,7 @@ class Table(NamedTuple):
         raise KeyError(name)
 
     def places(self) -> dict[str, Bucket]:
-        """The bucket of each socket; one of the first table goes without its name."""
+        """The bucket of each socket; buckets of the first table have no table name."""
         places = {}
         for nth, (table, first, end) in enumerate(self.phases):
             for number in range(first, end):
@@ -132,14 +134,14 @@ class Table(NamedTuple):
         return any(socket.name == name for bucket in self.buckets for socket in bucket)
 
     def now(self, socket: Socket) -> Socket:
-        """The socket as it is by now; as it was when it left, if it is not in the table any more."""
+        """The present form of a socket in the table; its last form if it has left the table."""
         if self.ver >= LARGE:
             names = _LATEST.of(self)
             return names.present[socket.name][1] if socket.name in names.present else names.gone.get(socket.name, socket)
         for sockets in (*self.buckets, self.gone):
-            for other in sockets:
-                if other.name == socket.name:
-                    return other
+            for candidate in sockets:
+                if candidate.name == socket.name:
+                    return candidate
         return socket
 
     def _has_tail(self, number: int) -> bool:
@@ -161,7 +163,7 @@ def empty(phases: Iterable[tuple[str, int]]) -> Table:
     return Table(((),) * end, 0, (0,) * end, tuple(made))
 
 
-# Tuples are added, and not unpacked into a new one: of long ones that takes a quarter of the time.
+# Adding tuples takes a quarter of the time of unpacking them into a new tuple, if they are long.
 
 
 def _inserted(buckets: Buckets, number: int, name: str, at_head: bool, ver: int) -> Buckets:
@@ -176,13 +178,14 @@ def _replaced(buckets: Buckets, number: int, bucket: tuple[Socket, ...]) -> Buck
 
 
 def _position(bucket: tuple[Socket, ...], socket: Socket) -> int:
-    # A bucket that changes alone have made is in the order of its indexes.
+    # A bucket that only `Table.after` has changed is sorted by index.
     position = bisect_left(bucket, socket.idx, key=itemgetter(1))
     return position if bucket[position : position + 1] == (socket,) else bucket.index(socket)
 
 
 class _Names:
-    # The sockets of a table by their names: those present with the place of their bucket in the walk, and those gone.
+    # An index of a table's sockets by name: the present sockets with the position of their bucket in the walk, and the
+    # gone ones.
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -190,7 +193,7 @@ class _Names:
         self.gone = {socket.name: socket for socket in table.gone}
 
     def follow(self, table: Table, change: Change, number: int) -> None:
-        # To what the table has become by a change in this bucket.
+        # Update the index to the table after a change in this bucket.
         name = change.name
         self.table = table
         if type(change) is Remove:
@@ -201,7 +204,7 @@ class _Names:
 
 
 class _Latest(threading.local):
-    # The names of the table that was asked for last, or of what it has become since: so a long iteration counts them once.
+    # The index of the most recent table. It follows that table's changes, so that a long iteration builds the index once.
 
     def __init__(self) -> None:
         self.names: _Names | None = None

@@ -1,11 +1,13 @@
-"""Every target there is: the schemes, in the simulation, those of other packages, and the iterators of the running kernel.
+"""All targets: the project's schemes in the simulation, schemes of other packages, and iterators of the running kernel.
 
-Decided here: which targets a user can name, which of them are the project's own schemes, and which case no target can carry
-out. What a target is, `backend` says; how each works, `schemes` and `kernel`; what a package has to give, `plugins`.
+Decided here: which targets a user can name, which of them are the project's own schemes, which one a case is about, and
+which case no target can carry out. What a target is, `backend` says; how each works, `schemes` and `kernel`; what a package
+has to give, `plugins`.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -14,26 +16,65 @@ from pathlib import Path
 from sockiter.backend import Target, refusal, shape_of
 from sockiter.cases import Case, load_with_lines
 from sockiter.errors import InputError
-from sockiter.files import escaped
+from sockiter.files import escaped, in_file_name
 from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, Read, Rehash
 from sockiter.plugins import load_plugins
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
+from sockiter.verdict import KINDS
 
 SCHEME_TARGETS: tuple[Target, ...] = tuple(SchemeTarget(scheme) for scheme in SCHEMES)
-"""The project's own schemes, whatever else is installed: what every case is recorded on."""
+"""The project's own schemes, without installed packages. Every case is recorded on these."""
 PLUGIN_TARGETS: tuple[Target, ...] = load_plugins({target.name for target in (*SCHEME_TARGETS, *KERNEL_TARGETS)})
-"""The schemes of other packages. A case says something of one only where it names it: whoever wrote it may not know it."""
+"""The schemes of other packages. A case expects something of them only by name: its author may not know them."""
 TARGETS: tuple[Target, ...] = (*SCHEME_TARGETS, *PLUGIN_TARGETS, *KERNEL_TARGETS)
 
 
 def target_named(name: str) -> Target:
-    """The target of that name; an `InputError` that lists them all where there is none."""
+    """The target with that name; an `InputError` that lists all names if there is none."""
     for target in TARGETS:
         if target.name == name:
             return target
     raise InputError(f"no target is named {name!r}: expected one of {', '.join(target.name for target in TARGETS)}")
+
+
+def about(case: Case, path: Path) -> Target | None:
+    """The target that a case is about; None where neither its comment nor the name of its file says so.
+
+    The comment says "found on TARGET", as the comment of a finding does. Otherwise the file is named TARGET-KIND..., as the
+    file of a finding is.
+    """
+    known = {target.name: target for target in TARGETS}
+    for word in re.findall(r"\bfound on (\S+)", " ".join(case.comment)):
+        if (name := word.rstrip(".,:;")) in known:
+            return known[name]
+    kinds = "|".join(KINDS)
+    named = [
+        target
+        for name, target in known.items()
+        if re.match(rf"{re.escape(in_file_name(name))}(-({kinds})([-.]|$)|\.|$)", path.name)
+    ]
+    return max(named, key=lambda target: len(target.name), default=None)
+
+
+def model_of(case: Case, target: Target) -> Target | None:
+    """The scheme that stands in for an iterator of a kernel that does not run here; None where no scheme does.
+
+    It is the first of these that can carry out the case: a scheme that the case expects this iterator to walk by; one that
+    some kernel is known to use and that the case expects to fail; the one whose known failures the iterator has.
+    """
+    assert isinstance(target, KernelTarget)
+    failing = {expect.target for expect in case.expects}
+    names = [
+        *(expect.scheme for expect in case.expects if expect.target == target.name),
+        *(scheme for scheme in target.schemes if scheme in failing),
+        target.fails_like,
+    ]
+    shape = shape_of(case.operations, slots=case.slots)
+    models = [scheme for name in names for scheme in SCHEME_TARGETS if scheme.name == name]
+    return next((model for model in models if refusal(model, case.operations, shape) is None), None)
 
 
 # A name that is as like a known one as this, and does not begin with it, is taken for a misspelling.
@@ -41,10 +82,11 @@ _LIKE = 0.8
 
 
 def load_known(path: Path) -> Case:
-    """Read a case as `cases.load`; an `InputError` as well for one that no target can carry out or that misspells a target.
+    """Read a case as `cases.load`; raise `InputError` also for an impossible case, and for a misspelled target.
 
-    A target is misspelled that begins with `kernel:` and is none, or whose name is nearly that of one. Another unknown name
-    may be that of a package that is not installed, and so may a table in a case that has such a name.
+    A name is misspelled if it begins with `kernel:` and no target has it, or if it is similar to a known name. Any other
+    unknown name may belong to a package that is not installed. The same holds for an unknown table in a case with such a
+    name.
     """
     case, lines = load_with_lines(path)
     file = escaped(path)
@@ -52,11 +94,11 @@ def load_known(path: Path) -> Case:
     schemes = [name for name in known if not name.startswith("kernel:")]
     foreign = False
     for expect, line in zip(case.expects, lines.expects, strict=True):
-        for what, word, names in (("target", expect.target, known), ("scheme", expect.scheme or schemes[0], schemes)):
+        for role, word, names in (("target", expect.target, known), ("scheme", expect.scheme or schemes[0], schemes)):
             if word not in names:
                 foreign = True
                 if (like := _meant(word, names)) or word.startswith("kernel:"):
-                    raise InputError(f"{file}:{line}: no {what} is named {word!r}: {_expected(like, names)}")
+                    raise InputError(f"{file}:{line}: no {role} is named {word!r}: {_expected(like, names)}")
     tables = list(dict.fromkeys(table for target in TARGETS for table in target.tables if table))
     for operation, (line, *inside) in zip(case.operations, lines.operations, strict=True):
         parts = (
@@ -72,23 +114,24 @@ def load_known(path: Path) -> Case:
                     raise InputError(f"{file}:{at}: no target has a table named {table!r}: {_expected(like, tables)}")
                 return case
     if all(_refusals(case, len(case.operations))):
-        # The first operation with which they all refuse it.
+        # The first operation that makes all targets refuse the case.
         nth = bisect_left(range(1, len(case.operations)), True, key=lambda count: all(_refusals(case, count)))
         why = "; ".join(filter(None, _refusals(case, nth + 1)))
         line = lines.operations[nth][0]
-        raise InputError(f"{file}:{line}: no target can carry it out: expected a case that one of them can: {why}")
+        problem = "no target can carry out this case: expected a case that some target can carry out"
+        raise InputError(f"{file}:{line}: {problem}: {why}")
     return case
 
 
 def _refusals(case: Case, count: int) -> Iterable[str | None]:
-    # Why each target cannot carry out so many operations of a case.
+    # The reason of each target that refuses the first `count` operations of a case.
     operations = case.operations[:count]
     shape = shape_of(operations, slots=case.slots)
     return (refusal(target, operations, shape) for target in TARGETS)
 
 
 def _meant(word: str, known: list[str]) -> str | None:
-    # A longer name is another name: a variant of a scheme is called so.
+    # A longer name is another name: variants of a scheme extend its name.
     like = get_close_matches(word, known, n=1, cutoff=_LIKE)
     return like[0] if like and not word.startswith(like[0]) else None
 

@@ -1,7 +1,4 @@
-"""The verdict on an iteration: kinds of findings, and the socket that each concerns.
-
-Decided here: the words. Not known here: how they are arrived at (`oracle`) and who promises what (`claims`).
-"""
+"""The verdict on an iteration: kinds of findings, and the socket that each finding concerns."""
 
 from __future__ import annotations
 
@@ -12,19 +9,19 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 Kind: TypeAlias = Literal["skip", "repeat", "stale", "stuck", "refused", "incomplete"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# Kinds that concern a certain socket, so that a finding of one names it.
+# Kinds that concern one socket. Their findings name the socket.
 OF_A_SOCKET: frozenset[Kind] = frozenset({"skip", "repeat", "stale"})
-# Kinds that a change to another socket of the same bucket may bring about, so that it matters where the changes are.
+# Kinds that a change to another socket of the same bucket can cause, so that the place of the changes matters.
 CAUSED_NEARBY: frozenset[Kind] = frozenset({"skip", "repeat"})
-# Kinds that are the iterator's fault. A refusal is honest, and an incomplete iteration was not judged to its end.
+# Kinds that are the iterator's fault. A refusal is reported honestly, and an incomplete iteration was not judged to its end.
 VIOLATIONS: tuple[Kind, ...] = ("skip", "repeat", "stale", "stuck")
 
 
 class Signature(NamedTuple):
-    """A class of findings, whichever socket suffers them.
+    """A class of findings, independent of the affected socket.
 
-    `moved`: the socket had itself been put in again or moved. `elsewhere`: it had not, and nothing at all had changed in its
-    bucket since open (in the case of a repeat: by its second delivery).
+    `moved`: the socket itself was reinserted or moved. `elsewhere`: the socket was not, and nothing at all changed in its
+    bucket since open (for a repeat: until its second delivery).
     """
 
     kind: Kind
@@ -33,7 +30,7 @@ class Signature(NamedTuple):
 
 
 def signatures_of(kinds: Iterable[Kind]) -> tuple[Signature, ...]:
-    """All signatures that findings of some kinds can have, in the order of the kinds."""
+    """All possible signatures of findings of some kinds, in the order of the kinds."""
     signatures = []
     for kind in kinds:
         signatures.append(Signature(kind))
@@ -46,8 +43,10 @@ def signatures_of(kinds: Iterable[Kind]) -> tuple[Signature, ...]:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One finding about an iteration: its kind, the socket that suffers it (None for the iteration as a whole), and whether
-    that socket `moved`, or everything that changed was `elsewhere` (`Signature`)."""
+    """One finding about an iteration: its kind, and the affected socket (None for the iteration as a whole).
+
+    `moved` and `elsewhere` are as in `Signature`.
+    """
 
     kind: Kind
     socket: str | None = None
@@ -63,7 +62,7 @@ class Finding:
 
 
 Verdict: TypeAlias = tuple[Finding, ...]
-"""Everything that is to be said of an iteration, by kind and then by socket; empty: exactly once, to the end."""
+"""All findings of an iteration, by kind and then by socket; empty: every socket exactly once, to the end."""
 
 
 def describe(verdict: Verdict) -> str:

@@ -1,8 +1,7 @@
-"""A command in a child process that is watched, where schemes of other packages are installed.
+"""Runs a command in a watched child process, if schemes of other packages are installed.
 
-Decided here: that no scheme ends a command without a word, be it by `os._exit(0)` or by another program in its place. The
-child announces its exit status before it ends; a child that announces none was ended. Not known here: which commands there
-are.
+No scheme can end a command silently, for example by `os._exit(0)` or by executing another program. The child announces
+its exit status before it ends. A child that ends without that announcement was killed.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def watched(command: Callable[[], None]) -> None:
-    """Run a command; where schemes of other packages are installed, in a child process, and exit with its status.
+    """Run a command. If schemes of other packages are installed, run it in a child process and exit with its status.
 
-    An end of the child that it did not announce is exit status 3, with a line on standard error.
+    If the child ends unannounced, print a line on standard error and exit with status 3.
     """
     names = sorted({entry.name for entry in entry_points(group=GROUP)})
     if not names:
@@ -41,7 +40,7 @@ def watched(command: Callable[[], None]) -> None:
         os.close(writer)
         _wait(child, reader, before, names)
     os.close(reader)
-    with suppress(AttributeError):  # there is none but on Linux
+    with suppress(AttributeError):  # only Linux has prctl
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _set_output_apart()
@@ -49,7 +48,7 @@ def watched(command: Callable[[], None]) -> None:
 
 
 def _set_output_apart() -> None:
-    # What a scheme writes to the descriptor of standard output goes to standard error; a document may be under way.
+    # A scheme's output to the descriptor of standard output goes to standard error: a document may be under way.
     with suppress(OSError):  # one of the two may be closed
         os.fstat(2)
         ours = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -59,7 +58,7 @@ def _set_output_apart() -> None:
 
 
 def _beyond_the_streams(descriptor: int) -> int:
-    # Whoever starts this may have closed standard output; what is opened next must not be taken for it.
+    # The caller may have closed standard output. The next opened file must not take its descriptor.
     higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     os.close(descriptor)
     return higher
@@ -82,8 +81,9 @@ def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals], names: 
     is_ending = False
 
     def end_child(signum: int, frame: FrameType | None) -> None:
-        # What goes to the whole group has reached the child as well, where the first of them ends it and SIGTERM is no
-        # second one.
+        # A signal to the whole group reached the child as well. There the first signal ends it, and SIGTERM does not
+        # count as
+        # a second one.
         nonlocal is_ending
         is_ending = True
         os.kill(child, signal.SIGTERM)
@@ -97,7 +97,7 @@ def _wait(child: int, reader: int, mask: set[int] | set[signal.Signals], names: 
         signal.signal(number, signal.SIG_IGN)
     os.set_blocking(reader, False)
     announced = b""
-    with suppress(BlockingIOError):  # a process that the child has started, and left, may have the other end
+    with suppress(BlockingIOError):  # an orphan of the child may hold the other end
         announced = os.read(reader, 1)
     if status < 0 and is_ending:
         _complain("interrupted")

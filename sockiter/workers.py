@@ -1,9 +1,8 @@
-"""Workers: processes with a job each, which are started, heard, stopped and waited for.
+"""Worker processes: they are started with a job, send messages, are stopped, and are waited for.
 
-Decided here: that no message of a worker is lost, however it ends, or whoever interrupts; that no worker is left behind, nor
-works on after its time or without its main process. Ctrl-C and what `timeout` sends go to the whole group, and so does the
-hang-up of a terminal: the main process alone decides what they mean, and workers ignore them. Not known here: the jobs,
-the messages, and what becomes of them.
+No message is lost, however a worker ends and whoever interrupts. No worker stays behind, works on after its time, or
+outlives its main process. Ctrl-C, the signals of `timeout`, and the hang-up of a terminal reach the whole process group.
+Only the main process reacts to them; workers ignore them.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ from typing import Any, Generic, TypeVar
 from sockiter import rights
 from sockiter.files import abandoned
 
-# How long workers may take after a stop, or after their time is up, for their current work: shrinking, on a slow kernel.
+# The time that workers have for their current work after a stop or after the time limit: shrinking on a slow kernel.
 PATIENCE_S = 4.0
-# On a busy machine a worker has a part of a processor only, and takes longer: at most so many times.
+# On a busy machine, a worker gets only part of a processor, and more time: at most this factor.
 PATIENCE_TIMES_MAX = 8.0
 TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _PR_SET_PDEATHSIG = 1
 
-# Not a plain fork, which would copy whatever threads of this process hold; a server forks the workers, with all modules
-# loaded already.
+# Not a plain fork, which would copy the locks of this process's threads. A server, with all modules loaded, forks the
+# workers.
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 Lot = TypeVar("Lot")
@@ -48,10 +47,10 @@ Job = TypeVar("Job")
 
 
 class Workers(ABC, Generic[Lot, Job]):
-    """So many workers, and the lots that wait for one. Each worker has a job, which is a lot's or a part of it.
+    """A number of workers, and the lots that wait for one. A worker's job is a lot or a part of it.
 
-    `work` is what a worker does: it is called there with its job and with its connection. `run` may be
-    interrupted by a KeyboardInterrupt once: it then waits for what the workers are at, and returns.
+    A worker calls `work` with its job and its connection. A KeyboardInterrupt may interrupt `run` once: it then waits for
+    the current work of the workers, and returns.
     """
 
     def __init__(self, lots: Iterable[Lot], *, workers: int, work: Callable[[Job, Connection], None]) -> None:
@@ -66,29 +65,32 @@ class Workers(ABC, Generic[Lot, Job]):
 
     @abstractmethod
     def _job(self, lot: Lot, /) -> Job:
-        """The job of the worker that is about to be started for a lot, which may be put back among those that wait."""
+        """The job of the next worker of a lot. The method may put the lot back among the waiting ones."""
 
     @abstractmethod
     def _on_message(self, lot: Lot, message: Any, /) -> None:
-        """Take over a message of a worker."""
+        """Process a worker's message."""
 
     @abstractmethod
     def _on_death(self, lot: Lot, why: str, /) -> None:
-        """Record that a worker ended before its time."""
+        """Record that a worker ended early."""
 
     @abstractmethod
     def _is_end(self, message: Any, /) -> bool:
-        """Whether a worker that sent this message last, or None where it sent none, has done its job."""
+        """Whether a worker has done its job, given its last message (None: it sent none)."""
 
     def _on_unfinished(self, lot: Lot, last: Any, /) -> None:
-        """Save the work of a worker that ended before its time, or did not stop, by its last message, if any."""
+        """Save the work of a worker that ended early or did not stop, from its last message, if any."""
+
+    def _on_over(self) -> None:
+        """Take over whatever is left when no worker runs any more."""
 
     def _next(self) -> Lot:
-        # Which of those that wait is worked on next; there is one.
+        # The next of the waiting lots; there is at least one.
         return self._waiting.popleft()
 
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
-        """Work until nothing waits any more; `progress` is called some ten times a second, from this thread."""
+        """Work until no lot waits any more; `progress` is called about ten times a second, from this thread."""
         _CONTEXT.set_forkserver_preload([self._work.__module__])
         start_server()
         try:
@@ -109,9 +111,10 @@ class Workers(ABC, Generic[Lot, Job]):
                 self._on_unfinished(lot, self._last.pop(connection, None))
                 connection.close()
             self.running.clear()
+            self._on_over()
 
     def _look_at_the_clock(self) -> None:
-        # Nothing is begun when the time is up; what is under way has some patience more.
+        # No lot is started after the time limit. Running workers have some extra time.
         now = time.monotonic()
         if now >= self._until:
             self._waiting.clear()
@@ -154,7 +157,8 @@ class Workers(ABC, Generic[Lot, Job]):
                         self._on_death(lot, f"was killed: it went on for {patience_s():.0f} s after the time was up")
                         self._on_unfinished(lot, last)
                     elif process.exitcode or not (self.interrupted or self._is_end(last)):
-                        # Whatever its exit code: the last message of a worker that is done says so, unless it was stopped.
+                        # The exit code does not matter: the last message of a worker that is done says so, unless it was
+                        # stopped.
                         self._on_death(lot, f"ended with exit code {process.exitcode}: the scheme or the system ended it")
                         self._on_unfinished(lot, last)
                     connection.close()
@@ -172,14 +176,14 @@ class Workers(ABC, Generic[Lot, Job]):
 
 
 def patience_s() -> float:
-    """The seconds that a worker may take after its time: more by the load of a processor, where there is more than one's."""
+    """The seconds that a worker may take after its time limit: `PATIENCE_S`, times the load per processor if above 1."""
     load, _, _ = os.getloadavg()
     return PATIENCE_S * min(max(load / (os.cpu_count() or 1), 1.0), PATIENCE_TIMES_MAX)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """An interrupt waits until the end: half of a message, or a worker that is in no list, would be lost."""
+    """Delay interrupts until the end. They could lose half a message, or a worker that is in no list yet."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_GROUP)
     try:
         yield
@@ -188,9 +192,9 @@ def undisturbed() -> Iterator[None]:
 
 
 def start_server() -> None:
-    """Start the server that forks workers; they ignore what goes to the group. Does nothing if it is there already."""
+    """Start the server that forks workers; they ignore signals to the group. Does nothing if the server runs already."""
     _remove_abandoned()
-    # They do from their first moment on, since it does.
+    # Workers inherit this from the server, so they ignore the signals from the start.
     handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in TO_THE_GROUP]
     try:
         forkserver.ensure_running()
@@ -200,8 +204,8 @@ def start_server() -> None:
     _mark_as_ours()
 
 
-# multiprocessing keeps the server's socket in a directory that is named as in all programs. This file in it says that
-# it is one of this project's, and is locked for as long as the main process lives.
+# multiprocessing keeps the server's socket in a directory with a general name. This file marks the directory as this
+# project's. The main process locks the file for its lifetime.
 _OURS = ".sockiter"
 _marks: dict[str, int] = {}
 
@@ -212,12 +216,12 @@ def _mark_as_ours() -> None:
         path = os.path.join(directory, _OURS)
         _marks[directory] = mark = os.open(f"{path}.new", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         fcntl.flock(mark, fcntl.LOCK_EX)
-        os.rename(f"{path}.new", path)  # it is locked from the moment on when it has this name
+        os.rename(f"{path}.new", path)  # it has this name only when it is locked
 
 
 def _remove_abandoned() -> None:
-    # What main processes have left that were killed.
-    # Where multiprocessing has ours: that is not $TMPDIR where its name is too long for that of a socket.
+    # Remove the directories of killed main processes. multiprocessing does not use $TMPDIR if a socket's path would be too
+    # long there.
     for mark in Path(get_temp_dir()).parent.glob(f"pymp-*/{_OURS}"):
         with suppress(OSError), abandoned(mark) as is_abandoned:
             if is_abandoned and mark.parent.lstat().st_uid == os.geteuid():
@@ -226,7 +230,7 @@ def _remove_abandoned() -> None:
 
 @contextmanager
 def interrupted_at(when: float) -> Iterator[None]:
-    """A KeyboardInterrupt at this time of the monotonic clock, for what does not look at the clock; never after the end."""
+    """Raise a KeyboardInterrupt at this time of the monotonic clock, for code without a time limit; never after the end."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -244,19 +248,19 @@ def interrupted_at(when: float) -> Iterator[None]:
 
 
 def serving(connection: Connection) -> AbstractContextManager[None]:
-    """The context of a worker's work and messages, until it is done or the main process is gone; closes its connection."""
+    """The context of a worker's work and messages, until it is done or the main process has ended; closes its connection."""
     return _Serving(connection)
 
 
 def _die_with_the_server() -> None:
-    # The server ends with the main process, however that does. An alarm is an interrupt where something is to be saved.
-    with suppress(AttributeError):  # there is none but on Linux
+    # The server always ends with the main process. SIGALRM acts as an interrupt, so that unfinished work can be saved.
+    with suppress(AttributeError):  # only Linux has prctl
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGALRM)
 
 
 class _Serving:
-    # No generator: that and an error of `send` would keep each other, and with them what was to be sent, until the garbage
-    # is collected, which CPython 3.12.1 does not survive (a BytesIO with a view of it), and 3.13 complains of.
+    # Not a generator: it and an error of `send` would keep each other alive, and the unsent message, until the garbage
+    # collection. CPython 3.12.1 crashes in that case (a BytesIO with a view of it), and 3.13 warns.
     __slots__ = ("_connection",)
 
     def __init__(self, connection: Connection) -> None:
@@ -267,7 +271,7 @@ class _Serving:
             rights.lower()
             _die_with_the_server()
             with suppress(OSError):  # standard error may be closed
-                os.dup2(2, 1)  # a worker prints nothing, and what a scheme prints is no part of a document
+                os.dup2(2, 1)  # a scheme's output is no part of a document
         for number in TO_THE_GROUP:
             signal.signal(number, signal.SIG_IGN)
 

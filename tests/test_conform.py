@@ -12,12 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
-from sockiter.cli import main
 from sockiter.conform import Conformance, Difference
 from sockiter.errors import Inconclusive
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
@@ -28,6 +27,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import RECORDS_MAX, SchemeTarget, Simulation
+from tests.support.command import sockiter
 
 ALL = frozenset(HAZARDS)
 
@@ -127,7 +127,7 @@ def test_sequences_that_cannot_be_judged_are_left_out_and_counted() -> None:
 
 def test_a_sequence_that_the_target_cannot_run_is_not_compared() -> None:
     target = Likeness(OffsetUdp())
-    with pytest.raises(Inconclusive, match="16 slots at open; the case asks for 2"):
+    with pytest.raises(Inconclusive, match="16 slots at open; the case needs 2"):
         Conformance(target, target, OffsetUdp()).compare((Add("A", "tail"), Open(), Read(None)), 2)
 
 
@@ -164,7 +164,7 @@ def kernels(*targets: Likeness) -> Iterator[None]:
 
 
 def conform(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["conform", *map(str, arguments)])
+    return sockiter("conform", *arguments)
 
 
 def test_an_equal_result_is_reported_with_the_work(tmp_path: Path) -> None:
@@ -318,8 +318,8 @@ def of_no_known_scheme() -> Likeness:
         (("nobody",), 2, "no target is named 'nobody'"),
         (("kernel:twin", "nobody"), 2, "no scheme is named 'nobody': expected one of offset-udp, "),
         (("kernel:absent",), 3, "kernel:absent does not run here: not today"),
-        (("kernel:twin", "--hazard", "rollover"), 3, "kernel:twin cannot be put through: rollover"),
-        (("kernel:twin", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank cannot be put through: show"),
+        (("kernel:twin", "--hazard", "rollover"), 3, "kernel:twin does not support: rollover"),
+        (("kernel:twin", "rank", "--hazard", "remove", "--hazard", "show"), 3, "rank does not support: show"),
         (("kernel:new",), 3, "kernel:new uses no known scheme; name a SCHEME to compare it with"),
     ],
 )

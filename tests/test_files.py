@@ -19,7 +19,7 @@ import pytest
 from sockiter import streams, workers
 from sockiter.cases import load, load_with_lines
 from sockiter.errors import InputError
-from sockiter.files import escaped, sweep, write_whole
+from sockiter.files import commit_of, escaped, sweep, write_whole
 from tests.support.command import DEADLINE_S, members, sockiter, started, unmeasured, wait_until
 from tests.support.paths import CASES
 
@@ -293,3 +293,58 @@ def test_an_unprintable_note_is_no_failure() -> None:
     done = run("minimize", RFC_SKIP, "--target", "offset-udp", script="2>/dev/full")
     assert done.returncode == 0
     assert done.stdout.endswith("read all\n")
+
+
+# The commit of a checkout, as Git's files say.
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def checkout(directory: Path, head: str, **files: str) -> Path:
+    """A checkout with this HEAD, and with other files of Git; a slash in a name is two underscores."""
+    for name, text in {"HEAD": head, **files}.items():
+        path = directory / ".git" / name.replace("__", "/").replace("_", "-")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("head", "files"),
+    [
+        (COMMIT, {}),
+        ("ref: refs/heads/main\n", {"refs__heads__main": f"{COMMIT}\n"}),
+        ("ref: refs/heads/main\n", {"packed_refs": f"# pack-refs\n{'f' * 40} refs/heads/mai\n{COMMIT} refs/heads/main\n"}),
+    ],
+)
+def test_the_commit_of_a_checkout_is_read_from_the_files_of_git(head: str, files: dict[str, str], tmp_path: Path) -> None:
+    assert commit_of(checkout(tmp_path, head, **files)) == COMMIT[:12]
+
+
+@pytest.mark.parametrize(
+    ("head", "files"),
+    [
+        ("ref: refs/heads/main\n", {}),
+        ("ref: refs/heads/main\n", {"packed_refs": f"{COMMIT} refs/heads/mai\n"}),
+        ("nonsense", {}),
+        ("ref: \0", {}),
+    ],
+)
+def test_a_checkout_without_a_commit_has_none(head: str, files: dict[str, str], tmp_path: Path) -> None:
+    assert commit_of(checkout(tmp_path, head, **files)) is None
+
+
+def test_a_directory_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) is None
+    (tmp_path / ".git").write_bytes(b"\xff")
+    assert commit_of(tmp_path) is None
+
+
+def test_the_commit_of_a_worktree_is_that_of_its_own_head(tmp_path: Path) -> None:
+    git = checkout(tmp_path / "main", "ref: refs/heads/main\n", refs__heads__mine=COMMIT) / ".git"
+    (own := git / "worktrees" / "mine").mkdir(parents=True)
+    (own / "HEAD").write_text("ref: refs/heads/mine\n", encoding="utf-8")
+    (own / "commondir").write_text("../..\n", encoding="utf-8")
+    (worktree := tmp_path / "mine").mkdir()
+    (worktree / ".git").write_text(f"gitdir: {own}\n", encoding="utf-8")
+    assert commit_of(worktree) == COMMIT[:12]

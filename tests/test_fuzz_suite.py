@@ -89,6 +89,10 @@ def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_i
         assert re.search(
             rf"^E +{example}\n(E +state\..*\n)+E +state\.teardown\(\)\n(E *\n)*E +offset-udp: ", done.stdout, re.M
         )
+    # So does the case, as it is in its file.
+    for path in kept:
+        text = re.escape(path.read_text(encoding="utf-8"))
+        assert re.search(rf"^-+ Captured case call -+\n{text}", done.stdout, re.MULTILINE)
     target = target_named("offset-udp")
     with target.session() as session:
         for path, kind in zip(kept, ("repeat", "skip"), strict=True):
@@ -108,6 +112,7 @@ def test_a_scheme_that_lies_fails_in_the_plain_loop_too_and_leaves_its_least_cas
     assert done.returncode == 1, done.stdout
     (kept,) = files([cases])
     assert f"replay it with: sockiter replay {kept} --target offset-udp" in done.stdout
+    assert f"\n{kept.read_text(encoding='utf-8')}" in done.stdout
     target = target_named("offset-udp")
     with target.session() as session:
         assert replay(load(kept), target, session).as_expected

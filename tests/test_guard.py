@@ -94,7 +94,7 @@ def test_a_scheme_without_a_canonical_form_has_none_under_guard() -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"open": giving(None)}, "open returned None: expected a state, which is any other value that has a hash"),
+        ({"open": giving(None)}, "open returned None: expected a state, which is any other hashable value"),
         ({"open": giving([1])}, "open returned a value that has no hash: list is [1], a list"),
         (
             {"open": giving(State(0, ["A"], 2))},  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_a_scheme_without_a_canonical_form_has_none_under_guard() -> None:
         ({"begin": giving((1, 2))}, "begin returned (1, 2): expected Done, or a value that has `waits_for`"),
         (
             {"begin": giving(Done(None))},
-            "begin returned Done with the state None: expected a state, which is any other value that has a hash",
+            "begin returned Done with the state None: expected a state, which is any other hashable value",
         ),
         ({"begin": giving(Done(State(0, {}, 2)))}, "begin returned a value that has no hash: State.cookies is {}, a dict"),  # type: ignore[arg-type]
         (
@@ -208,7 +208,7 @@ class Mute(Exception):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (Mute(), "Mute: its message cannot be had"),
+        (Mute(), "Mute: its message cannot be formatted"),
         (ValueError("a\n \x1b[31mb"), "ValueError: a ?[31mb"),
         (KeyError(), "KeyError"),
         (SystemExit(0), "SystemExit: 0"),
@@ -350,7 +350,7 @@ def test_a_call_that_cannot_be_ended_ends_the_process(
     with pytest.raises(Exited, match="3"):
         watch._tick(signal.SIGVTALRM, None)
     watch.stop()
-    assert capfd.readouterr().err == "sockiter: Foreign.begin does not end, and catches what would end it\n"
+    assert capfd.readouterr().err == "sockiter: Foreign.begin does not end, and catches the exceptions that should end it\n"
 
 
 def test_the_clock_stops_where_no_call_is_under_way() -> None:

@@ -110,7 +110,7 @@ class TestTheShapeOfASequence:
 class TestARefusal:
     def test_names_all_hazards_that_the_target_cannot_be_put_through(self) -> None:
         operations: list[Operation] = [Open(), Read(1, (At("realloc", 1, Fail()), At("show", 1, Add("A", "tail"))))]
-        reason = "limited cannot be put through: add-tail, show, enomem"
+        reason = "limited does not support: add-tail, show, enomem"
         assert refusal(Limited(), operations, Shape()) == reason
 
     def test_names_a_table_that_the_target_has_not_got(self) -> None:
@@ -118,7 +118,7 @@ class TestARefusal:
         assert refusal(Limited(), [], shape) == "limited has no table named 'other'"
 
     def test_names_the_slots_that_the_target_is_bound_to(self) -> None:
-        assert refusal(Limited(), [], Shape(slots=4)) == "limited has 16 slots at open; the case asks for 4"
+        assert refusal(Limited(), [], Shape(slots=4)) == "limited has 16 slots at open; the case needs 4"
 
     @pytest.mark.parametrize(
         ("target", "shape"),
@@ -158,7 +158,7 @@ class TestARun:
 
     def test_of_what_the_target_cannot_do_is_not_begun(self) -> None:
         target = Limited()
-        with pytest.raises(Unavailable, match=r"^limited cannot be put through: add-head$"):
+        with pytest.raises(Unavailable, match=r"^limited does not support: add-head$"):
             run(target, target, [Open(), Add("A", "head")])
         assert target.began == 0
 
@@ -302,11 +302,11 @@ class TestWhatAKernelIsExpectedToDo:
     @pytest.mark.parametrize(
         ("detected_scheme", "remarks", "reason"),
         [
-            (None, ("Linux 6.12",), "the case says what comes of it on Linux 6.12"),
-            (None, ("Linux 6.12", "Linux 6.1"), "the case says what comes of it on Linux 6.1, Linux 6.12"),
+            (None, ("Linux 6.12",), "the case has expectations only for Linux 6.12"),
+            (None, ("Linux 6.12", "Linux 6.1"), "the case has expectations only for Linux 6.1, Linux 6.12"),
             (None, ("Linux 6.12", f"Linux {platform.release()}"), None),
             (None, ("",), None),
-            (None, (), "the case says nothing of it"),
+            (None, (), "the case expects nothing of this target"),
             ("offset-udp", (), None),
             ("offset-udp", ("Linux 6.12",), None),
         ],

@@ -201,7 +201,7 @@ def test_a_malformed_user_or_group_number_is_refused_in_one_line(
     with pytest.raises(SystemExit) as ended:
         program.run()
     assert ended.value.code == InputError.status
-    assert capsys.readouterr().err == f"sockiter: {complaint}, which sudo sets; without SUDO_UID, root stays root\n"
+    assert capsys.readouterr().err == f"sockiter: {complaint}, as sudo sets it; without SUDO_UID, root stays root\n"
 
 
 @pytest.fixture
@@ -354,7 +354,9 @@ def test_a_caller_who_cannot_read_the_packages_gets_a_line(
     with pytest.raises(SystemExit) as ended:
         program.run()
     assert ended.value.code == Unavailable.status
-    assert capsys.readouterr().err.startswith("sockiter: user 4321, who called sudo, cannot read what it takes: import of ")
+    assert capsys.readouterr().err.startswith(
+        "sockiter: user 4321, who called sudo, cannot read a file that sockiter needs: import of "
+    )
     monkeypatch.setattr(sys, "stderr", None)
     with pytest.raises(SystemExit) as ended:
         program.run()

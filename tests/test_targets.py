@@ -95,7 +95,8 @@ def test_the_line_of_the_first_operation_with_which_all_targets_refuse_is_report
     queue = type("Queue", (Rank,), {"name": "queue", "tables": ("queue",), "hazards": frozenset()})()
     monkeypatch.setattr(targets, "TARGETS", (SchemeTarget(CookieTcp()), SchemeTarget(queue)))
     path = written(tmp_path, "add A tail in queue:0\nadd B tail in queue:0\nadd C head in established:0\nopen\nread all\n")
-    expected = f"{path}:3: no target can carry it out: expected a case that one of them can: cookie-tcp has no table named"
+    problem = "no target can carry out this case: expected a case that some target can carry out"
+    expected = f"{path}:3: {problem}: cookie-tcp has no table named"
     with pytest.raises(InputError, match=expected):
         load_known(path)
 

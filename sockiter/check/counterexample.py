@@ -1,7 +1,6 @@
-"""A path through the transition system, which names no socket, as the operations of a case.
+"""Turns a path through the transition system, which has no socket names, into the operations of a case.
 
-Decided here: the names of the sockets, how many records a read asks for, and the point of a read at which something happens.
-Not known here: how the path was found, and what it proves.
+The module chooses the names of the sockets, the number of records of each read, and the points of changes inside a read.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sockiter.shrink.edits import name_of
 
 
 class PathStep(NamedTuple):
-    """A step of a path: the state it starts from, its transition, and how that is read."""
+    """A step of a path: its first state, its transition, and the mode of the read."""
 
     state: SystemState
     transition: Transition
@@ -25,8 +24,8 @@ class PathStep(NamedTuple):
 
 
 def to_operations(path: Iterable[PathStep]) -> tuple[Operation, ...]:
-    """The operations for a path from the empty table on, ending in a `read all`; the sockets' names are in the order of
-    their adds."""
+    """The operations for a path from the empty table, ending in a `read all`; sockets are named in the order of their
+    adds."""
     builder = OperationsBuilder()
     for step in path:
         builder.add(*step)
@@ -36,21 +35,21 @@ def to_operations(path: Iterable[PathStep]) -> tuple[Operation, ...]:
 
 @dataclass(slots=True)
 class OperationsBuilder:
-    """The operations of a path so far, a step at a time. A read is among them when it is over, or with `finish`.
+    """Collects the operations of a path, step by step. A read is added when it is over, or by `finish`.
 
     `names`: the names of the sockets in the table, by position.
     """
 
     operations: list[Operation] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    # How many sockets were ever added.
+    # The number of added sockets.
     added: int = 0
-    # The operation under way: what is inside it, and how far its points are counted; None: there is none.
+    # The current operation: the changes inside it, and the counts of its points; None: there is no current operation.
     inside: list[At] | None = None
     turns: int = 0
     looks: int = 0
     allocations: int = 0
-    # The read(2) under way: its records; and those that a failed read has left.
+    # The records of the current read(2), and the records that a failed read left behind.
     records: int = 0
     left: int = 0
     mode: Mode = "one"
@@ -82,7 +81,7 @@ class OperationsBuilder:
             self.operations.append(Read(None))
 
     def _named(self, label: Change, effect: Shift) -> Change:
-        # A label names a socket by its position.
+        # A label refers to a socket by its position.
         match label:
             case Add(_, end, bucket):
                 change: Change = Add(name_of(self.added), end, bucket)
@@ -114,7 +113,7 @@ class OperationsBuilder:
         self.records += len(effect.shown)
         if not effect.over:
             return
-        # For so many records that it does not stop before this.
+        # The smallest number of records with which the read does not stop earlier.
         count = self.records if effect.fresh else self.records + 1
         if effect.handed:
             count = self.left

@@ -1,7 +1,7 @@
-"""The plainest search there is: every sequence of operations up to some lines, each carried out and judged by itself.
+"""The brute-force search: every sequence of operations up to a length, each carried out and judged separately.
 
-It knows nothing of states, forgets nothing and skips nothing, and it is slow. What it finds is what the exhaustive search
-has to find, with as many lines, and nothing else.
+It has no states, merges nothing and skips nothing, and it is slow. It is the reference for the exhaustive search, which
+must find exactly the same violations, with the same lengths.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sockiter.shrink.edits import name_of
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
 
-# Sequences between two reports of progress.
+# The number of sequences between two progress reports.
 REPORT = 500
 
 
@@ -44,9 +44,9 @@ def shortest(
     scope: Scope,
     progress: Callable[[int], None] = lambda sequences: None,
 ) -> dict[Signature, int]:
-    """Every signature with the least number of lines in which it happens, of at most `scope.ops` (which is needed).
+    """All signatures of violations, each with its smallest number of lines, up to `scope.ops`, which is required.
 
-    `progress` is called with the sequences so far, after every few hundred.
+    `progress` is called with the number of sequences so far, after every few hundred.
     """
     assert scope.ops is not None
     target = SchemeTarget(scheme)
@@ -58,14 +58,14 @@ def shortest(
         if must_not_roll_over and "rollover" in hazards_of(operations, narrow=True):
             continue
         for finding in judge(run(target, target, operations, slots=scope.batch)):
-            # A `read all` ends or gives up: none of these is incomplete.
+            # A `read all` ends or gives up, so no finding is incomplete.
             signature = finding.signature
             found[signature] = min(length(operations), found.get(signature, length(operations)))
     return found
 
 
 def sequences(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> Iterator[tuple[Operation, ...]]:
-    """Every sequence of at most `scope.ops` lines in the scope that ends in a `read all`, and uses these hazards only."""
+    """All sequences in the scope, of at most `scope.ops` lines, that use only these hazards and end in a `read all`."""
     assert scope.ops is not None
     buckets = [
         Bucket(number, "" if nth == 0 else name) for nth, name in enumerate(scheme.tables) for number in range(scope.buckets)
@@ -92,7 +92,7 @@ def sequences(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> It
                     yield Rehash(name, bucket), present, added
 
     def insides(lines: int, present: tuple[str, ...], added: int) -> Iterator[tuple[tuple[At, ...], tuple[str, ...], int]]:
-        # What stands inside a read, in so many lines or fewer.
+        # The changes inside a read, in at most this number of lines.
         if lines == 0:
             yield (), present, added
         else:
@@ -126,5 +126,5 @@ def sequences(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> It
         try:
             check(operations)
         except Impossible:
-            continue  # one at the tail of a table that has none
+            continue  # an insertion at the tail of a table without tails
         yield operations

@@ -1,12 +1,11 @@
 """The property monitor: it tracks one socket, or none, through the transitions of a system.
 
-Decided here: which part of a socket's past can still matter to a verdict, and which violations a transition causes. This is
-the oracle's rule again, for one socket and one transition at a time; tests hold the two together. Not known here: which
-transitions there are, and in which order they are searched.
+The monitor applies the rules of the oracle to one socket and one transition at a time. Tests compare the two. Its state
+is the part of a socket's past that can still affect a verdict.
 
-A record counts as delivered when its socket is shown. This read hands it out or, after an error, the next one, and until
-then no read hands out anything else: so it is delivered before a read can return the end, in every case that is read to
-its end.
+A record counts as delivered when its socket is shown. This read returns the record or, after an error, the next read
+does, and no other read comes between. So the record is delivered before a read can return the end, in every case that is
+read to its end.
 """
 
 from __future__ import annotations
@@ -20,22 +19,25 @@ from sockiter.check.transitions import Opening, Shift, Turns
 from sockiter.verdict import Kind, Signature, signatures_of
 
 MONITORED: tuple[Signature, ...] = signatures_of(("skip", "repeat", "stuck", "refused"))
-"""The signatures that the monitor reports. None is stale: the frame shows no socket that has left the table."""
+"""The signatures that the monitor reports. Stale is not among them: the frame never shows a socket that has left the
+table."""
 
 Mode: TypeAlias = Literal["one", "all", "on"]
-"""A read for so many records begins, or a `read all`; or the operation under way goes on."""
+"""A read of a number of records begins ("one"), a `read all` begins ("all"), or the current operation continues ("on")."""
 
 FREE, OWED, ONCE, TWICE = range(4)
 """The status of a tracked socket: neither owed nor delivered; owed; delivered; delivered again."""
 ELSEWHERE, NEAR, MOVED = range(3)
-"""The changes since open: none in the bucket of the tracked socket; some, of others; it has itself moved."""
-# A status with the changes since open.
+"""The changes since open: none in the bucket of the tracked socket; some, of other sockets; or the socket itself moved."""
+# A status, combined with the changes since open.
 STATUSES = 12
 
 
 class MonitorState(NamedTuple):
-    """The position of the tracked socket (-1: none is tracked), its status, and the changes around it; whether a read has
-    returned the end, whether this is inside a `read all`, and whether the read(2) under way has a record."""
+    """The position of the tracked socket (-1: none), its status, and the changes around it.
+
+    `ended`: a read has returned the end. `in_all`: a `read all` is running. `some`: the current read(2) has a record.
+    """
 
     position: int = -1
     status: int = FREE
@@ -52,15 +54,18 @@ class MonitorState(NamedTuple):
 
 @cache
 def monitor_states(sockets: int) -> tuple[MonitorState, ...]:
-    """All monitor states for so many sockets, by number."""
+    """All monitor states for this number of sockets, by number."""
     tracking = [MonitorState(p, status, changed) for p in range(sockets) for status in range(4) for changed in range(3)]
     flags = list(product((False, True), repeat=3))
     return tuple(MonitorState(*state[:3], *flag) for state in (MonitorState(), *tracking) for flag in flags)
 
 
 class MonitorResult(NamedTuple):
-    """The result of a transition for one monitor state: the next one (-1: none, the transition is not for this state, or the
-    socket has left the table), the states that start to track a socket here, and the violations that happen."""
+    """The result of a transition for one monitor state.
+
+    `to`: the next state; -1 if the transition does not apply to this state, or the socket has left the table. `started`:
+    the states that start to track a socket here. `violations`: the violations that happen here.
+    """
 
     to: int = -1
     started: tuple[int, ...] = ()
@@ -70,7 +75,7 @@ class MonitorResult(NamedTuple):
 class MonitorStep(dict[int, MonitorResult]):
     """The result of one transition for each monitor state, by number, computed on demand: few of the pairs ever occur.
 
-    In a table of so many `sockets`; from inside a read if it is `paused`.
+    The table has at most `sockets` sockets. `paused`: the transition starts inside a read.
     """
 
     def __init__(
@@ -91,7 +96,7 @@ class MonitorStep(dict[int, MonitorResult]):
         if isinstance(effect, Turns):
             next_state = _read(effect, state, violations, self._mode, paused=self._paused)
         elif isinstance(effect, Shift):
-            # In a `read all`, there is nothing between two reads.
+            # No change happens between two reads of a `read all`.
             if self._paused or not state.in_all:
                 next_state = _shifted(effect, state, violations)
                 if state.position < 0 and effect.added >= 0 and not effect.before_open:
@@ -104,8 +109,8 @@ class MonitorStep(dict[int, MonitorResult]):
         )
 
 
-# Shrinking searches many small scopes one after the other, in which the same transitions happen: computing their results
-# would take longer than the searches.
+# Shrinking runs many small searches with the same transitions. Computing these results anew would take longer than the
+# searches.
 @lru_cache(maxsize=65_536)
 def monitor_step(
     effect: Shift | Turns | Opening, sockets_max: int, sockets: int, mode: Mode, *, paused: bool

@@ -1,4 +1,4 @@
-"""What a search covers, and its results."""
+"""The scope of a search, and its results."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from sockiter.verdict import Kind, Signature
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search covers: at most so many sockets in the table at once, buckets in each table, slots at open, and lines
-    of a case; None: sequences of any length."""
+    """The limits of a search: sockets in the table at once, buckets in each table, slots at open, and lines of a case.
+
+    `ops` None: sequences of any length.
+    """
 
     sockets: int = 4
     buckets: int = 1
@@ -22,10 +24,10 @@ class Scope:
     ops: int | None = None
 
     def under(self, hazards: Collection[Hazard]) -> Scope:
-        """This scope, or what of it is within reach under some hazards.
+        """This scope, reduced where some hazards make it infeasible.
 
-        Where versions roll over, nothing is in the order of the indexes any more, and every index counts as it is: that
-        takes so many states that 3 sockets in a bucket are the most, and 2 where more than one hazard comes with it.
+        With rolled-over versions, buckets are out of order, and every index matters as it is. That takes so many states
+        that at most 3 sockets in one bucket are feasible, and 2 with more than one other hazard.
         """
         if "rollover" not in hazards:
             return self
@@ -34,7 +36,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Counterexample:
-    """A violation that can happen: its kind, the rest of its `Signature`, and a shortest case in which it happens."""
+    """A possible violation: its kind, the rest of its `Signature`, and a shortest case that causes it."""
 
     kind: Kind
     moved: bool
@@ -53,8 +55,11 @@ class Counterexample:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The result of one search. `incomplete`: why it stopped early, in one line; "" where all was covered, so that nothing
-    but `violations` can happen in the scope. `violations` are shortest first."""
+    """The result of one search, with its violations, shortest first.
+
+    `incomplete`: the reason for an early stop, in one line; "" if the whole scope was searched. Then only `violations`
+    can happen in the scope.
+    """
 
     scheme: str
     hazards: frozenset[Hazard]

@@ -1,12 +1,11 @@
-"""Every history in a scope, shortest first: a proof that a violation cannot happen there, or a shortest counterexample.
+"""Exhaustive search in a scope, shortest histories first: a proof or a shortest counterexample.
 
-A violation concerns one socket, and a scheme never learns which sockets were delivered. So one socket is tracked at a time,
-any of them from any state of the system on. A state of the search is a system state with a monitor state: a few for each
-system state, and not one for each combination of the fates of all sockets. Of the other sockets only the positions matter.
+A violation concerns one socket, and a scheme does not know which sockets were delivered. So the search tracks one socket
+at a time: any socket, from any state of the system on. A search state is a system state with a monitor state. There are a
+few search states for each system state, and not one for each combination of all sockets' statuses. For the other sockets,
+only their positions matter.
 
-Decided here: the order of the search, and when it is over. Not known here: how a scheme gets from one state to the next
-(`transitions`), which part of a socket's past can still matter (`monitor`), and what is claimed (`claims`). A case that is
-found is run and judged as any other before it is returned: a case in which the violation does not happen is an error.
+Every counterexample is run and judged like any other case before it is returned. A case without the violation is an error.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from sockiter.shrink.order import sort_key
 from sockiter.simulation import RECORDS_MAX, SchemeTarget
 from sockiter.verdict import Signature
 
-# States between two reports of progress.
+# The number of states between two progress reports.
 REPORT = 4096
 INTERRUPTED = "interrupted"
-# So many cases of the same length are compared.
+# The most cases of the same length that are compared.
 ENDS_MAX = 256
 
 
@@ -50,14 +49,14 @@ def search(
     signatures: Collection[Signature] = MONITORED,
     progress: Callable[[int, int], None] = lambda states, waiting: None,
 ) -> SearchResult:
-    """Search everything that can happen to a scheme under some hazards in a scope, or until all `signatures` have happened.
+    """Search all histories of a scheme under some hazards in a scope, or until all `signatures` have happened.
 
-    `read until error` is left out: whatever it does, single reads do. `progress` gets the states so far and those that
-    wait, after every few thousand, and may raise `StopSearch`; the search then is incomplete, as it is after a
-    KeyboardInterrupt. Raises `Unsearchable` for a scheme whose states have no canonical form.
+    `read until error` is left out, since single reads have the same effects. `progress` gets the numbers of reached and
+    of waiting states after every few thousand states, and may raise `StopSearch`. After that, or after a
+    KeyboardInterrupt, the search is incomplete. Raises `Unsearchable` for a scheme whose states have no canonical form.
     """
-    # All that a search makes stays until it is over, and none of it refers to itself: to look for what does, again and
-    # again, would take half of the time.
+    # A search keeps all its objects to its end, and they have no reference cycles. The garbage collector would take half of
+    # the time.
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -68,8 +67,8 @@ def search(
 
 
 class _Edge(NamedTuple):
-    # A transition in the search: the first search state of the system state that it leads to, its step of the monitor, and
-    # how it is read.
+    # A transition in the search: the first search state of its target system state, the step of the monitor, and the mode of
+    # the read.
     base: int
     monitor_step: MonitorStep
     transition: Transition
@@ -83,12 +82,12 @@ class _Search:
         self.scheme, self.hazards, self.scope, self.signatures = scheme, hazards, scope, signatures
         self.system = TransitionSystem(scheme, hazards, scope.sockets, scope.buckets, scope.batch)
         self.monitor_states = monitor_states(scope.sockets)
-        # By system state: the edges that are a line each, and the internal ones.
+        # By system state: the edges that are lines of a case, and the internal edges.
         self.edges: dict[int, tuple[list[_Edge], list[_Edge]]] = {}
-        # By state, which is a system state and a monitor state: the state from which it was first reached, and the edge.
+        # By search state: the state from which it was first reached, and the edge.
         self.reached: dict[int, tuple[int, _Edge] | None] = {0: None}
         self.transitions = 0
-        # Of each signature that has happened: the lines it takes, and the states and edges that lead to it in so many.
+        # By signature: its length in lines, and the states and edges that end in a violation of this length.
         self.found: dict[Signature, tuple[int, list[tuple[int, _Edge | None]]]] = {}
         self.relevant: tuple[bool, ...] = ()
         self.terminates: dict[int, bool] = {}
@@ -119,15 +118,16 @@ class _Search:
         )
 
     def _breadth_first(self, progress: Callable[[int, int], None]) -> None:
-        # All states that take no line, then all that take one, and so on; an internal transition stays in its layer.
+        # The states of no line, then those of one line, and so on. An internal transition stays in its layer.
         layer = [0]
         lines = popped = 0
         while layer and not self.signatures <= self.found.keys():
             moves = bool(self.hazards & {"reinsert", "rehash"})
-            # Monitor states that can lead to nothing new are dropped, but only between layers: in one, all is as short.
+            # Monitor states that lead to no new violation are dropped, but only between layers: within one, all lengths
+            # are equal.
             self.relevant = relevant(self.scope.sockets, self.signatures.difference(self.found), moves=moves)
             may_go_on = self.scope.ops is None or lines < self.scope.ops
-            # Internal transitions first, so that no state takes a line that is reached without.
+            # Internal transitions come first, so that each state gets its smallest number of lines.
             here: list[int] = []
             while layer:
                 state = layer.pop()
@@ -172,7 +172,7 @@ class _Search:
 
     def _record(self, violations: tuple[Signature, ...], lines: int, state: int, edge: _Edge | None) -> None:
         if edge is not None and isinstance(edge.transition.effect, Shift) and not self._system_state(state).inside:
-            lines += 1  # for the read that a case ends in
+            lines += 1  # for the last read of the case
         if self.scope.ops is None or lines <= self.scope.ops:
             for signature in violations:
                 if signature in self.signatures:
@@ -186,7 +186,7 @@ class _Search:
         return self.system.states[state // len(self.monitor_states)]
 
     def _terminates(self, number: int) -> bool:
-        # Whether reads with nothing between them, and nothing in their way, come to the end.
+        # Whether reads without changes and refusals reach the end.
         system_state = self.system.states[number]
         if system_state.inside or not system_state.is_open:
             return True
@@ -194,7 +194,7 @@ class _Search:
         monitor = MonitorState(in_all=True).number
         while number not in self.terminates:
             if len(path) == READS_MAX:
-                # Here a `read all` gives up. That does not show whether it would from the others on the path.
+                # Here a `read all` gives up. The other states on the path may still terminate.
                 for after in path[1:]:
                     del self.terminates[after]
                 return False
@@ -206,7 +206,7 @@ class _Search:
                 if isinstance(edge.transition.effect, Turns) and edge.transition.effect.over:
                     break
             else:
-                # No read asks for so much: this one returned to an earlier state.
+                # No read makes so many requests: this read returned to an earlier state.
                 raise Unsearchable(
                     f"{self.scheme.name} never ends a read: its canonical form merges different states, "
                     "or `resume` leads in a circle"
@@ -242,7 +242,7 @@ class _Search:
         ]
 
     def _shortest_case(self, signature: Signature, ends: Iterable[tuple[int, _Edge | None]]) -> Case:
-        # The simplest of the shortest ones.
+        # The simplest of the shortest cases.
         operations = min(
             (self._operations(*end) for end in ends), key=lambda operations: sort_key((operations, self.scope.batch))
         )
@@ -251,8 +251,8 @@ class _Search:
         verdict = judge(run(target, target, case.operations, slots=case.slots))
         if not any(finding.signature == signature for finding in verdict):
             raise Unsound(
-                f"{self.scheme.name}: the search says {tuple(signature)} of what the oracle does not: "
-                f"{'; '.join(dumps(case).splitlines()[2:])}; `sockiter check --verify {self.scheme.name}` says more"
+                f"{self.scheme.name}: the search reports {tuple(signature)}, but the oracle does not: "
+                f"{'; '.join(dumps(case).splitlines()[2:])}; run `sockiter check --verify {self.scheme.name}` for details"
             )
         return case
 

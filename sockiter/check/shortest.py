@@ -1,9 +1,8 @@
-"""The shortest case of a scheme, where a search can prove it: the end of shrinking.
+"""Finds the shortest case of a scheme by searches: the last step of shrinking.
 
-Shrinking by passes ends where no pass helps, and there may be a shorter case all the same: another sequence may do the same
-in fewer lines. For a scheme, all sequences of that length can be searched. Decided here: the scope, and which of several
-shortest cases is chosen: always the same one, whatever it was found by. Not known here: how a search works, and how a case
-was found.
+Shrinking by passes ends when no pass helps. Another sequence may still cause the same failure in fewer lines. For a
+scheme, all sequences up to that length can be searched. Of several shortest cases, the same one is always chosen,
+independent of the driver that found the failure.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from sockiter.shrink.minimize import Fails, Patience, minimize
 from sockiter.shrink.order import sort_key
 from sockiter.verdict import Signature
 
-# A search that reaches more states is given up: the case then is as short as it was shrunk to.
+# A search beyond this number of states is abandoned; the shrunk case is then kept.
 STATES_MAX = 60_000
 SLOTS_TRIED = (SLOTS, 1, 2, 3, 4)
 
@@ -37,11 +36,11 @@ def shortest(
     patience: Patience | None = None,
     states_max: int = STATES_MAX,
 ) -> tuple[tuple[Operation, ...], int, bool]:
-    """The shortest sequence with the same failure of a scheme, its slots, and whether that is certain.
+    """The shortest sequence with the same failure of a scheme, its slots, and whether it is certainly the shortest.
 
-    It is certain for sequences with the hazards of the given one, and with as many sockets at once, buckets and tables as it
-    spans. Where it is not, or a search cannot find such a failure, or reaches some more states than `states_max`, or
-    `patience` ends, the sequence is as it was given.
+    Certain means: among the sequences with its hazards, and with at most as many sockets at once, buckets and tables. The
+    result is the given sequence, without certainty, in three cases: a search cannot find this failure, reaches more than
+    about `states_max` states, or `patience` ends.
     """
     patience = patience or Patience()
     best = operations, slots
@@ -53,7 +52,7 @@ def shortest(
             return *best, False
         if found == best:
             return *best, True
-        # What was found may span less, and is sought there once more.
+        # A shorter sequence may have a smaller scope, which is searched once more.
         best = found
 
 
@@ -65,7 +64,7 @@ def _found(
     patience: Patience,
     states_max: int,
 ) -> tuple[tuple[Operation, ...], int] | None:
-    # The least of the shortest, one for each number of slots; None where a search was given up.
+    # The simplest of the shortest sequences over all numbers of slots; None if a search was abandoned.
     operations, slots = best
     hazards = hazards_of(operations, narrow="rollover" in scheme.hazards)
     least: tuple[tuple[Operation, ...], int] | None = None
@@ -95,13 +94,13 @@ def _found(
 def _within(patience: Patience, states_max: int) -> Callable[[int, int], None]:
     def go_on(states: int, waiting: int) -> None:
         if states > states_max or not patience.is_left():
-            raise StopSearch("given up")
+            raise StopSearch("abandoned")
 
     return go_on
 
 
 def _spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:
-    # The scope that a sequence spans: its sockets at once, and as many buckets as its largest table has.
+    # The scope of a sequence: its most sockets at once, and the buckets of its largest table.
     present = most = 0
     for op in operations:
         for change in changes(op):

@@ -1,10 +1,11 @@
 """The transition system of a table and an iterator over it, modulo the names of the sockets.
 
-Models the same frame of the kernel's read(2) as `simulation`, a transition at a time. A change while a read waits is a
-transition like any other, so that any number of changes may happen there. Decided here: which states are equal. Sockets
-differ by their positions, and a scheme says what else matters (`Canonical`). Every state is reached once, by the scheme's
-own step functions, and is kept with the real table and the real value that it was reached with. Not known here: what was
-delivered before, and what is owed to whom.
+Models the same read(2) frame of the kernel as `simulation`, one transition at a time. A change during a waiting read is
+an ordinary transition, so any number of changes may happen there. Sockets differ by their positions, and the scheme's
+canonical form (`Canonical`) adds everything else that matters; states with equal forms are merged. The scheme's own step
+functions make every new state, and the state is kept with its table and its value.
+
+Not known here: earlier deliveries, and the sockets that must still be delivered.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from sockiter.table import Table, empty
 
 
 class Shift(NamedTuple):
-    """A change, by position in the table from 0, over all buckets: where each socket that was there is now (-1: it is out),
-    where one is that was not there before, and which was moved, by where it was (-1: none).
+    """A change, in terms of positions in the table, from 0, over all buckets.
 
-    `near`: whether each socket that was there was in a bucket that the change touched.
+    `to`: the new position of each present socket (-1: it is removed). `added`: the position of a new socket. `moved`: the
+    former position of a moved socket. -1 stands for none in both. `near`: for each present socket, whether the change
+    touched its bucket.
     """
 
     to: tuple[int, ...]
@@ -35,12 +37,12 @@ class Shift(NamedTuple):
 
 
 class Turns(NamedTuple):
-    """A read, or a part of one: the sockets that were shown, by position; the number of turns, with those of sockets that
-    were gone, of buckets that were looked at, and of allocations.
+    """A read, or a part of one: the shown sockets by position, and the numbers of turns, looks and allocations.
 
-    `over`: the read is over with it, and returned the end, if it had no record and returned no error. `stops`: it is over
-    because it had all its records. `fresh`: its last turn made a record. `refused`: it returned an error, and `left` the
-    records that it had, if it had any. `handed`: it did nothing but hand those out.
+    `turns` includes the turns of removed sockets, and `looks` counts visited buckets. `over`: the read returns; without a
+    record and without an error, it returned the end. `stops`: it returns because it has all its records. `fresh`: its
+    last turn made a record. `refused`: it returns an error, and `left` its records, if it has any. `handed`: it only
+    returned the records of a failed read.
     """
 
     shown: tuple[int, ...] = ()
@@ -60,9 +62,10 @@ class Opening(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """A transition to the state numbered `to`. `label`: its line in a case, by position; None: it has none.
+    """A transition to the state with the number `to`. `label`: its line in a case, by position; None: it has no line.
 
-    A `Change` in a label names a socket by its position, written as a number; an added socket has no name."""
+    A `Change` in a label refers to a socket by its position, written as a number; an added socket has no name.
+    """
 
     to: int
     effect: Shift | Turns | Opening
@@ -70,11 +73,11 @@ class Transition(NamedTuple):
 
 
 class SystemState:
-    """A state of the table and the iterator: before open, between two reads, or inside a read that waits.
+    """A state of the table and the iterator: before open, between two reads, or inside a waiting read.
 
-    `at`: the scheme's state or waiting value, None before open. `inside`: the point at which a read waits, and `request`
-    for what. `left`: records of a read that failed are still to be handed out. `fresh`: the last turn of this read made a
-    record. `where`: the positions of the sockets.
+    `at`: the scheme's state or waiting value, None before open. `inside`: the point of a waiting read; `request`: its
+    request. `left`: records of a failed read are still to be returned. `fresh`: the last turn of this read made a record.
+    `where`: the positions of the sockets.
     """
 
     __slots__ = ("at", "fresh", "inside", "left", "request", "table", "where")
@@ -104,9 +107,9 @@ class SystemState:
 
 
 class TransitionSystem:
-    """All states of a scheme under some hazards, with at most so many sockets at once, in so many buckets of each table.
+    """All states of a scheme under some hazards, with limits on the sockets at once and on the buckets of each table.
 
-    States are numbered from 0, the empty table, in the order in which they are reached.
+    States are numbered from 0, the empty table, in the order of their discovery.
     """
 
     def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], sockets: int, buckets: int, batch: int) -> None:
@@ -116,10 +119,10 @@ class TransitionSystem:
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
         self._hazards = hazards
-        # Where versions roll over and must not, insertions are counted.
+        # Insertions are counted if versions could roll over and must not.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
         table = empty(tuple((name, buckets) for name in scheme.tables))
-        # The first table goes without a name in a case.
+        # Buckets of the first table have no table name in a case.
         self._buckets = [
             Bucket(number - first, "" if nth == 0 else name)
             for nth, (name, first, end) in enumerate(table.phases)
@@ -132,13 +135,13 @@ class TransitionSystem:
         self._number(SystemState(table, Where(table, sockets), None))
 
     def labelled(self, number: int) -> list[Transition]:
-        """The transitions from a state that are lines of a case, without the reads that begin there."""
+        """The transitions from a state that are lines of a case, except for the beginnings of reads."""
         state = self.states[number]
         transitions = list(self._changes(state))
         if not state.is_open:
             scheme_state = self.scheme.open(self._batch, state.table)
             if scheme_state is None:
-                raise Unsearchable(f"{self.scheme.name}: `open` returned None: expected any other value that has a hash")
+                raise Unsearchable(f"{self.scheme.name}: `open` returned None: expected any other hashable value")
             opened = SystemState(state.table, state.where, scheme_state)
             transitions.append(Transition(self._number(opened), Opening(), "open"))
         elif state.inside == "realloc" and "enomem" in self._hazards:
@@ -146,8 +149,11 @@ class TransitionSystem:
         return transitions
 
     def internal(self, number: int) -> list[Transition]:
-        """The transitions from a state that are no lines of a case: a waiting read goes on, or, between two reads, the next
-        one begins. The last of them goes on as far as nothing is in its way. Before open there are none."""
+        """The transitions from a state that are no lines of a case. Before open there are none.
+
+        A waiting read continues, or, between two reads, the next read begins. The last transition of a read runs on until
+        the next point at which something can happen.
+        """
         state = self.states[number]
         if not state.is_open:
             return []
@@ -164,7 +170,7 @@ class TransitionSystem:
 
     def _key(self, state: SystemState) -> Hashable:
         table, at = state.table, state.at
-        # The frame knows whose turn it is, whether or not the scheme's form includes that.
+        # The frame knows the current socket, whether or not the scheme's form includes that socket.
         request = state.request
         return (
             (type(at), state.left, state.fresh),
@@ -180,7 +186,7 @@ class TransitionSystem:
         ):
             return
         table = state.table
-        # Before open nothing is a hazard.
+        # Before open, no operation counts as a hazard.
         on = self._hazards if state.is_open else frozenset(HAZARDS)
         may_insert = self._insertions is None or table.ver < self._insertions
         ends: tuple[End, End] = ("tail", "head")
@@ -229,7 +235,7 @@ class TransitionSystem:
 
     def _begun(self, state: SystemState) -> Iterator[Transition]:
         if state.left:
-            # What is left is handed out, and nothing else is done.
+            # The read only returns the records of a failed read.
             after = SystemState(state.table, state.where, state.at)
             yield Transition(self._number(after), Turns(over=True, handed=True), "read")
             return
@@ -242,8 +248,7 @@ class TransitionSystem:
     def _runs(
         self, state: SystemState, waiting: Waiting | Done[Any], turns: Turns, label: Literal["read", "fail"] | None
     ) -> Iterator[Transition]:
-        # Goes on with a read to where it waits or is over, and besides to everywhere on the way where it may have all its
-        # records.
+        # Continues a read to its next wait or its end, and also to every earlier point at which it may have all its records.
         table, where = state.table, state.where
         for _ in range(RECORDS_MAX):
             if isinstance(waiting, Done):
@@ -262,14 +267,14 @@ class TransitionSystem:
                     waiting,
                     inside=point,
                     request=None if isinstance(request, Between) else request,
-                    # At a socket's turn it was settled that the read goes on.
+                    # A read that shows a socket certainly continues.
                     fresh=turns.fresh and point != "show",
                 )
                 yield Transition(self._number(paused), turns, label)
                 return
             turns = _answered(turns, request, where)
             waiting = self.scheme.resume(waiting, True, table)
-        raise Unsearchable(f"{self.scheme.name} asks for more than {RECORDS_MAX} things in a read")
+        raise Unsearchable(f"{self.scheme.name} makes more than {RECORDS_MAX} requests in a read")
 
     def _over(
         self, state: SystemState, done: Done[Any], turns: Turns, label: Literal["read", "fail"] | None
@@ -284,7 +289,7 @@ class TransitionSystem:
         yield Transition(self._number(SystemState(state.table, state.where, scheme_state)), turns, label)
 
     def _pause(self, request: object) -> Point | None:
-        # Where a read waits, if anything can happen there.
+        # The point at which a read waits, if something can happen there.
         hazards = self._hazards
         if isinstance(request, Show):
             return "show" if "show" in hazards else None
@@ -294,8 +299,10 @@ class TransitionSystem:
 
 
 def literal(at: Any, table: Table, where: Where) -> Hashable:
-    """The canonical form of a scheme that has none of its own: its whole state or waiting value, and the whole table, so
-    that a search is right, but may never come to its end."""
+    """The canonical form of a scheme without its own: its whole state or waiting value, and the whole table.
+
+    A search with this form is correct, but may never end.
+    """
     form: Hashable = placed((at, table), where)
     return form
 
@@ -303,7 +310,7 @@ def literal(at: Any, table: Table, where: Where) -> Hashable:
 def placed(value: Any, where: Where) -> Any:
     """A value with positions in place of the names of sockets in the table; equal only for values of the same types.
 
-    Raises `Unsearchable` for a value that has no such form.
+    Raises `Unsearchable` for a value without such a form.
     """
     if isinstance(value, str):
         return (Where, where[value]) if value in where else value
@@ -315,11 +322,13 @@ def placed(value: Any, where: Where) -> Any:
         return value
     if isinstance(value, (int, float, bytes)):
         return type(value), value
-    raise Unsearchable(f"a {type(value).__name__} in a state or waiting value: expected numbers, texts, and tuples of them")
+    raise Unsearchable(
+        f"a {type(value).__name__} in a state or waiting value: expected numbers, strings, and tuples of them"
+    )
 
 
 def _answered(turns: Turns, request: object, where: Where) -> Turns:
-    # A socket that is not in the table any more has its turn, and makes no record.
+    # A socket that has left the table has a turn, but makes no record.
     if isinstance(request, Show):
         position = where[request.socket.name]
         if position < 0:

@@ -1,9 +1,8 @@
-"""Whether a scheme's canonical form merges only equivalent states: three comparisons in small scopes.
+"""Verifies that a scheme's canonical form merges only equivalent states, by three comparisons in small scopes.
 
-The search with the canonical form is compared with the search without it, and with every sequence of a few lines on the real
-frame and oracle. And every two states that the form merges are explored separately: both must have the same transitions, to
-states that do the same in turn. Where they do not, the fields are named in which the two differ. Not known here: how a
-scheme comes to its form, and how the comparisons are printed.
+The search with the canonical form is compared with the search without it, and with every sequence of a few lines on the
+real frame and oracle. And all pairs of merged states are explored separately: both states must have the same transitions,
+to states that are equivalent in turn. For a wrong merge, the report names the fields in which the two states differ.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ SEARCHES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     (("remove", "rehash", "show"), Scope(2, 2, 1, 4)),
     (("remove", "reinsert", "between"), Scope(2, 2, 1, 4)),
 )
-"""The hazards and the scopes in which searches are compared with each other and with every sequence."""
+"""The hazards and scopes of the comparisons between the searches and every sequence."""
 MERGES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     ((*CHANGES, "show", "between", "realloc", "enomem"), Scope(2, 1, 1)),
     ((*CHANGES, "show", "between", "realloc", "enomem"), Scope(2, 2, 1)),
     ((*CHANGES, "show", "realloc", "enomem"), Scope(3, 1, 1)),
     (("reinsert", "rollover"), Scope(2, 1, 1)),
 )
-"""The hazards and the scopes in which merged states are compared."""
+"""The hazards and scopes of the comparisons of merged states."""
 MERGED_MAX = 500
-"""The merged states that are compared in each of two rounds, drawn with a fixed seed."""
+"""The number of merged states that are compared in each of two rounds, drawn with a fixed seed."""
 STATES_MAX = 10_000
-"""A form that merges too little leads to states without end; later ones are left out."""
+"""The most states of a scope. A form that merges too little has unboundedly many; later states are left out."""
 # Pairs that are tried for the smallest difference, from so many groups of so many merged states, and states that each
 # pair leads to.
 _PAIRS_MAX = 20
@@ -66,7 +65,7 @@ Progress: TypeAlias = Callable[[str], None]
 
 
 class Side(NamedTuple):
-    """One of two states that were merged: what the scheme has there, and the table."""
+    """One of two merged states: the scheme's value, and the table."""
 
     at: str
     table: str
@@ -74,10 +73,10 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WrongMerge:
-    """Two states that the canonical form merges and that are not equivalent.
+    """Two states that the canonical form merges although they are not equivalent.
 
-    `fields`: those of the state or waiting value in which the two differ, or of the table where it is only that. `after`:
-    the operations from both on, the last of which does not do the same; `does` has what it does from each.
+    `fields`: the fields of the state or waiting value in which the two differ; if there is none, those of the table.
+    `after`: the operations from both states; the last operation has different effects, which are in `does`.
     """
 
     fields: tuple[str, ...]
@@ -105,8 +104,11 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """What was found in one scope, with the operations of a shortest case: with the canonical form (None: the scheme has
-    none, or, as `why` says, the search with it reports what does not happen), without it, and by every sequence."""
+    """The violations in one scope, with the lengths of shortest cases, by each of the three searches.
+
+    The search with the canonical form has None if the scheme has no form, or if the search with the form reports a false
+    violation, as `why` explains.
+    """
 
     hazards: frozenset[Hazard]
     scope: Scope
@@ -136,9 +138,9 @@ class Verified:
 
 
 def verify(scheme: AnyScheme, progress: Progress = lambda doing: None) -> Verified:
-    """Make all comparisons; `progress` is called with what is being done, every now and then.
+    """Make all comparisons; `progress` is called with the current step from time to time.
 
-    Raises a TypeError for a scheme whose state cannot be looked into.
+    Raises a TypeError for a scheme whose states cannot be searched.
     """
     started = time.perf_counter()
     has_form = hasattr(scheme, "canonical")
@@ -150,7 +152,7 @@ def verify(scheme: AnyScheme, progress: Progress = lambda doing: None) -> Verifi
 def _within(
     scopes: Iterable[tuple[tuple[Hazard, ...], Scope]], scheme: AnyScheme
 ) -> Iterator[tuple[frozenset[Hazard], Scope]]:
-    # Where versions roll over, without that it is as before.
+    # Versions roll over only under the hazard "rollover".
     possible = [(hazards, scope) for hazards, scope in scopes if "rollover" not in hazards or "rollover" in scheme.hazards]
     yield from dict.fromkeys((frozenset(hazards) & scheme.hazards, scope) for hazards, scope in possible)
 
@@ -197,8 +199,7 @@ def _searched(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> di
 
 
 class Compared(NamedTuple):
-    """The number of states, of states that were merged into another, and of these compared; and the pairs that are not
-    equivalent."""
+    """The number of states, of merged states, and of compared merged states; and the pairs that are not equivalent."""
 
     states: int
     merged: int
@@ -208,7 +209,7 @@ class Compared(NamedTuple):
 
 
 class Merging(TransitionSystem):
-    """Keeps what is merged with something else, each as it is, by what it is merged with."""
+    """A transition system that keeps every merged state, by the number of the state that it was merged into."""
 
     def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope) -> None:
         self.merged: dict[Hashable, tuple[int, SystemState]] = {}
@@ -222,12 +223,12 @@ class Merging(TransitionSystem):
         return number
 
     def keep(self, state: SystemState) -> int:
-        """The number of a state by itself, which nothing leads to."""
+        """The number of an unmerged state, to which no transition leads."""
         self.states.append(state)
         return len(self.states) - 1
 
     def close(self, most: int = STATES_MAX) -> bool:
-        """Explore all states, but no more than so many; whether these are all."""
+        """Explore all states up to a maximum; whether these are all states."""
         while len(self.edges) < min(len(self.states), most):
             self.edges.append(self.edges_of(len(self.edges)))
         return len(self.edges) == len(self.states)
@@ -251,12 +252,13 @@ def compared(
     rounds: int = 2,
     states_max: int = STATES_MAX,
 ) -> Compared:
-    """Close a scope, and compare every merged state with the one that it was merged into; and then, in further rounds, the
-    merged states that these lead to. In each round, `most` of them, drawn with a fixed seed.
+    """Explore a scope, and compare every merged state with the state that it was merged into.
 
-    Two states do the same if their transitions are the same, in labels and in effects, and lead to states that do the same.
-    The partition starts with one class and is refined until nothing changes: a canonical form may separate states that do
-    the same.
+    Further rounds compare the merged states to which these lead. In each round, `most` of them, drawn with a fixed seed.
+
+    Two states are equivalent if their transitions have the same labels and effects, and lead to equivalent states. The
+    partition starts with one class and is refined until it is stable: a canonical form may also separate equivalent
+    states.
     """
     merging = Merging(scheme, frozenset(hazards) & scheme.hazards, scope)
     complete = merging.close(states_max)
@@ -273,7 +275,7 @@ def compared(
         for number, state in chosen:
             members.setdefault(number, [number]).append(merging.keep(state))
             count += 1
-        # What these lead to need not have been there before.
+        # The successors of these states may be new.
         complete = merging.close(len(merging.edges) + count - before + states_max)
 
     for _ in range(rounds):
@@ -286,7 +288,7 @@ def compared(
             left.setdefault(number, []).append(state)
         keep(varied[:most])
     if wrong := _wrong(members, divided(merging.edges)):
-        # The smallest difference may be to one that was not drawn.
+        # The smallest difference may be in a pair that was not drawn.
         keep((number, state) for number in wrong[:_GROUPS_MAX] for state in left.get(number, [])[:_OF_A_GROUP_MAX])
     alike = divided(merging.edges)
     differences = [
@@ -299,12 +301,12 @@ def compared(
 
 
 def _wrong(members: dict[int, list[int]], alike: Sequence[int]) -> list[int]:
-    # The states that were merged with one that does not do the same.
+    # The states that were merged with a state that is not equivalent.
     return [number for number, of in members.items() if len({alike[member] for member in of if member < len(alike)}) > 1]
 
 
 def _varied(merged: Iterable[tuple[int, SystemState]]) -> list[tuple[int, SystemState]]:
-    # First those that differ in what the scheme has from all before them, then those that differ in the table as well.
+    # First the states whose scheme value differs from all earlier ones, then those that differ in the table as well.
     met: set[Hashable] = set()
     ranked: tuple[list[tuple[int, SystemState]], ...] = ([], [], [])
     for number, state in merged:
@@ -326,7 +328,7 @@ def _shape(value: Any, state: SystemState) -> Hashable:
 
 
 def divided(edges: Sequence[Edges]) -> list[int]:
-    """The number of a class for each state, the same for those that do the same; what leads further counts as one class."""
+    """The number of a class for each state, equal for equivalent states; all unexplored states form one class."""
     alike = [0] * len(edges)
     classes = 1
     while True:
@@ -351,9 +353,9 @@ def _merged(scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, progres
 
 
 def _smallest(literal: Merging, result: Compared) -> WrongMerge | None:
-    # The pair with the fewest fields that differ of those that part when each is explored by itself. The successors of a
-    # merged state may have been merged wrongly, and not the state: then the pair does not part. Where not all states are
-    # known, such a pair shows nothing.
+    # Of the pairs that diverge when each state is explored separately, the pair with the fewest differing fields. If only
+    # the successors of a merged state were merged wrongly, the pair does not diverge. If some states are unknown, a pair
+    # that does not diverge proves nothing.
     pairs = [(differing(first, second), first, second) for first, second in result.differences]
     sized = sorted(pairs, key=lambda pair: (*_size(pair[0]), pair[0]))
     for _, alike in groupby(sized, key=lambda pair: pair[0]):
@@ -377,7 +379,7 @@ class Differing(NamedTuple):
 
 
 def differing(first: SystemState, second: SystemState) -> Differing:
-    """The fields in which two states differ. Names of sockets do not count, their positions do."""
+    """The fields in which two states differ. Positions of sockets count, and names do not."""
     pair = (first.where, first.table), (second.where, second.table)
     at = dict.fromkeys(_differences(first.at, second.at, pair, type(first.at).__name__))
     here, there = first.table, second.table
@@ -413,7 +415,7 @@ def _differences(first: Any, second: Any, places: _Places, path: str) -> Iterato
 
 
 def _position(value: str | Socket, where: Where, table: Table) -> Hashable:
-    # Sockets that are gone are all alike.
+    # Removed sockets are all equal.
     name = value.name if isinstance(value, Socket) else value
     if name in where:
         return where[name]
@@ -425,7 +427,7 @@ def _indexes(table: Table) -> tuple[int, ...]:
 
 
 def _gone(state: SystemState) -> frozenset[Socket]:
-    # Those that the scheme has in hand. Nobody can ask for others.
+    # The removed sockets that the scheme still holds. No other removed socket can matter.
     held = text(state.at, _TEXT_MAX)
     return frozenset(Socket("", idx) for name, idx in state.table.gone if f"'{name}'" in held)
 
@@ -439,7 +441,7 @@ def _named(names: Differing) -> tuple[str, ...]:
 
 
 def _parting(literal: Merging, first: SystemState, second: SystemState) -> tuple[tuple[str, ...], tuple[str, str]] | None:
-    # The shortest path on which the two do not do the same, and what they do then; None where none was found.
+    # The shortest path on which the two states diverge, and their different effects; None if no path was found.
     start = literal.keep(first), literal.keep(second)
     waiting: deque[tuple[tuple[int, int], tuple[str, ...]]] = deque([(start, ())])
     met = {start}
@@ -458,7 +460,7 @@ def _parting(literal: Merging, first: SystemState, second: SystemState) -> tuple
     return None
 
 
-# In words
+# Texts
 
 
 def _side(state: SystemState) -> Side:
@@ -482,13 +484,13 @@ def _label_text(label: object, inside: str | None) -> str:
             return "the allocation is refused"
         case None:
             waits = {"show": "the socket is shown", "bucket": "the bucket is locked", "realloc": "the allocation is granted"}
-            return f"{waits[str(inside)]}, and the read goes on"
+            return f"{waits[str(inside)]}, and the read continues"
     return str(label)
 
 
 def _does(edge: tuple[object, object, int] | None, label: object) -> str:
     if edge is None or edge[0] != label:
-        return "it is not possible"
+        return "not possible"
     if not isinstance(turns := edge[1], Turns):
         return text(turns)
     words = [f"shows the sockets at positions {', '.join(map(str, turns.shown))}" if turns.shown else "shows nothing"]
@@ -500,12 +502,12 @@ def _does(edge: tuple[object, object, int] | None, label: object) -> str:
     return ", ".join(words)
 
 
-# Side by side, in a process each
+# Parallel verification, each scheme in its own process
 
 
 @dataclass(slots=True)
 class Trial:
-    """A scheme to be verified. `result` is what came of it; until then, or instead, `trouble` says why there is none."""
+    """A scheme to verify. `result`: the comparisons; without a result, `trouble` is the reason."""
 
     target: Target
     result: Verified | None = None
@@ -514,7 +516,7 @@ class Trial:
 
 
 class Trials(Workers[Trial, str]):
-    """Schemes that are verified, on so many workers; a KeyboardInterrupt in `run` leaves what was done by then."""
+    """Verifies schemes on several workers; a KeyboardInterrupt in `run` keeps the results so far."""
 
     def __init__(self, targets: Iterable[Target], *, workers: int) -> None:
         self.trials = [Trial(target) for target in targets]
@@ -540,10 +542,10 @@ class Trials(Workers[Trial, str]):
 
 
 def work(job: str, connection: Connection) -> None:
-    """Verify the scheme of that name and report on it; stop early when a message arrives, or the connection is closed."""
+    """Verify the scheme of that name and send the result; stop early at a message, or when the connection is closed."""
     last = 0.0
 
-    def tell(doing: str) -> None:
+    def report(doing: str) -> None:
         nonlocal last
         if connection.poll():
             raise KeyboardInterrupt
@@ -552,11 +554,11 @@ def work(job: str, connection: Connection) -> None:
             connection.send(("doing", doing))
 
     with serving(connection):
-        connection.send(outcome(job, tell))
+        connection.send(outcome(job, report))
 
 
 def outcome(name: str, progress: Progress) -> Verified | tuple[str, str]:
-    """What a scheme's verification comes to, or, in words, why it comes to nothing."""
+    """The result of a scheme's verification, or the reason why there is none, in words."""
     try:
         target = target_named(name)
         assert isinstance(target, SchemeTarget)

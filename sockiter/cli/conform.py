@@ -78,7 +78,7 @@ def conform(
     if why := barred(target, hazards):
         raise Unavailable(why)
     if unable := in_order(frozenset(hazards) - scheme.hazards):
-        raise Unavailable(f"{scheme.name} cannot be put through: {', '.join(unable)}")
+        raise Unavailable(f"{scheme.name} does not support: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     trial = ConformanceTrial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
     started = time.monotonic()

@@ -23,6 +23,7 @@ from sockiter.cases import dumps
 from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import in_order
 from sockiter.cli import options
+from sockiter.cli.origin import origin
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights
@@ -92,7 +93,7 @@ def matrix(
     made = matrix_of(cells.tasks, chosen, of_all, scope)
     if page is not None:
         try:
-            write_whole(page, html(made, trace_cases(made)))
+            write_whole(page, html(made, trace_cases(made), origin()))
         except OSError as error:
             raise Unavailable(f"{escaped(page)}: cannot be written: {error.strerror}") from None
     if as_json:

@@ -111,7 +111,7 @@ def _choose(
             if names and (why := barred(target, named)):
                 raise Unavailable(why)
             if not kinds & target.hazards:
-                raise Unavailable(f"{name} cannot be put through any of: {', '.join(in_order(kinds))}")
+                raise Unavailable(f"{name} supports none of: {', '.join(in_order(kinds))}")
             chosen.append(target)
         except Unavailable as lack:
             if names:

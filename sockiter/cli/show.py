@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
+from sockiter.backend import Target
 from sockiter.cli.output import finding_json, print_json
-from sockiter.cli.subject import choose_target, drop_unneeded_rights
+from sockiter.cli.subject import choose_target, drop_unneeded_rights, others_named
 from sockiter.errors import Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.replay import refused
@@ -15,26 +18,41 @@ from sockiter.report.explain import words
 from sockiter.report.picture import html as page_of
 from sockiter.report.picture import svg as picture_of
 from sockiter.report.table import table
-from sockiter.report.trace import trace
+from sockiter.report.trace import Trace, trace
 from sockiter.targets import load_known
 
 
 @click.command()
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
-@click.option("--target", "name", metavar="T", help="The target; default: the first that the case expects to fail.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a self-contained page.")
+@click.option(
+    "--target",
+    "name",
+    metavar="T",
+    help="The target; default: the one that the case is about, or the first that the case expects to fail.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a self-contained page: the target, and all others in the case's `expect` lines.",
+)
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
-    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and explain its findings in words."""
+    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and explain its findings in words.
+
+    CASE is a file, or - for standard input. A case is about the target that its comment names ("found on TARGET"), or that
+    its file is named after. Where that is an iterator of the kernel that does not run here, a scheme stands in for it.
+    """
     case = load_known(case_file)
-    target = choose_target(case, name)
-    drop_unneeded_rights([target])
+    target = choose_target(case, name, case_file)
+    others, absent = others_named(case, target) if html is not None else ([], [])
+    drop_unneeded_rights([target, *others])
     if why := refused(case, target):
         raise Unavailable(f"{escaped(case_file)}: {why}")
     with target.session() as session:
         case_trace = trace(case, target, session)
-    for path, write in ((html, page_of), (svg, picture_of)):
+    for path, write in ((html, partial(_page, others=others, absent=absent)), (svg, picture_of)):
         if path is not None:
             try:
                 write_whole(path, write(case_trace))
@@ -55,3 +73,16 @@ def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | No
         return
     click.echo(f"{escaped(case_file)} on {target.name}")
     click.echo(table(case_trace), nl=False)
+
+
+def _page(shown: Trace, others: Sequence[Target], absent: Sequence[tuple[str, str]]) -> str:
+    # One that cannot be carried out after all takes nothing from the page but its tab.
+    traces: list[Trace] = []
+    lacking = list(absent)
+    for other in others:
+        try:
+            with other.session() as session:
+                traces.append(trace(shown.case, other, session))
+        except Unavailable as error:
+            lacking.append((other.name, str(error)))
+    return page_of(shown, traces, lacking)

@@ -6,27 +6,56 @@ The module decides the default targets. A named target must run here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from sockiter import rights
 from sockiter.backend import Target, barred
 from sockiter.cases import Case
 from sockiter.claims import Hazard
+from sockiter.cli.output import note
 from sockiter.errors import Unavailable
-from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
+from sockiter.replay import refused
+from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_named
 
 
-def choose_target(case: Case, name: str | None) -> Target:
-    """The named target; by default the first target here that the case expects to fail, or else the first scheme.
+def choose_target(case: Case, name: str | None, case_file: Path) -> Target:
+    """The target of that name, or else the one that the case is about, or else the first one running here that the case
+    expects to fail, or else the first scheme.
 
-    Raises `InputError` for an unknown name, `Unavailable` for a target that does not run here.
+    A scheme stands in for an iterator of the kernel that does not run here, with a note. Raises `InputError` for a name that
+    is no target's, `Unavailable` for a target of that name that does not run here.
     """
     if name is not None:
         return require_running(target_named(name))
+    if (subject := about(case, case_file)) is not None:
+        if (missing := subject.missing()) is None:
+            return subject
+        model = model_of(case, subject) or _first_failing(case)
+        note(f"{subject.name} does not run here: {missing}; {model.name} stands in for it")
+        return model
+    return _first_failing(case)
+
+
+def _first_failing(case: Case) -> Target:
     failing = {expect.target for expect in case.expects}
     for target in TARGETS:
         if target.name in failing and target.missing() is None:
             return target
     return SCHEME_TARGETS[0]
+
+
+def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[str, str]]]:
+    """The other targets in the `expect` lines: those that can run the case here, and the rest with the reason."""
+    names = {expect.target for expect in case.expects}
+    others: list[Target] = []
+    absent: list[tuple[str, str]] = []
+    for other in TARGETS:
+        if other.name in names and other.name != target.name:
+            if (why := other.missing() or refused(case, other)) is None:
+                others.append(other)
+            else:
+                absent.append((other.name, why))
+    return others, absent
 
 
 def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:

@@ -1,10 +1,9 @@
-"""A parallel fuzz: which worker does what for how long, and what has come of it so far.
+"""A parallel fuzz campaign: the slices of its workers, and the results so far.
 
-Decided here: how the time is shared among targets and drivers, when it is up, and that nothing found is lost. Every worker
-is a process of its own for one slice of the time: what it finds it saves before it reports it, so that a report is never
-ahead of the disk, and the memory that it has used up goes with it. It reports what it is about to shrink, too: of a worker
-that dies, or goes on for too long, the main process saves that as it was drawn. Not known here: how progress and results are
-shown.
+The time is shared among targets and drivers. Every worker is a process for one slice of the time. A worker saves a
+finding before it reports it, so a report is never ahead of the disk, and the worker's memory is freed with it. A worker
+also reports each finding before it shrinks it: if the worker dies or exceeds its time, the main process saves the finding
+as drawn.
 """
 
 from __future__ import annotations
@@ -18,11 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+import sockiter
 from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
+from sockiter.files import commit_of
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
@@ -30,30 +31,31 @@ from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.workers import Workers, interrupted_at, serving
 
-# Long enough that starting a process for it does not matter, short enough that a process stays small.
+# Long enough that the start of a process does not matter, short enough that the process stays small.
 SLICE_S = 5.0
-# The first one of a track is short, so that every target has had its turn when somebody is soon tired of waiting, or when
-# the whole campaign is short: a slice may go on a little longer, to shrink what it found.
+# The first slice of a track is short: every target gets a slice even in a short campaign, or if a user interrupts early.
+# A slice may continue a little longer to shrink its finding.
 FIRST_SLICE_S = 1.0
 FIRST_SLICE_OF_SHARE = 0.25
-# The least that is worth a process.
+# The shortest slice that is worth a process.
 LEAST_SLICE_S = 0.02
-# What is being shrunk when the time is up, or when a worker is asked to stop, may go on for so long, and is interrupted a
-# little later where it does not look at the clock. Both are less than the workers' patience.
+# The extra time for shrinking after the time limit, or after a stop request. Shortly later, code without a time limit is
+# interrupted. Both are less than the workers' patience.
 SHRINKING_S = 2.0
 INTERRUPTED_S = 3.0
-# Of a slice that has run nothing for so long, the sequences have no end.
+# A slice that has completed no sequence in this time has a target on which sequences do not end.
 ENDLESS_S = 10.0
-# How often a worker that shrinks looks whether it is asked to stop.
+# The interval at which a shrinking worker checks for a stop request.
 LISTENING_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class FuzzJob:
-    """One slice: a driver on a target for some seconds, the first of them the `since`th of this driver's search.
+    """One slice: a driver on a target for some seconds. `since`: the seconds of this driver's search before the slice.
 
     `left_s`: how many seconds the campaign has from the beginning of the slice on, `until`: and until when, by the monotonic
-    clock of this machine; None where it has not begun yet.
+    clock of this machine; None where it has not begun yet. `sequences`: how many the slice has, None for as many as there is
+    time for; `done`: how many slices before it have.
     """
 
     target: str
@@ -67,16 +69,18 @@ class FuzzJob:
     investigated: frozenset[FindingKey]
     left_s: float = math.inf
     until: float | None = None
+    sequences: int | None = None
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A slice has its session, and is about to run its first sequence."""
+    """A slice has opened its session, and is about to run its first sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A finding as it was drawn, which is about to be shrunk."""
+    """A finding as drawn, before it is shrunk."""
 
     found: TriagedFinding
     seconds: float
@@ -84,18 +88,22 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class SavedFinding:
-    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none."""
+    """A finding, by which driver and after how many seconds of its search, and its file; or, in words, why it has none.
+
+    `sequences`: after how many sequences of its search, where slices have a number of them.
+    """
 
     found: TriagedFinding
     driver: str
     seconds: float
     path: Path | None
     trouble: str = ""
+    sequences: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What a slice did since its last tick."""
+    """The work of a slice since its last tick."""
 
     sequences: int
     operations: int
@@ -104,10 +112,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A slice is over: the findings investigated in it, or the reason why it could not go on."""
+    """A slice is over: the findings investigated in it, or the reason why it could not go on.
+
+    `is_cut`: it did not run all of the sequences that it was to run.
+    """
 
     investigated: frozenset[FindingKey]
     trouble: str = ""
+    is_cut: bool = False
 
 
 Message: TypeAlias = Began | Drawn | SavedFinding | Tick | Ended
@@ -115,7 +127,7 @@ Message: TypeAlias = Began | Drawn | SavedFinding | Tick | Ended
 
 @dataclass(slots=True)
 class Track:
-    """One driver on one target: what it has done so far, in all its slices."""
+    """One driver on one target: its work so far, in all its slices."""
 
     target: Target
     driver: str
@@ -130,9 +142,29 @@ class Track:
     kept: list[SavedFinding] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
+    def keep(self, saved: SavedFinding) -> None:
+        """Take over a finding, unless it is kept already: two slices side by side may find the same thing."""
+        found = saved.found
+        if all(
+            (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
+            for kept in self.kept
+        ):
+            self.kept.append(saved)
+        self.pending -= {found.known_failure}
+
+
+def tracks_of(targets: Iterable[tuple[Target, frozenset[Hazard]]], drivers: Iterable[str]) -> list[Track]:
+    """A track for each driver on each target."""
+    drivers = tuple(drivers)
+    return [
+        Track(target, driver, hazards, within(target.known_failures, hazards))
+        for target, hazards in targets
+        for driver in drivers
+    ]
+
 
 class Campaign(Workers[Track, FuzzJob]):
-    """Targets, each with its hazards, times drivers, on so many workers, for so many seconds from the first sequence on."""
+    """All pairs of a target, with its hazards, and a driver, on some workers, for a time from the first sequence on."""
 
     def __init__(
         self,
@@ -145,13 +177,8 @@ class Campaign(Workers[Track, FuzzJob]):
         cases: Path,
         slice_s: float = SLICE_S,
     ) -> None:
-        drivers = tuple(drivers)
         self.seed = seed
-        self.tracks = [
-            Track(target, driver, hazards, within(target.known_failures, hazards))
-            for target, hazards in targets
-            for driver in drivers
-        ]
+        self.tracks = tracks_of(targets, drivers)
         super().__init__(self.tracks, workers=workers, work=work)
         self._seconds = seconds
         self._share = seconds * workers / len(self.tracks)
@@ -160,7 +187,7 @@ class Campaign(Workers[Track, FuzzJob]):
 
     @property
     def left_s(self) -> float:
-        """Roughly how many seconds remain."""
+        """The approximate number of remaining seconds."""
         if not self._waiting and not self.running:
             return 0.0
         return self._seconds if self._until == math.inf else max(0.0, self._until - time.monotonic())
@@ -185,13 +212,13 @@ class Campaign(Workers[Track, FuzzJob]):
         )
         track.allotted += seconds
         track.slices += 1
-        # More workers than tracks: the next slice of this one may run beside it.
+        # More workers than tracks: the next slice of this track may run in parallel.
         if self._share - track.allotted > 0.01:
             self._waiting.append(track)
         return job
 
     def _part(self, track: Track) -> float:
-        # How much of their shares those that wait can have in the time that is left: less than all where shrinking was slow.
+        # The fraction of their shares that the waiting tracks can still get: less than 1 after slow shrinking.
         if self._until == math.inf:
             return 1.0
         waiting = sum(self._share - sharing.allotted for sharing in (track, *self._waiting))
@@ -212,18 +239,11 @@ class Campaign(Workers[Track, FuzzJob]):
                 track.investigated |= investigated
                 if trouble:
                     track.troubles.append(trouble)
-                    # What stopped one slice would stop the next.
+                    # The problem that stopped one slice would stop the next one.
                     if track in self._waiting:
                         self._waiting.remove(track)
             case _:
-                found = message.found
-                # Two slices side by side may find the same thing.
-                if all(
-                    (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
-                    for kept in track.kept
-                ):
-                    track.kept.append(message)
-                track.pending -= {found.known_failure}
+                track.keep(message)
 
     def _on_death(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")
@@ -233,25 +253,30 @@ class Campaign(Workers[Track, FuzzJob]):
 
     def _on_unfinished(self, track: Track, last: Message | None) -> None:
         if isinstance(last, Drawn):
-            # Nothing is run for it here: whatever ended the worker would end this process.
-            case = _commented(last.found, driver=track.driver, seed=str(self.seed))
-            self._on_message(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
+            self._on_message(track, saved_as_drawn(last, track.driver, self.seed, self._cases))
+
+
+def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
+    """Save a finding whose worker ended before it was shrunk."""
+    # Nothing is run for it here: whatever ended the worker would end this process.
+    case = _commented(drawn.found, driver=driver, seed=str(seed))
+    return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
 
 
 def work(job: FuzzJob, connection: Connection) -> None:
-    """Carry out a job and report on it; stop early when a message arrives, or when the connection is closed."""
+    """Carry out a job and send its messages; stop early at a message, or when the connection is closed."""
     with serving(connection):
         for message in search(job, connection):
             connection.send(message)
-            # Not before what it took to find something is told as well.
+            # The counts of a finding's sequences are sent before the finding.
             if isinstance(message, Tick) and connection.poll():
                 return
 
 
 def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
-    """The messages of a job, the last of them `Ended` unless it is left before its time is up.
+    """The messages of a job. The last one is `Ended`, unless the generator is closed early.
 
-    `line`: the connection on which a finding is reported before it is shrunk, and on which a worker is asked to stop.
+    `line`: the connection on which a finding is reported before it is shrunk, and on which stop requests arrive.
     """
     try:
         target = target_named(job.target)
@@ -266,30 +291,41 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                 triage.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
                 line.send(Began())
             is_first = True
+            is_cut = False
+            done = job.done
             trouble = ""
+            drive = DRIVERS[job.driver]
             try:
                 with interrupted_at(until + INTERRUPTED_S):
-                    for bite in DRIVERS[job.driver](triage, job.hazards, job.seed):
+                    for bite in (
+                        drive(triage, job.hazards, job.seed)
+                        if job.sequences is None
+                        else drive(triage, job.hazards, job.seed, job.sequences)
+                    ):
                         now = time.monotonic()
+                        done += bite.sequences
                         if bite.found is not None:
-                            yield _kept(bite.found, session, job, job.since + now - started)
+                            saved = _kept(bite.found, session, job, job.since + now - started)
+                            yield saved if job.sequences is None else replace(saved, sequences=done)
                         yield Tick(bite.sequences, bite.operations, now - last)
                         last = now
                         is_first = False
                         if now >= min(started + job.seconds, until) or patience.ended:
+                            is_cut = job.sequences is not None
                             break
             except KeyboardInterrupt:
+                is_cut = job.sequences is not None
                 # A slow machine may not come to the end of a bite in time. That it comes to the end of none is trouble.
                 took = time.monotonic() - started
                 if is_first and took >= ENDLESS_S:
                     trouble = f"no sequence came to its end in {took:.0f} s"
-            yield Ended(frozenset(triage.investigated), trouble)
+            yield Ended(frozenset(triage.investigated), trouble, is_cut)
     except SockiterError as error:
         yield Ended(frozenset(), str(error))
 
 
 class Line(Protocol):
-    """What a worker reports on, and listens to."""
+    """The connection of a worker, for messages and stop requests."""
 
     def send(self, message: Message, /) -> None: ...
 
@@ -297,7 +333,7 @@ class Line(Protocol):
 
 
 class _Limit:
-    # Until when a shrinking may go on: a time, or a while after somebody said to stop.
+    # The time limit of a shrinking: a fixed time, or a while after a stop request.
 
     def __init__(self, until: float, line: Line | None) -> None:
         self._until = until
@@ -330,7 +366,7 @@ def _saved(found: TriagedFinding, driver: str, cases: Path, seconds: float) -> S
 
 
 def annotated(found: TriagedFinding, session: Session, *, driver: str, seed: str) -> Case:
-    """The case of a finding, with where it comes from, and what its target and every scheme of the project make of it."""
+    """The case of a finding, with its origin, and with the expectations of its target and of every scheme of the project."""
     target = target_named(found.target)
     case = with_expects(found.case, SCHEME_TARGETS)
     if target not in SCHEME_TARGETS:
@@ -349,4 +385,10 @@ def _commented(found: TriagedFinding, *, driver: str, seed: str) -> Case:
     comment = f"{found.kind.capitalize()}{of} under {under}, found on {subject} by {driver}."
     shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
     cut_short = " Not shrunk to the end: the time was up." if found.cut_short else ""
-    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}"))
+    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}", made_by()))
+
+
+def made_by() -> str:
+    """A sentence for a comment: the version of this project, the commit where it is a checkout, and the running kernel."""
+    commit = commit_of(Path(sockiter.__file__).parent.parent)
+    return f"sockiter {sockiter.__version__}{f', commit {commit}' if commit else ''}, on Linux {platform.release()}."

@@ -1,18 +1,18 @@
-"""The coverage goals of a deep run: the situations in which an iterator that keeps its place badly loses it.
+"""The coverage goals of a deep run: situations in which an iterator may lose its place.
 
-Decided here: what each goal is, and which goals a sequence reached. Not known here: how a scheme keeps its place, what makes
-a history good, and who draws. A run that never reached a goal proves nothing about it, however long it was.
+The module defines the goals, and detects which goals a sequence reached. A run that never reached a goal proves nothing
+about that situation, however long it was.
 
-The words, as seen from outside, by the operations, the table before and after each, and what was delivered:
+The terms are defined from outside, by the operations, the table before and after each, and the delivered sockets:
 
-- *Seen* is a socket whose turn has come since open (`history.Shown`), and *unseen* every other, also one added since.
-- *Stopped* is a read that returned as many records as it was asked for, as long as nothing was changed inside it: then the
-  walk stands behind the last of them, in the bucket and the order in which the table has them.
-- *Paused* is the time from a read that stopped with unseen sockets between the last one delivered and its bucket's tail, to
-  the next read: in mid-bucket. That bucket is *the bucket*, and those sockets are *waiting*.
+- *Seen* is a socket that was shown since open (`history.Shown`), and *unseen* is every other, including new ones.
+- *Stopped* is a read that returned all its requested records without a change inside the read. Then the walk stands behind
+  the last record's socket, in the order of the table.
+- *Paused* is the time between a stopped read in mid-bucket and the next read. In mid-bucket means: unseen sockets follow the
+  last delivered one in its bucket. That bucket is *the bucket*, and those sockets are *waiting*.
 - *Behind* are the buckets before the bucket in the order of the walk, *ahead* those after it.
 
-Where this is not certain, no goal is reported: some reached goals go unnoticed, but none is made up.
+In doubtful situations no goal is reported: some reached goals go unnoticed, but no goal is reported falsely.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from sockiter.operations import Add, Operation, Read, Rehash, Reinsert
 from sockiter.simulation import Allocation, Simulation
 
 Goal: TypeAlias = Literal[
-    # Of a pause, as the next read finds things:
-    "first unseen gone",  # the first waiting socket has left the bucket, and another one waits there still
-    "all unseen gone",  # only seen sockets are left in the bucket
-    "bucket emptied",  # none at all is
-    "add at the head",  # one was added at the head of the bucket, and is there
-    # At some time in a pause:
-    "reinsert of a seen",  # a seen socket of the bucket was put in again
-    "reinsert of an unseen",  # an unseen one was, waiting or not
+    # At the end of a pause, just before the next read:
+    "first unseen gone",  # the first waiting socket has left the bucket, and another still waits there
+    "all unseen gone",  # the bucket has only seen sockets
+    "bucket emptied",  # the bucket has no sockets
+    "add at the head",  # a socket was added at the head of the bucket, and is still there
+    # At any time during a pause:
+    "reinsert of a seen",  # a seen socket of the bucket was reinserted
+    "reinsert of an unseen",  # an unseen socket was reinserted, waiting or not
     "rehash ahead",  # a socket moved from behind or from the bucket to a bucket ahead
     "rehash behind",  # a socket moved from ahead or from the bucket to a bucket behind
-    # Of a read:
-    "stop at a bucket's end",  # it stopped, and the last socket delivered is at the tail of its bucket
-    "growth on resume",  # it ended a pause, and was granted an allocation before any socket's turn came
-    "growth refused",  # it was refused an allocation
-    "second growth",  # it was granted one more for the same batch: no socket's turn came between the two
+    # During a read:
+    "stop at a bucket's end",  # the read stopped, and its last socket is at the tail of a bucket
+    "growth on resume",  # after a pause, an allocation was granted before a socket was shown
+    "growth refused",  # an allocation was refused
+    "second growth",  # two allocations were granted without a socket shown in between
 ]
 GOALS: tuple[Goal, ...] = get_args(Goal)
 GROWTH_GOALS: tuple[Goal, ...] = ("growth on resume", "growth refused", "second growth")
-"""The goals that are seen in a simulation only: a real iterator does not report its allocations."""
+"""The goals that only a simulation reports: a real iterator does not report its allocations."""
 
 
 class _Pause(NamedTuple):
-    # The number of the bucket, and the sockets waiting there when the read came back, from the head.
+    # The number of the bucket, and the waiting sockets when the read returned, from the head.
 
     bucket: int
     waiting: tuple[str, ...]
 
 
 class CoverageMonitor:
-    """Observes a backend during one iteration, and records which goals it reaches.
+    """Observes a backend during one iteration, and records the goals that it reaches.
 
-    Every operation goes through `apply`, from the first on. It changes nothing, but asks for the table before and after some
-    operations; where the table cannot be known, only `GROWTH_GOALS` are ever noticed.
+    All operations go through `apply`. The monitor changes nothing, but reads the table before and after some operations.
+    If the backend cannot see its table, only `GROWTH_GOALS` are reported.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -66,7 +66,7 @@ class CoverageMonitor:
         self._reached: set[Goal] = set()
         self._seen: set[str] = set()
         self._pause: _Pause | None = None
-        # Of this pause: who was added at the head of a bucket.
+        # The sockets that were added at the head of a bucket during this pause.
         self._at_head: list[str] = []
 
     @property
@@ -75,7 +75,7 @@ class CoverageMonitor:
         return [goal for goal in GOALS if goal in self._reached]
 
     def apply(self, operation: Operation) -> None:
-        """Have the backend carry out one operation, and look at it."""
+        """Let the backend carry out one operation, and observe it."""
         match operation:
             case Read():
                 self._read(operation)
@@ -115,7 +115,7 @@ class CoverageMonitor:
             self._allocated(self._backend.allocations, resumes)
 
     def _found(self, bucket: tuple[str, ...], waiting: tuple[str, ...]) -> None:
-        # What a read finds that ends a pause.
+        # The state of the bucket at the read after a pause.
         if not bucket:
             self._reached.add("bucket emptied")
         elif self._seen.issuperset(bucket):
@@ -126,12 +126,12 @@ class CoverageMonitor:
             self._reached.add("add at the head")
 
     def _paused(self, events: Sequence[Event], count: int | None) -> _Pause | None:
-        # None: the read did not stop, or not in mid-bucket. `events` are all of that read operation.
+        # None: the read did not stop, or not in mid-bucket. `events` are all events of that operation.
         *earlier, last = events
         if type(last) is not Returned or len(last.delivered) != count:
             return None
         if earlier != [Shown(name) for name in last.delivered]:
-            return None  # something was changed in it, or it handed out what an earlier read had left
+            return None  # a change inside the read, or records of an earlier read
         shown = last.delivered[-1]
         for number, bucket in enumerate(self._buckets()):
             if shown in bucket:
@@ -143,7 +143,7 @@ class CoverageMonitor:
         return None
 
     def _allocated(self, allocations: Iterable[Allocation], resumes: bool) -> None:
-        # A batch is made without any socket's turn in between; `grown` is when the last one grew.
+        # A batch is made without a turn in between; `grown` is the number of turns before the last growth.
         grown = -1
         for turns, granted in allocations:
             if not granted:

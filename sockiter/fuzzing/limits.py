@@ -1,4 +1,4 @@
-"""What sequences are drawn from: slots at open, buckets, and the room that a target leaves."""
+"""The limits of drawn sequences: slots at open, buckets, and a target's room."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from sockiter.backend import SLOTS, Shape, Target
 from sockiter.claims import INSERTIONS_MAX
 from sockiter.operations import Bucket
 
-# Small batches make growth and partial batches cheap to reach; the kernels' 16 slots keep it honest.
+# Small batches make growth and partial batches likely; the kernels' 16 slots keep the draw realistic.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
 BUCKETS_DRAWN = 3
-"""The buckets of each table that are drawn from."""
+"""The number of buckets of each table that sequences use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a target leaves to draw from: its tables, its slots at open, and the insertions until its versions roll over.
+    """A target's limits for drawn sequences: its tables, its slots at open, and its insertions.
 
-    `slots`: the only number that it can have, None for any. `insertions`: the most that roll nothing over, None for any.
-    `has_tail`: whether sockets can be put in again at the tail.
+    `slots`: the only supported number, None for any. `insertions`: the most insertions without a rollover, None for any.
+    `has_tail`: whether sockets can be reinserted at the tail.
     """
 
     tables: tuple[str, ...] = ("",)
@@ -29,20 +29,20 @@ class Room:
 
     @classmethod
     def of(cls, target: Target) -> Room:
-        """The room that a target leaves."""
+        """The room of a target."""
         insertions = INSERTIONS_MAX if "rollover" in target.hazards else None
         return cls(target.tables, target.slots, insertions, target.has_tail)
 
     @property
     def slots_drawn(self) -> tuple[int, ...]:
-        """The slots at open to choose from."""
+        """The possible slots at open."""
         return SLOTS_DRAWN if self.slots is None else (self.slots,)
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:
-        """The buckets to choose from, the first of each table before the second of any, the first table without a name."""
+        """The possible buckets: the first bucket of each table before all second ones; the first table has no name."""
         return tuple(Bucket(nth, table) for nth in range(BUCKETS_DRAWN) for table in ("", *self.tables[1:]))
 
     def shape(self, slots: int) -> Shape:
-        """What a backend must be laid out for, whichever sequence is drawn."""
+        """The dimensions of a backend for every drawn sequence."""
         return Shape(tuple((table, BUCKETS_DRAWN) for table in ("", *self.tables[1:])), slots)

@@ -1,19 +1,18 @@
 """The operations as a Hypothesis state machine, for schemes and running kernels alike.
 
-Decided here: which rules there are, and what each argument is drawn from. A rule translates its arguments into one operation
-and hands that to the backend; of the table it knows the names of the sockets that are in it. Not known here: how a scheme
-keeps its place, and what a history is worth.
+A rule draws its arguments, translates them into one operation, and passes the operation to the backend. Of the table, a
+rule knows only the names of the present sockets.
 
-Tried on a loaded machine, with 12 steps to a run, on the known failures of the schemes, each with just its hazards:
+Alternatives, measured on a loaded machine with 12 steps per run, on the schemes' known failures, each with only its hazards:
 
-- `open` as a rule that every read waits for, and no socket to begin with: of the first 20, 500 runs showed 11.
-  Hypothesis switches rules off for whole runs, its own swarm testing, and nothing can fail unless four of them are on.
-- A first read that opens the iterator, two sockets that no rule adds, and half of all reads for one record: 33 of the first
-  38. Of the same 38, several operations to a rule, drawn from one number, showed 34 in 850 runs: some five times the
-  operations a second, but nothing to read or to shrink. To have two sockets from `@initialize` costs a fifth of a run.
+- `open` as a rule that every read requires, and no initial sockets: of the first 20 failures, 500 runs showed 11.
+  Hypothesis switches off rules for whole runs, as its own swarm testing, and no failure is possible unless four of them
+  are on.
+- A first read that opens the iterator, two initial sockets without a rule, and half of all reads for one record: 33 of the
+  first 38. Of the same 38, several operations per rule, drawn from one number, showed 34 in 850 runs: about five times the
+  operations per second, but unreadable and unshrinkable. Two sockets from `@initialize` cost a fifth of a run.
 - 10 or 20 steps found about as much in the same time; with 50, shrinking took twice as long.
-- A skip that is raised when a read says that the iteration is over: such a run cannot be shrunk to one that ends at
-  teardown.
+- A skip raised at the read that returns the end: Hypothesis cannot shrink such a run to one that ends at teardown.
 - `target()` on the number of coverage goals: one more line below the falsifying example.
 """
 
@@ -61,11 +60,11 @@ from sockiter.verdict import Finding, Kind, Verdict
 T = TypeVar("T")
 
 Written: TypeAlias = int | str
-"""A bucket as a case has it: a number, or for a named table its name and a number."""
+"""A bucket as written in a case: a number, or for a named table its name and a number."""
 
 
 class Violation(AssertionError):
-    """A new finding on a target; carries the triage, the sequence and slots, the whole verdict, and the finding."""
+    """A new finding on a target, with the triage, the sequence and slots, the whole verdict, and the finding."""
 
     def __init__(
         self, triage: Triage, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding
@@ -87,7 +86,7 @@ class Repeated(Violation):
 
 
 class Stale(Violation):
-    """A socket was delivered that was not there."""
+    """A socket was delivered that was not in the table."""
 
 
 class Stuck(Violation):
@@ -108,7 +107,7 @@ VIOLATION: dict[Kind, type[Violation]] = {
 
 
 class Sockets:
-    """The sockets in a table, each with the name of its table, and how many were ever added and inserted."""
+    """The sockets in a table, each with the name of its table, and the numbers of added and of inserted sockets."""
 
     def __init__(self) -> None:
         self.tables: dict[str, str] = {}
@@ -121,11 +120,11 @@ class Sockets:
 
     @property
     def new_name(self) -> str:
-        """The name of the next socket that is added."""
+        """The name of the next added socket."""
         return name_of(self.added)
 
     def carry_over(self, change: Change) -> None:
-        """Take note of a change."""
+        """Apply a change."""
         match change:
             case Add(name, _, bucket):
                 self.tables[name] = bucket.table
@@ -151,7 +150,7 @@ def _pick(draw: DrawFn, options: Sequence[T]) -> T:
 
 @st.composite
 def live(draw: DrawFn, options: Callable[[SocketMachine], Sequence[T]]) -> T:
-    """One of the options that a machine has at the moment; the first is the simplest."""
+    """One of the options that a machine has at present; the first option is the simplest."""
     return _pick(draw, options(draw(MACHINE)))
 
 
@@ -171,7 +170,7 @@ REFUSALS = st.sampled_from([[1], [2], [1, 2]])
 
 @st.composite
 def changes_inside(draw: DrawFn) -> list[Change]:
-    """One to four changes, each of them possible after those before it."""
+    """One to four changes, each of them possible after the earlier ones."""
     machine = draw(MACHINE)
     pick = partial(_pick, draw)
     sockets = copy(machine.sockets)
@@ -190,9 +189,9 @@ CHANGES_INSIDE = changes_inside()
 
 
 class SocketMachine(RuleBasedStateMachine):
-    """Sockets come and go while an iterator is read in parts; in the end it is read out, and judged.
+    """Changes a table while an iterator reads it in parts; at the end, the iterator is read out and judged.
 
-    Not to be run as it is: `machine_for` gives it a triage and the rules of certain hazards.
+    This class is abstract: `machine_for` adds a triage and the rules of certain hazards.
     """
 
     triage: ClassVar[Triage]
@@ -200,10 +199,10 @@ class SocketMachine(RuleBasedStateMachine):
     hazards: ClassVar[frozenset[Hazard]]
     kinds: ClassVar[tuple[Hazard, ...]]
     buckets: ClassVar[dict[Written, Bucket]]
-    # How many sequences were run to their end since this was set to 0, and how many operations that took.
+    # The numbers of finished sequences and of their operations since these were last set to 0.
     sequences: ClassVar[int] = 0
     applied: ClassVar[int] = 0
-    # Whether Hypothesis gets the coverage goals that a sequence reached, as events; a campaign does not show them.
+    # Whether Hypothesis gets the reached coverage goals of a sequence as events. A campaign does not show events.
     measures_coverage: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -214,12 +213,13 @@ class SocketMachine(RuleBasedStateMachine):
         self.slots = SLOTS
         self.backend: Backend | None = None
         self.coverage: CoverageMonitor | None = None
-        # The verdict on the iteration, right after a read.
+        # The verdict on the iteration, after the most recent read.
         self.verdict: Verdict = ()
-        # What was owed when a read said that the iteration is over. Raised in the end: a run that an invariant ends early
-        # cannot be made longer, and so Hypothesis cannot shrink it to one whose last read is that of teardown.
+        # A skip, found at the read that returned the end. It is raised at teardown: a run that an invariant ends early
+        # cannot be
+        # extended, so Hypothesis could not shrink it to a run that ends with the read of teardown.
         self.missing: Violation | None = None
-        # The sequence was inconclusive on this machine: the rest of it is not carried out, and it is not judged.
+        # The sequence is inconclusive on this machine: its other operations are not carried out, and it is not judged.
         self.is_inconclusive = False
         self.exception = sys.exception()
 
@@ -234,8 +234,8 @@ class SocketMachine(RuleBasedStateMachine):
     def add(self, name: str, end: End, bucket: Written = 0) -> None:
         self.apply(Add(name, end, self.buckets[bucket]))
 
-    # Rules can be switched off for a whole run, which is Hypothesis's own swarm testing. So that there is something to read
-    # all the same, the first two sockets are no rule's; Hypothesis runs this and `batch` in any order.
+    # Hypothesis can switch off rules for a whole run, as its own swarm testing. The first two sockets need no rule, so that
+    # every run has sockets to read. Hypothesis runs this and `batch` in any order.
     first = initialize(name=NEW, end=AN_END)(add)
     second = initialize(name=NEW, end=AN_END)(add)
     add_anywhere = precondition(lambda self: self.may_add)(rule(name=NEW, end=ENDS)(add))
@@ -299,7 +299,7 @@ class SocketMachine(RuleBasedStateMachine):
         rule(records=RECORDS, allocations=REFUSALS, changes=CHANGES_INSIDE)(refuse_allocation)
     )
 
-    # Hypothesis prints every invariant that it checks, after every step. One is checked only when it does not hold, so that
+    # Hypothesis prints every checked invariant after every step. An invariant is only checked when it is violated, so that
     # the falsifying example has the lines of the case, and one more.
 
     @precondition(lambda self: self.violation("repeat"))
@@ -318,12 +318,12 @@ class SocketMachine(RuleBasedStateMachine):
         self.check(self.violation("refused"))
 
     def teardown(self) -> None:
-        """Read to the end: what was in the table from open to the end has to be delivered by then."""
+        """Read to the end: every socket that was in the table from open to the end must be delivered by then."""
         if self.backend is None:
-            return  # the draw broke off before there was anything to judge
+            return  # the draw ended before a first operation
         try:
             if sys.exception() is not self.exception:
-                return  # an invariant does not hold, or Hypothesis has broken the run off
+                return  # an invariant was violated, or Hypothesis has ended the run
             self.apply(Read(None))
             type(self).sequences += 1
             type(self).applied += len(self.operations)
@@ -346,7 +346,7 @@ class SocketMachine(RuleBasedStateMachine):
         self.carry_out(operation)
 
     def carry_out(self, operation: Operation) -> None:
-        """Have the backend do it, once there is one."""
+        """Let the backend carry out the operation, once there is a backend."""
         if self.backend is None:
             return
         if not self.is_inconclusive:
@@ -358,7 +358,7 @@ class SocketMachine(RuleBasedStateMachine):
         self.missing = self.missing or self.violation("skip")
 
     def violation(self, kind: Kind) -> Violation | None:
-        """The first new finding of this kind, as an exception to raise; None: there is none."""
+        """The first new finding of this kind, as an exception to raise; None: there is no such finding."""
         verdict = tuple(finding for finding in self.verdict if finding.kind == kind)
         finding = self.triage.first_new(tuple(self.operations), verdict) if verdict else None
         if finding is None:
@@ -366,7 +366,7 @@ class SocketMachine(RuleBasedStateMachine):
         return VIOLATION[kind](self.triage, tuple(self.operations), self.slots, self.verdict, finding)
 
     def check(self, violation: Violation | None) -> None:
-        """Raise a violation, if there is one; always from this line, by which Hypothesis tells one failure from another."""
+        """Raise a violation, if there is one; always in this line, since Hypothesis distinguishes failures by their line."""
         if violation:
             raise violation
 
@@ -387,12 +387,12 @@ class SocketMachine(RuleBasedStateMachine):
 
     @property
     def with_tail(self) -> tuple[str, ...]:
-        """The sockets in tables with a tail to put them in again."""
+        """The sockets in tables with a tail for reinsertion."""
         return tuple(name for name, table in self.sockets.tables.items() if self.has_tail(table))
 
     @property
     def without_tail(self) -> tuple[str, ...]:
-        """The others."""
+        """The other sockets."""
         return tuple(name for name, table in self.sockets.tables.items() if not self.has_tail(table))
 
     @classmethod
@@ -400,7 +400,7 @@ class SocketMachine(RuleBasedStateMachine):
         return cls.room.has_tail and has_tail(table)
 
     def may_insert(self, sockets: Sockets | None = None) -> bool:
-        """Whether one more insertion rolls over no version, or may do so."""
+        """Whether one more insertion is allowed: it rolls over no version, or the machine has the hazard "rollover"."""
         most = self.room.insertions
         return most is None or "rollover" in self.hazards or (sockets or self.sockets).inserted < most
 
@@ -414,10 +414,10 @@ class SocketMachine(RuleBasedStateMachine):
         return self.may_insert(sockets)
 
     def change(self, kind: Hazard, sockets: Sockets, pick: Callable[[Sequence[Any]], Any]) -> Change:
-        """A change of one kind that is possible in a table with these sockets; `pick` chooses among its options.
+        """A possible change of one kind in a table with these sockets; `pick` chooses among its options.
 
-        It draws indices, and no strategy is made for the change: the options differ at every step, and making a strategy
-        takes ten times as long as drawing an index.
+        It draws indices instead of making a strategy for the change. The options differ at every step, and a new strategy
+        takes ten times as long as an index.
         """
         buckets = tuple(self.buckets.values())
         names = tuple(sockets.tables)
@@ -442,7 +442,7 @@ def _all_at(point: Point, nth: int, changes: Sequence[Change]) -> tuple[At, ...]
     return tuple(At(point, nth, change) for change in changes)
 
 
-# The rules that a machine has only if it has a hazard, and those of them that need a change besides.
+# The rules that depend on a hazard, and the rules among them that also need a hazard of a change.
 _RULES: dict[str, Hazard] = {
     "remove": "remove",
     "reinsert_anywhere": "reinsert",
@@ -458,7 +458,7 @@ _INSIDE = ("change_while_shown", "change_while_allocating", "change_between_buck
 
 
 def machine_for(triage: Triage, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
-    """The state machine of one triage, with the rules of these hazards and no others."""
+    """The state machine of one triage, with the rules of exactly these hazards."""
     room = Room.of(triage.target)
     buckets: dict[Written, Bucket] = {(str(b) if b.table else b.number): b for b in room.buckets}
     kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)

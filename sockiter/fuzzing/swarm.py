@@ -1,8 +1,8 @@
 """The fast driver: whole sequences from a seeded plain loop, each with a random subset of the hazards switched off.
 
-Decided here: how sequences are drawn. A sequence in which everything may happen at once rarely shows what one thing does
-alone; with a random subset switched off, every hazard is alone some of the time (swarm testing). Drawing knows nothing of
-what the sequence will do: it is not told what was delivered, and which target it is for matters by its `Room` alone.
+Decided here: how sequences are drawn. A sequence with all hazards rarely shows the effect of a single hazard. With a
+random subset switched off, every hazard is alone in some sequences (swarm testing). Not known here: the effects of a
+sequence, its deliveries, and the target, except for its `Room`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _READ = tuple(Read(number) for number in range(1, 5))
 _READ_ALL = Read(None)
 _GIVE_UP = Read(None, gives_up=True)
 _FAIL = Fail()
-# A drawn operation is picked from these, not made: making one costs more than all the rest of drawing it.
+# Drawn operations come from these tables. Making an operation costs more than the rest of its drawing.
 _REMOVE = tuple(Remove(name) for name in NAMES)
 _REINSERT_HEAD = tuple(Reinsert(name, "head") for name in NAMES)
 _REINSERT_TAIL = tuple(Reinsert(name, "tail") for name in NAMES)
@@ -48,10 +48,11 @@ _INSIDE: frozenset[Hazard] = frozenset({*_POINT_OF, "enomem"})
 
 
 class Swarm:
-    """Draws sequences that `operations.check` accepts, each of them opened, and read to the end or until it is given up.
+    """Draws sequences that `operations.check` accepts, each with an open, and with a last read to the end or to an error.
 
-    The same seed, hazards, room and aims give the same sequences, whatever the Python and its hash seed. Half of the
-    sequences use just the hazards of one of `aims`, where there are any: what nobody has shown yet is worth aiming at.
+    The same seed, hazards, room and aims give the same sequences, for every Python version and hash seed. If there are
+    `aims`, half of the sequences use only the hazards of one of them: a failure that no case has shown yet is worth an
+    aim.
     """
 
     def __init__(self, seed: int | str, hazards: Iterable[Hazard], room: Room | None = None) -> None:
@@ -62,12 +63,12 @@ class Swarm:
         self._slots = room.slots_drawn
         self._insertions = UNLIMITED if room.insertions is None else room.insertions
         self._places = [_Places(room.buckets[: 1 + number], room.has_tail) for number in range(len(room.buckets))]
-        # Mostly one bucket of one table; more where there are two, and where sockets move between them.
+        # Mostly one bucket of one table; more for several tables, and for moves between buckets.
         self._more = 0.73 * len(room.buckets)
         self._crowding = 3 if len(room.tables) == 1 else 1.5
 
     def sequence(self) -> tuple[tuple[Operation, ...], int]:
-        """The next sequence, and the slots at open that it is meant for."""
+        """The next sequence, and its slots at open."""
         chance = self._random.random
         if self.aims and chance() < 0.5:
             aim = self.aims[int(chance() * len(self.aims))]
@@ -77,8 +78,9 @@ class Swarm:
             on = [hazard for bit, hazard in enumerate(self._hazards) if switches >> bit & 1]
         slots = self._slots[int(chance() * len(self._slots))]
         buckets = chance() * self._more if "rehash" in on else self._more * chance() ** self._crowding
-        # Now and then more sockets than the batch has slots, where those are many; few otherwise: what goes wrong goes wrong
-        # with few, and sooner. To roll versions over takes more.
+        # Occasionally more sockets than a large batch has slots; otherwise few, since most failures need few sockets and
+        # appear
+        # sooner with few. A rollover needs more.
         sockets = slots + 1 + int(chance() * 8) if chance() * 16 < 1 else 1 + int(chance() * 6)
         insertions = self._insertions
         if "rollover" in on:
@@ -88,19 +90,19 @@ class Swarm:
 
 
 class _Places:
-    # Some buckets to draw from, with an operation for each of them and every name.
+    # Some buckets to draw from, with an operation for each bucket and name.
 
     def __init__(self, buckets: Sequence[Bucket], has_tail_again: bool) -> None:
         self.reinsert_tail = _REINSERT_TAIL if has_tail_again else _REINSERT_HEAD
         self.add_head = [tuple(Add(name, "head", bucket) for name in NAMES) for bucket in buckets]
         self.add_tail = [tuple(Add(name, "tail", bucket) for name in NAMES) for bucket in buckets if has_tail(bucket.table)]
         self.rehash = [tuple(Rehash(name, bucket) for name in NAMES) for bucket in buckets]
-        # Where everything has a tail, nobody needs to know who is in which table.
+        # If all buckets have tails, the tables of the sockets need no tracking.
         self.have_tails = len(self.add_tail) == len(buckets)
 
 
 class _Sequence:
-    # One sequence in the making: what may be done in it, and which sockets are there by then.
+    # One sequence during its construction: its possible operations, and the present sockets.
 
     __slots__ = ("chance", "insertions", "inside", "kinds", "places", "present", "tailless", "unused")
 
@@ -112,7 +114,7 @@ class _Sequence:
         self.present = list(range(sockets))
         self.unused = count(sockets)
         self.insertions = insertions - sockets
-        # Of those present, who is in a table without a tail.
+        # The present sockets in tables without tails.
         self.tailless: set[int] = set()
 
     def drawn(self) -> tuple[Operation, ...]:
@@ -140,7 +142,7 @@ class _Sequence:
         return add
 
     def change(self) -> Change | None:
-        # Carries the change over into `present`. None: it would need a socket, or a version, and there is none.
+        # Applies the change to `present`. None: it needs a socket or a version, and none is left.
         chance = self.chance
         kind = self.kinds[int(chance() * len(self.kinds))]
         if kind != "remove":

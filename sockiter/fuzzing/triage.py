@@ -1,7 +1,6 @@
-"""Triage: which findings of one target are new, and how a new finding becomes a case.
+"""Triage: decides which findings of one target are new, and turns a new finding into a case.
 
-Decided here: when a finding is investigated, whether it can be reproduced, and whether it breaks a claim or a known
-failure explains it. Not known here: which driver found it, and where its case is kept.
+A new finding is reproduced, shrunk, and classified: it breaks a claim, or a known failure explains it.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from sockiter.shrink.minimize import Fails, Patience, minimize
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Finding, Kind, Signature, Verdict
 
-# How often the sequence of a finding on a running kernel is run again before it is shrunk. A model needs no second run.
+# The number of reruns of a finding's sequence on a running kernel before shrinking. A model needs no rerun.
 RERUNS = 5
-# For a known failure, a shortest case is nice to have, and most are found in some hundred states; the time that the
-# others take is better spent on sequences that may break a claim. In states, so that the same run comes to the same cases.
+# The state limit of the search for a shortest case of a known failure. Most are found within some hundred states; more
+# time is better spent on sequences that may break a claim. A limit in states makes the same run find the same cases.
 STATES_MAX_KNOWN = 4_000
 
 
 FindingKey: TypeAlias = tuple[Signature, frozenset[Hazard]]
-"""What decides whether a finding is new: its signature, and the hazards of the sequence."""
+"""The identity of a finding, for the decision whether it is new: its signature, and the hazards of the sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriagedFinding:
-    """A finding with the least case that shows it, the hazards of that, and its relation to the target's claims.
+    """A finding with its shrunk case, the hazards of that case, and its relation to the target's claims.
 
-    `known_failure`: the target's that explains it; None: it breaks a claim. `reproduced` of `reruns` runs of the drawn
-    sequence led to the finding again; a case that never did is that sequence, not shrunk. `shortest`: it is certain that no
-    shorter case does the same with its hazards, and with as many sockets at once, buckets and slots as it has. `cut_short`:
-    there was no time to shrink it to the end, so that several known failures may explain it.
+    `known_failure`: the known failure of the target that explains it; None: it breaks a claim. `reproduced` of `reruns`
+    runs of the drawn sequence had the finding again; a case that was never reproduced is the drawn sequence, not shrunk.
+    `shortest`: no shorter case has the same failure, with its hazards and with as many sockets at once, buckets and
+    slots. `cut_short`: shrinking was stopped by the time limit, so several known failures may explain it.
     """
 
     target: str
@@ -60,7 +59,7 @@ class TriagedFinding:
 
     @property
     def stem(self) -> str:
-        """The beginning of the name of its file."""
+        """The stem of its file name."""
         return self._shown.stem(self.target)
 
     @property
@@ -69,17 +68,17 @@ class TriagedFinding:
 
     @property
     def _shown(self) -> KnownFailure:
-        # Known or not.
+        # The known failure, or an unknown one of the same signature and hazards.
         return KnownFailure(self.kind, self.hazards, self.moved, self.elsewhere)
 
 
 @dataclass(slots=True)
 class Triage:
-    """One target, in a session of its own, and the findings on it that were investigated.
+    """One target, in its own session, and the findings on it that were investigated.
 
-    A finding is new once for each set of hazards under which it occurs: a claim can be broken under few hazards that is void
-    under many. `pending` holds the known failures that no case has shown yet. `drawn` is called with each finding that is
-    about to be shrunk, for which there is `patience`.
+    A finding is new once for each set of hazards: a claim can be broken under few hazards and void under many. `pending`:
+    the known failures that no case has shown yet. `drawn` is called with each finding before it is shrunk; `patience`
+    limits the shrinking.
     """
 
     target: Target
@@ -91,7 +90,7 @@ class Triage:
 
     @classmethod
     def of(cls, target: Target, session: Session, hazards: Iterable[Hazard]) -> Triage:
-        """Triage with all known failures pending that these hazards suffice for."""
+        """A triage in which all known failures under these hazards are pending."""
         return cls(target, session, set(within(target.known_failures, hazards)))
 
     def hazards_of(self, operations: Sequence[Operation]) -> frozenset[Hazard]:
@@ -104,12 +103,12 @@ class Triage:
         return next((finding for finding in verdict if self.is_new(finding, hazards)), None)
 
     def is_new(self, finding: Finding, hazards: frozenset[Hazard]) -> bool:
-        """Whether a finding is worth an investigation; an iteration that was not judged to its end is not.
+        """Whether a finding is worth an investigation; an incomplete iteration is not.
 
-        A finding is new if no known failure explains it under these hazards, or only known failures that no case has shown
-        yet, and if it was not investigated before with these hazards. If a case has shown one of several known failures that
-        explain it, it is left alone: shrinking would nearly always end with that one. So is a finding that only a known
-        failure with another signature explains: shrinking keeps the signature.
+        A finding is new if it was not investigated before with these hazards, and either no known failure explains it, or
+        only pending ones do. If a case has already shown one of the known failures that explain the finding, it is
+        skipped: shrinking would nearly always end with that one. A finding that only a known failure of another signature
+        explains is also skipped: shrinking keeps the signature.
         """
         if finding.kind == "incomplete" or (finding.signature, hazards) in self.investigated:
             return False
@@ -120,7 +119,7 @@ class Triage:
     def investigate(self, operations: tuple[Operation, ...], slots: int, finding: Finding) -> TriagedFinding | None:
         """Reproduce the finding, shrink it, and classify it.
 
-        None where a known failure explains it, and this is not the first case to show that one by its hazards alone.
+        None if a known failure explains it, and this is not the first case for that known failure with only its hazards.
         """
         drawn_key = (finding.signature, self.hazards_of(operations))
         self.investigated.add(drawn_key)
@@ -138,7 +137,7 @@ class Triage:
                 operations, slots = minimize(operations, slots, fails, patience=self.patience)
                 is_known = drawn_finding is None or drawn_finding.known_failure is not None
                 shown = (finding.signature, self.hazards_of(operations))
-                # A known failure that other findings were shrunk to before has been searched.
+                # For a known failure that other findings were shrunk to before, the search is already done.
                 if not is_known or shown == drawn_key or shown not in self.investigated:
                     operations, slots, is_shortest = searched(
                         operations,
@@ -174,7 +173,7 @@ class Triage:
         hazards = self.hazards_of(operations)
         known_failure = None
         if explanations := explaining(self.target.known_failures, finding.signature, hazards):
-            # Only a case with the hazards of the known failure alone, and with nothing nearer, shows that they suffice.
+            # Only a case with just the hazards of the known failure, and with no change nearby, shows that they suffice.
             shown = (finding.signature, hazards)
             known_failure = next(
                 (failure for failure in explanations if (failure.signature, failure.hazards) == shown),
@@ -209,8 +208,9 @@ def shrunk(
     fails: Fails,
     patience: Patience | None = None,
 ) -> tuple[tuple[Operation, ...], int, bool]:
-    """The least sequence that fails as this one does, its slots, and whether it is certain that none is shorter. Where
-    `patience` ends, the least so far."""
+    """The simplest sequence with the same failure, its slots, and whether no shorter one exists for certain.
+
+    If `patience` ends, the simplest sequence so far."""
     patience = patience or Patience()
     return searched(*minimize(operations, slots, fails, patience=patience), finding, target, fails, patience)
 
@@ -225,18 +225,19 @@ def searched(
     *,
     states_max: int = STATES_MAX,
 ) -> tuple[tuple[Operation, ...], int, bool]:
-    """The shortest sequence that fails as this one does, its slots, and whether that is certain: of a scheme this can be
-    searched, in so many states, of a running kernel not."""
+    """The shortest sequence with the same failure, its slots, and whether it is certainly the shortest.
+
+    A search with a limit of states decides this for a scheme; for a running kernel it is never certain."""
     if isinstance(target, SchemeTarget) and target.slots is None and not patience.ended:
         return shortest(target.scheme, operations, slots, finding.signature, fails, patience=patience, states_max=states_max)
     return operations, slots, False
 
 
 def fails_as(finding: Finding, target: Target, session: Session) -> Fails:
-    """A predicate for sequences: whether one leads to a finding with the same signature.
+    """A predicate for sequences: whether a sequence leads to a finding with the same signature.
 
-    So shrinking never turns a rare defect into a common one of the same kind: the skip of a socket in whose bucket nothing
-    changes stays apart from that of a neighbour of the socket that closes.
+    So shrinking never turns a rare defect into a common one of the same kind. For example, a skip without any change in
+    the socket's bucket is different from a skip next to a closed socket.
     """
 
     def fails(operations: tuple[Operation, ...], slots: int) -> bool:

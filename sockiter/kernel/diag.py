@@ -1,6 +1,6 @@
-"""What is asked for by sock_diag, and where in an answer a socket's cookie is.
+"""sock_diag: the requests for all sockets, and the offset of a socket's cookie in an answer.
 
-Decided here: that everything is asked for, with nothing told of it that is not told anyway. The messages are pyroute2's.
+The requests ask for no additional attributes. pyroute2 lays out the messages.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import socket
 
 from sockiter.kernel.netlink import encoded
 
-# In `struct inet_diag_msg` behind four bytes and, of `struct inet_diag_sockid`, two ports, two addresses and a device; in
-# `struct unix_diag_msg` behind four bytes and an inode.
+# In `struct inet_diag_msg`, the cookie follows four bytes and, of `struct inet_diag_sockid`, two ports, two addresses and
+# a device. In `struct unix_diag_msg`, it follows four bytes and an inode.
 INET_COOKIE_AT = 4 + 4 + 32 + 4
 UNIX_COOKIE_AT = 4 + 4
 
@@ -22,8 +22,8 @@ _EVERYTHING_OF_UNIX = 0x7F
 
 
 def inet_request(family: int, protocol: int) -> bytes:
-    """A request for all sockets of a family and a protocol, in whatever state."""
-    from pyroute2.netlink.diag import inet_diag_req  # here, since it takes longer than all the rest
+    """A request for all sockets of a family and a protocol, in any state."""
+    from pyroute2.netlink.diag import inet_diag_req  # here, since this import is slow
 
     request = inet_diag_req()
     fields = {"sdiag_family": family, "sdiag_protocol": protocol, "idiag_states": _ALL, "idiag_ext": _EVERYTHING_OF_INET}

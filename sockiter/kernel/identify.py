@@ -1,7 +1,7 @@
-"""The scheme that the running kernel uses, detected by short cases, not by its version.
+"""Detects the scheme that the running kernel uses, by short sequences and not by its version.
 
-Decided here: the short cases whose deliveries distinguish the schemes of one iterator. A distribution's kernel has what was
-brought back to it, whatever it is called. Not known here: how the kernel is driven.
+Distribution kernels contain backports, so their versions prove nothing. The sequences are chosen so that the schemes of
+one iterator deliver differently.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ def _adds(names: str, bucket: Bucket, end: End = "head") -> list[Operation]:
 
 
 def distinguishing_sequences(tables: Sequence[str]) -> list[tuple[Operation, ...]]:
-    """Sequences that any kernel can carry out, by which the schemes differ."""
+    """Sequences that any kernel can carry out, and that distinguish the schemes."""
     first = Bucket(0, tables[0])
     read_one, read_all = Read(1), Read(None)
     return [
-        # What was seen closes: a count skips, a memory does not.
+        # A seen socket closes: a count skips, a list of remembered sockets does not.
         (*_adds("CBA", first), Open(), read_one, Remove("A"), read_all),
-        # Something comes before what was seen: a count repeats.
+        # A socket enters in front of a seen one: a count repeats.
         (*_adds("CBA", first), Open(), read_one, *_adds("D", first), read_all),
-        # A flag that is never taken down loses the rest of the bucket.
+        # A flag that is never cleared loses the rest of the bucket.
         (*_adds("BA", first), Open(), read_one, read_all),
-        # A rank counts across buckets, a place in a bucket does not.
+        # A rank counts across buckets, a place within a bucket does not.
         (*_adds("B", Bucket(1, tables[0])), *_adds("A", first), Open(), read_one, *_adds("C", first), read_all),
     ]
 
 
 def identify(begin: Callable[[Shape], Backend], schemes: Sequence[str], tables: Sequence[str]) -> str | None:
-    """The first of these schemes that delivers the same as this kernel in all sequences; None if none does."""
+    """The first of these schemes that delivers the same as this kernel in all sequences; None if there is none."""
     deliveries = []
     for operations in distinguishing_sequences(tables):
         backend = begin(shape_of(operations))

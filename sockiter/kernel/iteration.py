@@ -1,8 +1,8 @@
-"""One iteration over real sockets, an operation at a time: what every kind of sockets and every walk have in common.
+"""One iteration over real sockets, one operation at a time, for every kind of sockets and every walk.
 
-Decided here: how operations become calls, also inside a read, and what of them goes into the history. Not known here: how
-a socket gets into a table and to which end of it (`sockets`), how a table is walked (`walks`), how a read is made to stand
-still (`stops`), and the judgement of what the kernel returns.
+The module turns operations into system calls, also inside a read, and records the history. Not known here: how a socket
+gets to a bucket and an end of it (`sockets`), how a table is walked (`walks`), how a read is stopped (`stops`), and the
+judgement.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from sockiter.operations import (
 
 
 class Iteration:
-    """A `sockiter.backend.Backend` on the running kernel. Its place is not known: the kernel does not tell.
+    """A `sockiter.backend.Backend` on the running kernel. Its place is unknown: the kernel does not reveal it.
 
-    `order`: the buckets that there are, in the order of the walk. `stops`: how reads are made to stand still, None if they
-    are not. `destroys`: whether the iterating program can destroy a socket.
+    `order`: the available buckets, in the order of the walk. `stops`: stops reads, None if reads cannot be stopped.
+    `destroys`: whether the iterating program can destroy a socket.
     """
 
     def __init__(
@@ -57,20 +57,21 @@ class Iteration:
         self._stops = stops
         self._destroys = destroys
         self._reader: Reader | None = None
-        # By what the walk knows a socket by, and for ever: a read may hand out what was shown before.
+        # By the walk's number of a socket. Entries stay, since a read may return sockets that were shown earlier.
         self._names: dict[int, str] = {}
-        # What is in the table until it is opened; from then on, only the kernel knows.
+        # The table until open; from then on, only the kernel knows it.
         self._order: dict[Bucket, list[str]] = {bucket: [] for bucket in order}
         self._first_table = order[0].table
-        # Shown before a read stood still, and not yet delivered; and the one that it stands still before.
+        # The sockets shown before a stop and not yet delivered; and the socket of the current stop.
         self._early: list[int] = []
         self._turn: int | None = None
         self._script: list[At] = []
-        # A socket that left inside the read under way, so that its turn, if it was in hand, is counted by nobody.
+        # The name of a socket that left during the current read. If the walk still held it, no backend would see its turn.
         self._uncounted = ""
 
     def apply(self, operation: Operation) -> None:
-        """Carry out one operation; raises `Unavailable` for one that this target does not know or has no room for."""
+        """Carry out one operation; raises `Unavailable` for an operation that this target does not support or has no room
+        for."""
         match operation:
             case Read():
                 self._read(operation)
@@ -82,7 +83,7 @@ class Iteration:
                 self._change(operation)
 
     def state(self) -> tuple[tuple[str, ...], ...] | None:
-        """The names in each bucket, as a fresh walk tells of them; None if it does not tell of all of them."""
+        """The names in each bucket, from a new walk; None if that walk does not return all sockets."""
         if self._reader is None:
             return tuple(map(tuple, self._order.values()))
         self._sockets.enter()
@@ -98,11 +99,11 @@ class Iteration:
             return None
         finally:
             fresh.close()
-        # An iterator that misses sockets even where nothing changes tells nobody of them.
+        # An iterator that skips without any change does not return all sockets.
         return tuple(map(tuple, buckets.values())) if sum(map(len, buckets.values())) == len(self._sockets) else None
 
     def place(self) -> str:
-        """Not known."""
+        """An empty string: the place is unknown."""
         return ""
 
     def close(self) -> None:
@@ -115,11 +116,11 @@ class Iteration:
             self._sockets.close()
 
     def _place(self, bucket: Bucket) -> Bucket:
-        # A bucket of no named table is one of the first.
+        # A bucket without a table name belongs to the first table.
         return bucket if bucket in self._order else Bucket(bucket.number, self._first_table)
 
     def _arrange(self, change: Change) -> None:
-        # Before open nobody walks, and how the table comes to be as it is does not matter.
+        # Before open there is no walk, so the order of the system calls does not matter.
         if isinstance(change, Add):
             bucket = self._order[self._place(change.bucket)]
             bucket.insert(0 if change.end == "head" else len(bucket), change.name)
@@ -191,7 +192,7 @@ class Iteration:
         try:
             if self._script:
                 if self._stops is None:
-                    raise Unavailable(f"{self._target} cannot do anything inside a read here")
+                    raise Unavailable(f"{self._target} does not support changes inside a read here")
                 socket_ids = self._reader.read_with_stops(count, self._stops, self._on_stop)
             else:
                 socket_ids = self._reader.read(count)
@@ -212,7 +213,7 @@ class Iteration:
                 self.history.events.append(Shown(self._name(socket_id)))
 
     def _on_stop(self, stop: Stop) -> bool:
-        # A read stands still. Whatever comes of it is done before it goes on.
+        # A read is stopped. All changes of this point are made before it continues.
         assert self._stops is not None
         self._check_turns_are_counted()
         if self._turn is not None:
@@ -233,21 +234,20 @@ class Iteration:
         return bool(self._script)
 
     def _check_turns_are_counted(self) -> None:
-        # The turns of sockets are counted by those who see them come.
+        # Only stops at each shown socket can count the turns of removed sockets.
         if self._uncounted and any(at.point == "show" for at in self._script):
-            reason = "this kernel does not tell of the turn of a socket that is gone"
+            reason = "this kernel does not report the turn of a removed socket"
             raise Inconclusive(f"{self._target}: {reason}: {self._uncounted}")
 
     def _change_inside(self, change: Change, stop: Stop | None = None) -> None:
-        # Points are reached in another order than the one they are written in: then a socket may not be there yet, or not
-        # any more.
+        # Points are not always reached in the order of their lines. Then a socket may be missing from the table.
         if not isinstance(change, Add) and change.name not in self._sockets:
             return
         if isinstance(change, Rehash) and self._sockets.bucket(change.name) == self._place(change.bucket):
             return
         at_its_turn = stop is not None and not isinstance(change, Add) and self._names.get(stop.cookie) == change.name
         if isinstance(change, Remove) and at_its_turn and self._destroys:
-            # By the program that is run for it.
+            # By the iterating program, which runs for this socket.
             assert self._stops is not None
             assert stop is not None
             self._stops.destroy(stop.cookie)
@@ -256,17 +256,15 @@ class Iteration:
             return
         if stop is not None and self._stops is not None and not self._stops.at_entry:
             if at_its_turn:
-                raise Inconclusive(
-                    f"{self._target}: this kernel holds the lock of a socket, {change.name}, while it is shown"
-                )
+                raise Inconclusive(f"{self._target}: this kernel holds the lock of socket {change.name} while it is shown")
             if isinstance(change, Remove):
                 self._uncounted = change.name
         self._change(change)
 
     def _name(self, socket_id: int) -> str:
         name = self._names.get(socket_id)
-        if name is None:  # cannot be: nobody else has sockets in this namespace
+        if name is None:  # impossible: this namespace has no other sockets
             raise RuntimeError(
-                f"{self._target} delivered a socket that it knows by {socket_id}, which is none of this iteration's"
+                f"{self._target} delivered socket number {socket_id}, which does not belong to this iteration"
             )
         return name

@@ -1,7 +1,6 @@
-"""The system calls that Python has no name for, and how a refused one is told.
+"""System calls without a Python wrapper, and the messages for their failures.
 
-Decided here: how they are reached (ctypes, the C library that is loaded anyway), and the wording of a refusal. Not known
-here: what they are used for. Importing this does nothing, so that it can be done on any system.
+The calls use ctypes and the C library of the process. Importing this module has no effect, so every system can import it.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from sockiter.errors import Unavailable
 
 CLONE_NEWNET = 0x40000000
 
-# The number of bpf(2), which the C library has no wrapper for. Only 64-bit little-endian machines: the layout of
-# `bpf.Instruction` is theirs.
+# The number of bpf(2), for which the C library has no wrapper. Only 64-bit little-endian machines: the layout of
+# `bpf.Instruction` requires that.
 _BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64le": 361}
 
 
@@ -38,16 +37,16 @@ def setns(fd: int, flags: int) -> None:
 
 
 def connect(fd: int, address: ctypes.Array[ctypes.c_char], size: int) -> None:
-    """connect(2), to an address that Python has no words for; raises OSError."""
+    """connect(2) to an address that Python cannot express; raises OSError."""
     _checked(_library().connect(fd, address, size))
 
 
 def unavailable(probe: str, error: OSError, *, takes: str = "") -> Unavailable:
-    """What to raise when `probe` ended in `error`; `takes` is the privilege without which it does."""
+    """The exception for a `probe` that ended in `error`; `takes` is the privilege that the probe requires."""
     number = error.errno or 0
     message = f"{probe}: {errno.errorcode.get(number, number)} ({os.strerror(number)})"
     if takes and number in (errno.EPERM, errno.EACCES):
-        message += f"; it takes root, or {takes}"
+        message += f"; this requires root, or {takes}"
     return Unavailable(message)
 
 
@@ -59,7 +58,7 @@ def _checked(result: int) -> int:
 
 
 @cache
-def _library() -> Any:  # a ctypes.CDLL, whose functions ctypes finds by name when they are asked for
+def _library() -> Any:  # a ctypes.CDLL, which finds its functions by name on demand
     library = ctypes.CDLL(None, use_errno=True)
     library.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_long)
     library.syscall.restype = ctypes.c_long

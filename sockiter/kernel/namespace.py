@@ -1,7 +1,7 @@
-"""A private network namespace for one thread, so that nothing here ever touches the host's sockets or settings.
+"""A private network namespace for one thread, so that the host's own sockets and settings stay untouched.
 
-Decided here: how a thread gets into one and out again, and how it is made sure of where it is. Not known here: what is
-done inside. A namespace is anonymous: it ends with the last descriptor and process that hold it, however they end.
+The module moves a thread into a namespace and out again, and verifies the thread's namespace. A namespace is anonymous:
+it ends with the last descriptor and process that hold it, however they end.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ HERE = "/proc/thread-self/ns/net"
 
 _TAKES = "CAP_SYS_ADMIN"
 
-# Which namespace of ours a thread is in at the moment: the cheap half of the check, for every single socket.
+# The namespace of this project that a thread is in: the cheap half of the check, made for every single socket.
 _inside: dict[int, Namespace] = {}
 
 
 class Namespace:
-    """A private network namespace that belongs to the thread that made it.
+    """A private network namespace, owned by the thread that made it.
 
-    Another process to which it is sent has one that is its own, and the same to the kernel.
+    A process that receives a `Namespace` gets its own descriptor of the same namespace.
     """
 
     __slots__ = ("_before", "_fd", "_name", "_thread")
@@ -38,12 +38,13 @@ class Namespace:
         self._thread = get_ident()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from multiprocessing.reduction import DupFd  # here, since not every system has it
+        from multiprocessing.reduction import DupFd  # here, since some systems lack it
 
         return _received, (DupFd(self._fd), self._name)
 
     def enter(self) -> None:
-        """Make sure that the calling thread is in here, by asking the kernel; moves it back in from another one of ours."""
+        """Verify by a system call that the calling thread is in here; return to here from another namespace of this
+        project."""
         if get_ident() != self._thread:
             raise RuntimeError("a session is used by another thread than the one that began it")
         if self._fd < 0:
@@ -55,13 +56,13 @@ class Namespace:
         _inside[self._thread] = self
 
     def stay(self) -> None:
-        """What `enter` does, at next to no cost as long as no other namespace was entered through this module."""
+        """Verify as `enter`, at almost no cost if this module has entered no other namespace in between."""
         if _inside.get(get_ident()) is not self:
             self.enter()
 
     @contextmanager
     def left(self) -> Iterator[None]:
-        """The calling thread, which made it, is where it was before, until the end; nothing made there is met in here."""
+        """Until the end, the calling thread, which made the namespace, is in its original one."""
         _inside.pop(self._thread, None)
         libc.setns(self._before, libc.CLONE_NEWNET)
         try:
@@ -70,7 +71,7 @@ class Namespace:
             self.enter()
 
     def end(self) -> None:
-        """Let go of it; it cannot be entered any more."""
+        """Release the namespace; it cannot be entered any more."""
         fd, self._fd = self._fd, -1
         os.close(fd)
 
@@ -80,17 +81,17 @@ def _received(fd: Any, name: str) -> Namespace:
 
 
 def where() -> str:
-    """The network namespace of the calling thread, as the kernel calls it."""
+    """The kernel's name for the network namespace of the calling thread."""
     return os.readlink(HERE)
 
 
 @contextmanager
 def private(*settings: tuple[str, str]) -> Iterator[Namespace]:
-    """A private namespace that the calling thread is in until the end; raises `Unavailable`.
+    """A private namespace for the calling thread until the end; raises `Unavailable`.
 
-    `settings`, files of /proc/sys/net and what to write, are made in a first private namespace, and what they ask of child
-    namespaces holds in a second one. A setting that this kernel does not have, or does not let us make, is left out.
-    Within one thread, namespaces end in the opposite order to that in which they began.
+    `settings`: files of /proc/sys/net and their values. They are set in a first private namespace, and settings for child
+    namespaces take effect in a second one. A setting that this kernel lacks or refuses is left out. Within one thread,
+    namespaces must end in the opposite order of their beginnings.
     """
     thread = get_ident()
     try:

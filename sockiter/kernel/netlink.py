@@ -1,7 +1,7 @@
-"""Netlink, as much of it as it takes to bring a private namespace up, and to ask for sockets by sock_diag.
+"""The part of netlink that brings a private namespace up and requests sockets by sock_diag.
 
-Decided here: that the sockets for it are opened by the calling thread, and nobody else, since only that is sure to be in the
-private namespace; the messages are laid out by pyroute2. Not known here: what sockets are for.
+Only the calling thread is certain to be in the private namespace. So that thread opens the netlink sockets, and pyroute2
+only lays out the messages.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _REQUEST, _ACK = 1, 4
 _NEW_LINK, _NEW_ROUTE = 16, 24
 _CREATE = 0x400
 _UP = 1
-_LOOPBACK = 1  # always the first
+_LOOPBACK = 1  # always the first device
 _LOCAL_TABLE, _LOCAL, _STATIC, _ON_HOST = 255, 2, 4, 254
 
 
 def bring_up(namespace: Namespace) -> None:
-    """Give the namespace a loopback device that takes everything to 10.0.0.0/8 for its own; raises `Unavailable`."""
-    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # here, since it takes longer than all the rest
+    """Bring up a loopback device that treats all of 10.0.0.0/8 as local; raises `Unavailable`."""
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # here, since this import is slow
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
     namespace.enter()
@@ -45,7 +45,7 @@ def bring_up(namespace: Namespace) -> None:
 
 
 def encoded(message: Any, kind: int, flags: int) -> bytes:
-    """A message of pyroute2's as bytes, with this type, as a request."""
+    """A pyroute2 message as bytes: a request of this type."""
     message["header"]["type"] = kind
     message["header"]["flags"] = _REQUEST | flags
     message.encode()
@@ -53,13 +53,13 @@ def encoded(message: Any, kind: int, flags: int) -> bytes:
 
 
 def header(data: bytes | memoryview, at: int) -> tuple[int, int]:
-    """Size and type of the message there."""
+    """The size and type of the message at this offset."""
     size, kind, _, _, _ = _HEADER.unpack_from(data, at)
     return size, kind
 
 
 def error_of(data: bytes, at: int = 0) -> OSError | None:
-    """The error that a message of type `ERROR` or `DONE` tells of, None if it tells of none."""
+    """The error in a message of type `ERROR` or `DONE`; None if it reports success."""
     number = -struct.unpack_from("=i", data, at + HEADER_SIZE)[0]
     return OSError(number, os.strerror(number)) if number else None
 

@@ -1,7 +1,4 @@
-"""The capabilities of a target on this machine, probed once per process.
-
-Decided here: what counts as a result, and how long it holds. Not known here: how a target is probed.
-"""
+"""The capabilities of a target on this machine, probed once per process."""
 
 from __future__ import annotations
 
@@ -15,8 +12,11 @@ from sockiter.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """`missing`: why a target does not run here, None if it does. `unable`: the hazards that it cannot be put through here,
-    though elsewhere, and why. `scheme`: the name of the one that delivers what it does, None if there is none."""
+    """The result of a probe. `missing`: the reason why a target does not run here, None if it runs.
+
+    `unable`: hazards that the target does not support here but elsewhere, with the reasons. `scheme`: the name of the
+    detected scheme, None if no scheme matches.
+    """
 
     missing: str | None = None
     unable: Mapping[Hazard, str] = field(default_factory=dict)
@@ -28,7 +28,8 @@ _capabilities: dict[str, Capabilities] = {}
 
 
 def probe(target: str, attempt: Callable[[], Capabilities]) -> Capabilities:
-    """The result of `attempt`, or why it failed, in one line. The result for a target is cached, and nothing is raised."""
+    """The result of `attempt`, or the reason for its failure in one line. The result is cached; this function never
+    raises."""
     if target not in _capabilities:
         _capabilities[target] = _try(target, attempt)
     return _capabilities[target]
@@ -54,5 +55,5 @@ def _try(target: str, attempt: Callable[[], Capabilities]) -> Capabilities:
         return attempt()
     except Unavailable as lack:
         return Capabilities(str(lack))
-    except Exception as error:  # whatever it is, it must not stop those who only ask
-        return Capabilities(f"trying {target} failed: {type(error).__name__}: {error}")
+    except Exception as error:  # no error may stop a caller that only lists targets
+        return Capabilities(f"probing {target} failed: {type(error).__name__}: {error}")

@@ -1,7 +1,6 @@
-"""An iterator of the running kernel as a target: what all of them have in common.
+"""The iterators of the running kernel as targets: probing, known failures, and sessions.
 
-Decided here: what is claimed of one, when a machine can run it, and the set-up of a session. Not known here: how sockets
-get to where they are wanted, and how they are walked, which each says for itself (`udp`, `tcp`, `unix`).
+The modules `udp`, `tcp` and `unix` define the targets, their sockets and their walks.
 """
 
 from __future__ import annotations
@@ -25,18 +24,21 @@ from sockiter.operations import Bucket
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import RECORDS_MAX
 
-NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes sockets one by one, and allocates no batch")
-"""Why what walks without a batch cannot be put through what happens while one grows."""
-NO_STOP: Mapping[Hazard, str] = {"between": "nobody has found a way to stop a walk between two buckets"}
-"""Why no iterator of a kernel can be put through changes there."""
+NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes sockets one by one, without a batch")
+"""The reason why walks without a batch do not support the hazards of its growth."""
+NO_STOP: Mapping[Hazard, str] = {"between": "there is no known way to stop a walk between two buckets"}
+"""The reason why no kernel iterator supports changes between two buckets."""
 
 _KNOWN_FAILURES = {scheme.name: scheme.known_failures for scheme in SCHEMES}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSetup:
-    """The set-up of a session, shared by many iterations. `make_sockets` raises `Inconclusive` for a shape that this
-    kernel has no room for. `unable`: the hazards that this kernel cannot be put through, and why."""
+    """The set-up of a session, shared by many iterations.
+
+    `make_sockets` raises `Inconclusive` for a shape that this kernel has no room for. `unable`: the hazards that this
+    kernel does not support, with the reasons.
+    """
 
     namespace: Namespace
     walk: Walk
@@ -51,10 +53,10 @@ class SessionSetup:
 class KernelTarget:
     """An iterator of the running kernel.
 
-    `offers`: the hazards that it can be put through on some machine, and `never` why not through others. `schemes`: those
-    that one kernel or another is known to use. `detected_scheme` is the one that this kernel uses; its known
-    failures are those of the iterator. `fails_like`: the scheme whose known failures it has, where none delivers just
-    what it does; `besides`: other known failures. `records_max`: as many sockets as one read can return.
+    `offers`: the hazards that it supports on some machine; `never`: the reasons against the other hazards. `schemes`: the
+    schemes that different kernels are known to use. `detected_scheme`: the scheme of this kernel; the iterator has the known
+    failures of that scheme. `fails_like`: for an iterator without an exact scheme, the scheme with its known failures;
+    `besides`: additional known failures. `records_max`: the most sockets that one read can return.
     """
 
     name: str
@@ -72,12 +74,12 @@ class KernelTarget:
     is_real: bool = True
 
     def missing(self) -> str | None:
-        """What the machine lacks, probed with short iterations once per process."""
+        """The missing prerequisite on this machine, probed with short iterations once per process."""
         return self._capabilities.missing
 
     @property
     def hazards(self) -> frozenset[Hazard]:
-        """Those that it can be put through here, or, where it does not run, somewhere else."""
+        """The supported hazards on this machine; if the target does not run here, those on some other machine."""
         return self.offers.difference(self._capabilities.unable)
 
     @property
@@ -90,25 +92,28 @@ class KernelTarget:
 
     @property
     def detected_scheme(self) -> str | None:
-        """The name of the scheme that delivers what this iterator does, None if there is none, or it does not run here."""
+        """The name of the scheme with the same deliveries as this iterator; None if no scheme matches, or it does not run
+        here."""
         return self._capabilities.scheme
 
     @property
     def known_failures(self) -> tuple[KnownFailure, ...]:
-        """The known failures of its scheme under the hazards that it can be put through."""
-        return tuple(harm for harm in self.all_known_failures if harm in within(self.all_known_failures, self.hazards))
+        """The known failures of its scheme under the supported hazards."""
+        return tuple(
+            failure for failure in self.all_known_failures if failure in within(self.all_known_failures, self.hazards)
+        )
 
     @property
     def all_known_failures(self) -> tuple[KnownFailure, ...]:
         """The known failures of its scheme, also under hazards that cannot be caused here on purpose.
 
-        None for a kernel whose scheme is not known: every finding there is new.
+        Empty for a kernel with an unknown scheme: every finding there is new.
         """
         return (*_KNOWN_FAILURES.get(self.detected_scheme or self.fails_like, ()), *self.besides)
 
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
-        """A private namespace, which the calling thread is in until the end, and loaded programs; with the rights for it."""
+        """Loaded programs, and a private namespace for the calling thread until the end, with the necessary capabilities."""
         need_linux()
         with rights.raised(), self.set_up() as setup:
             session = KernelSession(self, setup)
@@ -130,7 +135,7 @@ class KernelTarget:
 
 
 class KernelSession:
-    """Begins one iteration after the other in one private namespace."""
+    """Begins iterations, one after the other, in one private namespace."""
 
     __slots__ = ("_current", "_target", "setup")
 
@@ -140,13 +145,13 @@ class KernelSession:
         self._current: Iteration | None = None
 
     def begin(self, shape: Shape) -> Backend:
-        """An empty table; raises `Unavailable` for a shape that this kernel's table does not have."""
+        """A backend with an empty table; raises `Unavailable` for a shape that this kernel's table does not have."""
         if why := refusal(self._target, (), shape):
             raise Unavailable(why)
         return self.begin_unchecked(shape)
 
     def begin_unchecked(self, shape: Shape) -> Backend:
-        """The same, before it is known what the target can do."""
+        """The same without a check of the target's hazards, for the probe."""
         self.close()
         setup = self.setup
         setup.namespace.enter()
@@ -161,7 +166,7 @@ class KernelSession:
         return self._current
 
     def close(self) -> None:
-        """End what was begun last."""
+        """End the current iteration."""
         if self._current is not None:
             self._current.close()
             self._current = None

@@ -1,7 +1,6 @@
 """The walks over TCP sockets: bpf_iter_tcp, /proc/net/tcp, and sock_diag.
 
-Decided here: which sockets each of them is tried with, and what a session of it shares. Not known here: how sockets get to
-where they are wanted (`sockets.tcp`), and how an iteration goes (`iteration`).
+The module defines the sockets for each walk, and the set-up of its session.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from sockiter.kernel.sockets.tcp import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 
-# The established sockets of a namespace made under this setting (6.1 and later) have a table of their own with so many
-# buckets, which makes for a short walk. That of the listening ones is everybody's.
+# In a namespace with this setting (6.1 and later), the established sockets have a separate table with this number of
+# buckets, which makes a walk short. The table of the listening sockets is shared by all namespaces.
 _BUCKETS = 16
 _SMALL_TABLE = ("/proc/sys/net/ipv4/tcp_child_ehash_entries", str(_BUCKETS))
-_LISTENING_BUCKETS = 64  # the least that a kernel has
+_LISTENING_BUCKETS = 64  # the smallest number of any kernel
 _WIDTH = 150  # of a line of /proc/net/tcp
-_IPV4 = "IPv4 sockets, which this walk tells of, go to the head"
+_IPV4 = "this walk returns IPv4 sockets, which go to the head"
 _HELD = "the bucket's lock is held while sockets are shown"
 
 
@@ -64,7 +63,7 @@ def _diag() -> Iterator[SessionSetup]:
 
 KERNEL_TCP = KernelTarget(
     "kernel:tcp",
-    "the running kernel's TCP socket iterator (bpf_iter_tcp), first of all on listening sockets",
+    "the running kernel's TCP socket iterator (bpf_iter_tcp), mainly on listening sockets",
     partial(_bpf, TABLES[0]),
     frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
     schemes=("cookie-tcp", "offset-tcp"),
@@ -72,7 +71,7 @@ KERNEL_TCP = KernelTarget(
 )
 KERNEL_TCP_ESTABLISHED = KernelTarget(
     "kernel:tcp-established",
-    "the same iterator on established sockets alone",
+    "the same iterator on established sockets only",
     partial(_bpf, ESTABLISHED),
     frozenset({"add-head", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
     schemes=("cookie-tcp", "offset-tcp"),
@@ -85,7 +84,7 @@ KERNEL_PROC_TCP = KernelTarget(
     _proc,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
     fails_like="offset-udp",
-    # A read that finds nothing where the last one ended, as behind the end, counts the sockets of all buckets anew
+    # A read that finds no socket where the last one ended, as behind the end, counts the sockets of all buckets again
     # (tcp_seq_start and tcp_seek_last_pos of net/ipv4/tcp_ipv4.c).
     besides=(
         known_failure("skip", "remove", elsewhere=True),
@@ -104,7 +103,7 @@ KERNEL_TCP_DIAG = KernelTarget(
     fails_like="offset-udp",
     tables=TABLES,
     slots=None,
-    never={**NO_STOP, **NO_BATCH, "show": "nobody is told when the kernel fills in a message"},
+    never={**NO_STOP, **NO_BATCH, "show": "the kernel does not signal when it fills a message"},
 )
 
 
@@ -128,6 +127,6 @@ def _make_sockets(namespace: Namespace, places: Places, first: str, shape: Shape
         established = max(established, count if is_established else 0)
         if count > buckets_max:
             raise Inconclusive(
-                f"the kernel's table of {table or first} sockets has {buckets_max} buckets here; the case asks for {count}"
+                f"the kernel's table of {table or first} sockets has {buckets_max} buckets here; the case needs {count}"
             )
     return TcpSockets(namespace, places, first, established)

@@ -1,7 +1,6 @@
 """The walks over UDP sockets: bpf_iter_udp, /proc/net/udp, and sock_diag.
 
-Decided here: which sockets each of them is tried with, and what a session of it shares. Not known here: how sockets get to
-where they are wanted (`sockets.udp`), and how an iteration goes (`iteration`).
+The module defines the sockets for each walk, and the set-up of its session.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from sockiter.kernel.sockets.udp import Places, UdpSockets
 from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, lines
 
-# A namespace made under this setting (6.2 and later) has a table of its own, and a short walk. 128 is the least.
+# A namespace with this setting (6.2 and later) has its own table, which makes a walk short. 128 is the minimum.
 _SMALL_TABLE = ("/proc/sys/net/ipv4/udp_child_hash_entries", "128")
 # `struct bpf_iter__udp`: meta, the socket, its owner, and then the bucket.
 _BUCKET_AT = 24
 _WIDTH = 128  # of a line of /proc/net/udp
-_IPV4 = "IPv4 sockets, which this walk tells of, go to the head"
+_IPV4 = "this walk returns IPv4 sockets, which go to the head"
 
 
 @contextmanager
@@ -99,7 +98,7 @@ def _by_port(namespace: Namespace) -> Places:
     bring_up(namespace)
     places = Places(namespace, _seen_in_proc, family=socket.AF_INET, by_inode=True)
     if places.by_address:
-        raise Unavailable("/proc/net/udp does not tell of sockets in the order of the table by port")
+        raise Unavailable("/proc/net/udp does not list sockets in the order of the table by port")
     return places
 
 

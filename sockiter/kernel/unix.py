@@ -1,7 +1,6 @@
 """The walks over UNIX sockets: bpf_iter_unix, and sock_diag.
 
-Decided here: what a session of each shares. Not known here: how sockets get to where they are wanted (`sockets.unix`), and
-how an iteration goes (`iteration`).
+The module defines the set-up of a session for each walk.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from sockiter.kernel.sockets.unix import Places, UnixSockets
 from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk, DiagWalk
 
-_NAMED = "a UNIX socket has its name for good, and a bucket by its name"
+_NAMED = "the name of a UNIX socket is permanent and determines its bucket"
 _NEVER: dict[Hazard, str] = {**NO_STOP, "add-tail": "UNIX sockets go to the head", "reinsert": _NAMED, "rehash": _NAMED}
 
 

@@ -1,7 +1,6 @@
 """The ways to walk the kernel's sockets: BPF iterators, files of /proc/net, dumps by sock_diag.
 
-Decided here: how each is begun and read, and by which number it knows a socket. Not known here: which sockets there are,
-and the use of what a walk returns.
+A walk opens, reads and closes one of these, and identifies each socket by a number.
 """
 
 from __future__ import annotations
@@ -23,34 +22,35 @@ class Reader(Protocol):
     """One walk. Sockets are numbers, as `Walk.socket_id` returns them."""
 
     def read(self, count: int) -> Sequence[int]:
-        """The next sockets, `count` of them at most, none at the end; raises OSError."""
+        """The next sockets, at most `count`; none at the end; raises OSError."""
 
     def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
-        """The same, with stops inside."""
+        """As `read`, with stops inside the read."""
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
-        """The sockets whose turn came during the last read, or at the beginning of the walk, given what it returned."""
+        """The sockets that were shown during the last read, or at the beginning of the walk, given the result of that
+        read."""
 
     def close(self) -> None:
         """End the walk."""
 
 
 class Walk(Protocol):
-    """A way to walk. `records_max`: as many sockets as one read can return."""
+    """A way to walk. `records_max`: the most sockets that one read can return."""
 
     records_max: int
 
     def socket_id(self, sock: Socket, /) -> int:
-        """The number by which this walk knows a socket."""
+        """The number that identifies a socket in this walk."""
 
     def open(self) -> Reader:
         """Begin a walk over the sockets in the calling thread's network namespace; raises `Unavailable`."""
 
 
 class BpfWalk:
-    """By a BPF iterator, whose program writes a record of each socket."""
+    """A BPF iterator, whose program writes a record for each socket."""
 
-    # A record goes into the buffer only if something is left behind it.
+    # A record goes into the buffer only if it leaves space behind it.
     records_max = BUFFER_SIZE // RECORD.size - 1
 
     def socket_id(self, sock: Socket, /) -> int:
@@ -83,10 +83,10 @@ class BpfReader:
 
 
 class ProcWalk:
-    """By a file of /proc/net whose lines all have the same width.
+    """A file of /proc/net with lines of equal width.
 
-    The file is read into a buffer of a page, which takes a line only if something is left behind it. The first line is a
-    title; it is read just before the first socket.
+    The kernel fills a buffer of one page, and adds a line only if it leaves space behind it. The first line is a title;
+    it is read just before the first socket.
     """
 
     def socket_id(self, sock: Socket, /) -> int:
@@ -119,7 +119,7 @@ class ProcReader:
         return [number for number, _ in lines(os.read(self._fd, count * self._width))]
 
     def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
-        raise NotImplementedError  # what targets that are walked so do not offer
+        raise NotImplementedError  # targets with this walk do not offer stops
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
         return returned
@@ -129,7 +129,7 @@ class ProcReader:
 
 
 def lines(text: bytes) -> list[tuple[int, int]]:
-    """The inode and the first number (a bucket, for UDP) of each line of /proc/net/udp, /proc/net/tcp and the like."""
+    """The inode and the first number (for UDP the bucket) of each line of /proc/net/udp, /proc/net/tcp and similar files."""
     split = [line.split() for line in text.splitlines()]
     return [(int(words[9]), int(words[0].rstrip(b":"))) for words in split if words[0] != b"sl"]
 
@@ -138,10 +138,10 @@ _MESSAGE = 4096
 
 
 class DiagWalk:
-    """By a dump of sock_diag, into messages of at most a page.
+    """A dump of sock_diag, in messages of at most a page.
 
-    The kernel fills the first one when it is asked, and each other when the one before it is received, so that the turn of
-    a socket comes that much before it is delivered. A read hands out what is left of one message, or else the next one.
+    The kernel fills the first message at the request, and every other one when the previous message is received. So a
+    socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message.
     """
 
     records_max = _MESSAGE
@@ -156,7 +156,7 @@ class DiagWalk:
     def open(self) -> DiagReader:
         netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
         try:
-            # So small that a second message would not find room: no more than one is filled ahead.
+            # Too small for a second message, so that at most one is filled in advance.
             netlink_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             netlink_socket.send(self._request)
         except OSError as error:
@@ -185,7 +185,7 @@ class DiagReader:
         return returned
 
     def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
-        raise NotImplementedError  # what targets that are walked so do not offer
+        raise NotImplementedError  # targets with this walk do not offer stops
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
         shown, self._shown = self._shown, []

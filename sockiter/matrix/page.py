@@ -6,6 +6,7 @@ of the cells, and `picture` makes the snapshots of a case.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -31,9 +32,9 @@ from sockiter.matrix.matrix import (
     used,
     verdicts,
 )
-from sockiter.report.picture import MEANINGS, Snapshot, looks, snapshots, templates
-from sockiter.report.table import seen
+from sockiter.report.picture import Snapshot, looks, replay_command, snapshots, templates
 from sockiter.report.trace import Trace, trace
+from sockiter.schemes.versions import KNOWN, NEWEST, in_words
 from sockiter.verdict import Kind, Signature
 
 Traces: TypeAlias = dict[tuple[str, Case], Trace]
@@ -60,6 +61,17 @@ KIND_DESCRIPTIONS: dict[Kind, str] = {
     "stuck": "The iteration did not end, although no more changes happened.",
     "refused": "A read returned an error. The program knows of the failure, but its iteration is incomplete.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What made a page. `commit`: "" where it is not known; `kernel`: the kernel on which the page was made."""
+
+    version: str
+    commit: str
+    date: str
+    kernel: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,7 @@ class PageRow:
 
 @dataclass(frozen=True, slots=True)
 class PageCase:
-    """A case on the page. `rank`: whether a shorter case exists; `delivered`: all sockets delivered so far, by step."""
+    """A case on the page. `rank`: whether a shorter case exists; `replay`: the command, without the file."""
 
     anchor: str
     title: str
@@ -108,10 +120,9 @@ class PageCase:
     rank: str
     why: tuple[tuple[str, str], ...]
     snapshots: tuple[Snapshot, ...]
-    delivered: tuple[tuple[str, ...], ...]
-    sees: str
     text: str
     progress: str
+    replay: str
 
 
 def trace_cases(matrix: Matrix) -> Traces:
@@ -125,8 +136,8 @@ def trace_cases(matrix: Matrix) -> Traces:
     return traces
 
 
-def html(matrix: Matrix, traces: Traces) -> str:
-    """The page, which needs no other file; `traces` has every case of the matrix."""
+def html(matrix: Matrix, traces: Traces, origin: Origin | None = None) -> str:
+    """The page, which needs no other file; `traces` has every case of the matrix. The same arguments make the same page."""
     cases: dict[tuple[str, Case], PageCase] = {}
     anchors: set[str] = set()
     page_rows = []
@@ -154,9 +165,28 @@ def html(matrix: Matrix, traces: Traces) -> str:
             own_scopes=any(cell.own_scope for row in page_rows for cell in row.cells),
             columns=[(column, f"hazard-{column.name}", _meaning(column)) for column in matrix.columns],
             kinds=KIND_DESCRIPTIONS,
-            meanings=MEANINGS,
+            origin=origin,
+            filters=[
+                ("scheme", "Targets", [row.target.name for row in page_rows]),
+                ("hazard", "Hazards", [column.name for column in matrix.columns]),
+                ("kind", "Kinds", [kind for kind in KIND_DESCRIPTIONS if kind in found_kinds(page_rows)]),
+            ],
+            ranges=[(known, in_words(known)) for known in KNOWN],
+            releases=releases(),
+            newest=NEWEST,
         )
     )
+
+
+def found_kinds(rows: Iterable[PageRow]) -> frozenset[Kind]:
+    """The kinds of harm that a page names in some cell."""
+    return frozenset(link.verdict.kind for row in rows for cell in row.cells for link in cell.links)
+
+
+def releases() -> tuple[str, ...]:
+    """The releases at the ends of the known ranges, from the oldest on: those worth suggesting."""
+    ends = {release for known in KNOWN for release in (known.first, known.last) if release not in ("", NEWEST)}
+    return tuple(sorted(ends, key=lambda release: [int(number) for number in release.split(".")]))
 
 
 def _page_cell(
@@ -237,12 +267,6 @@ def _page_row(row: MatrixRow, cells: tuple[PageCell, ...]) -> PageRow:
 
 def _page_case(target: Target, verdict: CellVerdict, trace: Trace, anchor: str, rank: str) -> PageCase:
     assert verdict.violation is not None
-    reads = trace.history.events
-    case_snapshots = snapshots(trace)
-    delivered = []
-    for snapshot in case_snapshots:
-        until = snapshot.row.until if snapshot.row else 0
-        delivered.append(tuple(name for event in reads[:until] for name in getattr(event, "delivered", ())))
     return PageCase(
         anchor,
         _title(target, verdict),
@@ -250,11 +274,10 @@ def _page_case(target: Target, verdict: CellVerdict, trace: Trace, anchor: str, 
         verdict.violation.operations,
         rank,
         tuple(looks(trace)),
-        tuple(case_snapshots),
-        tuple(delivered),
-        seen(trace),
+        tuple(snapshots(trace)),
         dumps(verdict.violation.case),
         trace.progress,
+        replay_command(target.name),
     )
 
 

@@ -1,8 +1,7 @@
-"""The judge of races: which findings are certain for walks over a table that another process changes at the same time.
+"""The judge of races: finds certain failures of walks over a table that another process changes at the same time.
 
-Decided here: what is recorded of either side, and which findings follow from intervals of time. A time is recorded before
-and after each call. A call that ended before another one began came first; about two calls that overlap, the judge claims
-nothing. Not known here: who walks, who makes the changes, and what the walker admits.
+A time is recorded before and after each call. A call that ended before another call began came first. The judge claims
+nothing about two calls that overlap. Not known here: the two processes, and the known failures of the walker.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from sockiter.claims import Hazard
 from sockiter.operations import Bucket
 from sockiter.verdict import KINDS, Finding, Verdict
 
-# What one call takes out and another puts in again is, to whoever looks in between, gone and then new.
+# A socket that one call removes and another call inserts again is, for a walk in between, first gone and then new.
 _TWO_CALLS: dict[Hazard, frozenset[Hazard]] = {
     "reinsert": frozenset({"remove", "add-head", "add-tail"}),
     "rehash": frozenset({"remove", "add-head"}),
 }
-# Where nobody keeps the two sides apart, changes happen inside reads as well.
+# Without synchronization of the two sides, changes also happen inside reads.
 _ALWAYS: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 _NEVER = 1 << 63
 
 
 class TimedChange(NamedTuple):
-    """A change to one socket, with its start and end in nanoseconds. `socket_id` is never given to another socket.
+    """A change to one socket, with its start and end in nanoseconds. Every socket has a unique `socket_id`.
 
-    `bucket`: where the socket was put, None for a removal.
+    `bucket`: the new bucket of the socket, None for a removal.
     """
 
     hazard: Hazard
@@ -42,7 +41,7 @@ class TimedChange(NamedTuple):
 
 
 class WalkCall(NamedTuple):
-    """The opening of a walk, or a read(2), with the sockets shown during it, those delivered, and the name of an error."""
+    """The opening of a walk, or a read(2): the sockets shown and delivered during it, and the name of an error."""
 
     start: int
     end: int
@@ -52,8 +51,10 @@ class WalkCall(NamedTuple):
 
 
 class WalkRecord(NamedTuple):
-    """A walk, from its opening to the read that returned nothing (`ended`). `stuck`: no read did, within the limit of reads
-    after the last change."""
+    """A walk, from its opening to the read that returned nothing (`ended`).
+
+    `stuck`: no read returned nothing, up to the limit of reads after the last change.
+    """
 
     calls: tuple[WalkCall, ...]
     ended: bool
@@ -61,7 +62,7 @@ class WalkRecord(NamedTuple):
 
 
 class WalkFindings(NamedTuple):
-    """The findings of a walk, which has a number from 0, and the hazards that were on during it."""
+    """The findings of a walk, given by its number from 0, and the hazards during the walk."""
 
     walk: int
     verdict: Verdict
@@ -69,14 +70,16 @@ class WalkFindings(NamedTuple):
 
 
 class Round(NamedTuple):
-    """The walks of a round, at least one, each with at least one read; and the changes in the order of their times, with
-    every change to one of these sockets since it was made."""
+    """The walks of a round, at least one, each with at least one read; and the changes, ordered by time.
+
+    The changes include every change to these sockets since their creation.
+    """
 
     changes: Sequence[TimedChange]
     walks: Sequence[WalkRecord]
 
     def during(self, walk: int) -> Sequence[TimedChange]:
-        """The changes that were under way at some time of this walk."""
+        """The changes that overlap this walk in time."""
         calls = self.walks[walk].calls
         start, end = calls[0].start, calls[-1].end
         first = bisect_left(self.changes, start, key=lambda change: change.end)
@@ -85,8 +88,10 @@ class Round(NamedTuple):
 
 @dataclass(slots=True)
 class RaceCounts:
-    """How many walks, reads and changes there were. `during_reads`: the changes that overlap a read in time; `inside_reads`:
-    those of them that began and ended within one."""
+    """The numbers of walks, reads and changes. `during_reads`: the changes that overlap a read in time.
+
+    `inside_reads`: the changes among these that began and ended within one read.
+    """
 
     walks: int = 0
     reads: int = 0
@@ -95,7 +100,7 @@ class RaceCounts:
     inside_reads: int = 0
 
     def count(self, race_round: Round) -> None:
-        """Add what was done in a round, in which sockets were made before the first walk, and removed behind the last."""
+        """Add the counts of a round, whose sockets are made before the first walk and removed after the last."""
         reads = [call for walk in race_round.walks for call in walk.calls[1:]]
         starts, ends = [read.start for read in reads], [read.end for read in reads]
         self.walks += len(race_round.walks)
@@ -104,7 +109,7 @@ class RaceCounts:
         for change in race_round.changes:
             if change.end >= first and change.start <= last:
                 self.changes += 1
-                nth = bisect_right(starts, change.end) - 1  # the last read that began before its end
+                nth = bisect_right(starts, change.end) - 1  # the last read that began before the change ended
                 if nth >= 0 and ends[nth] >= change.start:
                     self.during_reads += 1
                     self.inside_reads += starts[nth] <= change.start and change.end <= ends[nth]
@@ -114,11 +119,12 @@ def judge_round(race_round: Round) -> Iterator[WalkFindings]:
     """The findings of the walks of a round, in order; walks without findings are left out.
 
     - skip: in the table before the walk was opened, untouched until its end, and not delivered.
-    - repeat: delivered more than once, and neither put in again nor moved during the walk.
-    - stale: its removal was over before the read began, or the opening, in which its turn came.
-    - stuck: the walk did not end, although nothing changed any more. refused: a read returned an error.
+    - repeat: delivered more than once, and neither reinserted nor moved during the walk.
+    - stale: removed before the beginning of the read, or of the opening, that showed the socket.
+    - stuck: the walk did not end, although changes had stopped.
+    - refused: a read returned an error.
 
-    A socket that nothing is known of is owed nothing.
+    A socket without a record of its changes may be delivered or not.
     """
     names = {change.socket_id: change.name for change in race_round.changes}
     gone = {change.socket_id: change.end for change in race_round.changes if change.hazard == "remove"}
@@ -153,7 +159,7 @@ def judge_round(race_round: Round) -> Iterator[WalkFindings]:
 
 
 class _UntouchedIntervals:
-    # Which sockets were left alone from when to when.
+    # The time intervals during which sockets were untouched.
 
     def __init__(self, changes: Sequence[TimedChange]) -> None:
         self._moves: dict[int, list[tuple[int, int]]] = {}
@@ -171,7 +177,7 @@ class _UntouchedIntervals:
         self._present: list[tuple[int, int]] = []
 
     def throughout(self, start: int, end: int) -> list[int]:
-        """Who was there, and left alone, all that time. Asked of one time after the other."""
+        """The sockets that were present and untouched during the whole interval. Calls must have rising times."""
         while self._later and self._later[-1][0] < start:
             _, until, socket_id = self._later.pop()
             self._present.append((until, socket_id))

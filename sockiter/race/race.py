@@ -1,8 +1,7 @@
-"""A race: one process walks a kernel's iterator while another one changes sockets, without any synchronization.
+"""A race: one process walks a kernel's iterator while another process changes sockets, without any synchronization.
 
-Decided here: which rounds are run, which process does what, which harm is a violation of what the target claims, and the
-record of a violation. Two runs from one seed make the same sockets and draw the same changes and reads, but not at the same
-times. Not known here: what each side does in a round (`sides`), and which findings are certain (`judge`).
+The module runs rounds, and records each violation of the target's claims. Two runs from one seed make the same sockets
+and draw the same changes and reads, but at different times.
 """
 
 from __future__ import annotations
@@ -40,25 +39,27 @@ HEADER = "# sockiter race v1"
 SUFFIX = ".race"
 
 ROUND_S = 0.25
-# How often the round of a violation is run again, and how many records of a kind are kept: a broken iterator has thousands.
+# The number of reruns of a violation's round, and of records of one kind: a broken iterator causes thousands.
 RERUNS = 10
 RECORDS_KEPT = 3
-# How long the walking process may take for its last walk, and to end.
+# The time that the walking process may take for its last walk and its end.
 PATIENCE_S = 30.0
-# It ends by itself so long after a round, in case that the main process is gone.
+# The walking process ends by itself this long after a round, in case that the main process has died.
 _ORPHANED_S = 5.0
-# A record lists so many reads, the first and the last ones.
+# The number of reads in a record: the first and the last ones.
 _READS_LISTED = 400
 
-# With the workers' server, which has all modules loaded.
+# Forked by the workers' server, which has all modules loaded.
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @dataclass(slots=True)
 class RaceViolation:
-    """A violation: its kinds, the walk and the seed of the round, and its record as text. `reproduced`: how many of the
-    `reruns` of the round had one of these kinds. `path`: None where the record could not be saved, for the reason in
-    `trouble`."""
+    """A violation: its kinds, the walk and the seed of the round, and its record as text.
+
+    `reproduced` of the `reruns` of the round had one of these kinds. `path` is None if the record could not be saved;
+    `trouble` is the reason.
+    """
 
     kinds: tuple[Kind, ...]
     seed: str
@@ -72,8 +73,11 @@ class RaceViolation:
 
 @dataclass(slots=True)
 class RaceResult:
-    """The result of a race so far. `harms`: the number of walks with a kind of harm, and the first of the admitted harms
-    that covers it, None for a violation. `raced_s`: how long both sides were running."""
+    """The result of a race so far. `harms`: for each kind, the number of walks, and a known failure.
+
+    It is the first known failure that explains the kind, and None for a violation. `raced_s`: the time during which both
+    sides were running.
+    """
 
     counts: RaceCounts = field(default_factory=RaceCounts)
     harms: Counter[tuple[Kind, KnownFailure | None]] = field(default_factory=Counter)
@@ -89,14 +93,14 @@ class RaceResult:
 
 
 class Arena(Protocol):
-    """Where rounds are run, one after the other."""
+    """Runs rounds, one after the other."""
 
     def run(self, plan: RoundPlan) -> Round:
-        """Both sides at once; raises `Unavailable`."""
+        """Run both sides at once; raises `Unavailable`."""
 
 
 class Race:
-    """Rounds on a target, whose changes are of these kinds, until a time; what is found is saved in `cases`."""
+    """Rounds on a target with changes of these kinds, up to a time limit; violations are saved in `cases`."""
 
     def __init__(self, target: KernelTarget, *, seed: str, kinds: frozenset[Hazard], cases: Path) -> None:
         self.target = target
@@ -113,9 +117,9 @@ class Race:
         *,
         arena: Callable[[KernelTarget], Any] | None = None,
     ) -> None:
-        """Race for so long, or until a KeyboardInterrupt, or until it cannot go on, for the reason in `result.trouble`.
+        """Race for this time, or until a KeyboardInterrupt, or until an error, which is then in `result.trouble`.
 
-        There is one round, however short the time. Every violation is saved when it is found; the first ones of a kind are
+        There is at least one round. Every violation is saved at once, and the rounds of the first ones of each kind are
         run again. `progress` is called after each round. `arena`: `race_session` by default.
         """
         try:
@@ -167,7 +171,7 @@ class Race:
         return new
 
     def _explanations(self, findings: WalkFindings) -> dict[Kind, KnownFailure | None]:
-        # The kinds of a walk's findings, each with the harm that admits it. A violation has precedence.
+        # The kinds of a walk's findings, each with the known failure that explains it. A violation has precedence.
         explanations: dict[Kind, KnownFailure | None] = {}
         for finding in findings.verdict:
             admitted = explaining(self.target.all_known_failures, finding.signature, findings.hazards)
@@ -191,12 +195,12 @@ class Race:
 
     def _record(self, plan: RoundPlan, race_round: Round, findings: WalkFindings) -> str:
         target = self.target
-        scheme = f", which walks by {target.detected_scheme}" if target.detected_scheme else ""
+        scheme = f", detected scheme {target.detected_scheme}" if target.detected_scheme else ""
         kinds = ", ".join(self._violations(findings))
         return "\n".join(
             [
                 f"# {kinds.capitalize()} on {target.name} (Linux {platform.release()}){scheme}:",
-                f"# not admitted under {', '.join(in_order(findings.hazards))}.",
+                f"# no known failure under {', '.join(in_order(findings.hazards))}.",
                 f"# Seed {plan.seed}, walk {findings.walk}. Found: {describe(findings.verdict)}.",
                 "# Microseconds from the opening of the walk, before and behind each call.",
                 "",
@@ -207,11 +211,11 @@ class Race:
 
 
 def draw_plan(seed: str, room: Room, kinds: frozenset[Hazard]) -> RoundPlan:
-    """The plan of a round with some of these kinds of changes, of which there is at least one."""
+    """The plan of a round with some of these kinds of changes; `kinds` must not be empty."""
     random = Random(seed)
     all_kinds = [kind for kind in CHANGES if kind in kinds]
     on = tuple([kind for kind in all_kinds if random.random() < 0.5]) or (random.choice(all_kinds),)
-    # What is removed and not replaced is soon gone.
+    # Without additions, removals would soon empty the table.
     changing = random.choice((0, 2, 8, 24) if {"add-head", "add-tail"} & set(on) else (2, 8, 24, 200))
     return RoundPlan(
         seed=seed,
@@ -229,17 +233,17 @@ def draw_plan(seed: str, room: Room, kinds: frozenset[Hazard]) -> RoundPlan:
 
 @contextmanager
 def race_session(target: KernelTarget) -> Iterator[Arena]:
-    """A session of the target, in which this process changes sockets, and another one walks; raises `Unavailable`.
+    """A session of the target, in which this process changes sockets, and another process walks; raises `Unavailable`.
 
-    Each has a processor of its own until the end, when the other one is gone.
+    Each process has its own processor until the end, when the walking process has ended.
     """
     here, there = two_processors("a race")
     _CONTEXT.set_forkserver_preload([__name__])
-    start_server()  # not from within the private namespace, which it would keep
+    start_server()  # here, since it would keep the private namespace open
     before = os.sched_getaffinity(0)
     with target.session() as session:
         setup = session.setup
-        # A connection is made of two sockets, which a walk over UNIX sockets would meet.
+        # A connection consists of two sockets, which a walk over UNIX sockets would show.
         with setup.namespace.left():
             ours, theirs = _CONTEXT.Pipe()
             quiet = _CONTEXT.RawValue("Q", 1)
@@ -256,19 +260,19 @@ def race_session(target: KernelTarget) -> Iterator[Arena]:
                 quiet.value = 1
                 ours.close()
                 walker.join(PATIENCE_S)
-                walker.kill()  # does nothing to one that has ended
+                walker.kill()  # no effect if it has ended
                 walker.join()
 
 
 class _TwoProcesses:
-    # The process that changes sockets, and its connection to the one that walks.
+    # The process that changes sockets, and its connection to the walking process.
 
     def __init__(self, setup: SessionSetup, walker: Connection, quiet: Any) -> None:
         self._setup = setup
         self._walker = walker
         self._quiet = quiet
         self._numbers = count(1)
-        # In the round before: a walk must not meet these sockets any more.
+        # The sockets of the previous round, which a walk must not show.
         self._removed_before: list[TimedChange] = []
 
     def run(self, plan: RoundPlan) -> Round:
@@ -281,7 +285,7 @@ class _TwoProcesses:
             self._quiet.value = 0
             try:
                 self._send(plan)
-                self._receive()  # it is about to begin
+                self._receive()  # the walking process is about to begin
                 mutator.mutate()
             finally:
                 self._quiet.value = 1
@@ -297,15 +301,15 @@ class _TwoProcesses:
         try:
             self._walker.send(plan)
         except OSError as error:
-            raise Unavailable(f"the process that walks has ended: {error.strerror}") from error
+            raise Unavailable(f"the walking process has ended: {error.strerror}") from error
 
     def _receive(self) -> Any:
         if not self._walker.poll(PATIENCE_S):
-            raise Unavailable(f"the process that walks gives no answer for {PATIENCE_S:.0f} s")
+            raise Unavailable(f"the walking process has not answered for {PATIENCE_S:.0f} s")
         try:
             answer = self._walker.recv()
         except (EOFError, OSError) as error:
-            raise Unavailable("the process that walks has ended") from error
+            raise Unavailable("the walking process has ended") from error
         if isinstance(answer, str):
             raise Unavailable(answer)
         return answer
@@ -329,7 +333,7 @@ def run_walker(namespace: Namespace, walk: Walk, processor: int, connection: Con
 
 
 def _lines(race_round: Round, findings: WalkFindings) -> Iterator[str]:
-    # A walk and the changes during it, with every change to the sockets that came to harm.
+    # A walk and the changes during it, with every change to the affected sockets.
     names = {change.socket_id: change.name for change in race_round.changes}
     harmed_names = {finding.socket for finding in findings.verdict}
     changes = dict.fromkeys(

@@ -1,8 +1,7 @@
-"""The two sides of a race: one walks repeatedly, the other one changes sockets, and each records its times.
+"""The two sides of a race: one walks repeatedly, the other changes sockets, and each records its times.
 
-Decided here: what each side does in a round. It takes two processes: two threads of one interpreter hold each other up at
-every call, and changes inside a read are rare then. Not known here: how the processes are started, and which findings
-follow from the times (`judge`).
+The sides need two processes. Two threads of one interpreter would block each other at every call, so that changes inside
+a read would be rare.
 """
 
 from __future__ import annotations
@@ -21,16 +20,17 @@ from sockiter.operations import Bucket, End, has_tail
 from sockiter.race.judge import TimedChange, WalkCall, WalkRecord
 
 READS_WHEN_QUIET = 10_000
-"""A walk without an end after so many reads since the last change is stuck: there are never so many sockets."""
+"""The most reads of a walk after the last change. A walk with more reads is stuck: there are never so many sockets."""
 
 _ENDS: tuple[End, ...] = ("head", "tail")
 
 
 @dataclass(frozen=True, slots=True)
 class RoundPlan:
-    """The plan of a round. `kinds`: the changes that are made; `untouched`: how many sockets are never changed; `changing`
-    and `changing_max`: how many others there are at first, and at most. `records_max`: the most that a read asks for.
-    `pause_s`: between two changes; `seconds`: how long they go on."""
+    """The plan of a round. `kinds`: the kinds of changes; `untouched`: the number of sockets that never change.
+
+    `changing` and `changing_max`: the number of other sockets at the beginning, and at most. `records_max`: the most
+    records of a read. `pause_s`: the time between two changes; `seconds`: the time of all changes."""
 
     seed: str
     shape: Shape
@@ -45,10 +45,10 @@ class RoundPlan:
 
 
 def walk_repeatedly(walk: Walk, plan: RoundPlan, is_quiet: Callable[[], bool], until: int) -> list[WalkRecord]:
-    """Walk repeatedly, in reads of random sizes, until `is_quiet`, or until a time if it never is.
+    """Walk repeatedly, in reads of random sizes, until `is_quiet`, or until a time limit.
 
-    `is_quiet`: whether all changes were made. The last walk is then brought to its end, or found to be stuck. There is at
-    least one walk.
+    `is_quiet`: whether all changes were made. The last walk is then finished, or found to be stuck. There is at least one
+    walk.
     """
     chance = Random(f"{plan.seed}/reads").random
     walks: list[WalkRecord] = []
@@ -100,9 +100,9 @@ class Mutator:
         self._names: list[str] = []  # of the changing sockets
 
     def make_sockets(self) -> None:
-        """Make the sockets that a round begins with."""
+        """Make the sockets for the beginning of a round."""
         sockets, plan = self._sockets, self._plan
-        # Places are learned with other sockets, before a walk could meet those.
+        # The buckets are learned with other sockets, before a walk could show those.
         sockets.prepare(2 * (plan.untouched + plan.changing_max))
         untouched = [True] * plan.untouched + [False] * plan.changing
         self._random.shuffle(untouched)
@@ -112,7 +112,7 @@ class Mutator:
                 self._names.append(name)
 
     def mutate(self) -> None:
-        """Make changes until the time of the plan is up, or there is nothing left to change."""
+        """Make changes until the time of the plan is over, or no socket is left to change."""
         until = time.monotonic_ns() + int(self._plan.seconds * 1e9)
         while time.monotonic_ns() < until and self._change():
             if self._plan.pause_s:

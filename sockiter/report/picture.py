@@ -6,7 +6,10 @@ come from `trace`, the sentences from `explain`, and the texts of cells from `ta
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import shlex
 import textwrap
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
@@ -21,8 +24,8 @@ from sockiter.cases import dumps
 from sockiter.history import Returned
 from sockiter.operations import Add, Rehash, Reinsert
 from sockiter.report.explain import sentences, turns, words
-from sockiter.report.table import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, state_lines, used
-from sockiter.report.trace import Trace, TraceRow
+from sockiter.report.table import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, used
+from sockiter.report.trace import NAMES_MAX, Trace, TraceRow, listed
 from sockiter.verdict import VIOLATIONS, Kind, describe
 
 Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]
@@ -90,13 +93,33 @@ class Item:
 class Snapshot:
     """The table at open (`row` is None) or after a row: each bucket by its name, with its sockets from head to tail.
 
-    `place` is the text of the place's cell. `harm` is the worst finding of the row, "" for none.
+    `place` is the text of the place's cell. `harm` is the worst finding of the row, "" for none. `delivered` lists what was
+    delivered by then, in order.
     """
 
     row: TraceRow | None
     buckets: tuple[tuple[str, list[Item]], ...]
     place: str
     harm: Mark | Literal[""]
+    delivered: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The part of a page that shows one target. `kinds`: the kinds of its findings, each once; `replay`: the command,
+    without the file."""
+
+    target: str
+    anchor: str
+    verdict: str
+    kinds: str
+    look: str
+    sentences: tuple[tuple[str, str], ...]
+    snapshots: tuple[Snapshot, ...]
+    progress: str
+    seen: str
+    replay: str
+    picture: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +168,7 @@ def svg(trace: Trace) -> str:
 
     It has a band for the table at open and a band for every row, with the sockets of each bucket from head to tail.
     """
-    return _svg(trace, is_alone=True)
+    return _svg(trace, snapshots(trace), is_alone=True)
 
 
 def snapshots(trace: Trace) -> list[Snapshot]:
@@ -153,24 +176,24 @@ def snapshots(trace: Trace) -> list[Snapshot]:
     harms = _harms(trace)
     fresh = {(since, mark) for of in harms.values() for mark, since in of}
     buckets = used(trace)
-    delivered: set[str] = set()
+    delivered: list[str] = []
     done = 0
     found: list[Snapshot] = []
     for nth, row in enumerate((None, *trace.rows)):
         until = row.until if row is not None else 0
         for event in trace.history.events[done:until]:
             if isinstance(event, Returned):
-                delivered.update(event.delivered)
+                delivered += event.delivered
         done = until
         worst = [mark for mark in HARMS.values() if (nth, mark) in fresh]
         place = "" if row is None or not trace.progress else place_cell(trace, row)
-        found.append(Snapshot(row, tuple(_chains(trace, nth, harms, buckets, delivered)), place, worst[0] if worst else ""))
+        chains = tuple(_chains(trace, nth, harms, buckets, set(delivered)))
+        found.append(Snapshot(row, chains, place, worst[0] if worst else "", listed(delivered, NAMES_MAX)))
     return found
 
 
-def _svg(trace: Trace, *, is_alone: bool) -> str:
-    # A page has its own heading and explanation, so its picture has neither.
-    table_snapshots = snapshots(trace)
+def _svg(trace: Trace, table_snapshots: Sequence[Snapshot], *, is_alone: bool, has_style: bool = True) -> str:
+    # A page has its own heading and explanation, so its picture has neither. Several pictures share one style.
     chains = [list(snapshot.buckets) for snapshot in table_snapshots]
 
     events = max(columns_of(line) for snapshot in table_snapshots for line in _events(snapshot.row))
@@ -215,40 +238,73 @@ def _svg(trace: Trace, *, is_alone: bool) -> str:
             box_height=BOX,
             bottom=bottom,
             gap=GAP,
+            has_style=has_style,
         )
     )
 
 
-def html(trace: Trace) -> str:
-    """A self-contained page: the picture of a trace, its table, its explanation, and the case."""
-    buckets = used(trace)
+def html(trace: Trace, others: Sequence[Trace] = (), absent: Sequence[tuple[str, str]] = ()) -> str:
+    """A self-contained page: a trace step by step, its table, picture and explanation, and the case.
+
+    `others`: traces of the same case on other targets, each behind a tab, or beside the first. `absent`: targets without a
+    trace, each with the reason.
+    """
     return (
         templates()
         .get_template("page.html")
         .render(
             title=_title(trace),
-            trace=trace,
-            verdict=describe(trace.verdict),
-            look=_look(trace),
-            sentences=looks(trace),
-            seen=seen(trace),
-            picture=Markup(_svg(trace, is_alone=False)),  # made by a template that escapes
-            rows=[(row, state_lines(trace, row.state, buckets), place_cell(trace, row)) for row in trace.rows],
+            panels=[_panel(one, is_first=one is trace) for one in (trace, *others)],
+            absent=absent,
             case=dumps(trace.case),
         )
     )
 
 
+def _panel(trace: Trace, *, is_first: bool) -> Panel:
+    of_trace = snapshots(trace)
+    return Panel(
+        trace.target,
+        f"on-{trace.target.replace(':', '-')}",
+        describe(trace.verdict),
+        ", ".join(dict.fromkeys(finding.kind for finding in trace.verdict)) or describe(trace.verdict),
+        _look(trace),
+        tuple(looks(trace)),
+        tuple(of_trace),
+        trace.progress,
+        seen(trace),
+        replay_command(trace.target),
+        Markup(_svg(trace, of_trace, is_alone=False, has_style=is_first)),  # made by a template that escapes
+    )
+
+
+def replay_command(target: str) -> str:
+    """The command that replays a case on a target, without the case's file."""
+    return shlex.join(["sockiter", "replay", "--target", target])
+
+
 @functools.cache
 def templates() -> Environment:
     """The templates of pictures and pages; they escape every value."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("sockiter.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+    )
+    environment.globals |= {"meanings": MEANINGS, "policy": policy}
+    return environment
+
+
+def policy(*scripts: str) -> str:
+    """The Content Security Policy of a page: it runs these scripts and no other, and loads nothing."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 

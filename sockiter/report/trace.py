@@ -7,7 +7,7 @@ oracle's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from sockiter.backend import Backend, Session, Shape, Target, patiently, refusal, shape_of
@@ -49,7 +49,8 @@ class TraceRow:
     """One operation after open, or one read(2) of it, or a change inside a read at a point that the read did not reach.
 
     `event` is the operation in one line, and an indented line for each change inside it. An unknown `state` is None, and an
-    unknown `place` is "". `until` counts the events of the history up to the end of the row.
+    unknown `place` is "". `until` counts the events of the history up to the end of the row. `operation` is the number of
+    the operation, from 1 for the first after open.
     """
 
     time: int
@@ -59,6 +60,7 @@ class TraceRow:
     until: int
     returned: Returned | None = None
     changes: tuple[Change, ...] = ()
+    operation: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
         target.progress,
         _buckets(shape, target.tables, start),
         start,
-        tuple(_cut([row for group in groups for row in _cut_reads(group)], CASE_ROWS_FIRST, CASE_ROWS_LAST, "steps")),
+        tuple(_cut(_numbered(groups), CASE_ROWS_FIRST, CASE_ROWS_LAST, "steps")),
         history,
         tuple(event_times),
         judge(history),
@@ -256,6 +258,10 @@ class _PendingAts:
 
     def left(self) -> list[int]:
         return [line for lines in self._lines.values() for _, line in lines]
+
+
+def _numbered(groups: Sequence[list[TraceRow]]) -> list[TraceRow]:
+    return [replace(row, operation=nth) for nth, group in enumerate(groups, 1) for row in _cut_reads(group)]
 
 
 def _reads(rows: Sequence[TraceRow]) -> list[TraceRow]:

@@ -1,7 +1,4 @@
-"""The registry: every scheme, once, by name.
-
-A new scheme is a file in this folder and a line here.
-"""
+"""The registry of schemes. A new scheme is a file in this folder and a line here."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.schemes.unix import Unix
 
-# What Linux ran, what the RFC proposed and weighed, and what Linux runs now.
+# The schemes of earlier Linux versions, the RFC's proposal and its alternatives, and the schemes of current Linux.
 SCHEMES: tuple[AnyScheme, ...] = (
     OffsetUdp(),
     OffsetTcp(),

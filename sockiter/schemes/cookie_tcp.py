@@ -1,10 +1,11 @@
-"""`cookie-tcp`: the place is a table, a bucket of it, and the cookies of the sockets that were captured and not yet shown.
+"""`cookie-tcp`: the place is a table, a bucket in it, and the cookies of the captured sockets that are not yet shown.
 
-Models bpf_iter_tcp_batch, bpf_iter_tcp_resume and bpf_iter_tcp_put_batch of net/ipv4/tcp_ipv4.c, Linux 6.17 on (and 6.1.183,
-6.6.152, 6.12.104 and later of their series). The idea of `cookie-udp`, in other details. After a larger batch was allocated,
-the place is sought by what had been captured before, in a bucket that was just entered as well: where all of that closes
-meanwhile, the rest of the bucket is passed over. There is one unlocked allocation in making a batch, however many buckets
-are looked at. Where it is refused, nothing is remembered but the bucket, so that what was shown of it comes again.
+Models bpf_iter_tcp_batch, bpf_iter_tcp_resume and bpf_iter_tcp_put_batch of net/ipv4/tcp_ipv4.c, Linux 6.17 on (and
+6.1.183, 6.6.152, 6.12.104 and later of their series). The idea is that of `cookie-udp`; the details differ. After the
+allocation of a larger batch, the iterator searches for the captured sockets, even in a bucket that it just entered. If
+all of these sockets close meanwhile, the rest of the bucket is skipped. A batch has one unlocked allocation, however many
+buckets are searched. If that allocation is refused, the iterator remembers only the bucket, so its shown sockets are
+repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sockiter.table import Table
 
 
 class State(NamedTuple):
-    """`bucket`: in the walk through both tables. `cookies`: of the sockets still to be shown; none where none were
+    """`bucket`: counted through both tables. `cookies`: of the sockets still to be shown; empty if no socket was
     captured."""
 
     bucket: int
@@ -29,9 +30,9 @@ class State(NamedTuple):
 
 
 class Looking(NamedTuple):
-    """`bucket` is about to be locked, for the sockets from the first of `cookies` on, or for all where there are none.
+    """`bucket` is about to be locked, to capture the sockets from the first of `cookies` on, or all if `cookies` is empty.
 
-    `has_grown`: the batch that is being made has grown, and does so only once more, with the bucket locked.
+    `has_grown`: the current batch has grown. It can grow only once more, with the bucket locked.
     """
 
     bucket: int
@@ -48,9 +49,9 @@ Step: TypeAlias = Looking | Growing | Showing | Done[State]
 
 
 class CookieTcp:
-    """Claims: nothing stale, always an end, and an error only where an allocation is refused. Exactly once for every socket
-    that stays where it is, as long as none is moved, nothing leaves while a larger batch is being allocated, and no
-    allocation is refused."""
+    """Claims: no stale socket, always an end, and an error only for a refused allocation. Exactly once for every socket that
+    stays in place, as long as no socket moves, no socket leaves during the allocation of a larger batch, and no allocation
+    is refused."""
 
     name = "cookie-tcp"
     summary = f"table, bucket and cookies of the sockets not yet shown ({mainline('cookie-tcp')})"
@@ -102,7 +103,7 @@ class CookieTcp:
                 sought = where.left(cookies or ()) if locked else ()
                 return bucket, sought, where.left(captured), where.slots(slots), where.slots(want), locked
             case Showing(bucket, batch, slots):
-                # Each socket of the batch has its turn, be it gone or not.
+                # Each socket of the batch gets its turn, whether it has left the table or not.
                 return bucket, where.of(batch), where.slots(slots)
         return None
 

@@ -1,9 +1,10 @@
-"""`cookie-udp`: the place is a bucket and the cookies of the sockets in it that were captured and not yet shown.
+"""`cookie-udp`: the place is a bucket and the cookies of the sockets in it that are captured and not yet shown.
 
 Models bpf_iter_udp_batch, bpf_iter_udp_resume, bpf_iter_udp_realloc_batch and bpf_iter_udp_put_batch of net/ipv4/udp.c,
-Linux 6.16 on: what was merged instead of the RFC's proposal. The walk goes on with the first remembered socket, in the
-order in which they were captured, that is still in the bucket; with none of them left, nothing more comes from it. So what
-is not remembered hangs on what is: sockets that did not fit into the batch when the larger one was allocated, or refused.
+Linux 6.16 on. Linux merged this scheme instead of the RFC's proposal. The walk resumes at the first remembered socket, in
+the order of capture, that is still in the bucket. If no remembered socket is left, the rest of the bucket is skipped. So
+the sockets that did not fit into the batch, when the larger batch was allocated or refused, depend on the remembered
+ones.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Cookies: TypeAlias = tuple[str, ...]
 
 
 class State(NamedTuple):
-    """`cookies`: of the sockets still to be shown, none where `bucket` is done with. `slots`: the batch."""
+    """`cookies`: of the sockets still to be shown; empty if `bucket` is finished. `slots`: the size of the batch."""
 
     bucket: int
     cookies: Cookies
@@ -28,7 +29,7 @@ class State(NamedTuple):
 
 
 class Looking(NamedTuple):
-    """`bucket` is about to be locked, for the sockets from the first of `cookies` on; None: for all of them."""
+    """`bucket` is about to be locked, to capture the sockets from the first of `cookies` on; None: all of them."""
 
     bucket: int
     cookies: Cookies | None
@@ -40,7 +41,7 @@ class Looking(NamedTuple):
 
 
 class Growing(NamedTuple):
-    """A batch of `want` slots is being allocated, `captured` being all that fitted into the old one."""
+    """A batch of `want` slots is being allocated. `captured`: the sockets that fitted into the old batch."""
 
     bucket: int
     cookies: Cookies | None
@@ -70,10 +71,10 @@ Step: TypeAlias = Looking | Growing | Showing | Done[State]
 
 
 class CookieUdp:
-    """Claims: nothing stale, always an end, and an error only where an allocation is refused. Exactly once for every socket
-    that stays where it is, as long as none is moved, and none is removed while others wait for a larger batch that was
-    refused: tests/cases/cookie-udp-skip-remove-enomem.case. Where sockets are moved into a bucket that is half shown, what
-    is remembered of it is lost to a larger batch: tests/cases/cookie-udp-skip-rehash-realloc.case."""
+    """Claims: no stale socket, always an end, and an error only for a refused allocation. Exactly once for every socket that
+    stays in place, under two conditions: no socket moves, and no socket is removed while others wait for a larger batch that
+    was refused (tests/cases/cookie-udp-skip-remove-enomem.case). If sockets move into a half-shown bucket, a larger batch
+    loses the remembered sockets of that bucket (tests/cases/cookie-udp-skip-rehash-realloc.case)."""
 
     name = "cookie-udp"
     summary = f"bucket and cookies of the sockets not yet shown ({mainline('cookie-udp')})"
@@ -112,8 +113,8 @@ class CookieUdp:
         bucket, cookies, captured, slots, want, locked = waiting
         if not granted:
             return Done(State(bucket, captured, slots), "ENOMEM")
-        # In a bucket that this read has entered, nothing is remembered from before. While the bucket stays locked, the first
-        # cookie still stands for the same socket.
+        # For a bucket that this read has entered, there are no earlier cookies. While the bucket stays locked, the first
+        # cookie still names the same socket.
         if cookies is not None and not locked:
             cookies = captured
         return _look(bucket, cookies, want, table, has_grown=True)
@@ -121,16 +122,16 @@ class CookieUdp:
     def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
         match at:
             case State(bucket, cookies, slots):
-                # Every read behind the last bucket goes one further.
+                # Every read behind the last bucket advances by one bucket.
                 return min(bucket, len(table.buckets)), where.left(cookies), where.slots(slots)
             case Looking(bucket, cookies, slots):
                 return bucket, cookies and where.left(cookies), where.slots(slots)
             case Growing(bucket, cookies, captured, slots, want, locked):
-                # Where the bucket is sought anew, that is done by what was captured.
+                # A search that starts again uses the captured cookies.
                 sought = cookies and (where.left(cookies) if locked else ())
                 return bucket, sought, where.left(captured), where.slots(slots), where.slots(want), locked
             case Showing(bucket, batch, slots):
-                # Each socket of the batch has its turn, be it gone or not.
+                # Each socket of the batch gets its turn, whether it has left the table or not.
                 return bucket, where.of(batch), where.slots(slots)
         return None
 
@@ -150,7 +151,7 @@ def _look(bucket: int, cookies: Cookies | None, slots: int, table: Table, *, has
     if cookies is not None:
         unseen = from_first(cookies, unseen)
     if len(unseen) > slots:
-        # The first time without the lock, so that more sockets may come; then with it, for exactly as many as there are.
+        # The first allocation is unlocked, so that more sockets may enter. The second one is locked and has the exact size.
         want = len(unseen) if has_grown else len(unseen) * 3 // 2
         return Growing(bucket, cookies, names(unseen[:slots]), slots, want, has_grown)
     if unseen:
@@ -159,7 +160,7 @@ def _look(bucket: int, cookies: Cookies | None, slots: int, table: Table, *, has
 
 
 def from_first(cookies: Cookies, bucket: tuple[Socket, ...]) -> tuple[Socket, ...]:
-    """The bucket from the first remembered socket on that is still in it; nothing where none is."""
+    """The bucket from the first remembered socket on that is still in it; empty if no remembered socket is."""
     present = names(bucket)
     for cookie in cookies:
         if cookie in present:
@@ -168,5 +169,5 @@ def from_first(cookies: Cookies, bucket: tuple[Socket, ...]) -> tuple[Socket, ..
 
 
 def names(sockets: tuple[Socket, ...]) -> Cookies:
-    """The cookies of some sockets. A name is given once and for ever, as a cookie is."""
+    """The cookies of some sockets. A name is never used twice, just as a cookie."""
     return tuple([name for name, _ in sockets])

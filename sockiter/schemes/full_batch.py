@@ -1,9 +1,9 @@
-"""`full-batch` and `full-batch-held`: the RFC's second alternative. No partial batches.
+"""`full-batch` and `full-batch-held`: the RFC's second alternative, without partial batches.
 
-Models "Some alternatives", 2, of the RFC, in both readings. `full-batch` puts its references between reads, as the kernel
-does, and seeks its place by the count of sockets seen, as `offset-udp` does. `full-batch-held` keeps the batch across reads,
-and never looks at a bucket twice. Both grow like `cookie-udp`: first without the lock, then with it, so that the second time
-is enough; where either is refused, the read returns ENOMEM.
+Models "Some alternatives", 2, of the RFC, in both readings. `full-batch` releases its references between reads, as the
+kernel does, and finds its place by the count of seen sockets, as `offset-udp` does. `full-batch-held` keeps the batch
+across reads, and never visits a bucket twice. Both grow like `cookie-udp`: first without the lock, then with it, so that
+the second batch is large enough. If either allocation is refused, the read returns ENOMEM.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sockiter.table import Socket, Table
 
 
 class Looking(NamedTuple):
-    """`bucket` is about to be locked, for the sockets behind the first `offset`."""
+    """`bucket` is about to be locked, to capture the sockets behind the first `offset`."""
 
     bucket: int
     offset: int
@@ -45,7 +45,7 @@ class Growing(NamedTuple):
 
 
 class Showing(NamedTuple):
-    """`batch[0]` is about to be shown; it was at `offset` when it was captured."""
+    """`batch[0]` is about to be shown; its position was `offset` at the capture."""
 
     bucket: int
     offset: int
@@ -58,7 +58,7 @@ class Showing(NamedTuple):
 
 
 class State(NamedTuple):
-    """The next socket is that behind the first `offset` of `bucket`."""
+    """The next socket is the first one behind the first `offset` sockets of `bucket`."""
 
     bucket: int
     offset: int
@@ -66,7 +66,7 @@ class State(NamedTuple):
 
 
 class Held(NamedTuple):
-    """`bucket`: the next to be captured. `batch`: the sockets still to be shown, held by reference."""
+    """`bucket`: the next bucket to capture. `batch`: the sockets still to be shown, held by reference."""
 
     bucket: int
     batch: tuple[Socket, ...]
@@ -78,18 +78,18 @@ Step: TypeAlias = Looking | Growing | Showing | Done[S]
 
 
 class WholeBatch(ABC, Generic[S]):
-    """A scheme whose batch has all unseen sockets of a bucket, or none."""
+    """A scheme whose batch always has all unseen sockets of a bucket."""
 
     hazards = ANY_HAZARD
     tables = ONE_TABLE
 
     @abstractmethod
     def before(self, bucket: int, offset: int, slots: int) -> S:
-        """The state in which a bucket is to be captured from an offset on."""
+        """The state just before a bucket is captured from an offset on."""
 
     @abstractmethod
     def stopped(self, showing: Showing) -> S:
-        """The state in which the first socket of the batch is the next."""
+        """The state in which the first socket of the batch is the next one."""
 
     def open(self, slots: int, table: Table) -> S:
         return self.before(0, 0, slots)
@@ -110,7 +110,7 @@ class WholeBatch(ABC, Generic[S]):
         return Done(self.before(bucket, offset, slots), "ENOMEM")
 
     def onwards(self, bucket: int, offset: int, slots: int, table: Table) -> Step[S]:
-        """The walk goes on with a bucket, or ends."""
+        """Continue the walk with a bucket, or end the walk."""
         filled = table.first_filled(bucket)
         if filled < len(table.buckets):
             return Looking(filled, offset if filled == bucket else 0, slots)
@@ -119,7 +119,8 @@ class WholeBatch(ABC, Generic[S]):
     def _look(self, bucket: int, offset: int, slots: int, table: Table, *, has_grown: bool) -> Step[S]:
         unseen = table.buckets[bucket][offset:]
         if len(unseen) > slots:
-            # The first time without the lock, so that more sockets may come; then with it, for exactly as many as there are.
+            # The first allocation is unlocked, so that more sockets may enter. The second one is locked and has the exact
+            # size.
             want = len(unseen) if has_grown else len(unseen) * 3 // 2
             return Growing(bucket, offset, slots, want, has_grown)
         if unseen:
@@ -128,8 +129,8 @@ class WholeBatch(ABC, Generic[S]):
 
 
 class FullBatch(WholeBatch[State]):
-    """Claims: as `offset-udp`, but for an error where an allocation is refused. That the batch is whole helps nobody, since
-    it is put between reads."""
+    """Claims: as `offset-udp`, except for an error when an allocation is refused. The complete batch brings no advantage,
+    since its references are released between reads."""
 
     name = "full-batch"
     summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
@@ -153,8 +154,8 @@ class FullBatch(WholeBatch[State]):
 
 
 class FullBatchHeld(WholeBatch[Held]):
-    """Claims: exactly once for every socket that stays in its bucket, whatever else is done; nothing stale, always an end,
-    and an error only where an allocation is refused."""
+    """Claims: exactly once for every socket that stays in its bucket, under all operations; no stale socket, always an
+    end, and an error only for a refused allocation."""
 
     name = "full-batch-held"
     summary = "the sockets of a bucket that are still to be shown, captured whole and held (the RFC's alternative 2)"

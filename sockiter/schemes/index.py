@@ -1,10 +1,11 @@
 """`index`: the RFC's proposal. The place is a bucket and the index of the last socket shown in it.
 
-Models "Proposal" of the RFC (bpf-next, 2025-03-13), never merged. Insertions are numbered by the table's version, negative
-at the head and positive at the tail, so that indexes rise from head to tail: what is above the remembered one is unseen.
-The batch is made, grown and dropped as in `offset-udp`. It holds references, so an index is read from the socket itself
-when the iterator steps behind it: one that is moved while it is being shown takes the remembered place along with it
-(tests/cases/index-skip-reinsert-show.case). Versions never roll over here, as if they had the 128 bits that the RFC offers.
+Models "Proposal" of the RFC (bpf-next, 2025-03-13), never merged. The table's version numbers the insertions, negative at
+the head and positive at the tail. So indexes rise from head to tail, and a socket with an index above the remembered one
+is unseen. The batch is filled, grown and dropped as in `offset-udp`. The batch holds references, so the iterator reads an
+index from the socket itself when it steps behind that socket. A socket that moves while it is being shown takes the
+remembered place along (tests/cases/index-skip-reinsert-show.case). Versions never roll over here, as if they had the 128
+bits that the RFC offers.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.table import Socket, Table
 
 PrevIdx: TypeAlias = int | None
-"""None: nothing of the bucket was shown yet."""
+"""None: no socket of the bucket was shown yet."""
 
 
 class Index(PartialBatch[PrevIdx]):
-    """Claims: exactly once for every socket that stays where it is, unless another is moved while it is being shown;
-    nothing stale, always an end, no error. A socket that is moved gets a new index, and so may be missed or met again."""
+    """Claims: exactly once for every socket that stays in place, unless another socket moves while it is being shown; no
+    stale socket, always an end, no error. A moved socket gets a new index, and so may be skipped or repeated."""
 
     name = "index"
     summary = "bucket and index of the last socket shown in it (the RFC's proposal)"
@@ -48,7 +49,7 @@ class Index(PartialBatch[PrevIdx]):
         return table.now(socket).idx
 
     def matters(self, table: Table, bucket: int, place: PrevIdx, waiting: int) -> Hashable:
-        # A bucket is in the order of its indexes, whatever happens: what counts is how many of them are not above.
+        # A bucket is always sorted by index. So only the number of sockets up to the remembered index matters.
         return None if place is None else len([idx for _, idx in table.buckets[bucket] if idx <= place])
 
     def place(self, state: State[PrevIdx]) -> str:

@@ -1,11 +1,11 @@
 """`index-detect`: as `index`, with versions of a few bits, and rollover detected.
 
-Models the RFC's first note, on rollover, with the detection that it offers, and settles what then is done. When the versions
-of the width are used up, the table gives its sockets new indexes in their order, starts its version again, and counts an
-epoch. An iterator that finds another epoch than it remembers knows that its index means nothing any more, and walks the
-bucket again: it may repeat, as the RFC says, and skips nobody. (Just to go on comparing would not do: with the old indexes
-left as they are, a bucket stays out of order long after the rollover, as in `index-narrow`.) The new indexes are not spelled
-out here, since the order that they keep is that of versions without end; every epoch is as long as the width allows.
+Models the RFC's first note, on rollover, with the detection that it offers, and defines a reaction. When all versions of
+the width are used up, the table renumbers its sockets in order, restarts its version, and counts an epoch. An iterator
+that finds a new epoch knows that its index is invalid, and walks the bucket again. So a rollover may cause repeats, as
+the RFC says, but no skips. A comparison of the old indexes would not be enough: without new indexes, a bucket stays out
+of order long after the rollover, as in `index-narrow`. The model has no explicit new indexes, since unbounded versions
+keep the same order. Every epoch is as long as the width allows.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from sockiter.schemes.scheme import Where
 from sockiter.table import Socket, Table
 
 EPOCH = 1 << VERSION_BITS - 1
-"""As many insertions as there are in an epoch."""
+"""The number of insertions in an epoch."""
 
 
 class Place(NamedTuple):
-    """`prev_idx`: as in `index`. `epoch`: when the bucket was last looked at."""
+    """`prev_idx`: as in `index`. `epoch`: the epoch of the last look at the bucket."""
 
     prev_idx: PrevIdx
     epoch: int
 
 
 class IndexDetect(PartialBatch[Place]):
-    """Claims: as `index`, but for repeats after a rollover."""
+    """Claims: as `index`, except for repeats after a rollover."""
 
     name = "index-detect"
     summary = f"as index, with versions of {VERSION_BITS} bits, and buckets walked again after a rollover"
@@ -55,7 +55,7 @@ class IndexDetect(PartialBatch[Place]):
         return Place(table.now(socket).idx, place.epoch)
 
     def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
-        # An epoch that is over never comes again, and an index of it means nothing any more.
+        # A past epoch never returns, and its indexes are invalid.
         if place.epoch != epoch(table):
             return "over"
         return None if place.prev_idx is None else len([idx for _, idx in table.buckets[bucket] if idx <= place.prev_idx])
@@ -68,5 +68,5 @@ class IndexDetect(PartialBatch[Place]):
 
 
 def epoch(table: Table) -> int:
-    """How often the versions of a table have rolled over."""
+    """The number of rollovers of a table's versions."""
     return table.ver // EPOCH

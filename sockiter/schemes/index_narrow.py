@@ -1,7 +1,8 @@
 """`index-narrow`: as `index`, with versions of a few bits that wrap around.
 
-Models the RFC's first note, on rollover, at a width at which it happens: after the largest positive number comes the least
-negative one, so that what is put in at the tail sorts before what is there, and the order that all rests on is gone.
+Models the RFC's first note, on rollover, at a width at which rollover happens. The largest positive number is followed by
+the smallest negative one. Then a socket that is inserted at the tail sorts before the present sockets, and the bucket is
+out of order.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sockiter.table import Socket, Table
 
 
 class IndexNarrow(Index):
-    """Claims: as `index`, as long as no version rolls over; nothing stale, always an end, no error."""
+    """Claims: as `index`, as long as no version rolls over; no stale socket, always an end, no error."""
 
     name = "index-narrow"
     summary = f"as index, with versions of {VERSION_BITS} bits that wrap around"
@@ -37,7 +38,7 @@ class IndexNarrow(Index):
         return place
 
     def canonical(self, at: Any, table: Table, where: Where) -> Hashable:
-        # Nothing is in order any more, so that every index counts as it is, and the version as far as it is kept.
+        # Buckets are out of order, so every index matters as it is, and so do the kept bits of the version.
         indexes = tuple(wrapped(socket.idx) for bucket in table.buckets for socket in bucket)
         return super().canonical(at, table, where), indexes, wrapped(table.ver)
 
@@ -46,6 +47,6 @@ class IndexNarrow(Index):
 
 
 def wrapped(idx: int) -> int:
-    """An index as it is with so few bits, in two's complement."""
+    """An index reduced to this number of bits, in two's complement."""
     half = 1 << VERSION_BITS - 1
     return (idx + half) % (2 * half) - half

@@ -1,8 +1,8 @@
-"""`index-snapshot`: as `index`, and sockets that were inserted after open are left out.
+"""`index-snapshot`: as `index`, without the sockets that were inserted after open.
 
-Models the RFC's second note: the iterator remembers the version at open, and for a consistent view leaves out what has a
-larger index, whatever its sign. A socket that moves gets a larger index, so that it is left out wherever it is put: it is
-not met again, and it is missed even where it moves ahead of the walk.
+Models the RFC's second note: the iterator remembers the version at open, and for a consistent view omits sockets with a
+larger index, regardless of the sign. A moved socket gets a larger index, so it is omitted in its new place. It is never
+repeated, but it is skipped even if it moves ahead of the walk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 class IndexSnapshot(PartialBatch[Place]):
-    """Claims: as `index`, and nothing that was added after open."""
+    """Claims: as `index`, and no socket that was added after open."""
 
     name = "index-snapshot"
     summary = "as index, without what was inserted after open (the RFC's consistent snapshot)"
@@ -67,7 +67,7 @@ class IndexSnapshot(PartialBatch[Place]):
         return None if prev_idx is None else len([idx for _, idx in table.buckets[bucket] if idx <= prev_idx])
 
     def canonical(self, at: Any, table: Table, where: Where) -> Hashable:
-        # It matters of an insertion only whether it came before open or after.
+        # Of an insertion, only its time matters: before or after open.
         old = () if at is None else tuple(abs(s.idx) <= at.place.opened for bucket in table.buckets for s in bucket)
         return super().canonical(at, table, where), old
 

@@ -1,17 +1,18 @@
-"""`offset-tcp`: the place is a table, a bucket of it, and a count of the sockets seen there.
+"""`offset-tcp`: the place is a table, a bucket in it, and a count of the sockets seen there.
 
 Models bpf_iter_tcp_batch, tcp_seek_last_pos, bpf_iter_tcp_seq_next and bpf_iter_tcp_seq_stop of net/ipv4/tcp_ipv4.c, Linux
-5.15 to 6.16, but for stable branches that have the cookies (`versions`). The walk goes through the listening sockets
-(lhash2) and then the established ones (ehash). The place is sought step by step: from the first socket at or behind the
-bucket, so many steps forward as the count says, for as long as that is the remembered bucket. What goes wrong with
-`offset-udp` goes wrong here, and one thing more: bucket and count are used for both tables. Where no listening socket is
-left from the remembered bucket on, the rest of the count is spent in the established bucket of the same number, if that is
-the first with sockets; and where nothing was left, the count is -1 by then, never comes to 0, and takes all of that bucket,
-although nothing ever changed. The remembered bucket is then the one behind the last that had a listening socket, or 0 where
-nobody listens.
+5.15 to 6.16, except for stable branches that have the cookies (`versions`). The walk covers the listening sockets (lhash2)
+and then the established ones (ehash). The search for the place starts at the first socket at or behind the bucket, and
+steps forward by the count while it is in the remembered bucket.
 
-Not modelled: the last bucket of lhash2 has none behind it, and from there the kernel goes over without a search. A table is
-taken here to be larger than the buckets that are named.
+This scheme has the failures of `offset-udp` and one more: bucket and count are used for both tables. If no listening
+socket is left from the remembered bucket on, the rest of the count is spent in the established table. It is spent in the
+bucket of the same number, if that is the first one with sockets. If no count was left either, the count is then -1, never
+becomes 0, and uses up that whole bucket, although nothing ever changed. The remembered bucket is then the one behind the
+last bucket with a listening socket, or 0 without listening sockets.
+
+Not modelled: behind the last bucket of lhash2, the kernel changes to the second table without a search. The model assumes
+that a table is larger than its named buckets.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TABLES = ("listening", "established")
 
 
 class State(NamedTuple):
-    """`phase`: which of `TABLES`. `bucket`: in that table. `slots`: as in `offset-udp`."""
+    """`phase`: an index of `TABLES`. `bucket`: counted within that table. `slots`: as in `offset-udp`."""
 
     phase: int
     bucket: int
@@ -37,9 +38,9 @@ class State(NamedTuple):
 
 
 class Seeking(NamedTuple):
-    """`bucket` is about to be locked, in which the place is `left` steps behind the first socket if it is `remembered`.
+    """`bucket` is about to be locked. If it is `remembered`, the place is `left` steps behind its first socket.
 
-    `grown`: the batch that is being made has grown.
+    `grown`: the current batch has grown.
     """
 
     phase: int
@@ -55,7 +56,7 @@ class Seeking(NamedTuple):
 
 
 class Growing(NamedTuple):
-    """A larger batch is being allocated, for `want` sockets, of which `batch` fitted into the old one."""
+    """A larger batch for `want` sockets is being allocated. `batch`: the sockets that fitted into the old one."""
 
     phase: int
     bucket: int
@@ -88,7 +89,7 @@ Step: TypeAlias = Seeking | Growing | Showing | Done[State]
 
 
 class OffsetTcp:
-    """Claims: nothing stale, always an end, no error; no repeat without an insertion at the head or a move."""
+    """Claims: no stale socket, always an end, no error; no repeat without an insertion at the head or a move."""
 
     name = "offset-tcp"
     summary = f"table, bucket, and count of sockets seen in it ({mainline('offset-tcp')})"
@@ -127,7 +128,7 @@ class OffsetTcp:
         phase, bucket, offset, slots, want, batch = waiting
         if granted:
             return _look(Seeking(phase, bucket, offset, bucket, want * 3 // 2, True), table)
-        return Showing(phase, bucket, offset, slots, batch, False)  # goes on with what it has, and says nothing
+        return Showing(phase, bucket, offset, slots, batch, False)  # continues with the small batch, without an error
 
     def canonical(self, at: State | Seeking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
         return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)
@@ -144,7 +145,7 @@ def _onwards(seeking: Seeking, table: Table) -> Seeking | Done[State]:
             bucket += 1
         if bucket < len(buckets):
             return Seeking(phase, bucket, left, remembered, slots, grown)
-        # The test that ended the count-down counted, too.
+        # The kernel decrements the count also in the test that ends its loop.
         phase, bucket, left = phase + 1, 0, left - 1
     return Done(State(phase, 0, 0, slots))
 
@@ -155,7 +156,8 @@ def _look(seeking: Seeking, table: Table) -> Step:
     offset = 0
     if sockets and left and bucket == remembered:
         if not 0 < left < len(sockets):
-            # The count-down goes on to the end of the bucket, and may not be over there; below 0, it never is.
+            # The count runs on to the end of the bucket, and may be larger than the bucket; a negative count never
+            # becomes 0.
             return _onwards(seeking._replace(bucket=bucket + 1, left=left - len(sockets)), table)
         offset, left = left, 0
     unseen = sockets[offset:]

@@ -1,9 +1,9 @@
 """`offset-udp`: the place is a bucket and a count of the sockets seen in it.
 
-Models the iterator of net/ipv4/udp.c, Linux 6.8 to 6.15 (`partial_batch` names the functions). The RFC's "The problem" is
-about this scheme: the count is right only as long as nothing changes in front of it. A seen socket that leaves
-(tests/cases/rfc_skip.case) shifts an unseen one into the counted part, one that enters at the head
-(tests/cases/rfc_repeat.case) shifts a seen one out of it. Moving a socket does both.
+Models the iterator of net/ipv4/udp.c, Linux 6.8 to 6.15 (`partial_batch` names the functions). The RFC's "The problem"
+describes this scheme: the count is right only as long as nothing changes in front of it. If a seen socket leaves
+(tests/cases/rfc_skip.case), an unseen socket shifts into the counted part. If a socket enters at the head
+(tests/cases/rfc_repeat.case), a seen socket shifts out of the counted part. A move does both.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sockiter.table import Socket, Table
 
 
 class OffsetUdp(PartialBatch[int]):
-    """Claims: nothing stale, always an end, no error; no skip without a removal or a move, no repeat without an insertion
-    at the head or a move."""
+    """Claims: no stale socket, always an end, no error; no skip without a removal or a move, no repeat without an
+    insertion at the head or a move."""
 
     name = "offset-udp"
     summary = f"bucket and count of sockets seen in it ({mainline('offset-udp')})"
@@ -37,7 +37,7 @@ class OffsetUdp(PartialBatch[int]):
 
     def unseen(self, table: Table, bucket: int, place: int) -> tuple[tuple[Socket, ...], int]:
         sockets = table.buckets[bucket]
-        # The count is taken anew from the list: it ends at what is left there, if that is less.
+        # The kernel counts along the list, so the count is at most the number of sockets that are left.
         return sockets[place:], min(place, len(sockets))
 
     def behind(self, place: int, socket: Socket, table: Table) -> int:

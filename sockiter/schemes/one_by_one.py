@@ -1,4 +1,5 @@
-"""Schemes that take elements one by one, without a batch: such a scheme writes only `after(place, table)`."""
+"""A base class for schemes without a batch, which take sockets one by one: such a scheme implements `after(place,
+table)`."""
 
 from __future__ import annotations
 
@@ -13,26 +14,26 @@ P = TypeVar("P", bound=Hashable)
 
 
 class Found(NamedTuple, Generic[P]):
-    """The next element, and the place behind it."""
+    """The next socket, and the place behind it."""
 
     socket: Socket
     behind: P
 
 
 class Further(NamedTuple, Generic[P]):
-    """Nothing here; the walk lets go of its lock and looks on from this place."""
+    """No socket here; the walk releases its lock and continues from this place."""
 
     place: P
 
 
 class State(NamedTuple, Generic[P]):
-    """`place`: behind the element that was shown last."""
+    """`place`: behind the last shown socket."""
 
     place: P
 
 
 class Showing(NamedTuple, Generic[P]):
-    """The element behind `place` is about to be shown; the walk then stands `behind` it."""
+    """The socket behind `place` is about to be shown; the next place is `behind`."""
 
     place: P
     socket: Socket
@@ -44,7 +45,7 @@ class Showing(NamedTuple, Generic[P]):
 
 
 class Looking(NamedTuple, Generic[P]):
-    """No lock is held; the walk is about to look on from `place`."""
+    """No lock is held; the walk is about to continue from `place`."""
 
     place: P
 
@@ -54,20 +55,20 @@ class Looking(NamedTuple, Generic[P]):
 
 
 class OneByOne(ABC, Generic[P]):
-    """A scheme without a batch; `start` is its place before the first element."""
+    """A scheme without a batch; `start` is its place before the first socket."""
 
     tables = ONE_TABLE
     start: P
 
     @abstractmethod
     def after(self, place: P, table: Table) -> Found[P] | Further[P] | None:
-        """The element behind a place, with the place behind that element; None at the end of the table.
+        """The socket behind a place, with the place behind that socket; None at the end of the table.
 
-        `Further` where the walk lets go of its lock before it looks on.
+        `Further` where the walk releases its lock before it continues.
         """
 
     def between_reads(self, place: P) -> P:
-        """The part of a place that the iterator remembers when a read is over: all of it, unless overridden."""
+        """The part of a place that the iterator remembers between reads: all of it, unless overridden."""
         return place
 
     def open(self, slots: int, table: Table) -> State[P]:

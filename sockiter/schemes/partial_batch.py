@@ -1,9 +1,12 @@
-"""The batch of `offset-udp`, which the RFC's proposal and two of its alternatives leave as it is: what they share.
+"""The batch of `offset-udp`, shared with the RFC's proposal and two of its alternatives.
 
-Models bpf_iter_udp_batch, bpf_iter_udp_seq_next and bpf_iter_udp_seq_stop of net/ipv4/udp.c, Linux 6.8 to 6.15: of the first
-bucket that has unseen sockets, as many as there is room for are taken; where that is not all, the batch grows once, and is
-gone on with as it is where that is refused or still not enough. It is dropped when a read stops. Decided here: all of that.
-Not known here, and all that a scheme with such a batch has to tell: what is unseen in a bucket, and where it is then.
+Models bpf_iter_udp_batch, bpf_iter_udp_seq_next and bpf_iter_udp_seq_stop of net/ipv4/udp.c, Linux 6.8 to 6.15. The batch
+takes unseen sockets of the first bucket that has some, as many as fit. If they do not all fit, the batch grows once. If
+that allocation is refused, or is still too small, the walk continues with a partial batch. The batch is dropped when a
+read stops.
+
+Decided here: the batch. Not known here: the unseen sockets of a bucket, and the place among them. These two are the whole
+of a scheme with such a batch.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ P = TypeVar("P", bound=Hashable)
 
 
 class State(NamedTuple, Generic[P]):
-    """`place`: in `bucket`, in the scheme's terms. `slots`: the batch, which never shrinks."""
+    """`place`: in `bucket`, in the scheme's terms. `slots`: the size of the batch, which never shrinks."""
 
     bucket: int
     place: P
@@ -27,7 +30,7 @@ class State(NamedTuple, Generic[P]):
 
 
 class Looking(NamedTuple, Generic[P]):
-    """`bucket` is about to be locked, for the sockets behind `place`. `grown`: the batch that is being made has grown."""
+    """`bucket` is about to be locked, to capture the sockets behind `place`. `grown`: the current batch has grown."""
 
     bucket: int
     place: P
@@ -40,7 +43,7 @@ class Looking(NamedTuple, Generic[P]):
 
 
 class Growing(NamedTuple, Generic[P]):
-    """A larger batch is being allocated, `want` sockets being behind `place`. Refused: `batch` it is, from `found` on."""
+    """A larger batch for the `want` sockets behind `place` is being allocated. If refused: `batch`, from `found` on."""
 
     bucket: int
     place: P
@@ -72,7 +75,7 @@ Step: TypeAlias = Looking[P] | Growing[P] | Showing[P] | Done[State[P]]
 
 
 class PartialBatch(ABC, Generic[P]):
-    """A scheme with such a batch; `start` is its place before the first socket of a bucket."""
+    """A scheme with a partial batch; `start` is its place before the first socket of a bucket."""
 
     hazards = ANY_HAZARD
     tables = ONE_TABLE
@@ -80,17 +83,17 @@ class PartialBatch(ABC, Generic[P]):
 
     @abstractmethod
     def unseen(self, table: Table, bucket: int, place: P) -> tuple[tuple[Socket, ...], P] | None:
-        """The sockets of a bucket, which is not empty, behind a place in it, and the place before the first of them.
+        """The sockets of a non-empty bucket behind a place in it, and the place before the first of these sockets.
 
-        None: this cannot be told any more. The read then returns ESTALE, and the iterator stands at the start again.
+        None: the unseen sockets are unknown. The read then returns ESTALE, and the iterator restarts.
         """
 
     @abstractmethod
     def behind(self, place: P, socket: Socket, table: Table) -> P:
-        """The place behind a socket that was shown and may have left the table by now."""
+        """The place behind a shown socket, which may have left the table by now."""
 
     def entering(self, place: P) -> P:
-        """The place before the first socket of the next bucket, behind a place in this one."""
+        """The place before the first socket of the next bucket, behind a place in this bucket."""
         return self.start
 
     def open(self, slots: int, table: Table) -> State[P]:
@@ -113,7 +116,7 @@ class PartialBatch(ABC, Generic[P]):
         bucket, place, slots, want, batch, found = waiting
         if granted:
             return self._look(bucket, place, want * 3 // 2, True, table)
-        return Showing(bucket, found, slots, batch, False)  # goes on with what it has, and says nothing
+        return Showing(bucket, found, slots, batch, False)  # continues with the small batch, without an error
 
     def _onwards(
         self, bucket: int, place: P, slots: int, table: Table, *, leaving: bool = False, grown: bool = False
@@ -138,8 +141,8 @@ class PartialBatch(ABC, Generic[P]):
         return self._onwards(bucket, place, slots, table, leaving=True, grown=grown)
 
     def matters(self, table: Table, bucket: int, place: P, waiting: int) -> Hashable:
-        """Whatever of a place in a bucket can still make a difference, where so many sockets of a batch are to be shown
-        before the bucket is looked at."""
+        """The part of a place in a bucket that still matters, if `waiting` sockets of a batch are shown before the next
+        look at the bucket."""
         return place
 
     def canonical(self, at: State[P] | Looking[P] | Growing[P] | Showing[P] | None, table: Table, where: Where) -> Hashable:
@@ -147,7 +150,7 @@ class PartialBatch(ABC, Generic[P]):
             return ()
         bucket, slots = at.bucket, where.slots(at.slots)
         if bucket >= len(table.buckets):
-            return bucket, slots  # at the end of the walk, any place is as good
+            return bucket, slots  # at the end of the walk, the place does not matter
         match at:
             case State(_, place, _):
                 return bucket, slots, self.matters(table, bucket, place, 0)
@@ -157,13 +160,13 @@ class PartialBatch(ABC, Generic[P]):
                 waiting = self._waiting(bucket, found, batch, table, where)
                 return bucket, slots, want, self.matters(table, bucket, place, 0), waiting
         _, place, _, batch, is_whole = at
-        # The socket whose turn it is has been shown in a moment.
+        # The current socket will be shown for certain.
         behind = self.behind(place, batch[0], table)
         return bucket, slots, is_whole, self._waiting(bucket, behind, batch[1:], table, where)
 
     def _waiting(self, bucket: int, place: P, batch: tuple[Socket, ...], table: Table, where: Where) -> Hashable:
-        # A place, and the sockets that are to be shown before the bucket is looked at again. Behind each of them there is a
-        # place of its own, which its position gives only where it is in the bucket.
+        # A place, and the sockets that are shown before the next look at the bucket. Behind each of them there is a place of
+        # its own, which follows from the position of the socket only if the socket is in the bucket.
         first = sum(map(len, table.buckets[:bucket]))
         here = range(first, first + len(table.buckets[bucket]))
         behind = [

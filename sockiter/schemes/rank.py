@@ -1,9 +1,9 @@
-"""`rank`: the place is one number, of the sockets shown so far in the whole table.
+"""`rank`: the place is one number, the count of the sockets shown so far in the whole table.
 
 Models udp_seq_start, udp_seq_next and udp_get_idx of net/ipv4/udp.c, as the BPF iterator used them before Linux 6.5, and
-/proc/net/udp does to this day. There is no batch, and every start steps over so many sockets from the first bucket on. A
-bucket is locked from its first socket to its last, so that nothing happens in it while one is shown; the lock is let go
-between two buckets.
+as /proc/net/udp uses them today. There is no batch. Every read starts at the first bucket and steps over the counted
+sockets. A bucket is locked from its first socket to its last, so it cannot change while a socket is shown. The lock is
+released between two buckets.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sockiter.table import Table
 
 
 class Place(NamedTuple):
-    """`rank`: how many sockets were shown. The walk has `bucket` locked and has still to step over `left` sockets there;
-    where `bucket` is None, over so many sockets of the whole table."""
+    """`rank`: the number of shown sockets. The walk has locked `bucket` and still has to step over `left` sockets there;
+    with None, over `left` sockets of the whole table."""
 
     rank: int
     bucket: int | None
@@ -26,8 +26,8 @@ class Place(NamedTuple):
 
 
 class Rank(OneByOne[Place]):
-    """Claims: nothing stale, always an end, no error; and no skip without a removal or a move. It counts across buckets, so
-    that an insertion at the tail of one that is done with makes a seen socket come again, as one at the head does."""
+    """Claims: no stale socket, always an end, no error; no skip without a removal or a move. The count covers all
+    buckets. So an insertion at the tail of a finished bucket causes a repeat, just as an insertion at the head does."""
 
     name = "rank"
     summary = f"count of sockets seen in the whole table ({mainline('rank')})"

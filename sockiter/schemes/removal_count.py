@@ -1,8 +1,8 @@
-"""`removal-count`: the RFC's first alternative. As `offset-udp`, and the offset is walked back by the removals since.
+"""`removal-count`: the RFC's first alternative. As `offset-udp`, with the offset reduced by the removals since.
 
-Models "Some alternatives", 1, of the RFC: every bucket counts the sockets that were removed from it, the iterator remembers
-that number with its place, and where it has risen, it goes back by so much. That skips nobody who stays where he is, and
-repeats where those that were removed had not been seen yet, besides where `offset-udp` does.
+Models "Some alternatives", 1, of the RFC. Every bucket counts the sockets that were removed from it. The iterator
+remembers that number with its place, and goes back by its increase. So it never skips a socket that stays in place. It
+repeats where `offset-udp` does, and also where unseen sockets were removed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sockiter.table import Socket, Table
 
 
 class Place(NamedTuple):
-    """`removals`: those from the bucket when the offset was right."""
+    """`removals`: the number of removals from the bucket when the offset was right."""
 
     offset: int
     removals: int
 
 
 class RemovalCount(PartialBatch[Place]):
-    """Claims: nothing stale, always an end, no error, and no socket that stays where it is is skipped."""
+    """Claims: no stale socket, always an end, no error, and no skip of a socket that stays in place."""
 
     name = "removal-count"
     summary = "bucket and count of sockets seen in it, less those removed from it (the RFC's alternative 1)"
@@ -49,7 +49,7 @@ class RemovalCount(PartialBatch[Place]):
         return Place(place.offset + 1, place.removals)
 
     def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
-        # Walked back to the head or further is all the same, once it is looked at.
+        # Going back to the head and going back further have the same result at the next look.
         return max(place.offset - (table.removals[bucket] - place.removals), -waiting)
 
     def place(self, state: State[Place]) -> str:

@@ -1,7 +1,7 @@
-"""`restart`: the RFC's third alternative. As `offset-udp`, and an error where something may have been skipped.
+"""`restart`: the RFC's third alternative. As `offset-udp`, with an error where a socket may have been skipped.
 
-Models "Some alternatives", 3, of the RFC: where a bucket that is to be gone on with has lost a socket since it was last
-looked at, the read returns ESTALE, and the iterator stands at the start again. Whoever reads on sees everything once more.
+Models "Some alternatives", 3, of the RFC. If a bucket has lost a socket since its last look and the walk continues in it,
+the read returns ESTALE, and the iterator restarts. A reader that continues sees all sockets again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sockiter.table import Socket, Table
 
 
 class Restart(PartialBatch[Place]):
-    """Claims: nothing stale, always an end, and an error only where a socket left its bucket; whoever reads on after that
-    misses no socket that stays in its bucket."""
+    """Claims: no stale socket, always an end, and an error only if a socket left its bucket. A reader that continues
+    after the error misses no socket that stays in its bucket."""
 
     name = "restart"
     summary = "bucket and count of sockets seen in it; an error, and back to the start (the RFC's alternative 3)"
@@ -45,7 +45,7 @@ class Restart(PartialBatch[Place]):
         return Place(place.offset + 1, place.removals)
 
     def matters(self, table: Table, bucket: int, place: Place, waiting: int) -> Hashable:
-        # At the head of a bucket, removals from it make no difference.
+        # At the head of a bucket, its removals make no difference.
         return place.offset, bool(place.offset or waiting) and place.removals == table.removals[bucket]
 
     def place(self, state: State[Place]) -> str:

@@ -1,10 +1,11 @@
-"""`unix`: the place is a bucket, an offset in it from 1, and a flag that its last batch held all of the bucket.
+"""`unix`: the place is a bucket, an offset in it from 1, and a flag that its last batch held the whole bucket.
 
 Models bpf_iter_unix_batch, unix_get_first, bpf_iter_unix_seq_next and bpf_iter_unix_seq_stop of net/unix/af_unix.c, Linux
-6.1 to 7.1. The offset is that of `offset-udp`, and so is what goes wrong with it. But the flag stays up when a read stops:
-the next one takes the bucket for done, and loses all of its batch that was not shown, with no change to the table at all.
-(Not modelled: the kernel's bucket number has 10 bits and goes on rising behind the end, so that after some 512 reads that
-returned nothing the walk begins again.)
+6.1 to 7.1. The offset and its failures are those of `offset-udp`. But the flag stays set when a read stops. The next read
+considers the bucket finished, and skips the unshown part of its batch, without any change to the table.
+
+Not modelled: the kernel's bucket number has 10 bits and keeps rising behind the end. So after about 512 reads that return
+nothing, the walk starts again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sockiter.table import Socket, Table
 
 
 class State(NamedTuple):
-    """`done`: the last batch held all of its bucket from its offset on, whether or not all of that was shown."""
+    """`done`: the last batch held all of its bucket from its offset on, even if not all of it was shown."""
 
     bucket: int
     offset: int
@@ -28,7 +29,7 @@ class State(NamedTuple):
 
 
 class Looking(NamedTuple):
-    """`bucket` is about to be locked. `grown`: the batch that is being made has grown."""
+    """`bucket` is about to be locked. `grown`: the current batch has grown."""
 
     bucket: int
     offset: int
@@ -42,7 +43,7 @@ class Looking(NamedTuple):
 
 
 class Growing(NamedTuple):
-    """A larger batch is being allocated, for `want` sockets, of which `batch` fitted into the old one."""
+    """A larger batch for `want` sockets is being allocated. `batch`: the sockets that fitted into the old one."""
 
     bucket: int
     offset: int
@@ -57,7 +58,7 @@ class Growing(NamedTuple):
 
 
 class Showing(NamedTuple):
-    """`batch[0]` is about to be shown; it was at `offset` when it was captured."""
+    """`batch[0]` is about to be shown; its position was `offset` at the capture."""
 
     bucket: int
     offset: int
@@ -74,10 +75,10 @@ Step: TypeAlias = Looking | Growing | Showing | Done[State]
 
 
 class Unix:
-    """Claims: nothing stale, always an end, no error."""
+    """Claims: no stale socket, always an end, no error."""
 
     name = "unix"
-    summary = f"bucket, offset, and a flag that is never taken down ({mainline('unix')})"
+    summary = f"bucket, offset, and a flag that is never cleared ({mainline('unix')})"
     progress = "Bucket Offset"
     hazards = ANY_HAZARD
     tables = ONE_TABLE
@@ -115,7 +116,7 @@ class Unix:
         bucket, offset, done, slots, want, batch = waiting
         if granted:
             return _look(bucket, offset, done, want * 3 // 2, True, table)
-        return Showing(bucket, offset, done, slots, batch)  # goes on with what it has, and says nothing
+        return Showing(bucket, offset, done, slots, batch)  # continues with the small batch, without an error
 
     def canonical(self, at: State | Looking | Growing | Showing | None, table: Table, where: Where) -> Hashable:
         return at and by_position(at._replace(slots=where.slots(at.slots)), table, where)

@@ -1,7 +1,7 @@
-"""Which kernel releases are known to use which scheme, and how that is known.
+"""The known ranges of kernel releases for each scheme, with their sources.
 
-A map for readers, and nothing more: no code path asks it, since stable branches and distributions change the scheme by
-backport. A target detects the scheme of the running kernel.
+A map for readers only: no code path uses it, since stable branches and distributions change the scheme by backport. A
+target detects the scheme of the running kernel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 NEWEST = "on"
-"""In place of a last release: every later release of that range is known to do the same so far."""
+"""In place of a last release: so far, every later release of that range is known to use the same scheme."""
 
 
 class Known(NamedTuple):

@@ -1,1 +1,1 @@
-"""Shrinking: from a failing sequence of operations to a simplest one that fails in the same way."""
+"""Shrinking: from a failing sequence of operations to a simplest sequence with the same failure."""

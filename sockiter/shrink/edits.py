@@ -1,7 +1,6 @@
-"""A sequence that is edited: without some of its sockets or lines, or with other names, buckets and changes in them.
+"""Edits of sequences: they remove sockets or lines, and replace names, buckets and changes.
 
-Decided here: what a line of a sequence is, and how sockets are named in their order. A sequence that comes of an edit need
-not be one that can be carried out. Not known here: what an edit is good for.
+The result of an edit may be a sequence that cannot be carried out.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, 
 
 Operations: TypeAlias = tuple[Operation, ...]
 Line: TypeAlias = tuple[int, int]
-"""Of a sequence: the index of its operation, and 0 for the operation itself or, from 1, what is inside it."""
+"""A line of a sequence: the index of the operation, and 0 for the operation itself or, from 1, a change inside it."""
 
 
 def name_of(number: int) -> str:
-    """The name of a socket by its number from 0: a letter, and behind the last one a number."""
+    """The name of a socket by its number from 0: A to Z, then S26 and so on."""
     return chr(ord("A") + number) if number < 26 else f"S{number}"
 
 
@@ -27,12 +26,12 @@ def names_in(operations: Operations) -> list[str]:
 
 
 def adds(op: Operation, name: str) -> bool:
-    """Whether this is what makes the socket, not inside a read."""
+    """Whether this operation adds the socket, outside of a read."""
     return type(op) is Add and op.name == name
 
 
 def without_names(operations: Operations, names: set[str]) -> Operations:
-    """Without these sockets, and all that is done to them."""
+    """The sequence without these sockets and all their changes."""
     kept: list[Operation] = []
     for op in operations:
         if type(op) is Read:
@@ -43,7 +42,7 @@ def without_names(operations: Operations, names: set[str]) -> Operations:
 
 
 def lines_of(operations: Operations) -> list[Line]:
-    """Every line but open."""
+    """All lines except open."""
     lines: list[Line] = []
     for index, op in enumerate(operations):
         if type(op) is not Open:
@@ -54,7 +53,7 @@ def lines_of(operations: Operations) -> list[Line]:
 
 
 def without_lines(operations: Operations, lines: set[Line]) -> Operations:
-    """Without these lines; what is inside a read goes with it."""
+    """The sequence without these lines; a read is removed together with its changes."""
     kept: list[Operation] = []
     for index, op in enumerate(operations):
         if (index, 0) in lines:
@@ -65,15 +64,15 @@ def without_lines(operations: Operations, lines: set[Line]) -> Operations:
     return tuple(kept)
 
 
-def what_is(operations: Operations, line: Line) -> Operation | Fail:
-    """The operation of this line, or the change inside a read."""
+def operation_at(operations: Operations, line: Line) -> Operation | Fail:
+    """The operation in this line, or the change inside a read."""
     index, inside = line
     op = operations[index]
     return op.at[inside - 1].what if inside and type(op) is Read else op
 
 
 def with_change(operations: Operations, line: Line, change: Change) -> Operations:
-    """With another change in place of the one that this line is."""
+    """The sequence with another change in this line."""
     index, inside = line
     op = operations[index]
     if type(op) is Read:
@@ -83,12 +82,12 @@ def with_change(operations: Operations, line: Line, change: Change) -> Operation
 
 
 def buckets_in(operations: Operations) -> list[Bucket]:
-    """All buckets that are named, in their order."""
+    """All named buckets, in their order."""
     return sorted({change.bucket for op in operations for change in changes(op) if isinstance(change, (Add, Rehash))})
 
 
 def renamed(op: Operation, names: dict[str, str]) -> Operation:
-    """With other names for those sockets that `names` has one for, inside a read as well."""
+    """The operation with new names for the sockets in `names`, also inside a read."""
     match op:
         case Open():
             return op
@@ -107,7 +106,7 @@ def _renamed_change(change: Change, names: dict[str, str]) -> Change:
 
 
 def rebucketed(op: Operation, bucket: Bucket | None, lower: Bucket) -> Operation:
-    """With `lower` wherever `bucket` is mentioned, or with None any bucket."""
+    """The operation with `lower` in place of `bucket`, or, with None, in place of any bucket."""
     match op:
         case Add(bucket=named) | Rehash(bucket=named) if bucket in (None, named):
             return replace(op, bucket=lower)

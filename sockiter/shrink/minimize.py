@@ -1,11 +1,8 @@
-"""Shrinking: from a sequence that fails to a least one that fails in the same way.
+"""Shrinking: from a failing sequence to a minimal sequence with the same failure.
 
-Decided here: which simplifications are tried in which order, when it is over, and what is left of a shrinking that has to
-end before. A predicate says whether a sequence still fails; what failing means, and on which target, is not known here.
-
-Dropping one operation at a time gets stuck: a socket goes only together with all that is done to it, a removal may be
-needed but of another socket, two reads have to become one before the rest can go. So the passes are the edits of a person
-who understands the sequence, and every pass is tried until none helps.
+A predicate decides whether a sequence still fails. Dropping one operation at a time gets stuck: a socket can go only
+together with all its changes, a removal may be needed for another socket, and two reads must become one before the rest
+can go. So the passes make the edits of a person who understands the sequence, and all passes are tried until none helps.
 """
 
 from __future__ import annotations
@@ -20,16 +17,17 @@ from sockiter.shrink.order import sort_key
 from sockiter.shrink.passes import PASSES, Candidate
 
 Fails: TypeAlias = Callable[[Operations, int], bool]
-"""Whether a sequence, run with so many slots at open, still fails in the way that is being shrunk.
+"""Whether a sequence, run with this number of slots at open, still has the failure that is being shrunk.
 
-It is asked about other slots than those it fails with, too, and has to say no to what its target cannot have."""
+The predicate is also called with other slots than the original ones. It must return False for slots that its target
+cannot have."""
 
 
 @dataclass(slots=True)
 class Patience:
-    """How long a shrinking may go on: until `is_over` says no more, or until a KeyboardInterrupt.
+    """The time limit of a shrinking: it ends when `is_over` returns True, or at a KeyboardInterrupt.
 
-    `ended` is true from then on: what was shrunk is not shrunk to the end. `interrupted`: by a KeyboardInterrupt.
+    `ended`: it has ended, so the result may not be minimal. `interrupted`: a KeyboardInterrupt ended it.
     """
 
     is_over: Callable[[], bool] = lambda: False
@@ -37,24 +35,24 @@ class Patience:
     interrupted: bool = False
 
     def is_left(self) -> bool:
-        """Whether it may go on."""
+        """Whether shrinking may continue."""
         self.ended = self.ended or self.is_over()
         return not self.ended
 
     def interrupt(self) -> None:
-        """There is none left, by a KeyboardInterrupt."""
+        """End the shrinking because of a KeyboardInterrupt."""
         self.ended = self.interrupted = True
 
 
 def minimize(
     operations: Sequence[Operation], slots: int, fails: Fails, *, patience: Patience | None = None
 ) -> tuple[Operations, int]:
-    """The least sequence that the passes lead to, and its slots; it fails, ends in `read all`, and is 1-minimal.
+    """The simplest failing sequence that the passes reach, and its slots; it ends in `read all`, and is 1-minimal.
 
-    1-minimal: it does not fail any more without any one of its lines. Its sockets are named A, B, C in the order in which
-    they appear. Never longer, and never with a hazard that the given one has not. A sequence that does not fail, or not
-    when it is read to the end, is returned as it is. `fails` is asked at most once for every sequence. Where `patience` ends
-    sooner, the least sequence so far.
+    1-minimal: without any one of its lines, it no longer fails. Its sockets are named A, B, C in the order of their
+    appearance. The result is never longer, and never has a new hazard. A sequence that does not fail, or not when it is
+    read to the end, is returned unchanged. `fails` is called at most once for every sequence. If `patience` ends early,
+    the result is the simplest sequence so far.
     """
     patience = patience or Patience()
     best: Candidate = (tuple(operations), slots)
@@ -73,7 +71,7 @@ def minimize(
         return best
     best = drained
     least_key = sort_key(best)
-    # After a pass that helped, the cheap and big ones are worth another try before the expensive ones: from the top.
+    # After a pass that helped, start again with the cheap and large cuts, before the expensive ones.
     helped = True
     while helped and not patience.ended:
         helped = False
@@ -91,7 +89,7 @@ def minimize(
 
 
 def _drained(operations: Operations) -> Operations:
-    # Judged to its end, whatever the last read was.
+    # The sequence with a `read all` at its end, so that it is judged to the end of the iteration.
     if not operations or (type(last := operations[-1]) is Read and last.count is None):
         return operations
     return (*operations, Read(None))

@@ -1,7 +1,4 @@
-"""The order of shrinking: of two sequences that do the same, the simpler one comes first.
-
-Decided here: which of two sequences is simpler. Not known here: how a simpler sequence is found.
-"""
+"""The order of shrinking: which of two sequences with the same failure is simpler."""
 
 from __future__ import annotations
 
@@ -14,9 +11,11 @@ _RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
 
 
 def sort_key(candidate: Candidate) -> tuple[object, ...]:
-    """The simpler candidate has the lower key: fewer lines above all; then fewer sockets, fewer changes inside reads, no
-    read that gives up, the slots of the kernel, fewer and lower buckets, smaller reads and earlier points, adds at the tail,
-    and names in order, so that like candidates have one result."""
+    """The sort key of a candidate; a simpler candidate has a lower key.
+
+    The criteria, in order: lines, sockets, changes inside reads, reads that give up, the kernel's slots, few and low
+    buckets, small reads and early points, adds at the tail, and names in order. So similar candidates have one result.
+    """
     operations, slots = candidate
     inside = numbers = heads = buckets = given_up = 0
     names: dict[str, int] = {}

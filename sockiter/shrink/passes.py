@@ -1,9 +1,7 @@
-"""The passes of shrinking: each proposes sequences that could be simpler.
+"""The passes of shrinking: each pass proposes sequences that may be simpler.
 
-Decided here: which sequences are worth a try, the big cuts before the small ones. A pass may propose a sequence that cannot
-be carried out as it stands (`operations.possible` repairs it), that is longer, or that no longer fails: `minimize` compares,
-tries and chooses. No pass adds a hazard that the sequence does not have. Not known here: which of two sequences is simpler
-(`order`), and how a sequence is edited (`edits`).
+Large cuts come before small ones. A pass may propose a sequence that is impossible (`operations.possible` repairs it),
+longer, or without the failure: `minimize` compares, tries and chooses. No pass adds a hazard to a sequence.
 """
 
 from __future__ import annotations
@@ -36,23 +34,23 @@ from sockiter.shrink.edits import (
     lines_of,
     name_of,
     names_in,
+    operation_at,
     rebucketed,
     renamed,
-    what_is,
     with_change,
     without_lines,
     without_names,
 )
 
 Candidate: TypeAlias = tuple[Operations, int]
-"""A sequence, and the slots at open that it is run with."""
+"""A sequence and its slots at open."""
 
 
 def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     names = names_in(operations)
     for number in range(min(len(names) - 1, 8), 0, -1):
-        # The big cuts first: runs of neighbours, then, further down, pairs and single ones wherever they are.
+        # Large cuts first: runs of neighbours. Later: pairs and single sockets anywhere.
         for start in range(0, len(names) - number + 1, number):
             yield without_names(operations, set(names[start : start + number])), slots
     for pair in combinations(names, 2):
@@ -60,7 +58,7 @@ def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
 
 
 def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
-    # Sockets that were only there to be too many for the batch go together with as many slots of it.
+    # Sockets that only fill the batch are removed together with the same number of its slots.
     operations, slots = best
     names = names_in(operations)
     if len(names) > slots:
@@ -70,7 +68,7 @@ def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
 
 
 def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
-    # What was done to one socket is done to another, and the one is not needed any more.
+    # One socket's changes are applied to another socket, and the first socket is removed.
     operations, slots = best
     names = names_in(operations)
     for gone in reversed(names):
@@ -109,7 +107,7 @@ def _drop_pairs(best: Candidate) -> Iterator[Candidate]:
 
 
 def _merge_reads(best: Candidate) -> Iterator[Candidate]:
-    # Two reads become one, be they neighbours or not, and what was inside them with them.
+    # Two reads, neighbours or not, become one read with the changes of both.
     operations, slots = best
     reads = [index for index, op in enumerate(operations) if type(op) is Read]
     for first_index, second_index in combinations(reads, 2):
@@ -128,33 +126,35 @@ def _merge_reads(best: Candidate) -> Iterator[Candidate]:
 
 
 def _merge_moves(best: Candidate) -> Iterator[Candidate]:
-    # Two moves become one, at the place of either, of any socket to anywhere: a move does harm in more ways than one, and
-    # what two do together, one does at another place and to another socket.
+    # Two moves become one, at the place of either, of any socket to anywhere. A move can have several effects, so one move
+    # at another place and of another socket may replace two.
     operations, slots = best
     opened = operations.index(Open())
     moves = [
-        line for line in lines_of(operations) if line[0] > opened and type(what_is(operations, line)) in (Reinsert, Rehash)
+        line
+        for line in lines_of(operations)
+        if line[0] > opened and type(operation_at(operations, line)) in (Reinsert, Rehash)
     ]
     for kept, gone in permutations(reversed(moves), 2):
         for name in names_in(operations):
             moves_to_try: list[Change] = [Reinsert(name, "tail"), Reinsert(name, "head")]
-            if type(what_is(operations, kept)) is Rehash:
+            if type(operation_at(operations, kept)) is Rehash:
                 moves_to_try = [Rehash(name, bucket) for bucket in buckets_in(operations)]
             for move in moves_to_try:
                 yield without_lines(with_change(operations, kept, move), {gone}), slots
 
 
 def _merge_moves_and_read_less(best: Candidate) -> Iterator[Candidate]:
-    # The one move that is left does it sooner.
+    # The single remaining move may have its effect earlier.
     for merged in _merge_moves(best):
         yield from _lower_numbers(merged)
 
 
 def _begin_where_moved_to(best: Candidate) -> Iterator[Candidate]:
-    # A socket is added to the bucket that it is moved to, and one move is saved.
+    # A socket is added to the bucket that it moves to, and the move is saved.
     operations, slots = best
     for line in lines_of(operations):
-        change = what_is(operations, line)
+        change = operation_at(operations, line)
         if type(change) is Rehash:
             name, bucket = change.name, change.bucket
             rest = without_lines(operations, {line})
@@ -162,7 +162,7 @@ def _begin_where_moved_to(best: Candidate) -> Iterator[Candidate]:
 
 
 def _batch_more(best: Candidate) -> Iterator[Candidate]:
-    # A larger batch gets as far with an allocation less: what was at that goes, and what was at later ones is earlier.
+    # A larger batch saves an allocation: the changes at that allocation are removed, and those at later ones are renumbered.
     operations, slots = best
     for index, op in enumerate(operations):
         if type(op) is Read:
@@ -174,7 +174,7 @@ def _batch_more(best: Candidate) -> Iterator[Candidate]:
 
 
 def _forget_and_batch_more(best: Candidate) -> Iterator[Candidate]:
-    # Sockets that were only there to make the batch grow go together with that allocation: it is larger from the start.
+    # Sockets that only make the batch grow are removed together with that allocation: the batch is larger from the start.
     operations, slots = best
     names = names_in(operations)
     for gone in chain(combinations(names, 1), combinations(names, 2)):
@@ -190,7 +190,7 @@ def _allocating_less(op: Operation) -> Operation:
 
 
 def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
-    # A socket that was only there to be counted goes together with one record of a read, or with one step to a point in it.
+    # A socket that is only counted is removed together with one record of a read, or with one step to a point in the read.
     operations, slots = best
     for name in reversed(names_in(operations)):
         without = without_names(operations, {name})
@@ -199,14 +199,14 @@ def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
 
 
 def _forget_and_lower_bucket(best: Candidate) -> Iterator[Candidate]:
-    # A socket that was only there to lead to a bucket goes together with that bucket's number.
+    # A socket that only leads to a bucket is removed, and that bucket gets a lower number.
     operations, slots = best
     for name in reversed(names_in(operations)):
         yield from _lower_buckets((without_names(operations, {name}), slots))
 
 
 def _change_before_open(best: Candidate) -> Iterator[Candidate]:
-    # What is done between open and the first read is done before, where it is no hazard, and the table is put up anew.
+    # A change between open and the first read is made before open, where it is no hazard, and the table is rebuilt.
     operations, slots = best
     opened = operations.index(Open())
     for index, op in enumerate(operations[opened + 1 :], opened + 1):
@@ -217,7 +217,7 @@ def _change_before_open(best: Candidate) -> Iterator[Candidate]:
 
 
 def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
-    # The table at open, put up in the plainest way; what a socket has been through before is forgotten.
+    # The table at open is rebuilt with the fewest operations. The earlier changes of its sockets are dropped.
     operations, slots = best
     opened = operations.index(Open())
     buckets: dict[Bucket, list[str]] = {}
@@ -242,7 +242,7 @@ def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
 
 
 def _out_of_reads(best: Candidate) -> Iterator[Candidate]:
-    # A change inside a read is made before it or after it instead.
+    # A change inside a read is made before or after the read instead.
     operations, slots = best
     for index, op in enumerate(operations):
         if type(op) is Read:
@@ -254,7 +254,7 @@ def _out_of_reads(best: Candidate) -> Iterator[Candidate]:
 
 
 def _read_on(best: Candidate) -> Iterator[Candidate]:
-    # Nobody gives up at an error.
+    # No read gives up at an error.
     operations, slots = best
     yield tuple(replace(op, gives_up=False) if type(op) is Read and op.gives_up else op for op in operations), slots
 
@@ -296,7 +296,7 @@ def _lower_numbers(best: Candidate) -> Iterator[Candidate]:
 
 
 def _tails_for_heads(best: Candidate) -> Iterator[Candidate]:
-    # Only where the sequence has the hazard of the tail already.
+    # Only if the sequence already has the hazard of the tail.
     operations, slots = best
     opened = operations.index(Open())
     after = {end for op in operations[opened:] for change in changes(op) if type(change) is Add for end in (change.end,)}
@@ -306,7 +306,7 @@ def _tails_for_heads(best: Candidate) -> Iterator[Candidate]:
 
 
 def _swap_sockets(best: Candidate) -> Iterator[Candidate]:
-    # Another socket suffers what one does: the same length, but names in order, or one more that can be forgotten.
+    # A change is applied to another socket: the same length, but names in order, or one more socket that can be removed.
     operations, slots = best
     opened = operations.index(Open())
     names = names_in(operations)

@@ -1,7 +1,6 @@
-"""Other kernels than the running one: where they come from, and a command in a guest on each.
+"""Other kernels than the running one: their sources, and guests that run a command on them.
 
-Decided here: nothing; each module in here knows about one thing. `packages` gets Debian's kernels and `build` makes one with
-fault injection, both into the `cache`; `guest` boots one, with what `acceleration` says of KVM and what `view` shows of this
-machine; `worker` does either in a process that cleans up behind itself even when its caller is killed. None of them knows
-what the command is for.
+`packages` downloads Debian's kernels, and `build` makes a kernel with fault injection, both into the `cache`. `guest`
+boots a kernel, with the KVM support that `acceleration` detects and the part of this machine that `view` shows. `worker`
+does this in a process that cleans up even if its caller is killed. None of these modules depends on the command.
 """

@@ -1,8 +1,7 @@
-"""Whether KVM runs a guest here at the hardware's speed.
+"""Detects whether KVM runs a guest here at the hardware's speed.
 
-Decided here: what is tried for that. Not known here: which kernel is booted later. That /dev/kvm can be opened says little:
-a virtual machine may have one that carries out a guest's instructions one by one, slower than qemu's own emulation, or one
-that qemu's usual model of the processor is too much for.
+A /dev/kvm that can be opened is not enough. On a virtual machine, KVM may emulate a guest's instructions one by one,
+slower than qemu's own emulation, or may not support qemu's usual model of the processor.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ KVM = "/dev/kvm"
 _KVM_GET_API_VERSION = 0xAE00
 _API_VERSION = 12
 
-# From the best; what is left out of the second is a register that a KVM inside of a guest may refuse to set.
+# The best model first. The second model leaves out a register that a nested KVM may refuse to set.
 _MODELS = ("host", "host,arch-capabilities=off")
-# Hardware takes some hundredths of a second for so many turns of a loop, an interpreter of single instructions minutes.
+# Hardware takes some hundredths of a second for this number of loops; an interpreter of single instructions takes minutes.
 _TURNS = 1 << 26
 _LIMIT_S = 3.0
-# The port at which the device isa-debug-exit listens, what is written to it, and the exit status that it makes of that.
+# The port of the device isa-debug-exit, the value written to it, and the resulting exit status.
 _PORT, _VALUE = 0xF4, 0x10
 _DONE = _VALUE << 1 | 1
 
 
 def model(qemu: str, folder: Path) -> tuple[str | None, str]:
-    """The model of processor for which KVM works, or None; and why not, or "". `folder` is for a file of 64 KiB."""
+    """A model of processor that works with KVM, or None and the reason. `folder` is for a file of 64 KiB."""
     if why := _refusal():
         return None, why
     firmware = folder / "loop.bin"
@@ -44,7 +43,7 @@ def model(qemu: str, folder: Path) -> tuple[str | None, str]:
 
 
 def loop(turns: int) -> bytes:
-    """Firmware that counts down from `turns`, and then tells qemu to end with a status of its own."""
+    """Firmware that counts down from `turns`, and then makes qemu end with a special status."""
     code = b"".join(
         (
             b"\x66\xb9" + struct.pack("<I", turns),  # mov ecx, turns
@@ -53,12 +52,12 @@ def loop(turns: int) -> bytes:
             b"\xf4",  # hlt
         )
     )
-    # A processor starts 16 bytes before the end of its firmware: a far jump to the beginning.
+    # A processor starts 16 bytes before the end of its firmware: there is a far jump to the beginning.
     return code.ljust(0xFFF0, b"\xf4") + b"\xea\x00\x00\x00\xf0".ljust(16, b"\xf4")
 
 
 def _refusal() -> str:
-    # Why this process has no KVM, or "".
+    # The reason why this process has no KVM, or "".
     try:
         descriptor = os.open(KVM, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -69,11 +68,11 @@ def _refusal() -> str:
         return f"{KVM}: KVM_GET_API_VERSION: {error.strerror}"
     finally:
         os.close(descriptor)
-    return "" if version == _API_VERSION else f"{KVM}: API version {version}, and not {_API_VERSION}"
+    return "" if version == _API_VERSION else f"{KVM}: API version {version}; expected {_API_VERSION}"
 
 
 def _trial(qemu: str, candidate: str, firmware: Path) -> str:
-    # Why the loop does not come to its end, or "".
+    # The reason why the loop does not finish, or "".
     arguments = [qemu, "-accel", "kvm", "-cpu", candidate, "-machine", "q35", "-m", "64M", "-nodefaults", "-display", "none"]
     arguments += ["-no-reboot", "-bios", str(firmware), "-device", f"isa-debug-exit,iobase={_PORT:#x},iosize=1"]
     with programs.running(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

@@ -1,8 +1,4 @@
-"""A kernel with fault injection, built from Debian's source package.
-
-Decided here: how it is built, with the small configuration in `fault-injection.config`, and what that takes. Not known here:
-where it is kept, and what is run on it.
-"""
+"""Builds a kernel with fault injection from Debian's source package, with the configuration `fault-injection.config`."""
 
 from __future__ import annotations
 
@@ -31,22 +27,20 @@ _NEEDED = {
     "tar": "tar",
     "xz": "xz-utils",
 }
-# What the kernel's own tools are compiled against.
+# Headers that the kernel's own tools need.
 _HEADERS = {"gelf.h": "libelf-dev", "zlib.h": "zlib1g-dev"}
 _INCLUDE = ("/usr/include", "/usr/local/include")
-# The source, its object files and the debugging information that types are made from.
+# The space for the source, its object files and the debugging information that BTF is made from.
 _SPACE = 4 << 30
 
 
 def build(version: str = VERSION) -> Path:
-    """The image of a kernel with fault injection, built unless it is kept; takes minutes.
+    """The image of a kernel with fault injection, built unless it is in the cache; takes minutes.
 
-    Raises `InputError` for what is no version as in linux-source-6.12, `Unavailable` for what is not installed or fails.
+    Raises `InputError` for a version unlike that in linux-source-6.12, `Unavailable` for a missing tool or a failed build.
     """
     if not _VERSION.fullmatch(version):
-        raise InputError(
-            f"--build {version}: expected a version that Debian has a linux-source package of, such as {VERSION}"
-        )
+        raise InputError(f"--build {version}: expected the version of a linux-source package of Debian, such as {VERSION}")
     name = PREFIX + version
     if (found := cache.find(name)) is not None:
         return found
@@ -55,7 +49,7 @@ def build(version: str = VERSION) -> Path:
 
 
 def configuration() -> str:
-    """The lines of the configuration; all that they do not name is off."""
+    """The lines of the configuration; all other options are off."""
     return files("sockiter.vm").joinpath("fault-injection.config").read_text(encoding="utf-8")
 
 
@@ -63,7 +57,7 @@ def _check() -> None:
     missing = [package for name, package in _NEEDED.items() if programs.program(name) is None]
     missing += [package for header, package in _HEADERS.items() if not _has(header)]
     if missing:
-        raise Unavailable(f"to build a kernel takes what is not installed: apt-get install {' '.join(missing)}")
+        raise Unavailable(f"building a kernel requires more packages: apt-get install {' '.join(missing)}")
 
 
 def _has(header: str) -> bool:
@@ -72,7 +66,8 @@ def _has(header: str) -> bool:
 
 def _build(version: str, to: Path) -> None:
     if (free := shutil.disk_usage(to).free) < _SPACE:
-        raise Unavailable(f"{to.parent}: {free >> 20} MiB are free, and a build takes {_SPACE >> 20}; or set XDG_CACHE_HOME")
+        need = f"a build requires {_SPACE >> 20}; free some space or set XDG_CACHE_HOME"
+        raise Unavailable(f"{to.parent}: {free >> 20} MiB are free, and {need}")
     source = f"linux-source-{version}"
     unpacked = packages.get(source, to)
     cache.show_progress(f"unpacking {source}")
@@ -85,7 +80,7 @@ def _build(version: str, to: Path) -> None:
     release = programs.run(["make", "-s", "kernelrelease"], cwd=tree).strip()
     cpus = len(os.sched_getaffinity(0))
     cache.show_progress(f"building Linux {release} on {cpus} processors; with two it takes about ten minutes")
-    # As a neighbour: a machine that is in use stays usable.
+    # With low priority, so that the machine stays usable.
     programs.run(["nice", "-n", "5", "make", "-s", f"-j{cpus}", "bzImage"], cwd=tree)
     boot = to / "boot"
     boot.mkdir()
@@ -97,7 +92,7 @@ def _build(version: str, to: Path) -> None:
 
 
 def _check_configured(made: str) -> None:
-    # A compiler or a pahole that is too old makes an option disappear, and nobody says so.
+    # A compiler or a pahole that is too old silently removes an option.
     lines = set(made.splitlines())
     lost = [line for line in configuration().splitlines() if line.startswith("CONFIG_") and line not in lines]
     if lost:

@@ -1,7 +1,6 @@
-"""Where kernels are kept: a folder for each, whole or not at all.
+"""The cache of kernels: a folder for each, which appears whole or not at all.
 
-Decided here: the place, that two processes fill a folder one after the other, and that what is half done never gets a
-kernel's name. Not known here: where kernels come from.
+Two processes fill the same folder one after the other. An incomplete folder never has a kernel's name.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from pathlib import Path
 
 from sockiter.errors import InputError, Unavailable
 
-# Names of packages, and nothing that leads out of the folder.
+# Names of packages, without a way out of the folder.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 
 
 def folder() -> Path:
     """The folder of all kernels: $XDG_CACHE_HOME/sockiter/kernels, or that under ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # As its specification has it: what is not absolute is not looked at.
+    # As the XDG specification requires: a relative path is ignored.
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "sockiter" / "kernels"
 
 
 def kept() -> list[str]:
-    """The names of the kernels that are there."""
+    """The names of the kernels in the cache."""
     try:
         return sorted(path.name for path in folder().iterdir() if _NAME.fullmatch(path.name))
     except FileNotFoundError:
@@ -38,23 +37,23 @@ def kept() -> list[str]:
 
 
 def find(name: str) -> Path | None:
-    """The image of a kernel that is kept, or None."""
+    """The image of a kernel in the cache, or None."""
     return image_in(folder() / name) if _NAME.fullmatch(name) else None
 
 
 def image_in(kernel: Path) -> Path | None:
-    """The one kernel image under boot/ of a folder laid out as a package is, or None."""
+    """The only kernel image under boot/ of a folder laid out like a package, or None."""
     images = sorted((kernel / "boot").glob("vmlinuz-*"))
     return images[0] if images else None
 
 
 def fill(name: str, make: Callable[[Path], None]) -> Path:
-    """The image of a kernel, made unless it is kept; `make` gets an empty folder and leaves boot/ there, and perhaps lib/.
+    """The image of a kernel, made unless it is in the cache; `make` fills an empty folder with boot/ and perhaps lib/.
 
-    Nothing is left of a `make` that raises. What a killed process left is removed by the next one.
+    If `make` raises, nothing stays. The next process removes the remains of a killed one.
     """
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no name for a kernel")
+        raise InputError(f"{name!r} is not a valid name for a kernel")
     if (image := find(name)) is not None:
         return image
     home = folder()
@@ -66,7 +65,7 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
         for stale in home.glob(f".{name}.*.part"):
             shutil.rmtree(stale, ignore_errors=True)
         if (image := find(name)) is not None:
-            return image  # somebody else has made it meanwhile
+            return image  # another process has made it meanwhile
         part = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=home))
         try:
             make(part)
@@ -87,12 +86,12 @@ def _alone(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            show_progress(f"waiting for another process that is busy with {lock.name.strip('.').removesuffix('.lock')}")
+            show_progress(f"waiting for another process that makes {lock.name.strip('.').removesuffix('.lock')}")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
 def show_progress(progress: str) -> None:
-    """A line of progress: on standard error, and only to a terminal."""
+    """Print a line of progress on standard error, if that is a terminal."""
     if sys.stderr.isatty():
         print(f"sockiter: {progress}", file=sys.stderr, flush=True)

@@ -1,12 +1,11 @@
-"""A command in a guest on another kernel: what the guest sees of this machine, what comes back, and when it is ended.
+"""Runs a command in a guest on another kernel, and returns its output and exit status.
 
-Decided here: that the guest has what the command needs of this machine's files (`view`), read-only, with throw-away layers
-where programs write; the same interpreter, Python path and working directory; the folders for cases, where what is written
-is on this machine at once; and how output and status come out of it. Not known here: where the kernel comes from, and what
-the command does.
+The guest sees the files of this machine that the command needs (`view`), read-only, with temporary layers in the folders
+that programs write to. It has the same interpreter, Python path and working directory. Files that the command writes to
+the folders for cases are on this machine at once.
 
-Output and status leave the guest by virtio ports of its own, and not by those of virtme-ng, which needs a udev in the guest
-to find them. A write to such a port returns when this side has it: all that came before the status is here before it.
+Output and status leave the guest through its own virtio ports. Those of virtme-ng would need a udev in the guest. A write
+to such a port returns when this side has the data, so all output before the status arrives before the status.
 """
 
 from __future__ import annotations
@@ -18,11 +17,14 @@ import shlex
 import signal
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from sockiter.errors import InputError, Unavailable
 from sockiter.vm import acceleration, cache, programs, view
@@ -34,7 +36,7 @@ _NEEDED = {
     "virtme-run": "virtme-ng: pip install '.[vm]' in a checkout of sockiter",
     QEMU: "Debian's package qemu-system-x86",
 }
-# Where the kernel has modules, virtme-ng makes an initial file system with those that it takes to reach the root.
+# For a kernel with modules, virtme-ng makes an initial file system with the modules that the root file system needs.
 _NEEDED_FOR_MODULES = {
     "busybox": "Debian's package busybox-static",
     "modprobe": "Debian's package kmod",
@@ -42,32 +44,33 @@ _NEEDED_FOR_MODULES = {
     "file": "Debian's package file",
 }
 
-# Writable in the guest, and gone with it. No folder where people keep their work: there a write is refused, not lost.
+# Writable in the guest, and lost with it. Users' own folders are not among them: a write there is refused, not lost.
 _LAYERS = ("/etc", "/tmp", "/usr", "/var")
-# Hidden in the guest by empty file systems of its own.
+# Hidden in the guest by its own empty file systems.
 _HIDDEN = ("/run", "/dev/shm", "/var/tmp", "/var/cache", "/var/log", "/var/lib/private", "/var/lib/apt", "/var/lib/machines")
 
-# What a command finds of the caller's environment, besides all that begins with one of the prefixes.
+# The variables that a command gets from the caller's environment, besides those with one of the prefixes.
 _VARIABLES = ("HOME", "LANG", "TZ", "TERM", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "CI", "VIRTUAL_ENV")
 _WITH_PREFIX = re.compile(r"(LC|SOCKITER|HYPOTHESIS)_\w+\Z|PYTHON\w+\Z", re.ASCII)
 
 _MOUNT = "mount -t 9p -o trans=virtio,version=9p2000.L,access=any,cache=none,msize=512000"
-# A guest has nothing to protect, and emulation pays dearly for it.
-# Large tables are walked in vain: these have a bucket for each of some hundred sockets.
+# A guest has nothing to protect, and mitigations are slow under emulation.
+# Walks over large tables waste time: these tables have a bucket for each of some hundred sockets.
 _KERNEL_OPTIONS = ("mitigations=off", "init_on_alloc=0", "thash_entries=1024", "uhash_entries=256")
 _SPARED = "/sys/kernel/debug/failslab/ignore-gfp-wait"
-# If all that watches over a guest is killed, it ends by itself, so long after its time.
+# If every process that watches over a guest is killed, the guest ends itself this long after its time limit.
 _GRACE_S = 60
 
 
 class _TimeUp(Exception):
-    """The time limit has come."""
+    """The time limit is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """What a guest has: `memory` as qemu spells it, `cases` to write to, `reads` to read besides what every command finds,
-    and `timeout_s` for boot and command together."""
+    """A guest: its `memory` in qemu's notation, writable `cases`, additional readable `reads`, and `timeout_s`.
+
+    `timeout_s` limits boot and command together."""
 
     image: Path
     cases: Sequence[Path]
@@ -79,17 +82,24 @@ class Guest:
     verbose: bool
 
 
-def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
-    """Run a command in a guest and return its exit status, or `TIMED_OUT`; its output goes where this process's goes.
+def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, Any]) -> int:
+    """Run a command in a guest and return its exit status, or `TIMED_OUT`; its output goes to this process's output.
 
-    `folder` is an empty one for what the guest and virtme-ng need meanwhile. Raises `Unavailable` for what is not
-    installed, and when the guest ends before the command does.
+    `folder` is an empty one for temporary files of the guest and virtme-ng. `report` gets the fields of the document of
+    `vm --json` that are about the guest, each as soon as it is known. Raises `Unavailable` for a missing program, and if
+    the guest ends before the command does.
     """
     _check(guest.image)
     qemu = programs.program(QEMU)
     assert qemu is not None
     model, why = acceleration.model(QEMU, folder) if guest.kvm else (None, "--no-kvm")
     how = "KVM" if model is not None else f"emulation ({why})"
+    report |= {
+        "outcome": "failed",
+        "image": str(guest.image),
+        "acceleration": "kvm" if model is not None else "emulation",
+        "why_emulated": why or None,
+    }
     cache.show_progress(f"booting {guest.image.name.removeprefix('vmlinuz-')} by {how}")
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
     (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
@@ -106,8 +116,10 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
                 for descriptor in writes:
                     os.close(descriptor)
                 writes.clear()
-                status, log = _attend({reads[0]: 1, reads[1]: 2}, *reads[2:], show_log=guest.verbose)
+                begun = partial(_begun, report, time.monotonic())
+                status, log = _attend({reads[0]: 1, reads[1]: 2}, *reads[2:], begun=begun, show_log=guest.verbose)
     except _TimeUp:
+        report["outcome"] = "timed out"
         print(f"sockiter: the guest was ended after {guest.timeout_s:g} s, its time limit (--timeout)", file=sys.stderr)
         return TIMED_OUT
     finally:
@@ -115,14 +127,16 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
             view.tidy(path)
     words = status.decode(errors="replace").split()
     if words[1:]:
+        report["outcome"] = "finished"
         return int(words[1])
-    failure = "ended before the command did: a crash of the kernel, may be" if words else "did not come up"
+    failure = "ended before the command did, perhaps by a crash of the kernel" if words else "did not come up"
     quoted = f": {last_lines}" if (last_lines := programs.last_lines(log)) and not guest.verbose else ""
     raise Unavailable(f"the guest {failure}{quoted}{'' if guest.verbose else '; --verbose shows its console'}")
 
 
 def script(command: Sequence[str], shares: Sequence[Path]) -> str:
-    """What the shell in the guest runs, as root: it sets up what the command is to find, runs it, and reports its status."""
+    """The script for the guest's shell, as root: it prepares the command's environment, runs the command, and reports its
+    status."""
     lines = [
         "for port in /sys/class/virtio-ports/*; do",
         '    read -r name <"$port/name"',
@@ -131,7 +145,7 @@ def script(command: Sequence[str], shares: Sequence[Path]) -> str:
         'exec >"$out" 2>"$err" 3>"$status" </dev/null',
         "mount -t bpf bpf /sys/fs/bpf 2>/dev/null",
         "[ -d /sys/kernel/debug/bdi ] || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null",
-        # Where allocations can be made to fail, those that may wait can, too: a batch is allocated by such a one.
+        # With fault injection, let allocations that may wait fail as well: a batch is such an allocation.
         f"[ ! -e {_SPARED} ] || echo N >{_SPARED}",
     ]
     for number, path in enumerate(shares):
@@ -146,7 +160,7 @@ def script(command: Sequence[str], shares: Sequence[Path]) -> str:
         "code=$?",
         "sync",
         'echo "$code" >&3',
-        # This side ends the guest now.
+        # This side now ends the guest.
         "sleep 60",
     ]
     return "\n".join(lines) + "\n"
@@ -161,7 +175,7 @@ def environment(caller: Mapping[str, str]) -> dict[str, str]:
 
 
 def python_path(caller: Mapping[str, str]) -> str:
-    """The PYTHONPATH with which another interpreter process, there or here, finds the same package."""
+    """The PYTHONPATH with which another interpreter process, in the guest or here, finds the same package."""
     here = str(Path(__file__).parents[2])
     installed = here in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
     paths = [
@@ -172,7 +186,7 @@ def python_path(caller: Mapping[str, str]) -> str:
 
 
 def _check(image: Path) -> None:
-    # What can be said before anything is started.
+    # All checks that are possible before the start.
     try:
         with open(image, "rb") as stream:
             head = stream.read(0x206)
@@ -182,11 +196,11 @@ def _check(image: Path) -> None:
     if head[0x202:0x206] != b"HdrS":
         raise Unavailable(f"{image}: no kernel image for x86: expected a bzImage, as in boot/vmlinuz-*")
     modules = image.absolute().parent.parent / "lib" / "modules"
-    programs.require({**_NEEDED, **(_NEEDED_FOR_MODULES if modules.is_dir() else {})}, "to boot a kernel")
+    programs.require({**_NEEDED, **(_NEEDED_FOR_MODULES if modules.is_dir() else {})}, "booting a kernel")
 
 
 def _hidden_here() -> list[Path]:
-    # Folders that the command needs, and that the guest would not show.
+    # Folders that the command needs, and that the guest would hide.
     needed = [sys.prefix, sys.base_prefix, os.getcwd(), *python_path(os.environ).split(os.pathsep)]
     paths = [Path(path).resolve() for path in needed if os.path.isdir(path)]
     return list(dict.fromkeys(path for path in paths if any(path.is_relative_to(hidden) for hidden in _HIDDEN)))
@@ -196,7 +210,7 @@ def _virtme_run(
     guest: Guest, model: str | None, folder: Path, shares: Sequence[tuple[Path, bool]], ports: Sequence[int]
 ) -> list[str]:
     arguments = ["virtme-run", "--kimg", str(guest.image.absolute()), "--mods", "auto", "--qemu-bin", str(folder / "qemu")]
-    # The same on every machine, and without a daemon of its own for the root.
+    # The same on every machine, and without an additional daemon for the root file system.
     arguments += ["--force-9p", "--memory", guest.memory, "--cpus", str(guest.cpus)]
     for layer in _LAYERS:
         arguments += ["--overlay-rwdir", layer]
@@ -206,12 +220,12 @@ def _virtme_run(
         arguments += ["--show-boot-console", "--verbose"]
     end = f"(sleep {int(guest.timeout_s) + _GRACE_S}; echo b >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &"
     begin = f"mkdir -p /run/sockiter && {_MOUNT} sockiter /run/sockiter && . /run/sockiter/run"
-    # Where an ordinary user's mounts are private, set-uid programs, such as mount, are nobody's, and would run as nobody.
+    # In an ordinary user's private mounts, set-uid programs such as mount belong to nobody, and would run as nobody.
     plainly = "exec setpriv --no-new-privs" if programs.program("setpriv") else "exec"
     arguments += ["--script-sh", f"{end} {plainly} sh -c {shlex.quote(begin)}"]
     for option in _KERNEL_OPTIONS:
         arguments += ["--kopt", option]
-    # To the end of the line these are qemu's own.
+    # From here to the end of the line: qemu's own arguments.
     arguments.append("--qemu-opts")
     if view.is_sandboxed(QEMU):
         arguments += ["-sandbox", view.SANDBOX]
@@ -219,7 +233,7 @@ def _virtme_run(
         arguments += ["-cpu", model]
     for tag, path, writable in [("sockiter", folder, False), *((f"sockiter{n}", *share) for n, share in enumerate(shares))]:
         place = str(path).replace(",", ",,")
-        # What a guest makes there has the caller as its owner, and a plain mode: no set-uid program, no device, no link.
+        # Files from the guest belong to the caller and have plain modes: no set-uid program, no device, no link.
         access = (
             f"security_model={view.security_model(path)},multidevs=remap,fmode=0644,dmode=0755"
             if writable
@@ -234,8 +248,14 @@ def _virtme_run(
     return arguments
 
 
-def _attend(ours: Mapping[int, int], status: int, log: int, *, show_log: bool) -> tuple[bytes, bytes]:
-    # Passes on the output of the guest until it has reported a status, or is gone; returns the report, and the log's end.
+def _begun(report: dict[str, Any], started: float) -> None:
+    report.setdefault("boot_seconds", round(time.monotonic() - started, 3))
+
+
+def _attend(
+    ours: Mapping[int, int], status: int, log: int, *, begun: Callable[[], None], show_log: bool
+) -> tuple[bytes, bytes]:
+    # Passes on the output of the guest until it reports a status or ends; returns the report, and the end of the log.
     reported = log_tail = b""
     with selectors.DefaultSelector() as selector:
         for descriptor in (*ours, status, log):
@@ -253,6 +273,7 @@ def _attend(ours: Mapping[int, int], status: int, log: int, *, show_log: bool) -
                     _write(ours[key.fd], data)
                 elif key.fd == status:
                     reported += data
+                    begun()
                 else:
                     log_tail = (log_tail + data)[-4096:]
                     if show_log:
@@ -267,7 +288,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 @contextmanager
 def _pipes(count: int) -> Iterator[tuple[list[int], list[int]]]:
-    # The ends to read from and to write to; what is taken out of the lists is the caller's to close.
+    # The ends for reading and for writing. The caller owns the ends that it takes out of the lists.
     reads: list[int] = []
     writes: list[int] = []
     try:
@@ -283,11 +304,11 @@ def _pipes(count: int) -> Iterator[tuple[list[int], list[int]]]:
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    # An alarm, since it gets through to wherever this process waits: for the guest, or for who reads its output.
-    def up(signum: int, frame: FrameType | None) -> None:
+    # An alarm, since it interrupts every wait of this process: for the guest, or for the reader of its output.
+    def time_up(signum: int, frame: FrameType | None) -> None:
         raise _TimeUp
 
-    before = signal.signal(signal.SIGALRM, up)
+    before = signal.signal(signal.SIGALRM, time_up)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -297,14 +318,14 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def writable_folders(folders: Sequence[Path]) -> list[Path]:
-    """Make the folders that are not there, and return all of them as absolute paths without symbolic links, once each."""
+    """Make the missing folders, and return all of them as absolute paths without symbolic links, once each."""
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Unavailable(f"{folder}: cannot be made: {error.strerror}; name another directory with --cases") from None
         if folder.resolve() == Path("/"):
-            raise InputError(f"{folder}: a guest is not given the whole machine to write to: name a directory with --cases")
+            raise InputError(f"{folder}: a guest must not write to the whole machine: name another directory with --cases")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise Unavailable(f"{folder}: cannot be written to; name another directory with --cases")
     return list(dict.fromkeys(folder.resolve() for folder in folders))

@@ -1,7 +1,6 @@
-"""Debian's packages of kernels: which one a name means, and how it is downloaded and unpacked.
+"""Debian's packages of kernels: resolves a name, and downloads and unpacks a package with apt.
 
-Decided here: that apt does it, with its signatures insisted on, and what of a package is kept. Not known here: where kernels
-are kept, and what is done with one.
+Only packages with a valid signature are accepted.
 """
 
 from __future__ import annotations
@@ -15,33 +14,34 @@ from sockiter.vm import cache, programs
 
 _APT = {"apt-get": "Debian's package apt", "apt-cache": "Debian's package apt", "dpkg": "Debian's package dpkg"}
 _DEPMOD = {"depmod": "Debian's package kmod"}
-# The packages of images for this architecture: not those for clouds, of the real-time kernel, or with debugging symbols.
+# Images for this architecture, but no images for clouds, of the real-time kernel, or with debugging symbols.
 _IMAGE = re.compile(r"linux-image-(\d[\w.+]*(?:-\d+)?)-amd64")
-# Refused, whatever the machine's configuration says: what has no valid chain of signatures from the archive's key.
+# Refused, even if the machine's configuration allows it: a package without a valid chain of signatures from the archive's
+# key.
 _SIGNED = [
     *("-o", "APT::Get::AllowUnauthenticated=false"),
     *("-o", "Acquire::AllowInsecureRepositories=false"),
-    # As root, apt would use a user who may have no access to where it is told to put the file; and warn that it does not.
+    # As root, apt would use a user without access to the target folder, and warn about that.
     *("-o", "APT::Sandbox::User="),
 ]
 
 
 def image(name: str) -> Path:
-    """The image of Debian's kernel package `name`, which apt is asked for; downloaded unless it is kept.
+    """The image of Debian's kernel package `name`, downloaded by apt unless it is in the cache.
 
-    A name that is no package's stands for the newest that begins with it: linux-image-6.12. Raises `Unavailable`.
+    A name without a package stands for the newest package with that prefix, such as linux-image-6.12. Raises `Unavailable`.
     """
-    programs.require({**_APT, **_DEPMOD}, f"to download {name}")
+    programs.require({**_APT, **_DEPMOD}, f"downloading {name}")
     package = _resolve(name)
     return cache.fill(package, lambda to: _get_image(package, to))
 
 
 def get(package: str, to: Path) -> Path:
-    """Download a package into an empty folder and unpack it there; the folder with its files.
+    """Download a package into an empty folder and unpack it there; returns the folder of its files.
 
-    apt checks the file against the signed index that it has; without a valid signature nothing is downloaded.
+    apt checks the file against its signed index. Without a valid signature it downloads nothing.
     """
-    programs.require(_APT, f"to download {package}")
+    programs.require(_APT, f"downloading {package}")
     cache.show_progress(f"downloading {package}")
     download = to / "download"
     download.mkdir()
@@ -56,7 +56,7 @@ def get(package: str, to: Path) -> Path:
 
 def _get_image(package: str, to: Path) -> None:
     unpacked = get(package, to)
-    # Where /lib is but another name for /usr/lib, newer packages say so.
+    # If /lib is a link to /usr/lib, newer packages use the latter name.
     modules = next((found for part in ("lib", "usr/lib") if (found := unpacked / part / "modules").is_dir()), None)
     if cache.image_in(unpacked) is None or modules is None:
         raise Unavailable(f"{package} has no kernel image: there is no boot/vmlinuz-* in it")
@@ -78,13 +78,13 @@ def _resolve(name: str) -> str:
     if newest is None:
         raise Unavailable(
             f"{name}: apt knows no such kernel for amd64: is the name right, is its suite in apt's sources, and is "
-            "`apt-get update` fresh?"
+            "`apt-get update` recent?"
         )
     return newest
 
 
 def _behind(name: str) -> str:
-    # What linux-image-amd64 depends on, and its like, which are empty themselves.
+    # The dependency of an empty package such as linux-image-amd64.
     for line in programs.run(["apt-cache", "show", "--no-all-versions", name]).splitlines():
         field, _, value = line.partition(":")
         if field == "Depends":

@@ -1,8 +1,4 @@
-"""Other people's programs: whether they are here, and how one is run so that nothing of it is left.
-
-Decided here: where a program is looked for, what is said when it is missing or fails, and that all that it starts ends with
-it. Not known here: what the programs do.
-"""
+"""Runs external programs, and ends all their processes with them."""
 
 from __future__ import annotations
 
@@ -18,14 +14,14 @@ from typing import Any
 
 from sockiter.errors import Unavailable
 
-# How long what was asked to end may take before it is not asked any more.
+# The time between a request to end and a kill.
 PATIENCE_S = 5.0
-# What a message quotes of a program that failed.
+# The quoted part of a failed program's output.
 _LINES = 4
 
 
 def search_path() -> str:
-    """The PATH that programs are looked for on: the caller's, this interpreter's folder, and an administrator's."""
+    """The PATH for external programs: the caller's, this interpreter's folder, and an administrator's."""
     folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), os.path.dirname(sys.executable), "/usr/sbin", "/sbin"]
     return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
 
@@ -36,14 +32,14 @@ def program(name: str) -> str | None:
 
 
 def require(needed: Mapping[str, str], purpose: str) -> None:
-    """Raise `Unavailable` unless all programs are here; `needed` says for each what to install."""
+    """Raise `Unavailable` unless all programs are installed; `needed` maps each program to the package to install."""
     missing = [f"{name} ({package})" for name, package in needed.items() if program(name) is None]
     if missing:
-        raise Unavailable(f"{purpose} takes what is not installed: {', '.join(missing)}")
+        raise Unavailable(f"{purpose} requires programs that are not installed: {', '.join(missing)}")
 
 
 def run(arguments: Sequence[str], *, cwd: Path | None = None) -> str:
-    """Run a program to its end and return its standard output; `Unavailable` with its last lines when it fails."""
+    """Run a program to its end and return its standard output; raise `Unavailable` with its last lines if it fails."""
     with running(arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         output, errors = process.communicate()
     if process.returncode != 0:
@@ -54,16 +50,16 @@ def run(arguments: Sequence[str], *, cwd: Path | None = None) -> str:
 
 
 def last_lines(output: bytes) -> str:
-    """The last lines of a program's output, in one."""
+    """The last lines of a program's output, as one line."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
     return "; ".join([line for line in lines if line][-_LINES:])
 
 
 @contextmanager
 def running(arguments: Sequence[str], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A program while it runs, in a process group of its own; at the end of the block the whole group has ended.
+    """A running program in its own process group; at the end of the block, the whole group has ended.
 
-    It is killed as well when this process dies without having come to that. `how` is as for `subprocess.Popen`.
+    The program is also killed if this process dies early. `how` is as for `subprocess.Popen`.
     """
     name, *rest = arguments
     path = program(name)
@@ -84,7 +80,7 @@ def running(arguments: Sequence[str], **how: Any) -> Iterator[subprocess.Popen[b
 
 
 def dies_with_parent() -> list[str]:
-    """What to put before a command so that it is killed when its parent dies; nothing where that is not to be had."""
+    """The prefix of a command that kills it when its parent dies; empty if there is no such program."""
     path = program("setpriv")
     return [path, "--pdeathsig", "KILL", "--"] if path else []
 
@@ -95,7 +91,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(PATIENCE_S)
-    # The first of a group may be gone before the others.
+    # The first process of a group may end before the others.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,8 +1,7 @@
-"""What a guest sees of this machine: what its command needs, in private mounts, and nothing else.
+"""The part of this machine that a guest sees: the files that its command needs, in private mounts.
 
-Decided here: which files and folders that are, that root's secrets among them are hidden, and what qemu may do besides.
-Where this machine allows no private mounts, a guest sees the whole root file system, read-only, with the caller's rights.
-Not known here: what is written to, and how a guest is booted.
+Root's secrets among these files are hidden, and qemu's rights are reduced. If this machine allows no private mounts, a
+guest sees the whole root file system, read-only, with the caller's rights.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from pathlib import Path
 from sockiter.vm import cache, programs
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-"""What qemu denies itself: old system calls, other users, other programs, other priorities."""
+"""The system calls that qemu gives up: old ones, other users, other programs, other priorities."""
 
-# Packages' files and their configuration.
+# Files of packages and their configuration.
 _SYSTEM = ("/usr", "/etc")
-# Links into /usr, or folders; with some more for other architectures' libraries.
+# Links into /usr, or folders; with some more for libraries of other architectures.
 _LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# Where a guest mounts file systems of its own.
+# Mount points of the guest's own file systems.
 _EMPTY = ("dev", "home", "media", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "var/cache", "var/lib/apt")
 _EMPTY_TOO = ("var/lib/machines", "var/lib/private", "var/log", "var/tmp")
-# Not this machine's, in a guest.
+# Not those of this machine, in a guest.
 _NEVER = ("/", "/dev", "/proc", "/run", "/sys", "/tmp", "/var")
 _ATTRIBUTE = "user.virtfs.mode"
 _ROOT = "root"
 
 
 def shown(needed: Iterable[str | Path], command: Sequence[str]) -> list[Path]:
-    """The paths that a guest sees, none below another: the system's, those needed, and those that a command names."""
+    """The paths that a guest sees, none below another: the system's, the needed ones, and those named by a command."""
     words = [path for word in command for path in (word, word.partition("=")[2]) if "/" in path]
     both = [Path(os.path.abspath(path)) for path in (*_SYSTEM, *needed, *words) if os.path.exists(path)]
     paths = sorted({*both, *(path.resolve() for path in both)} - {Path(path) for path in _NEVER})
@@ -44,9 +43,9 @@ def shown(needed: Iterable[str | Path], command: Sequence[str]) -> list[Path]:
 
 
 def alone(folder: Path) -> list[str] | None:
-    """What to put before a command so that its mounts are its own; None where this machine does not allow that.
+    """The prefix of a command that gives it private mounts; None if this machine does not allow that.
 
-    It is tried in a folder of the caller's.
+    The prefix is tested in the caller's `folder`.
     """
     prefix = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--mount"]
     if programs.program("unshare") is None or programs.program("setpriv") is None:
@@ -63,9 +62,9 @@ def is_sandboxed(qemu: str) -> bool:
 
 
 def security_model(folder: Path) -> str:
-    """How a guest's owners and modes of files in a folder are kept apart from the files' own.
+    """The method that keeps a guest's owners and modes of files in a folder apart from the files' own.
 
-    As attributes of the files, or, on a file system without such, in files beside them.
+    As attributes of the files, or, on a file system without attributes, in files beside them.
     """
     with tempfile.NamedTemporaryFile(prefix=".sockiter-", suffix=".part", dir=folder) as file:
         try:
@@ -76,7 +75,7 @@ def security_model(folder: Path) -> str:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what qemu has kept in files beside a guest's."""
+    """Remove the files that qemu has kept beside a guest's files."""
     for path in list(folder.rglob(".virtfs_metadata*")):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -85,9 +84,9 @@ def tidy(folder: Path) -> None:
 
 
 def wrapper(qemu: str, folder: Path, paths: Sequence[Path], places: Sequence[Path], writable: Sequence[Path]) -> str:
-    """The program that virtme-ng runs in place of qemu: it shows the guest these paths only, in a folder of its own.
+    """The program that virtme-ng runs in place of qemu: it shows the guest only these paths, in a separate folder.
 
-    `places`: where the guest mounts more. `writable`: all that qemu may write to, if root calls it.
+    `places`: additional mount points of the guest. `writable`: all paths that qemu may write to if root calls it.
     """
     is_root = os.geteuid() == 0
     prefix = alone(folder)
@@ -99,7 +98,7 @@ def wrapper(qemu: str, folder: Path, paths: Sequence[Path], places: Sequence[Pat
     inside = folder / "enter"
     lines = ["set -e", *_mounts(root, paths, places)]
     if is_root:
-        # Bound first, so that they are mounts of their own.
+        # These are bound first, so that they become separate mounts.
         bound = [f"mount --rbind {_quoted(path)} {_quoted(path)}" for path in writable]
         lines = [*bound, *lines, *_hidden(folder, root), *_read_only(writable)]
     lines += [*_renamed(root), f'exec {shlex.join([*_as_little(is_root), qemu])} "$@"']
@@ -128,7 +127,7 @@ def _mounts(root: Path, paths: Sequence[Path], places: Sequence[Path]) -> Iterat
 
 
 def _hidden(folder: Path, root: Path) -> Iterator[str]:
-    # What only root can read of the system's configuration: passwords and keys.
+    # Files of the system's configuration that only root can read: passwords and keys.
     (folder / "empty").touch()
     for place, folders, files in os.walk("/etc"):
         closed = [name for name in folders if not _is_open(Path(place, name), stat.S_IROTH | stat.S_IXOTH)]
@@ -146,7 +145,7 @@ def _is_open(path: Path, mode: int) -> bool:
 
 
 def _read_only(writable: Sequence[Path]) -> Iterator[str]:
-    # For qemu itself, which root started; it has no capability to undo that. Some file systems cannot be read-only.
+    # For qemu itself, which root started; it has no capability to undo this. Some file systems cannot be read-only.
     kept = "".join(f"{_quoted(path)}) continue;; " for path in writable)
     yield "while read -r _ _ _ _ place _; do"
     yield f'    place=$(printf %b "$place"); case $place in {kept}esac'
@@ -155,7 +154,7 @@ def _read_only(writable: Sequence[Path]) -> Iterator[str]:
 
 
 def _renamed(root: Path) -> Iterator[str]:
-    # The share that virtme-ng calls the root.
+    # The share that virtme-ng uses as the root file system.
     share = shlex.quote(f"path={str(root).replace(',', ',,')},")
     yield "cd /"
     yield "for word; do"
@@ -166,7 +165,7 @@ def _renamed(root: Path) -> Iterator[str]:
 
 
 def _as_little(is_root: bool) -> list[str]:
-    # Root's files may lie in others' folders.
+    # Root's files may be in other users' folders.
     caps = ["--bounding-set", "-all,+dac_override" if is_root else "-all", "--inh-caps", "-all", "--ambient-caps", "-all"]
     setpriv = programs.program("setpriv")
     assert setpriv is not None
@@ -178,7 +177,7 @@ def _quoted(path: str | Path) -> str:
 
 
 def needed() -> list[str]:
-    """What the interpreter of this process needs, and the folder that it is in."""
+    """The paths that the interpreter of this process needs, and its folder."""
     virtme = programs.program("virtme-run")
     own = [str(Path(virtme).resolve().parents[1])] if virtme else []
     return [sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path), *own, os.getcwd()]

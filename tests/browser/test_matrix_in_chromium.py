@@ -313,3 +313,173 @@ def test_the_page_follows_the_readers_light_or_dark_theme(opened: Opened, scheme
         float(part) for part in re.findall(r"[\d.]+", page.evaluate("getComputedStyle(document.body).backgroundColor"))
     ]
     assert (luminance(ground) > 0.5) == (scheme == "light")
+
+
+# Filters.
+
+
+def shown_rows(page: Page) -> list[str]:
+    return [row.get_attribute("data-target") or "" for row in page.locator("tr[data-target]").all() if row.is_visible()]
+
+
+def shown_columns(page: Page) -> list[str]:
+    return [title.inner_text() for title in page.locator("thead th[data-column]").all() if title.is_visible()]
+
+
+def test_a_search_leaves_the_targets_that_have_all_words(opened: Opened) -> None:
+    page = opened()
+    assert shown_rows(page) == [*TARGETS, "kernel:udp"]
+    page.locator("#search").fill("bucket INDEX")
+    assert shown_rows(page) == ["index"]
+    assert page.locator("#shown").inner_text().startswith("1 of 8 targets, all 12 columns, ")
+    assert page.locator(".group").nth(1).is_hidden()
+    page.get_by_role("button", name="Show all").click()
+    assert shown_rows(page) == [*TARGETS, "kernel:udp"]
+    assert "?" not in page.url
+
+
+def test_hazards_and_kinds_and_targets_are_filtered_by_keyboard_and_the_result_is_announced(opened: Opened) -> None:
+    page = opened()
+    for menu, value in (("Targets", "offset-udp"), ("Hazards", "remove"), ("Kinds", "repeat")):
+        page.locator(".menu summary", has_text=menu).focus()
+        page.keyboard.press("Enter")
+        box = page.locator(f".menu[open] input[value='{value}']")
+        box.focus()
+        page.keyboard.press("Space")
+        page.keyboard.press("Escape")
+        assert page.locator(".menu[open]").count() == 0
+        assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    assert shown_rows(page) == ["offset-udp"]
+    assert shown_columns(page) == ["remove"]
+    assert page.locator("#cell-offset-udp-remove").inner_text() == "no repeat"
+    status = page.locator("#shown")
+    assert status.get_attribute("role") == "status"
+    assert status.inner_text() == "1 of 8 targets, 1 of 12 columns, 0 findings of repeat."
+    assert page.url.endswith("?scheme=offset-udp&hazard=remove&kind=repeat")
+
+
+def test_a_link_with_filters_shows_the_same_and_opens_the_same_case(opened: Opened) -> None:
+    page = opened(anchor="?scheme=index,unix&hazard=all&kind=skip,nonsense#cell-index-all-skip")
+    assert page.locator("#viewer-title").inner_text().startswith("index: skip")
+    page.keyboard.press("Escape")
+    assert shown_rows(page) == ["unix", "index"]
+    assert shown_columns(page) == ["all"]
+    assert page.url.endswith("?scheme=index,unix&hazard=all&kind=skip,nonsense")
+    assert page.locator("#cell-index-all a.chip:visible").all_inner_texts()[0].startswith("skip")
+    assert page.locator("[data-count=scheme]").inner_text() == "2"
+
+
+@pytest.mark.parametrize(
+    ("release", "expected", "rows"),
+    [
+        (
+            "6.12.94+deb13-amd64",
+            "Linux 6.12.94, by the known ranges of releases: UDP: offset-udp; TCP: offset-tcp (not on",
+            2,
+        ),
+        ("6.12.104", "TCP: cookie-tcp;", 3),
+        ("6.12", "TCP: offset-tcp (not on this page), from 6.12.104 on cookie-tcp;", 3),
+        ("6.6", "UDP: no known scheme, from 6.6.14 on offset-udp;", 3),
+        ("6.18.44", "UDP: cookie-udp (not on this page); TCP: cookie-tcp;", 2),
+        ("5.10.1", "UDP: rank (not on this page); TCP: not known; UNIX: not known", 0),
+        ("9.0", "UDP: cookie-udp (not on this page); TCP: cookie-tcp; UNIX: not known", 1),
+    ],
+)
+def test_a_kernel_release_names_its_schemes_and_leaves_them(opened: Opened, release: str, expected: str, rows: int) -> None:
+    page = opened()
+    page.locator("#kernel").fill(release)
+    says = page.locator("#kernel-says").inner_text()
+    assert expected in says
+    assert "detection decides, not the version. sockiter targets on that kernel says which schemes it uses." in says
+    assert len(shown_rows(page)) == rows
+
+
+def test_what_is_no_release_filters_nothing_and_says_what_is_expected(opened: Opened) -> None:
+    page = opened(anchor="?kernel=mine%3Cb%3E")
+    assert page.locator("#kernel-says").inner_text() == "Expected a release as uname -r prints it: 6.12.94, or 6.12."
+    assert page.locator("#kernel").get_attribute("aria-invalid") == "true"
+    assert len(shown_rows(page)) == 8
+
+
+def test_what_a_kernel_was_not_seen_to_do_is_no_proof(opened: Opened) -> None:
+    page = opened(anchor="?kind=repeat")
+    assert page.locator("#cell-kernel-udp-all").inner_text() == "○ 4,000"
+    assert page.locator("#cell-unix-none").inner_text() == "no repeat"
+    assert page.locator("#cell-offset-udp-none").inner_text() == "✓"
+
+
+def test_a_click_beside_a_menu_and_another_menu_close_it(opened: Opened) -> None:
+    page = opened()
+    page.locator(".menu summary", has_text="Kinds").click()
+    page.locator(".menu summary", has_text="Hazards").click()
+    assert page.locator(".menu[open] summary").all_inner_texts() == ["Hazards"]
+    page.locator("h1").click()
+    assert page.locator(".menu[open]").count() == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])
+def test_the_matrix_begins_on_the_first_screen_and_the_legend_is_folded(opened: Opened, width: int, height: int) -> None:
+    page = opened(width=width)
+    first = page.locator("tr[data-target] th").first.bounding_box()
+    assert first is not None
+    assert first["y"] + 50 < height
+    assert not page.locator(".legend").is_visible()
+    page.locator("#legend > summary").click()
+    assert page.locator(".legend").is_visible()
+
+
+def test_the_first_column_stays_when_the_matrix_is_scrolled(opened: Opened) -> None:
+    page = opened(width=1000)
+    page.evaluate("document.querySelector('.wide').scrollLeft = 300")
+    name, cell = (
+        page.locator("tr[data-target] th").first.bounding_box(),
+        page.locator("#cell-offset-udp-none").bounding_box(),
+    )
+    region = page.locator(".wide").bounding_box()
+    assert name is not None
+    assert cell is not None
+    assert region is not None
+    assert 0 <= name["x"] - region["x"] <= 2
+    assert cell["x"] < name["x"]
+
+
+@pytest.mark.parametrize(
+    ("what", "start"), [("link", "file:"), ("case", "# sockiter case v1"), ("replay command", "sockiter")]
+)
+def test_an_open_case_is_copied_as_a_link_a_file_and_a_command(opened: Opened, what: str, start: str) -> None:
+    page = opened(anchor="?kind=skip#cell-offset-udp-remove-skip")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name=f"Copy the {what}").click()
+    page.get_by_text(f"Copied the {what}.").wait_for()
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith(start)
+    if what == "link":
+        assert text.endswith("?kind=skip#cell-offset-udp-remove-skip")
+    if what == "replay command":
+        assert text.startswith("sockiter replay --target offset-udp - <<'END'\n# sockiter case v1\n")
+
+
+def test_what_cannot_be_copied_by_the_clipboard_is_copied_by_the_selection(opened: Opened) -> None:
+    page = opened(anchor="#cell-offset-udp-remove-skip")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_role("button", name="Copy the case").click()
+    page.get_by_text("Copied the case.").wait_for()
+    page.evaluate("document.execCommand = () => false")
+    page.get_by_role("button", name="Copy the case").click()
+    page.get_by_text("The browser does not let this page copy the case.").wait_for()
+
+
+def test_in_print_there_is_the_matrix_alone(opened: Opened) -> None:
+    page = opened(width=1040)
+    page.emulate_media(media="print")
+    assert page.locator("table.matrix").is_visible()
+    assert page.locator("h1").is_visible()
+    for other in ("#filters", "#legend", "#hazards", ".hazards", ".promises", ".cases", "#shown", ".lead"):
+        assert not page.locator(other).first.is_visible(), other
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1040
+
+
+def test_without_a_script_there_are_no_filters(opened: Opened) -> None:
+    page = opened(script=False)
+    assert not page.locator("#filters").is_visible()
+    assert len(shown_rows(page)) == 8

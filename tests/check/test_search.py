@@ -304,7 +304,7 @@ def test_a_request_after_the_end_is_a_type_error() -> None:
 
 
 def test_a_read_that_never_ends_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="bare asks for more than 2047 things in a read"):
+    with pytest.raises(TypeError, match="bare makes more than 2047 requests in a read"):
         search(Forever(), frozenset(), Scope(1, 1, 1, 3))
 
 
@@ -346,7 +346,7 @@ def test_a_scheme_without_a_state_is_a_type_error() -> None:
         def open(self, slots: int, table: Table) -> object:
             return None
 
-    with pytest.raises(TypeError, match="bare: `open` returned None: expected any other value that has a hash"):
+    with pytest.raises(TypeError, match="bare: `open` returned None: expected any other hashable value"):
         search(Stateless(), frozenset(), Scope(1, 1, 1, 3))
 
 
@@ -388,7 +388,7 @@ def test_a_violation_that_the_oracle_does_not_confirm_is_an_error(monkeypatch: p
         return Lying(effect, monitor_states(sockets_max), *rest, paused=paused)
 
     monkeypatch.setattr(module, "monitor_step", lie)
-    with pytest.raises(AssertionError, match=r"index: the search says .* of what the oracle does not"):
+    with pytest.raises(AssertionError, match=r"index: the search reports .*, but the oracle does not"):
         search(Index(), frozenset(), Scope(2, 1, 2))
 
 

@@ -90,10 +90,11 @@ def written(directory: Path, text: str, name: str = "written.case") -> Path:
 
 
 def failed(result: Result, status: int) -> str:
-    """The one line of what went wrong."""
-    assert (result.exit_code, result.stdout) == (status, "")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("sockiter: ").rstrip("\n")
+    """The one line of what went wrong, which with `--json` is also a document."""
+    line = result.stderr.removeprefix("sockiter: ").rstrip("\n")
+    assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
+    assert result.stdout == "" or json.loads(result.stdout) == {"version": 1, "error": line, "status": status}
+    return line
 
 
 def traced(path: Path, name: str) -> Trace:
@@ -239,6 +240,7 @@ def test_a_replay_on_one_target_reports_only_that_target() -> None:
 def test_the_json_of_a_replay_has_every_read() -> None:
     assert document(sockiter("replay", RFC_SKIP, "--target", "offset-udp", "--json")) == [
         {
+            "version": 1,
             "case": str(RFC_SKIP),
             "target": "offset-udp",
             "reads": [
@@ -249,6 +251,8 @@ def test_the_json_of_a_replay_has_every_read() -> None:
             ],
             "verdict": [{"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}],
             "as_expected": True,
+            "compared": True,
+            "claims_broken": [],
         }
     ]
 
@@ -263,7 +267,7 @@ def test_the_json_of_a_replay_leaves_out_what_does_not_run() -> None:
 @pytest.mark.parametrize(
     ("expects", "message"),
     [
-        ("", "skip B, NOT AS EXPECTED: ok"),
+        ("expect index stuck\n", "skip B, NOT AS EXPECTED: ok"),
         ("expect offset-udp skip C\n", "skip B, NOT AS EXPECTED: skip C"),
         ("expect offset-udp skip B\nexpect offset-udp stuck\n", "skip B, NOT AS EXPECTED: skip B, stuck"),
     ],
@@ -279,7 +283,7 @@ def test_a_case_that_is_not_as_expected_is_status_1(expects: str, message: str, 
 
 
 def test_one_case_in_a_directory_that_is_not_as_expected_is_status_1_and_the_others_are_run(tmp_path: Path) -> None:
-    written(tmp_path, dumps(replace(load(RFC_SKIP), expects=())), "a.case")
+    written(tmp_path, dumps(replace(load(RFC_SKIP), expects=(Expect("index", "stuck"),))), "a.case")
     written(tmp_path, dumps(load(RFC_SKIP)), "b.case")
     written(tmp_path, "half a case", ".b.case.part")
     result = sockiter("replay", tmp_path, "--target", "offset-udp")
@@ -434,7 +438,7 @@ def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("kernel_that_would_run", "three")
 def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_path: Path) -> None:
     path = written(tmp_path, MOVES)
-    unable = "kernel:udp cannot be put through: reinsert (it is a small one)"
+    unable = "kernel:udp does not support: reinsert (it is a small one)"
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
         f"{path}: kernel:udp cannot run it: {unable}"
     )
@@ -484,18 +488,18 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
 
     monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
     first, second = written(tmp_path, MOVES, "a.case"), written(tmp_path, "add A tail\nopen\nread all\n", "b.case")
-    unable = "kernel:udp cannot be put through: reinsert (it is a small one)"
+    unable = "kernel:udp does not support: reinsert (it is a small one)"
     result = sockiter("replay", tmp_path, "--target", "kernel:udp")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        f"{first}\n  kernel:udp  not run: {unable}\n{second}\n  kernel:udp  ok, as expected\n1 of 2 cases were not run.\n"
+        f"{first}\n  kernel:udp  not run: {unable}\n{second}\n  kernel:udp  ok\n1 of 2 cases were not run.\n"
     )
     as_json = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (as_json.exit_code, as_json.stderr) == (0, f"sockiter: {first}: kernel:udp cannot run it: {unable}\n")
     assert [one["case"] for one in json.loads(as_json.stdout)] == [str(second)]
     second.write_text(MOVES, encoding="utf-8")
     none = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
-    assert (none.exit_code, none.stdout) == (3, "")
+    assert (none.exit_code, json.loads(none.stdout)["error"]) == (3, "no case could be run")
     assert none.stderr.splitlines() == [
         *(f"sockiter: {path}: kernel:udp cannot run it: {unable}" for path in (first, second)),
         "sockiter: no case could be run",
@@ -514,7 +518,7 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
     result = sockiter("replay", written(tmp_path, "add A tail\nopen\nread all\n"))
     assert (result.exit_code, result.stderr) == (3, "sockiter: rank failed: IndexError\n")
     assert re.search(r"^  rank +failed: rank failed: IndexError$", result.stdout, re.MULTILINE)
-    assert result.stdout.count("ok, as expected") == len(SCHEME_TARGETS) - 1
+    assert result.stdout.count("  ok\n") == len(SCHEME_TARGETS) - 1
 
 
 def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(
@@ -557,14 +561,37 @@ def test_the_page_and_the_picture_are_written_beside_the_table(tmp_path: Path) -
     result = sockiter("show", RFC_SKIP, "--html", page, "--svg", picture)
     shown = traced(RFC_SKIP, "offset-udp")
     assert result.stdout == sockiter("show", RFC_SKIP).stdout
-    assert page.read_text(encoding="utf-8") == html(shown)
+    case = load(RFC_SKIP)
+    named = [target for target in TARGETS if target.name in {expect.target for expect in case.expects}]
+    others = [traced(RFC_SKIP, target.name) for target in named[1:] if not target.is_real]
+    absent = [(target.name, NO_KERNEL) for target in named if target.is_real]
+    assert len(others) == len({"offset-tcp", "rank", "unix", "full-batch", "restart"})
+    assert page.read_text(encoding="utf-8") == html(shown, others, absent)
     assert picture.read_text(encoding="utf-8") == svg(shown)
     assert sorted(tmp_path.iterdir()) == [page, picture]
+
+
+def test_a_page_goes_without_the_targets_that_cannot_carry_out_the_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(case: Case, target: Target, session: Session) -> Trace:
+        if target.name == "unix":
+            raise Inconclusive("unix: timed out")
+        return trace(case, target, session)
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.show"], "trace", busy)
+    text = "expect offset-udp skip A\nexpect unix skip A\nexpect index skip A\nexpect rank stuck\n"
+    path = written(tmp_path, f"{text}add A tail\nopen\nread all\n  at realloc 1: fail\n")
+    assert sockiter("show", path, "--html", tmp_path / "page.html").exit_code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.findall(r'<section class="panel" id="on-([^"]+)"', page) == ["offset-udp", "index"]
+    assert re.search(r"Not on this page: rank \(rank cannot .*\), unix \(unix: timed out\)\.", page)
 
 
 def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path) -> None:
     shown = document(sockiter("show", RFC_SKIP, "--json", "--svg", tmp_path / "skip.svg"))
     assert shown == {
+        "version": 1,
         "case": str(RFC_SKIP),
         "target": "offset-udp",
         "rows": [
@@ -637,6 +664,7 @@ def test_a_shrunk_case_is_written_to_a_file(tmp_path: Path) -> None:
 def test_the_json_of_a_shrunk_case_has_its_text(tmp_path: Path) -> None:
     path, least = written(tmp_path, NOISY), tmp_path / "least.case"
     assert document(sockiter("minimize", path, "--json", "-o", least)) == {
+        "version": 1,
         "target": "offset-udp",
         "kind": "skip",
         "moved": False,
@@ -714,6 +742,7 @@ def test_the_json_of_the_targets_has_their_claims() -> None:
     assert offset["hazards"] == [hazard for hazard in HAZARDS if hazard in target_named("offset-udp").hazards]
     assert (offset["runs_here"], offset["missing"]) == (True, None)
     assert kernel == {
+        "version": 1,
         "target": "kernel:udp",
         "summary": "the running kernel's UDP socket iterator (bpf_iter_udp)",
         "hazards": ["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"],
@@ -758,7 +787,7 @@ def test_the_json_of_a_run_has_the_work_the_findings_and_the_missing_ones(tmp_pa
     run = document(sockiter(*QUICK, *hazards, "--cases", tmp_path, "--json"))
     (target,) = run.pop("targets")
     assert run.pop("seconds") >= 0.2
-    assert run == {"seed": 7, "interrupted": False, "not_here": [], "troubles": []}
+    assert run == {"version": 1, "seed": 7, "interrupted": False, "not_here": [], "troubles": []}
     found = {(one["kind"], *one["hazards"]): one for one in target.pop("refuted")}
     assert found.keys() & {("skip", "remove"), ("repeat", "add-head"), ("skip", "rehash"), ("repeat", "rehash")}
     for one in found.values():
@@ -854,7 +883,7 @@ def test_a_directory_that_cannot_be_written_to_is_reported_before_the_run(
 
 def test_a_named_target_that_cannot_be_put_through_a_named_hazard_is_status_3(tmp_path: Path) -> None:
     result = sockiter("fuzz", "offset-udp", "rank", "--hazard", "remove", "--hazard", "show", "--cases", tmp_path)
-    assert failed(result, 3) == "rank cannot be put through: show"
+    assert failed(result, 3) == "rank does not support: show"
 
 
 @pytest.mark.usefixtures("inline")
@@ -864,15 +893,15 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
     few = tuple(target_named(name) for name in ("offset-udp", "rank"))
     monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few)
     args = ("fuzz", "--hazard", "show", "--driver", "swarm", "--seconds", "0.1", "--cases", tmp_path)
-    assert "Not fuzzed: rank: rank cannot be put through: show\n" in sockiter(*args).stdout
+    assert "Not fuzzed: rank: rank does not support: show\n" in sockiter(*args).stdout
     run = document(sockiter(*args, "--json"))
     assert [target["target"] for target in run["targets"]] == ["offset-udp"]
-    assert run["not_here"] == [{"target": "rank", "missing": "rank cannot be put through: show"}]
+    assert run["not_here"] == [{"target": "rank", "missing": "rank does not support: show"}]
     assert failed(sockiter(*args, "--hazard", "show", "--hazard", "rollover", "rank"), 3)
     some = document(sockiter(*args, "--hazard", "remove", "--json"))
     assert {target["target"]: target["hazards"] for target in some["targets"]}["rank"] == ["remove"]
     monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few[1:])
-    assert failed(sockiter(*args), 3) == "rank cannot be put through: show"
+    assert failed(sockiter(*args), 3) == "rank does not support: show"
 
 
 @pytest.fixture
@@ -889,7 +918,8 @@ def test_a_broken_claim_is_status_1_with_the_command_that_replays_it(tmp_path: P
     assert "CLAIM BROKEN offset-udp: skip under remove\n" in result.stdout
     assert f"  replay it: sockiter replay {path} --target offset-udp\n" in result.stdout
     assert "No claim was broken" not in result.stdout
-    assert sockiter("replay", path, "--target", "offset-udp").exit_code == 0
+    assert f"\n{path.read_text(encoding='utf-8')}" in result.stdout
+    assert sockiter("replay", path, "--target", "offset-udp").exit_code == 1
 
 
 @pytest.mark.usefixtures("inline", "lying")
@@ -950,7 +980,8 @@ def test_a_case_that_cannot_be_saved_is_printed_even_if_the_summary_cannot(
     monkeypatch.setattr(campaign, "save", full)
     monkeypatch.setattr(FUZZ, "print_json", full)
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path, "--json")
-    assert (result.exit_code, result.stdout) == (3, "")
+    error = {"version": 1, "error": "[Errno 28] No space left on device", "status": 3}
+    assert (result.exit_code, json.loads(result.stdout)) == (3, error)
     text = result.stderr.partition(" this case could not be saved there:\n")[2].rpartition("sockiter: ")[0]
     assert len(loads(text).operations) == 6
 

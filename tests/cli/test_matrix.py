@@ -25,10 +25,11 @@ from sockiter.cli import progress
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.compute import CellProgress, CellWorkers
 from sockiter.matrix.matrix import Cell, Matrix, MatrixRow, Measured
+from sockiter.matrix.page import Origin, html, trace_cases
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
-from tests.support.matrices import corpus_matrix, page_of, searched
+from tests.support.matrices import corpus_matrix, searched
 
 # Under this name the package has the command.
 MATRIX = sys.modules["sockiter.cli.matrix"]
@@ -246,11 +247,14 @@ def test_a_target_that_does_not_run_here_is_left_out_and_said_to_be() -> None:
 
 @pytest.mark.usefixtures("from_corpus")
 @pytest.mark.usefixtures("limited_kernel")
-def test_the_page_is_written_in_addition_to_the_output(tmp_path: Path) -> None:
+def test_the_page_is_written_in_addition_to_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by = Origin("1", "", "today", "Linux", "sockiter matrix rank kernel:udp")
+    monkeypatch.setattr(MATRIX, "origin", lambda: made_by)
     result = sockiter("matrix", "rank", "kernel:udp", "--html", tmp_path / "page.html")
     assert result.exit_code == 0
     assert "No claim was broken" in result.stdout
-    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page_of(corpus_matrix("rank", measured=(KERNEL_UDP,)))
+    made = corpus_matrix("rank", measured=(KERNEL_UDP,))
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == html(made, trace_cases(made), made_by)
 
 
 def test_an_unwritable_page_is_reported_before_the_work(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def killed(number: int, random: Random, directory: Path) -> Round:
 def unreported(out: str, cases: Path) -> list[str]:
     """The cases that are on the disk and not in the report, or the other way round."""
     report = document(out)
-    if report is None:
+    if report is None or "error" in report:
         return []  # it ended before there was a report; then there is nothing on the disk, or it was killed
     reported = {one["case"] for target in report["targets"] for one in target["refuted"]}
     saved = {str(path) for path in files([cases])} if cases.is_dir() else set()

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sockiter import workers
+from sockiter import __version__, workers
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, hazards_of, known_failure
 from sockiter.errors import Unavailable
@@ -45,6 +45,7 @@ from sockiter.targets import target_named
 from sockiter.verdict import Signature
 from sockiter.workers import interrupted_at, serving
 from tests.support.inline_workers import work_inline
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.interpreter
 
@@ -112,7 +113,7 @@ def test_a_search_goes_on_until_its_time_is_up(tmp_path: Path) -> None:
 
 
 def test_a_search_whose_driver_has_no_more_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = 0.0) -> Iterator[Bite]:
         yield Bite(2, 10)
 
     monkeypatch.setitem(DRIVERS, "swarm", drive)
@@ -179,6 +180,14 @@ def test_a_case_of_a_kernel_has_the_release_and_the_number_of_reproductions(monk
         case = annotated(found(MOVED, reproduced=3, reruns=5), session, driver="swarm", seed="1")
     assert f"found on offset-udp (Linux {os.uname().release}, 3 of 5 runs) by swarm." in case.comment[0]
     assert {expect.target for expect in case.expects} >= {"offset-udp"}
+
+
+@pytest.mark.parametrize(("commit", "said"), [("0123456789ab", ", commit 0123456789ab"), (None, "")])
+def test_a_case_names_what_it_was_found_with(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "commit_of", lambda checkout: commit if checkout == ROOT else None)
+    with offset_udp().session() as session:
+        case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
+    assert case.comment[1:] == ("Seed 1.", f"sockiter {__version__}{said}, on Linux {os.uname().release}.")
 
 
 # A worker, in this process.
@@ -558,7 +567,7 @@ ENDLESS = FuzzJob("offset-udp", "swarm", BOTH, "7/slice", Path("/nowhere"), 1.0,
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that comes to the end of no bite, and an alarm that does not keep anybody waiting."""
 
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = 0.0) -> Iterator[Bite]:
         signal.pause()
         yield Bite(1, 1)
 
@@ -570,7 +579,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sequence_without_an_end_is_interrupted_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(search(ENDLESS)) == [Ended(frozenset())]
     monkeypatch.setattr(campaign, "ENDLESS_S", 0.0)
-    assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence came to its end in 0 s")]
+    assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence finished within 0 s")]
 
 
 def test_a_finding_is_saved_as_far_as_it_was_shrunk_when_the_time_is_up(

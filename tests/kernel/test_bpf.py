@@ -105,7 +105,7 @@ def test_malformed_btf_is_reported(data: bytes, message: str) -> None:
 
 
 def test_a_kind_of_type_that_is_not_known_is_named() -> None:
-    with pytest.raises(Unavailable, match="a type of kind 20, which is not known here; known: 1 to 19"):
+    with pytest.raises(Unavailable, match="a type of kind 20, which is unknown; known: 1 to 19"):
         btf.Types(btf_of((20, "new", 0), (12, "wanted", 0)))
 
 
@@ -278,7 +278,7 @@ def test_a_machine_where_bpf_has_no_known_number_is_named(monkeypatch: pytest.Mo
 
 def test_a_refusal_names_the_missing_privilege() -> None:
     message = str(libc.unavailable("unshare", OSError(errno.EPERM, ""), takes="CAP_SYS_ADMIN"))
-    assert message == f"unshare: {EPERM}; it takes root, or CAP_SYS_ADMIN"
+    assert message == f"unshare: {EPERM}; this requires root, or CAP_SYS_ADMIN"
 
 
 def test_another_refusal_has_only_its_errno() -> None:
@@ -373,7 +373,7 @@ def test_an_entry_that_must_not_be_watched_is_reported_and_leaves_nothing_behind
     monkeypatch.setattr(libc, "bpf", scripted(a_file(), OSError(errno.EPERM, "")))
     with pytest.raises(Unavailable) as caught, loader.at_entry("bpf_iter_udp", bytes(8)):
         pass
-    takes = "it takes root, or CAP_BPF and CAP_PERFMON"
+    takes = "this requires root, or CAP_BPF and CAP_PERFMON"
     assert str(caught.value) == f"bpf(BPF_RAW_TRACEPOINT_OPEN) at bpf_iter_udp: {EPERM}; {takes}"
     assert open_files() == before
 
@@ -469,7 +469,7 @@ def test_a_kernel_without_the_iterator_is_missing_that(tmp_path: Path, monkeypat
 def test_a_user_who_may_not_load_programs_is_missing_the_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", lambda command, *_: a_page() if command == 0 else failing(errno.EPERM)())
-    message = f"bpf(BPF_PROG_LOAD) for bpf_iter_udp: {EPERM}; it takes root, or CAP_BPF and CAP_PERFMON"
+    message = f"bpf(BPF_PROG_LOAD) for bpf_iter_udp: {EPERM}; this requires root, or CAP_BPF and CAP_PERFMON"
     assert missing() == message
     assert open_files() == before
 
@@ -477,14 +477,14 @@ def test_a_user_who_may_not_load_programs_is_missing_the_privilege(monkeypatch: 
 def test_a_user_who_may_not_make_namespaces_is_missing_the_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "unshare", failing(errno.EPERM))
-    assert missing() == f"unshare(CLONE_NEWNET): {EPERM}; it takes root, or CAP_SYS_ADMIN"
+    assert missing() == f"unshare(CLONE_NEWNET): {EPERM}; this requires root, or CAP_SYS_ADMIN"
     assert open_files() == before
 
 
 @pytest.mark.usefixtures("in_no_namespace")
 def test_whatever_else_goes_wrong_is_reported_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", scripted())
-    assert missing() == "trying kernel:udp failed: IndexError: pop from empty list"
+    assert missing() == "probing kernel:udp failed: IndexError: pop from empty list"
 
 
 def test_an_answer_is_kept_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

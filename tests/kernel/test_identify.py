@@ -99,11 +99,11 @@ def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_el
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
 def test_no_kernel_stops_a_walk_between_two_buckets(target: KernelTarget) -> None:
-    assert target.unable["between"] == "nobody has found a way to stop a walk between two buckets"
+    assert target.unable["between"] == "there is no known way to stop a walk between two buckets"
     operations: list[Operation] = [Add("A", "head"), Open(), Read(1, (At("bucket", 1, Remove("A")),))]
     refused = refusal(target, operations, Shape())
     assert refused is not None
-    assert "between (nobody has found a way to stop a walk between two buckets)" in refused
+    assert "between (there is no known way to stop a walk between two buckets)" in refused
 
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
@@ -137,27 +137,27 @@ def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucke
         (
             KERNEL_TCP_ESTABLISHED,
             [Open(), Add("A", "tail")],
-            "kernel:tcp-established cannot be put through: add-tail (established sockets go to the head)",
+            "kernel:tcp-established does not support: add-tail (established sockets go to the head)",
         ),
         (
             KERNEL_UNIX,
             [Add("A", "head"), Open(), Reinsert("A", "head")],
-            "kernel:unix cannot be put through: reinsert (a UNIX socket has its name for good, and a bucket by its name)",
+            "kernel:unix does not support: reinsert (the name of a UNIX socket is permanent and determines its bucket)",
         ),
         (
             KERNEL_PROC_UDP,
             [Add("A", "head"), Open(), Read(1, (At("show", 1, Remove("A")),))],
-            "kernel:proc-udp cannot be put through: show (the bucket's lock is held for a whole read)",
+            "kernel:proc-udp does not support: show (the bucket's lock is held for a whole read)",
         ),
         (
             KERNEL_UDP,
             [Open(), Read(1, (At("realloc", 1, Fail()),))],
-            "kernel:udp cannot be put through: enomem (it was not built for it)",
+            "kernel:udp does not support: enomem (it was not built for it)",
         ),
         (
             KERNEL_UDP,
             [Add("A", "head"), Open(), Reinsert("A", "tail")],
-            "kernel:udp has buckets without a tail: A cannot be put in there again",
+            "kernel:udp has buckets without a tail: A cannot be reinserted there",
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_before_open_a_tail_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     ("target", "shape", "message"),
     [
         (KERNEL_UDP, Shape((("", 1), ("established", 1))), "kernel:udp has no table named 'established'"),
-        (KERNEL_UDP, Shape(slots=2), "kernel:udp has 16 slots at open; the case asks for 2"),
+        (KERNEL_UDP, Shape(slots=2), "kernel:udp has 16 slots at open; the case needs 2"),
         (KERNEL_TCP_ESTABLISHED, Shape((("listening", 1),)), "kernel:tcp-established has no table named 'listening'"),
         (KERNEL_PROC_UDP, Shape(slots=2), None),
         (KERNEL_TCP, Shape((("listening", 3), ("established", 3))), None),
@@ -244,6 +244,6 @@ def test_a_session_refuses_a_shape_before_anything_is_made(monkeypatch: pytest.M
 
     with (
         replace(KERNEL_UDP, set_up=set_up).session() as session,
-        pytest.raises(Unavailable, match="16 slots at open; the case asks for 3"),
+        pytest.raises(Unavailable, match="16 slots at open; the case needs 3"),
     ):
         session.begin(Shape(slots=3))

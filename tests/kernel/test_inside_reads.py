@@ -156,7 +156,7 @@ def test_the_very_socket_that_is_shown_is_destroyed_by_the_program_that_is_run_f
 ) -> None:
     if not session.setup.destroys:
         assert inconclusive(session, *ABC, Open(), at_show(2, Remove("B"))).endswith(
-            "holds the lock of a socket, B, while it is shown"
+            "holds the lock of socket B while it is shown"
         )
         return
     gone = Remove("B")
@@ -192,14 +192,14 @@ def test_the_turn_of_a_socket_that_is_gone_is_reported_where_functions_are_watch
     if tells(kernel_target):
         assert Add("D", "head") in happened(session, *ABC, Open(), read)
     else:
-        message = "this kernel does not tell of the turn of a socket that is gone: B"
+        message = "this kernel does not report the turn of a removed socket: B"
         assert inconclusive(session, *ABC, Open(), read) == f"{kernel_target.name}: {message}"
 
 
 def test_so_it_is_not_where_no_turn_comes_any_more(kernel_target: KernelTarget, session: KernelSession) -> None:
     read = Read(1, (At("show", 1, Remove("B")), At("show", 3, Add("D", "head"))))
     if not tells(kernel_target):
-        assert "the turn of a socket that is gone: B" in inconclusive(session, *ABC, Open(), read)
+        assert "the turn of a removed socket: B" in inconclusive(session, *ABC, Open(), read)
 
 
 def test_the_very_socket_that_is_shown_cannot_be_moved_where_its_lock_is_held(
@@ -211,7 +211,7 @@ def test_the_very_socket_that_is_shown_cannot_be_moved_where_its_lock_is_held(
     if tells(kernel_target):
         assert Reinsert("B", "head") in happened(session, *operations)
     else:
-        message = "this kernel holds the lock of a socket, B, while it is shown"
+        message = "this kernel holds the lock of socket B while it is shown"
         assert inconclusive(session, *operations) == f"{kernel_target.name}: {message}"
 
 
@@ -224,7 +224,7 @@ def test_a_growing_batch_is_a_hazard_where_functions_are_watched(
         assert Add("D", "head") in happened(session, *operations)
     else:
         assert kernel_target.unable["realloc"].startswith(
-            "functions of this kernel cannot be watched: bpf(BPF_PROG_LOAD) for "
+            "functions of this kernel cannot be traced: bpf(BPF_PROG_LOAD) for "
         )
 
 
@@ -251,12 +251,13 @@ def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_reported(mo
         assert KERNEL_UDP.missing() is None
         assert KERNEL_UDP.hazards == {"add-head", "add-tail", "remove", "reinsert", "rehash"}
         assert {KERNEL_UDP.unable[hazard] for hazard in ("show", "realloc", "enomem")} == {
-            "a read of it cannot be stopped, as since Linux 6.9: stopping a read takes two processors; there is one"
+            "a read cannot be stopped, which requires Linux 6.9 or later: "
+            "stopping a read requires two processors; there is one"
         }
         with KERNEL_UDP.session() as session:
             backend = begun(session, [*ABC, Open(), ONE])
             assert events(backend)[-1] == "Returned(delivered=('A',), error=None)"
-            with pytest.raises(Unavailable, match=r"^kernel:udp cannot do anything inside a read here$"):
+            with pytest.raises(Unavailable, match=r"^kernel:udp does not support changes inside a read here$"):
                 backend.apply(at_show(1, Add("D", "head")))
     finally:
         probe.forget()

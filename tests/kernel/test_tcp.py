@@ -183,7 +183,7 @@ def test_a_reset_that_does_not_come_is_reported(session: KernelSession, monkeypa
     monkeypatch.setattr("sockiter.kernel.sockets.tcp._RESET_MS", 0)
     monkeypatch.setattr("sockiter.kernel.sockets.tcp.select.poll", Deaf)
     backend = begun(session, [*adds("AB", "head", 0, ESTABLISHED), Open()])
-    with pytest.raises(Unavailable, match=r"^an established socket is still there 0 s after it was reset$"):
+    with pytest.raises(Unavailable, match=r"^an established socket is still present 0 s after its reset$"):
         backend.apply(Remove("A"))
 
 
@@ -206,10 +206,10 @@ def test_hundreds_of_sockets_in_many_buckets_of_both_tables_are_delivered_once_e
 
 def test_a_table_has_as_many_buckets_as_the_kernels(session: KernelSession) -> None:
     assert len(made(session, Open(), Add("A", "head", Bucket(63)))) == 64
-    message = r"the kernel's table of listening sockets has 64 buckets here; the case asks for 65"
+    message = r"the kernel's table of listening sockets has 64 buckets here; the case needs 65"
     with pytest.raises(Unavailable, match=message):
         session.begin(Shape((("", 65),)))
-    message = r"the kernel's table of established sockets has 16 buckets here; the case asks for 17"
+    message = r"the kernel's table of established sockets has 16 buckets here; the case needs 17"
     with pytest.raises(Unavailable, match=message):
         session.begin(Shape((("", 1), (ESTABLISHED, 17))))
 
@@ -248,14 +248,14 @@ def test_more_sockets_than_there_are_addresses_for_are_refused(
 ) -> None:
     monkeypatch.setattr("sockiter.kernel.sockets.tcp._ADDRESSES_MAX", 64)
     with pytest.raises(
-        Unavailable, match=r"^none of 64 addresses gets one more socket into a bucket of the listening ones$"
+        Unavailable, match=r"^none of 64 addresses leads one more socket to a bucket of the listening table$"
     ):
         begun(session, [*adds([f"s{n}" for n in range(64)], "tail"), Open()])
 
 
 def test_more_sockets_than_there_are_ports_for_are_refused(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.sockets.tcp._ESTABLISHED_PORT", 1024 + 128)
-    with pytest.raises(Unavailable, match=r"^no more sockets get into bucket 0 of the established ones$"):
+    with pytest.raises(Unavailable, match=r"^no further port leads to bucket 0 of the established sockets$"):
         begun(session, [*adds([f"s{n}" for n in range(64)], "head", 0, ESTABLISHED), Open()])
 
 

@@ -180,7 +180,7 @@ def test_one_read_returns_a_record_less_than_eight_pages_hold(session: KernelSes
 
 
 def test_a_small_table_has_as_many_buckets_as_are_asked_for(session: KernelSession) -> None:
-    with pytest.raises(Unavailable, match=r"the kernel's UDP table has \d+ buckets here; the case asks for 1000000"):
+    with pytest.raises(Unavailable, match=r"the kernel's UDP table has \d+ buckets here; the case needs 1000000"):
         session.begin(Shape((("", 1_000_000),)))
     backend = session.begin(Shape((("", 128),)))
     for number in range(128):
@@ -192,7 +192,7 @@ def test_a_small_table_has_as_many_buckets_as_are_asked_for(session: KernelSessi
     ("shape", "message"),
     [
         (Shape((("", 1), ("established", 1))), "kernel:udp has no table named 'established'"),
-        (Shape(slots=2), "kernel:udp has 16 slots at open; the case asks for 2"),
+        (Shape(slots=2), "kernel:udp has 16 slots at open; the case needs 2"),
     ],
 )
 def test_a_shape_that_udp_does_not_have_is_refused(shape: Shape, message: str, session: KernelSession) -> None:

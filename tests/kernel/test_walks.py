@@ -129,7 +129,7 @@ def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatc
     monkeypatch.setattr(udp, "bring_up", lambda _: None)
     monkeypatch.setattr(udp, "Places", lambda *_, **__: Elsewhere())
     namespace: Any = None
-    with pytest.raises(Unavailable, match=r"^/proc/net/udp does not tell of sockets in the order of the table by port$"):
+    with pytest.raises(Unavailable, match=r"^/proc/net/udp does not list sockets in the order of the table by port$"):
         udp._by_port(namespace)
 
 
@@ -251,7 +251,7 @@ class Here:
 @pytest.mark.parametrize(
     ("errors", "expected"),
     [
-        ([errno.EPERM], "netlink: a loopback device: EPERM (Operation not permitted); it takes root, or CAP_NET_ADMIN"),
+        ([errno.EPERM], "netlink: a loopback device: EPERM (Operation not permitted); this requires root, or CAP_NET_ADMIN"),
         ([0, errno.ENODEV], "netlink: a local route: ENODEV (No such device)"),
     ],
 )
@@ -353,12 +353,12 @@ def test_a_dump_shows_a_message_before_it_delivers_it(kernel_target: KernelTarge
 
 @of(KERNEL_UNIX)
 def test_more_unix_buckets_than_the_kernel_has_are_refused(kernel_target: KernelTarget, session: KernelSession) -> None:
-    with pytest.raises(Unavailable, match=r"^names get into \d+ UNIX buckets here; the case asks for 1000$"):
+    with pytest.raises(Unavailable, match=r"^names get into \d+ UNIX buckets here; the case needs 1000$"):
         session.begin(Shape((("", 1000),)))
 
 
 @of(*UDP)
 def test_more_udp_buckets_than_the_kernel_has_are_refused(kernel_target: KernelTarget, session: KernelSession) -> None:
-    with pytest.raises(Unavailable, match=r"^the kernel's UDP table has \d+ buckets here; the case asks for 1000000$"):
+    with pytest.raises(Unavailable, match=r"^the kernel's UDP table has \d+ buckets here; the case needs 1000000$"):
         session.begin(Shape((("", 1_000_000),)))
     assert begun(session, [Open(), Add("A", "head", Bucket(127))]).state() == (*[()] * 127, ("A",))

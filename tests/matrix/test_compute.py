@@ -368,7 +368,7 @@ def test_the_shorter_of_two_cases_of_a_failure_is_kept(monkeypatch: pytest.Monke
     by_length = sorted(cases, key=lambda case: length(case.operations))
     short, long = by_length[0], searched(SchemeTarget(OffsetUdp()), frozenset({"rehash"})).violations[-1].case
 
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str, sequences_max: float = 0.0) -> Iterator[Bite]:
         for case in (long, short, long):
             yield Bite(1, 1, TriagedFinding("offset-udp", "skip", False, case, hazards, None, 1, 1, 1))
 

@@ -14,13 +14,16 @@ from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix, MatrixRow, Measured
-from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
+from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS, Origin, html, releases, trace_cases
 from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.versions import KNOWN
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.verdict import KINDS
 from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.matrices import corpus_matrix, page_of, searched
+
+ORIGIN = Origin("1.2", "0123456789ab", "2026-11-30 08:00 UTC", "Linux 6.18.44 (x86_64)", "sockiter matrix rank")
 
 
 class Page(HTMLParser):
@@ -97,7 +100,7 @@ def with_cell(column: str, change: dict[str, Any], target: str = "index") -> Pag
 def test_the_page_needs_nothing_else() -> None:
     text = page_of(corpus_matrix("offset-udp"))
     for foreign in ("http:", "https:", "//", "url(", "@import", "src="):
-        assert foreign not in re.sub(r"\n\s*//.*", "", text)
+        assert foreign not in re.sub(r"\n\s*//.*|'sha256-[^']*'", "", text)
     assert "prefers-color-scheme: dark" in text
     assert "prefers-reduced-motion" in text
 
@@ -164,7 +167,8 @@ def test_scopes_of_their_own_are_explained_where_there_are_any(whole: Page) -> N
     assert "The scope of every proof, unless its cell names its own: at most 3 sockets" in page.all_text
     assert "A scope of its own: " in page.all_text
     assert "The scope of every proof: at most 3 sockets" in whole.all_text
-    assert "its own" not in whole.all_text
+    assert "names its own" not in whole.all_text
+    assert "scope of its own" not in whole.all_text
 
 
 def test_a_case_says_whether_a_shorter_one_is_ruled_out_and_where() -> None:
@@ -279,10 +283,58 @@ def test_a_bucket_is_described_to_those_who_cannot_see_it() -> None:
 def test_the_summary_of_a_target_is_only_text() -> None:
     target = SchemeTarget(OffsetUdp())
     target.summary = "</p><script>alert(1)</script>"
+    target.name = "a\"'><script>alert(2)</script>"
     made = corpus_matrix("offset-udp")
-    text = page_of(replace(made, rows=(MatrixRow(target, made.rows[0].cells),)))
+    origin = replace(ORIGIN, command="sockiter matrix </code><script>alert(3)</script>")
+    rows = (MatrixRow(target, made.rows[0].cells),)
+    known = trace_cases(made)
+    traces = {(target.name, case): found for (_, case), found in known.items()}
+    text = html(replace(made, rows=rows), traces, origin)
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(1)") > 1
+    assert text.count("&lt;script&gt;alert(2)") > 1
+    assert text.count("&lt;script&gt;alert(3)") == 1
+    assert len(re.findall("<script", text)) == len(re.findall("<script", page_of(made)))
+
+
+# What made the page, and its filters.
+
+
+def test_a_page_names_what_made_it(whole: Page) -> None:
+    made = corpus_matrix("rank")
+    page = Page(html(made, trace_cases(made), ORIGIN))
+    told = (
+        "Made by sockiter 1.2 (commit 0123456789ab) at 2026-11-30 08:00 UTC on Linux 6.18.44 (x86_64): sockiter matrix rank"
+    )
+    assert told in page.all_text
+    unknown = Page(html(made, trace_cases(made), replace(ORIGIN, commit="")))
+    assert "Made by sockiter 1.2 at 2026" in unknown.all_text
+    assert "Made by" not in whole.all_text
+
+
+def test_the_filters_offer_the_targets_the_columns_and_the_kinds_that_are_found(whole: Page) -> None:
+    boxes = [(attrs["name"], attrs["value"]) for attrs in whole.named("input") if attrs.get("type") == "checkbox"]
+    assert [value for name, value in boxes if name == "scheme"][:2] == ["offset-udp", "index"]
+    assert next(value for name, value in boxes if name == "hazard") == "none"
+    assert [value for name, value in boxes if name == "kind"] == ["skip", "repeat", "refused"]
+
+
+def test_the_known_ranges_of_releases_stand_on_the_page_with_their_sources(whole: Page) -> None:
+    assert "UDP offset-udp 6.8 to 6.15 commits 19ca0823f6ea and 2242fd537fab" in whole.text("ranges")
+    assert "UDP no model 6.5 to 6.7" in whole.text("ranges")
+    assert "detects what it uses, and that decides, not its version." in whole.all_text
+    rows = [attrs for attrs in whole.named("tr") if "data-walk" in attrs]
+    assert len(rows) == len(KNOWN)
+    assert {attrs["data-last"] for attrs in rows if attrs["data-scheme"].startswith("cookie")} == {""}
+
+
+def test_releases_are_suggested_in_their_order() -> None:
+    assert releases()[:3] == ("5.15", "6.1", "6.1.183")
+    assert releases()[-1] == "7.1"
+
+
+def test_a_case_names_the_command_that_replays_it(whole: Page) -> None:
+    assert "Replay it: sockiter replay --target offset-udp FILE" in whole.text("case-offset-udp-skip-remove")
 
 
 def test_the_same_matrix_is_always_the_same_page() -> None:

@@ -403,16 +403,16 @@ def test_a_missing_prerequisite_for_walking_is_reported_on_request() -> None:
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_ends_while_it_walks_is_reported() -> None:
     with race_session(pretending(Dying())) as arena:
-        with pytest.raises(Unavailable, match=r"^the process that walks has ended"):
+        with pytest.raises(Unavailable, match=r"^the walking process has ended"):
             arena.run(plan("remove", seconds=0.05))
-        with pytest.raises(Unavailable, match=r"^the process that walks has ended: Broken pipe$"):
+        with pytest.raises(Unavailable, match=r"^the walking process has ended: Broken pipe$"):
             arena.run(plan("remove"))
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "PATIENCE_S", 0.1)
-    with pytest.raises(Unavailable, match=r"^the process that walks gives no answer for 0 s$"):
+    with pytest.raises(Unavailable, match=r"^the walking process has not answered for 0 s$"):
         sides(Silent(), plan("remove", seconds=0.05), plan("remove"))
 
 
@@ -438,7 +438,7 @@ def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pyte
 
 def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.bpf.stops.os.sched_getaffinity", lambda pid: {0})
-    with pytest.raises(Unavailable, match=r"^a race takes two processors; there is one$"):
+    with pytest.raises(Unavailable, match=r"^a race requires two processors; there is one$"):
         sides(ScriptedWalk(()))
 
 
@@ -575,8 +575,8 @@ def test_the_record_has_the_walk_and_the_concurrent_changes(tmp_path: Path) -> N
     text = violation.path.read_text()
     assert re.sub(r"Linux [^)]+", "Linux", text).splitlines() == [
         HEADER,
-        "# Skip on kernel:pretended (Linux), which walks by rank:",
-        "# not admitted under add-head, remove, rehash, show, between, realloc, enomem.",
+        "# Skip on kernel:pretended (Linux), detected scheme rank:",
+        "# no known failure under add-head, remove, rehash, show, between, realloc, enomem.",
         "# Seed 7/0, walk 0. Found: skip s1, refused.",
         "# Microseconds from the opening of the walk, before and behind each call.",
         "",
@@ -767,7 +767,7 @@ def test_without_named_targets_the_others_are_left_out_and_reported(
     capabilities["kernel:tcp"] = Capabilities(scheme=None)
     result = sockiter("race", "--hazard", "rehash", *UNTIL_STOPPED, "--cases", tmp_path)
     assert f"Not raced: kernel:udp: kernel:udp does not run here: {NO_KERNEL}\n" in result.stdout
-    assert "Not raced: kernel:unix: kernel:unix cannot be put through any of: rehash\n" in result.stdout
+    assert "Not raced: kernel:unix: kernel:unix supports none of: rehash\n" in result.stdout
     assert re.search(r"kernel:tcp +unknown ", result.stdout)
     capabilities.clear()
     capabilities["kernel:udp-diag"] = Capabilities()
@@ -787,7 +787,7 @@ def test_where_nothing_can_be_raced_the_reason_is_reported(
 def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(capabilities: dict[str, Capabilities]) -> None:
     result = sockiter("race", "kernel:udp", "kernel:unix", "--hazard", "remove", "--hazard", "rehash")
     assert (result.exit_code, result.stdout) == (3, "")
-    assert result.stderr.startswith("sockiter: kernel:unix cannot be put through: rehash")
+    assert result.stderr.startswith("sockiter: kernel:unix does not support: rehash")
 
 
 def test_a_scheme_or_an_unknown_target_cannot_be_raced(capabilities: dict[str, Capabilities]) -> None:

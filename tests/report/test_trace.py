@@ -33,6 +33,11 @@ def test_a_change_that_was_never_reached_comes_after_all_reads_of_a_stuck_one() 
     assert stuck.rows[-1].event == ("close(A)", "  show 5 was not reached")
 
 
+def test_a_row_has_the_number_of_its_operation() -> None:
+    rows = traced("add A tail\nadd B tail\nopen\nread 1\nadd C tail\nread all\n", OffsetUdp()).rows
+    assert [row.operation for row in rows] == [1, 2, 3, 3]
+
+
 def test_between_two_reads_of_a_real_iterator_nothing_is_run_again() -> None:
     two = scripted("add A tail\nopen\nread all\n", "A", [[Shown("A"), Returned(("A",)), END]], states=[(("A",),)])
     assert [row.place for row in two.rows] == ["", ""]

@@ -14,13 +14,18 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from sockiter.cli import main
+from tests.support.schemas import check_output
 
 DEADLINE_S = 30.0
 NO_KERNEL = "unshare(CLONE_NEWNET): Operation not permitted [EPERM]"
 
 
 def sockiter(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sockiter", catch_exceptions=False)
+    """A command in this process. A document that it prints is as its schema says."""
+    words = [str(arg) for arg in args]
+    result = CliRunner().invoke(main, words, prog_name="sockiter", catch_exceptions=False)
+    check_output(words, result.stdout)
+    return result
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -17,10 +18,11 @@ from click.testing import CliRunner
 
 from sockiter.cli import main
 from sockiter.errors import InputError, Unavailable
-from sockiter.vm import acceleration, guest, programs, worker
+from sockiter.vm import acceleration, cache, guest, programs, worker
 from tests.support import stand_ins
 from tests.support.command import DEADLINE_S, started, wait_until
 from tests.support.paths import ROOT
+from tests.support.schemas import validated
 from tests.support.stand_ins import alive
 
 
@@ -186,7 +188,7 @@ def test_an_unwritable_case_directory_is_reported_before_the_boot(
 def test_a_guest_is_not_given_the_whole_machine(machine: Path, monkeypatch: pytest.MonkeyPatch, is_writable: bool) -> None:
     """Neither root's nor an ordinary user's."""
     monkeypatch.setattr(os, "access", lambda path, mode: is_writable)
-    with pytest.raises(InputError, match="a guest is not given the whole machine to write to"):
+    with pytest.raises(InputError, match="a guest must not write to the whole machine"):
         guest.writable_folders([Path("/")])
 
 
@@ -198,7 +200,7 @@ def test_hidden_files_that_the_command_needs_are_visible(
     asked = guest.Guest(image=image, cases=[], timeout_s=60, memory="1G", cpus=1, kvm=False, verbose=False)
     folder = tmp_path / "run"
     folder.mkdir()
-    assert guest.run(asked, ["true"], folder) == 0
+    assert guest.run(asked, ["true"], folder, {}) == 0
     text = (machine / "virtme-run.told").read_text()
     assert f"local,id=sockiter0,path={os.getcwd()},security_model=none,multidevs=remap,readonly=on " in text
 
@@ -278,8 +280,8 @@ def test_each_program_that_is_missing_is_named_with_what_to_install(
     asked = guest.Guest(
         image=Path("kernel/boot/vmlinuz-1"), cases=[], timeout_s=1, memory="1G", cpus=1, kvm=False, verbose=False
     )
-    with pytest.raises(Unavailable, match=f"^to boot a kernel takes what is not installed: {what}$"):
-        guest.run(asked, ["true"], Path())
+    with pytest.raises(Unavailable, match=f"^booting a kernel requires programs that are not installed: {what}$"):
+        guest.run(asked, ["true"], Path(), {})
 
 
 def test_a_program_that_is_not_there_is_not_run(machine: Path) -> None:
@@ -337,7 +339,7 @@ def test_a_guest_that_cannot_share_the_cases_does_not_run_the_command(vm: Run, m
 def test_a_guest_that_crashes_under_the_command_is_reported_and_has_no_status(vm: Run) -> None:
     status, out, err = vm("sh", "-c", "echo begun; kill -KILL 0")
     assert (status, out) == (3, "begun\n")
-    assert err.startswith("sockiter: the guest ended before the command did: a crash of the kernel, may be; --verbose")
+    assert err.startswith("sockiter: the guest ended before the command did, perhaps by a crash of the kernel; --verbose")
 
 
 def test_after_the_time_limit_the_guest_is_ended_and_what_was_written_is_here(vm: Run, tmp_path: Path) -> None:
@@ -433,7 +435,7 @@ def test_a_missing_kvm_is_reported_with_its_reason(machine: Path, monkeypatch: p
     model, why = acceleration.model(guest.QEMU, tmp_path)
     assert (model, why) == (None, "/dev/null: KVM_GET_API_VERSION: Inappropriate ioctl for device")
     monkeypatch.setattr(fcntl, "ioctl", lambda descriptor, request: 11)
-    assert acceleration.model(guest.QEMU, tmp_path) == (None, "/dev/null: API version 11, and not 12")
+    assert acceleration.model(guest.QEMU, tmp_path) == (None, "/dev/null: API version 11; expected 12")
 
 
 @pytest.fixture
@@ -476,7 +478,7 @@ def test_with_kvm_the_guest_has_the_model_that_was_found(kvm: Path, monkeypatch:
     folder = tmp_path / "run"
     folder.mkdir()
     asked = guest.Guest(image=kvm / "image", cases=[], timeout_s=60, memory="1G", cpus=1, kvm=True, verbose=False)
-    assert guest.run(asked, ["true"], folder) == 0
+    assert guest.run(asked, ["true"], folder, {}) == 0
     text = (kvm / "virtme-run.told").read_text()
     assert "--qemu-opts -cpu host -fsdev" in text
     assert "--disable-kvm" not in text
@@ -500,3 +502,79 @@ def test_an_end_of_a_session_ends_all_of_it_and_nothing_else(machine: Path) -> N
 def test_an_order_is_refused_where_the_worker_is_gone_at_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert worker.hand_over({"do": "build", "version": "x" * 100_000}) == 1
+
+
+# The document.
+
+
+@pytest.fixture
+def vm_document(machine: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str]]:
+    """`sockiter vm --json`: its status, its document, and its errors."""
+
+    def run(*arguments: str, options: tuple[str, ...] = ()) -> tuple[int, Any, str]:
+        result = CliRunner().invoke(main, ["vm", "--json", *options, *arguments])
+        out, err = capfd.readouterr()
+        document = json.loads(result.stdout + out)
+        return result.exit_code, validated(document, "error" if "error" in document else "vm"), result.stderr + err
+
+    return run
+
+
+VmDocument = Callable[..., tuple[int, Any, str]]
+
+
+def test_the_document_has_the_output_of_the_command_and_the_guest(vm_document: VmDocument, machine: Path) -> None:
+    command = ["sh", "-c", "echo one; printf '\\377'; echo two >&2; exit 3"]
+    status, document, err = vm_document("--no-kvm", str(machine / "image"), "--", *command)
+    assert (status, err) == (3, "two\n")
+    assert 0 <= document.pop("boot_seconds") <= document.pop("seconds")
+    assert document == {
+        "version": 1,
+        "kernel": str(machine / "image"),
+        "image": str(machine / "image"),
+        "command": command,
+        "outcome": "finished",
+        "status": 3,
+        "trouble": None,
+        "acceleration": "emulation",
+        "why_emulated": "--no-kvm",
+        "output": "one\n�",
+    }
+
+
+def test_the_document_says_that_the_time_limit_came_first(vm_document: VmDocument, machine: Path) -> None:
+    command = ("--", "sh", "-c", "echo one; sleep 66")
+    status, document, _ = vm_document("--no-kvm", "--timeout", "1", str(machine / "image"), *command)
+    assert (status, document["outcome"], document["status"], document["output"]) == (124, "timed out", 124, "one\n")
+
+
+def test_the_document_says_why_a_guest_failed(
+    vm_document: VmDocument, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_BOOT", "1")
+    status, document, err = vm_document("--no-kvm", str(machine / "image"), "--", "true")
+    assert (status, document["outcome"], document["boot_seconds"]) == (3, "failed", None)
+    assert document["trouble"].startswith("the guest did not come up: qemu: no machine")
+    assert err == f"sockiter: {document['trouble']}\n"
+
+
+def test_a_kernel_that_cannot_be_had_is_an_error(vm_document: VmDocument) -> None:
+    status, document, err = vm_document("nonsense", "--", "true")
+    assert (status, document["status"]) == (3, 3)
+    assert err == f"sockiter: {document['error']}\n"
+
+
+def test_the_document_of_a_build_has_the_image(vm_document: VmDocument, machine: Path) -> None:
+    boot = cache.folder() / "fault-injection-6.12" / "boot"
+    boot.mkdir(parents=True)
+    image = boot / "vmlinuz-6.12.1"
+    image.write_bytes((machine / "image").read_bytes())
+    status, document, _ = vm_document("--build", "6.12")
+    assert (status, document["outcome"], document["kernel"], document["image"]) == (0, "built", "6.12", str(image))
+    assert (document["command"], document["acceleration"], document["output"]) == ([], None, "")
+
+
+def test_a_worker_that_reports_nothing_was_interrupted(vm_document: VmDocument, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_hand_over", lambda order, output, descriptors: 130)
+    status, document, _ = vm_document("nonsense", "--", "true")
+    assert (status, document["error"]) == (130, "interrupted")

@@ -111,7 +111,9 @@ def test_each_program_that_a_package_takes_is_named_where_it_is_missing(
     machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(programs, "program", lambda asked: None if asked == name else "/bin/true")
-    with pytest.raises(Unavailable, match=rf"^to download {IMAGE} takes what is not installed: {name} \(Debian's package "):
+    with pytest.raises(
+        Unavailable, match=rf"^downloading {IMAGE} requires programs that are not installed: {name} \(Debian's package "
+    ):
         worker.image_of(IMAGE)
 
 
@@ -176,7 +178,7 @@ def test_a_folder_that_cannot_be_made_is_reported(machine: Path, monkeypatch: py
 @pytest.mark.parametrize("name", ["..", ".hidden", "a/b", ""])
 def test_no_name_leads_out_of_the_cache(machine: Path, name: str) -> None:
     assert cache.find(name) is None
-    with pytest.raises(InputError, match="is no name for a kernel"):
+    with pytest.raises(InputError, match="is not a valid name for a kernel"):
         cache.fill(name, lambda to: None)
 
 
@@ -211,7 +213,7 @@ def test_all_that_a_build_lacks_is_named_at_once(builds: Path, monkeypatch: pyte
     found = programs.program
     monkeypatch.setattr(programs, "program", lambda name: None if name in ("pahole", "flex") else found(name))
     monkeypatch.setattr(build, "_INCLUDE", ())
-    lacks = r"^to build a kernel takes what is not installed: apt-get install flex dwarves libelf-dev zlib1g-dev$"
+    lacks = r"^building a kernel requires more packages: apt-get install flex dwarves libelf-dev zlib1g-dev$"
     with pytest.raises(Unavailable, match=lacks):
         build.build()
 
@@ -219,7 +221,7 @@ def test_all_that_a_build_lacks_is_named_at_once(builds: Path, monkeypatch: pyte
 def test_a_disk_too_small_for_a_build_is_reported_before_the_build(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 << 20))
-    with pytest.raises(Unavailable, match="5 MiB are free, and a build takes 4096"):
+    with pytest.raises(Unavailable, match="5 MiB are free, and a build requires 4096"):
         build.build()
 
 
@@ -238,7 +240,7 @@ def test_a_failed_build_is_reported_and_leaves_nothing(builds: Path, monkeypatch
 
 @pytest.mark.parametrize("version", ["6", "v6.12", "../6.12", "6.12.1"])
 def test_a_version_that_is_none_is_refused(version: str) -> None:
-    with pytest.raises(InputError, match=r"expected a version that Debian has a linux-source package of, such as 6.12"):
+    with pytest.raises(InputError, match=r"expected the version of a linux-source package of Debian, such as 6.12"):
         build.build(version)
 
 

@@ -1,1 +1,1 @@
-"""BPF: the programs that iterate and that stop reads, how they are loaded, and refused allocations."""
+"""BPF: the programs that iterate and that stop reads, their loader, and refused allocations."""

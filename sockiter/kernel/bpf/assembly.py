@@ -1,14 +1,11 @@
-"""BPF instructions, put down one after the other, with names for the places that are jumped to.
-
-Decided here: how an instruction is laid out in its 8 bytes. Not known here: what a program is for.
-"""
+"""An assembler for BPF: it encodes instructions of 8 bytes, and resolves named jump targets."""
 
 from __future__ import annotations
 
 import struct
 
 STACK = 10
-"""The register that points to the end of the stack."""
+"""The register that holds the end of the stack."""
 
 _MAP_BY_FD = 1  # BPF_PSEUDO_MAP_FD
 _KERNEL_FUNCTION = 2  # BPF_PSEUDO_KFUNC_CALL
@@ -45,7 +42,7 @@ class Assembly:
         self._wide(register, 0, value)
 
     def map_of(self, register: int, fd: int) -> None:
-        """The map that this descriptor stands for; the program holds on to it from when it is loaded."""
+        """The map of this descriptor. The program holds a reference to the map once it is loaded."""
         self._wide(register, _MAP_BY_FD, fd)
 
     def add_constant(self, register: int, value: int) -> None:
@@ -63,32 +60,32 @@ class Assembly:
         self._add(0x85, constant=helper)
 
     def call_function(self, btf_id: int) -> None:
-        """A function of the kernel that programs may call."""
+        """Call a function of the kernel that programs may call."""
         self._add(0x85, source=_KERNEL_FUNCTION, constant=btf_id)
 
     def jump(self, place: str) -> None:
         self._jump_to(place, 0x05)
 
     def jump_if(self, register: int, condition: str, constant: int, place: str) -> None:
-        """`condition`: "==", "!=", or "bit" for any bit of the constant that is set."""
+        """`condition`: "==", "!=", or "bit" for any set bit of the constant."""
         self._jump_to(place, _CONDITIONS[condition], register, constant)
 
     def jump_on_timeout(self, place: str) -> None:
-        """A jump out of a loop without an end (may_goto, Linux 6.9): taken after millions of rounds, or some hundred
+        """Jump out of an endless loop (may_goto, Linux 6.9): taken after millions of rounds, or some hundred
         milliseconds."""
         self._jump_to(place, 0xE5)
 
     def place(self, name: str) -> None:
-        """What comes next is jumped to by this name."""
+        """Give the next instruction a name as a jump target."""
         self._places[name] = len(self._instructions)
 
     def leave(self) -> None:
-        """The end of the program, whose result is 0."""
+        """End the program with the result 0."""
         self.constant(0, 0)
         self._add(0x95)
 
     def done(self) -> bytes:
-        """The program, its jumps resolved."""
+        """The program with resolved jumps."""
         program = bytearray()
         for number, (code, target, source, offset, constant) in enumerate(self._instructions):
             if number in self._jumps:

@@ -1,7 +1,6 @@
-"""BTF, the kernel's description of its own types: which functions there are, and where in a struct a member is.
+"""BTF, the kernel's description of its own types: finds functions, and the offsets of struct members.
 
-Decided here: how the types are found, by one walk over their headers (some 100,000 in about 20 ms, once per process). Not
-known here: what a function or a member is good for.
+One walk over the headers finds a type (some 100,000 types in about 20 ms, once per process).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ VMLINUX = "/sys/kernel/btf/vmlinux"
 
 _MAGIC = 0xEB9F
 _STRUCT, _UNION, _FUNC = 4, 5, 12
-# What follows the three words of a type's header: words in all, and words for each of its members.
+# The sizes behind a type's header of three words: words in all, and words for each of its members.
 _WORDS = {
     1: (1, 0),  # INT
     2: (0, 0),  # PTR
@@ -43,7 +42,7 @@ _WORDS = {
 
 
 class Types:
-    """The types of one BTF; raises `Unavailable` for what is none."""
+    """The types of one BTF; raises `Unavailable` for data that is no BTF."""
 
     __slots__ = ("_at", "_first", "_size", "_strings", "_words")
 
@@ -54,7 +53,7 @@ class Types:
         self._first = header + strings
         self._strings = data
         self._words = array("I", data[header + types : header + types + types_size])
-        # Where each type begins, by its id, which counts from 1.
+        # The offset of each type by its id, which counts from 1.
         self._at = array("I", [0])
         steps = _Steps()
         at, end = 0, len(self._words)
@@ -63,20 +62,20 @@ class Types:
             at += steps[self._words[at + 1]]
 
     def function(self, name: str) -> int | None:
-        """The id of a function, None if there is none."""
+        """The id of a function, None if there is no such function."""
         return self._find(name, _FUNC)
 
     def argument(self, function: int, name: str) -> int | None:
-        """Which argument of a function, given by its id, has this name, from 0; None if none has."""
+        """The index of a function's argument by name, from 0, for a function id; None if there is no such argument."""
         prototype = self._at[self._words[self._at[function] + 2]]
         names = self._words[prototype + 3 : prototype + 3 + 2 * (self._words[prototype + 1] & 0xFFFF) : 2]
         name_offset = self._string(name)
         return names.index(name_offset) if name_offset in names else None
 
     def member(self, of: str, name: str) -> int | None:
-        """Where in a struct a member is, in bytes; None if there is no such struct, or it has none of that name.
+        """The offset of a struct member in bytes; None if there is no such struct or member.
 
-        What is in a struct or union without a name inside of it counts as its own.
+        Members of an unnamed struct or union inside the struct count as members of the struct.
         """
         found = self._find(of, _STRUCT)
         return None if found is None else self._member(found, self._string(name))
@@ -84,7 +83,7 @@ class Types:
     def _member(self, of: int, name: int) -> int | None:
         at = self._at[of]
         info = self._words[at + 1]
-        # With the flag, the bits of an offset are in its lower 24 ones, above them the width of a bit field.
+        # With the flag, the lower 24 bits are the offset, and the bits above are the width of a bit field.
         mask = 0xFFFFFF if info >> 31 else 0xFFFFFFFF
         for member in range(at + 3, at + 3 + 3 * (info & 0xFFFF), 3):
             named, kind, bits = self._words[member : member + 3]
@@ -102,7 +101,7 @@ class Types:
     def _find(self, name: str, kind: int) -> int | None:
         if (name_offset := self._string(name)) < 0:
             return None
-        # Wherever that number stands, which need not be at the beginning of a type.
+        # The number may occur anywhere, not only at the beginning of a type.
         at = -1
         while (at := self._next(name_offset, at + 1)) >= 0:
             number = bisect_left(self._at, at, 1)
@@ -117,7 +116,7 @@ class Types:
             return -1
 
     def _string(self, name: str) -> int:
-        # Strings are stored once and end with a zero byte; the first one is empty, so that each has a zero byte before it.
+        # Strings are stored once and end with a zero byte. The first string is empty, so every string follows a zero byte.
         before = self._strings.find(b"\0" + name.encode() + b"\0", self._first, self._first + self._size)
         return -1 if before < 0 else before + 1 - self._first
 
@@ -144,7 +143,7 @@ def kernel_function(name: str) -> int:
 
 @cache
 def kernel_member(of: str, name: str) -> int:
-    """Where in a struct of the running kernel a member is, in bytes; raises `Unavailable`."""
+    """The offset of a struct member of the running kernel, in bytes; raises `Unavailable`."""
     found = kernel_types().member(of, name)
     if found is None:
         raise Unavailable(f"this kernel has no member {name} in struct {of}, by {VMLINUX}")
@@ -152,11 +151,11 @@ def kernel_member(of: str, name: str) -> int:
 
 
 class _Steps(dict[int, int]):
-    # From a type's second word to the number of its words. There are few different ones: nearly every look-up hits.
+    # Maps a type's second word to the type's number of words. There are few different words, so nearly every look-up hits.
     def __missing__(self, info: int) -> int:
         kind = info >> 24 & 31
         if kind not in _WORDS:
-            raise Unavailable(f"{VMLINUX} has a type of kind {kind}, which is not known here; known: 1 to {max(_WORDS)}")
+            raise Unavailable(f"{VMLINUX} has a type of kind {kind}, which is unknown; known: 1 to {max(_WORDS)}")
         fixed, each = _WORDS[kind]
         step = self[info] = 3 + fixed + each * (info & 0xFFFF)
         return step

@@ -1,7 +1,6 @@
-"""Allocations that fail on purpose, on a kernel that was built for it.
+"""Fault injection: makes a thread's next allocation fail, on a kernel that was built for it.
 
-Decided here: how a thread's next allocation is made to fail, and what a kernel must have. Not known here: which allocation
-that is. No setting of the machine is changed: `sockiter vm` makes those that it takes in a guest of its own.
+The module changes no setting of the machine. `sockiter vm` makes the necessary settings inside its own guest.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _FAILSLAB = Path("/sys/kernel/debug/failslab/ignore-gfp-wait")
 
 
 def need_faults() -> None:
-    """Raise `Unavailable` where no allocation of an iterator can be made to fail."""
+    """Raise `Unavailable` if allocations of an iterator cannot be made to fail."""
     if not _FAIL_NTH.exists():
         raise Unavailable(f"no {_FAIL_NTH}: the kernel was built without fault injection; see docs/how-to/other-kernels.md")
     try:
@@ -24,16 +23,16 @@ def need_faults() -> None:
     except OSError as error:
         raise unavailable(f"open {_FAILSLAB}", error) from error
     if spared != "N":
-        raise Unavailable(f"{_FAILSLAB} says {spared!r}, so that only allocations that cannot wait fail; write N to it")
+        raise Unavailable(f"{_FAILSLAB} is {spared!r}, so only allocations that cannot wait fail; write N to it")
 
 
 def fail_next(thread: int) -> None:
-    """The next allocation that this thread of the process makes in the kernel fails."""
+    """Make the next allocation of this thread of the process in the kernel fail."""
     _file(thread).write_text("1")
 
 
 def fail_none(thread: int) -> None:
-    """None fails any more, in case that none was made."""
+    """Cancel `fail_next`, in case that the thread made no allocation."""
     _file(thread).write_text("0")
 
 

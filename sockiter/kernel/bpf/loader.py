@@ -1,7 +1,6 @@
-"""bpf(2), as much of it as an iterator takes: load programs, link them, open iterators, read records, share a page.
+"""The part of bpf(2) that an iterator needs: load programs, link them, open iterators, read records, share a page.
 
-Decided here: how the attributes of the calls are laid out, and what is said when one is refused. Not known here: what
-kind of sockets is walked, and what is made of the records.
+The module lays out the attributes of the calls, and reports failures with the verifier's reasons.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ _AT_ENTRY = 24  # BPF_TRACE_FENTRY, an attach type
 _TRACE_ITER = 28  # BPF_TRACE_ITER
 _TAKES = "CAP_BPF and CAP_PERFMON"
 _LOG_SIZE = 1 << 16
-# type, instructions and where; license; log level, size and where; version, flags, name; interface, attach type;
-# six fields of debugging information; BTF id to attach to.
+# type, instructions and their address; license; log level, size and address; version, flags, name; interface, attach type;
+# six fields of debugging information; BTF id of the attach target.
 _LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
-# What an iterator is of, and flags.
+# The link of the iterator, and flags.
 _CREATE = struct.Struct("=II")
 
 BUFFER_SIZE = 8 * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 8 * 4096
-"""What one read can return at most, in bytes: the kernel collects records in a buffer of 8 pages."""
+"""The most bytes of one read: the kernel collects records in a buffer of 8 pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Walker:
         return cls(_CREATE.pack(link, 0))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from multiprocessing.reduction import DupFd  # here, since not every system has it
+        from multiprocessing.reduction import DupFd  # here, since some systems lack it
 
         return _received, (DupFd(_CREATE.unpack(self.attributes)[0]),)
 
@@ -69,7 +68,7 @@ def _received(link: Any) -> Walker:
 
 
 def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
-    """Cookie, bucket and table of each socket, by a walk over tables that do not change; raises `Unavailable`."""
+    """The cookie, bucket and table of each socket, from a walk over unchanging tables; raises `Unavailable`."""
     fd = walker.open()
     seen: list[tuple[int, int, int]] = []
     try:
@@ -84,12 +83,12 @@ def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
 
 @contextmanager
 def walker(function: str, instructions: bytes) -> Iterator[Walker]:
-    """The program, loaded and linked to the iterator whose BTF function this is; raises `Unavailable`."""
+    """Load a program and link it to the iterator with this BTF function; raises `Unavailable`."""
     program = _load(instructions, function, _TRACE_ITER)
     try:
         link = _linked("bpf(BPF_LINK_CREATE)", _LINK_CREATE, struct.pack("=IIII32x", program, 0, _TRACE_ITER, 0))
     finally:
-        os.close(program)  # the link holds on to it
+        os.close(program)  # the link keeps the program alive
     try:
         yield Walker.of(link)
     finally:
@@ -98,7 +97,7 @@ def walker(function: str, instructions: bytes) -> Iterator[Walker]:
 
 @contextmanager
 def at_entry(function: str, instructions: bytes) -> Iterator[None]:
-    """The program, run whenever this function of the kernel is entered, until the end; raises `Unavailable`."""
+    """Run a program at every entry of this kernel function until the end; raises `Unavailable`."""
     program = _load(instructions, function, _AT_ENTRY)
     try:
         link = _linked(f"bpf(BPF_RAW_TRACEPOINT_OPEN) at {function}", _RAW_TRACEPOINT_OPEN, struct.pack("=QI4x", 0, program))
@@ -112,7 +111,8 @@ def at_entry(function: str, instructions: bytes) -> Iterator[None]:
 
 @contextmanager
 def shared_page(size: int) -> Iterator[tuple[int, memoryview]]:
-    """A map of one value that programs and this process share: its descriptor, and its words of 64 bits; `Unavailable`."""
+    """A map of one value, shared by programs and this process: its descriptor, and its 64-bit words; raises
+    `Unavailable`."""
     attributes = struct.pack("=IIIII44x", _ARRAY, 4, size, 1, _TO_BE_MAPPED)
     try:
         fd = libc.bpf(_MAP_CREATE, attributes, len(attributes))
@@ -130,7 +130,7 @@ def _load(instructions: bytes, function: str, attach: int) -> int:
     try:
         return _try_to_load(instructions, btf_id, attach, None)
     except OSError:
-        log = ctypes.create_string_buffer(_LOG_SIZE)  # once more, for the verifier's reasons
+        log = ctypes.create_string_buffer(_LOG_SIZE)  # again, for the verifier's reasons
     try:
         return _try_to_load(instructions, btf_id, attach, log)
     except OSError as error:

@@ -1,7 +1,6 @@
-"""The programs: one that runs for every socket and writes a record, and one that stops a read where something is to happen.
+"""The BPF programs: one writes a record for every socket, and one stops a read at the points of changes.
 
-Decided here: what each does, what a record looks like, and how the page is laid out that programs and user space share.
-Not known here: how a program gets into the kernel, and what happens while a read stands still.
+The module also defines the layouts of a record and of the page that programs and user space share.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sockiter.kernel.bpf.assembly import STACK, Assembly
 LICENSE = b"Dual MIT/GPL"
 
 RECORD = struct.Struct("=QII")
-"""A record: the socket's cookie, the number of its bucket, and which table that is in, 0 for the first."""
+"""A record: the socket's cookie, the number of its bucket, and the index of that bucket's table."""
 
 # Helpers by number.
 _LOOK_UP = 1
@@ -28,13 +27,13 @@ _SEQ_WRITE = 127
 STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, DESTROY, TIMED_OUT = range(0, 64, 8)
 PAGE = 64
 IDLE, ARMED, ASKED = 0, 1, 2
-"""States: nothing to stop for; stop at the next point; a read stands still, and says at which point and what it is about."""
+"""States: no stop needed; stop at the next point; stopped, with the point and its subject on the page."""
 SHOW, ALLOCATION = 1, 2
 _ALLOWED_TO_WAIT = 0x80  # __GFP_FS, which GFP_USER has and GFP_NOWAIT has not
 _WITHOUT_WARNING = 0x2000  # __GFP_NOWARN
-_NOBODY = 1  # SEQ_START_TOKEN, which is shown before the first socket, and comes to nothing
+_NOBODY = 1  # SEQ_START_TOKEN, which is shown before the first socket, and is no socket
 
-# Stack: the record, a key of the map, what was read.
+# The stack: the record, a key of the map, and a value that was read.
 _RECORD_AT, _KEY_AT, _READ_AT = -16, -20, -32
 
 
@@ -54,7 +53,7 @@ class OfSocket:
 
 @dataclass(frozen=True, slots=True)
 class OfWalk:
-    """Bucket and table are 32-bit members of the state of the walk, which the seq_file points to (`private`)."""
+    """Bucket and table are 32-bit members of the walk's state, to which the seq_file points (`private`)."""
 
     private: int
     bucket: int
@@ -69,10 +68,10 @@ def record_program(
 ) -> bytes:
     """The program for an iterator whose context holds meta and, behind it, the socket.
 
-    The context is what the kernel calls `struct bpf_iter__udp` and the like. A call without a socket, which the kernel
-    makes at the end, writes nothing. With `page`, a map, and `destroy`, the BTF id of bpf_sock_destroy: a socket whose
-    cookie stands on the page under `DESTROY` is destroyed, and nothing is written of it. With `stops`, it stands still for
-    each socket while the page is armed, for an answer; the kernel holds the socket's lock all that time.
+    The kernel calls this context `struct bpf_iter__udp` and similar. The kernel's last call, without a socket, writes
+    nothing. With `page`, a map, and `destroy`, the BTF id of bpf_sock_destroy: the program destroys the socket with the
+    cookie under `DESTROY`, and writes no record of it. With `stops`, while the page is armed, the program waits for an
+    answer at each socket. The kernel holds the socket's lock during that wait.
     """
     to = Assembly()
     to.load(6, 1, 8)  # the socket, a pointer that may be NULL
@@ -135,13 +134,13 @@ def entry_stop_program(
     cookie: int = 0,
     unwarned: bool = False,
 ) -> bytes:
-    """The program for the entry of a function of the kernel, where it stops the thread that stands on the page, while armed.
+    """The program for the entry of a kernel function. While the page is armed, it stops the thread named on the page.
 
-    At a show, `argument` is which argument the socket is, and `cookie` where in a socket its cookie is; it is asked what is
-    to happen about that cookie. At an allocation it is which argument the flags are, None for none, and what it is asked
-    about is whether anybody else can do anything meanwhile (1), or the bucket's lock is held (0); `unwarned`: only at one
-    that nobody is to be warned of, should it fail, as a batch's is. It stands still until the answer, or until a timeout,
-    which it writes down. `namespace`: device and inode of the namespace of our process ids.
+    At a show, `argument` is the index of the socket argument, and `cookie` is the offset of the cookie in a socket. The
+    page then has that cookie. At an allocation, `argument` is the index of the flags, None for none. The page then has 1
+    if others can make changes meanwhile, and 0 if the bucket's lock is held. `unwarned`: stop only at allocations whose
+    failure causes no warning, such as a batch's. The program waits for the answer, or for a timeout, which it records.
+    `namespace`: device and inode of the namespace of our process ids.
     """
     to = Assembly()
     to.move(6, 1)
@@ -163,7 +162,7 @@ def entry_stop_program(
         assert argument is not None
         to.load(3, 6, 8 * argument)
         to.jump_if(3, "==", _NOBODY, "end")
-        _count(to, SHOWS)  # by register 1 alone
+        _count(to, SHOWS)  # uses only register 1
         to.add_constant(3, cookie)
         to.address(1, STACK, _READ_AT)
         to.constant(2, 8)
@@ -198,7 +197,7 @@ def _count(to: Assembly, counter: int) -> None:
 
 
 def _stand_still(to: Assembly, point: int) -> None:
-    # Ask about this point of the page in register 9, and wait for the answer.
+    # Report this point on the page in register 9, and wait for the answer.
     to.store_constant(9, POINT, point)
     to.store_constant(9, STATE, ASKED)
     to.place("wait")
@@ -212,7 +211,7 @@ def _stand_still(to: Assembly, point: int) -> None:
 
 
 def _look_up(to: Assembly, page: int, otherwise: str) -> None:
-    # Leaves the page in register 0.
+    # Puts the page into register 0.
     to.store_constant(STACK, _KEY_AT, 0, width=4)
     to.address(2, STACK, _KEY_AT)
     to.map_of(1, page)

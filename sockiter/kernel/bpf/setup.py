@@ -1,7 +1,6 @@
 """The set-up of a session on a BPF iterator: the iterating program, and the stops of its reads.
 
-Decided here: which parts a session can go without where the kernel lacks them, and which hazards it then lacks. Not known
-here: which sockets are walked.
+Some parts are optional: if the kernel lacks them, the session does not support some hazards.
 """
 
 from __future__ import annotations
@@ -21,8 +20,11 @@ from sockiter.kernel.bpf.stops import Stops, attach_stops, stoppable_reads
 
 @dataclass(frozen=True, slots=True)
 class LoadedIterator:
-    """An iterating program, and the hazards of its reads. `stops`: how they are stopped, None if they cannot be.
-    `destroys`: whether it can destroy a socket (bpf_sock_destroy, Linux 6.5). `unable`: what cannot be done, and why."""
+    """An iterating program, and the hazards of its reads. `stops`: stops its reads, None if they cannot be stopped.
+
+    `destroys`: whether it can destroy a socket (bpf_sock_destroy, Linux 6.5). `unable`: unsupported hazards with the
+    reasons.
+    """
 
     walker: Walker
     stops: Stops | None
@@ -31,8 +33,10 @@ class LoadedIterator:
 
 
 def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destroys: bool = True) -> LoadedIterator:
-    """The program of bpf_iter_<family>, loaded until the stack ends, with the best that this kernel has to stop its reads;
-    raises `Unavailable` where it has not even the iterator."""
+    """The program of bpf_iter_<family>, loaded until the stack ends, with the best stops that this kernel supports.
+
+    Raises `Unavailable` if the kernel lacks the iterator.
+    """
     function = f"bpf_iter_{family}"
     page, words = stack.enter_context(shared_page(PAGE))
     unable: dict[Hazard, str] = {}
@@ -41,7 +45,7 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
         stack.enter_context(attach_stops(family, page))
         at_entry = True
     except Unavailable as lack:
-        unable["realloc"] = f"functions of this kernel cannot be watched: {lack}"
+        unable["realloc"] = f"functions of this kernel cannot be traced: {lack}"
         at_entry = False
     try:
         program = record_program(bucket, page=page, destroy=destroy, stops=not at_entry)
@@ -49,7 +53,7 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
         stops = stack.enter_context(stoppable_reads(words, at_entry=at_entry))
     except Unavailable as lack:
         loaded = stack.enter_context(walker(function, record_program(bucket)))
-        why = f"a read of it cannot be stopped, as since Linux 6.9: {lack}"
+        why = f"a read cannot be stopped, which requires Linux 6.9 or later: {lack}"
         return LoadedIterator(loaded, None, False, dict.fromkeys(("show", "realloc", "enomem"), why))
     try:
         need_faults()
@@ -64,4 +68,4 @@ def _destroy() -> int | None:
     try:
         return kernel_function("bpf_sock_destroy")
     except Unavailable:
-        return None  # as before 6.5
+        return None  # before Linux 6.5

@@ -1,10 +1,9 @@
-"""Stops inside a read: it stands still at a show or an allocation, while another thread makes a change.
+"""Stops inside a read: the read waits at a show or an allocation, while another thread makes a change.
 
-Decided here: who waits for whom, and on which processor. Programs ask on a shared page what is to be done, and wait. Best
-are programs at the entry of two functions of the kernel, the one that shows a socket, where nothing is locked yet, and the
-one that allocates a larger batch. Where a kernel does not let us watch its functions, the iterating program asks, which sees
-only sockets that are still there, one at a time, and locked. Not known here: what is done. It takes two processors, since a
-program cannot sleep.
+A program reports each point on a shared page and waits for an answer. Programs at the entry of two kernel functions are
+best: the function that shows a socket, where no lock is held yet, and the one that allocates a larger batch. If the
+kernel's functions cannot be traced, the iterating program reports instead. It sees only sockets that are still present,
+one at a time, and locked. Two processors are required, since a program cannot sleep.
 """
 
 from __future__ import annotations
@@ -45,8 +44,10 @@ _PROCESSES = "/proc/thread-self/ns/pid"
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where a read stands still: the n-th show, of the socket with this cookie, or the n-th allocation, and whether others
-    can change anything meanwhile, or the bucket's lock is held."""
+    """The point of a stop: the n-th show, of the socket with this cookie, or the n-th allocation.
+
+    `others_can_act`: whether others can make changes meanwhile; otherwise the bucket's lock is held.
+    """
 
     point: Point
     nth: int
@@ -55,13 +56,13 @@ class Stop:
 
 
 OnStop: TypeAlias = Callable[[Stop], bool]
-"""Called at each stop; returns whether there is anything left to stop for."""
+"""Called at each stop; returns whether there is another change to stop for."""
 
 
 class Stops:
-    """Reads with stops. `words`: the shared page. One thread uses it, and a second one reads.
+    """Reads with stops. `words`: the shared page. One thread uses this object, and a second thread reads.
 
-    `at_entry`: stops are where nothing is locked, and come for sockets that are gone, too.
+    `at_entry`: at stops no lock is held, and removed sockets cause stops, too.
     """
 
     __slots__ = ("_here", "_reader", "_words", "at_entry", "thread")
@@ -77,15 +78,15 @@ class Stops:
         words[THREAD // 8] = self.thread
 
     def begin(self) -> None:
-        """Count shows and allocations from 1 again."""
+        """Restart the counts of shows and allocations at 1."""
         self._words[SHOWS // 8] = self._words[ALLOCATIONS // 8] = 0
 
     def destroy(self, cookie: int) -> None:
-        """Have the iterating program destroy this socket at its turn, and write no record of it."""
+        """Make the iterating program destroy this socket at its turn, and write no record of it."""
         self._words[DESTROY // 8] = cookie
 
     def read(self, fd: int, size: int, on_stop: OnStop) -> bytes:
-        """read(2) that stops at each show and each allocation, until there is nothing left to stop for; raises OSError."""
+        """read(2) that stops at each show and each allocation, as long as there are changes to stop for; raises OSError."""
         words = self._words
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self._here)
@@ -95,7 +96,7 @@ class Stops:
         try:
             while not reading.done():
                 if words[STATE // 8] != ASKED:
-                    time.sleep(0)  # or the reader would wait for the interpreter
+                    time.sleep(0)  # otherwise the reader would wait for the interpreter
                     continue
                 more = on_stop(self._stop())
                 words[STATE // 8] = ARMED if more else IDLE
@@ -106,7 +107,7 @@ class Stops:
             reading.exception()  # waits
             os.sched_setaffinity(0, before)
         if words[TIMED_OUT // 8]:
-            raise TooBusy("a read stood still for too long, and went on by itself: this machine is too busy")
+            raise TooBusy("a stopped read timed out and continued: this machine is too busy")
         return reading.result()
 
     def _stop(self) -> Stop:
@@ -118,21 +119,21 @@ class Stops:
 
 
 def two_processors(purpose: str = "stopping a read") -> tuple[int, int]:
-    """One that this process may run on, and one where reads may stand still; `Unavailable` says what takes two.
+    """A processor for this process, and one for stopped reads; `Unavailable` names the `purpose` that needs two.
 
-    Not all processes have the same two; but where one of them lets a read stand still, which keeps everybody else off that
-    processor, no other process has its main thread: two of them would wait for each other.
+    Processes may use different pairs. A stopped read keeps every other thread off its processor. So no process has its main
+    thread on a processor for stopped reads: two such processes would wait for each other.
     """
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
-        raise Unavailable(f"{purpose} takes two processors; there is one")
+        raise Unavailable(f"{purpose} requires two processors; there is one")
     first = os.getpid() % (len(processors) // 2) * 2
     return processors[first], processors[first + 1]
 
 
 @contextmanager
 def stoppable_reads(words: memoryview, *, at_entry: bool) -> Iterator[Stops]:
-    """Reads can have stops until the end, which programs that share this page make; raises `Unavailable`."""
+    """Reads with stops, until the end, made by programs that share this page; raises `Unavailable`."""
     processors = two_processors()
     with ThreadPoolExecutor(1) as reader:
         yield Stops(words, reader, processors, at_entry=at_entry)
@@ -140,14 +141,14 @@ def stoppable_reads(words: memoryview, *, at_entry: bool) -> Iterator[Stops]:
 
 @contextmanager
 def attach_stops(family: str, page: int) -> Iterator[None]:
-    """The functions of bpf_iter_<family> that show and allocate stop, as the page says, until the end; `Unavailable`."""
+    """Attach stops to the functions of bpf_iter_<family> that show and allocate, until the end; raises `Unavailable`."""
     status = os.stat(_PROCESSES)
     namespace = status.st_dev, status.st_ino
     show = f"bpf_iter_{family}_seq_show"
     cookie = kernel_member("sock_common", "skc_cookie")
     show_program = entry_stop_program("show", page=page, namespace=namespace, argument=1, cookie=cookie)
     grow, is_any = _allocating_function(family)
-    # Before 6.16 there are no flags: every allocation was one that may wait.
+    # Before 6.16 there are no flags: every allocation may wait.
     flags = kernel_types().argument(kernel_function(grow), "flags")
     grow_program = entry_stop_program("allocation", page=page, namespace=namespace, argument=flags, unwarned=is_any)
     with at_entry(show, show_program), at_entry(grow, grow_program):
@@ -155,7 +156,7 @@ def attach_stops(family: str, page: int) -> Iterator[None]:
 
 
 def _allocating_function(family: str) -> tuple[str, bool]:
-    # The function that allocates a batch; where the compiler made it part of another, the one that allocates anything.
+    # The function that allocates a batch; if the compiler inlined it, the general allocation function.
     grow = f"bpf_iter_{family}_realloc_batch"
     if kernel_types().function(grow) is not None:
         return grow, False

@@ -1,7 +1,7 @@
-"""The sockets of one iteration, by name: what every kind of them has in common.
+"""The sockets of one iteration, by name, for every kind of sockets.
 
-Decided here: which sockets there are, in which bucket each was put, and how many there can be. Not known here: how a socket
-gets into a bucket and out of it, which each kind says for itself, and what an iteration over them shows.
+The base class tracks the sockets, their buckets, and the room for more. Each kind implements the moves into and out of a
+bucket.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
 
 SOCKETS_MAX = 16_000
-"""How many sockets an iteration may have, below the usual limit to open files."""
+"""The most sockets of an iteration, below the usual limit of open files."""
 _SPARE_FILES = 500
 
 Socket = _socket.socket
-"""The class that socket.socket wraps, at half the cost: a fuzzer makes tens of thousands a second."""
+"""The base class of socket.socket, at half the cost: a fuzzer makes tens of thousands of sockets a second."""
 
 _SO_COOKIE = 57
 _LOCAL_PORT_RANGE = 51  # IP_LOCAL_PORT_RANGE, Linux 6.3
@@ -35,7 +35,7 @@ _LOCAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
 class Sockets(ABC):
-    """The sockets of one iteration. What a kind cannot do, its target does not offer, so that it is not asked for."""
+    """The sockets of one iteration. A target does not offer operations that its kind of sockets lacks."""
 
     has_tail = True
 
@@ -59,7 +59,7 @@ class Sockets(ABC):
     def add(self, name: str, end: End, bucket: Bucket) -> Socket:
         """Make a socket and put it into its bucket; raises `Inconclusive`."""
         if len(self._held) >= self._room:
-            raise Inconclusive(f"an iteration can have {self._room} sockets at a time here; the case asks for more")
+            raise Inconclusive(f"an iteration can have {self._room} sockets at a time here; the case needs more")
         self.enter()
         new = None
         try:
@@ -74,7 +74,7 @@ class Sockets(ABC):
         return new
 
     def remove(self, name: str) -> None:
-        """Take it out for good."""
+        """Remove a socket for good."""
         gone, bucket = self._held.pop(name)
         self._forget(gone)
         try:
@@ -83,29 +83,29 @@ class Sockets(ABC):
             gone.close()
 
     def release(self, name: str) -> None:
-        """Somebody else takes it out; it is not one of these any more, and `sweep` closes it."""
+        """Stop tracking a socket that the kernel removes; `sweep` closes it."""
         self._released.append(self._held.pop(name)[0])
 
     def sweep(self) -> None:
-        """Close what was released; does nothing if nothing was."""
+        """Close released sockets; does nothing if there are none."""
         while self._released:
             gone = self._released.pop()
             self._forget(gone)
             gone.close()
 
     def prepare(self, changes: int) -> None:  # noqa: B027
-        """Learn what so many changes may need, which inside a read would be too late: whoever walks then waits for it."""
+        """Learn in advance what this number of changes may need: inside a read, a walk would wait for it."""
 
     def reinsert(self, name: str, end: End) -> None:
-        """Take it out of its bucket, and put it in again at that end."""
+        """Take a socket out of its bucket, and put it in again at that end."""
         moved, bucket = self._held[name]
         self._namespace.stay()
-        with _explain_errors(f"a socket, at the {end} of bucket {bucket} again"):
+        with _explain_errors(f"a socket, again at the {end} of bucket {bucket}"):
             self._take(moved, bucket)
             self._put(moved, bucket, end)
 
     def rehash(self, name: str, bucket: Bucket) -> bool:
-        """Move it to the head of another bucket; False, and nothing happens, if it is there already."""
+        """Move a socket to the head of another bucket; return False, without a change, if it is in that bucket already."""
         moved, old = self._held[name]
         if old == bucket:
             return False
@@ -116,11 +116,11 @@ class Sockets(ABC):
         return True
 
     def bucket(self, name: str) -> Bucket:
-        """Where it was put last."""
+        """The current bucket of a socket."""
         return self._held[name][1]
 
     def close(self) -> None:
-        """Take all of them out; a second call does nothing."""
+        """Remove all sockets; a second call does nothing."""
         self.sweep()
         while self._held:
             gone, _ = self._held.popitem()[1]
@@ -133,28 +133,28 @@ class Sockets(ABC):
 
     @abstractmethod
     def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
-        """Put one that is in no bucket into this one; raises OSError."""
+        """Put a socket that is in no bucket into this one; raises OSError."""
 
     @abstractmethod
     def _take(self, old: Socket, bucket: Bucket) -> None:
-        """Take one out of its bucket, so that it can be put in again; raises OSError."""
+        """Take a socket out of its bucket, so that it can be put in again; raises OSError."""
 
     def _move(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
         self._take(moved, old)
         self._put(moved, bucket, "head")
 
     def _leave(self, gone: Socket, bucket: Bucket) -> None:  # noqa: B027
-        """Make one that is about to be closed leave its bucket, where closing alone would not, or not in all ways."""
+        """Make a closing socket leave its bucket, for kinds where close(2) alone is not enough, or not the only way."""
 
     def _forget(self, gone: Socket) -> None:  # noqa: B027
-        """What a kind remembers of a socket is of no use any more."""
+        """Forget the data that a kind keeps about a socket."""
 
 
 class LocalPort:
-    """Chooses the port that a socket gets when it leaves the choice to the kernel, which lets it give the port up again.
+    """Sets the port that the kernel chooses for a socket, so that the socket can give up the port again.
 
-    A port that a socket asks for by number is its own for good, and so is its place in the table. By the socket's own range
-    (Linux 6.3), or else by the namespace's.
+    A port that a socket requests by number is permanent, and so is the socket's place in the table. The choice is set by
+    the socket's own port range (Linux 6.3), or else by the namespace's.
     """
 
     __slots__ = ("_own", "_set")
@@ -164,7 +164,7 @@ class LocalPort:
         self._set = 0
 
     def choose(self, sock: Socket, port: int) -> None:
-        """The next port that the kernel chooses for this socket is this one; raises OSError."""
+        """Make the kernel choose this port for the socket's next automatic choice; raises OSError."""
         if self._own:
             try:
                 sock.setsockopt(socket.IPPROTO_IP, _LOCAL_PORT_RANGE, (port << 16 | port).to_bytes(4, sys.byteorder))
@@ -187,12 +187,12 @@ def _explain_errors(action: str) -> Iterator[None]:
 
 
 def cookie(sock: Socket) -> int:
-    """The cookie of a socket, which the kernel never gives to another one."""
+    """The cookie of a socket, which is unique for the kernel's lifetime."""
     return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
 
 
 def inode(sock: Socket) -> int:
-    """The inode of a socket, by which /proc names it."""
+    """The inode of a socket, which identifies it in /proc."""
     return os.fstat(sock.fileno()).st_ino
 
 

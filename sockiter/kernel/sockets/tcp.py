@@ -1,11 +1,12 @@
 """Real TCP sockets, listening or established, each in a given bucket and at a given end of it.
 
-Decided here: which address and port get a socket where. Learned from the running kernel by reading its iterator, not
-computed, but for one thing: the listening table's hash of an address and a port is an exclusive or with the port. Not known
-here: what an iteration shows.
+An address and a port determine a socket's bucket. The module learns these buckets from the running kernel by reading its
+iterator. It computes only one thing: the listening table's hash of an address and a port is an exclusive or with the
+port.
 
-A listening socket has an address of its own, so that it can be put at either end of its bucket: the kernel lets those of
-IPv6 with SO_REUSEPORT go to the tail, and all others to the head. An established one needs no peer: TCP_REPAIR makes it so.
+Every listening socket has its own address, so that it can be put at either end of its bucket: the kernel puts IPv6
+sockets with SO_REUSEPORT at the tail, and all others at the head. An established socket needs no peer, thanks to
+TCP_REPAIR.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ ESTABLISHED = "established"
 TABLES = ("listening", ESTABLISHED)
 
 Look: TypeAlias = Callable[[], list[tuple[int, int, int]]]
-"""A whole walk: the cookie of each socket, the number of its bucket, and which of `TABLES` that is in."""
+"""A whole walk: the cookie of each socket, the number of its bucket, and the index of its table in `TABLES`."""
 
-# Any will do; in the range that the kernel chooses from by itself. What listens to nothing but itself has the second one,
+# Arbitrary ports, in the kernel's own range for automatic choices. Sockets that listen only for this module's own use get
+# the second port, and established sockets the third.
 # and established sockets the third.
 _PORT = 40000
 _NOWHERE = 40001
 _ESTABLISHED_PORT = 50000
 _FIRST_REMOTE_PORT = 1024
 _LEAST_PORT = 1024
-# An address that no socket of an iteration is given, and a bucket that every kernel has, behind all established ones.
+# An address that no socket of an iteration gets, and a bucket of every kernel, behind all established ones.
 _NOBODYS = 0
 _FAR_BEHIND = 63
 _CHUNK = 64
@@ -43,14 +45,14 @@ _ADDRESSES_MAX = 20_000
 _TCP_REPAIR = 19
 _FREEBIND: dict[int, tuple[int, int]] = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 _LOOPBACK: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
-# For a socket that was reset to know of it: some microseconds, as the loopback device delivers at once.
+# The time for a socket to notice its reset: some microseconds, as the loopback device delivers at once.
 _RESET_MS = 5_000
 
 
 class Places:
-    """Which addresses and ports are in which buckets; learned when first asked for, and kept.
+    """The buckets of addresses and ports; learned on demand, and kept.
 
-    Of the listening table, the buckets have the kernel's own numbers, from 0; of the other one, too.
+    Buckets of both tables have the kernel's own numbers, from 0.
     """
 
     def __init__(self, namespace: Namespace, look: Look, family: int) -> None:
@@ -58,40 +60,40 @@ class Places:
         self.family = family
         self.local_port = LocalPort()
         self._look = look
-        # The bucket that each address is in with `_PORT`, by the address's number.
+        # The bucket of each address with `_PORT`, by the address's number.
         self._hashes: list[int] = []
-        # Ports of peers by the bucket that they lead to; all that were tried.
+        # Peers' ports by bucket; all ports that were tried.
         self._remote: defaultdict[int, list[int]] = defaultdict(list)
         self._tried = _FIRST_REMOTE_PORT
 
     def listening(self, number: int, bucket: int) -> tuple[str, int] | None:
-        """The address of this number, and the port that it is in this bucket with; None if there is no such port."""
+        """The address of this number, and the port that puts it into this bucket; None if there is no such port."""
         self.know(number + 1)
         port = _PORT ^ self._hashes[number] ^ bucket
         return (self._address(number), port) if port >= _LEAST_PORT and port != _NOWHERE else None
 
     def know(self, count: int) -> None:
-        """Learn of so many addresses in all; raises `Inconclusive`."""
+        """Learn the buckets of this number of addresses in total; raises `Inconclusive`."""
         while len(self._hashes) < count:
             self._learn_some_addresses()
 
     def remote_port(self, bucket: int) -> int:
-        """A peer's port that an established socket is in this bucket with, which is the caller's until given back."""
+        """A peer's port that puts an established socket into this bucket; the caller owns it until `give_back`."""
         self.prepare(bucket, 1)
         return self._remote[bucket].pop()
 
     def prepare(self, bucket: int, count: int) -> None:
-        """Have so many ports left for an established bucket; raises `Inconclusive`."""
+        """Keep this number of ports available for an established bucket; raises `Inconclusive`."""
         while len(self._remote[bucket]) < count:
             if self._tried >= _ESTABLISHED_PORT - _CHUNK:
-                raise Inconclusive(f"no more sockets get into bucket {bucket} of the established ones")
+                raise Inconclusive(f"no further port leads to bucket {bucket} of the established sockets")
             self._learn_some_remote_ports()
 
     def give_back(self, bucket: int, port: int) -> None:
         self._remote[bucket].append(port)
 
     def connect(self, new: Socket, port: int) -> None:
-        """Make a socket an established one, which nobody hears of; raises OSError."""
+        """Make a socket established without a peer; raises OSError."""
         new.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
         self.local_port.choose(new, _ESTABLISHED_PORT)
         new.connect((_LOOPBACK[self.family], port))
@@ -114,7 +116,7 @@ class Places:
     def _learn_some_addresses(self) -> None:
         known = len(self._hashes)
         if known >= _ADDRESSES_MAX:
-            raise Inconclusive(f"none of {known} addresses gets one more socket into a bucket of the listening ones")
+            raise Inconclusive(f"none of {known} addresses leads one more socket to a bucket of the listening table")
         with ExitStack() as stack:
             cookies = []
             for number in range(known, known + _CHUNK):
@@ -125,9 +127,9 @@ class Places:
         self._hashes += [buckets[socket_id] for socket_id in cookies]
 
     def _learn_some_remote_ports(self) -> None:
-        # With somebody who listens, far behind: without, an iterator that counts (`offset-tcp`) misses established sockets.
+        # With one listening socket far behind: without any, a counting iterator (`offset-tcp`) skips established sockets.
         place = self.listening(_NOBODYS, _FAR_BEHIND) or self.listening(_NOBODYS, _FAR_BEHIND - 1)
-        assert place is not None  # since ports next to each other are not both too low
+        assert place is not None  # neighbouring ports are not both too low
         with ExitStack() as stack:
             stack.callback((listening := self.new()).close)
             self.listen(listening, *place, "head")
@@ -143,9 +145,9 @@ class Places:
 
 
 class TcpSockets(Sockets):
-    """TCP sockets in the kernel's buckets of the same numbers; of no named table, in the first of these.
+    """TCP sockets in the kernel's buckets of the same numbers; a bucket without a table name is in the first table.
 
-    `established`: how many buckets of established sockets may come to be used.
+    `established`: the number of buckets of established sockets that may be used.
     """
 
     def __init__(self, namespace: Namespace, places: Places, first: str, established: int) -> None:
@@ -154,10 +156,10 @@ class TcpSockets(Sockets):
         self._places = places
         self._first = first
         self.has_tail = first != ESTABLISHED and places.family == socket.AF_INET6
-        self._numbers: dict[Socket, int] = {}  # of the address that each has, or had, when listening
+        self._numbers: dict[Socket, int] = {}  # each socket's address number, present or last
         self._free: list[int] = []
         self._given = _NOBODYS + 1
-        self._peers: dict[Socket, tuple[int, int]] = {}  # of the established ones: bucket and port
+        self._peers: dict[Socket, tuple[int, int]] = {}  # of established sockets: bucket and port
         self._removed = 0
 
     def prepare(self, changes: int) -> None:
@@ -187,25 +189,25 @@ class TcpSockets(Sockets):
     def _move(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
         self._take(moved, old)
         if self._is_established(bucket) and not self._is_established(old):
-            # It would keep its own address, which it gives up for the wildcard one only.
+            # Otherwise it would keep its own address, which it gives up only for the wildcard address.
             self._places.listen(moved, "", _NOWHERE, "tail")
             moved.shutdown(socket.SHUT_RD)
         self._put(moved, bucket, "head")
 
     def _leave(self, gone: Socket, bucket: Bucket) -> None:
         if self._is_established(bucket):
-            # By close(2) and by a reset from the peer, in turn.
+            # By close(2) and by a reset from the peer, alternately.
             self._removed += 1
             if self._removed % 2:
                 self._reset(gone)
 
     def _reset(self, sock: Socket) -> None:
-        # The end of TCP_REPAIR is told to the peer, on whose behalf the kernel, which knows of none, answers with a reset.
+        # The end of TCP_REPAIR sends a packet to the peer. The kernel has no such peer, and answers with a reset.
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
         poll = select.poll()
         poll.register(sock.fileno(), 0)
         if not poll.poll(_RESET_MS):
-            raise Unavailable(f"an established socket is still there {_RESET_MS // 1000} s after it was reset")
+            raise Unavailable(f"an established socket is still present {_RESET_MS // 1000} s after its reset")
 
     def _forget(self, gone: Socket) -> None:
         if (number := self._numbers.pop(gone, None)) is not None:
@@ -214,7 +216,7 @@ class TcpSockets(Sockets):
             self._places.give_back(*peer)
 
     def _address(self, new: Socket, bucket: int) -> tuple[str, int]:
-        # The socket's own address, or, where that has no port for this bucket, another one that is not in use.
+        # The socket's own address, or, if that address has no port for this bucket, another unused one.
         if (number := self._numbers.pop(new, None)) is not None:
             self._free.append(number)
         for at in range(len(self._free) - 1, -1, -1):

@@ -1,12 +1,11 @@
 """Real UDP sockets, each in a given bucket and at a given end of it.
 
-Decided here: which port and which address get a socket where. Learned from the running kernel by reading its tables, not
-computed: which of them is in which bucket, and whether there is a tail to be put at. Not known here: what an iteration
-shows.
+A port and an address determine a socket's bucket. The module learns these buckets from the running kernel by reading its
+tables, and also whether sockets can be put at the tail.
 
-All sockets are bound to the wildcard address, and those of one bucket to one port, which SO_REUSEADDR lets them share. The
-kernel keeps them in two tables, by port alone and by address and port; in both, those of IPv6 with SO_REUSEPORT go to the
-tail, and all others to the head.
+All sockets are bound to the wildcard address. Those of one bucket share one port by SO_REUSEADDR. The kernel keeps the
+sockets in two tables, by port alone and by address and port. In both, IPv6 sockets with SO_REUSEPORT go to the tail, and
+all others to the head.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, dis
 from sockiter.operations import Bucket, End
 
 Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
-"""A whole walk over a table: the cookie of each socket, or else its inode, and the number of its bucket."""
+"""A whole walk over a table: the cookie or the inode of each socket, and the number of its bucket."""
 
-# In the range that the kernel chooses from by itself.
+# In the kernel's own range for automatic choices.
 _FIRST_PORT = 32768
 _PORTS_END = 60999
-# Ports, or addresses, are tried this many at a time; so many addresses lead to one bucket only where they do not count.
+# The number of ports or addresses per attempt. If this number of addresses leads to one bucket, addresses do not count.
 _CHUNK = 256
 _TRIED = 8
 _ADDRESSES_MAX = 8 * _CHUNK
 
 
 class Places:
-    """Which port is in which bucket, and which address leads there from it; learned when first asked for, and kept.
+    """The bucket of each port, and the address that leads from a port to a bucket; learned on demand, and kept.
 
-    `look`: a walk over the table that is iterated, which tells of cookies, or else (`by_inode`) of inodes. `has_tail`:
-    whether sockets can be put at the tail; `by_address`: whether connecting moves one, since its address counts as well.
+    `look`: a walk over the iterated table, which returns cookies or (`by_inode`) inodes. `has_tail`: whether sockets can
+    be put at the tail. `by_address`: whether connecting moves a socket, since the address counts as well.
     """
 
     __slots__ = (
@@ -65,11 +64,11 @@ class Places:
         while len(self._ports) < count and grows:
             grows = self._learn_some_ports()
         if len(self._ports) < count:
-            raise Inconclusive(f"the kernel's UDP table has {len(self._ports)} buckets here; the case asks for {count}")
+            raise Inconclusive(f"the kernel's UDP table has {len(self._ports)} buckets here; the case needs {count}")
         return sorted(self._ports.items())[:count]
 
     def learn(self, port: int, bucket: int) -> str:
-        """The address that a socket of this port comes into this bucket by; raises `Inconclusive`."""
+        """The address that leads a socket of this port to this bucket; raises `Inconclusive`."""
         known = self._addresses.setdefault(port, {})
         first = 0
         while bucket not in known:
@@ -81,17 +80,17 @@ class Places:
         return known[bucket]
 
     def connect(self, sock: Socket, port: int, bucket: int) -> None:
-        """Connect a socket of this port, so that it comes into this bucket; raises OSError, or `Inconclusive`."""
+        """Connect a socket of this port, which moves it to this bucket; raises OSError, or `Inconclusive`."""
         sock.connect((self._spelled(self.learn(port, bucket)), 9))
 
     def new(self) -> Socket:
-        """A socket that is bound to nothing."""
+        """An unbound socket."""
         new = Socket(self._family, socket.SOCK_DGRAM)
         new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return new
 
     def bind(self, new: Socket, port: int, end: End) -> None:
-        """Bind a socket, at this end of its bucket if that has both; raises OSError."""
+        """Bind a socket, at this end of its bucket if the bucket has both; raises OSError."""
         if self._family == socket.AF_INET6:
             new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
         self._local_port.choose(new, port)
@@ -101,8 +100,9 @@ class Places:
         return f"::ffff:{address}" if self._family == socket.AF_INET6 else address
 
     def _learn_some_ports(self) -> bool:
-        # Returns whether this told of new buckets. The hash of a port is an exclusive or with it, so that 256 ports in a
-        # row that bring nothing new mean that there is nothing more.
+        # Returns whether there were new buckets. The hash of a port is an exclusive or with the port. So if 256
+        # consecutive ports
+        # lead to no new bucket, there are no more buckets.
         before = len(self._ports)
         ports = range(self._next, min(self._next + _CHUNK, _PORTS_END))
         self._next = ports.stop
@@ -115,11 +115,12 @@ class Places:
         tried: Sequence[End] = ("head", "tail", "head")
         order = [number for number, _ in self._seen([(_FIRST_PORT, None)] * 3, tried)]
         if order not in ([2, 1, 0], [2, 0, 1]):
-            raise Unavailable("sockets that were added at head, tail and head are walked in neither of the known orders")
+            raise Unavailable("sockets added at head, tail and head are walked in no known order")
         return order == [2, 0, 1]
 
     def _seen(self, bindings: Sequence[tuple[int, str | None]], ends: Sequence[End] = ()) -> list[tuple[int, int]]:
-        # For sockets of these ports, connected to these addresses: which of them is where in the walk, and in which bucket.
+        # For sockets of these ports, connected to these addresses: their indexes in the order of the walk, and their
+        # buckets.
         with ExitStack() as stack:
             numbers = {}
             for number, (port, address) in enumerate(bindings):
@@ -133,9 +134,10 @@ class Places:
 
 
 class UdpSockets(Sockets):
-    """UDP sockets in the buckets that `ports` says, each by its number and a port in it.
+    """UDP sockets in the buckets of `ports`, each given by its number and a port in it.
 
-    By address, connecting moves one; by port, only another port does, which takes it out for a moment.
+    In the table by address, connecting moves a socket. In the table by port, only another port does, which takes the
+    socket out for a moment.
     """
 
     def __init__(self, namespace: Namespace, places: Places, ports: list[tuple[int, int]]) -> None:
@@ -143,7 +145,7 @@ class UdpSockets(Sockets):
         self._places = places
         self._ports = ports
         self.has_tail = places.has_tail
-        self._home: dict[Socket, int] = {}  # the place in `ports` of the port that each is bound to
+        self._home: dict[Socket, int] = {}  # each socket's index in `ports` of its bound port
 
     def prepare(self, changes: int) -> None:
         if self._places.by_address:
@@ -167,7 +169,7 @@ class UdpSockets(Sockets):
         if not self._places.by_address or bucket.number == home:
             super()._move(moved, old, bucket)
             return
-        if old.number != home:  # connected, and nothing but the wildcard address can be moved from
+        if old.number != home:  # connected: only a socket on the wildcard address can move
             self._take(moved, old)
             self._put(moved, Bucket(home), "head")
         self._places.connect(moved, self._ports[home][1], self._ports[bucket.number][0])
@@ -177,5 +179,5 @@ class UdpSockets(Sockets):
 
 
 def _address(number: int) -> str:
-    # One of those that `namespace` makes local, all of them.
+    # One of the addresses that `namespace` makes local.
     return f"10.0.{number // 250}.{number % 250 + 1}"

@@ -1,10 +1,10 @@
 """Real UNIX sockets, each in a given bucket, at its head: these buckets have no tail.
 
-Decided here: which name gets a socket where. The kernel chooses the bucket of a socket without a name by where in memory
-it is, and that of a file's by its inode; only the bucket of an abstract name is a caller's to choose. Learned by reading
-the iterator: which name is in which bucket. Not known here: what an iteration shows.
+A socket's name determines its bucket. The kernel hashes an unnamed socket by its memory address, and a file's socket by
+its inode. So only an abstract name lets a caller choose the bucket. The module learns the buckets of names by reading the
+iterator.
 
-A socket has its name for good, so that it can be neither put in again nor moved.
+A socket keeps its name for good, so it can be neither reinserted nor moved.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ _NAMES_MAX = 16 * _CHUNK
 
 
 class Places:
-    """Which names are in which bucket; learned when first asked for, and kept."""
+    """The buckets of names; learned on demand, and kept."""
 
     def __init__(self, namespace: Namespace, look: Look) -> None:
         namespace.stay()
         self._look = look
-        self._beginnings: dict[int, int] = {}  # of a name in each bucket
+        self._beginnings: dict[int, int] = {}  # the beginning of a name, for each bucket
         self._tried = 0
 
     def buckets(self, count: int) -> list[tuple[int, int]]:
-        """The first `count` buckets in the order of the walk, each with what its names begin with; raises `Inconclusive`."""
+        """The first `count` buckets in the order of the walk, each with the beginning of its names; raises
+        `Inconclusive`."""
         while len(self._beginnings) < count and self._tried < _NAMES_MAX:
             with ExitStack() as stack:
                 tried = {}
@@ -51,12 +52,12 @@ class Places:
                         self._beginnings.setdefault(bucket, tried[socket_id])
             self._tried += _CHUNK
         if len(self._beginnings) < count:
-            raise Inconclusive(f"names get into {len(self._beginnings)} UNIX buckets here; the case asks for {count}")
+            raise Inconclusive(f"names get into {len(self._beginnings)} UNIX buckets here; the case needs {count}")
         return sorted(self._beginnings.items())[:count]
 
 
 class UnixSockets(Sockets):
-    """UNIX sockets in the buckets that `places` says, each by its number and what names in it begin with."""
+    """UNIX sockets in the buckets of `places`, each given by its number and the beginning of its names."""
 
     has_tail = False
 
@@ -73,14 +74,14 @@ class UnixSockets(Sockets):
         self._made += 1
 
     def _take(self, old: Socket, bucket: Bucket) -> None:
-        raise NotImplementedError  # what its targets do not offer
+        raise NotImplementedError  # its targets do not offer this
 
 
 def name(beginning: int, number: int) -> bytes:
-    """An abstract name, as long as can be, since fewer then fit into a message of sock_diag.
+    """An abstract name of the maximum length, since then fewer sockets fit into a message of sock_diag.
 
-    The kernel's hash adds up words of 16 bits, end around, so that a word and its complement, which make a name one of many,
-    leave it in the bucket that it has by its beginning.
+    The kernel's hash is an end-around sum of 16-bit words. A word and its complement make the name unique without
+    changing the bucket that its beginning determines.
     """
     words = [word ^ mask for word in (number & 0xFFFF, number >> 16) for mask in (0, 0xFFFF)]
     return struct.pack("<HI4H", 0, beginning, *words).ljust(_LONGEST, b"\0")

@@ -1,52 +1,24 @@
 (() => {
   "use strict";
   const byId = id => document.getElementById(id);
-  const viewer = byId("viewer"), slider = byId("slider"), stage = viewer.querySelector(".stage");
-  const go = Object.fromEntries([...viewer.querySelectorAll("[data-go]")].map(button => [button.dataset.go, button]));
-  let rows = [], at = 0, opener = null;
-
-  // What stands in a row of the steps stands on the stage as well, only larger.
-  const show = step => {
-    at = Math.min(Math.max(step, 0), rows.length - 1);
-    rows.forEach((row, nth) => nth === at ? row.setAttribute("aria-current", "step") : row.removeAttribute("aria-current"));
-    const of = name => rows[at].querySelector("." + name);
-    byId("viewer-event").textContent = of("event").textContent;
-    byId("viewer-state").replaceChildren(...[...of("state").childNodes].map(node => node.cloneNode(true)));
-    byId("viewer-seen").textContent = of("seen").textContent;
-    byId("viewer-place-of").hidden = !of("place");
-    byId("viewer-place").textContent = of("place") ? of("place").textContent : "";
-    stage.className = "stage " + rows[at].className;
-    slider.value = at;
-    const told = `Step ${at + 1} of ${rows.length}`;
-    slider.setAttribute("aria-valuetext", `${told}: ${of("event").textContent}`);
-    byId("viewer-step").textContent = told;
-    go.first.disabled = go.back.disabled = at === 0;
-    go.on.disabled = go.last.disabled = at === rows.length - 1;
-  };
+  const viewer = byId("viewer"), { parameters, keep, copies, command, stepper } = pages;
+  const steps = stepper(viewer);
+  let opener = null, replay = "";
 
   const open = (article, from) => {
     opener = from;
     const copy = article.cloneNode(true);
+    replay = article.dataset.replay;
     byId("viewer-title").replaceChildren(...copy.querySelector("h3").childNodes);
     // One case may show more than one kind of harm; the title tells the one that was asked for.
     if (from) byId("viewer-title").lastChild.textContent = ": " + from.dataset.title;
     byId("viewer-about").textContent = copy.querySelector(".about").textContent;
     byId("viewer-rest").replaceChildren(...["ul", ".steps", "details"].map(what => copy.querySelector(what)));
-    rows = [...byId("viewer-rest").querySelectorAll("tbody tr")];
-    rows.forEach((row, nth) => row.addEventListener("click", () => show(nth)));
-    const found = byId("viewer-rest").querySelectorAll("thead th");
-    byId("viewer-progress").textContent = found.length > 4 ? found[3].textContent : "";
-    slider.max = rows.length - 1;
-    // As high as the longest event, so that nothing below it moves from step to step.
-    const lines = rows.map(row => row.querySelector(".event").textContent.split("\n").length);
-    byId("viewer-event").style.minHeight = `${1.5 * Math.max(...lines)}em`;
-    viewer.querySelectorAll("[data-mark]").forEach(mark => {
-      mark.hidden = !byId("viewer-rest").querySelector(".s." + mark.dataset.mark);
-    });
-    show(0);
+    viewer.querySelector(".copies [role=status]").textContent = "";
+    steps.load([{ stage: viewer.querySelector(".stage"), table: byId("viewer-rest").querySelector("table") }]);
     if (!viewer.open) viewer.showModal();
     viewer.scrollTop = 0;
-    slider.focus();
+    steps.slider.focus();
   };
 
   // The address names the cell's finding, so that whoever is sent it sees the same thing open.
@@ -61,7 +33,7 @@
     const chip = event.target.closest("a.chip");
     if (!chip || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    history.replaceState(null, "", "#" + chip.id);
+    keep({}, "#" + chip.id);
     open(byId(chip.getAttribute("href").slice(1)), chip);
   });
   document.querySelectorAll("a.chip").forEach(chip => {
@@ -71,25 +43,137 @@
       if (event.key === " ") { event.preventDefault(); chip.click(); }
     });
   });
-  slider.addEventListener("input", () => show(slider.valueAsNumber));
-  const steps = { first: () => 0, back: () => at - 1, on: () => at + 1, last: () => rows.length - 1 };
-  for (const [name, button] of Object.entries(go)) button.addEventListener("click", () => {
-    show(steps[name]());
-    if (button.disabled) slider.focus();
-  });
-  const keys = { ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last" };
-  document.addEventListener("keydown", event => {
-    // Wherever the focus is: a browser that followed an address here may have put it nowhere. The slider knows these keys itself.
-    if (!viewer.open || event.target === slider || !(event.key in keys) || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    show(steps[keys[event.key]]());
-  });
+  // Wherever the focus is: a browser that followed an address here may have put it nowhere. The slider knows these keys itself.
+  document.addEventListener("keydown", event => { if (viewer.open) steps.press(event, "input"); });
   byId("close").addEventListener("click", () => viewer.close());
   viewer.addEventListener("click", event => { if (event.target === viewer) viewer.close(); });
   viewer.addEventListener("close", () => {
-    history.replaceState(null, "", location.pathname + location.search);
+    keep({}, "");
     opener?.focus();
   });
+  const text = () => byId("viewer-rest").querySelector("pre").textContent;
+  copies(viewer, { link: () => location.href, case: text, command: () => command(replay, text()) });
   window.addEventListener("hashchange", follow);
+
+  // Filters: what is chosen is in the address, and nothing chosen is everything.
+  const filters = byId("filters"), table = document.querySelector("table.matrix");
+  const rows = [...table.querySelectorAll("tr[data-target]")], groups = [...table.tBodies];
+  const columns = [...table.querySelectorAll("th[data-column]")].map(title => title.dataset.column);
+  const menus = ["scheme", "hazard", "kind"];
+  const boxes = name => [...filters.elements].filter(element => element.name === name);
+  const chosen = name => boxes(name).filter(box => box.checked).map(box => box.value);
+
+  const ranges = [...byId("ranges").rows].map(row => row.dataset);
+  const walks = [...new Set(ranges.map(range => range.walk))];
+  const numbers = release => release.split(".").map(Number);
+  const compare = (one, other) => {
+    for (let nth = 0; nth < 3; nth++) if ((one[nth] || 0) !== (other[nth] || 0)) return (one[nth] || 0) - (other[nth] || 0);
+    return 0;
+  };
+  // What the table of ranges knows of a release: for each walk its scheme, and the first release of the same stable branch that
+  // has another, which counts where the patch level is not given. A range of a stable branch overrules mainline.
+  const knownOf = release => walks.map(walk => {
+    const of = ranges.filter(range => range.walk === walk), mainline = release.slice(0, 2);
+    const isBranch = range => numbers(range.first || range.last).length > 2;
+    const branches = of.filter(range => isBranch(range) && compare(numbers(range.first).slice(0, 2), mainline) === 0);
+    const within = (range, at) => compare(numbers(range.first || "0"), at) <= 0 && (!range.last || compare(at, numbers(range.last)) <= 0);
+    const found = branches.find(range => within(range, release)) || of.find(range => !isBranch(range) && within(range, mainline));
+    const later = release.length < 3 ? branches.find(range => range !== found) : undefined;
+    return { walk, found, later };
+  });
+
+  const kernel = () => {
+    const value = byId("kernel").value.trim(), says = byId("kernel-says");
+    const release = /^(\d+)\.(\d+)(?:\.(\d+))?(?![\d])/.exec(value)?.slice(1).filter(Boolean).map(Number);
+    byId("kernel").setAttribute("aria-invalid", String(Boolean(value && !release)));
+    says.hidden = !value;
+    if (!value) { says.textContent = ""; return null; }
+    if (!release) { says.textContent = "Expected a release as uname -r prints it: 6.12.94, or 6.12."; return null; }
+    const known = knownOf(release), there = new Set(rows.map(row => row.dataset.target)), schemes = new Set();
+    const named = range => {
+      if (!range.scheme) return "no known scheme";
+      schemes.add(range.scheme);
+      return range.scheme + (there.has(range.scheme) ? "" : " (not on this page)");
+    };
+    const parts = known.map(({ walk, found, later }) =>
+      `${walk}: ${found ? named(found) : "not known"}${later ? `, from ${later.first} on ${named(later)}` : ""}`);
+    const decides = document.createElement("code");
+    decides.textContent = "sockiter targets";
+    says.replaceChildren(`Linux ${release.join(".")}, by the known ranges of releases: ${parts.join("; ")}. Stable branches and `
+      + "distributions change this by backport: detection decides, not the version. ", decides, " on that kernel says which schemes it uses.");
+    return schemes;
+  };
+
+  const plural = (count, all, noun) => `${count === all ? "All" : `${count} of`} ${all} ${noun}`;
+  const apply = () => {
+    const [targets, hazards, kinds] = menus.map(name => new Set(chosen(name)));
+    const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean), schemes = kernel();
+    const isHidden = { column: column => hazards.size > 0 && !hazards.has(column), kind: kind => kinds.size > 0 && !kinds.has(kind) };
+    table.querySelectorAll("[data-column]").forEach(cell => { cell.hidden = isHidden.column(cell.dataset.column); });
+    let findings = 0;
+    for (const row of rows) {
+      const { target } = row.dataset, text = row.cells[0].textContent.toLowerCase();
+      row.hidden = (targets.size > 0 && !targets.has(target)) || (schemes !== null && !schemes.has(target)) || !words.every(word => text.includes(word));
+      for (const cell of row.querySelectorAll("td")) {
+        const chips = [...cell.querySelectorAll("a.chip")];
+        chips.forEach(chip => { chip.hidden = isHidden.kind(chip.dataset.kind); });
+        const left = chips.filter(chip => !chip.hidden).length;
+        if (!row.hidden && !cell.hidden) findings += left;
+        cell.querySelector(".rest")?.remove();
+        if (!chips.length || left || cell.querySelector(".unknown")) continue;
+        // Of the kinds that were asked for, the cell has none; of the others it has.
+        const rest = document.createElement("span");
+        rest.className = "mark rest";
+        rest.textContent = "measured" in row.dataset ? `${[...kinds].join(", ")} not seen` : `no ${[...kinds].join(", ")}`;
+        cell.append(rest);
+      }
+    }
+    const visible = columns.filter(column => !isHidden.column(column)).length;
+    for (const group of groups) {
+      group.hidden = !group.querySelector("tr[data-target]:not([hidden])");
+      group.querySelector(".group th").colSpan = visible + 1;
+    }
+    const shown = rows.filter(row => !row.hidden).length;
+    byId("shown").textContent = `${plural(shown, rows.length, "targets")}, ${plural(visible, columns.length, "columns").toLowerCase()}, `
+      + `${findings} finding${findings === 1 ? "" : "s"}${kinds.size ? ` of ${[...kinds].join(", ")}` : ""}.`;
+    for (const name of menus) document.querySelector(`[data-count=${name}]`).textContent = chosen(name).length || "";
+  };
+  const remember = () => keep({
+    search: byId("search").value.trim(), kernel: byId("kernel").value.trim(),
+    ...Object.fromEntries(menus.map(name => [name, chosen(name).join(",")])),
+  });
+  const recall = () => {
+    const query = parameters();
+    for (const name of ["search", "kernel"]) byId(name).value = query.get(name) || "";
+    for (const name of menus) {
+      const values = (query.get(name) || "").split(",");
+      boxes(name).forEach(box => { box.checked = values.includes(box.value); });
+    }
+    apply();
+  };
+  filters.addEventListener("input", () => { apply(); remember(); });
+  filters.addEventListener("submit", event => event.preventDefault());
+  filters.addEventListener("reset", event => {
+    // A reset goes back to what the page began with, which the browser may have filled in.
+    event.preventDefault();
+    for (const name of ["search", "kernel"]) byId(name).value = "";
+    menus.forEach(name => boxes(name).forEach(box => { box.checked = false; }));
+    apply();
+    remember();
+  });
+  const isOpen = () => filters.querySelector(".menu[open]");
+  filters.querySelectorAll(".menu").forEach(menu => menu.addEventListener("toggle", () => {
+    if (menu.open) filters.querySelectorAll(".menu[open]").forEach(other => { other.open = other === menu; });
+  }));
+  document.addEventListener("click", event => { if (isOpen() && !isOpen().contains(event.target)) isOpen().open = false; });
+  filters.addEventListener("keydown", event => {
+    const menu = isOpen();
+    if (event.key !== "Escape" || !menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+  window.addEventListener("popstate", recall);
+
+  recall();
   follow();
 })();

@@ -139,7 +139,7 @@ def test_a_program_that_timed_out_makes_its_result_inconclusive(monkeypatch: pyt
         return True
 
     with stoppable_reads(kernel.words, at_entry=True) as stopping:
-        with pytest.raises(TooBusy, match=r"^a read stood still for too long.*this machine is too busy$"):
+        with pytest.raises(TooBusy, match=r"^a stopped read timed out and continued: this machine is too busy$"):
             stopping.read(FD, SIZE, on_stop)
         # And the next one is not late for that.
         assert stopping.read(FD, SIZE, lambda _: True) == b"done"
@@ -176,7 +176,7 @@ def test_no_process_has_its_main_thread_where_the_reads_of_another_stand_still(
 
 def test_one_processor_is_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    with pytest.raises(Unavailable, match=r"^stopping a read takes two processors; there is one$"):
+    with pytest.raises(Unavailable, match=r"^stopping a read requires two processors; there is one$"):
         two_processors()
 
 
@@ -334,7 +334,7 @@ def test_where_functions_cannot_be_watched_the_program_stops_itself_and_growth_i
 ) -> None:
     loader = Loader(monkeypatch, attach_stops="it must not")
     iterator = loader.load_iterator()
-    why = "functions of this kernel cannot be watched: it must not"
+    why = "functions of this kernel cannot be traced: it must not"
     assert str(iterator.stops) == "in the program"
     assert (iterator.destroys, iterator.unable) == (True, {"realloc": why, "enomem": why})
     assert loader.loaded == [record_program(InContext(24), page=3, destroy=5, stops=True)]
@@ -343,7 +343,7 @@ def test_where_functions_cannot_be_watched_the_program_stops_itself_and_growth_i
 def test_without_fault_injection_only_refused_allocations_are_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Loader(monkeypatch, need_faults="not built in").load_iterator().unable == {"enomem": "not built in"}
     unable = Loader(monkeypatch, need_faults="not built in", attach_stops="no").load_iterator().unable
-    assert unable == {"enomem": "not built in", "realloc": "functions of this kernel cannot be watched: no"}
+    assert unable == {"enomem": "not built in", "realloc": "functions of this kernel cannot be traced: no"}
 
 
 @pytest.mark.parametrize("trouble", ["stopping", "stoppable_reads"])
@@ -351,7 +351,7 @@ def test_where_a_read_cannot_be_stopped_the_plain_program_walks(trouble: str, mo
     """As before Linux 6.9, whose verifier knows no loop of the program's kind, or with one processor."""
     loader = Loader(monkeypatch, attach_stops="no", **{trouble: "unknown opcode e5"})
     iterator = loader.load_iterator()
-    why = "a read of it cannot be stopped, as since Linux 6.9: unknown opcode e5"
+    why = "a read cannot be stopped, which requires Linux 6.9 or later: unknown opcode e5"
     assert (iterator.stops, iterator.destroys) == (None, False)
     assert iterator.unable == dict.fromkeys(("show", "realloc", "enomem"), why)
     assert loader.loaded[-1] == PLAIN
@@ -403,7 +403,7 @@ def test_without_debugfs_it_is_not_known_whom_it_spares(injection: Path) -> None
 
 def test_a_setting_that_spares_what_can_wait_is_reported_and_left(injection: Path) -> None:
     (injection / "ignore-gfp-wait").write_text("Y\n")
-    with pytest.raises(Unavailable, match=r"says 'Y', so that only allocations that cannot wait fail; write N to it$"):
+    with pytest.raises(Unavailable, match=r"is 'Y', so only allocations that cannot wait fail; write N to it$"):
         faults.need_faults()
     assert (injection / "ignore-gfp-wait").read_text() == "Y\n"
 

@@ -133,7 +133,7 @@ def test_a_socket_that_does_not_leave_is_closed_all_the_same(trouble: Trouble, k
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda kind: kind.reinsert("A", "tail"), r"^a socket, at the tail of bucket 0 again: EADDRINUSE"),
+        (lambda kind: kind.reinsert("A", "tail"), r"^a socket, again at the tail of bucket 0: EADDRINUSE"),
         (lambda kind: kind.rehash("A", Bucket(2)), r"^a socket, from bucket 0 to 2: EADDRINUSE"),
     ],
 )
@@ -185,7 +185,7 @@ def test_as_many_sockets_fit_as_files_may_be_open_and_some_are_spared(
     kind = Kind()
     for number in range(room):
         kind.add(str(number), "head", FIRST)
-    message = f"^an iteration can have {room} sockets at a time here; the case asks for more$"
+    message = f"^an iteration can have {room} sockets at a time here; the case needs more$"
     with pytest.raises(Unavailable, match=message):
         kind.add("more", "head", FIRST)
     if room:
@@ -322,7 +322,7 @@ def test_ports_are_learned_until_there_are_enough_buckets(monkeypatch: pytest.Mo
 def test_more_buckets_than_the_table_has_are_refused_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     places = Kernel(monkeypatch, 256, "head", "tail").places()
     for _ in range(2):
-        with pytest.raises(Unavailable, match="the kernel's UDP table has 256 buckets here; the case asks for 257"):
+        with pytest.raises(Unavailable, match="the kernel's UDP table has 256 buckets here; the case needs 257"):
             places.ports(257)
     assert len(places.ports(256)) == 256
 
@@ -336,7 +336,7 @@ def test_whether_there_is_a_tail_is_learned(ends: tuple[End, ...], monkeypatch: 
 
 def test_a_kernel_that_knows_only_the_tail_is_not_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, 8, "tail")
-    with pytest.raises(Unavailable, match="added at head, tail and head are walked in neither of the known orders"):
+    with pytest.raises(Unavailable, match="added at head, tail and head are walked in no known order"):
         kernel.places()
     assert kernel.listed == []
 
@@ -436,7 +436,7 @@ def test_more_unix_buckets_than_names_lead_to_are_refused(monkeypatch: pytest.Mo
     here: Any = Here()
     places = unix.Places(here, lambda: [(999_999, 0), *listed])
     assert places.buckets(5) == [(bucket, bucket) for bucket in range(5)]
-    with pytest.raises(Unavailable, match=r"^names get into 5 UNIX buckets here; the case asks for 6$"):
+    with pytest.raises(Unavailable, match=r"^names get into 5 UNIX buckets here; the case needs 6$"):
         places.buckets(6)
     assert listed == []
 
