@@ -82,8 +82,8 @@ def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_i
     assert "2 failed in" in done.stdout
     kept = list(files([cases]))
     assert [path.name.rpartition("-")[0] for path in kept] == ["offset-udp-repeat-add-head", "offset-udp-skip-remove"]
-    told = dict(re.findall(r"^E +(offset-udp: .*); replay it with: (sockiter replay .*)$", done.stdout, re.MULTILINE))
-    assert told == {
+    failures = dict(re.findall(r"^E +(offset-udp: .*); replay it with: (sockiter replay .*)$", done.stdout, re.MULTILINE))
+    assert failures == {
         "offset-udp: repeat under add-head": f"sockiter replay {kept[0]} --target offset-udp",
         "offset-udp: skip under remove": f"sockiter replay {kept[1]} --target offset-udp",
     }
@@ -121,7 +121,7 @@ def test_a_scheme_that_lies_fails_in_the_plain_loop_too_and_leaves_its_least_cas
         assert replay(load(kept), target, session).as_expected
 
 
-def test_a_profile_that_nobody_registered_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_profile_is_refused_with_the_names_of_the_profiles(tmp_path: Path) -> None:
     done = pytest_on_the_suite(tmp_path, "--hypothesis-profile=nightly")
     assert done.returncode == 4
     assert done.stderr.strip() == "ERROR: no profile 'nightly': expected one of developer, ci, deep"

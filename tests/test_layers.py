@@ -155,7 +155,7 @@ def test_an_import_points_down(module: str) -> None:
         ("sockiter.cli", "sockiter", True),
     ],
 )
-def test_the_order_tells_down_from_up(importer: str, imported: str, *, down: bool) -> None:
+def test_the_order_separates_down_from_up(importer: str, imported: str, *, down: bool) -> None:
     assert points_down(importer, imported) == down
 
 
@@ -177,12 +177,12 @@ def test_the_imports_that_are_checked_are_the_imports_that_there_are() -> None:
     assert "sockiter.claims" in reached("sockiter.targets") - imports("sockiter.targets")
 
 
-def test_the_oracle_never_learns_what_a_table_or_a_scheme_is() -> None:
+def test_the_oracle_knows_neither_tables_nor_schemes() -> None:
     assert {part(name) for name in reached("sockiter.oracle")} & {"table", "schemes", "backend", "simulation"} == set()
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if part(module) == "schemes"])
-def test_a_scheme_never_learns_of_histories_and_verdicts(module: str) -> None:
+def test_a_scheme_knows_neither_histories_nor_verdicts(module: str) -> None:
     assert {part(name) for name in reached(module)} & {"history", "oracle", "backend", "simulation"} == set()
 
 
@@ -192,5 +192,5 @@ def test_no_module_is_a_drawer_for_odds_and_ends(module: str) -> None:
 
 
 @EVERY_MODULE
-def test_a_module_says_what_it_decides(module: str) -> None:
+def test_a_module_has_a_docstring(module: str) -> None:
     assert ast.get_docstring(TREES[module])

@@ -313,7 +313,7 @@ def test_known_failures_may_be_declared_by_their_earlier_names(given: str, insta
         ("foreign:a_text", "is no scheme: `place` is '0:0': expected a method"),
     ],
 )
-def test_what_gives_no_scheme_is_a_target_that_says_why(given: str, why: str, install: Install) -> None:
+def test_an_entry_point_without_a_scheme_is_a_target_with_a_reason(given: str, why: str, install: Install) -> None:
     (target,) = install(f"foreign = {given}")
     assert isinstance(target, BrokenPlugin)
     assert (target.name, target.summary) == ("foreign", f"entry point foreign = {given}")
@@ -389,7 +389,7 @@ def test_a_broken_one_is_listed_with_the_reason(foreign: Target) -> None:
 @pytest.mark.usefixtures("foreign")
 @with_foreign("a_text")
 @pytest.mark.parametrize("command", [["fuzz"], ["replay", RFC_SKIP, "--target"], ["show", RFC_SKIP, "--target"]])
-def test_who_asks_for_a_broken_one_is_told_the_reason(
+def test_a_named_broken_scheme_is_reported_with_its_reason(
     command: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -460,7 +460,7 @@ def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_packa
 
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Clumsy")
-def test_an_exception_in_a_scheme_of_another_package_is_one_line_that_says_where(tmp_path: Path) -> None:
+def test_an_exception_in_a_scheme_of_another_package_is_one_line_with_its_place(tmp_path: Path) -> None:
     line = FOREIGN[: FOREIGN.index("# THE LINE")].count("\n") + 1
     where = f"{tmp_path / 'site' / 'foreign.py'}:{line}"
     message = f"foreign failed: Clumsy.begin raised IndexError: bucket [/3] ({where})"
@@ -617,7 +617,7 @@ def test_an_exception_ends_the_search_on_that_target_alone(driver: str, tmp_path
     assert ended.trouble.startswith("foreign failed: Clumsy.begin raised IndexError: bucket [/3] (")
 
 
-def test_a_worker_that_does_not_know_the_target_says_so(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_know_the_target_reports_it(tmp_path: Path) -> None:
     (ended,) = search(job("foreign", "swarm", tmp_path))
     assert isinstance(ended, Ended)
     assert ended.trouble.startswith("no target is named 'foreign': expected one of offset-udp, ")
@@ -749,7 +749,7 @@ def test_the_status_that_a_command_reports_is_that_of_its_process(command: Calla
     ],
     ids=lambda command: command[0],
 )
-def test_what_a_scheme_prints_while_it_runs_is_no_part_of_a_document(
+def test_the_output_of_a_scheme_is_not_part_of_the_document(
     command: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -758,7 +758,7 @@ def test_what_a_scheme_prints_while_it_runs_is_no_part_of_a_document(
     assert {"printed", "written"} <= set(done.stderr.split())
 
 
-def test_what_a_package_prints_when_it_is_imported_is_no_part_of_the_document(tmp_path: Path) -> None:
+def test_the_output_of_an_import_is_not_part_of_the_document(tmp_path: Path) -> None:
     done = with_package(tmp_path, "chatter", "replay", RFC_SKIP, "--target", "index", "--json")
     assert [one["target"] for one in json.loads(done.stdout)] == ["index"]
     assert sorted(done.stderr.splitlines()) == ["printed", "written"]

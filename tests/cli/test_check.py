@@ -45,7 +45,7 @@ def test_a_claim_that_holds_is_proved_for_sequences_of_any_length() -> None:
     assert proved["transitions"] > proved["states"]
 
 
-def test_what_can_happen_has_its_shortest_case() -> None:
+def test_a_refuted_claim_has_its_shortest_case() -> None:
     (searched,) = document("offset-udp", "--sockets", 3, "--buckets", 1, *under("remove"))
     (skip,) = searched["violations"]
     assert (skip["kind"], skip["moved"], skip["admitted"], skip["operations"]) == ("skip", False, True, 6)
@@ -73,13 +73,13 @@ def test_without_hazards_the_scheme_is_searched_under_all_and_each_claim_by_itse
     assert all(one["scheme"] == "cookie-udp" and one["complete"] for one in searched["claims"])
 
 
-def test_a_bounded_search_says_its_bound_and_finds_nothing_longer() -> None:
+def test_a_bounded_search_reports_its_bound_and_finds_nothing_longer() -> None:
     for ops, found in ((5, 0), (6, 1)):
         (searched,) = document("offset-udp", "--ops", ops, "--buckets", 1, *under("remove"))
         assert (searched["scope"]["ops"], searched["complete"], len(searched["violations"])) == (ops, True, found)
 
 
-def test_the_table_names_scheme_hazards_and_lengths_and_says_what_was_proved() -> None:
+def test_the_table_has_scheme_hazards_lengths_and_proof() -> None:
     result = sockiter("check", "offset-udp", "--buckets", 1)
     assert result.exit_code == 0
     row = next(line for line in result.stdout.splitlines() if line.strip().startswith("offset-udp"))
@@ -90,12 +90,12 @@ def test_the_table_names_scheme_hazards_and_lengths_and_says_what_was_proved() -
     assert "All claims hold. Within the scope, that is proved." in result.stdout
 
 
-def test_where_nothing_can_happen_that_is_said() -> None:
+def test_a_scheme_without_failures_is_reported_as_such() -> None:
     result = sockiter("check", "index", "--buckets", 1, *under("remove"))
     assert "nothing" in result.stdout
 
 
-def test_all_schemes_are_told_of_without_their_cases() -> None:
+def test_all_schemes_are_reported_without_their_cases() -> None:
     result = sockiter("check", "--sockets", 1, "--buckets", 1, *under("remove"))
     assert result.exit_code == 0
     for target in SCHEME_TARGETS:
@@ -103,7 +103,7 @@ def test_all_schemes_are_told_of_without_their_cases() -> None:
     assert "# sockiter case" not in result.stdout
 
 
-def test_a_smaller_scope_is_said_where_versions_roll_over() -> None:
+def test_a_smaller_scope_is_reported_if_versions_roll_over() -> None:
     result = sockiter("check", "index-detect", "--sockets", 4, "--buckets", 2, *under("rollover", "add-tail"))
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
@@ -138,7 +138,7 @@ def test_a_search_that_was_cut_short_proves_nothing_and_is_status_1(monkeypatch:
     assert (searched["complete"], searched["why_incomplete"], searched["states"]) == (False, "not searched", 0)
 
 
-def test_memory_that_is_used_up_cuts_a_search_short_and_what_was_found_is_kept() -> None:
+def test_a_memory_limit_cuts_a_search_short_and_keeps_its_findings() -> None:
     many = under("add-head", "add-tail", "remove", "reinsert", "show")
     (searched,) = document_of_status_1("offset-udp", "--sockets", 7, "--memory", 64, "--workers", 1, *many)
     assert not searched["complete"]
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_keep_cases_is_unavailable(tmp_path: Path) -> None:
         (["index", "--hazard", "rain"], 2, "--hazard"),
     ],
 )
-def test_what_cannot_be_searched_is_said(arguments: list[str], status: int, message: str) -> None:
+def test_an_unsearchable_target_is_reported(arguments: list[str], status: int, message: str) -> None:
     result = sockiter("check", *arguments)
     assert (result.exit_code, message in result.stderr) == (status, True)
 
@@ -191,7 +191,7 @@ def test_a_scope_is_as_asked_for_unless_versions_roll_over() -> None:
     assert Scope(1, 1, 2).under(["rollover", "add-tail", "remove"]) == Scope(1, 1, 2)
 
 
-def test_half_of_the_memory_is_enough_unless_it_is_said_how_much() -> None:
+def test_the_memory_limit_defaults_to_half_of_the_memory() -> None:
     assert bytes_of(64) == 64 << 20
     assert 1 << 28 < bytes_of(None) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

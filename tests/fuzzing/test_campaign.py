@@ -78,7 +78,7 @@ def one(cases: Path, *, seconds: float, workers: int = 1, slice_s: float = 60, d
 # A search, in this process.
 
 
-def test_a_search_says_what_it_kept_what_it_did_and_that_it_is_over(tmp_path: Path) -> None:
+def test_a_slice_reports_its_findings_its_work_and_its_end(tmp_path: Path) -> None:
     kept, tick, ended = search(job(tmp_path, since=30.0))
     assert isinstance(kept, SavedFinding)
     assert kept.path is not None
@@ -92,7 +92,7 @@ def test_a_search_says_what_it_kept_what_it_did_and_that_it_is_over(tmp_path: Pa
     assert ended.trouble == ""
 
 
-def test_what_a_search_says_to_be_saved_is_there_and_comes_out_as_it_expects(tmp_path: Path) -> None:
+def test_a_saved_finding_exists_and_replays_as_expected(tmp_path: Path) -> None:
     kept = next(search(job(tmp_path)))
     assert isinstance(kept, SavedFinding)
     assert kept.path is not None
@@ -107,9 +107,9 @@ def test_what_a_search_says_to_be_saved_is_there_and_comes_out_as_it_expects(tmp
 
 
 def test_a_search_goes_on_until_its_time_is_up(tmp_path: Path) -> None:
-    *said, ended = search(job(tmp_path, seconds=0.1))
+    *sent, ended = search(job(tmp_path, seconds=0.1))
     assert isinstance(ended, Ended)
-    assert sum(message.seconds for message in said if isinstance(message, Tick)) >= 0.1
+    assert sum(message.seconds for message in sent if isinstance(message, Tick)) >= 0.1
 
 
 def test_a_search_whose_driver_has_no_more_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_the_same_seed_finds_the_same_first(tmp_path: Path) -> None:
     assert first.found == second.found
 
 
-def test_what_cannot_be_saved_is_kept_in_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsaved_finding_is_kept_in_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def save(case: Case, directory: Path, stem: str) -> Path:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -162,7 +162,7 @@ def found(
 MOVED = loads("add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n")
 
 
-def test_a_case_tells_in_words_and_in_its_name_what_befell_whom() -> None:
+def test_a_case_has_its_finding_in_words_and_in_its_name() -> None:
     with offset_udp().session() as session:
         case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
     assert case.comment[0] == "Skip of a socket that moved under reinsert, found on offset-udp by swarm."
@@ -170,13 +170,13 @@ def test_a_case_tells_in_words_and_in_its_name_what_befell_whom() -> None:
     assert found(MOVED).stem == "offset-udp-skip-reinsert"
 
 
-def test_a_case_without_any_hazard_says_so() -> None:
+def test_a_case_without_any_hazard_is_described_as_such() -> None:
     with offset_udp().session() as session:
         case = annotated(found(loads("add A tail\nopen\nread all\n")), session, driver="swarm", seed="1")
     assert case.comment[0] == "Skip under no hazard, found on offset-udp by swarm."
 
 
-def test_a_case_of_a_kernel_tells_which_one_and_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_of_a_kernel_has_the_release_and_the_number_of_reproductions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offset_udp(), "is_real", True)
     with offset_udp().session() as session:
         case = annotated(found(MOVED, reproduced=3, reruns=5), session, driver="swarm", seed="1")
@@ -203,7 +203,7 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_worker_stops_when_it_is_told_to_after_what_it_is_at(tmp_path: Path) -> None:
+def test_a_worker_stops_on_request_after_its_present_step(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.send("stop")
     work(job(tmp_path, seconds=LONG_S), theirs)
@@ -214,7 +214,7 @@ def test_a_worker_stops_when_it_is_told_to_after_what_it_is_at(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_worker_stops_when_nobody_listens(tmp_path: Path) -> None:
+def test_a_worker_stops_when_its_connection_is_closed(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.close()
     work(job(tmp_path, seconds=LONG_S), theirs)
@@ -222,7 +222,7 @@ def test_a_worker_stops_when_nobody_listens(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("handlers")
-def test_what_nobody_listens_to_is_not_left_to_the_garbage_collector() -> None:
+def test_an_unread_message_is_not_left_to_the_garbage_collector() -> None:
     """CPython 3.12.1 does not survive collecting a message with a view of it, and 3.13 complains."""
     ours, theirs = multiprocessing.Pipe()
     ours.close()
@@ -241,7 +241,7 @@ def test_what_nobody_listens_to_is_not_left_to_the_garbage_collector() -> None:
     assert theirs.closed
 
 
-def test_a_worker_says_everything_until_it_is_over(tmp_path: Path) -> None:
+def test_a_worker_sends_all_messages_until_its_end(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     work(job(tmp_path), theirs)
     assert [type(ours.recv()) for _ in range(5)] == [Began, Drawn, SavedFinding, Tick, Ended]
@@ -323,7 +323,7 @@ def say(monkeypatch: pytest.MonkeyPatch, search: Search) -> None:
     monkeypatch.setattr(campaign, "search", search)
 
 
-def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
+def test_a_finding_of_two_slices_is_saved_once_and_not_sought_by_a_third(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
@@ -346,7 +346,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     assert track.investigated == {(Signature("skip"), SKIP.hazards)}
 
 
-def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_claim_is_saved_beside_known_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield SavedFinding(found(MOVED), "swarm", 0.5, tmp_path / "x.case")
         yield SavedFinding(found(MOVED), "swarm", 0.6, tmp_path / "x.case")
@@ -462,7 +462,7 @@ def interrupt_once(run: Campaign, when: Callable[[], bool]) -> Callable[[], None
     return progress
 
 
-def test_an_interrupted_campaign_stops_and_keeps_what_was_found(tmp_path: Path) -> None:
+def test_an_interrupted_campaign_stops_and_keeps_its_findings(tmp_path: Path) -> None:
     run = two(tmp_path, seconds=LONG_S)
     run.run(interrupt_once(run, lambda: bool(run.tracks[0].kept)))
     assert run.interrupted
@@ -486,9 +486,7 @@ class Interrupting(str):
         return interrupting, (str(self),)
 
 
-def test_what_is_being_received_when_a_campaign_is_interrupted_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_that_arrives_during_an_interrupt_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield SavedFinding(found(MOVED), Interrupting("swarm"), 0.5, tmp_path / "x.case")
         yield Tick(1, 6, 0.1)
@@ -502,7 +500,7 @@ def test_what_is_being_received_when_a_campaign_is_interrupted_is_kept(
     assert run.tracks[0].sequences == 1
 
 
-def test_a_campaign_that_is_interrupted_twice_waits_for_nobody(tmp_path: Path) -> None:
+def test_a_campaign_that_is_interrupted_twice_waits_for_no_worker(tmp_path: Path) -> None:
     def progress() -> None:
         raise KeyboardInterrupt
 
@@ -510,9 +508,7 @@ def test_a_campaign_that_is_interrupted_twice_waits_for_nobody(tmp_path: Path) -
         two(tmp_path, seconds=LONG_S).run(progress)
 
 
-def test_an_interrupted_campaign_that_has_nobody_left_to_tell_is_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_campaign_without_workers_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield Tick(1, 1, 1.0)
 
@@ -590,7 +586,7 @@ def test_a_sequence_without_an_end_is_interrupted_when_the_time_is_up(monkeypatc
     assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence finished within 0 s")]
 
 
-def test_what_is_shrunk_when_the_time_is_up_is_saved_as_far_as_it_was_shrunk(
+def test_a_finding_is_saved_as_far_as_it_was_shrunk_when_the_time_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
@@ -612,9 +608,9 @@ def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(
 
     monkeypatch.setattr("sockiter.fuzzing.triage.minimize", interrupt)
     monkeypatch.setattr(campaign, "annotated", interrupt)
-    *said, _ = search(job(tmp_path))
-    assert isinstance(said[0], SavedFinding)
-    assert said[0].found.cut_short
+    *sent, _ = search(job(tmp_path))
+    assert isinstance(sent[0], SavedFinding)
+    assert sent[0].found.cut_short
     assert [case.expects for case in map(load, tmp_path.iterdir())] == [()]
 
 
@@ -631,7 +627,7 @@ class Talking:
         return True
 
 
-def test_a_worker_that_is_told_to_stop_shrinks_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_must_stop_still_shrinks_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
     line = Talking()
     kept, *_ = search(job(tmp_path, seconds=LONG_S), line)
@@ -641,7 +637,7 @@ def test_a_worker_that_is_told_to_stop_shrinks_for_a_while(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("known_failure", [SKIP, None])
-def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
+def test_a_finding_of_a_dead_worker_is_saved_as_it_was_drawn(
     known_failure: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
@@ -675,7 +671,7 @@ def test_a_worker_that_goes_on_when_the_time_is_up_is_killed(tmp_path: Path, mon
     assert not run.interrupted
 
 
-def test_what_is_never_interrupted_has_no_alarm() -> None:
+def test_a_campaign_without_interrupts_sets_no_alarm() -> None:
     before = signal.getsignal(signal.SIGALRM)
     with interrupted_at(math.inf):
         assert signal.getsignal(signal.SIGALRM) is before

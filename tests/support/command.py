@@ -69,11 +69,11 @@ def members(session: int) -> dict[int, int]:
 
 def read_all(descriptor: int) -> str:
     """What is written to a pseudo terminal, from here on and be it in mid-letter, until its last writer is gone."""
-    said = b""
+    printed = b""
     try:
         while piece := os.read(descriptor, 65536):
-            said += piece
+            printed += piece
     except OSError as error:
         if error.errno != errno.EIO:  # which is how Linux says the end
             raise
-    return said.decode(errors="replace")
+    return printed.decode(errors="replace")
