@@ -4,8 +4,6 @@ The names below are the Python interface, which docs/reference/python.md describ
 `import sockiter` alone imports nothing else.
 """
 
-__version__ = "0.1.0"
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sockiter.api import (
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from sockiter.fuzzing.triage import TriagedFinding
     from sockiter.replay import ReplayResult
     from sockiter.verdict import Finding
+    from sockiter.version import __version__
 else:
     # A type checker that saw these would accept any name.
 
@@ -61,6 +60,7 @@ __all__ = [
     "Target",
     "TriagedFinding",
     "Unavailable",
+    "__version__",
     "check_scheme",
     "dumps",
     "fuzz_target",
@@ -79,6 +79,7 @@ _MODULES = {
     "Finding": "verdict",
     "Inconclusive": "errors",
     "InputError": "errors",
+    "__version__": "version",
     "KnownFailure": "claims",
     "ReplayResult": "replay",
     "Scope": "check.result",

@@ -143,7 +143,7 @@ def type_of(about: dict[str, Any], name: str) -> str:
 
 def python_page() -> str:
     functions = [name for name in vars(api) if name in sockiter.__all__ and inspect.isfunction(getattr(api, name))]
-    others = [name for name in sockiter.__all__ if name not in functions]
+    others = [name for name in sockiter.__all__ if name not in (*functions, "__version__")]
     errors = [name for name in others if issubclass(getattr(sockiter, name), Exception)]
     values = [name for name in others if name not in errors]
     parts = [GENERATED.format(source="the docstrings of sockiter/api.py"), PYTHON_INTRODUCTION, *paragraphs(example())]

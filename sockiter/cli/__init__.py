@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from sockiter import __version__, documents
+from sockiter import documents
 from sockiter.cli.check import check
 from sockiter.cli.conform import conform
 from sockiter.cli.explore import explore
@@ -34,6 +34,7 @@ from sockiter.cli.targets import targets
 from sockiter.cli.vm import vm
 from sockiter.errors import SockiterError, Unavailable
 from sockiter.streams import discard
+from sockiter.version import __version__
 
 
 class _Sockiter(click.Group):

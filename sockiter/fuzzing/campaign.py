@@ -17,18 +17,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-import sockiter
 from sockiter import rights
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
-from sockiter.files import commit_of
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.version import __version__, commit
 from sockiter.workers import Workers, interrupted_at, serving
 
 # Long enough that the start of a process does not matter, short enough that the process stays small.
@@ -391,5 +390,4 @@ def _commented(found: TriagedFinding, *, driver: str, seed: str) -> Case:
 
 def made_by() -> str:
     """A sentence for a comment: the version of this project, the commit where it is a checkout, and the running kernel."""
-    commit = commit_of(Path(sockiter.__file__).parent.parent)
-    return f"sockiter {sockiter.__version__}{f', commit {commit}' if commit else ''}, on Linux {platform.release()}."
+    return f"sockiter {__version__}{f', commit {of}' if (of := commit()) else ''}, on Linux {platform.release()}."

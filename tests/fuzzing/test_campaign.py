@@ -45,7 +45,6 @@ from sockiter.targets import target_named
 from sockiter.verdict import Signature
 from sockiter.workers import interrupted_at, serving
 from tests.support.inline_workers import work_inline
-from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.interpreter
 
@@ -186,7 +185,7 @@ def test_a_case_of_a_kernel_has_the_release_and_the_number_of_reproductions(monk
 
 @pytest.mark.parametrize(("commit", "said"), [("0123456789ab", ", commit 0123456789ab"), (None, "")])
 def test_a_case_names_what_it_was_found_with(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "commit_of", lambda checkout: commit if checkout == ROOT else None)
+    monkeypatch.setattr(campaign, "commit", lambda: commit)
     with offset_udp().session() as session:
         case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
     assert case.comment[1:] == ("Seed 1.", f"sockiter {__version__}{said}, on Linux {os.uname().release}.")
