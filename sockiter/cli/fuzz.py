@@ -116,7 +116,7 @@ def fuzz(
         click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
     if as_json:
         document = summary_json(campaign, took, absent)
-        print_json(document | suggestions_json(campaign) if suggests else document)
+        print_json(document | {"suggested": suggestions_json(campaign) if suggests else None})
     else:
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names), verbose=verbose)
         if suggests:

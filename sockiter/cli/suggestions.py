@@ -24,9 +24,9 @@ def print_suggestions(campaign: AnyCampaign) -> None:
             click.echo(f"        {declaration(failure)},")
 
 
-def suggestions_json(campaign: AnyCampaign) -> dict[str, object]:
+def suggestions_json(campaign: AnyCampaign) -> dict[str, list[str]]:
     """The same as the field `suggested` of the document: by scheme, the declarations."""
-    return {"suggested": {name: list(map(declaration, failures)) for name, failures in _suggestions(campaign).items()}}
+    return {name: list(map(declaration, failures)) for name, failures in _suggestions(campaign).items()}
 
 
 def _suggestions(campaign: AnyCampaign) -> dict[str, tuple[KnownFailure, ...]]:

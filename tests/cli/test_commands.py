@@ -889,6 +889,7 @@ def test_the_json_of_a_run_has_the_work_the_findings_and_the_missing_ones(tmp_pa
         "whole": None,
         "not_here": [],
         "troubles": [],
+        "suggested": None,
     }
     found = {(one["kind"], *one["hazards"]): one for one in target.pop("refuted")}
     assert found.keys() & {("skip", "remove"), ("repeat", "add-head"), ("skip", "rehash"), ("repeat", "rehash")}

@@ -53,7 +53,8 @@ def test_the_declaration_of_every_known_failure_reads_as_that_known_failure() ->
             assert eval(declaration(failure)) == failure
 
 
-def test_a_suggestion_has_no_hazard_that_it_does_not_take() -> None:
+def test_a_suggestion_has_no_hazard_that_it_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "REPORT", 1)
     assert suggested(OffsetUdp(), [found(SKIP_AND_ADD)]) == (known_failure("skip", "remove"),)
 
 
