@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 project = "sockiter"
 author = "The sockiter developers"
-release = re.search(r'__version__ = "(.+)"', (ROOT / "sockiter" / "__init__.py").read_text(encoding="utf-8"))[1]  # type: ignore[index]
+release = re.search(r'__version__ = "(.+)"', (ROOT / "sockiter" / "version.py").read_text(encoding="utf-8"))[1]  # type: ignore[index]
 
 extensions = ["myst_parser"]
 # The source is the whole checkout, so that links from one file to another are the same here and there.

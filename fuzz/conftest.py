@@ -49,27 +49,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Add one line below the falsifying example of a broken claim: the path of its case, and the command that replays it."""
+    """Add to a broken claim the path of its case and the command that replays it, the case as a section."""
     if call.excinfo is not None and isinstance(call.excinfo.value, Violation):
         violation = call.excinfo.value
         triage = Triage(violation.triage.target, violation.triage.session)
         found = triage.investigate(violation.operations, violation.slots, violation.finding)
         assert found is not None
-        directory = Path(str(item.config.getoption("--cases")))
-        violation.add_note(kept(found, triage.session, "hypothesis", "(Hypothesis's database)", directory))
+        violation.add_note(kept(found, triage.session, "hypothesis", "(Hypothesis's database)", item))
 
 
-@pytest.fixture(scope="session")
-def keep(pytestconfig: pytest.Config) -> Callable[[TriagedFinding, Session, str, str], str]:
+@pytest.fixture
+def keep(request: pytest.FixtureRequest) -> Callable[[TriagedFinding, Session, str, str], str]:
     """Saves the finding of a broken claim, given its session, driver and seed, and returns the message about its case."""
-    return partial(kept, directory=Path(str(pytestconfig.getoption("--cases"))))
+    return partial(kept, item=request.node)
 
 
-def kept(found: TriagedFinding, session: Session, driver: str, seed: str, directory: Path) -> str:
-    """Save the finding of a broken claim, and return how to replay it; safe in many workers at once."""
+def kept(found: TriagedFinding, session: Session, driver: str, seed: str, item: pytest.Item) -> str:
+    """Save the finding of a broken claim, and return how to replay it; safe in many workers at once.
+
+    The case itself becomes a section of the test's report, whose lines can be pasted as they are.
+    """
     case = annotated(found, session, driver=driver, seed=seed)
+    item.add_report_section("call", "case", dumps(case))
+    directory = Path(str(item.config.getoption("--cases")))
     try:
         path = save(case, directory, found.stem)
     except OSError as error:
-        return f"{found}; {directory}: {error.strerror}, so this case could not be saved:\n{dumps(case)}"
+        return f"{found}; {directory}: {error.strerror}, so the case below could not be saved"
     return f"{found}; replay it with: sockiter replay {path} --target {found.target}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from unittest import TestCase
 
 import pytest
@@ -18,23 +17,14 @@ from hypothesis import settings
 from sessions import LateSession
 
 from sockiter.backend import Target
-from sockiter.claims import Hazard, in_order, largest_claims
+from sockiter.claims import Hazard
 from sockiter.fuzzing.machine import machine_for
 from sockiter.fuzzing.triage import Triage
 from sockiter.targets import TARGETS
+from sockiter.testing.machines import runs
 
 
-def runs(target: Target) -> Iterator[tuple[str, frozenset[Hazard]]]:
-    """The sets of hazards that a target is tested with, each with a name."""
-    yield "all", target.hazards
-    for hazards in largest_claims(target.known_failures, target.hazards):
-        if left_out := in_order(target.hazards - hazards):
-            yield f"without_{'_'.join(left_out)}", hazards
-    for hazard in in_order(target.hazards):
-        yield hazard, frozenset({hazard})
-
-
-def test_case(target: Target, run: str, hazards: frozenset[Hazard]) -> type[TestCase]:
+def case_of(target: Target, run: str, hazards: frozenset[Hazard]) -> type[TestCase]:
     """The test case of a target under these hazards, named after both: OffsetUdp_add_head, KernelUdp_all."""
     target_name = "".join(word.capitalize() for word in re.split(r"\W+", target.name))
     # No known failure is pending: only a broken claim is a new finding.
@@ -44,13 +34,11 @@ def test_case(target: Target, run: str, hazards: frozenset[Hazard]) -> type[Test
     return machine.TestCase
 
 
-test_case.__test__ = False  # type: ignore[attr-defined]
-
 for _target in TARGETS:
     _missing = None if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else _target.missing()
     for _run, _hazards in runs(_target):
-        _case = test_case(_target, _run, _hazards)
+        _case = case_of(_target, _run, _hazards)
         if _missing is not None:
-            _case = pytest.mark.skipif(True, reason=f"{_target.name}: {_missing}")(_case)
+            _case = pytest.mark.skip(reason=f"{_target.name}: {_missing}")(_case)
         globals()[_case.__name__.removesuffix(".TestCase")] = _case
 del _case

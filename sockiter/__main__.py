@@ -53,7 +53,10 @@ def _readable_by(user: int | None) -> Iterator[None]:
 
 
 def _end(why: str, status: int) -> NoReturn:
+    from sockiter import documents
+
     print(f"sockiter: {why}", file=sys.stderr)
+    documents.print_error(why, status)
     sys.exit(status)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Reinsert, Remove, changes
-from sockiter.verdict import CAUSED_NEARBY, VIOLATIONS, Kind, Signature, signatures_of
+from sockiter.verdict import CAUSED_NEARBY, VIOLATIONS, Kind, Signature, Verdict, signatures_of
 
 Hazard: TypeAlias = Literal[
     "add-head", "add-tail", "remove", "reinsert", "rehash", "show", "between", "realloc", "enomem", "rollover"
@@ -149,6 +149,15 @@ def explaining(
         for known_failure in known_failures
         if known_failure.explains(signature) and known_failure.hazards <= hazards
     ]
+
+
+def unexplained(known_failures: Sequence[KnownFailure], verdict: Verdict, hazards: frozenset[Hazard]) -> Verdict:
+    """The findings of a verdict that break a claim under these hazards; an incomplete iteration breaks none."""
+    return tuple(
+        finding
+        for finding in verdict
+        if finding.kind != "incomplete" and not explaining(known_failures, finding.signature, hazards)
+    )
 
 
 def _hazard(change: Change) -> Hazard:

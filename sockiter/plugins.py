@@ -19,7 +19,7 @@ from typing import Any
 
 from sockiter.backend import Session, Target
 from sockiter.claims import HAZARDS, Hazard, KnownFailure
-from sockiter.errors import SchemeFault, Unavailable
+from sockiter.errors import InputError, SchemeFault, Unavailable
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text
 from sockiter.schemes.scheme import ONE_TABLE, AnyScheme, Scheme, known_failures_of
 from sockiter.simulation import SchemeTarget
@@ -43,10 +43,10 @@ def load_plugins(taken: Collection[str]) -> tuple[Target, ...]:
     """
     targets: dict[str, Target] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
-        name_fault = _name_fault(entry.name, {*taken, *targets})
-        name = _UNSEEMLY.sub("?", f"{entry.name} ({entry.value})") if name_fault else entry.name
+        fault = name_fault(entry.name, {*taken, *targets})
+        name = _UNSEEMLY.sub("?", f"{entry.name} ({entry.value})") if fault else entry.name
         with _stdout_to_stderr():
-            target = name_fault or _load(entry)
+            target = fault or _load(entry)
         if isinstance(target, str):
             target = BrokenPlugin(name, f"entry point {entry.name} = {entry.value}", target)
         targets[name] = target
@@ -85,6 +85,16 @@ class BrokenPlugin:
         raise Unavailable(f"{self.name} does not run here: {self.why}")
 
 
+def checked(scheme: Any, name: str | None = None) -> PluginTarget:
+    """A scheme as a target, installed or not; an `InputError` names the first member that is wrong.
+
+    `name`: the name that it has to have, its own unless given.
+    """
+    for fault in _faults(scheme, getattr(scheme, "name", "") if name is None else name):
+        raise InputError(fault)
+    return PluginTarget(scheme)
+
+
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
     # A package's output goes to standard error: standard output holds the document of a command.
@@ -99,7 +109,8 @@ def _stdout_to_stderr() -> Iterator[None]:
         yield
 
 
-def _name_fault(name: str, taken: Collection[str]) -> str | None:
+def name_fault(name: str, taken: Collection[str]) -> str | None:
+    """Why a scheme cannot have this name, where some are taken; None: it can."""
     if not _NAME.fullmatch(name):
         return "its name has other characters than letters, digits, dashes and underscores"
     return "its name is another target's" if name in taken else None
@@ -111,9 +122,9 @@ def _load(entry: EntryPoint) -> Target | str:
         try:
             loaded: Any = entry.load()
             scheme: AnyScheme = loaded() if callable(loaded) else loaded
-            for fault in _faults(scheme, entry.name):
-                return f"{entry.value} is no scheme: {fault}"
-            return PluginTarget(scheme)
+            return checked(scheme, entry.name)
+        except InputError as error:
+            return f"{entry.value} is no scheme: {error}"
         except (Exception, SystemExit) as error:
             return f"{entry.value} cannot be loaded: {in_a_line(error)}"
 

@@ -1,4 +1,5 @@
-"""Replays a case on a target: the result of each read, the verdict, and whether the case expects that verdict.
+"""Replays a case on a target: the result of each read, the verdict, whether the case expects that
+verdict, and whether it breaks a claim.
 
 Drivers and the command line share this code. It also writes the `expect` lines that make a verdict expected.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from sockiter.backend import Session, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
+from sockiter.claims import hazards_of, unexplained
 from sockiter.errors import Inconclusive
 from sockiter.history import Returned
 from sockiter.oracle import judge
@@ -26,13 +28,15 @@ class ReplayResult:
     """The result of a case on one target. `expected`: the expected findings; empty: the target should pass.
 
     The lines for the target's own name count first, restricted to its detected scheme. Without such lines, the lines for
-    the detected scheme itself count.
+    the detected scheme itself count. `claims_broken`: the findings that no known failure of the target explains, expected or
+    not.
     """
 
     target: str
     reads: tuple[Returned, ...]
     verdict: Verdict
     expected: tuple[Expect, ...]
+    claims_broken: Verdict = ()
 
     @property
     def as_expected(self) -> bool:
@@ -69,7 +73,11 @@ def replay(case: Case, target: Target, session: Session) -> ReplayResult:
     """Run a case on a target; raises `Unavailable` if the target cannot carry it out."""
     history = run(session, target, case.operations, slots=case.slots)
     expected = tuple(expect for expect in case.expects if _is_of(expect, target)) or _of_its_scheme(case, target)
-    return ReplayResult(target.name, tuple(history.reads), judge(history), expected)
+    verdict = judge(history)
+    hazards = hazards_of(case.operations, narrow="rollover" in target.hazards)
+    return ReplayResult(
+        target.name, tuple(history.reads), verdict, expected, unexplained(target.known_failures, verdict, hazards)
+    )
 
 
 def expecting(case: Case, target: Target, session: Session) -> Case:

@@ -1,10 +1,11 @@
 """All targets: the project's schemes in the simulation, schemes of other packages, and iterators of the running kernel.
 
-Also finds a target by its name, and rejects cases that no target can carry out.
+Also finds a target by its name, finds the target that a case is about, and rejects cases that no target can carry out.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -13,12 +14,14 @@ from pathlib import Path
 from sockiter.backend import Target, refusal, shape_of
 from sockiter.cases import Case, load_with_lines
 from sockiter.errors import InputError
-from sockiter.files import escaped
+from sockiter.files import escaped, in_file_name
 from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, Read, Rehash
 from sockiter.plugins import load_plugins
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import SchemeTarget
+from sockiter.verdict import KINDS
 
 SCHEME_TARGETS: tuple[Target, ...] = tuple(SchemeTarget(scheme) for scheme in SCHEMES)
 """The project's own schemes, without installed packages. Every case is recorded on these."""
@@ -33,6 +36,43 @@ def target_named(name: str) -> Target:
         if target.name == name:
             return target
     raise InputError(f"no target is named {name!r}: expected one of {', '.join(target.name for target in TARGETS)}")
+
+
+def about(case: Case, path: Path) -> Target | None:
+    """The target that a case is about; None where neither its comment nor the name of its file says so.
+
+    The comment says "found on TARGET", as the comment of a finding does. Otherwise the file is named TARGET-KIND..., as the
+    file of a finding is.
+    """
+    known = {target.name: target for target in TARGETS}
+    for word in re.findall(r"\bfound on (\S+)", " ".join(case.comment)):
+        if (name := word.rstrip(".,:;")) in known:
+            return known[name]
+    kinds = "|".join(KINDS)
+    named = [
+        target
+        for name, target in known.items()
+        if re.match(rf"{re.escape(in_file_name(name))}(-({kinds})([-.]|$)|\.|$)", path.name)
+    ]
+    return max(named, key=lambda target: len(target.name), default=None)
+
+
+def model_of(case: Case, target: Target) -> Target | None:
+    """The scheme that stands in for an iterator of a kernel that does not run here; None where no scheme does.
+
+    It is the first of these that can carry out the case: a scheme that the case expects this iterator to walk by; one that
+    some kernel is known to use and that the case expects to fail; the one whose known failures the iterator has.
+    """
+    assert isinstance(target, KernelTarget)
+    failing = {expect.target for expect in case.expects}
+    names = [
+        *(expect.scheme for expect in case.expects if expect.target == target.name),
+        *(scheme for scheme in target.schemes if scheme in failing),
+        target.fails_like,
+    ]
+    shape = shape_of(case.operations, slots=case.slots)
+    models = [scheme for name in names for scheme in SCHEME_TARGETS if scheme.name == name]
+    return next((model for model in models if refusal(model, case.operations, shape) is None), None)
 
 
 # A similarity that counts as a misspelling, unless the word begins with the known name.

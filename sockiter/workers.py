@@ -82,6 +82,9 @@ class Workers(ABC, Generic[Lot, Job]):
     def _on_unfinished(self, lot: Lot, last: Any, /) -> None:
         """Save the work of a worker that ended early or did not stop, from its last message, if any."""
 
+    def _on_over(self) -> None:
+        """Take over whatever is left when no worker runs any more."""
+
     def _next(self) -> Lot:
         # The next of the waiting lots; there is at least one.
         return self._waiting.popleft()
@@ -108,6 +111,7 @@ class Workers(ABC, Generic[Lot, Job]):
                 self._on_unfinished(lot, self._last.pop(connection, None))
                 connection.close()
             self.running.clear()
+            self._on_over()
 
     def _look_at_the_clock(self) -> None:
         # No lot is started after the time limit. Running workers have some extra time.

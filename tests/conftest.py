@@ -22,6 +22,9 @@ from sockiter.schemes import index_detect, index_narrow
 from tests.support import stand_ins
 from tests.support.kernel_targets import ABSENT, LIMITED, here, with_capabilities
 
+# A package of its own, with tests of its own, which test_testing runs where it is installed.
+collect_ignore = ["example_package"]
+
 settings.register_profile("tests", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("tests")
 

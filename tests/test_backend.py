@@ -62,7 +62,7 @@ CARRIED_OUT = pytest.mark.parametrize("carried_out", [ran, traced, compared])
 
 
 @CARRIED_OUT
-def test_what_the_machine_is_too_busy_for_is_tried_again(carried_out: Callable[[Busy], object]) -> None:
+def test_a_sequence_on_a_busy_machine_is_tried_again(carried_out: Callable[[Busy], object]) -> None:
     target = Busy(TRIES - 1)
     assert carried_out(target) == ("A",)
     assert [one.closed for one in target.begun[:TRIES]] == [1] * TRIES

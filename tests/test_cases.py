@@ -306,9 +306,9 @@ MALFORMED: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), MALFORMED, ids=[ascii(text[-40:]) for text, _ in MALFORMED])
-def test_what_is_wrong_is_told_with_its_line_and_what_was_expected(text: str, said: str) -> None:
-    assert wrong(text) == f"FILE:{said}"
+@pytest.mark.parametrize(("text", "message"), MALFORMED, ids=[ascii(text[-40:]) for text, _ in MALFORMED])
+def test_an_error_has_its_line_and_the_expected_text(text: str, message: str) -> None:
+    assert wrong(text) == f"FILE:{message}"
 
 
 def test_a_text_that_came_from_no_file_is_called_a_case() -> None:
@@ -371,7 +371,7 @@ def test_an_expected_finding_is_spelled_as_it_is_read(expect: Expect, spelled: s
     assert (read, read.remark) == (expect, expect.remark)
 
 
-def test_a_remark_says_nothing_of_what_is_expected() -> None:
+def test_a_comment_does_not_change_an_expectation() -> None:
     assert Expect("t", "stuck", remark="Linux 6.1") == Expect("t", "stuck")
     with pytest.raises(InputError, match="`expect t stuck` stands in line 1 already"):
         loads("expect t stuck # here\nexpect t stuck # there\nopen\n")
@@ -532,8 +532,8 @@ class TestSaving:
         assert path.name.startswith("..-kernel-udp-skip--.B_1-")
 
     def test_names_the_same_thing_the_same_whatever_is_said_of_it(self, tmp_path: Path) -> None:
-        said = Case(SMALL.operations, SMALL.slots, (Expect("t", "stuck"),), ("Why.",))
-        assert save(said, tmp_path, "a") == save(SMALL, tmp_path, "a")
+        remarked = Case(SMALL.operations, SMALL.slots, (Expect("t", "stuck"),), ("Why.",))
+        assert save(remarked, tmp_path, "a") == save(SMALL, tmp_path, "a")
         assert os.listdir(tmp_path) == [save(SMALL, tmp_path, "a").name]
 
     @pytest.mark.parametrize("other", [Case(SMALL.operations[:-1]), Case(SMALL.operations, 2)], ids=["operations", "slots"])

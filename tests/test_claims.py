@@ -15,6 +15,7 @@ from sockiter.claims import (
     in_order,
     known_failure,
     largest_claims,
+    unexplained,
 )
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
 from sockiter.schemes import SCHEMES
@@ -137,12 +138,12 @@ def test_a_known_failure_is_printed_in_one_line(admitted: KnownFailure, text: st
     assert str(admitted) == text
 
 
-def test_a_harm_says_of_a_socket_that_it_stayed_unless_told_otherwise() -> None:
+def test_a_known_failure_is_of_an_unmoved_socket_by_default() -> None:
     assert known_failure("skip", "remove", "remove") == KnownFailure("skip", frozenset({"remove"}), False)
     assert known_failure("skip", moved=True) == KnownFailure("skip", frozenset(), True)
 
 
-def test_a_harm_of_a_socket_under_no_hazard_is_one_where_nothing_changes_in_its_bucket() -> None:
+def test_a_known_failure_without_hazards_is_elsewhere() -> None:
     assert known_failure("skip") == KnownFailure("skip", frozenset(), elsewhere=True)
     assert known_failure("refused") == KnownFailure("refused", frozenset())
 
@@ -234,30 +235,30 @@ def test_a_kind_without_known_failure_is_claimed_under_everything() -> None:
     assert claims() == {EVERYTHING: of_a_socket | {"stuck", "refused"}}
 
 
-def test_a_claim_leaves_out_one_hazard_of_each_harm_and_no_more() -> None:
-    told = claims(known_failure("skip", "remove"), known_failure("skip", "add-head", "rehash"))
-    assert {hazards for hazards, kinds in told.items() if "skip" in kinds} == {
+def test_a_claim_leaves_out_one_hazard_of_each_known_failure_and_no_more() -> None:
+    largest = claims(known_failure("skip", "remove"), known_failure("skip", "add-head", "rehash"))
+    assert {hazards for hazards, kinds in largest.items() if "skip" in kinds} == {
         frozenset({"add-head"}),
         frozenset({"rehash"}),
     }
-    assert {"skip moved", "skip elsewhere"} <= told[EVERYTHING]
+    assert {"skip moved", "skip elsewhere"} <= largest[EVERYTHING]
 
 
-def test_a_harm_that_happens_elsewhere_takes_away_both_claims() -> None:
-    told = claims(known_failure("skip", "remove", elsewhere=True))
-    assert not {"skip", "skip elsewhere"} & told[EVERYTHING]
-    assert told[EVERYTHING - {"remove"}] == {"skip", "skip elsewhere"}
+def test_a_known_failure_elsewhere_removes_both_claims() -> None:
+    largest = claims(known_failure("skip", "remove", elsewhere=True))
+    assert not {"skip", "skip elsewhere"} & largest[EVERYTHING]
+    assert largest[EVERYTHING - {"remove"}] == {"skip", "skip elsewhere"}
 
 
 def test_a_hazard_that_is_left_out_for_two_known_failures_leaves_the_others_in() -> None:
-    told = claims(known_failure("skip", "remove", "rehash"), known_failure("skip", "remove", "add-head"))
-    assert {hazards for hazards, kinds in told.items() if "skip" in kinds} == {
+    largest = claims(known_failure("skip", "remove", "rehash"), known_failure("skip", "remove", "add-head"))
+    assert {hazards for hazards, kinds in largest.items() if "skip" in kinds} == {
         frozenset({"add-head", "rehash"}),
         frozenset({"remove"}),
     }
 
 
-def test_what_takes_no_hazard_is_claimed_under_none() -> None:
+def test_a_known_failure_without_hazards_excludes_the_claim_under_none() -> None:
     assert not [kinds for kinds in claims(known_failure("skip")).values() if "skip" in kinds]
 
 
@@ -274,3 +275,11 @@ class TestAScheme:
     def test_names_the_socket_as_moved_only_where_sockets_are_moved(self, scheme: AnyScheme) -> None:
         moves = {"reinsert", "rehash"}
         assert all(admitted.hazards & moves for admitted in scheme.known_failures if admitted.moved)
+
+
+def test_a_finding_that_no_known_failure_explains_breaks_a_claim_and_an_incomplete_iteration_breaks_none() -> None:
+    skip, moved, stuck = Finding("skip", "A"), Finding("skip", "B", moved=True), Finding("stuck")
+    known = (known_failure("skip", "remove"), known_failure("stuck", "rehash"))
+    hazards: frozenset[Hazard] = frozenset({"remove"})
+    assert unexplained(known, (skip, moved, stuck, Finding("incomplete")), hazards) == (moved, stuck)
+    assert unexplained((), (), hazards) == ()

@@ -12,12 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
-from sockiter.cli import main
 from sockiter.conform import Conformance, Difference
 from sockiter.errors import Inconclusive
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
@@ -28,6 +27,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import RECORDS_MAX, SchemeTarget, Simulation
+from tests.support.command import sockiter
 
 ALL = frozenset(HAZARDS)
 
@@ -125,7 +125,7 @@ def test_sequences_that_cannot_be_judged_are_left_out_and_counted() -> None:
         conformance.compare((Add("A", "tail"), Remove("A"), Open(), Read(None)), SLOTS)
 
 
-def test_what_the_target_cannot_carry_out_is_not_compared() -> None:
+def test_a_sequence_that_the_target_cannot_run_is_not_compared() -> None:
     target = Likeness(OffsetUdp())
     with pytest.raises(Inconclusive, match="16 slots at open; the case needs 2"):
         Conformance(target, target, OffsetUdp()).compare((Add("A", "tail"), Open(), Read(None)), 2)
@@ -164,10 +164,10 @@ def kernels(*targets: Likeness) -> Iterator[None]:
 
 
 def conform(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["conform", *map(str, arguments)])
+    return sockiter("conform", *arguments)
 
 
-def test_no_difference_is_reported_with_what_was_compared(tmp_path: Path) -> None:
+def test_an_equal_result_is_reported_with_the_work(tmp_path: Path) -> None:
     with kernels(Likeness(OffsetUdp())):
         result = conform("kernel:twin", "--sequences", 30, "--seed", 1, "--cases", tmp_path)
         assert result.exit_code == 0
@@ -219,7 +219,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, of: type, method: str) -> None:
     monkeypatch.setattr(of, method, press)
 
 
-def test_an_interrupt_ends_it_and_what_was_compared_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_the_comparison_and_the_work_so_far_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(monkeypatch, Conformance, "compare")
     with kernels(Likeness(OffsetUdp())):
         output = conform("kernel:twin", "--seed", 1)
@@ -323,7 +323,7 @@ def of_no_known_scheme() -> Likeness:
         (("kernel:new",), 3, "kernel:new uses no known scheme; name a SCHEME to compare it with"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_a_line(arguments: tuple[str, ...], status: int, output: str) -> None:
+def test_an_impossible_comparison_is_refused_in_one_line(arguments: tuple[str, ...], status: int, output: str) -> None:
     absent = Likeness(OffsetUdp(), name="kernel:absent", lacks="not today")
     with kernels(Likeness(OffsetUdp()), absent, of_no_known_scheme()):
         result = conform(*arguments)

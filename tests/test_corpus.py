@@ -30,7 +30,7 @@ RFC = {"rfc_repeat", "rfc_skip"}
 
 
 @EVERY_CASE
-def test_a_case_comes_out_as_it_says(path: Path) -> None:
+def test_a_case_has_its_expected_findings(path: Path) -> None:
     case = load(path)
     able = [target for target in OWN if not refused(case, target)]
     assert able
@@ -43,7 +43,7 @@ def test_a_case_comes_out_as_it_says(path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "known_failure"), [pytest.param(t, h, id=f"{t.name}-{h}") for t in OWN for h in t.known_failures]
 )
-def test_what_is_not_claimed_is_refuted_by_a_case_that_the_fuzzer_found(target: Target, known_failure: KnownFailure) -> None:
+def test_every_known_failure_has_a_case_that_the_fuzzer_found(target: Target, known_failure: KnownFailure) -> None:
     """With just the hazards that the known failure names, and with its signature."""
     for path in FOUND:
         case = load(path)

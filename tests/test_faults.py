@@ -30,12 +30,12 @@ from tests.support.paths import CASES, ROOT
     ],
 )
 def test_a_command_that_ends_badly_is_a_fault(script: str, fault: str) -> None:
-    came = done(sys.executable, "-c", script)
-    assert came is not None
-    assert fault in came.faults(STATUSES)
+    ending = done(sys.executable, "-c", script)
+    assert ending is not None
+    assert fault in ending.faults(STATUSES)
 
 
-def test_a_command_that_does_not_end_is_told_apart_and_leaves_nobody_behind() -> None:
+def test_a_command_that_does_not_end_is_detected_and_leaves_no_process_behind() -> None:
     with started((sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)")) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "1\n"
@@ -86,7 +86,7 @@ def test_of_the_host_everything_is_counted() -> None:
         assert host.sockets() - listening
 
 
-def test_a_group_that_nobody_knows_is_refused_with_the_names_of_those_there_are() -> None:
+def test_an_unknown_group_is_refused_with_the_names_of_the_groups() -> None:
     done = subprocess.run([sys.executable, "-m", "tests.faults", "floods"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "no group floods: expected any of mutated cases, mutated files, full disk, " in done.stderr

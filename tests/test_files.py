@@ -91,7 +91,7 @@ def test_a_fuzz_without_descriptors_keeps_its_cases(tmp_path: Path) -> None:
     assert load(next(tmp_path.glob("*.case"))).comment
 
 
-def test_a_complaint_that_nobody_can_take_leaves_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unprintable_error_message_leaves_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device")
@@ -120,7 +120,7 @@ def test_a_case_is_read_from_standard_input() -> None:
 
 
 @pytest.mark.parametrize("command", ["replay", "show", "minimize"])
-def test_what_is_no_regular_file_is_not_read(command: str, tmp_path: Path) -> None:
+def test_a_special_file_is_not_read(command: str, tmp_path: Path) -> None:
     os.mkfifo(fifo := tmp_path / "fifo.case")
     (loop := tmp_path / "loop.case").symlink_to(loop)
     for path, what in (
@@ -197,7 +197,7 @@ def test_a_name_that_is_not_utf8_is_escaped() -> None:
         load_with_lines(path)
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next_writer(tmp_path: Path) -> None:
+def test_a_temporary_file_of_a_killed_writer_is_removed_by_the_next_writer(tmp_path: Path) -> None:
     names = ("old.part", "new.part", "locked.part", "link.part", "directory.part")
     old, new, locked, link, directory = (tmp_path / f".sockiter-{name}" for name in names)
     for path in (old, new, locked, other := tmp_path / ".other.part"):
@@ -215,7 +215,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_writer(tmp_path: Path)
     assert set(tmp_path.iterdir()) == {new, link, directory, other, tmp_path / "page"}
 
 
-def test_what_another_user_s_writer_left_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_file_of_another_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (part := tmp_path / ".sockiter-old.part").touch()
     os.utime(part, (0, 0))
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
@@ -289,7 +289,7 @@ def test_an_interrupt_while_a_dataclass_is_made_is_an_interrupt_like_any_other(t
     assert (done.returncode, done.stderr) == (130, "sockiter: interrupted\n")
 
 
-def test_a_note_that_nobody_can_take_is_no_failure() -> None:
+def test_an_unprintable_note_is_no_failure() -> None:
     done = run("minimize", RFC_SKIP, "--target", "offset-udp", script="2>/dev/full")
     assert done.returncode == 0
     assert done.stdout.endswith("read all\n")

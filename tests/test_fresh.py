@@ -210,7 +210,7 @@ def test_no_registry_is_named() -> None:
     assert "://" not in Path(fresh.__file__).read_text(encoding="utf-8")
 
 
-def test_what_a_command_prints_is_kept_with_its_status(tmp_path: Path) -> None:
+def test_the_output_of_a_command_is_kept_with_its_status(tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = ["sh", "-c", "echo out; echo err >&2; pwd; exit 3"]
     assert fresh.carry_out(command, log, title="a title", cwd=tmp_path) == 3
@@ -247,7 +247,7 @@ def test_a_part_passes_with_status_0_and_where_it_has_tests_only_if_some_ran(
     assert fresh.judged(part, status, output, Path("sid.log")) == expected
 
 
-def test_a_line_says_what_began_how_long_it_took_and_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_has_the_part_its_duration_and_its_result(capsys: pytest.CaptureFixture[str]) -> None:
     with fresh.timed("sid", "3.15") as outcome:
         assert capsys.readouterr().out == "sid       3.15 "
         outcome.text = "passed"
@@ -319,7 +319,7 @@ class TestRoot:
         assert not (home / "sid-3.14-3.15" / "mark").exists()
         assert list(home.glob(".*.part")) == []
 
-    def test_what_a_killed_process_left_is_removed(self, home: Path) -> None:
+    def test_the_leftovers_of_a_killed_process_are_removed(self, home: Path) -> None:
         (home / ".sid-3.14-3.15.abc.part" / "etc").mkdir(parents=True)
         fresh.root("sid", home, REGISTRIES, anew=False)
         assert list(home.glob(".*.part")) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 from sockiter.cases import files, load
 from sockiter.replay import replay
 from sockiter.targets import target_named
+from tests.support.command import wait_until
 from tests.support.paths import ROOT
 
 FUZZ = ROOT / "fuzz"
@@ -50,10 +53,10 @@ targets.TARGETS = (*targets.TARGETS, known, unknown)
 """
 
 
-def pytest_on_the_suite(tmp_path: Path, *args: object) -> subprocess.CompletedProcess[str]:
+def pytest_on_the_suite(tmp_path: Path, *args: object, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", str(FUZZ), f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
     return subprocess.run(
-        [*command, *map(str, args)], capture_output=True, text=True, env=suite_environment(tmp_path), timeout=300
+        [*command, *map(str, args)], capture_output=True, text=True, env=suite_environment(tmp_path) | variables, timeout=300
     )
 
 
@@ -79,8 +82,8 @@ def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_i
     assert "2 failed in" in done.stdout
     kept = list(files([cases]))
     assert [path.name.rpartition("-")[0] for path in kept] == ["offset-udp-repeat-add-head", "offset-udp-skip-remove"]
-    told = dict(re.findall(r"^E +(offset-udp: .*); replay it with: (sockiter replay .*)$", done.stdout, re.MULTILINE))
-    assert told == {
+    failures = dict(re.findall(r"^E +(offset-udp: .*); replay it with: (sockiter replay .*)$", done.stdout, re.MULTILINE))
+    assert failures == {
         "offset-udp: repeat under add-head": f"sockiter replay {kept[0]} --target offset-udp",
         "offset-udp: skip under remove": f"sockiter replay {kept[1]} --target offset-udp",
     }
@@ -89,6 +92,10 @@ def test_a_scheme_that_lies_fails_with_an_example_and_the_command_that_replays_i
         assert re.search(
             rf"^E +{example}\n(E +state\..*\n)+E +state\.teardown\(\)\n(E *\n)*E +offset-udp: ", done.stdout, re.M
         )
+    # So does the case, as it is in its file.
+    for path in kept:
+        text = re.escape(path.read_text(encoding="utf-8"))
+        assert re.search(rf"^-+ Captured case call -+\n{text}", done.stdout, re.MULTILINE)
     target = target_named("offset-udp")
     with target.session() as session:
         for path, kind in zip(kept, ("repeat", "skip"), strict=True):
@@ -108,12 +115,13 @@ def test_a_scheme_that_lies_fails_in_the_plain_loop_too_and_leaves_its_least_cas
     assert done.returncode == 1, done.stdout
     (kept,) = files([cases])
     assert f"replay it with: sockiter replay {kept} --target offset-udp" in done.stdout
+    assert f"\n{kept.read_text(encoding='utf-8')}" in done.stdout
     target = target_named("offset-udp")
     with target.session() as session:
         assert replay(load(kept), target, session).as_expected
 
 
-def test_a_profile_that_nobody_registered_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_profile_is_refused_with_the_names_of_the_profiles(tmp_path: Path) -> None:
     done = pytest_on_the_suite(tmp_path, "--hypothesis-profile=nightly")
     assert done.returncode == 4
     assert done.stderr.strip() == "ERROR: no profile 'nightly': expected one of developer, ci, deep"
@@ -127,27 +135,56 @@ def test_the_statistics_name_the_goals_that_a_run_reached(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("hypofuzz") is None, reason="hypofuzz is not installed")
-def test_hypofuzz_collects_the_test_cases(tmp_path: Path) -> None:
-    environment = suite_environment(tmp_path)
-    command = [
-        str(Path(sys.executable).parent / "hypothesis"),
-        "fuzz",
-        "--no-dashboard",
-        "-n",
-        "1",
-        "--",
-        str(FUZZ / "test_claims.py"),
-    ]
-    command += [f"--rootdir={ROOT}", "-p", "no:cacheprovider", "-k", "OffsetUdp_remove"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
-    ) as fuzzing:
-        assert fuzzing.stdout is not None
-        try:
-            line = next((line for line in fuzzing.stdout if "to fuzz" in line), "")
-        finally:
+def test_hypofuzz_collects_the_test_cases_and_runs_sequences(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "hypothesis"), "fuzz", "--no-dashboard", "-n", "1", "--"]
+    command += [str(FUZZ / "test_claims.py"), f"--rootdir={ROOT}", "-p", "no:cacheprovider", "-k", "OffsetUdp_remove"]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        fuzzing = subprocess.Popen(
+            command, stdout=output, stderr=output, env=suite_environment(tmp_path), start_new_session=True
+        )
+    try:
+        # A report says how many sequences were run; it is saved every few seconds.
+        wait_until(lambda: fuzzing.poll() is not None or sequences_by_hypofuzz(tmp_path) > 0, deadline_s=120.0)
+    finally:
+        with suppress(ProcessLookupError):
             os.killpg(fuzzing.pid, signal.SIGKILL)
-    assert line == "using 1 process to fuzz 1 test\n"
+        fuzzing.wait()
+    assert "using 1 process to fuzz 1 test\n" in log.read_text()
+    assert sequences_by_hypofuzz(tmp_path) > 0, log.read_text()
+
+
+def sequences_by_hypofuzz(tmp_path: Path) -> int:
+    """The most sequences in a report of HypoFuzz, which is a file of Hypothesis's database."""
+    sequences: int = 0
+    for path in (tmp_path / "hypothesis" / "examples").glob("*/*"):
+        with suppress(OSError):  # a report that a later one has replaced
+            data = path.read_bytes()
+            if b'"status_counts"' in data:
+                sequences = max(sequences, sum(json.loads(data)["status_counts"].values()))
+    return sequences
+
+
+@pytest.mark.slow
+def test_an_observed_sequence_reads_as_a_case_with_all_arguments(tmp_path: Path) -> None:
+    done = pytest_on_the_suite(
+        tmp_path,
+        *("-k", "OffsetUdp_remove", "-W", "ignore"),
+        HYPOTHESIS_EXPERIMENTAL_OBSERVABILITY_NOCOVER="1",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    observed = [
+        json.loads(line)
+        for path in (tmp_path / "hypothesis" / "observed").glob("*_testcases.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    sequences = [one["representation"] for one in observed if one["type"] == "test_case"]
+    assert sequences
+    for sequence in sequences:
+        assert re.fullmatch(
+            r"state = OffsetUdp_remove\(\)\n(state\.\w+\((\w+=(\d+|'\w+'|\[.*\])(, )?)*\)\n)+state\.teardown\(\)", sequence
+        ), sequence
+    assert any(re.search(r"^state\.add\(name='A', end='(head|tail)'\)$", one, re.MULTILINE) for one in sequences)
 
 
 @pytest.mark.slow

@@ -362,7 +362,7 @@ def test_the_clock_stops_where_no_call_is_under_way() -> None:
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
-def test_a_handler_that_somebody_else_puts_in_stays() -> None:
+def test_a_handler_of_other_code_stays() -> None:
     before = signal.getsignal(signal.SIGINT)
     guarded("Foreign.begin", "foreign", lambda: 7)
     other = lambda number, frame: None  # noqa: E731
@@ -457,7 +457,7 @@ def loaded(given: object, monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 @pytest.mark.usefixtures("_hurry")
-def test_what_does_not_end_when_it_is_loaded_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_whose_import_does_not_end_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = loaded(forever, monkeypatch)
     assert reason == "given_by_a_test:given cannot be loaded: its entry point did not end within 0.02 s of processor time"
 

@@ -87,7 +87,7 @@ def test_a_name_has_a_limit(line: str) -> None:
     loads(f"add {100 * 'n'} tail\nopen\n")
 
 
-def test_what_would_be_too_large_for_a_case_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_that_exceed_the_limits_of_a_case_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "EXPECTS_MAX", 2)
     text = "add A tail\nadd B tail\nadd C tail\nadd D tail\nopen\nread 1\nremove A\nread all\n"
     (path := tmp_path / "heavy.case").write_text(text, encoding="utf-8")
@@ -225,12 +225,12 @@ def test_of_very_many_lines_inside_a_read_the_first_are_shown_and_how_many_there
     assert first.event[-1] == "  (10 more lines are not shown)"
 
 
-def test_of_very_many_findings_the_first_are_told_and_how_many_there_are() -> None:
+def test_very_many_findings_are_cut_to_the_first_and_their_number() -> None:
     target = SchemeTarget(OffsetUdp())
     repeated = trace(loads(SHOWN["repeats"](100)), target, target)
-    said = explain.words(repeated)
-    assert sum("repeated" in sentence for sentence in said) == 21
-    assert "30 more are repeated." in said
+    explained = explain.words(repeated)
+    assert sum("repeated" in sentence for sentence in explained) == 21
+    assert "30 more are repeated." in explained
     skipped = trace(loads(SHOWN["skips"](60)), target, target)
     assert "10 more are skipped." in explain.words(skipped)
     assert ("10 more are skipped.", "skipped") in picture.looks(skipped)

@@ -138,7 +138,7 @@ class TestTheCorpus:
 
 
 @pytest.mark.skipif(not PAGE.is_file(), reason=f"no {PAGE}: this is not a checkout")
-def test_the_page_tells_of_every_mutant() -> None:
+def test_the_page_lists_every_mutant() -> None:
     rows = [line.split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-    told = [(row[0].strip("| `"), row[1]) for row in rows]
-    assert told == [(m.scheme, m.wrong) for m in MUTANTS], "python -m tests.report_mutants > docs/measurements/mutants.md"
+    listed = [(row[0].strip("| `"), row[1]) for row in rows]
+    assert listed == [(m.scheme, m.wrong) for m in MUTANTS], "python -m tests.report_mutants > docs/measurements/mutants.md"

@@ -102,7 +102,7 @@ def test_a_read_of_all_may_make_a_hundred_reads_and_one_more_for_everything_insi
     assert reads_max(Read(None, reading(A, Fail()).at)) == 102
 
 
-def test_a_read_goes_on_after_an_error_unless_it_is_told_to_give_up() -> None:
+def test_a_read_continues_after_an_error_by_default() -> None:
     assert not Read(None).gives_up
     assert Read(None) != Read(None, gives_up=True)
 
@@ -146,7 +146,7 @@ def test_a_sequence_is_as_long_as_its_lines(operations: list[Operation], lines: 
     ],
     ids=["open", "read", "add", "remove", "reinsert", "rehash", "inside"],
 )
-def test_an_operation_tells_the_changes_that_it_brings_along(operation: Operation, expected: list[Change]) -> None:
+def test_an_operation_lists_its_changes(operation: Operation, expected: list[Change]) -> None:
     assert list(changes(operation)) == expected
 
 
@@ -163,7 +163,7 @@ def test_an_operation_tells_the_changes_that_it_brings_along(operation: Operatio
     ],
     ids=["open", "after", "inside", "before", "without a tail", "out of there", "named"],
 )
-def test_what_user_space_can_bring_about_is_accepted_and_kept_whole(operations: list[Operation]) -> None:
+def test_a_possible_sequence_is_accepted_and_kept_whole(operations: list[Operation]) -> None:
     check(operations)
     assert possible(operations) == tuple(operations)
 
@@ -225,7 +225,7 @@ TO_TAIL = Reinsert("A", "tail")
         ([E, OPEN, Remove("E"), Reinsert("E", "tail")], 3, None, GONE.replace("A", "E"), [E, OPEN, Remove("E")]),
     ],
 )
-def test_what_no_user_space_could_bring_about_is_refused_with_its_place_and_left_out(
+def test_an_impossible_operation_is_refused_with_its_place_and_left_out(
     operations: list[Operation], index: int, inside: int | None, why: str, kept: list[Operation]
 ) -> None:
     with pytest.raises(Impossible) as caught:
@@ -248,7 +248,7 @@ def test_a_read_that_gives_up_does_so_too_where_something_inside_it_was_left_out
 
 
 @given(st.lists(OPERATIONS, max_size=10))
-def test_what_is_left_of_any_sequence_can_be_carried_out(operations: list[Operation]) -> None:
+def test_the_valid_part_of_any_sequence_can_be_run(operations: list[Operation]) -> None:
     kept = possible(operations)
     assert accepts(kept) == (OPEN in operations)
     assert possible(kept) == kept

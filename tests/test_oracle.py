@@ -187,7 +187,7 @@ def test_the_kinds_have_the_order_and_the_names_of_the_design() -> None:
     ],
     ids=["nothing", "one", "two"],
 )
-def test_a_verdict_is_told_in_one_line(findings: Verdict, line: str) -> None:
+def test_a_verdict_is_described_in_one_line(findings: Verdict, line: str) -> None:
     assert describe(findings) == line
 
 
@@ -195,7 +195,7 @@ def test_a_read_is_the_end_only_with_nothing_and_no_error() -> None:
     assert [read.is_the_end for read in (END, ENOMEM, Returned(("A",)))] == [True, False, False]
 
 
-def test_a_history_tells_its_reads_in_order() -> None:
+def test_a_history_lists_its_reads_in_order() -> None:
     assert History((), [*got("A"), Remove("A"), ENOMEM, END]).reads == [Returned(("A",)), ENOMEM, END]
 
 
@@ -305,6 +305,6 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 
 @given(st.lists(NAMES, unique=True), st.lists(EVENTS, max_size=12))
 @example(["B", "A"], [Reinsert("A", "tail"), END, Remove("B"), *got("A", "A")])
-def test_a_second_definition_comes_to_the_same_verdict(opened: list[str], events: list[Event]) -> None:
+def test_a_second_definition_gives_the_same_verdict(opened: list[str], events: list[Event]) -> None:
     history = History(tuple(opened), list(events), dict.fromkeys(opened, FIRST))
     assert judge(history) == second_definition(opened, events)

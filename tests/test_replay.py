@@ -110,8 +110,8 @@ class TestTheShapeOfASequence:
 class TestARefusal:
     def test_names_all_hazards_that_the_target_cannot_be_put_through(self) -> None:
         operations: list[Operation] = [Open(), Read(1, (At("realloc", 1, Fail()), At("show", 1, Add("A", "tail"))))]
-        said = "limited does not support: add-tail, show, enomem"
-        assert refusal(Limited(), operations, Shape()) == said
+        reason = "limited does not support: add-tail, show, enomem"
+        assert refusal(Limited(), operations, Shape()) == reason
 
     def test_names_a_table_that_the_target_has_not_got(self) -> None:
         shape = Shape((("", 1), ("established", 2), ("other", 1)))
@@ -300,7 +300,7 @@ class TestWhatAKernelIsExpectedToDo:
         assert self.outcome(self.AS_RANK).expected == ()
 
     @pytest.mark.parametrize(
-        ("detected_scheme", "remarks", "told"),
+        ("detected_scheme", "remarks", "reason"),
         [
             (None, ("Linux 6.12",), "the case has expectations only for Linux 6.12"),
             (None, ("Linux 6.12", "Linux 6.1"), "the case has expectations only for Linux 6.1, Linux 6.12"),
@@ -312,12 +312,12 @@ class TestWhatAKernelIsExpectedToDo:
         ],
     )
     def test_is_known_of_the_kernel_alone_that_it_was_seen_on_where_no_scheme_is_known(
-        self, detected_scheme: str | None, remarks: Sequence[str], told: str | None
+        self, detected_scheme: str | None, remarks: Sequence[str], reason: str | None
     ) -> None:
         target = Real()
         target.detected_scheme = detected_scheme
         expects = [Expect("kernel:any", "skip", name, None, remark) for name, remark in zip("BC", remarks, strict=False)]
-        assert incomparable(replace(SKIPS, expects=(SKIP_B, *expects)), target) == told
+        assert incomparable(replace(SKIPS, expects=(SKIP_B, *expects)), target) == reason
 
     def test_is_written_anew_where_it_was_seen_on_another_kernel_and_no_scheme_is_known(self) -> None:
         target = Real()

@@ -186,7 +186,7 @@ def test_the_caller_has_no_way_back_to_root(home: Path) -> None:
         ({"SUDO_UID": "1"}, "SUDO_GID is '': expected the number of a group"),
     ],
 )
-def test_what_is_no_number_of_a_user_or_group_is_refused_in_a_line(
+def test_a_malformed_user_or_group_number_is_refused_in_one_line(
     environment: dict[str, str],
     complaint: str,
     program: ModuleType,
@@ -311,7 +311,7 @@ def test_plain_root_keeps_its_capabilities_in_effect(monkeypatch: pytest.MonkeyP
     assert machine.sets == before
 
 
-def test_a_process_that_was_started_anew_lowers_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restarted_process_lowers_its_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, user=USER, held=rights.NEEDED)
     rights.lower()
     assert machine.sets == (0, rights.NEEDED, 0)

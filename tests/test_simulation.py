@@ -603,7 +603,7 @@ class TestTheSchemesInTheFrame:
         assert ["".join(read.delivered) for read in made[1:]] == rest
 
     @pytest.mark.parametrize(("scheme", "place"), [(OFFSET, "0:1"), (INDEX, "0:1")], ids=["offset-udp", "index"])
-    def test_the_place_is_told_between_reads(self, scheme: AnyScheme, place: str) -> None:
+    def test_the_place_is_reported_between_reads(self, scheme: AnyScheme, place: str) -> None:
         assert done(scheme, adds("AB"), Open(), Read(1)).place() == place
 
     @pytest.mark.parametrize("scheme", [OFFSET, INDEX], ids=["offset-udp", "index"])

@@ -71,7 +71,7 @@ def test_a_change_moves_one_socket_and_gives_it_a_new_idx(
     ],
     ids=str,
 )
-def test_what_is_taken_out_of_a_bucket_is_counted_there(change: Change, removals: tuple[int, ...]) -> None:
+def test_a_removal_is_counted_in_its_bucket(change: Change, removals: tuple[int, ...]) -> None:
     assert ABC.after(change).removals == removals
 
 
@@ -190,7 +190,7 @@ def test_a_table_has_the_sockets_of_all_its_buckets_and_no_others() -> None:
     assert [name for name in "ABC" if two.has(name)] == ["A", "B"]
 
 
-def test_a_socket_now_is_what_it_became() -> None:
+def test_a_socket_now_has_its_latest_values() -> None:
     assert table("AB").after(Reinsert("A", "tail")).now(Socket("A", 1)) == Socket("A", 3)
     assert table("A", "B").after(Rehash("B", Bucket(0))).now(Socket("B", 2)) == Socket("B", -3)
 

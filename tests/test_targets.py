@@ -82,7 +82,7 @@ def test_a_table_may_be_that_of_a_package_which_is_not_installed(tmp_path: Path)
     assert load_known(path) == load(path)
 
 
-def test_what_nobody_can_run_here_is_status_3(tmp_path: Path) -> None:
+def test_a_case_that_no_target_can_run_here_is_status_3(tmp_path: Path) -> None:
     path = written(tmp_path, "expect next-year skip A\nadd A tail in queue:0\nopen\nread all\n")
     result = sockiter("replay", path, "--json")
     assert (result.exit_code, result.stdout) == (3, "")

@@ -71,7 +71,7 @@ def _found(
     lines = length(operations)
     for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
         try:
-            scope = _spanned(operations, batch, lines)
+            scope = spanned(operations, batch, lines)
             result = search(scheme, hazards, scope, signatures=[signature], progress=_within(patience, states_max))
         except Unsearchable:
             return None
@@ -99,8 +99,8 @@ def _within(patience: Patience, states_max: int) -> Callable[[int, int], None]:
     return go_on
 
 
-def _spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:
-    # The scope of a sequence: its most sockets at once, and the buckets of its largest table.
+def spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:
+    """The scope of a sequence: its most sockets at once, and the buckets of its largest table."""
     present = most = 0
     for op in operations:
         for change in changes(op):

@@ -10,52 +10,79 @@ import errno
 import io
 import signal
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import click
 
-from sockiter import __version__
+from sockiter import documents
 from sockiter.cli.check import check
 from sockiter.cli.conform import conform
 from sockiter.cli.explore import explore
 from sockiter.cli.fuzz import fuzz
 from sockiter.cli.matrix import matrix
 from sockiter.cli.minimize import minimize
-from sockiter.cli.output import discard, note
+from sockiter.cli.new_scheme import new_scheme
+from sockiter.cli.output import note
 from sockiter.cli.race import race
 from sockiter.cli.replay import replay
+from sockiter.cli.schema import schema
 from sockiter.cli.show import show
 from sockiter.cli.targets import targets
 from sockiter.cli.vm import vm
 from sockiter.errors import SockiterError, Unavailable
+from sockiter.streams import discard
+from sockiter.version import __version__
 
 
 class _Sockiter(click.Group):
-    def main(self, *args: Any, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         _escape_what_cannot_be_printed()
-        return super().main(*args, **options)
+        documents.expect(sys.argv[1:] if args is None else args)
+        return super().main(args, *rest, **options)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _usage_errors_as_documents():
+            return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             _heed_ends()
             try:
-                return super().invoke(ctx)
+                with _usage_errors_as_documents():
+                    return super().invoke(ctx)
             finally:
                 # A full disk is reported here. At the exit of the interpreter it would be too late.
                 sys.stdout.flush()
         except SockiterError as error:
-            note(str(error))
-            sys.exit(error.status)
+            sys.exit(_reported(str(error), error.status))
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # the reader has closed the pipe; click handles it
-            note(str(error))
+            status = _reported(str(error), Unavailable.status)
             discard(sys.stdout)
-            sys.exit(Unavailable.status)
+            sys.exit(status)
         except KeyboardInterrupt:
-            note("interrupted")
-            sys.exit(130)
+            sys.exit(_reported("interrupted", 130))
+
+
+def _reported(message: str, status: int) -> int:
+    # An error, on standard error and as a document.
+    note(message)
+    documents.print_error(message, status)
+    return status
+
+
+@contextmanager
+def _usage_errors_as_documents() -> Iterator[None]:
+    # On standard error, click reports them itself.
+    try:
+        yield
+    except click.ClickException as error:
+        documents.print_error(error.format_message(), error.exit_code)
+        raise
 
 
 def _escape_what_cannot_be_printed() -> None:
@@ -90,5 +117,5 @@ def main() -> None:
     """
 
 
-for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm):
+for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm, schema, new_scheme):
     main.add_command(command)

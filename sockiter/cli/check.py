@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from sockiter.cases import dumps, save
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
-from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
+from sockiter.cli.output import console, elsewhere_mark, least_lengths, note, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import drop_unneeded_rights, require_running
 from sockiter.errors import InputError, Unavailable
-from sockiter.matrix.compute import CellTask, CellWorkers, Fault, within_reach
+from sockiter.matrix.compute import OPS_WITHOUT_END, CellTask, CellWorkers, Fault, within_reach
 from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, verdicts
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
 
@@ -76,6 +77,11 @@ def check(
         for target in chosen
         for column in _columns(target, hazards)
     ]
+    for formless in dict.fromkeys(task.target.name for task in _cut(tasks, scope)):
+        note(
+            f"{formless}: this scheme has no `canonical`: only sequences of at most {OPS_WITHOUT_END} operations are "
+            "searched, which may take minutes; docs/how-to/write-a-scheme.md says how to write one"
+        )
     run(CellWorkers(tasks, seconds=0, workers=workers, memory_max=memory_max))
     if cases is not None:
         _keep(tasks, cases)
@@ -109,6 +115,11 @@ def _columns(target: Target, hazards: tuple[Hazard, ...]) -> list[Column]:
     return [Column(ALL.name, target.hazards), *claims(target)]
 
 
+def _cut(tasks: list[CellTask], scope: Scope) -> list[CellTask]:
+    # Those that are searched for short sequences only, although sequences of any length were asked for.
+    return [task for task in tasks if scope.ops is None and task.scope.ops is not None]
+
+
 def _verdicts(task: CellTask) -> tuple[CellVerdict, ...]:
     return verdicts(task.target, Cell(task.column, task.hazards, task.result, task.trouble))
 
@@ -137,6 +148,9 @@ def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool)
     table.add_column("can happen, and in how many operations")
     for title in ("states", "states/s"):
         table.add_column(title, justify="right")
+    cut = _cut(tasks, scope)
+    if len(cut) == len(tasks):
+        scope = replace(scope, ops=OPS_WITHOUT_END)
     before = ""
     for task in tasks:
         result = task.result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sys
@@ -18,10 +19,12 @@ from sockiter.cli import options
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
+from sockiter.cli.suggestions import print_suggestions, suggestions_json
 from sockiter.cli.summary import print_summary, summary_json
 from sockiter.errors import Unavailable
 from sockiter.files import sweep
 from sockiter.fuzzing.campaign import Campaign, SavedFinding
+from sockiter.fuzzing.counted import AnyCampaign, CountedCampaign
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length
 
@@ -34,9 +37,13 @@ CASES = Path("sockiter-cases")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
-    default=SECONDS,
-    show_default=True,
-    help="Duration, from the first sequence on.",
+    help=f"Duration, from the first sequence on; default: {SECONDS:.0f}, or no limit with --sequences.",
+)
+@click.option(
+    "--sequences",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of sequences for each target and driver. With --seed, the same run with any number of workers.",
 )
 @options.workers("processes")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all sequences; printed; default: random.")
@@ -55,16 +62,19 @@ CASES = Path("sockiter-cases")
     show_default=True,
     help="Directory for cases.",
 )
+@click.option("--suggest", "suggests", is_flag=True, help="Print the known failures to declare for what broke a claim.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def fuzz(
     names: tuple[str, ...],
     *,
-    seconds: float,
+    seconds: float | None,
+    sequences: int | None,
     workers: int,
     seed: int | None,
     driver: str | None,
     hazards: tuple[Hazard, ...],
     cases: Path,
+    suggests: bool,
     as_json: bool,
 ) -> None:
     """Fuzz targets, and save every failure as a shortest case.
@@ -73,6 +83,11 @@ def fuzz(
 
     Exit status: 0 only known failures, 1 a claim is broken, 3 no sequence was run, a case could not be saved, or a worker
     failed.
+
+    Without --sequences, slices of the run end by the clock, and two runs with the same --seed find different things. With
+    --seed and --sequences, a run has the same cases and the same counts on every machine with the same versions of sockiter
+    and Hypothesis. Of a kernel's iterator that is so as far as the kernel is deterministic. With --seconds as well, the run
+    may be cut, and the report then says so.
     """
     chosen, absent = choose_targets(names)
     if hazards:
@@ -81,14 +96,23 @@ def fuzz(
     drop_unneeded_rights(chosen)
     cases = _writable(cases)
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    campaign = Campaign(
-        [(target, target.hazards & frozenset(hazards or HAZARDS)) for target in chosen],
-        drivers=[driver] if driver else sorted(DRIVERS),
-        seed=seed,
-        seconds=seconds,
-        workers=workers,
-        cases=cases,
-    )
+    with_hazards = [(target, target.hazards & frozenset(hazards or HAZARDS)) for target in chosen]
+    drivers = [driver] if driver else sorted(DRIVERS)
+    campaign: AnyCampaign
+    if sequences is None:
+        seconds = SECONDS if seconds is None else seconds
+        campaign = Campaign(with_hazards, drivers=drivers, seed=seed, seconds=seconds, workers=workers, cases=cases)
+    else:
+        seconds = math.inf if seconds is None else seconds
+        campaign = CountedCampaign(
+            with_hazards,
+            drivers=drivers,
+            seed=seed,
+            sequences=sequences,
+            seconds=seconds,
+            workers=workers,
+            cases=cases,
+        )
     started = time.monotonic()
     _run(campaign)
     took = time.monotonic() - started
@@ -97,9 +121,12 @@ def fuzz(
     for kept in unsaved:
         click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
     if as_json:
-        print_json(summary_json(campaign, took, absent))
+        document = summary_json(campaign, took, absent)
+        print_json(document | suggestions_json(campaign) if suggests else document)
     else:
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names))
+        if suggests:
+            print_suggestions(campaign)
     if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
@@ -120,8 +147,12 @@ def _writable(cases: Path) -> Path:
     return cases
 
 
-def _run(campaign: Campaign) -> None:
-    total = campaign.left_s
+def _run(campaign: AnyCampaign) -> None:
+    started = time.monotonic()
+    if isinstance(campaign, CountedCampaign):
+        total, left = float(campaign.sequences * len(campaign.tracks)), "{task.remaining:,.0f} sequences left"
+    else:
+        total, left = campaign.left_s, "{task.remaining:.0f} s left"
     printed: set[object] = set()
 
     def update(bar: Progress, task: TaskID) -> None:
@@ -133,15 +164,19 @@ def _run(campaign: Campaign) -> None:
                 printed.add(key)
                 style = "bold red" if kept_case.found.known_failure is None else ""
                 bar.console.print(escape(_line(kept_case)), style=style, soft_wrap=True)
-        rate = sum(track.operations for track in campaign.tracks) / max(total - campaign.left_s, 0.1)
+        if isinstance(campaign, CountedCampaign):
+            completed, took = float(sum(track.sequences for track in campaign.tracks)), time.monotonic() - started
+        else:
+            completed = took = total - campaign.left_s
+        rate = sum(track.operations for track in campaign.tracks) / max(took, 0.1)
         saved = sum(kept_case.path is not None for kept_case in kept)
         bar.update(
             task,
-            completed=total - campaign.left_s,
+            completed=completed,
             description=f"{rate:,.0f} operations/s, {len(kept)} found, {saved} saved",
         )
 
-    watch(campaign.run, update, total=total, left="{task.remaining:.0f} s left")
+    watch(campaign.run, update, total=total, left=left)
 
 
 def _line(kept: SavedFinding) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sockiter.backend import run
-from sockiter.cases import Case, dumps
+from sockiter.cases import STDIN, Case, dumps
 from sockiter.cli.output import note, print_json
 from sockiter.cli.subject import choose_target, drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
@@ -24,7 +24,7 @@ from sockiter.verdict import KINDS, describe
 
 @click.command()
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
-@click.option("--target", "name", metavar="T", help="The target; default: the first that the case expects to fail.")
+@click.option("--target", "name", metavar="T", help="The target; default: as for show.")
 @click.option(
     "--kind",
     type=click.Choice([kind for kind in KINDS if kind != "incomplete"]),
@@ -35,9 +35,12 @@ from sockiter.verdict import KINDS, describe
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Path | None, as_json: bool) -> None:
-    """Shrink a case to a shortest case with the same failure on the same target. Ctrl-C keeps the shortest case so far."""
+    """Shrink a case to a shortest case with the same failure on the same target. Ctrl-C keeps the shortest case so far.
+
+    CASE is a file, or - for standard input.
+    """
     case = load_known(case_file)
-    target = choose_target(case, name)
+    target = choose_target(case, name, case_file)
     drop_unneeded_rights([target])
     if why := refused(case, target):
         raise Unavailable(f"{escaped(case_file)}: {why}")
@@ -52,7 +55,8 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
             case.operations, case.slots, finding, target, fails_as(finding, target, session), patience
         )
     # The old `expect` lines are dropped: they may name sockets that are no longer in the case.
-    least = Case(operations, slots, comment=(f"Shrunk from {escaped(case_file.name)}.",))
+    origin = "standard input" if str(case_file) == STDIN else escaped(case_file.name)
+    least = Case(operations, slots, comment=(f"Shrunk from {origin}.",))
     least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
     if output is not None:
         try:

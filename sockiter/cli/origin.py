@@ -1,6 +1,6 @@
 """The origin of a page: version, commit, date, kernel and command.
 
-Decided here: where each comes from, and its form. SOURCE_DATE_EPOCH replaces the time, so that a build is reproducible.
+SOURCE_DATE_EPOCH replaces the time, so that a build is reproducible.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
-import sockiter
-from sockiter.files import commit_of, escaped
+from sockiter.files import escaped
 from sockiter.matrix.page import Origin
+from sockiter.version import __version__, commit
 
 
 def origin() -> Origin:
@@ -26,8 +25,8 @@ def origin() -> Origin:
         seconds = int(os.environ["SOURCE_DATE_EPOCH"])
     uname = platform.uname()
     return Origin(
-        sockiter.__version__,
-        commit_of(Path(sockiter.__file__).parent.parent) or "",
+        __version__,
+        commit() or "",
         f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC",
         f"{uname.system} {uname.release} ({uname.machine})",
         shlex.join(["sockiter", *map(escaped, sys.argv[1:])]),

@@ -6,20 +6,19 @@ claims and scopes.
 
 from __future__ import annotations
 
-import io
-import json
-import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any
 
 import click
 from rich.console import Console
 
+from sockiter import documents
 from sockiter.check.result import Scope
 from sockiter.claims import KnownFailure, hazards_of, in_order
 from sockiter.matrix.matrix import CellVerdict, distinct
+from sockiter.streams import discard
 from sockiter.verdict import Finding, Kind
 
 # The width without a terminal: wide enough for the path of a case in one line.
@@ -50,8 +49,8 @@ def least_lengths(out: Console, cell_verdicts: Iterable[CellVerdict]) -> dict[Ki
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print one JSON document, with its version, on standard output."""
+    click.echo(documents.text(document))
 
 
 def note(message: str) -> None:
@@ -60,15 +59,6 @@ def note(message: str) -> None:
         click.echo(f"sockiter: {message}", err=True)
         return
     discard(sys.stderr)
-
-
-def discard(stream: TextIO) -> None:
-    """Send the unwritten rest of a stream to the null device, so that Python does not try to write it again at exit.
-
-    Does nothing for a stream without a descriptor.
-    """
-    with open(os.devnull, "w") as nowhere, suppress(io.UnsupportedOperation):
-        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

@@ -1,21 +1,22 @@
-"""`sockiter replay`: runs cases, and compares the results with their expectations."""
+"""`sockiter replay`: runs cases, and compares the results with their expectations and with the claims of the targets."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from sockiter.backend import Session, Target
-from sockiter.cases import Case, Expect, dumps, files, loads
+from sockiter.cases import STDIN, Case, Expect, dumps, files, loads
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped, write_whole
-from sockiter.replay import ReplayResult, incomparable, refused, with_expects
+from sockiter.replay import UNNAMED, ReplayResult, incomparable, refused, with_expects
 from sockiter.replay import replay as replay_case
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
 from sockiter.verdict import describe
@@ -27,14 +28,20 @@ from sockiter.verdict import describe
 @click.option("--record", is_flag=True, help="Write the results into the case, in place of its `expect` lines.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: bool) -> None:
-    """Run cases, and compare the results with the expectations.
+    """Run cases, and compare the results with the expectations and with the claims of the targets.
 
-    A CASE is a file, or a directory of files. A case that a target cannot run is left out, with the reason. Without
-    --target, also left out are targets that do not run here, and schemes of other packages that the case does not name.
-    Without --target, --record records only the project's own schemes.
+    A CASE is a file, a directory of files, or - for standard input. A finding that no known failure of the target explains
+    is "CLAIM BROKEN", even if the case expects it. A case without `expect` lines is a question: its results are compared
+    with the claims alone.
 
-    Exit status: 0 all results are as expected, 1 a result is not as expected, 3 no case could be run.
+    A case that a target cannot run is left out, with the reason. Without --target, also left out are targets that do not
+    run here, and schemes of other packages that the case does not name. Without --target, --record records only the
+    project's own schemes.
+
+    Exit status: 0 all results are as expected, 1 a result is not as expected or breaks a claim, 3 no case could be run.
     """
+    if record and Path(STDIN) in cases:
+        raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
     loaded = [(path, load_known(path)) for path in files(cases)]
     if not loaded:
         raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
@@ -65,21 +72,43 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
     if not replay_run.outcomes and interrupted is None:
         raise Unavailable(replay_run.why_empty())
     if as_json:
-        print_json([_json(path, outcome) for path, outcome in replay_run.outcomes])
+        print_json([_json(outcome) for outcome in replay_run.outcomes])
     replay_run.report()
     if interrupted is not None:
         raise interrupted
-    if not all(outcome.as_expected for _, outcome in replay_run.outcomes):
+    if not all(outcome.is_fine for outcome in replay_run.outcomes):
         sys.exit(1)
     if replay_run.failures:
         sys.exit(Unavailable.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    # A case on one target. `unsaid`: the reason why the case expects nothing of this target; "" if it does, None for a case
+    # that expects nothing of any target.
+
+    path: Path
+    result: ReplayResult
+    unsaid: str | None
+
+    @property
+    def is_compared(self) -> bool:
+        return self.unsaid == ""
+
+    @property
+    def as_expected(self) -> bool:
+        return not self.is_compared or self.result.as_expected
+
+    @property
+    def is_fine(self) -> bool:
+        return self.as_expected and not self.result.claims_broken
 
 
 class _ReplayRun:
     # The outcomes so far. `is_alone`: on a named target only.
 
     def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
-        self.outcomes: list[tuple[Path, ReplayResult]] = []
+        self.outcomes: list[_Outcome] = []
         self.left_out: list[str] = []
         self.failures: list[str] = []
         self._width = width
@@ -89,20 +118,21 @@ class _ReplayRun:
     def replay_on(self, path: Path, case: Case, target: Target, session: Session | str) -> None:
         if isinstance(session, str):
             self._leave_out(path, target, session)
-        elif (why := refused(case, target) or incomparable(case, target)) is not None:
+        elif (why := refused(case, target)) is not None:
             self._leave_out(path, target, why)
-        elif not self._is_alone and target in PLUGIN_TARGETS and not _is_named(case, target):
-            self._leave_out(path, target, "the case expects nothing of this target")
+        elif (unsaid := _unsaid(case, target)) and not self._is_alone:
+            self._leave_out(path, target, unsaid)
         else:
             try:
-                outcome = replay_case(case, target, session)
+                result = replay_case(case, target, session)
             except Inconclusive as error:
                 self._leave_out(path, target, str(error), here=" here")
             except Unavailable as failure:
                 self.failures.append(str(failure))
                 self._echo(target, f"failed: {failure}")
             else:
-                self.outcomes.append((path, outcome))
+                outcome = _Outcome(path, result, unsaid if case.expects else None)
+                self.outcomes.append(outcome)
                 self._echo(target, _in_words(outcome))
 
     def why_empty(self) -> str:
@@ -145,15 +175,29 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
     return recorded
 
 
-def _is_named(case: Case, target: Target) -> bool:
-    return any(expect.target == target.name for expect in case.expects)
+def _unsaid(case: Case, target: Target) -> str:
+    # Why a case says nothing of a target; "": it says something, or is a question to every target.
+    if target in PLUGIN_TARGETS:
+        return "" if any(expect.target == target.name for expect in case.expects) else UNNAMED
+    return incomparable(case, target) or ""
 
 
-def _in_words(outcome: ReplayResult) -> str:
-    verdict = describe(outcome.verdict)
-    if outcome.as_expected:
-        return f"{verdict}, as expected"
-    return f"{verdict}, NOT AS EXPECTED: {', '.join(_spell(expect) for expect in outcome.expected) or 'ok'}"
+def _in_words(outcome: _Outcome) -> str:
+    result = outcome.result
+    words = describe(result.verdict)
+    if result.claims_broken:
+        words += ", CLAIM BROKEN"
+        if result.claims_broken != result.verdict:
+            words += f" by {describe(result.claims_broken)}"
+    elif not outcome.is_compared and any(finding.kind != "incomplete" for finding in result.verdict):
+        words += ", a known failure"
+    if outcome.unsaid:
+        words += f"; not compared: {outcome.unsaid}"
+    if not outcome.as_expected:
+        words += f", NOT AS EXPECTED: {', '.join(_spell(expect) for expect in result.expected) or 'ok'}"
+    elif outcome.is_compared and not result.claims_broken:
+        words += ", as expected"
+    return words
 
 
 def _spell(expect: Expect) -> str:
@@ -168,11 +212,14 @@ def _warn_of_unknown(path: Path, case: Case) -> None:
         )
 
 
-def _json(path: Path, outcome: ReplayResult) -> dict[str, object]:
+def _json(outcome: _Outcome) -> dict[str, object]:
+    result = outcome.result
     return {
-        "case": escaped(path),
-        "target": outcome.target,
-        "reads": [{"delivered": list(read.delivered), "error": read.error} for read in outcome.reads],
-        "verdict": [finding_json(finding) for finding in outcome.verdict],
+        "case": escaped(outcome.path),
+        "target": result.target,
+        "reads": [{"delivered": list(read.delivered), "error": read.error} for read in result.reads],
+        "verdict": [finding_json(finding) for finding in result.verdict],
         "as_expected": outcome.as_expected,
+        "compared": outcome.is_compared,
+        "claims_broken": [finding_json(finding) for finding in result.claims_broken],
     }

@@ -24,19 +24,28 @@ from sockiter.targets import load_known
 
 @click.command()
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
-@click.option("--target", "name", metavar="T", help="The target; default: the first that the case expects to fail.")
+@click.option(
+    "--target",
+    "name",
+    metavar="T",
+    help="The target; default: the one that the case is about, or the first that the case expects to fail.",
+)
 @click.option(
     "--html",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a self-contained page: the target, and all others that the case expects something of.",
+    help="Write a self-contained page: the target, and all others in the case's `expect` lines.",
 )
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
-    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and explain its findings in words."""
+    """Show a case as the RFC's table (Time, Event, Bucket State, progress), and explain its findings in words.
+
+    CASE is a file, or - for standard input. A case is about the target that its comment names ("found on TARGET"), or that
+    its file is named after. Where that is an iterator of the kernel that does not run here, a scheme stands in for it.
+    """
     case = load_known(case_file)
-    target = choose_target(case, name)
+    target = choose_target(case, name, case_file)
     others, absent = others_named(case, target) if html is not None else ([], [])
     drop_unneeded_rights([target, *others])
     if why := refused(case, target):

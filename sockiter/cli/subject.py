@@ -6,23 +6,37 @@ The module decides the default targets. A named target must run here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from sockiter import rights
 from sockiter.backend import Target, barred
 from sockiter.cases import Case
 from sockiter.claims import Hazard
+from sockiter.cli.output import note
 from sockiter.errors import Unavailable
 from sockiter.replay import refused
-from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
+from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_named
 
 
-def choose_target(case: Case, name: str | None) -> Target:
-    """The named target; by default the first target here that the case expects to fail, or else the first scheme.
+def choose_target(case: Case, name: str | None, case_file: Path) -> Target:
+    """The named target; by default the one that the case is about, or else the first target here that the case expects to
+    fail, or else the first scheme.
 
-    Raises `InputError` for an unknown name, `Unavailable` for a target that does not run here.
+    A scheme replaces a kernel's iterator that does not run here, with a note. Raises `InputError` for an unknown name,
+    `Unavailable` for a named target that does not run here.
     """
     if name is not None:
         return require_running(target_named(name))
+    if (subject := about(case, case_file)) is not None:
+        if (missing := subject.missing()) is None:
+            return subject
+        model = model_of(case, subject) or _first_failing(case)
+        note(f"{subject.name} does not run here: {missing}; {model.name} stands in for it")
+        return model
+    return _first_failing(case)
+
+
+def _first_failing(case: Case) -> Target:
     failing = {expect.target for expect in case.expects}
     for target in TARGETS:
         if target.name in failing and target.missing() is None:
@@ -31,7 +45,7 @@ def choose_target(case: Case, name: str | None) -> Target:
 
 
 def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[str, str]]]:
-    """The other targets that the `expect` lines name: those that can run the case here, and the rest with the reason."""
+    """The other targets in the `expect` lines: those that can run the case here, and the rest with the reason."""
     names = {expect.target for expect in case.expects}
     others: list[Target] = []
     absent: list[tuple[str, str]] = []

@@ -15,9 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from sockiter.backend import Target
+from sockiter.cases import dumps
 from sockiter.claims import KnownFailure, in_order, within
 from sockiter.cli.output import known_failure_json
-from sockiter.fuzzing.campaign import Campaign, SavedFinding, Track
+from sockiter.fuzzing.campaign import SavedFinding, Track
+from sockiter.fuzzing.counted import AnyCampaign, CountedCampaign
 from sockiter.operations import length
 from sockiter.verdict import Kind
 
@@ -34,11 +36,14 @@ _COLUMNS: tuple[tuple[Kind, bool], ...] = (
 
 
 def print_summary(
-    out: Console, campaign: Campaign, took: float, workers: int, absent: list[tuple[Target, str]], *, detailed: bool
+    out: Console, campaign: AnyCampaign, took: float, workers: int, absent: list[tuple[Target, str]], *, detailed: bool
 ) -> None:
     """Print claims and findings of the targets; `detailed`: each known failure separately, with its hazards."""
     interrupted = ", interrupted" if campaign.interrupted else ""
-    out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}, {took:.0f} s, {workers} workers{interrupted}")
+    each = f", {campaign.sequences:,} sequences for each target and driver" if isinstance(campaign, CountedCampaign) else ""
+    out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}{each}, {took:.0f} s, {workers} workers{interrupted}")
+    if isinstance(campaign, CountedCampaign) and not campaign.is_whole:
+        out.print("[bold]Not the whole run[/bold]: it was cut. The whole run with this seed may find more or other cases.")
     out.print(_work(campaign))
     out.print(_overview(campaign))
     out.print(
@@ -59,6 +64,7 @@ def print_summary(
         out.print(f"[bold red]CLAIM BROKEN[/bold red] {escape(str(found))}{again}")
         replay = f"replay it: sockiter replay {_quoted(kept.path)} --target {found.target}" if kept.path else "not saved"
         out.print(f"  {replay}\n", soft_wrap=True)
+        out.print(escape(dumps(found.case)), soft_wrap=True)
     sequences = sum(track.sequences for track in campaign.tracks)
     reached = {track.target.name: None for track in campaign.tracks if track.sequences}
     if reached and not broken:
@@ -79,19 +85,21 @@ def print_summary(
         )
 
 
-def summary_json(campaign: Campaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
+def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
     """The summary as a JSON document."""
     return {
         "seed": campaign.seed,
         "seconds": round(took, 3),
         "interrupted": campaign.interrupted,
+        "sequences": campaign.sequences if isinstance(campaign, CountedCampaign) else None,
+        "whole": campaign.is_whole if isinstance(campaign, CountedCampaign) else None,
         "targets": [_target_json(campaign, target) for target in _targets(campaign)],
         "not_here": [{"target": target.name, "missing": missing} for target, missing in absent],
         "troubles": [trouble for track in campaign.tracks for trouble in track.troubles],
     }
 
 
-def _work(campaign: Campaign) -> Table:
+def _work(campaign: AnyCampaign) -> Table:
     work = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     work.add_column("driver")
     for title in ("sequences", "operations", "operations/s"):
@@ -103,7 +111,7 @@ def _work(campaign: Campaign) -> Table:
     return work
 
 
-def _overview(campaign: Campaign) -> Table:
+def _overview(campaign: AnyCampaign) -> Table:
     overview = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     overview.add_column("target", no_wrap=True)
     overview.add_column("sequences", justify="right")
@@ -120,7 +128,7 @@ def _overview(campaign: Campaign) -> Table:
     return overview
 
 
-def _cell(campaign: Campaign, target: Target, admitted: frozenset[KnownFailure], kind: Kind, moved: bool) -> str:
+def _cell(campaign: AnyCampaign, target: Target, admitted: frozenset[KnownFailure], kind: Kind, moved: bool) -> str:
     found = [
         (failure, group[0])
         for failure, group in _first(campaign, target)
@@ -133,7 +141,7 @@ def _cell(campaign: Campaign, target: Target, admitted: frozenset[KnownFailure],
     return f"{len(found)}/{may}{least}" if may else "-"
 
 
-def _details(campaign: Campaign) -> Table:
+def _details(campaign: AnyCampaign) -> Table:
     details = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -159,7 +167,7 @@ def _quoted(path: Path) -> str:
     return escape(shlex.quote(str(path)))
 
 
-def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
+def _target_json(campaign: AnyCampaign, target: Target) -> dict[str, object]:
     tracks = _tracks(campaign, target)
     found = _first(campaign, target)
     return {
@@ -188,8 +196,9 @@ def _target_json(campaign: Campaign, target: Target) -> dict[str, object]:
 
 def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
     best = group[0]
-    soonest = min(group, key=lambda kept: kept.seconds)
-    return {
+    soonest = min(group, key=_soonness)
+    counted: dict[str, object] = {} if soonest.sequences is None else {"sequences_to_find": soonest.sequences}
+    document: dict[str, object] = {
         "kind": best.found.kind,
         "moved": best.found.moved,
         "elsewhere": best.found.elsewhere,
@@ -200,9 +209,15 @@ def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
         "seconds_to_find": round(soonest.seconds, 4),
         "found_by": {kept.driver: round(kept.seconds, 4) for kept in reversed(group)},
     }
+    return document | counted
 
 
-def _first(campaign: Campaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
+def _soonness(kept: SavedFinding) -> float:
+    # By the clock only where nothing else is counted.
+    return kept.seconds if kept.sequences is None else kept.sequences
+
+
+def _first(campaign: AnyCampaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
     # The findings on a target by known failure, shortest case first; broken claims by case.
     groups: dict[object, list[SavedFinding]] = {}
     for track in _tracks(campaign, target):
@@ -210,17 +225,17 @@ def _first(campaign: Campaign, target: Target) -> list[tuple[KnownFailure | None
             key = kept.found.known_failure or (kept.found.signature, kept.found.case.operations)
             groups.setdefault(key, []).append(kept)
     for group in groups.values():
-        group.sort(key=lambda kept: (length(kept.found.case.operations), kept.seconds))
+        group.sort(key=lambda kept: (length(kept.found.case.operations), _soonness(kept)))
     return [(group[0].found.known_failure, group) for group in groups.values()]
 
 
-def _unrefuted(campaign: Campaign, target: Target) -> list[KnownFailure]:
+def _unrefuted(campaign: AnyCampaign, target: Target) -> list[KnownFailure]:
     return [
         failure for failure in target.known_failures if all(failure in track.pending for track in _tracks(campaign, target))
     ]
 
 
-def _tracks(campaign: Campaign, target: Target) -> list[Track]:
+def _tracks(campaign: AnyCampaign, target: Target) -> list[Track]:
     return [track for track in campaign.tracks if track.target is target]
 
 
@@ -230,5 +245,5 @@ def _rate(tracks: Sequence[Track]) -> float:
     return sum(track.operations for track in tracks) / seconds if seconds else 0
 
 
-def _targets(campaign: Campaign) -> list[Target]:
+def _targets(campaign: AnyCampaign) -> list[Target]:
     return list({track.target.name: track.target for track in campaign.tracks}.values())

@@ -48,7 +48,7 @@ def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
         print_json([_json(trial) for trial in trials.trials])
     else:
         for trial in trials.trials:
-            click.echo("\n".join(_lines(trial)))
+            click.echo("\n".join(report_lines(trial)))
     if any(trial.result and not trial.result.agrees for trial in trials.trials):
         sys.exit(1)
     if any(trial.trouble for trial in trials.trials):
@@ -64,7 +64,8 @@ def _watch(trials: Trials) -> None:
     watch(trials.run, update, total=len(trials.trials), left="{task.completed:.0f} of {task.total:.0f} schemes")
 
 
-def _lines(trial: Trial) -> list[str]:
+def report_lines(trial: Trial) -> list[str]:
+    """The report on a scheme, as text."""
     name, result = trial.target.name, trial.result
     if result is None:
         return [f"{name}: NOT VERIFIED: {trial.trouble}"]

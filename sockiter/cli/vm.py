@@ -6,12 +6,16 @@ import itertools
 import os
 import re
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sockiter import rights
+from sockiter import documents, rights
 from sockiter.cli.fuzz import CASES
+from sockiter.cli.output import print_json
 from sockiter.errors import InputError
 from sockiter.vm import worker
 from sockiter.vm.build import VERSION
@@ -51,6 +55,12 @@ TIMEOUT_S = 600.0
 @click.option(
     "--build", "version", is_flag=False, flag_value=VERSION, metavar="[VERSION]", help="Build a kernel with fault injection."
 )
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON document on standard output, with the command's output in it.",
+)
 def vm(
     kernel: str | None,
     command: tuple[str, ...],
@@ -63,6 +73,7 @@ def vm(
     no_kvm: bool,
     verbose: bool,
     version: str | None,
+    as_json: bool,
 ) -> None:
     """Run a command on another kernel: sockiter vm linux-image-6.12 -- sockiter fuzz kernel:udp
 
@@ -76,7 +87,7 @@ def vm(
     if version is not None:
         if kernel is not None:
             raise InputError("--build VERSION goes without KERNEL and COMMAND: expected one or the other")
-        sys.exit(worker.hand_over({"do": "build", "version": version}))
+        sys.exit(_hand_over({"do": "build", "version": version}, version, (), as_json=as_json))
     if kernel is None or not command:
         raise click.UsageError("expected KERNEL -- COMMAND..., or --build")
     if not re.fullmatch(r"[1-9][0-9]*[MG]", memory):
@@ -97,10 +108,41 @@ def vm(
         "verbose": verbose,
     }
     try:
-        status = worker.hand_over(order)
+        status = _hand_over(order, kernel, command, as_json=as_json)
     finally:
         _remove_empty(made)
     sys.exit(status)
+
+
+def _hand_over(order: dict[str, Any], kernel: str, command: Sequence[str], *, as_json: bool) -> int:
+    # Returns the exit status.
+    if not as_json:
+        return worker.hand_over(order)
+    started = time.monotonic()
+    account = worker.Account()
+    status = worker.hand_over(order, account)
+    report = account.report
+    if "outcome" not in report:
+        # There was no guest. The worker has written the line on standard error.
+        documents.print_error(report.get("trouble", "interrupted"), status)
+        return status
+    is_build = report["outcome"] == "built"
+    print_json(
+        {
+            "kernel": kernel,
+            "image": report["image"],
+            "command": list(command),
+            "outcome": report["outcome"],
+            "status": status,
+            "trouble": report.get("trouble"),
+            "acceleration": report.get("acceleration"),
+            "why_emulated": report.get("why_emulated"),
+            "boot_seconds": report.get("boot_seconds"),
+            "seconds": round(time.monotonic() - started, 3),
+            "output": "" if is_build else account.output.decode(errors="replace"),
+        }
+    )
+    return status
 
 
 def _named_in(command: tuple[str, ...]) -> list[Path]:

@@ -27,6 +27,7 @@ from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.version import __version__, commit
 from sockiter.workers import Workers, interrupted_at, serving
 
 # Long enough that the start of a process does not matter, short enough that the process stays small.
@@ -52,7 +53,8 @@ class FuzzJob:
     """One slice: a driver on a target for some seconds. `since`: the seconds of this driver's search before the slice.
 
     `left_s`: the seconds that the campaign has left at the beginning of the slice. `until`: its end, on the monotonic
-    clock of this machine; None if the campaign has not begun yet.
+    clock of this machine; None if the campaign has not begun yet. `sequences`: the sequences of the slice; None: as many as
+    there is time for. `done`: the sequences of the slices before it.
     """
 
     target: str
@@ -66,6 +68,8 @@ class FuzzJob:
     investigated: frozenset[FindingKey]
     left_s: float = math.inf
     until: float | None = None
+    sequences: int | None = None
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,17 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class SavedFinding:
-    """A finding, its driver, the seconds of search before it, and its file; without a file, `trouble` is the reason."""
+    """A finding, its driver, the seconds of search before it, and its file; without a file, `trouble` is the reason.
+
+    `sequences`: the sequences of search before it, in a counted campaign.
+    """
 
     found: TriagedFinding
     driver: str
     seconds: float
     path: Path | None
     trouble: str = ""
+    sequences: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +111,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a slice: the findings that it investigated, or the reason why it could not continue."""
+    """The end of a slice: the findings that it investigated, or the reason why it could not continue.
+
+    `is_cut`: it ended before its number of sequences.
+    """
 
     investigated: frozenset[FindingKey]
     trouble: str = ""
+    is_cut: bool = False
 
 
 Message: TypeAlias = Began | Drawn | SavedFinding | Tick | Ended
@@ -129,6 +141,26 @@ class Track:
     kept: list[SavedFinding] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
+    def keep(self, saved: SavedFinding) -> None:
+        """Take over a finding, unless it is kept already: two parallel slices may find the same failure."""
+        found = saved.found
+        if all(
+            (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
+            for kept in self.kept
+        ):
+            self.kept.append(saved)
+        self.pending -= {found.known_failure}
+
+
+def tracks_of(targets: Iterable[tuple[Target, frozenset[Hazard]]], drivers: Iterable[str]) -> list[Track]:
+    """A track for each driver on each target."""
+    drivers = tuple(drivers)
+    return [
+        Track(target, driver, hazards, within(target.known_failures, hazards))
+        for target, hazards in targets
+        for driver in drivers
+    ]
+
 
 class Campaign(Workers[Track, FuzzJob]):
     """All pairs of a target, with its hazards, and a driver, on some workers, for a time from the first sequence on."""
@@ -144,13 +176,8 @@ class Campaign(Workers[Track, FuzzJob]):
         cases: Path,
         slice_s: float = SLICE_S,
     ) -> None:
-        drivers = tuple(drivers)
         self.seed = seed
-        self.tracks = [
-            Track(target, driver, hazards, within(target.known_failures, hazards))
-            for target, hazards in targets
-            for driver in drivers
-        ]
+        self.tracks = tracks_of(targets, drivers)
         super().__init__(self.tracks, workers=workers, work=work)
         self._seconds = seconds
         self._share = seconds * workers / len(self.tracks)
@@ -215,14 +242,7 @@ class Campaign(Workers[Track, FuzzJob]):
                     if track in self._waiting:
                         self._waiting.remove(track)
             case _:
-                found = message.found
-                # Two parallel slices may find the same failure.
-                if all(
-                    (found.known_failure, found.case.operations) != (kept.found.known_failure, kept.found.case.operations)
-                    for kept in track.kept
-                ):
-                    track.kept.append(message)
-                track.pending -= {found.known_failure}
+                track.keep(message)
 
     def _on_death(self, track: Track, why: str) -> None:
         track.troubles.append(f"a worker on {track.target.name} {why}")
@@ -232,9 +252,15 @@ class Campaign(Workers[Track, FuzzJob]):
 
     def _on_unfinished(self, track: Track, last: Message | None) -> None:
         if isinstance(last, Drawn):
-            # The main process does not run the sequence: the problem that ended the worker would end this process.
-            case = _commented(last.found, driver=track.driver, seed=str(self.seed))
-            self._on_message(track, _saved(replace(last.found, case=case), track.driver, self._cases, last.seconds))
+            self._on_message(track, saved_as_drawn(last, track.driver, self.seed, self._cases))
+
+
+def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
+    """Save a finding whose worker ended before it was shrunk."""
+    # it was shrunk."""
+    # Nothing is run for it here: whatever ended the worker would end this process.
+    case = _commented(drawn.found, driver=driver, seed=str(seed))
+    return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
 
 
 def work(job: FuzzJob, connection: Connection) -> None:
@@ -265,24 +291,35 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                 triage.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
                 line.send(Began())
             is_first = True
+            is_cut = False
+            done = job.done
             trouble = ""
+            drive = DRIVERS[job.driver]
             try:
                 with interrupted_at(until + INTERRUPTED_S):
-                    for bite in DRIVERS[job.driver](triage, job.hazards, job.seed):
+                    for bite in (
+                        drive(triage, job.hazards, job.seed)
+                        if job.sequences is None
+                        else drive(triage, job.hazards, job.seed, job.sequences)
+                    ):
                         now = time.monotonic()
+                        done += bite.sequences
                         if bite.found is not None:
-                            yield _kept(bite.found, session, job, job.since + now - started)
+                            saved = _kept(bite.found, session, job, job.since + now - started)
+                            yield saved if job.sequences is None else replace(saved, sequences=done)
                         yield Tick(bite.sequences, bite.operations, now - last)
                         last = now
                         is_first = False
                         if now >= min(started + job.seconds, until) or patience.ended:
+                            is_cut = job.sequences is not None
                             break
             except KeyboardInterrupt:
+                is_cut = job.sequences is not None
                 # A slow machine may not finish a bite in time. If it finishes no sequence at all, that is an error.
                 took = time.monotonic() - started
                 if is_first and took >= ENDLESS_S:
                     trouble = f"no sequence finished within {took:.0f} s"
-            yield Ended(frozenset(triage.investigated), trouble)
+            yield Ended(frozenset(triage.investigated), trouble, is_cut)
     except SockiterError as error:
         yield Ended(frozenset(), str(error))
 
@@ -348,4 +385,9 @@ def _commented(found: TriagedFinding, *, driver: str, seed: str) -> Case:
     comment = f"{found.kind.capitalize()}{of} under {under}, found on {subject} by {driver}."
     shortest = " No case with the same hazards, sockets, buckets and slots is shorter." if found.shortest else ""
     cut_short = " Not shrunk to the end: the time was up." if found.cut_short else ""
-    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}"))
+    return replace(found.case, comment=(comment, f"Seed {seed}.{shortest}{cut_short}", made_by()))
+
+
+def made_by() -> str:
+    """A sentence for a comment: the version of this project, the commit where it is a checkout, and the running kernel."""
+    return f"sockiter {__version__}{f', commit {of}' if (of := commit()) else ''}, on Linux {platform.release()}."

@@ -1,16 +1,18 @@
 """The two drivers, which feed sequences to triage: swarm's plain loop, and Hypothesis's state machine.
 
-Each driver runs without end, in bites, so that the caller can check the time between them. Triage handles the findings.
+Each driver runs without end or for a number of sequences, in bites, so that the caller can check the time between them.
+Triage handles the findings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import TypeAlias
+from typing import Protocol
 
-from hypothesis import Phase, Verbosity, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sockiter.claims import Hazard
@@ -38,22 +40,30 @@ class Bite:
     found: TriagedFinding | None = None
 
 
-Driver: TypeAlias = Callable[[Triage, frozenset[Hazard], str], Iterator[Bite]]
-"""Runs sequences with these hazards, drawn from this seed, on the target of the triage, without end."""
+class Driver(Protocol):
+    """Runs sequences with these hazards, drawn from this seed, on the target of the triage."""
+
+    def __call__(
+        self, triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf, /
+    ) -> Iterator[Bite]:
+        """The bites of so many sequences, or bites without end."""
 
 
-def drive_swarm(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+def drive_swarm(
+    triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf
+) -> Iterator[Bite]:
     """Run sequences from `Swarm`; half of them aim at pending known failures, which no case has shown yet."""
     room = Room.of(triage.target)
     swarm = Swarm(seed_text, hazards, room)
     begin = triage.session.begin
     shapes = {slots: room.shape(slots) for slots in room.slots_drawn}
     bite = SWARM_BITE_REAL if triage.target.is_real else SWARM_BITE
-    while True:
+    left = sequences_max
+    while left > 0:
         swarm.aims = sorted((known_failure.hazards for known_failure in triage.pending), key=sorted)
         sequences = operations = 0
         found = None
-        while sequences < bite and found is None:
+        while sequences < min(bite, left) and found is None:
             sequence, slots = swarm.sequence()
             sequences += 1
             backend = begin(shapes[slots])
@@ -67,12 +77,15 @@ def drive_swarm(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> I
             operations += len(sequence)
             if (verdict := judge(backend.history)) and (finding := triage.first_new(sequence, verdict)):
                 found = triage.investigate(sequence, slots, finding)
+        left -= sequences
         yield Bite(sequences, operations, found)
         if triage.patience.interrupted:
             raise KeyboardInterrupt
 
 
-def drive_hypothesis(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+def drive_hypothesis(
+    triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf
+) -> Iterator[Bite]:
     """Run the state machine again and again, each time with a new seed and a new engine.
 
     Every second run has only the hazards of a pending known failure, which no case has shown yet. Hypothesis neither
@@ -86,11 +99,14 @@ def drive_hypothesis(triage: Triage, hazards: frozenset[Hazard], seed_text: str)
         database=None,
         deadline=None,
         verbosity=Verbosity.quiet,
+        # This check measures time, and the same seed must give the same run.
+        suppress_health_check=[HealthCheck.too_slow],
     )
     # Hypothesis keeps data for every machine class that it ever ran.
     machines = {hazards: machine_for(triage, hazards)}
     is_aimed = False
-    while True:
+    left = sequences_max
+    while left > 0:
         aims = sorted((known_failure.hazards for known_failure in triage.pending), key=sorted) if is_aimed else []
         is_aimed = not is_aimed
         on = random.choice(aims) if aims else hazards
@@ -99,10 +115,13 @@ def drive_hypothesis(triage: Triage, hazards: frozenset[Hazard], seed_text: str)
         machine = machines[on]
         machine.sequences = machine.applied = 0
         found = None
+        bite = settings(profile, max_examples=int(min(HYPOTHESIS_BITE, left)))
         try:
-            run_state_machine_as_test(seed(random.getrandbits(64))(machine), settings=profile)
+            run_state_machine_as_test(seed(random.getrandbits(64))(machine), settings=bite)
         except Violation as violation:
             found = triage.investigate(violation.operations, violation.slots, violation.finding)
+        # One that ends in a violation is not always counted.
+        left -= max(machine.sequences, 1)
         yield Bite(machine.sequences, machine.applied, found)
         if triage.patience.interrupted:
             raise KeyboardInterrupt

@@ -106,8 +106,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The part of a page that shows one target. `kinds`: the kinds of its findings, each once; `replay`: the command without
-    the file."""
+    """The part of a page that shows one target. `kinds`: the kinds of its findings, each once; `replay`: the command,
+    without the file."""
 
     target: str
     anchor: str

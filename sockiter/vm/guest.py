@@ -17,11 +17,14 @@ import shlex
 import signal
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from sockiter.errors import InputError, Unavailable
 from sockiter.vm import acceleration, cache, programs, view
@@ -79,17 +82,24 @@ class Guest:
     verbose: bool
 
 
-def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
+def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, Any]) -> int:
     """Run a command in a guest and return its exit status, or `TIMED_OUT`; its output goes to this process's output.
 
-    `folder` is an empty one for temporary files of the guest and virtme-ng. Raises `Unavailable` for a missing program,
-    and if the guest ends before the command does.
+    `folder` is an empty one for temporary files of the guest and virtme-ng. `report` gets the fields of the document of
+    `vm --json` that are about the guest, each as soon as it is known. Raises `Unavailable` for a missing program, and if
+    the guest ends before the command does.
     """
     _check(guest.image)
     qemu = programs.program(QEMU)
     assert qemu is not None
     model, why = acceleration.model(QEMU, folder) if guest.kvm else (None, "--no-kvm")
     how = "KVM" if model is not None else f"emulation ({why})"
+    report |= {
+        "outcome": "failed",
+        "image": str(guest.image),
+        "acceleration": "kvm" if model is not None else "emulation",
+        "why_emulated": why or None,
+    }
     cache.show_progress(f"booting {guest.image.name.removeprefix('vmlinuz-')} by {how}")
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
     (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
@@ -106,8 +116,10 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
                 for descriptor in writes:
                     os.close(descriptor)
                 writes.clear()
-                status, log = _attend({reads[0]: 1, reads[1]: 2}, *reads[2:], show_log=guest.verbose)
+                begun = partial(_begun, report, time.monotonic())
+                status, log = _attend({reads[0]: 1, reads[1]: 2}, *reads[2:], begun=begun, show_log=guest.verbose)
     except _TimeUp:
+        report["outcome"] = "timed out"
         print(f"sockiter: the guest was ended after {guest.timeout_s:g} s, its time limit (--timeout)", file=sys.stderr)
         return TIMED_OUT
     finally:
@@ -115,6 +127,7 @@ def run(guest: Guest, command: Sequence[str], folder: Path) -> int:
             view.tidy(path)
     words = status.decode(errors="replace").split()
     if words[1:]:
+        report["outcome"] = "finished"
         return int(words[1])
     failure = "ended before the command did, perhaps by a crash of the kernel" if words else "did not come up"
     quoted = f": {last_lines}" if (last_lines := programs.last_lines(log)) and not guest.verbose else ""
@@ -235,7 +248,13 @@ def _virtme_run(
     return arguments
 
 
-def _attend(ours: Mapping[int, int], status: int, log: int, *, show_log: bool) -> tuple[bytes, bytes]:
+def _begun(report: dict[str, Any], started: float) -> None:
+    report.setdefault("boot_seconds", round(time.monotonic() - started, 3))
+
+
+def _attend(
+    ours: Mapping[int, int], status: int, log: int, *, begun: Callable[[], None], show_log: bool
+) -> tuple[bytes, bytes]:
     # Passes on the output of the guest until it reports a status or ends; returns the report, and the end of the log.
     reported = log_tail = b""
     with selectors.DefaultSelector() as selector:
@@ -254,6 +273,7 @@ def _attend(ours: Mapping[int, int], status: int, log: int, *, show_log: bool) -
                     _write(ours[key.fd], data)
                 elif key.fd == status:
                     reported += data
+                    begun()
                 else:
                     log_tail = (log_tail + data)[-4096:]
                     if show_log:

@@ -15,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from sockiter.errors import SockiterError, Unavailable
 from sockiter.vm import build, cache, packages
@@ -28,16 +29,40 @@ from sockiter.vm import guest as guests
 _INTERRUPTED = 130
 
 
-def hand_over(order: Mapping[str, Any]) -> int:
+@dataclass(slots=True)
+class Account:
+    """What a worker did: what it reports of the guest (see `ORDERS`), and the standard output of the command."""
+
+    report: dict[str, Any] = field(default_factory=dict)
+    output: bytes = b""
+
+
+def hand_over(order: Mapping[str, Any], account: Account | None = None) -> int:
     """Let a worker carry out an order, and return its exit status; an exception here ends the worker and its processes.
 
-    The key `do` of an order names one of `ORDERS`; the other keys are its arguments.
+    The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With an `account`, standard output goes
+    there, and not to that of this process.
     """
+    if account is None:
+        return _hand_over(order, None, ())
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as report:
+        try:
+            return _hand_over({**order, "report": report.fileno()}, output, (report.fileno(),))
+        finally:
+            report.seek(0)
+            account.report = json.loads(report.read() or b"{}")
+            output.seek(0)
+            account.output = output.read()
+
+
+def _hand_over(order: Mapping[str, Any], output: IO[bytes] | None, descriptors: Collection[int]) -> int:
     with tempfile.TemporaryDirectory(prefix="sockiter-vm-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             # The working directory is not on the worker's path: a module there may have this package's name.
             [sys.executable, "-P", "-m", "sockiter.vm.worker"],
             stdin=subprocess.PIPE,
+            stdout=output,
+            pass_fds=descriptors,
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": guests.python_path(os.environ)},
         )
@@ -74,37 +99,59 @@ def main() -> int:
         return _INTERRUPTED  # the caller ended before it sent an order
     order = json.loads(line)
     folder = Path(order.pop("folder"))
+    descriptor: int | None = order.pop("report", None)
+    report: dict[str, Any] = {}
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch, daemon=True).start()
     try:
-        return ORDERS[order.pop("do")](folder, **order)
+        return ORDERS[order.pop("do")](folder, report, **order)
     except SockiterError as error:
-        print(f"sockiter: {error}", file=sys.stderr)
-        return error.status
+        return _failed(report, error, error.status)
     except BrokenPipeError:
         return 1  # the reader of the guest's output has ended
     except OSError as error:
-        print(f"sockiter: {error}", file=sys.stderr)
-        return Unavailable.status
+        return _failed(report, error, Unavailable.status)
     except KeyboardInterrupt:
+        report["trouble"] = "interrupted"
         return _INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if descriptor is not None:
+            os.write(descriptor, json.dumps(report).encode())
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(folder: Path, *, kernel: str, command: list[str], cases: list[str], reads: list[str], **how: Any) -> int:
+def _failed(report: dict[str, Any], error: Exception, status: int) -> int:
+    report["trouble"] = str(error)
+    print(f"sockiter: {error}", file=sys.stderr)
+    return status
+
+
+def _run(
+    folder: Path,
+    report: dict[str, Any],
+    *,
+    kernel: str,
+    command: list[str],
+    cases: list[str],
+    reads: list[str],
+    **how: Any,
+) -> int:
     image = image_of(kernel)
     guest = guests.Guest(image=image, cases=list(map(Path, cases)), reads=list(map(Path, reads)), **how)
-    return guests.run(guest, command, folder)
+    return guests.run(guest, command, folder, report)
 
 
-def _build(folder: Path, *, version: str) -> int:
-    print(build.build(version))
+def _build(folder: Path, report: dict[str, Any], *, version: str) -> int:
+    image = build.build(version)
+    report |= {"outcome": "built", "image": str(image)}
+    print(image)
     return 0
 
 
 ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
+"""What a worker can do. Each returns an exit status and adds to a report: the fields of the document of `vm --json` that it
+alone knows."""
 
 
 def image_of(kernel: str) -> Path:

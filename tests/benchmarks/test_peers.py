@@ -186,15 +186,15 @@ def test_on_the_same_successors_the_search_is_within_a_tenth_of_other_checkers_i
     command = [had(programs.new_python), "-m", "tests.benchmarks.peers.timed", str(sockets), str(rounds)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told: dict[str, tuple[float, int]] = json.loads(done.stdout)
-    took, states = told.pop("sockiter")
-    assert {count for name, (_, count) in told.items() if "search's" in name} == {states}
+    results: dict[str, tuple[float, int]] = json.loads(done.stdout)
+    took, states = results.pop("sockiter")
+    assert {count for name, (_, count) in results.items() if "search's" in name} == {states}
 
     tell(f"| search, {sockets} sockets | {took:.3f} s | 1 | {states:,} |")
-    for name, (other, count) in told.items():
+    for name, (other, count) in results.items():
         tell(f"| {name} | {other:.3f} s | {other / took:.2f} | {count:,} |")
     # The loop is all that differs, and there is little to it: a tie, give or take.
-    assert all(other >= 0.9 * took for name, (other, _) in told.items() if "search's" in name)
+    assert all(other >= 0.9 * took for name, (other, _) in results.items() if "search's" in name)
 
 
 def test_the_search_makes_a_hundred_thousand_transitions_a_second(tell: Tell) -> None:

@@ -80,7 +80,7 @@ def test_every_finding_opens_its_case(opened: Opened) -> None:
         assert not page.locator("#viewer").is_visible()
 
 
-def test_a_case_tells_why_and_shows_the_table_the_place_and_what_was_delivered(opened: Opened) -> None:
+def test_a_case_shows_its_reason_table_place_and_deliveries(opened: Opened) -> None:
     page = opened()
     page.locator("#cell-offset-udp-remove-skip").click()
     assert page.locator("#viewer-title").inner_text() == "offset-udp: skip under remove"
@@ -119,14 +119,14 @@ def test_the_keys_step_wherever_in_the_case_the_focus_is(opened: Opened) -> None
     page = opened()
     page.locator("#cell-offset-udp-remove-skip").click()
     page.locator("#close").focus()
-    for key, told in (
+    for key, expected in (
         ("ArrowRight", "Step 2 of 4"),
         ("End", "Step 4 of 4"),
         ("ArrowLeft", "Step 3 of 4"),
         ("Home", "Step 1 of 4"),
     ):
         page.keyboard.press(key)
-        assert step(page) == told
+        assert step(page) == expected
 
 
 def test_slider_buttons_and_rows_step_as_well(opened: Opened) -> None:
@@ -195,7 +195,7 @@ def test_the_close_button_and_a_click_beside_it_close_a_case(opened: Opened) -> 
         assert focused(page) == "cell-offset-udp-remove-skip"
 
 
-def test_an_address_opens_what_it_was_copied_from(opened: Opened) -> None:
+def test_an_address_opens_the_view_that_it_was_copied_from(opened: Opened) -> None:
     page = opened()
     page.locator("#cell-index-all-skip").click()
     title = page.locator("#viewer-title").inner_text()
@@ -307,7 +307,7 @@ def test_every_text_stands_out_in_light_and_in_dark(opened: Opened, scheme: str,
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark_are_what_the_reader_asks_for(opened: Opened, scheme: str) -> None:
+def test_the_page_follows_the_readers_light_or_dark_theme(opened: Opened, scheme: str) -> None:
     page = opened(scheme=scheme)
     ground = [
         float(part) for part in re.findall(r"[\d.]+", page.evaluate("getComputedStyle(document.body).backgroundColor"))

@@ -93,7 +93,7 @@ def test_each_claim_is_kept_by_itself(target: SchemeTarget) -> None:
             happens(target, column, Scope(3, 2, 2))
 
 
-def test_the_claims_to_be_proved_leave_out_what_goes_without_saying() -> None:
+def test_the_claims_to_be_proved_leave_out_trivial_ones() -> None:
     def says_nothing(target: SchemeTarget, hazards: frozenset[Hazard]) -> bool:
         admitted = within(target.known_failures, hazards)
         return not hazards & MOVES and all(

@@ -100,7 +100,7 @@ def test_the_same_search_gives_the_same_cases() -> None:
     assert [length(one.case.operations) for one in first.violations] == sorted(one.operations for one in first.violations)
 
 
-def test_what_is_refused_hands_out_its_records_before_anything_else() -> None:
+def test_a_refused_read_hands_out_its_records_first() -> None:
     result = search(FullBatch(), {"enomem"}, Scope(4, 2, 2))
     (refused,) = result.violations
     assert (refused.kind, refused.operations) == ("refused", 6)
@@ -118,7 +118,7 @@ def test_nothing_longer_than_the_bound_is_found(ops: int | None, found: dict[tup
     assert lengths(result) == found
 
 
-def test_a_move_after_a_repeat_takes_a_read_more_to_be_told() -> None:
+def test_a_move_after_a_repeat_needs_one_more_read_to_be_found() -> None:
     # In a bound that has no room for it, the moved socket's repeat is not told.
     hazards: set[Hazard] = {"add-head", "reinsert"}
     found = lengths(search(BY_NAME["rank"], hazards, Scope(3, 1, 2)))["repeat", True]
@@ -293,17 +293,17 @@ def test_one_that_shows_nobody_skips() -> None:
     assert lengths(search(Bare(), frozenset(), Scope(1, 1, 1, 4))) == {("skip", False): 3}
 
 
-def test_what_cannot_be_looked_into_is_a_type_error() -> None:
+def test_a_state_of_unknown_type_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="a object in a state or waiting value"):
         search(Unlike(), frozenset(), Scope(1, 1, 1, 3))
 
 
-def test_who_asks_for_more_after_the_end_is_a_type_error() -> None:
+def test_a_request_after_the_end_is_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"bare asks for Grow\(slots=2, locked=False\) after it was stopped"):
         search(Greedy(), {"enomem"}, Scope(2, 1, 1, 5))
 
 
-def test_who_never_ends_a_read_is_a_type_error() -> None:
+def test_a_read_that_never_ends_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="bare makes more than 2047 requests in a read"):
         search(Forever(), frozenset(), Scope(1, 1, 1, 3))
 
@@ -316,7 +316,7 @@ def test_where_versions_roll_over_every_index_is_a_state_and_where_none_does_onl
     assert rolling.violations == still.violations == ()
 
 
-def test_whose_canonical_form_leads_back_into_a_read_for_ever_is_a_type_error() -> None:
+def test_a_canonical_form_that_returns_into_a_read_for_ever_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="bare never ends a read: its canonical form merges different states"):
         search(Twice(), {"show"}, Scope(1, 1, 1, 3))
 
@@ -358,7 +358,7 @@ def test_by_position_sockets_and_names_are_where_they_are_or_gone() -> None:
     assert by_position((b, "A", "X", (a, Socket("X", 3)), 4, "mode"), now, where) == (1, 0, GONE, (0, GONE), 4, "mode")
 
 
-def test_a_name_goes_by_its_place_and_what_is_no_name_stays() -> None:
+def test_a_name_is_replaced_by_its_place_and_other_values_stay() -> None:
     where = Where(empty((("", 1),)).after(Add("A", "tail")).after(Add("B", "tail")), 2)
     a, b = (Where, 0), (Where, 1)
     assert placed(("A", ("x", "B"), 3, None, frozenset({"A"}), 1.5), where) == (
@@ -378,7 +378,7 @@ def test_values_of_unlike_types_are_never_taken_for_the_same() -> None:
     assert len({placed(one, where) for one in alike}) == len(alike)
 
 
-def test_what_a_search_says_and_the_oracle_does_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_violation_that_the_oracle_does_not_confirm_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Lying(MonitorStep):
         def _result(self, state: MonitorState) -> MonitorResult:
             stepped = super()._result(state)
@@ -438,7 +438,7 @@ def test_nothing_happens_between_the_reads_of_a_read_all() -> None:
     assert stepped(Shift((0, 1)), MonitorState(in_all=True), paused=True).to == MonitorState(in_all=True).number
 
 
-def test_a_move_counts_until_the_end_was_said() -> None:
+def test_a_move_counts_until_the_end_was_reported() -> None:
     moved = Shift((1, 0), moved=0, near=(True, True))
     assert stepped(moved, MonitorState(0, OWED)).to == MonitorState(1, OWED, MOVED).number
     assert stepped(moved, MonitorState(0, 0, ended=True)).to == MonitorState(1, 0, NEAR, ended=True).number

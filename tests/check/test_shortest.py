@@ -38,11 +38,11 @@ def sought(
     return shortest(scheme, operations, slots, finding.signature, fails, states_max=states_max)
 
 
-def test_what_is_the_shortest_stays_as_it_is_and_is_known_to_be() -> None:
+def test_a_shortest_sequence_stays_unchanged_and_is_marked_as_shortest() -> None:
     assert sought(OffsetUdp(), SKIP, Finding("skip", "B")) == (SKIP, SLOTS, True)
 
 
-def test_what_no_step_leads_to_is_found() -> None:
+def test_a_shortest_case_that_no_pass_reaches_is_found() -> None:
     # Two moves where one will do, of another socket and at another time.
     long: Operations = (
         Add("A", "tail"),
@@ -64,7 +64,7 @@ def test_a_case_uses_no_hazard_that_the_given_one_does_not() -> None:
     assert not any(isinstance(op, Remove) for op in operations)
 
 
-def test_what_takes_a_small_batch_keeps_one() -> None:
+def test_a_failure_that_needs_a_small_batch_keeps_a_small_batch() -> None:
     # In a bucket of more sockets than slots, with the larger batch refused.
     given: Operations = (
         Add("A", "tail"),
@@ -90,11 +90,11 @@ def test_several_buckets_are_searched_where_the_case_spans_them() -> None:
 
 
 @pytest.mark.parametrize("finding", [Finding("stale", "A"), Finding("incomplete")])
-def test_what_a_search_cannot_find_stays_as_it_is(finding: Finding) -> None:
+def test_a_sequence_that_the_search_cannot_find_stays_unchanged(finding: Finding) -> None:
     assert sought(OffsetUdp(), SKIP, finding) == (SKIP, SLOTS, False)
 
 
-def test_who_gives_up_at_an_error_is_left_alone() -> None:
+def test_a_read_that_gives_up_at_an_error_is_left_alone() -> None:
     given = (*SKIP[:-1], Read(None, (), gives_up=True))
     assert sought(OffsetUdp(), given, Finding("skip", "B")) == (given, SLOTS, False)
 
@@ -112,7 +112,7 @@ def test_where_there_are_too_many_states_it_is_not_certain(monkeypatch: pytest.M
     assert sought(OffsetUdp(), many, Finding("skip", "B"), states_max=10) == (many, SLOTS, False)
 
 
-def test_what_cannot_be_looked_into_stays_as_it_is() -> None:
+def test_a_sequence_of_an_unsearchable_scheme_stays_unchanged() -> None:
     class Unlike(Rank):
         def open(self, slots: int, table: Table) -> Any:
             return None
@@ -120,7 +120,7 @@ def test_what_cannot_be_looked_into_stays_as_it_is() -> None:
     assert sought(Unlike(), SKIP, Finding("skip", "B")) == (SKIP, SLOTS, False)
 
 
-def test_what_does_not_fail_when_it_is_tried_is_not_taken() -> None:
+def test_a_shorter_sequence_that_does_not_fail_is_not_taken() -> None:
     assert shortest(OffsetUdp(), SKIP, SLOTS, Signature("skip"), lambda operations, slots: False) == (SKIP, SLOTS, False)
 
 
@@ -175,7 +175,7 @@ def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: A
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_fifty_finds_of_every_harm_end_in_a_shortest_case(scheme: AnyScheme, of: KnownFailure) -> None:
+def test_fifty_findings_of_every_known_failure_end_in_a_shortest_case(scheme: AnyScheme, of: KnownFailure) -> None:
     fifty_end_alike(scheme, of)
 
 

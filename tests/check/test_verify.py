@@ -88,7 +88,7 @@ def test_known_a_form_that_forgets_how_far_an_epoch_is_passes_where_versions_are
     assert merged(PLANTED["index-detect: how far its epoch is"]).wrong is None
 
 
-def test_two_concrete_states_and_the_operation_after_which_they_part_are_told() -> None:
+def test_two_concrete_states_and_the_operation_that_separates_them_are_reported() -> None:
     wrong = merged(PLANTED["unix: that it is done"]).wrong
     assert wrong is not None
     (one, other) = wrong.sides
@@ -100,8 +100,8 @@ def test_two_concrete_states_and_the_operation_after_which_they_part_are_told() 
 
 
 def test_a_form_that_is_right_is_found_right() -> None:
-    told: list[str] = []
-    result = verify(CookieUdp(), told.append)
+    reported: list[str] = []
+    result = verify(CookieUdp(), reported.append)
     assert result.agrees
     assert result.has_form
     assert [one.canonical for one in result.searches] == [one.everything for one in result.searches]
@@ -109,9 +109,9 @@ def test_a_form_that_is_right_is_found_right() -> None:
     (merge,) = result.merges  # its versions do not roll over
     assert (merge.complete, merge.wrong, merge.agrees) == (True, None, True)
     assert merge.compared > merge.states > 0
-    assert told[0] == "cookie-udp under remove, show: searches"
-    assert told[-1] == "cookie-udp under add-head, remove, show: merged states"
-    assert any(doing.endswith("sequences") for doing in told)
+    assert reported[0] == "cookie-udp under remove, show: searches"
+    assert reported[-1] == "cookie-udp under add-head, remove, show: merged states"
+    assert any(doing.endswith("sequences") for doing in reported)
 
 
 def test_a_scheme_without_a_canonical_form_is_compared_with_every_sequence_alone() -> None:
@@ -146,7 +146,7 @@ def replace_differences(result: verification.Compared) -> verification.Compared:
     return result._replace(differences=((state, state),))
 
 
-def test_a_pair_that_does_not_part_by_itself_is_told_of_without_an_operation() -> None:
+def test_a_pair_of_states_without_a_separating_operation_is_reported_without_one() -> None:
     state = _state(State(0, (), 2), empty((("", 1),)))
     literal = verification.Merging(Formless(CookieUdp()), frozenset(), Scope(1, 1, 1))
     wrong = verification._smallest(literal, verification.Compared(1, 1, 1, ((state, state),), True))
@@ -195,11 +195,11 @@ def test_names_of_sockets_do_not_count_and_their_positions_do() -> None:
         ("open", None, "open"),
     ],
 )
-def test_an_operation_is_told_by_position(line: object, inside: str | None, words: str) -> None:
+def test_an_operation_is_described_by_position(line: object, inside: str | None, words: str) -> None:
     assert verification._label_text(line, inside) == words
 
 
-def test_what_a_step_does_is_told_in_words() -> None:
+def test_the_effect_of_a_step_is_described_in_words() -> None:
     shift = Shift((0,))
     assert verification._does(("open", shift, 1), "open").startswith("Shift(to=(0,)")
     assert verification._does(("open", shift, 1), "read") == "not possible"
@@ -309,7 +309,7 @@ def test_a_search_that_reports_what_does_not_happen_is_status_1(monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("_inline")
-def test_a_scheme_without_a_form_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheme_without_a_canonical_form_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, "rank", Formless(Rank()))
     result = sockiter("check", "--verify", "rank")
     assert result.exit_code == 0
@@ -373,21 +373,21 @@ def test_hazards_and_cases_do_not_go_with_it_either() -> None:
 # The workers
 
 
-def test_a_worker_that_dies_is_told_of_with_the_scheme() -> None:
+def test_a_worker_that_dies_is_reported_with_the_scheme() -> None:
     trials = Trials([SchemeTarget(Rank())], workers=1)
     (trial,) = trials.trials
     trials._on_death(trial, "ended with exit code 7")
     assert trial.trouble == "the worker that verified rank ended with exit code 7"
 
 
-def test_what_a_worker_is_at_is_heard() -> None:
+def test_the_progress_of_a_worker_is_received() -> None:
     trials = Trials([SchemeTarget(Rank())], workers=1)
     (trial,) = trials.trials
     trials._on_message(trial, ("doing", "rank: searches"))
     assert (trial.doing, trial.trouble) == ("rank: searches", "not verified")
 
 
-def test_a_worker_stops_when_anything_is_said() -> None:
+def test_a_worker_stops_at_any_message() -> None:
     ours, theirs = Pipe()
     ours.send("stop")
     work("rank", theirs)
@@ -415,7 +415,7 @@ def test_progress_on_a_terminal_names_what_is_done(monkeypatch: pytest.MonkeyPat
     assert shown == [{"completed": 0, "description": r"rank: searches \[b]"}]
 
 
-def test_a_signature_is_told_in_words() -> None:
+def test_a_signature_is_printed_in_words() -> None:
     from sockiter.cli.verification import _words
 
     assert _words(Signature("skip", True), 6) == "skip of a moved socket in 6"

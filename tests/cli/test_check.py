@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from sockiter.cli.options import bytes_of
 from sockiter.matrix.compute import OPS_WITHOUT_END, CellWorkers, within_reach
 from sockiter.operations import length
 from sockiter.schemes.cookie_udp import CookieUdp
+from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS, target_named
 from tests.support.command import sockiter
+from tests.support.inline_workers import work_inline
 
 
 def document(*arguments: object) -> Any:
@@ -42,7 +45,7 @@ def test_a_claim_that_holds_is_proved_for_sequences_of_any_length() -> None:
     assert proved["transitions"] > proved["states"]
 
 
-def test_what_can_happen_has_its_shortest_case() -> None:
+def test_a_refuted_claim_has_its_shortest_case() -> None:
     (searched,) = document("offset-udp", "--sockets", 3, "--buckets", 1, *under("remove"))
     (skip,) = searched["violations"]
     assert (skip["kind"], skip["moved"], skip["admitted"], skip["operations"]) == ("skip", False, True, 6)
@@ -70,13 +73,13 @@ def test_without_hazards_the_scheme_is_searched_under_all_and_each_claim_by_itse
     assert all(one["scheme"] == "cookie-udp" and one["complete"] for one in searched["claims"])
 
 
-def test_a_bounded_search_says_its_bound_and_finds_nothing_longer() -> None:
+def test_a_bounded_search_reports_its_bound_and_finds_nothing_longer() -> None:
     for ops, found in ((5, 0), (6, 1)):
         (searched,) = document("offset-udp", "--ops", ops, "--buckets", 1, *under("remove"))
         assert (searched["scope"]["ops"], searched["complete"], len(searched["violations"])) == (ops, True, found)
 
 
-def test_the_table_names_scheme_hazards_and_lengths_and_says_what_was_proved() -> None:
+def test_the_table_has_scheme_hazards_lengths_and_proof() -> None:
     result = sockiter("check", "offset-udp", "--buckets", 1)
     assert result.exit_code == 0
     row = next(line for line in result.stdout.splitlines() if line.strip().startswith("offset-udp"))
@@ -87,12 +90,12 @@ def test_the_table_names_scheme_hazards_and_lengths_and_says_what_was_proved() -
     assert "All claims hold. Within the scope, that is proved." in result.stdout
 
 
-def test_where_nothing_can_happen_that_is_said() -> None:
+def test_a_scheme_without_failures_is_reported_as_such() -> None:
     result = sockiter("check", "index", "--buckets", 1, *under("remove"))
     assert "nothing" in result.stdout
 
 
-def test_all_schemes_are_told_of_without_their_cases() -> None:
+def test_all_schemes_are_reported_without_their_cases() -> None:
     result = sockiter("check", "--sockets", 1, "--buckets", 1, *under("remove"))
     assert result.exit_code == 0
     for target in SCHEME_TARGETS:
@@ -100,7 +103,7 @@ def test_all_schemes_are_told_of_without_their_cases() -> None:
     assert "# sockiter case" not in result.stdout
 
 
-def test_a_smaller_scope_is_said_where_versions_roll_over() -> None:
+def test_a_smaller_scope_is_reported_if_versions_roll_over() -> None:
     result = sockiter("check", "index-detect", "--sockets", 4, "--buckets", 2, *under("rollover", "add-tail"))
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
@@ -135,7 +138,7 @@ def test_a_search_that_was_cut_short_proves_nothing_and_is_status_1(monkeypatch:
     assert (searched["complete"], searched["why_incomplete"], searched["states"]) == (False, "not searched", 0)
 
 
-def test_memory_that_is_used_up_cuts_a_search_short_and_what_was_found_is_kept() -> None:
+def test_a_memory_limit_cuts_a_search_short_and_keeps_its_findings() -> None:
     many = under("add-head", "add-tail", "remove", "reinsert", "show")
     (searched,) = document_of_status_1("offset-udp", "--sockets", 7, "--memory", 64, "--workers", 1, *many)
     assert not searched["complete"]
@@ -168,7 +171,7 @@ def test_a_folder_that_cannot_keep_cases_is_unavailable(tmp_path: Path) -> None:
         (["index", "--hazard", "rain"], 2, "--hazard"),
     ],
 )
-def test_what_cannot_be_searched_is_said(arguments: list[str], status: int, message: str) -> None:
+def test_an_unsearchable_target_is_reported(arguments: list[str], status: int, message: str) -> None:
     result = sockiter("check", *arguments)
     assert (result.exit_code, message in result.stderr) == (status, True)
 
@@ -188,7 +191,7 @@ def test_a_scope_is_as_asked_for_unless_versions_roll_over() -> None:
     assert Scope(1, 1, 2).under(["rollover", "add-tail", "remove"]) == Scope(1, 1, 2)
 
 
-def test_half_of_the_memory_is_enough_unless_it_is_said_how_much() -> None:
+def test_the_memory_limit_defaults_to_half_of_the_memory() -> None:
     assert bytes_of(64) == 64 << 20
     assert 1 << 28 < bytes_of(None) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -201,3 +204,57 @@ def test_a_scheme_that_does_not_say_what_matters_is_searched_to_a_bound() -> Non
     assert within_reach(SchemeTarget(Inconclusive()), frozenset(), scope) == Scope(3, 1, 2, OPS_WITHOUT_END)
     assert within_reach(SchemeTarget(Inconclusive()), frozenset(), Scope(3, 1, 2, 9)) == Scope(3, 1, 2, 9)
     assert within_reach(SchemeTarget(Rank()), frozenset(), scope) == scope
+
+
+class FormlessOffset(OffsetUdp):
+    name = "formless"
+    canonical = property()
+
+
+@pytest.fixture
+def formless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheme without `canonical` is a target, the first search is short, and no worker is a process."""
+    work_inline(monkeypatch, "sockiter.matrix.compute")
+    targets = (*SCHEME_TARGETS, SchemeTarget(FormlessOffset()))
+    monkeypatch.setattr("sockiter.targets.TARGETS", targets)
+    for module in ("matrix.compute", "cli.check"):
+        monkeypatch.setattr(sys.modules[f"sockiter.{module}"], "OPS_WITHOUT_END", 4)
+
+
+NOTE = (
+    "sockiter: formless: this scheme has no `canonical`: only sequences of at most 4 operations are searched, "
+    "which may take minutes; docs/how-to/write-a-scheme.md says how to write one\n"
+)
+
+
+@pytest.mark.usefixtures("formless")
+def test_a_scheme_without_a_canonical_form_is_said_to_have_none_before_it_is_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = ("--sockets", 1, "--buckets", 1, *under("remove"))
+    result = sockiter("check", "formless", *small)
+    assert (result.exit_code, result.stderr) == (0, NOTE)
+    told = " ".join(result.stdout.split())
+    assert "sequences of any length" not in told
+    assert told.count("sequences of at most 4 operations") == 1
+    assert "Scope: at most 1 socket in the table at once, 1 bucket in each table" in told
+
+    def ended(cells: CellWorkers) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["sockiter.cli.check"], "run", ended)
+    assert sockiter("check", "formless", *small).stderr.startswith(NOTE)
+
+
+@pytest.mark.usefixtures("formless")
+def test_beside_a_scheme_with_a_canonical_form_its_row_says_how_short_the_sequences_are() -> None:
+    result = sockiter("check", "formless", "index", "--sockets", 1, "--buckets", 1, *under("remove"))
+    told = " ".join(result.stdout.split())
+    assert "sequences of any length" in told
+    assert told.count("sequences of at most 4 operations") == 1
+
+
+@pytest.mark.usefixtures("formless")
+def test_nothing_is_said_where_short_sequences_were_asked_for() -> None:
+    result = sockiter("check", "formless", "--sockets", 1, "--buckets", 1, "--ops", 3, *under("remove"))
+    assert (result.exit_code, result.stderr) == (0, "")

@@ -90,10 +90,11 @@ def written(directory: Path, text: str, name: str = "written.case") -> Path:
 
 
 def failed(result: Result, status: int) -> str:
-    """The one line of what went wrong."""
-    assert (result.exit_code, result.stdout) == (status, "")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("sockiter: ").rstrip("\n")
+    """The one line of what went wrong, which with `--json` is also a document."""
+    line = result.stderr.removeprefix("sockiter: ").rstrip("\n")
+    assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
+    assert result.stdout == "" or json.loads(result.stdout) == {"version": 1, "error": line, "status": status}
+    return line
 
 
 def traced(path: Path, name: str) -> Trace:
@@ -105,7 +106,7 @@ def traced(path: Path, name: str) -> Trace:
 # The program.
 
 
-def test_the_help_tells_every_command_and_what_the_exit_status_means() -> None:
+def test_the_help_has_every_command_and_the_exit_statuses() -> None:
     result = sockiter("--help")
     assert result.exit_code == 0
     assert "0 fine, 1 a claim broken" in result.stdout
@@ -114,7 +115,7 @@ def test_the_help_tells_every_command_and_what_the_exit_status_means() -> None:
         assert sockiter(command, "-h").exit_code == 0
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert sockiter("--version").stdout == f"sockiter, version {__version__}\n"
 
 
@@ -131,7 +132,7 @@ def test_the_version_is_told() -> None:
         ("minimize", RFC_SKIP, "--kind", "incomplete"),
     ],
 )
-def test_wrong_usage_is_status_2_and_says_how_to_get_help(args: tuple[object, ...]) -> None:
+def test_wrong_usage_is_status_2_with_a_pointer_to_the_help(args: tuple[object, ...]) -> None:
     result = sockiter(*args)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Usage: sockiter")
@@ -173,7 +174,7 @@ def test_an_interrupted_command_is_status_130(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("args", [["targets"], ["targets", "--json"], ["replay", str(RFC_SKIP)], ["show", str(RFC_SKIP)]])
-def test_output_that_nobody_can_take_is_status_3_and_one_line(args: list[str]) -> None:
+def test_unwritable_output_is_status_3_and_one_line(args: list[str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "sockiter", *args], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 3
@@ -226,19 +227,20 @@ def test_the_corpus_comes_out_as_it_expects() -> None:
 
 
 @pytest.mark.usefixtures("three")
-def test_a_replay_tells_of_every_target_what_came_of_it() -> None:
+def test_a_replay_reports_the_result_on_every_target() -> None:
     assert sockiter("replay", RFC_SKIP).stdout == (
         f"{RFC_SKIP}\n  offset-udp  skip B, as expected\n  index       ok, as expected\n  kernel:udp  not run: {NO_KERNEL}\n"
     )
 
 
-def test_a_replay_on_one_target_tells_of_that_one() -> None:
+def test_a_replay_on_one_target_reports_only_that_target() -> None:
     assert sockiter("replay", RFC_SKIP, "--target", "index").stdout == f"{RFC_SKIP}\n  index  ok, as expected\n"
 
 
 def test_the_json_of_a_replay_has_every_read() -> None:
     assert document(sockiter("replay", RFC_SKIP, "--target", "offset-udp", "--json")) == [
         {
+            "version": 1,
             "case": str(RFC_SKIP),
             "target": "offset-udp",
             "reads": [
@@ -249,6 +251,8 @@ def test_the_json_of_a_replay_has_every_read() -> None:
             ],
             "verdict": [{"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}],
             "as_expected": True,
+            "compared": True,
+            "claims_broken": [],
         }
     ]
 
@@ -261,25 +265,25 @@ def test_the_json_of_a_replay_leaves_out_what_does_not_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expects", "told"),
+    ("expects", "message"),
     [
-        ("", "skip B, NOT AS EXPECTED: ok"),
+        ("expect index stuck\n", "skip B, NOT AS EXPECTED: ok"),
         ("expect offset-udp skip C\n", "skip B, NOT AS EXPECTED: skip C"),
         ("expect offset-udp skip B\nexpect offset-udp stuck\n", "skip B, NOT AS EXPECTED: skip B, stuck"),
     ],
 )
-def test_a_case_that_is_not_as_expected_is_status_1(expects: str, told: str, tmp_path: Path) -> None:
+def test_a_case_that_is_not_as_expected_is_status_1(expects: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, expects + dumps(replace(load(RFC_SKIP), expects=())))
     result = sockiter("replay", path, "--target", "offset-udp")
     assert (result.exit_code, result.stderr) == (1, "")
-    assert result.stdout == f"{path}\n  offset-udp  {told}\n"
+    assert result.stdout == f"{path}\n  offset-udp  {message}\n"
     as_json = sockiter("replay", path, "--target", "offset-udp", "--json")
     assert as_json.exit_code == 1
     assert [one["as_expected"] for one in document(as_json)] == [False]
 
 
 def test_one_case_in_a_directory_that_is_not_as_expected_is_status_1_and_the_others_are_run(tmp_path: Path) -> None:
-    written(tmp_path, dumps(replace(load(RFC_SKIP), expects=())), "a.case")
+    written(tmp_path, dumps(replace(load(RFC_SKIP), expects=(Expect("index", "stuck"),))), "a.case")
     written(tmp_path, dumps(load(RFC_SKIP)), "b.case")
     written(tmp_path, "half a case", ".b.case.part")
     result = sockiter("replay", tmp_path, "--target", "offset-udp")
@@ -297,7 +301,7 @@ def of_schemes(case: Case) -> tuple[Expect, ...]:
     return tuple(expect for expect in case.expects if not expect.target.startswith("kernel:"))
 
 
-def test_recording_writes_what_comes_of_the_schemes_into_a_case_in_place_of_what_it_expects(tmp_path: Path) -> None:
+def test_recording_replaces_the_expectations_of_a_case_by_the_results_of_the_schemes(tmp_path: Path) -> None:
     right = load(RFC_SKIP)
     path = written(tmp_path, dumps(replace(right, expects=SAID_WRONG)))
     result = sockiter("replay", path, "--record")
@@ -309,7 +313,7 @@ def test_recording_writes_what_comes_of_the_schemes_into_a_case_in_place_of_what
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_recording_goes_through_a_directory_and_what_is_told_is_what_was_recorded(tmp_path: Path) -> None:
+def test_recording_covers_a_directory_and_reports_the_recorded_results(tmp_path: Path) -> None:
     for name in ("a.case", "b.case"):
         written(tmp_path, dumps(replace(load(RFC_SKIP), expects=())), name)
     outcomes = document(sockiter("replay", tmp_path, "--record", "--json"))
@@ -347,7 +351,7 @@ def test_known_recording_writes_a_file_anew_and_loses_the_comments_between_its_l
         ("index", SAID_WRONG[1:]),
     ],
 )
-def test_recording_on_one_target_leaves_what_is_expected_of_the_others(
+def test_recording_on_one_target_keeps_the_expectations_of_the_others(
     target: str, expects: tuple[Expect, ...], tmp_path: Path
 ) -> None:
     path = written(tmp_path, dumps(replace(load(RFC_SKIP), expects=SAID_WRONG)))
@@ -358,7 +362,7 @@ def test_recording_on_one_target_leaves_what_is_expected_of_the_others(
 
 
 @pytest.mark.usefixtures("limited_kernel")
-def test_recording_asks_no_kernel_unless_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_uses_no_kernel_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(self: KernelTarget) -> None:
         raise Unavailable("it was asked")
 
@@ -407,7 +411,7 @@ def test_a_directory_without_cases_is_wrong_input(tmp_path: Path) -> None:
     assert failed(sockiter("replay", tmp_path), 2) == f"{tmp_path}: no case found: expected files that end in .case"
 
 
-def test_what_is_expected_of_an_unknown_target_is_noted_and_not_compared(tmp_path: Path) -> None:
+def test_an_expectation_of_an_unknown_target_is_noted_and_not_compared(tmp_path: Path) -> None:
     path = written(tmp_path, "expect next-year skip A\nexpect next-year stuck\nadd A tail\nopen\nread all\n")
     result = sockiter("replay", path, "--target", "index", "--json")
     assert result.exit_code == 0
@@ -444,7 +448,7 @@ def test_a_case_that_the_target_cannot_carry_out_is_status_3_or_left_out(tmp_pat
 
 
 @pytest.mark.usefixtures("kernel_that_would_run", "three")
-def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inconclusive_case_is_status_3_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def inconclusive(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.is_real:
             raise Inconclusive("kernel:udp: nobody knows")
@@ -452,12 +456,12 @@ def test_a_case_that_cannot_be_told_of_is_status_3_or_left_out(tmp_path: Path, m
 
     monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", inconclusive)
     path = written(tmp_path, text := "add A tail\nopen\nread all\n")
-    told = "kernel:udp: nobody knows"
+    message = "kernel:udp: nobody knows"
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
-        f"{path}: kernel:udp cannot run it here: {told}"
+        f"{path}: kernel:udp cannot run it here: {message}"
     )
     for_all = sockiter("replay", path)
-    assert (for_all.exit_code, f"\n  kernel:udp  not run: {told}\n" in for_all.stdout) == (0, True)
+    assert (for_all.exit_code, f"\n  kernel:udp  not run: {message}\n" in for_all.stdout) == (0, True)
     outcomes = document(sockiter("replay", path, "--json"))
     assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
     # What it would make of the case is not recorded either, but left as it was.
@@ -488,14 +492,14 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
     result = sockiter("replay", tmp_path, "--target", "kernel:udp")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        f"{first}\n  kernel:udp  not run: {unable}\n{second}\n  kernel:udp  ok, as expected\n1 of 2 cases were not run.\n"
+        f"{first}\n  kernel:udp  not run: {unable}\n{second}\n  kernel:udp  ok\n1 of 2 cases were not run.\n"
     )
     as_json = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (as_json.exit_code, as_json.stderr) == (0, f"sockiter: {first}: kernel:udp cannot run it: {unable}\n")
     assert [one["case"] for one in json.loads(as_json.stdout)] == [str(second)]
     second.write_text(MOVES, encoding="utf-8")
     none = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
-    assert (none.exit_code, none.stdout) == (3, "")
+    assert (none.exit_code, json.loads(none.stdout)["error"]) == (3, "no case could be run")
     assert none.stderr.splitlines() == [
         *(f"sockiter: {path}: kernel:udp cannot run it: {unable}" for path in (first, second)),
         "sockiter: no case could be run",
@@ -514,7 +518,7 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
     result = sockiter("replay", written(tmp_path, "add A tail\nopen\nread all\n"))
     assert (result.exit_code, result.stderr) == (3, "sockiter: rank failed: IndexError\n")
     assert re.search(r"^  rank +failed: rank failed: IndexError$", result.stdout, re.MULTILINE)
-    assert result.stdout.count("ok, as expected") == len(SCHEME_TARGETS) - 1
+    assert result.stdout.count("  ok\n") == len(SCHEME_TARGETS) - 1
 
 
 def test_a_kernel_that_has_no_room_for_a_case_leaves_it_out(
@@ -587,6 +591,7 @@ def test_a_page_goes_without_the_targets_that_cannot_carry_out_the_case(
 def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path) -> None:
     shown = document(sockiter("show", RFC_SKIP, "--json", "--svg", tmp_path / "skip.svg"))
     assert shown == {
+        "version": 1,
         "case": str(RFC_SKIP),
         "target": "offset-udp",
         "rows": [
@@ -604,14 +609,14 @@ def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path)
 @pytest.mark.parametrize("option", ["--html", "--svg"])
 def test_a_page_that_cannot_be_written_is_status_3(option: str, tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "page"
-    told = f"{path}: cannot be written: No such file or directory"
-    assert failed(sockiter("show", RFC_SKIP, option, path), 3) == told
+    message = f"{path}: cannot be written: No such file or directory"
+    assert failed(sockiter("show", RFC_SKIP, option, path), 3) == message
 
 
 @pytest.mark.parametrize("command", ["show", "minimize"])
 def test_one_case_on_a_target_that_does_not_run_here_is_status_3(command: str) -> None:
-    told = f"kernel:udp does not run here: {NO_KERNEL}"
-    assert failed(sockiter(command, RFC_SKIP, "--target", "kernel:udp"), 3) == told
+    message = f"kernel:udp does not run here: {NO_KERNEL}"
+    assert failed(sockiter(command, RFC_SKIP, "--target", "kernel:udp"), 3) == message
 
 
 # minimize
@@ -659,6 +664,7 @@ def test_a_shrunk_case_is_written_to_a_file(tmp_path: Path) -> None:
 def test_the_json_of_a_shrunk_case_has_its_text(tmp_path: Path) -> None:
     path, least = written(tmp_path, NOISY), tmp_path / "least.case"
     assert document(sockiter("minimize", path, "--json", "-o", least)) == {
+        "version": 1,
         "target": "offset-udp",
         "kind": "skip",
         "moved": False,
@@ -691,8 +697,8 @@ def test_a_case_that_does_not_fail_in_this_way_is_wrong_input(case: str, args: t
 
 def test_an_iteration_that_was_not_read_to_its_end_is_nothing_to_shrink(tmp_path: Path) -> None:
     path = written(tmp_path, "add A tail\nadd B tail\nopen\nread 1\n")
-    told = f"{path}: incomplete on offset-udp: expected a case that fails there"
-    assert failed(sockiter("minimize", path, "--target", "offset-udp"), 2) == told
+    message = f"{path}: incomplete on offset-udp: expected a case that fails there"
+    assert failed(sockiter("minimize", path, "--target", "offset-udp"), 2) == message
 
 
 def test_a_shrunk_case_that_cannot_be_written_is_not_lost(tmp_path: Path) -> None:
@@ -704,7 +710,7 @@ def test_a_shrunk_case_that_cannot_be_written_is_not_lost(tmp_path: Path) -> Non
     assert result.stderr == f"sockiter: {output}: cannot be written: No such file or directory\n{least}\n"
 
 
-def test_what_a_scheme_that_cannot_carry_out_the_case_was_expected_to_do_is_not_kept(
+def test_recording_drops_the_expectations_of_a_scheme_that_cannot_run_the_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Z is not in the shrunk case, so that what is expected of it would make a case that cannot be read.
@@ -717,7 +723,7 @@ def test_what_a_scheme_that_cannot_carry_out_the_case_was_expected_to_do_is_not_
 
 
 @pytest.mark.usefixtures("three")
-def test_the_targets_are_told_with_what_they_admit_and_what_the_machine_lacks() -> None:
+def test_the_targets_are_listed_with_known_failures_and_missing_prerequisites() -> None:
     result = sockiter("targets")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [line.strip() for line in result.stdout.splitlines()]
@@ -736,6 +742,7 @@ def test_the_json_of_the_targets_has_their_claims() -> None:
     assert offset["hazards"] == [hazard for hazard in HAZARDS if hazard in target_named("offset-udp").hazards]
     assert (offset["runs_here"], offset["missing"]) == (True, None)
     assert kernel == {
+        "version": 1,
         "target": "kernel:udp",
         "summary": "the running kernel's UDP socket iterator (bpf_iter_udp)",
         "hazards": ["add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"],
@@ -775,12 +782,20 @@ def test_a_short_run_finds_the_rfcs_skip_and_repeat_and_keeps_them(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("inline", "three")
-def test_the_json_of_a_run_tells_what_was_done_found_and_not_found(tmp_path: Path) -> None:
+def test_the_json_of_a_run_has_the_work_the_findings_and_the_missing_ones(tmp_path: Path) -> None:
     hazards = ("--hazard", "remove", "--hazard", "add-head", "--hazard", "rehash")
     run = document(sockiter(*QUICK, *hazards, "--cases", tmp_path, "--json"))
     (target,) = run.pop("targets")
     assert run.pop("seconds") >= 0.2
-    assert run == {"seed": 7, "interrupted": False, "not_here": [], "troubles": []}
+    assert run == {
+        "version": 1,
+        "seed": 7,
+        "interrupted": False,
+        "sequences": None,
+        "whole": None,
+        "not_here": [],
+        "troubles": [],
+    }
     found = {(one["kind"], *one["hazards"]): one for one in target.pop("refuted")}
     assert found.keys() & {("skip", "remove"), ("repeat", "add-head"), ("skip", "rehash"), ("repeat", "rehash")}
     for one in found.values():
@@ -839,7 +854,7 @@ def test_all_targets_and_both_drivers_are_used_unless_others_are_asked_for(
 
 
 @pytest.mark.usefixtures("inline", "three")
-def test_the_json_of_a_run_tells_what_could_not_be_fuzzed_and_draws_a_seed(tmp_path: Path) -> None:
+def test_the_json_of_a_run_has_the_targets_that_do_not_run_and_a_drawn_seed(tmp_path: Path) -> None:
     args = ("fuzz", "--driver", "swarm", "--seconds", "0.1", "--hazard", "add-tail", "--cases", tmp_path, "--json")
     first, second = document(sockiter(*args)), document(sockiter(*args))
     assert first["not_here"] == [{"target": "kernel:udp", "missing": NO_KERNEL}]
@@ -856,9 +871,7 @@ def never(*args: object, **kwargs: object) -> None:
     raise AssertionError("something was run")
 
 
-def test_a_directory_that_cannot_be_made_is_told_before_anything_is_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_that_cannot_be_made_is_reported_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FUZZ, "Campaign", never)
     cases = written(tmp_path, "") / "cases"
     assert failed(sockiter(*QUICK, "--cases", cases), 3) == (
@@ -866,7 +879,7 @@ def test_a_directory_that_cannot_be_made_is_told_before_anything_is_run(
     )
 
 
-def test_a_directory_that_cannot_be_written_to_is_told_before_anything_is_run(
+def test_a_directory_that_cannot_be_written_to_is_reported_before_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FUZZ, "Campaign", never)
@@ -906,14 +919,15 @@ def lying(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("inline", "lying")
-def test_a_broken_claim_is_status_1_and_the_command_that_replays_it_is_told(tmp_path: Path) -> None:
+def test_a_broken_claim_is_status_1_with_the_command_that_replays_it(tmp_path: Path) -> None:
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path)
     assert (result.exit_code, result.stderr) == (1, "")
     (path,) = cases_in(tmp_path)
     assert "CLAIM BROKEN offset-udp: skip under remove\n" in result.stdout
     assert f"  replay it: sockiter replay {path} --target offset-udp\n" in result.stdout
     assert "No claim was broken" not in result.stdout
-    assert sockiter("replay", path, "--target", "offset-udp").exit_code == 0
+    assert f"\n{path.read_text(encoding='utf-8')}" in result.stdout
+    assert sockiter("replay", path, "--target", "offset-udp").exit_code == 1
 
 
 @pytest.mark.usefixtures("inline", "lying")
@@ -935,7 +949,7 @@ def test_the_json_of_a_broken_claim_has_its_case(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("inline", "lying")
-def test_how_often_a_kernel_broke_a_claim_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_reproductions_of_a_broken_claim_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(target_named("offset-udp"), "is_real", True)
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path)
     assert result.exit_code == 1
@@ -956,8 +970,8 @@ def test_a_case_that_cannot_be_saved_is_printed_at_the_end(
     monkeypatch.setattr(campaign, "save", full)
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path)
     assert result.exit_code == status
-    told, _, text = result.stderr.partition(" this case could not be saved there:\n")
-    assert told == f"sockiter: {tmp_path}: No space left on device:"
+    message, _, text = result.stderr.partition(" this case could not be saved there:\n")
+    assert message == f"sockiter: {tmp_path}: No space left on device:"
     assert len(loads(text).operations) == 6
     assert "None" not in result.stdout
     assert ("CLAIM BROKEN offset-udp: skip under remove\n  not saved\n" in result.stdout) == (claims == "lying")
@@ -974,7 +988,8 @@ def test_a_case_that_cannot_be_saved_is_printed_even_if_the_summary_cannot(
     monkeypatch.setattr(campaign, "save", full)
     monkeypatch.setattr(FUZZ, "print_json", full)
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path, "--json")
-    assert (result.exit_code, result.stdout) == (3, "")
+    error = {"version": 1, "error": "[Errno 28] No space left on device", "status": 3}
+    assert (result.exit_code, json.loads(result.stdout)) == (3, error)
     text = result.stderr.partition(" this case could not be saved there:\n")[2].rpartition("sockiter: ")[0]
     assert len(loads(text).operations) == 6
 
@@ -1052,7 +1067,7 @@ def test_a_find_is_one_line_with_the_time_that_each_driver_took(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("two_finds", "terminal")
-def test_on_a_terminal_each_find_is_told_once_when_it_is_made(tmp_path: Path) -> None:
+def test_on_a_terminal_each_finding_is_printed_once(tmp_path: Path) -> None:
     result = sockiter("fuzz", "offset-udp", "--workers", "2", "--seconds", "0.1", "--cases", tmp_path, "--json")
     json.loads(result.stdout)
     assert result.stderr.count("offset-udp: skip under remove, ") == 1
@@ -1061,7 +1076,7 @@ def test_on_a_terminal_each_find_is_told_once_when_it_is_made(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("inline", "lying", "terminal")
-def test_on_a_terminal_a_broken_claim_is_told_when_it_is_found(tmp_path: Path) -> None:
+def test_on_a_terminal_a_broken_claim_is_printed_when_it_is_found(tmp_path: Path) -> None:
     result = sockiter(*QUICK, "--hazard", "remove", "--cases", tmp_path, "--json")
     (path,) = cases_in(tmp_path)
     assert f"CLAIM BROKEN: offset-udp: skip under remove, 6 operations, by swarm: {path}" in result.stderr
@@ -1102,7 +1117,7 @@ def test_sigterm_is_taken_as_an_interrupt(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("command", ["replay", "show", "minimize"])
-def test_what_ends_a_process_is_an_interrupt_in_every_command(
+def test_a_termination_signal_is_an_interrupt_in_every_command(
     command: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end(*args: object) -> None:
@@ -1165,7 +1180,7 @@ def test_a_run_in_which_no_sequence_comes_to_its_end_is_status_3(tmp_path: Path,
     assert "nothing was fuzzed; use a larger --seconds" in result.stderr
 
 
-def test_an_interrupted_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_reported_as_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(campaign: SimpleNamespace) -> None:
         campaign.interrupted = True
 

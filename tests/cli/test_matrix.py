@@ -74,7 +74,7 @@ def changed(made: Matrix, change: Callable[[Cell], Cell]) -> Matrix:
 
 
 @pytest.mark.usefixtures("from_corpus")
-def test_the_table_has_a_row_for_each_target_and_what_can_happen_with_the_length_of_the_least_case() -> None:
+def test_the_table_has_a_row_for_each_target_with_failures_and_shortest_lengths() -> None:
     result = sockiter("matrix", "offset-udp", "index-narrow")
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -112,7 +112,7 @@ def test_where_there_are_only_plain_characters_they_are_enough() -> None:
 
 
 @pytest.mark.usefixtures("limited_kernel")
-def test_what_is_measured_says_how_many_sequences_and_that_it_is_no_proof() -> None:
+def test_a_measurement_has_the_number_of_sequences_and_is_no_proof() -> None:
     text = printed(corpus_matrix(measured=(KERNEL_UDP,)))
     assert "kernel:udp ○ 4,000 ○ 4,000 ○ 4,000 " in " ".join(text.split())
     assert "○ 4,000   measured: not seen in 4,000 random sequences; that is no proof" in text
@@ -153,7 +153,7 @@ def test_a_cell_with_a_scope_of_its_own_has_a_note_and_the_others_have_none() ->
     assert "(1)" not in printed(made)
 
 
-def test_a_note_stands_beside_the_last_of_what_was_found() -> None:
+def test_a_note_stands_beside_the_last_finding() -> None:
     def smaller(cell: Cell) -> Cell:
         target, _ = of_index(cell)
         return replace(cell, result=replace(searched(target, frozenset({"reinsert"})), scope=Scope(3, 1, 2)))
@@ -163,7 +163,7 @@ def test_a_note_stands_beside_the_last_of_what_was_found() -> None:
     assert any(line.startswith("repeat 6* (1)") for line in lines)
 
 
-def test_a_broken_claim_is_told_with_its_case() -> None:
+def test_a_broken_claim_is_reported_with_its_case() -> None:
     text = printed(broken_matrix())
     assert "skip 6!" in text
     assert "CLAIM BROKEN index, add-head: index-skip-remove" in text
@@ -186,7 +186,7 @@ def broken_matrix() -> Matrix:
 
 
 @pytest.mark.usefixtures("from_corpus")
-def test_the_document_says_of_every_cell_what_is_possible_and_what_is_admitted() -> None:
+def test_the_document_has_the_possible_and_known_failures_of_every_cell() -> None:
     result = sockiter("matrix", "offset-udp", "rank", "--json", "--ops", "12")
     assert result.stderr == ""
     document = json.loads(result.stdout)
@@ -227,7 +227,7 @@ def test_the_document_says_of_every_cell_what_is_possible_and_what_is_admitted()
 
 @pytest.mark.usefixtures("from_corpus")
 @pytest.mark.usefixtures("limited_kernel")
-def test_what_is_measured_is_in_the_document_without_a_proof() -> None:
+def test_a_measurement_is_in_the_document_without_a_proof() -> None:
     (row,) = json.loads(sockiter("matrix", "kernel:udp", "--json").stdout)["rows"]
     assert row["measured"]
     assert {(cell["complete"], cell["states"], cell["sequences"]) for cell in row["cells"]} == {(None, None, 4000)}
@@ -247,7 +247,7 @@ def test_a_target_that_does_not_run_here_is_left_out_and_said_to_be() -> None:
 
 @pytest.mark.usefixtures("from_corpus")
 @pytest.mark.usefixtures("limited_kernel")
-def test_the_page_is_written_beside_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_written_in_addition_to_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by = Origin("1", "", "today", "Linux", "sockiter matrix rank kernel:udp")
     monkeypatch.setattr(MATRIX, "origin", lambda: made_by)
     result = sockiter("matrix", "rank", "kernel:udp", "--html", tmp_path / "page.html")
@@ -257,7 +257,7 @@ def test_the_page_is_written_beside_what_is_printed(tmp_path: Path, monkeypatch:
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == html(made, trace_cases(made), made_by)
 
 
-def test_a_page_that_has_no_place_is_told_before_the_work(tmp_path: Path) -> None:
+def test_an_unwritable_page_is_reported_before_the_work(tmp_path: Path) -> None:
     result = sockiter("matrix", "--html", tmp_path / "no" / "page.html")
     assert (result.exit_code, result.stdout) == (3, "")
     assert "page.html: cannot be written: there is no such directory" in result.stderr
@@ -299,7 +299,7 @@ def test_sigterm_is_taken_as_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> No
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
 
 
-def test_progress_is_told_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_printed_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(self: CellWorkers, show: Callable[[], None]) -> None:
         self.tasks[0].tick = CellProgress(12345, 67)
         self.tasks[1].tick = CellProgress(1, 0)

@@ -40,5 +40,5 @@ def test_a_build_date_that_is_no_number_is_not_taken(value: str, monkeypatch: py
 def test_the_commit_is_empty_where_there_is_no_checkout(
     commit: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ORIGIN, "commit_of", lambda checkout: commit)
+    monkeypatch.setattr(ORIGIN, "commit", lambda: commit)
     assert origin().commit == expected

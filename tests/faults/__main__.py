@@ -47,11 +47,11 @@ def reported(group: Group, rounds: int, seed: str, directory: Path) -> int:
         faults += of.faults
         if sys.stderr.isatty():
             print(f"\r{group.name}: {nth} of {rounds}", end="", file=sys.stderr, flush=True)
-    told = "".join(f", {count:,} {what}" for what, count in sorted(figures.items()))
+    counts = "".join(f", {count:,} {what}" for what, count in sorted(figures.items()))
     spent = time.monotonic() - began
     if sys.stderr.isatty():
         print("\r", end="", file=sys.stderr, flush=True)
-    print(f"{group.name}: {rounds} rounds in {spent:.0f} s{told}; {len(faults)} faults", flush=True)
+    print(f"{group.name}: {rounds} rounds in {spent:.0f} s{counts}; {len(faults)} faults", flush=True)
     for fault in faults:
         print(f"    {fault}", flush=True)
     return 1 if faults else 0

@@ -48,12 +48,12 @@ def killed(number: int, random: Random, directory: Path) -> Round:
         if whom == "a worker":
             time.sleep(random.uniform(0.0, 0.5))
             process.send_signal(signal.SIGINT)
-            came = ended(process)
-            of.check(came is not None, "a fuzz that does not end after its worker was killed and it was interrupted")
-            if came is not None:
+            ending = ended(process)
+            of.check(ending is not None, "a fuzz that does not end after its worker was killed and it was interrupted")
+            if ending is not None:
                 # Until Python has set up its handlers, a signal ends it as it ends any process.
-                of.faults += came.faults({0, 3, 130, -signal.SIGINT})
-                of.faults += unreported(came.out, cases)
+                of.faults += ending.faults({0, 3, 130, -signal.SIGINT})
+                of.faults += unreported(ending.out, cases)
         of.check(is_empty(process.pid), f"{whom} killed: workers live on")
     of.figures["killed"] += len(victims)
     if cases.is_dir():
@@ -73,7 +73,7 @@ def killed(number: int, random: Random, directory: Path) -> Round:
 def unreported(out: str, cases: Path) -> list[str]:
     """The cases that are on the disk and not in the report, or the other way round."""
     report = document(out)
-    if report is None:
+    if report is None or "error" in report:
         return []  # it ended before there was a report; then there is nothing on the disk, or it was killed
     reported = {one["case"] for target in report["targets"] for one in target["refuted"]}
     saved = {str(path) for path in files([cases])} if cases.is_dir() else set()
@@ -91,15 +91,15 @@ def signalled(number: int, random: Random, directory: Path) -> Round:
         number = random.choice(SIGNALS)
         with suppress(ProcessLookupError):
             random.choice((os.kill, os.killpg))(process.pid, number)
-        came = ended(process)
+        ending = ended(process)
         name = f"{command[0]}, {signal.Signals(number).name}"
-        of.check(came is not None, f"{name}: it does not end")
-        if came is not None:
+        of.check(ending is not None, f"{name}: it does not end")
+        if ending is not None:
             # Before Python has set up its handlers, a signal ends it as any process.
-            of.faults += [f"{name}: {fault}" for fault in came.faults({*STATUSES, -number})]
+            of.faults += [f"{name}: {fault}" for fault in ending.faults({*STATUSES, -number})]
             if is_fuzz and "--json" in command:
-                of.faults += [f"{name}: {fault}" for fault in unreported(came.out, cases)]
-            of.figures["ended by themselves" if came.status >= 0 else "ended by the signal"] += 1
+                of.faults += [f"{name}: {fault}" for fault in unreported(ending.out, cases)]
+            of.figures["ended by themselves" if ending.status >= 0 else "ended by the signal"] += 1
         of.check(is_empty(process.pid), f"{name}: workers live on")
     return of
 

@@ -131,10 +131,10 @@ def interrupted(number: int, random: Random, directory: Path) -> Round:
         sent = random.choice((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL))
         with suppress(ProcessLookupError):
             random.choice((os.kill, os.killpg))(process.pid, sent)
-        came = ended(process)
-        of.check(came is not None, f"{command[0]} {target}, {sent.name}: it does not end")
-        if came is not None:
-            of.faults += [f"{command[0]} {target}, {sent.name}: {fault}" for fault in came.faults({*STATUSES, -sent})]
+        ending = ended(process)
+        of.check(ending is not None, f"{command[0]} {target}, {sent.name}: it does not end")
+        if ending is not None:
+            of.faults += [f"{command[0]} {target}, {sent.name}: {fault}" for fault in ending.faults({*STATUSES, -sent})]
         of.check(is_empty(process.pid), f"{command[0]} {target}, {sent.name}: somebody lives on")
     for name in COUNTED:
         new = more_than_before(name)

@@ -141,13 +141,13 @@ def through_the_command_line(number: int, random: Random, directory: Path) -> Ro
     command = random.choice(
         (("replay", path), ("replay", "--json", path), ("show", path), ("minimize", path, "-o", directory / "least.case"))
     )
-    came = done(*PROGRAM, *command)
-    if came is None:
+    ending = done(*PROGRAM, *command)
+    if ending is None:
         of.faults.append(f"{command[0]}: it does not end: {path.read_text(errors='replace')!r}")
         return of
-    of.faults += [f"{command[0]}: {fault}: {path.read_text(errors='replace')!r}" for fault in came.faults({0, 1, 2, 3})]
-    of.check("\x1b" not in came.out + came.err, f"{command[0]}: an escape sequence is printed raw")
-    of.figures[f"status {came.status}"] += 1
+    of.faults += [f"{command[0]}: {fault}: {path.read_text(errors='replace')!r}" for fault in ending.faults({0, 1, 2, 3})]
+    of.check("\x1b" not in ending.out + ending.err, f"{command[0]}: an escape sequence is printed raw")
+    of.figures[f"status {ending.status}"] += 1
     return of
 
 

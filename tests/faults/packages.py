@@ -85,25 +85,28 @@ def hostile(number: int, random: Random, directory: Path) -> Round:
     way = WAYS[number % len(WAYS)]
     command, uses = random.choice(COMMANDS)
     installed(directory, way)
-    came = done(*PROGRAM, *command, cwd=directory, deadline_s=DEADLINE_S, variables={"PYTHONPATH": str(directory)})
+    ending = done(*PROGRAM, *command, cwd=directory, deadline_s=DEADLINE_S, variables={"PYTHONPATH": str(directory)})
     name = f"{way[1]} in {way[0]}: {' '.join(str(word) for word in command[:2])}"
-    if came is None:
+    if ending is None:
         of.faults.append(f"{name}: it does not end")
         return of
     is_harmless = way[1] in HARMLESS or command[0] not in CALLS.get(way[0], (command[0],))
-    of.faults += [f"{name}: {fault}" for fault in came.faults({0, 1, 3})]
+    of.faults += [f"{name}: {fault}" for fault in ending.faults({0, 1, 3})]
     if uses and not is_harmless:
         # None is a canonical form as any other value is.
         of.check(
-            came.status != 0 or way == ("canonical", "nothing"), f"{name}: status 0, although the scheme did not do its work"
+            ending.status != 0 or way == ("canonical", "nothing"),
+            f"{name}: status 0, although the scheme did not do its work",
         )
-        of.figures["named in words"] += "hostile" in came.err + came.out
-        of.check("hostile" in came.err + came.out, f"{name}: nobody says who it was")
+        of.figures["named in words"] += "hostile" in ending.err + ending.out
+        of.check("hostile" in ending.err + ending.out, f"{name}: nobody says who it was")
     if not uses and way == ("import", "os._exit"):
-        of.check(came.status == 3, f"{name}: status {came.status}, although nothing was done")
+        of.check(ending.status == 3, f"{name}: status {ending.status}, although nothing was done")
     elif not uses:
-        of.check(came.status == 0 and document(came.out) is not None, f"{name}: status {came.status}, {came.out[:80]!r}")
-    if "fuzz" in command and (report := document(came.out)):
+        of.check(
+            ending.status == 0 and document(ending.out) is not None, f"{name}: status {ending.status}, {ending.out[:80]!r}"
+        )
+    if "fuzz" in command and (report := document(ending.out)):
         of.check("index" in [one["target"] for one in report["targets"]], f"{name}: the other scheme was not run")
         of.figures["others that went on"] += 1
     return of

@@ -81,14 +81,14 @@ def on_a_full_disk(number: int, random: Random, directory: Path) -> Round:
         "--json",
     )
     command += ("--seconds", "1.5", "--seed", f"{number}", "--cases", str(disk))
-    came = done("unshare", "--mount", "sh", "-c", PRIVATE, "sh", room, disk, kept, *PROGRAM, *command)
-    if came is None:
+    ending = done("unshare", "--mount", "sh", "-c", PRIVATE, "sh", room, disk, kept, *PROGRAM, *command)
+    if ending is None:
         of.faults.append("it does not end")
         return of
-    of.faults += came.faults({0, 3})
-    report = document(came.out)
-    of.check(report is not None, f"no report: {came.err[-200:]!r}")
-    printed = came.err.split(BEHIND)[1:]
+    of.faults += ending.faults({0, 3})
+    report = document(ending.out)
+    of.check(report is not None, f"no report: {ending.err[-200:]!r}")
+    printed = ending.err.split(BEHIND)[1:]
     for text in printed:
         try:
             loads(text.partition("sockiter: ")[0])
@@ -100,7 +100,7 @@ def on_a_full_disk(number: int, random: Random, directory: Path) -> Round:
         of.check(found.count(None) == len(printed), f"{found.count(None)} not saved, {len(printed)} printed")
         lost = [name for name in found if name is not None and not (kept / Path(name).name).is_file()]
         of.check(not lost, f"reported as saved and not there: {lost}")
-        of.check((came.status == 3) == (None in found), f"status {came.status} with {found.count(None)} not saved")
+        of.check((ending.status == 3) == (None in found), f"status {ending.status} with {found.count(None)} not saved")
         of.figures["saved"] += len(found) - found.count(None)
         of.figures["printed"] += len(printed)
     return of
@@ -118,12 +118,12 @@ def on_a_read_only_disk(number: int, random: Random, directory: Path) -> Round:
         ("minimize", RFC_SKIP, "--target", "offset-udp", "-o", disk / "least.case"),
         ("matrix", "rank", "--sockets", "2", "--html", disk / "page.html"),
     )[number % 5]
-    came = done("unshare", "--mount", "sh", "-c", PRIVATE, "sh", "ro", disk, kept, *PROGRAM, *command)
-    if came is None:
+    ending = done("unshare", "--mount", "sh", "-c", PRIVATE, "sh", "ro", disk, kept, *PROGRAM, *command)
+    if ending is None:
         of.faults.append(f"{command[0]}: it does not end")
         return of
-    of.faults += [f"{command[0]}: {fault}" for fault in came.faults({3})]
-    of.check(f"{disk}" in came.err, f"{command[0]}: the place is not named: {came.err[-200:]!r}")
+    of.faults += [f"{command[0]}: {fault}" for fault in ending.faults({3})]
+    of.check(f"{disk}" in ending.err, f"{command[0]}: the place is not named: {ending.err[-200:]!r}")
     of.check(not list(kept.iterdir()), f"{command[0]}: something was written to a disk that is read only")
     return of
 
@@ -133,14 +133,14 @@ def without_descriptors(number: int, random: Random, directory: Path) -> Round:
     of = Round()
     script = REDIRECTIONS[number % len(REDIRECTIONS)]
     command, status = COMMANDS[number // len(REDIRECTIONS) % len(COMMANDS)]
-    came = done("sh", "-c", f'"$@" {script}', "sh", *PROGRAM, *command, cwd=directory)
+    ending = done("sh", "-c", f'"$@" {script}', "sh", *PROGRAM, *command, cwd=directory)
     name = f"{' '.join(map(str, command[:1]))} {script}"
-    if came is None:
+    if ending is None:
         of.faults.append(f"{name}: it does not end")
         return of
     # What is full says so when it is written to; what is closed, nobody wanted.
     is_lost = ">/dev/full" in script.replace("2>/dev/full", "")
-    of.faults += [f"{name}: {fault}" for fault in came.faults({status, 3} if is_lost else {status})]
+    of.faults += [f"{name}: {fault}" for fault in ending.faults({status, 3} if is_lost else {status})]
     return of
 
 

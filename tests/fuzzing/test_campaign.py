@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sockiter import workers
+from sockiter import __version__, workers
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, hazards_of, known_failure
 from sockiter.errors import Unavailable
@@ -77,7 +77,7 @@ def one(cases: Path, *, seconds: float, workers: int = 1, slice_s: float = 60, d
 # A search, in this process.
 
 
-def test_a_search_says_what_it_kept_what_it_did_and_that_it_is_over(tmp_path: Path) -> None:
+def test_a_slice_reports_its_findings_its_work_and_its_end(tmp_path: Path) -> None:
     kept, tick, ended = search(job(tmp_path, since=30.0))
     assert isinstance(kept, SavedFinding)
     assert kept.path is not None
@@ -91,7 +91,7 @@ def test_a_search_says_what_it_kept_what_it_did_and_that_it_is_over(tmp_path: Pa
     assert ended.trouble == ""
 
 
-def test_what_a_search_says_to_be_saved_is_there_and_comes_out_as_it_expects(tmp_path: Path) -> None:
+def test_a_saved_finding_exists_and_replays_as_expected(tmp_path: Path) -> None:
     kept = next(search(job(tmp_path)))
     assert isinstance(kept, SavedFinding)
     assert kept.path is not None
@@ -106,13 +106,15 @@ def test_what_a_search_says_to_be_saved_is_there_and_comes_out_as_it_expects(tmp
 
 
 def test_a_search_goes_on_until_its_time_is_up(tmp_path: Path) -> None:
-    *said, ended = search(job(tmp_path, seconds=0.1))
+    *sent, ended = search(job(tmp_path, seconds=0.1))
     assert isinstance(ended, Ended)
-    assert sum(message.seconds for message in said if isinstance(message, Tick)) >= 0.1
+    assert sum(message.seconds for message in sent if isinstance(message, Tick)) >= 0.1
 
 
 def test_a_search_whose_driver_has_no_more_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    def drive(
+        triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf, /
+    ) -> Iterator[Bite]:
         yield Bite(2, 10)
 
     monkeypatch.setitem(DRIVERS, "swarm", drive)
@@ -129,7 +131,7 @@ def test_the_same_seed_finds_the_same_first(tmp_path: Path) -> None:
     assert first.found == second.found
 
 
-def test_what_cannot_be_saved_is_kept_in_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsaved_finding_is_kept_in_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def save(case: Case, directory: Path, stem: str) -> Path:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -159,7 +161,7 @@ def found(
 MOVED = loads("add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n")
 
 
-def test_a_case_tells_in_words_and_in_its_name_what_befell_whom() -> None:
+def test_a_case_has_its_finding_in_words_and_in_its_name() -> None:
     with offset_udp().session() as session:
         case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
     assert case.comment[0] == "Skip of a socket that moved under reinsert, found on offset-udp by swarm."
@@ -167,18 +169,26 @@ def test_a_case_tells_in_words_and_in_its_name_what_befell_whom() -> None:
     assert found(MOVED).stem == "offset-udp-skip-reinsert"
 
 
-def test_a_case_without_any_hazard_says_so() -> None:
+def test_a_case_without_any_hazard_is_described_as_such() -> None:
     with offset_udp().session() as session:
         case = annotated(found(loads("add A tail\nopen\nread all\n")), session, driver="swarm", seed="1")
     assert case.comment[0] == "Skip under no hazard, found on offset-udp by swarm."
 
 
-def test_a_case_of_a_kernel_tells_which_one_and_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_of_a_kernel_has_the_release_and_the_number_of_reproductions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offset_udp(), "is_real", True)
     with offset_udp().session() as session:
         case = annotated(found(MOVED, reproduced=3, reruns=5), session, driver="swarm", seed="1")
     assert f"found on offset-udp (Linux {os.uname().release}, 3 of 5 runs) by swarm." in case.comment[0]
     assert {expect.target for expect in case.expects} >= {"offset-udp"}
+
+
+@pytest.mark.parametrize(("commit", "said"), [("0123456789ab", ", commit 0123456789ab"), (None, "")])
+def test_a_case_names_what_it_was_found_with(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "commit", lambda: commit)
+    with offset_udp().session() as session:
+        case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
+    assert case.comment[1:] == ("Seed 1.", f"sockiter {__version__}{said}, on Linux {os.uname().release}.")
 
 
 # A worker, in this process.
@@ -192,7 +202,7 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_worker_stops_when_it_is_told_to_after_what_it_is_at(tmp_path: Path) -> None:
+def test_a_worker_stops_on_request_after_its_present_step(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.send("stop")
     work(job(tmp_path, seconds=LONG_S), theirs)
@@ -203,7 +213,7 @@ def test_a_worker_stops_when_it_is_told_to_after_what_it_is_at(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_worker_stops_when_nobody_listens(tmp_path: Path) -> None:
+def test_a_worker_stops_when_its_connection_is_closed(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.close()
     work(job(tmp_path, seconds=LONG_S), theirs)
@@ -211,7 +221,7 @@ def test_a_worker_stops_when_nobody_listens(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("handlers")
-def test_what_nobody_listens_to_is_not_left_to_the_garbage_collector() -> None:
+def test_an_unread_message_is_not_left_to_the_garbage_collector() -> None:
     """CPython 3.12.1 does not survive collecting a message with a view of it, and 3.13 complains."""
     ours, theirs = multiprocessing.Pipe()
     ours.close()
@@ -230,7 +240,7 @@ def test_what_nobody_listens_to_is_not_left_to_the_garbage_collector() -> None:
     assert theirs.closed
 
 
-def test_a_worker_says_everything_until_it_is_over(tmp_path: Path) -> None:
+def test_a_worker_sends_all_messages_until_its_end(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     work(job(tmp_path), theirs)
     assert [type(ours.recv()) for _ in range(5)] == [Began, Drawn, SavedFinding, Tick, Ended]
@@ -312,7 +322,7 @@ def say(monkeypatch: pytest.MonkeyPatch, search: Search) -> None:
     monkeypatch.setattr(campaign, "search", search)
 
 
-def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
+def test_a_finding_of_two_slices_is_saved_once_and_not_sought_by_a_third(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
@@ -335,7 +345,7 @@ def test_what_two_slices_find_alike_is_kept_once_and_not_sought_by_a_third(
     assert track.investigated == {(Signature("skip"), SKIP.hazards)}
 
 
-def test_a_broken_claim_is_kept_beside_what_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_claim_is_saved_beside_known_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield SavedFinding(found(MOVED), "swarm", 0.5, tmp_path / "x.case")
         yield SavedFinding(found(MOVED), "swarm", 0.6, tmp_path / "x.case")
@@ -451,7 +461,7 @@ def interrupt_once(run: Campaign, when: Callable[[], bool]) -> Callable[[], None
     return progress
 
 
-def test_an_interrupted_campaign_stops_and_keeps_what_was_found(tmp_path: Path) -> None:
+def test_an_interrupted_campaign_stops_and_keeps_its_findings(tmp_path: Path) -> None:
     run = two(tmp_path, seconds=LONG_S)
     run.run(interrupt_once(run, lambda: bool(run.tracks[0].kept)))
     assert run.interrupted
@@ -475,9 +485,7 @@ class Interrupting(str):
         return interrupting, (str(self),)
 
 
-def test_what_is_being_received_when_a_campaign_is_interrupted_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_that_arrives_during_an_interrupt_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield SavedFinding(found(MOVED), Interrupting("swarm"), 0.5, tmp_path / "x.case")
         yield Tick(1, 6, 0.1)
@@ -491,7 +499,7 @@ def test_what_is_being_received_when_a_campaign_is_interrupted_is_kept(
     assert run.tracks[0].sequences == 1
 
 
-def test_a_campaign_that_is_interrupted_twice_waits_for_nobody(tmp_path: Path) -> None:
+def test_a_campaign_that_is_interrupted_twice_waits_for_no_worker(tmp_path: Path) -> None:
     def progress() -> None:
         raise KeyboardInterrupt
 
@@ -499,9 +507,7 @@ def test_a_campaign_that_is_interrupted_twice_waits_for_nobody(tmp_path: Path) -
         two(tmp_path, seconds=LONG_S).run(progress)
 
 
-def test_an_interrupted_campaign_that_has_nobody_left_to_tell_is_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_campaign_without_workers_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
         yield Tick(1, 1, 1.0)
 
@@ -562,7 +568,9 @@ ENDLESS = FuzzJob("offset-udp", "swarm", BOTH, "7/slice", Path("/nowhere"), 1.0,
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that comes to the end of no bite, and an alarm that does not keep anybody waiting."""
 
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed_text: str) -> Iterator[Bite]:
+    def drive(
+        triage: Triage, hazards: frozenset[Hazard], seed_text: str, sequences_max: float = math.inf, /
+    ) -> Iterator[Bite]:
         signal.pause()
         yield Bite(1, 1)
 
@@ -577,7 +585,7 @@ def test_a_sequence_without_an_end_is_interrupted_when_the_time_is_up(monkeypatc
     assert list(search(ENDLESS)) == [Ended(frozenset(), "no sequence finished within 0 s")]
 
 
-def test_what_is_shrunk_when_the_time_is_up_is_saved_as_far_as_it_was_shrunk(
+def test_a_finding_is_saved_as_far_as_it_was_shrunk_when_the_time_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
@@ -599,9 +607,9 @@ def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(
 
     monkeypatch.setattr("sockiter.fuzzing.triage.minimize", interrupt)
     monkeypatch.setattr(campaign, "annotated", interrupt)
-    *said, _ = search(job(tmp_path))
-    assert isinstance(said[0], SavedFinding)
-    assert said[0].found.cut_short
+    *sent, _ = search(job(tmp_path))
+    assert isinstance(sent[0], SavedFinding)
+    assert sent[0].found.cut_short
     assert [case.expects for case in map(load, tmp_path.iterdir())] == [()]
 
 
@@ -618,7 +626,7 @@ class Talking:
         return True
 
 
-def test_a_worker_that_is_told_to_stop_shrinks_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_must_stop_still_shrinks_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "SHRINKING_S", 0.0)
     line = Talking()
     kept, *_ = search(job(tmp_path, seconds=LONG_S), line)
@@ -628,7 +636,7 @@ def test_a_worker_that_is_told_to_stop_shrinks_for_a_while(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("known_failure", [SKIP, None])
-def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
+def test_a_finding_of_a_dead_worker_is_saved_as_it_was_drawn(
     known_failure: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(job: FuzzJob, line: object) -> Iterator[Message]:
@@ -662,7 +670,7 @@ def test_a_worker_that_goes_on_when_the_time_is_up_is_killed(tmp_path: Path, mon
     assert not run.interrupted
 
 
-def test_what_is_never_interrupted_has_no_alarm() -> None:
+def test_a_campaign_without_interrupts_sets_no_alarm() -> None:
     before = signal.getsignal(signal.SIGALRM)
     with interrupted_at(math.inf):
         assert signal.getsignal(signal.SIGALRM) is before

@@ -91,7 +91,7 @@ def test_what_a_read_finds_after_a_pause(goal: Goal, reaching: str, missing: str
     assert goal not in reached_by(PAUSED + missing)
 
 
-def test_of_those_gone_only_the_most_is_told() -> None:
+def test_removals_in_a_pause_reach_only_the_largest_goal() -> None:
     assert reached_by(PAUSED + "remove B; remove C; read all") == ["all unseen gone"]
     assert reached_by(PAUSED + "remove A; remove B; remove C; read all") == ["bucket emptied"]
 
@@ -207,12 +207,12 @@ def reached_goals(states: Sequence[Names] | None, *, text: str = "reinsert B hea
     return covered(Scripted(["A", "B"], script, states=states).begin(Shape()), operations)
 
 
-def test_where_nobody_can_know_the_table_nothing_is_told_of_it() -> None:
+def test_an_unknown_table_reaches_no_goals() -> None:
     assert reached_goals([(("A", "B"),)]) == ["reinsert of an unseen"]
     assert reached_goals(None) == []
 
 
-def test_a_delivered_socket_that_is_in_no_bucket_tells_of_no_place() -> None:
+def test_a_delivered_socket_in_no_bucket_has_no_place() -> None:
     assert reached_goals([(("A", "B"),), (("B",),)]) == []
 
 
@@ -228,7 +228,7 @@ class Forgetful(Simulation):
 
 
 @pytest.mark.parametrize("text", ["remove B; read 1", "reinsert B head", "rehash B to 1", "add D head; read 1"])
-def test_a_table_that_nobody_knows_any_more_tells_nothing_more(text: str) -> None:
+def test_an_unknown_table_reaches_no_further_goals(text: str) -> None:
     operations = loads((PAUSED + text).replace("; ", "\n")).operations
     assert covered(Simulation(OFFSET, shape_of(operations)), operations) != []
     assert covered(Forgetful(OFFSET, shape_of(operations)), operations) == []
@@ -248,7 +248,7 @@ MANY = "".join(f"add {name} tail; " for name in "MNOPQRSTUVWXYZab")
         (f"{MANY}add D head; read 1", ["add at the head", "growth on resume"]),
     ],
 )
-def test_a_kernel_comes_to_what_a_model_does_but_for_growths(
+def test_a_kernel_reaches_the_goals_of_a_model_except_growths(
     kernel_udp: KernelTarget, text: str, in_a_model: list[Goal]
 ) -> None:
     operations = loads((PAUSED + text).replace("; ", "\n")).operations

@@ -261,7 +261,7 @@ class Untelling(Counted):
 
 
 @pytest.mark.parametrize("name", DRIVERS)
-def test_what_a_target_cannot_tell_of_is_left_out(name: str) -> None:
+def test_an_inconclusive_sequence_is_left_out(name: str) -> None:
     # It would be news: this target claims never to skip, and all that it does is to skip under removals.
     hazards = frozenset[Hazard]({"remove"})
     telling = Counted(OffsetUdp(), known_failures=())

@@ -359,7 +359,7 @@ def check_invariants(machine: SocketMachine) -> None:
             one.function(machine)
 
 
-def test_rules_are_enabled_by_what_is_in_the_table() -> None:
+def test_rules_are_enabled_by_the_content_of_the_table() -> None:
     machine = begun(SchemeTarget(OffsetUdp()), {"remove", "reinsert", "rehash", "enomem"})
     assert enabled(machine) == {"add", "open", "read", "refuse_allocation"}
     machine.add("A", "tail")
@@ -528,7 +528,7 @@ def test_the_last_read_is_judged_by_all_that_the_invariants_state() -> None:
         machine.teardown()
 
 
-def test_what_is_no_news_is_no_violation_but_counts() -> None:
+def test_a_known_finding_is_counted_but_is_no_violation() -> None:
     target = Recording(OffsetUdp(), known_failures=())
     triage = Triage.of(target, target, ())
     machine = machine_for(triage, ANY_HAZARD)
@@ -594,7 +594,7 @@ class Untelling(Recording):
         return self.begun[-1]
 
 
-def test_a_machine_that_cannot_be_told_what_came_of_it_stays_quiet() -> None:
+def test_a_machine_with_an_inconclusive_result_stays_quiet() -> None:
     target = Untelling(OffsetUdp(), known_failures=())
     machine = begun(target)
     skips(machine)

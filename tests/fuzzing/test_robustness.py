@@ -70,9 +70,7 @@ def terminate(pid: int) -> None:
 
 
 @pytest.mark.parametrize("stop", [interrupt_group, terminate_group, terminate])
-def test_a_fuzz_that_is_interrupted_ends_by_itself_and_tells_what_was_found(
-    stop: Callable[[int], None], tmp_path: Path
-) -> None:
+def test_an_interrupted_fuzz_ends_by_itself_and_reports_its_findings(stop: Callable[[int], None], tmp_path: Path) -> None:
     with fuzzing(*BOTH, "--cases", tmp_path, "--json") as process:
         wait_until(lambda: has_cases(tmp_path))
         stop(process.pid)
@@ -86,7 +84,7 @@ def test_a_fuzz_that_is_interrupted_ends_by_itself_and_tells_what_was_found(
         wait_until(lambda: members(process.pid) == {})
 
 
-def test_the_summary_of_an_interrupted_fuzz_says_that_it_was(tmp_path: Path) -> None:
+def test_the_summary_of_an_interrupted_fuzz_is_marked_as_interrupted(tmp_path: Path) -> None:
     with fuzzing(*BOTH, "--cases", tmp_path) as process:
         wait_until(lambda: has_cases(tmp_path))
         interrupt_group(process.pid)
@@ -166,14 +164,14 @@ def on_a_disk(options: str, tmp_path: Path, *args: str) -> tuple[subprocess.Comp
     return done, kept
 
 
-def test_on_a_full_disk_no_case_is_half_written_and_what_was_not_saved_is_printed(tmp_path: Path) -> None:
+def test_on_a_full_disk_no_case_is_half_written_and_unsaved_cases_are_printed(tmp_path: Path) -> None:
     # Room for one page: the first case fits, and no other.
     done, kept = on_a_disk("size=4k", tmp_path, *BOTH, "--json")
     assert done.returncode == 3
     (saved,) = kept.iterdir()
     load(saved)
-    told, _, text = done.stderr.partition(" this case could not be saved there:\n")
-    assert told == f"sockiter: {tmp_path}/disk: No space left on device:"
+    reason, _, text = done.stderr.partition(" this case could not be saved there:\n")
+    assert reason == f"sockiter: {tmp_path}/disk: No space left on device:"
     assert len(loads(text).operations) == 6
     found = json.loads(done.stdout)["targets"][0]["refuted"]
     assert {one["case"] for one in found} == {f"{tmp_path}/disk/{saved.name}", None}

@@ -239,7 +239,7 @@ def test_a_scheme_that_claims_too_much_breaks_a_claim() -> None:
     assert found.case.operations == LEAST_SKIP
 
 
-def test_a_moved_socket_and_no_hazard_at_all_are_told_in_words() -> None:
+def test_a_moved_socket_and_a_case_without_hazards_are_described_in_words() -> None:
     found = investigated(triage_of(Pretending(OffsetUdp(), ())), SKIP, SKIPPED)
     operations = loads("add A tail\nopen\nread all").operations
 
@@ -251,7 +251,7 @@ def test_a_moved_socket_and_no_hazard_at_all_are_told_in_words() -> None:
 
 
 @pytest.mark.parametrize(("does", "reproduced"), [("xxxxx+", 5), ("x-x--+", 2), ("----x+", 1)])
-def test_what_a_kernel_does_now_and_then_is_reproduced_so_many_of_five_times(does: str, reproduced: int) -> None:
+def test_a_flaky_finding_of_a_kernel_has_its_number_of_reproductions(does: str, reproduced: int) -> None:
     target = Flaky(does)
     found = investigated(triage_of(target), SKIP, SKIPPED)
 
@@ -260,7 +260,7 @@ def test_what_a_kernel_does_now_and_then_is_reproduced_so_many_of_five_times(doe
     assert found.drawn == len(SKIP)
 
 
-def test_what_never_comes_again_is_not_shrunk() -> None:
+def test_a_finding_that_is_not_reproduced_is_not_shrunk() -> None:
     target = Flaky("-----")
     triage = triage_of(target)
     found = investigated(triage, SKIP, SKIPPED)
@@ -271,7 +271,7 @@ def test_what_never_comes_again_is_not_shrunk() -> None:
     assert triage.first_new(SKIP, (SKIPPED,)) is None
 
 
-def test_what_came_again_and_then_never_while_it_was_shrunk_stays_as_it_was_drawn() -> None:
+def test_a_finding_that_vanishes_while_it_is_shrunk_stays_as_it_was_drawn() -> None:
     found = investigated(triage_of(Flaky("x----")), SKIP, SKIPPED)
 
     assert (found.reproduced, found.case.operations) == (1, SKIP)
@@ -300,7 +300,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_ends_the_drawing_behind_it(monke
             next(bites)
 
 
-def test_what_is_cut_short_may_show_one_of_several_known_failures_and_is_kept_as_the_first() -> None:
+def test_an_unshrunk_finding_with_several_known_failures_is_saved_as_the_first() -> None:
     target = Pretending(OffsetUdp(), (known_failure("skip", "remove"),))
     with target.session() as session:
         triage = Triage(target, session, {known_failure("skip", "remove")}, set(), Patience(lambda: True))

@@ -99,7 +99,7 @@ def test_a_name_that_only_ends_like_another_is_not_found() -> None:
 @pytest.mark.parametrize(
     ("data", "message"), [(b"", "it begins with nothing"), (b"\x7fELF" + bytes(40), "it begins with 7f45")]
 )
-def test_what_is_no_btf_is_reported(data: bytes, message: str) -> None:
+def test_malformed_btf_is_reported(data: bytes, message: str) -> None:
     with pytest.raises(Unavailable, match=message):
         btf.Types(data)
 
@@ -276,12 +276,12 @@ def test_a_machine_where_bpf_has_no_known_number_is_named(monkeypatch: pytest.Mo
         libc._bpf_number.__wrapped__()
 
 
-def test_a_refusal_for_want_of_privileges_says_which() -> None:
+def test_a_refusal_names_the_missing_privilege() -> None:
     message = str(libc.unavailable("unshare", OSError(errno.EPERM, ""), takes="CAP_SYS_ADMIN"))
     assert message == f"unshare: {EPERM}; this requires root, or CAP_SYS_ADMIN"
 
 
-def test_another_refusal_says_its_errno_alone() -> None:
+def test_another_refusal_has_only_its_errno() -> None:
     assert str(libc.unavailable("unshare", OSError(errno.EINVAL, ""), takes="CAP_SYS_ADMIN")) == f"unshare: {EINVAL}"
 
 

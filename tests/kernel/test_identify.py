@@ -161,7 +161,7 @@ def test_proc_net_tcp_has_the_known_failures_that_its_cases_show_whichever_bucke
         ),
     ],
 )
-def test_what_a_target_cannot_be_put_through_is_refused_with_the_reason(
+def test_an_unsupported_hazard_is_refused_with_the_reason(
     target: KernelTarget, operations: list[Operation], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_capabilities(monkeypatch, Capabilities(unable={"enomem": "it was not built for it"}, has_tail=False))

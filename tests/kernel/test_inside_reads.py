@@ -273,6 +273,6 @@ def test_a_stopped_read_leaves_the_thread_where_it_may_run(session: KernelSessio
 @pytest.mark.parametrize(
     "target", [target for target in KERNEL_TARGETS if "show" not in target.offers], ids=lambda target: target.name
 )
-def test_a_walk_that_cannot_be_stopped_says_why(target: KernelTarget) -> None:
+def test_a_walk_that_cannot_be_stopped_has_a_reason(target: KernelTarget) -> None:
     assert "show" not in target.hazards
     assert target.unable["show"]

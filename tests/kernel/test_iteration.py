@@ -240,7 +240,7 @@ def test_a_socket_that_is_not_ours_is_an_internal_error(begin: Begin, kernel: Ke
 
 
 @pytest.mark.parametrize("reads", [[OSError(errno.ENOMEM, "")], [["A"]], [["A"], []]])
-def test_a_state_that_a_walk_does_not_tell_in_full_is_not_known(reads: list[Reads], begin: Begin, kernel: Kernel) -> None:
+def test_a_state_from_an_incomplete_walk_is_unknown(reads: list[Reads], begin: Begin, kernel: Kernel) -> None:
     backend = begin(*AB, Open())
     kernel.reads = reads
     closed = kernel.closed
@@ -248,7 +248,7 @@ def test_a_state_that_a_walk_does_not_tell_in_full_is_not_known(reads: list[Read
     assert kernel.closed == closed + 1
 
 
-def test_a_state_is_what_a_fresh_walk_tells_of(begin: Begin, kernel: Kernel) -> None:
+def test_a_state_is_the_result_of_a_fresh_walk(begin: Begin, kernel: Kernel) -> None:
     backend = begin(*AB, *adds("C", "head", 1), Open(), buckets=2)
     kernel.reads = [["B", "A"], ["C"], []]
     assert backend.state() == (("B", "A"), ("C",))

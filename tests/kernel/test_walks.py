@@ -44,7 +44,7 @@ def reading(monkeypatch: pytest.MonkeyPatch, *replies: bytes) -> list[int]:
 # Records of a program
 
 
-def test_a_program_tells_of_sockets_by_their_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_reports_sockets_by_their_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", lambda *_: os.open(os.devnull, os.O_RDONLY))
     walk = BpfWalk(Walker(b""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -104,14 +105,14 @@ def test_every_cell_that_a_target_can_be_put_through_is_worked_out_once(jobs: li
     }
 
 
-def test_one_worker_alone_begins_with_what_is_soon_done(jobs: list[CellJob]) -> None:
+def test_a_single_worker_begins_with_the_shortest_tasks(jobs: list[CellJob]) -> None:
     of("kernel:udp", "index-narrow", "rank").run()
     sizes = [len(given.hazards) for given in jobs]
     assert sizes == sorted(sizes)
     assert jobs[-1].target == "index-narrow"
 
 
-def test_of_several_workers_one_has_the_longest_and_the_others_what_is_soon_done(jobs: list[CellJob]) -> None:
+def test_one_of_several_workers_has_the_longest_task_and_the_others_short_ones(jobs: list[CellJob]) -> None:
     of("index-narrow", "rank", workers=3).run()
     assert [(given.target, len(given.hazards)) for given in jobs[:3]] == [
         ("index-narrow", 10),
@@ -128,7 +129,7 @@ def test_seconds_are_shared_by_the_cells_of_a_row_and_memory_by_the_workers(jobs
     assert {given.memory_max for given in jobs if given.target == "rank"} == {1 << 49}
 
 
-def test_the_matrix_has_what_came_of_every_cell_in_the_order_of_targets_and_columns(jobs: list[CellJob]) -> None:
+def test_the_matrix_has_the_result_of_every_cell_in_the_order_of_targets_and_columns(jobs: list[CellJob]) -> None:
     run = of("offset-udp", "kernel:udp", workers=3)
     run.run()
     matrix = made(run)
@@ -141,7 +142,7 @@ def test_the_matrix_has_what_came_of_every_cell_in_the_order_of_targets_and_colu
     assert {task.tick for task in run.tasks} == {CellProgress(7, 3)}
 
 
-def test_what_a_worker_says_in_words_is_why_its_cell_is_not_known(
+def test_a_message_of_a_worker_is_the_reason_of_an_unknown_cell(
     jobs: list[CellJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compute, "_result", lambda job, report: "no such thing")
@@ -224,7 +225,7 @@ def nothing_found(column: Column, *, incomplete: str = "") -> SearchResult:
     return replace(result, violations=())
 
 
-def test_what_happens_under_some_hazards_happens_under_more_with_or_without_a_cell() -> None:
+def test_a_failure_under_some_hazards_happens_under_more_with_or_without_a_cell() -> None:
     less = task(BUT_ROLLOVER, trouble="", result=searched(NARROW, BUT_ROLLOVER.hazards))
     cell = cell_of_all(task(trouble="", result=nothing_found(ALL)), less)
     assert cell.result
@@ -233,7 +234,7 @@ def test_what_happens_under_some_hazards_happens_under_more_with_or_without_a_ce
     assert not cell.unfinished
 
 
-def test_what_happens_under_all_need_not_under_less() -> None:
+def test_a_failure_under_all_hazards_need_not_happen_under_fewer() -> None:
     full = task(trouble="", result=searched(NARROW, NARROW.hazards))
     (row,) = matrix_of([task(NONE, trouble="", result=nothing_found(NONE)), full], [NARROW], (NONE, ALL), WHOLE).rows
     assert [bool(cell.result and cell.result.violations) for cell in row.cells] == [False, True]
@@ -277,7 +278,7 @@ def test_a_worker_on_a_model_searches_it_and_its_cases_come_out_as_they_expect()
     assert "offset-udp" in {expect.target for expect in skip.case.expects}
 
 
-def test_a_worker_that_the_machine_cannot_run_says_so_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_the_machine_cannot_run_reports_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def lacking(self: object) -> AbstractContextManager[None]:
         raise Unavailable("no such thing")
 
@@ -339,7 +340,7 @@ def test_a_scheme_that_cannot_be_looked_into_is_trouble_in_words(monkeypatch: py
 # Measuring.
 
 
-def test_measuring_counts_sequences_and_keeps_the_least_case_of_each_harm() -> None:
+def test_measuring_counts_sequences_and_keeps_the_shortest_case_of_each_failure() -> None:
     target = SchemeTarget(OffsetUdp())
     hazards = frozenset[Hazard]({"remove"})
     counts: list[int] = []
@@ -362,13 +363,13 @@ def test_measuring_ends_when_its_time_is_up() -> None:
     assert result.violations == ()
 
 
-def test_of_two_cases_of_the_same_harm_the_shorter_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shorter_of_two_cases_of_a_failure_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     target = SchemeTarget(OffsetUdp())
     cases = [one.case for one in searched(target, target.hazards).violations]
     by_length = sorted(cases, key=lambda case: length(case.operations))
     short, long = by_length[0], searched(SchemeTarget(OffsetUdp()), frozenset({"rehash"})).violations[-1].case
 
-    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str) -> Iterator[Bite]:
+    def drive(triage: Triage, hazards: frozenset[Hazard], seed: str, sequences_max: float = math.inf, /) -> Iterator[Bite]:
         for case in (long, short, long):
             yield Bite(1, 1, TriagedFinding("offset-udp", "skip", False, case, hazards, None, 1, 1, 1))
 
@@ -450,7 +451,7 @@ def test_a_worker_that_is_killed_leaves_its_cell_unknown_and_the_others_go_on() 
 
 
 @pytest.mark.usefixtures("no_worker_is_left")
-def test_an_interrupt_ends_the_workers_who_say_what_they_have_and_the_rest_is_not_searched() -> None:
+def test_an_interrupt_ends_the_workers_which_report_their_results_and_the_rest_is_not_searched() -> None:
     run = none_and_all(sockets=6)
     run.run(once(press_ctrl_c, run))
     assert run.interrupted

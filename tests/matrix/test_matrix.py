@@ -68,7 +68,7 @@ def measured(*violations: Counterexample) -> Cell:
 # Columns.
 
 
-def test_the_columns_are_no_hazard_each_that_somebody_can_be_put_through_and_all() -> None:
+def test_the_columns_are_none_each_supported_hazard_and_all() -> None:
     assert [one.name for one in columns([RANK])] == [
         "none",
         "add-head",
@@ -92,7 +92,7 @@ def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -
 # What a target claims.
 
 
-def test_the_claims_are_the_largest_sets_under_which_some_kind_of_harm_cannot_happen() -> None:
+def test_the_claims_are_the_largest_sets_that_exclude_some_kind_of_failure() -> None:
     """Index admits a skip of a socket that did not move where one is reinserted while a socket is shown, or while a larger
     batch is allocated and refused; a repeat, where one is rehashed as well; and either of one that moved."""
     everything = INDEX.hazards
@@ -121,13 +121,13 @@ def column_named(name: str, *hazards: Hazard) -> Column:
     return Column(name, frozenset(hazards))
 
 
-def test_that_nothing_befalls_a_socket_that_moved_is_no_claim_where_none_moves() -> None:
+def test_a_claim_about_moved_sockets_needs_a_hazard_that_moves_them() -> None:
     target = SchemeTarget(Index())
     target.known_failures = (known_failure("skip"), known_failure("skip", "reinsert", moved=True))
     assert claims(target) == (Column("all but reinsert", target.hazards - {"reinsert"}),)
 
 
-def test_who_claims_nothing_less_has_nothing_to_prove_but_all() -> None:
+def test_a_target_without_smaller_claims_has_only_the_column_all() -> None:
     target = SchemeTarget(Index())
     target.known_failures = ()
     assert claims(target) == ()
@@ -156,7 +156,7 @@ def test_a_search_that_is_complete_proves_all_that_it_did_not_find_impossible() 
     assert {(one.possible, one.admitted, one.violation, one.name) for one in verdict} == {(False, False, None, "")}
 
 
-def test_the_verdicts_of_a_cell_are_reported_apart_by_who_moved_only_where_it_befalls_a_socket() -> None:
+def test_only_verdicts_on_a_socket_are_separated_by_moved() -> None:
     assert (
         Signature("skip"),
         Signature("skip", elsewhere=True),
@@ -171,7 +171,7 @@ def test_the_verdicts_of_a_cell_are_reported_apart_by_who_moved_only_where_it_be
     ) == SIGNATURES
 
 
-def test_what_was_found_is_possible_and_named_as_the_corpus_names_its_files() -> None:
+def test_a_finding_is_possible_and_named_like_a_file_of_the_corpus() -> None:
     skip, *others = verdicts(OFFSET, cell(OFFSET, "remove", violations=(SKIP,)))
     assert (skip.possible, skip.admitted, skip.violation, skip.name) == (True, True, SKIP, "offset-udp-skip-remove")
     assert not skip.breaks_a_claim
@@ -185,7 +185,7 @@ def test_a_socket_that_moved_one_elsewhere_and_a_rollover_are_in_the_name() -> N
     assert case_name(OFFSET, ROLLED) == "offset-udp-skip"
 
 
-def test_what_is_admitted_but_proved_not_to_happen_in_the_scope_is_reported_as_both() -> None:
+def test_a_known_failure_that_is_excluded_in_the_scope_is_reported_as_both() -> None:
     (skip,) = [one for one in verdicts(OFFSET, cell(OFFSET, "remove")) if one.signature == Signature("skip")]
     assert (skip.possible, skip.admitted, skip.breaks_a_claim) == (False, True, False)
 
@@ -210,7 +210,7 @@ def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -
 
 
 @pytest.mark.usefixtures("limited_kernel")
-def test_what_was_measured_is_never_impossible() -> None:
+def test_a_measured_failure_is_never_impossible() -> None:
     kernel = KERNEL_UDP
     assert {one.possible for one in verdicts(kernel, measured())} == {None}
     assert [one.possible for one in verdicts(kernel, measured(SKIP))] == [True] + [None] * 9
@@ -218,14 +218,14 @@ def test_what_was_measured_is_never_impossible() -> None:
     assert measured().unfinished == ""
 
 
-def test_a_cell_that_a_target_cannot_be_put_through_says_nothing_and_lacks_nothing() -> None:
+def test_an_unsupported_cell_has_no_verdicts_and_is_not_unfinished() -> None:
     cannot = Cell(column("show"), frozenset(), None)
     assert verdicts(RANK, cannot) == ()
     assert not cannot.can
     assert cannot.unfinished == ""
 
 
-def test_a_cell_that_came_to_nothing_says_why_and_that_nothing_is_known() -> None:
+def test_a_cell_without_a_result_has_a_reason_and_unknown_verdicts() -> None:
     failed = Cell(NONE, frozenset(), None, "a worker ended with exit code -9")
     assert {one.possible for one in verdicts(RANK, failed)} == {None}
     assert failed.can
@@ -235,7 +235,7 @@ def test_a_cell_that_came_to_nothing_says_why_and_that_nothing_is_known() -> Non
 # The matrix.
 
 
-def test_a_matrix_tells_what_is_broken_and_what_is_not_finished() -> None:
+def test_a_matrix_lists_broken_claims_and_unfinished_cells() -> None:
     whole = corpus_matrix("offset-udp", "index")
     assert broken(whole) == []
     assert unfinished(whole) == []
@@ -246,7 +246,7 @@ def test_a_matrix_tells_what_is_broken_and_what_is_not_finished() -> None:
     assert [of for _, of in unfinished(other)] == [cut]
 
 
-def test_what_the_corpus_shows_is_in_the_cells_that_it_needs_the_hazards_of() -> None:
+def test_a_case_of_the_corpus_is_in_the_cells_with_its_hazards() -> None:
     (row,) = corpus_matrix("offset-udp").rows
     skips = {of.column.name: verdicts(OFFSET, of)[0].possible for of in row.cells}
     assert [title for title, can in skips.items() if can] == ["remove", "reinsert", "rehash", "all"]
@@ -274,7 +274,7 @@ def test_a_scope_is_reported_in_words(scope: Scope, words: str) -> None:
     assert describe(scope) == words
 
 
-def test_of_a_scope_only_what_is_not_as_usual_is_reported_in_few_words() -> None:
+def test_only_the_differences_of_a_scope_are_described() -> None:
     assert own_scope(Scope(3, 2, 2), Scope(3, 2, 2)) == ""
     assert own_scope(Scope(3, 1, 2), Scope(3, 2, 2)) == "1 bucket"
     assert own_scope(Scope(1, 1, 4), Scope(3, 2, 2)) == "at most 1 socket, 1 bucket, 4 slots"
@@ -306,14 +306,14 @@ def test_a_result_keeps_its_own_where_those_of_others_are_no_shorter_and_all_els
     assert with_violations_of(of_others(own), []) == of_others(own)
 
 
-def test_what_was_measured_takes_over_what_was_measured_under_less() -> None:
+def test_a_measurement_takes_over_findings_under_fewer_hazards() -> None:
     more, less = measured().result, measured(SKIP).result
     assert more is not None
     assert less is not None
     assert with_violations_of(more, [less]) == less
 
 
-def test_a_cell_is_what_it_was_searched_for() -> None:
+def test_a_cell_has_the_verdicts_of_its_search() -> None:
     """The stand-in for a search leaves out what needs more hazards than there are."""
     less = searched(INDEX, column("reinsert").hazards)
     more = searched(INDEX, column("reinsert", "show").hazards)

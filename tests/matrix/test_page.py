@@ -131,7 +131,7 @@ def test_a_cell_names_what_can_happen_and_links_to_its_case(whole: Page) -> None
     assert whole.of("cell-offset-udp-reinsert-skip-moved")["class"] == "chip skip moved"
 
 
-def test_what_is_proved_measured_or_not_to_be_had_is_shown_by_more_than_colour(whole: Page) -> None:
+def test_proved_measured_and_unsupported_cells_differ_by_more_than_colour(whole: Page) -> None:
     assert whole.text("cell-offset-udp-none") == "✓"
     assert whole.text("cell-kernel-udp-all") == "○ 4,000"
     assert whole.text("cell-kernel-udp-show") == "–"  # noqa: RUF001
@@ -192,13 +192,13 @@ def about(change: dict[str, object]) -> str:
     return with_cell("reinsert", change).text("case-index-skip-moved-reinsert")
 
 
-def test_a_broken_claim_says_so() -> None:
+def test_a_broken_claim_is_marked() -> None:
     page = with_cell("remove", {"violations": searched(target_named("offset-udp"), frozenset({"remove"})).violations})
     assert page.text("cell-index-remove") == "skip 6 !"
     assert page.of("cell-index-remove-skip")["aria-label"] == "index, remove: skip, which breaks a claim, 6 operations"
 
 
-def test_what_was_seen_on_a_real_iterator_is_the_least_found_and_not_the_least_there_is() -> None:
+def test_a_case_of_a_real_iterator_is_the_shortest_found_not_the_shortest_possible() -> None:
     """A model stands in for it, so that the case can be carried out anywhere."""
     target = SchemeTarget(OffsetUdp())
     target.is_real = True
@@ -218,12 +218,12 @@ def test_what_was_seen_on_a_real_iterator_is_the_least_found_and_not_the_least_t
 # What is said of hazards and promises.
 
 
-def test_every_hazard_and_every_kind_of_harm_is_explained() -> None:
+def test_every_hazard_and_every_kind_of_failure_is_explained() -> None:
     assert set(HAZARD_DESCRIPTIONS) == set(HAZARDS)
     assert set(KIND_DESCRIPTIONS) == set(KINDS) - {"incomplete"}
 
 
-def test_the_columns_lead_to_what_their_hazards_are(whole: Page) -> None:
+def test_the_columns_link_to_the_descriptions_of_their_hazards(whole: Page) -> None:
     assert whole.text("hazard-remove") == "remove A socket closes and leaves the table for good."
     assert whole.text("hazard-show").endswith("Alone it makes no change, so it has no effect.")
     assert whole.text("hazard-none").startswith("none Nothing changes after open.")
@@ -264,7 +264,7 @@ def test_two_cases_of_one_name_have_anchors_of_their_own() -> None:
     assert page.of("cell-offset-udp-all-skip")["href"] == "#case-offset-udp-skip-remove-2"
 
 
-def test_a_case_tells_every_step_with_the_table_the_place_and_what_was_delivered_so_far() -> None:
+def test_a_case_has_every_step_with_the_table_the_place_and_the_deliveries_so_far() -> None:
     page = Page(page_of(corpus_matrix("offset-udp")))
     case = page.text("case-offset-udp-skip-remove")
     assert case.startswith("offset-udp: skip under remove 6 operations, the shortest possible in the scope.")
@@ -280,7 +280,7 @@ def test_a_bucket_is_described_to_those_who_cannot_see_it() -> None:
     assert "B unseen and skipped" in labels
 
 
-def test_what_a_case_is_called_by_others_is_only_text() -> None:
+def test_the_summary_of_a_target_is_only_text() -> None:
     target = SchemeTarget(OffsetUdp())
     target.summary = "</p><script>alert(1)</script>"
     target.name = "a\"'><script>alert(2)</script>"

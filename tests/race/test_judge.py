@@ -76,7 +76,7 @@ def test_a_socket_that_was_being_added_when_the_walk_was_opened_is_owed_nothing(
     assert verdict(late._replace(end=99), walk=WHOLE) == (Finding("skip", "D"),)
 
 
-def test_a_walk_that_was_not_read_to_its_end_has_skipped_nobody() -> None:
+def test_an_incomplete_walk_has_skipped_no_socket() -> None:
     assert verdict(walk=walked((A,), ended=False)) == ()
 
 
@@ -117,7 +117,7 @@ def test_a_socket_of_the_round_before_is_stale_wherever_it_comes() -> None:
     assert verdict(TimedChange("remove", "Z", 26, 50, 60), walk=walked((A, B, C, 26), ())) == (Finding("stale", "Z"),)
 
 
-def test_a_socket_that_nobody_knows_is_owed_nothing() -> None:
+def test_an_unknown_socket_is_owed_nothing() -> None:
     assert verdict(walk=walked((A, B, C, 77, 77), ())) == ()
 
 

@@ -32,7 +32,7 @@ UNIX = pytest.mark.parametrize("kernel_target", [KERNEL_UNIX], ids=lambda target
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_a_kernel_keeps_in_a_race_what_its_scheme_claims(
+def test_a_kernel_keeps_the_claims_of_its_scheme_in_a_race(
     kernel_target: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(race, "ROUND_S", 0.05)
@@ -61,7 +61,7 @@ def test_a_walk_in_another_process_meets_the_sockets_of_this_one_and_no_others(k
 
 
 @UNIX
-def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iterator(
+def test_another_process_gets_the_same_namespace_and_the_same_iterator(
     kernel_target: KernelTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Duplicate:
@@ -101,7 +101,7 @@ def test_what_is_sent_to_another_process_is_the_same_namespace_and_the_same_iter
 
 @UNIX
 @pytest.mark.usefixtures("nothing_left")
-def test_what_a_kernel_does_by_a_scheme_that_nobody_knows_is_found_kept_and_reproduced(
+def test_a_violation_of_an_unknown_scheme_is_found_saved_and_reproduced(
     kernel_target: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(race, "ROUND_S", 0.02)
@@ -124,7 +124,7 @@ def test_what_a_kernel_does_by_a_scheme_that_nobody_knows_is_found_kept_and_repr
 @UNIX
 @pytest.mark.usefixtures("kernel_target")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_whoever_ends_a_race_in_its_midst_leaves_nobody_behind(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_aborted_race_leaves_no_process_behind(number: signal.Signals, tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "sockiter", "race", "kernel:unix", "--cases", str(tmp_path / "cases"), "--json"]
     with open(tmp_path / "out", "wb") as output:

@@ -298,7 +298,7 @@ def test_sockets_that_are_to_be_left_alone_are_and_all_else_is_noted() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_there_are_never_more_sockets_than_the_plan_says() -> None:
+def test_the_number_of_sockets_never_exceeds_the_plan() -> None:
     mutator, sockets = mutated("add-head", "add-tail", changes=3000, untouched=2, changing=1, changing_max=4)
     assert len(sockets.held) == 2 + 4
     assert len(mutator.changes) == 6  # and then there was nothing left to do
@@ -386,7 +386,7 @@ def test_it_is_another_process_on_another_processor_that_walks() -> None:
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
-def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
+def test_a_round_knows_the_removed_sockets_of_the_round_before() -> None:
     first, second = sides(ScriptedWalk(()), plan("remove"), plan("remove"))
     gone = [change for change in first.changes if change.hazard == "remove"]
     assert len(gone) == 5
@@ -395,7 +395,7 @@ def test_a_round_knows_what_was_removed_in_the_round_before() -> None:
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
-def test_what_the_machine_lacks_for_walking_is_reported_where_it_is_asked_for() -> None:
+def test_a_missing_prerequisite_for_walking_is_reported_on_request() -> None:
     with pytest.raises(Unavailable, match=r"^there are no iterators today$"):
         sides(Lacking(), plan("remove", seconds=0.05))
 
@@ -417,7 +417,7 @@ def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypa
 
 
 @pytest.mark.usefixtures("two_processors", "nothing_left")
-def test_an_interrupted_round_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_round_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def interrupted(mutator: Mutator) -> None:
         raise KeyboardInterrupt
@@ -508,7 +508,7 @@ def test_a_race_in_which_nothing_happens_has_no_violation_and_keeps_nothing(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_how_much_the_sides_met_is_counted_by_what_was_under_way_at_the_same_time(tmp_path: Path) -> None:
+def test_overlaps_of_the_sides_are_counted(tmp_path: Path) -> None:
     during = [(9_000, 10_500), (10_100, 10_200), (11_100, 11_200), (11_500, 11_950), (11_910, 11_990), (20_000, 20_001)]
     changes = [TimedChange("add-head", f"s{n}", n, *when, Bucket()) for n, when in enumerate(during, start=3)]
     counts = raced(tmp_path, Round((*ADDED, *changes), [walk((A, B), ())])).result.counts
@@ -553,7 +553,7 @@ def test_a_known_failure_explains_a_walk_only_where_it_met_the_changes_that_caus
     assert raced(tmp_path, SKIPS, known_failures=[admitted]).result.violation_count == 1
 
 
-def test_a_violation_has_precedence_over_an_admitted_harm(tmp_path: Path) -> None:
+def test_a_violation_has_precedence_over_a_known_failure(tmp_path: Path) -> None:
     (both,) = raced(tmp_path, Round(ADDED, [walk((B, B), ())]), known_failures=[known_failure("repeat")]).result.violations
     assert both.kinds == ("skip",)
 
@@ -564,7 +564,7 @@ def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(t
     assert the_race.result.violation_count == 0
 
 
-def test_the_record_tells_the_walk_and_what_happened_meanwhile(tmp_path: Path) -> None:
+def test_the_record_has_the_walk_and_the_concurrent_changes(tmp_path: Path) -> None:
     gone = TimedChange("remove", "s9", 9, 500, 600)
     race_round = Round(
         (gone, *ADDED, TimedChange("rehash", "s3", 3, 11_200, 11_300, Bucket(2))), [walk((B,), "ENOMEM", (77,), ())]
@@ -646,12 +646,12 @@ def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_the
     assert "# Again in 1 of 2 rounds from this seed.\n" in violation.path.read_text()
 
 
-def test_what_the_machine_lacks_ends_a_race_and_is_reported(tmp_path: Path) -> None:
+def test_a_missing_prerequisite_ends_a_race_and_is_reported(tmp_path: Path) -> None:
     the_race = raced(tmp_path, FINE, then=Unavailable("no more sockets"))
     assert (the_race.interrupted, the_race.result.trouble, the_race.result.rounds) == (False, "no more sockets", 1)
 
 
-def test_what_cannot_be_saved_is_kept_in_memory(tmp_path: Path) -> None:
+def test_an_unsaved_record_is_kept_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (violation,) = raced(tmp_path / "file", SKIPS).result.violations
     assert violation.path is None
@@ -707,7 +707,7 @@ def test_a_violation_is_reported_with_its_record_and_has_status_1(rounds: list[R
     assert "trouble (kernel:proc-udp): no more rounds" in result.stdout
 
 
-def test_what_is_admitted_is_reported_with_its_rate(rounds: list[Round], tmp_path: Path) -> None:
+def test_a_known_failure_is_reported_with_its_rate(rounds: list[Round], tmp_path: Path) -> None:
     rounds[:] = [SKIPS_UNDER_REMOVAL, FINE, FINE, Round(ADDED, [walk("ENOMEM", (A, B), ())])]
     result = sockiter("race", "kernel:proc-udp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert result.exit_code == 3
@@ -749,7 +749,7 @@ def test_a_record_that_cannot_be_saved_is_printed(rounds: list[Round], tmp_path:
     assert "; not saved\n" in result.stdout
 
 
-def test_an_interrupted_race_says_what_there_is(
+def test_an_interrupted_race_reports_its_results(
     capabilities: dict[str, Capabilities], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(race, "race_session", lambda target: ScriptedArena(FINE, then=KeyboardInterrupt())(target))
@@ -760,7 +760,7 @@ def test_an_interrupted_race_says_what_there_is(
     assert re.search(r"kernel:unix +rank +0 +0 ", result.stdout)
 
 
-def test_where_nothing_is_named_what_cannot_be_raced_is_left_out_and_reported(
+def test_without_named_targets_the_others_are_left_out_and_reported(
     capabilities: dict[str, Capabilities], rounds: list[Round], tmp_path: Path
 ) -> None:
     capabilities["kernel:udp"] = Capabilities(NO_KERNEL)
@@ -790,7 +790,7 @@ def test_a_hazard_that_a_named_iterator_cannot_be_put_through_is_refused(capabil
     assert result.stderr.startswith("sockiter: kernel:unix does not support: rehash")
 
 
-def test_a_scheme_cannot_be_raced_and_what_is_no_target_is_none(capabilities: dict[str, Capabilities]) -> None:
+def test_a_scheme_or_an_unknown_target_cannot_be_raced(capabilities: dict[str, Capabilities]) -> None:
     scheme, nothing = sockiter("race", "rank"), sockiter("race", "nothing")
     assert (scheme.exit_code, nothing.exit_code) == (2, 2)
     assert "rank is no kernel's iterator: expected one of kernel:udp, kernel:tcp, " in scheme.stderr

@@ -14,7 +14,7 @@ from sockiter.verdict import Finding
 from tests.support.scripted_traces import END, Impatient, scripted, traced
 
 
-def test_of_several_buckets_the_last_change_to_the_harmed_sockets_own_is_told() -> None:
+def test_the_last_change_to_the_affected_sockets_own_bucket_is_mentioned() -> None:
     text = "add A tail\nadd B tail\nadd C tail\nadd D tail in 1\nopen\nread 1\nremove A\nremove D\nread all\n"
     assert words(traced(text, OffsetUdp())) == (
         "B is skipped: it was in the table from open to the end, and no read delivered it. B itself never moved. It was "
@@ -23,7 +23,7 @@ def test_of_several_buckets_the_last_change_to_the_harmed_sockets_own_is_told() 
     )
 
 
-def test_a_change_to_another_bucket_is_told_where_there_was_none_to_its_own() -> None:
+def test_a_change_to_another_bucket_is_mentioned_if_its_own_had_none() -> None:
     skip = scripted(
         "add A tail\nadd B tail in 1\nopen\nremove A\nread 1\n",
         "A B",
@@ -33,7 +33,7 @@ def test_a_change_to_another_bucket_is_told_where_there_was_none_to_its_own() ->
     assert words(skip)[0].endswith("The last change before that was close(A), before the 1st read.")
 
 
-def test_an_iteration_that_does_not_end_is_stuck_and_its_last_read_is_told() -> None:
+def test_an_endless_iteration_is_stuck_and_its_last_read_is_described() -> None:
     stuck = traced("add A tail\nopen\nremove A\nread all\n", Impatient(is_hopeless=True))
     assert words(stuck) == (
         "The iteration is stuck: `read all` gave up after the 100th read, which returned ENOMEM; none of its reads "
@@ -50,7 +50,7 @@ def test_an_iteration_that_was_not_read_to_its_end_is_incomplete() -> None:
     )
 
 
-def test_a_repeat_is_told_of_an_iteration_without_an_end_and_that_skips_were_not_judged() -> None:
+def test_an_iteration_without_an_end_is_judged_for_repeats_but_not_for_skips() -> None:
     text = "add A tail\nadd B tail\nreinsert A head\nopen\nread 1\nadd C head\nread 1\n"
     assert words(traced(text, OffsetUdp())) == (
         "A is repeated: the 1st and 2nd reads both delivered it. A itself did not move after open. The last change before "
@@ -59,7 +59,7 @@ def test_a_repeat_is_told_of_an_iteration_without_an_end_and_that_skips_were_not
     )
 
 
-def test_the_last_socket_is_skipped_where_the_end_is_said_without_it() -> None:
+def test_the_last_socket_is_skipped_when_a_read_reports_the_end_without_it() -> None:
     text = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\nreinsert B head\nread 1\n"
     assert words(traced(text, OffsetUdp())) == (
         "B is skipped: it was in the table from open to the end, and no read delivered it. B itself did not move between "
@@ -68,7 +68,7 @@ def test_the_last_socket_is_skipped_where_the_end_is_said_without_it() -> None:
     )
 
 
-def test_a_socket_that_was_moved_several_times_is_told_by_the_last_of_them() -> None:
+def test_a_socket_that_was_moved_several_times_is_described_with_the_last_move() -> None:
     text = "add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nreinsert A head\nreinsert A tail\nread all\n"
     assert (
         "A itself was moved, last by reinsert(A, tail), between the 1st and 2nd read."
@@ -85,7 +85,7 @@ def test_a_socket_that_was_moved_several_times_is_told_by_the_last_of_them() -> 
         ([["A"]] * 13, "it was delivered 13 times, by 13 reads from the 1st to the 13th."),
     ],
 )
-def test_who_repeated_a_socket_is_told_of_any_number_of_reads(deliveries: list[list[str]], expected: str) -> None:
+def test_all_reads_that_repeat_a_socket_are_listed(deliveries: list[list[str]], expected: str) -> None:
     script: list[list[Event]] = [[*(Shown(name) for name in names), Returned(tuple(names))] for names in deliveries]
     opened = "A B" if len(deliveries) == 3 else "A"
     adds = "".join(f"add {name} tail\n" for name in opened.split())
@@ -104,7 +104,7 @@ def test_a_change_before_the_first_of_two_turns_is_not_blamed() -> None:
     assert words(repeat)[0].endswith("Nothing changed between its first turn and its second.")
 
 
-def test_a_change_at_the_first_of_two_turns_is_told() -> None:
+def test_a_change_at_the_first_of_two_turns_is_mentioned() -> None:
     text = "add A tail\nadd B tail\nopen\nread 1\n  at show 1: add C head\nread all\n"
     assert words(traced(text, OffsetUdp())) == (
         "A is repeated: the 1st and 2nd reads both delivered it. A itself never moved. The last change before its second "
@@ -121,7 +121,7 @@ def test_a_change_at_the_turn_of_another_before_the_first_of_two_is_not_blamed()
     assert words(repeat)[0].endswith("Nothing changed between its first turn and its second.")
 
 
-def test_a_stale_socket_is_told_with_the_change_that_took_it_away() -> None:
+def test_a_stale_socket_is_described_with_its_removal() -> None:
     stale = scripted(
         "add A tail\nopen\nread 1\n  at show 1: remove A\nread 1\n",
         "A",
@@ -132,7 +132,7 @@ def test_a_stale_socket_is_told_with_the_change_that_took_it_away() -> None:
     )
 
 
-def test_a_stale_socket_that_was_never_there_is_told_so() -> None:
+def test_a_stale_socket_that_was_never_in_the_table_is_described_as_such() -> None:
     stale = scripted("add A tail\nopen\nread 1\nread 1\n", "", [[Shown("A"), Returned(("A",))], [END]])
     assert words(stale)[0].startswith("A is stale: its turn came in the 1st read, when it was not in the table.")
 
@@ -155,13 +155,13 @@ def test_a_socket_is_stale_only_where_it_was_not_there() -> None:
     )
 
 
-def test_a_stuck_iteration_is_told_with_what_it_delivered_last() -> None:
+def test_a_stuck_iteration_is_described_with_its_last_delivery() -> None:
     again: list[Event] = [Shown("A"), Returned(("A",))]
     stuck = scripted("add A tail\nopen\nread all\nremove A\n", "A", [[*again, *again, GaveUp()], [Remove("A")]])
     assert "gave up after the 2nd read, which delivered A; none of its reads reported the end." in words(stuck)[1]
 
 
-def test_refusals_are_told_by_their_errors() -> None:
+def test_refusals_are_described_by_their_errors() -> None:
     refused = scripted(
         "open\nread 1\nread 1\nread 1\nread 1\nremove A\n".replace("open", "add A tail\nopen"),
         "A",
@@ -172,7 +172,7 @@ def test_refusals_are_told_by_their_errors() -> None:
     )
 
 
-def test_a_change_after_the_last_read_is_told_as_such() -> None:
+def test_a_change_after_the_last_read_is_described_as_such() -> None:
     stale = scripted(
         "add A tail\nopen\nread all\n  at show 9: rehash A to 1\n",
         "A",
@@ -181,7 +181,7 @@ def test_a_change_after_the_last_read_is_told_as_such() -> None:
     assert "A itself was moved, by rehash(A, 1), after the 1st read." in words(stale)[0]
 
 
-def test_of_a_stuck_iteration_without_any_change_that_is_told() -> None:
+def test_a_stuck_iteration_without_changes_is_described_as_such() -> None:
     stuck = traced("add A tail\nopen\nread all\n  at show 5: remove A\n", Impatient(is_hopeless=True))
     assert words(stuck)[0].endswith("none of its reads reported the end. Nothing had changed since open by then.")
 
@@ -228,14 +228,14 @@ def test_the_end_of_a_dump_is_reached_when_the_message_before_it_is_received() -
     assert turns(dump) == {Finding("skip", "C"): 3}
 
 
-def test_a_record_that_is_made_before_it_is_delivered_is_told_with_both_reads() -> None:
+def test_a_record_that_is_made_before_its_delivery_is_described_with_both_reads() -> None:
     script: list[list[Event]] = [[Remove("A")], [Shown("C"), Returned(("A",))], [Returned(("C",))], [END]]
     dump = scripted(DUMP, "A B C", script, states=LEFT, at_open=[Shown("A")])
     both = "It was passed over in the 1st read, when the record of C, behind it, was made, which the 2nd read delivered."
     assert both in words(dump)[0]
 
 
-def test_a_record_that_was_made_at_open_is_told_as_such() -> None:
+def test_a_record_that_was_made_at_open_is_described_as_such() -> None:
     script: list[list[Event]] = [[Remove("A")], [Returned(("A",))], [Returned(("C",))], [END]]
     dump = scripted(DUMP, "A B C", script, states=LEFT, at_open=[Shown("A"), Shown("C")])
     assert (
@@ -244,14 +244,14 @@ def test_a_record_that_was_made_at_open_is_told_as_such() -> None:
     )
 
 
-def test_a_record_that_no_read_delivered_is_told_without_one() -> None:
+def test_an_undelivered_record_is_described_without_a_read() -> None:
     lost = scripted("add A tail\nadd B tail\nopen\nread 1\n", "A B", [[Shown("B"), END]], states=[(("A", "B"),)])
     assert "It was passed over in the 1st read, when the record of B, behind it, was made. Nothing" in words(lost)[0]
     dump = scripted("add A tail\nopen\nread 1\n", "A", [[END]], states=[(("A",),)], at_open=[Shown("A")])
     assert "The 1st read reported the end without it." in words(dump)[0]
 
 
-def test_a_stale_record_is_told_with_the_read_that_delivered_it() -> None:
+def test_a_stale_record_is_described_with_the_read_that_delivered_it() -> None:
     script: list[list[Event]] = [[Remove("A")], [Shown("A"), Returned(("B",))], [Returned(("A",))], [END]]
     stale = scripted(DUMP.replace("add C tail\n", ""), "A B", script, at_open=[Shown("B")])
     assert words(stale)[0] == (

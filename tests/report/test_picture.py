@@ -80,7 +80,7 @@ def test_a_skipped_socket_is_marked_from_where_it_is_passed_over_to_the_end() ->
     assert ["skipped" in of for of in marks if of is not None] == [False, False, False, True, True, True]
 
 
-def test_the_band_in_which_a_socket_is_passed_over_is_marked_and_says_so() -> None:
+def test_the_band_in_which_a_socket_is_passed_over_has_a_mark_and_a_word() -> None:
     picture = Picture(svg(scenario("rfc_skip", OffsetUdp())))
     assert [band.attrib["class"] for band in picture.bands] == ["band", "band", "band", "band skipped-here", "band", "band"]
     assert picture.texts("tag") == ["closed", "skipped"]
@@ -94,7 +94,7 @@ def test_a_socket_that_closes_is_a_ghost_in_the_row_where_it_leaves_and_not_seen
     assert len([path for path in picture.bands[2].iter(f"{SVG}path") if path.attrib.get("class") == "cross"]) == 1
 
 
-def test_the_cursor_is_on_what_each_read_delivered_and_what_was_delivered_stays_filled() -> None:
+def test_the_cursor_is_on_the_deliveries_of_a_read_and_delivered_sockets_stay_filled() -> None:
     picture = Picture(svg(scenario("rfc_skip", OffsetUdp())))
     delivered = [[name for name, marks in picture.classes(nth) if "now" in marks.split()] for nth in range(6)]
     assert delivered == [[], ["A"], [], ["C"], ["D"], []]
@@ -129,7 +129,7 @@ def test_where_nothing_is_wrong_nothing_is_marked_as_wrong() -> None:
     assert picture.texts("verdict good") == ["index: ok"]
 
 
-def test_the_picture_has_a_title_and_tells_what_it_shows_in_words() -> None:
+def test_the_picture_has_a_title_and_a_description() -> None:
     root = Picture(svg(scenario("rfc_skip", OffsetUdp()))).root
     title, desc = root[0], root[1]
     assert (title.tag, desc.tag) == (f"{SVG}title", f"{SVG}desc")
@@ -195,7 +195,7 @@ def test_a_bucket_without_sockets_is_empty() -> None:
     assert Picture(svg(traced("open\nread 1\n"))).texts("nothing") == ["empty", "empty"]
 
 
-def test_on_a_real_iterator_what_was_delivered_is_shown_and_nothing_is_made_up() -> None:
+def test_on_a_real_iterator_only_deliveries_are_shown() -> None:
     real = unknown([Returned(("A",)), Remove("A"), Returned(("B",)), Returned(())])
     picture = Picture(svg(real))
     assert picture.texts("nothing") == ["empty", "not known", "not known"]
@@ -204,7 +204,7 @@ def test_on_a_real_iterator_what_was_delivered_is_shown_and_nothing_is_made_up()
     assert "Bucket Offset" not in svg(real)
 
 
-def test_what_a_read_delivered_twice_has_both_numbers_and_no_more_than_two() -> None:
+def test_a_socket_that_a_read_delivers_twice_has_at_most_two_numbers() -> None:
     twice = unknown([Shown("A"), Shown("A"), Shown("A"), Returned(("A", "B", "A", "A")), Returned(())])
     picture = Picture(svg(twice))
     assert picture.texts("order") == ["1,3…", "2"]
@@ -269,7 +269,7 @@ def scripts_of(text: str) -> list[str]:
     return re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
 
 
-def test_what_comes_from_a_case_is_never_markup() -> None:
+def test_the_text_of_a_case_is_never_markup() -> None:
     trace = traced(EVIL)
     picture = Picture(svg(trace))
     assert [name for name, _ in picture.classes(0)][:2] == ["<script>alert(2)</script>", "a&amp;\"b'"]

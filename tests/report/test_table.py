@@ -19,7 +19,7 @@ from tests.support.paths import CASES
 from tests.support.scripted_traces import END, Impatient, scripted, traced
 
 
-def told(text: str, scheme: AnyScheme) -> str:
+def table_of(text: str, scheme: AnyScheme) -> str:
     return table(traced(text, scheme))
 
 
@@ -138,7 +138,7 @@ rehash B to 2
 
 
 def test_what_happens_inside_a_read_stands_indented_in_its_row_and_buckets_that_are_never_used_are_left_out() -> None:
-    assert told(INSIDE, OffsetUdp()) == dedent(
+    assert table_of(INSIDE, OffsetUdp()) == dedent(
         """\
         +------+--------------------------------+-------------------------+---------------+
         | Time | Event                          | Bucket State            | Bucket Offset |
@@ -171,16 +171,16 @@ def test_what_happens_inside_a_read_stands_indented_in_its_row_and_buckets_that_
 
 
 def test_a_bucket_that_is_empty_for_a_while_is_a_dash() -> None:
-    text = told("add A tail\nadd B tail in 1\nopen\nremove A\nread all\n", OffsetUdp())
+    text = table_of("add A tail\nadd B tail in 1\nopen\nremove A\nread all\n", OffsetUdp())
     assert text.splitlines()[3] == "| 1    | close(A)           | 0: - | 1: B  | 0:0           |"
 
 
 def test_a_table_without_any_socket_is_a_dash() -> None:
-    assert "| 1    | read(iter_fd) -> 0 | -            | -             |" in told("open\nread 1\n", OffsetUdp())
+    assert "| 1    | read(iter_fd) -> 0 | -            | -             |" in table_of("open\nread 1\n", OffsetUdp())
 
 
-def test_a_refused_read_is_told_with_its_error_and_the_rest_is_judged() -> None:
-    text = told("add A tail\nadd B tail\nopen\nread 1\nread all\n  at realloc 1: fail\n", Impatient())
+def test_a_refused_read_has_its_error_and_the_rest_is_judged() -> None:
+    text = table_of("add A tail\nadd B tail\nopen\nread 1\nread all\n  at realloc 1: fail\n", Impatient())
     assert text == dedent(
         """\
         +------+-------------------------+--------------+-------+
@@ -228,7 +228,7 @@ def test_on_a_real_iterator_the_table_is_unknown_and_a_skip_shows_at_the_end() -
 
 def test_long_cells_go_on_in_further_lines_of_their_row() -> None:
     names = [f"S{nth}" for nth in range(1, 33)]
-    text = told("".join(f"add {name} tail\n" for name in names) + "batch 32\nopen\nread all\n", OffsetUdp())
+    text = table_of("".join(f"add {name} tail\n" for name in names) + "batch 32\nopen\nread all\n", OffsetUdp())
     assert [line.rpartition(" | ")[0] for line in text.splitlines()[3:8]] == [
         "| 1    | read(iter_fd) -> S1, S2, S3, S4, S5, S6, S7, S8, | S1->S2->S3->S4->S5->S6->S7->S8->S9->S10->S11   ",
         "|      |   S9, S10, S11, S12, S13, S14, S15, S16, S17,    |   ->S12->S13->S14->S15->S16->S17->S18->S19->S20",
@@ -238,9 +238,9 @@ def test_long_cells_go_on_in_further_lines_of_their_row() -> None:
     ]
 
 
-def test_of_very_many_sockets_the_first_and_their_number_are_told() -> None:
+def test_very_many_sockets_are_cut_to_the_first_and_their_number() -> None:
     names = [f"S{nth}" for nth in range(1, 42)]
-    text = told("".join(f"add {name} tail\n" for name in names) + "open\nread all\n", OffsetUdp())
+    text = table_of("".join(f"add {name} tail\n" for name in names) + "open\nread all\n", OffsetUdp())
     assert "S39, S40, ... (41 in all)]" in text
 
 

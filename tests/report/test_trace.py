@@ -20,7 +20,7 @@ def test_the_middle_of_very_many_reads_is_left_out() -> None:
     assert {row.place for row in stuck.rows} == {"0:0"}
 
 
-def test_of_equal_changes_inside_a_read_the_one_that_was_reached_is_told_of() -> None:
+def test_the_reached_one_of_equal_changes_inside_a_read_is_listed() -> None:
     text = "add A tail\nopen\nread all\n  at show 9: reinsert A head\n  at show 1: reinsert A head\n"
     first, end, waited = traced(text, OffsetUdp()).rows
     assert first.event == ("read(iter_fd) -> A", "  at show 1: reinsert(A, head)")
@@ -65,7 +65,7 @@ read all
     assert [row.state for row in two.rows] == [((), ("B",)), ((), ("C", "B")), ((), ("C", "B"))]
 
 
-def test_buckets_that_nobody_named_are_numbered() -> None:
+def test_unnamed_buckets_are_numbered() -> None:
     target = Scripted(["A", "B"], [[END]], states=[(("A",), ("B",))])
     assert trace(loads("add A tail\nadd B tail\nopen\nread 1\n"), target, target).buckets == ("0", "1")
 

@@ -155,7 +155,7 @@ class TestRemovalCount:
                 assert unseen <= set(walk(COUNT, state, fewer)[0].split())
 
 
-def came(text: str) -> list[str]:
+def delivered(text: str) -> list[str]:
     """What each read of a case returned: the sockets, or the error."""
     case, target = loads(text), target_named("restart")
     with target.session() as session:
@@ -217,10 +217,10 @@ class TestRestart:
 
     def test_makes_one_who_reads_on_see_everything_once_more(self) -> None:
         sockets = "add A tail\nadd B tail\nadd C tail\nopen\nread 1\nremove A\n"
-        assert came(sockets + "read 1\nread 1\nread all") == ["A", "ESTALE", "B", "C", ""]
-        assert came(sockets + "read until error") == ["A", "ESTALE"]
+        assert delivered(sockets + "read 1\nread 1\nread all") == ["A", "ESTALE", "B", "C", ""]
+        assert delivered(sockets + "read until error") == ["A", "ESTALE"]
 
     def test_hands_out_what_was_shown_before_the_error_in_the_next_read(self) -> None:
         sockets = "batch 2\nadd A tail\nadd B tail\nadd C tail\nadd D tail\nopen\n"
         inside = "read all\n  at realloc 1: fail\n  at show 2: remove A\n"
-        assert came(sockets + inside) == ["ESTALE", "AB", "BCD", ""]
+        assert delivered(sockets + inside) == ["ESTALE", "AB", "BCD", ""]

@@ -129,7 +129,7 @@ def test_a_result_is_least_possible_plain_and_reached_without_asking_twice(targe
 
 
 @pytest.mark.slow
-def test_every_kind_of_harm_was_among_those_that_were_shrunk() -> None:
+def test_every_kind_of_failure_was_shrunk() -> None:
     for target in BRUTE_FORCED:
         with target.session() as session:
             kinds = {
@@ -163,7 +163,7 @@ def test_a_sequence_that_fails_only_as_long_as_it_is_not_read_to_its_end_comes_b
     assert minimize(operations, 4, lambda candidate, slots: candidate == operations) == (operations, 4)
 
 
-def test_no_operations_at_all_come_back_and_nobody_is_asked() -> None:
+def test_an_empty_sequence_comes_back_without_a_trial() -> None:
     assert minimize((), SLOTS, lambda candidate, slots: pytest.fail("asked")) == ((), SLOTS)
 
 
@@ -192,7 +192,7 @@ def test_a_result_gives_up_where_it_fails_only_so() -> None:
     )
 
 
-def test_what_always_fails_ends_as_an_iterator_over_nothing() -> None:
+def test_a_sequence_that_always_fails_ends_as_an_iterator_over_nothing() -> None:
     operations = ops("add A head in 2 | open | read 2 |at show 1: rehash A to 1|at realloc 2: fail | reinsert A head")
 
     assert minimize(operations, 2, lambda candidate, slots: True) == (ops("open | read all"), SLOTS)
@@ -384,7 +384,7 @@ def test_sockets_are_forgotten_in_runs_then_one_by_one_then_in_pairs_with_all_th
     ]
 
 
-def test_an_allocation_stays_refused_whoever_is_forgotten() -> None:
+def test_an_allocation_stays_refused_when_a_socket_is_forgotten() -> None:
     assert proposals("forget_sockets", "add A tail | add B tail | open | read 1 | at realloc 1: fail")[0] == (
         "add B tail | open | read 1 | at realloc 1: fail"
     )
@@ -405,7 +405,7 @@ def test_the_batch_stays_where_it_has_room_for_all() -> None:
     assert proposals("forget_and_batch_less", "add A tail | add B tail | open | read all", 2) == []
 
 
-def test_what_was_done_to_one_socket_is_done_to_another() -> None:
+def test_an_operation_moves_to_another_socket() -> None:
     assert proposals("merge_sockets", "add A tail | add B tail | open | read 1 | remove B") == [
         "add A tail | open | read 1 | remove A",
         "add B tail | open | read 1 | remove B",
@@ -504,7 +504,7 @@ def test_a_change_inside_a_read_is_made_before_it_or_after_it() -> None:
     ]
 
 
-def test_nobody_gives_up_at_an_error() -> None:
+def test_a_pass_removes_giving_up_at_an_error() -> None:
     inside = "read until error | at realloc 1: fail | remove A"
 
     assert proposals("read_on", f"add A tail | open | {inside} | read 1 | read until error") == [
@@ -655,7 +655,7 @@ def test_sockets_are_added_at_the_tail_where_that_is_no_new_hazard() -> None:
     ]
 
 
-def test_another_socket_suffers_what_one_does() -> None:
+def test_a_finding_moves_to_another_socket() -> None:
     assert proposals("swap_sockets", "add A tail | add B tail | open | add C head | read 1 | at show 1: remove B") == [
         "add A tail | add B tail | open | add C head | read 1 | at show 1: remove A",
         "add A tail | add B tail | open | add C head | read 1 | at show 1: remove C",

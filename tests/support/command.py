@@ -14,13 +14,18 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from sockiter.cli import main
+from tests.support.schemas import check_output
 
 DEADLINE_S = 30.0
 NO_KERNEL = "unshare(CLONE_NEWNET): Operation not permitted [EPERM]"
 
 
 def sockiter(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sockiter", catch_exceptions=False)
+    """A command in this process. A document that it prints is as its schema says."""
+    words = [str(arg) for arg in args]
+    result = CliRunner().invoke(main, words, prog_name="sockiter", catch_exceptions=False)
+    check_output(words, result.stdout)
+    return result
 
 
 @contextmanager
@@ -41,9 +46,9 @@ def unmeasured() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
+def wait_until(happened: Callable[[], bool], *, deadline_s: float = DEADLINE_S) -> None:
     """Ask until it is so, for what nobody here is told of: what other processes and the kernel do in their own time."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + deadline_s
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
@@ -64,11 +69,11 @@ def members(session: int) -> dict[int, int]:
 
 def read_all(descriptor: int) -> str:
     """What is written to a pseudo terminal, from here on and be it in mid-letter, until its last writer is gone."""
-    said = b""
+    printed = b""
     try:
         while piece := os.read(descriptor, 65536):
-            said += piece
+            printed += piece
     except OSError as error:
         if error.errno != errno.EIO:  # which is how Linux says the end
             raise
-    return said.decode(errors="replace")
+    return printed.decode(errors="replace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -17,10 +18,11 @@ from click.testing import CliRunner
 
 from sockiter.cli import main
 from sockiter.errors import InputError, Unavailable
-from sockiter.vm import acceleration, guest, programs, worker
+from sockiter.vm import acceleration, cache, guest, programs, worker
 from tests.support import stand_ins
 from tests.support.command import DEADLINE_S, started, wait_until
 from tests.support.paths import ROOT
+from tests.support.schemas import validated
 from tests.support.stand_ins import alive
 
 
@@ -148,7 +150,7 @@ def test_qemu_is_in_its_sandbox_where_it_has_one(vm: Run, machine: Path, monkeyp
     assert "--qemu-opts -sandbox on,obsolete=deny,elevateprivileges=deny," in (machine / "virtme-run.told").read_text()
 
 
-def test_what_the_command_names_to_read_is_shown(vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_in_the_command_are_visible(vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
     def take(order: dict[str, Any]) -> int:
@@ -167,7 +169,7 @@ def test_a_directory_of_any_name_is_shared(vm: Run, machine: Path) -> None:
     assert f"path={os.getcwd()}/a,, b=c,security" in (machine / "virtme-run.told").read_text()
 
 
-def test_a_directory_for_cases_that_cannot_be_written_is_told_before_anything_is_booted(
+def test_an_unwritable_case_directory_is_reported_before_the_boot(
     vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("file").touch()
@@ -190,7 +192,7 @@ def test_a_guest_is_not_given_the_whole_machine(machine: Path, monkeypatch: pyte
         guest.writable_folders([Path("/")])
 
 
-def test_what_the_guest_hides_and_the_command_needs_is_shown_to_it(
+def test_hidden_files_that_the_command_needs_are_visible(
     vm: Run, machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(guest, "_HIDDEN", (str(tmp_path),))
@@ -198,12 +200,12 @@ def test_what_the_guest_hides_and_the_command_needs_is_shown_to_it(
     asked = guest.Guest(image=image, cases=[], timeout_s=60, memory="1G", cpus=1, kvm=False, verbose=False)
     folder = tmp_path / "run"
     folder.mkdir()
-    assert guest.run(asked, ["true"], folder) == 0
+    assert guest.run(asked, ["true"], folder, {}) == 0
     text = (machine / "virtme-run.told").read_text()
     assert f"local,id=sockiter0,path={os.getcwd()},security_model=none,multidevs=remap,readonly=on " in text
 
 
-def test_memory_processors_and_the_image_are_what_was_told(vm: Run, machine: Path) -> None:
+def test_memory_processors_and_the_image_are_the_requested_ones(vm: Run, machine: Path) -> None:
     assert vm("true", options=("--no-kvm", "--memory", "512M", "--cpus", "3", "--verbose"))[0] == 0
     text = (machine / "virtme-run.told").read_text()
     for words in (
@@ -224,7 +226,7 @@ def test_a_folder_with_a_kernel_in_it_is_as_good_as_its_image(vm: Run, machine: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (("linux-image-6.12",), 2, "expected KERNEL -- COMMAND..., or --build"),
         ((), 2, "expected KERNEL -- COMMAND..., or --build"),
@@ -242,13 +244,13 @@ def test_a_folder_with_a_kernel_in_it_is_as_good_as_its_image(vm: Run, machine: 
         (("--no-kvm", "fault-injection-6.1", "--", "true"), 3, "is not built yet: sockiter vm --build 6.1"),
     ],
 )
-def test_what_cannot_be_is_told_in_a_line(
-    machine: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, said: str
+def test_an_impossible_request_is_reported_in_one_line(
+    machine: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, message: str
 ) -> None:
     Path("text").write_text("no kernel")
     result = CliRunner().invoke(main, ["vm", *arguments])
     _, err = capfd.readouterr()
-    assert (result.exit_code, (result.stderr + err).count(said)) == (status, 1)
+    assert (result.exit_code, (result.stderr + err).count(message)) == (status, 1)
     assert "Traceback" not in result.stderr + err
     assert not Path("sockiter-cases").exists()
 
@@ -279,7 +281,7 @@ def test_each_program_that_is_missing_is_named_with_what_to_install(
         image=Path("kernel/boot/vmlinuz-1"), cases=[], timeout_s=1, memory="1G", cpus=1, kvm=False, verbose=False
     )
     with pytest.raises(Unavailable, match=f"^booting a kernel requires programs that are not installed: {what}$"):
-        guest.run(asked, ["true"], Path())
+        guest.run(asked, ["true"], Path(), {})
 
 
 def test_a_program_that_is_not_there_is_not_run(machine: Path) -> None:
@@ -287,7 +289,7 @@ def test_a_program_that_is_not_there_is_not_run(machine: Path) -> None:
         programs.run(["no-such-program"])
 
 
-def test_a_program_that_says_nothing_when_it_fails_is_told_by_its_status(machine: Path) -> None:
+def test_a_silent_failure_of_a_program_is_reported_by_its_status(machine: Path) -> None:
     with pytest.raises(Unavailable, match=r"^false failed: status 1$"):
         programs.run(["false"])
 
@@ -301,7 +303,7 @@ def test_a_program_that_does_not_heed_the_first_signal_is_killed(machine: Path, 
     assert process.returncode == -signal.SIGKILL
 
 
-def test_what_a_program_leaves_behind_in_its_group_ends_as_well(machine: Path) -> None:
+def test_the_background_processes_of_a_program_end_as_well(machine: Path) -> None:
     with programs.running(["sh", "-c", "sleep 61.25 & echo $!"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         left = int(process.stdout.readline())
@@ -317,7 +319,9 @@ def test_without_setpriv_a_program_runs_all_the_same(machine: Path, monkeypatch:
     assert programs.run(["echo", "here"]) == "here\n"
 
 
-def test_a_guest_that_does_not_come_up_is_told_with_qemus_last_words(vm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_that_does_not_boot_is_reported_with_the_last_output_of_qemu(
+    vm: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_BOOT", "1")
     status, _, err = vm("true")
     assert (status, err) == (3, "sockiter: the guest did not come up: qemu: no machine; --verbose shows its console\n")
@@ -332,7 +336,7 @@ def test_a_guest_that_cannot_share_the_cases_does_not_run_the_command(vm: Run, m
     assert "sockiter: the guest did not come up" in err
 
 
-def test_a_guest_that_crashes_under_the_command_is_told_and_has_no_status(vm: Run) -> None:
+def test_a_guest_that_crashes_under_the_command_is_reported_and_has_no_status(vm: Run) -> None:
     status, out, err = vm("sh", "-c", "echo begun; kill -KILL 0")
     assert (status, out) == (3, "begun\n")
     assert err.startswith("sockiter: the guest ended before the command did, perhaps by a crash of the kernel; --verbose")
@@ -398,13 +402,13 @@ def test_a_reader_that_has_seen_enough_ends_the_guest(machine: Path, tmp_path: P
     assert alive(f"yes\0{tmp_path}") == []
 
 
-def test_a_worker_that_is_told_nothing_ends(machine: Path) -> None:
+def test_a_worker_without_a_message_ends(machine: Path) -> None:
     command = [sys.executable, "-m", "sockiter.vm.worker"]
     done = subprocess.run(command, input=b"", capture_output=True, timeout=DEADLINE_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
-def test_a_disk_that_is_full_is_told_in_a_line(vm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_one_line(vm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # The worker's folder, in which it cannot write.
     monkeypatch.setattr("tempfile.TemporaryDirectory", lambda **how: contextlib.nullcontext("/proc/self"))
     status, _, err = vm("true")
@@ -413,7 +417,7 @@ def test_a_disk_that_is_full_is_told_in_a_line(vm: Run, monkeypatch: pytest.Monk
     assert err.count("\n") == 1
 
 
-def test_the_boot_is_told_to_a_terminal_and_to_nobody_else(
+def test_the_boot_is_reported_only_on_a_terminal(
     machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from sockiter.vm import cache
@@ -424,7 +428,7 @@ def test_the_boot_is_told_to_a_terminal_and_to_nobody_else(
     assert capsys.readouterr().err == "sockiter: booting\n"
 
 
-def test_where_no_kvm_is_the_reason_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_kvm_is_reported_with_its_reason(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(acceleration, "KVM", str(tmp_path / "none"))
     assert acceleration.model(guest.QEMU, tmp_path) == (None, f"{tmp_path}/none: No such file or directory")
     monkeypatch.setattr(acceleration, "KVM", os.devnull)
@@ -474,7 +478,7 @@ def test_with_kvm_the_guest_has_the_model_that_was_found(kvm: Path, monkeypatch:
     folder = tmp_path / "run"
     folder.mkdir()
     asked = guest.Guest(image=kvm / "image", cases=[], timeout_s=60, memory="1G", cpus=1, kvm=True, verbose=False)
-    assert guest.run(asked, ["true"], folder) == 0
+    assert guest.run(asked, ["true"], folder, {}) == 0
     text = (kvm / "virtme-run.told").read_text()
     assert "--qemu-opts -cpu host -fsdev" in text
     assert "--disable-kvm" not in text
@@ -498,3 +502,79 @@ def test_an_end_of_a_session_ends_all_of_it_and_nothing_else(machine: Path) -> N
 def test_an_order_is_refused_where_the_worker_is_gone_at_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert worker.hand_over({"do": "build", "version": "x" * 100_000}) == 1
+
+
+# The document.
+
+
+@pytest.fixture
+def vm_document(machine: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str]]:
+    """`sockiter vm --json`: its status, its document, and its errors."""
+
+    def run(*arguments: str, options: tuple[str, ...] = ()) -> tuple[int, Any, str]:
+        result = CliRunner().invoke(main, ["vm", "--json", *options, *arguments])
+        out, err = capfd.readouterr()
+        document = json.loads(result.stdout + out)
+        return result.exit_code, validated(document, "error" if "error" in document else "vm"), result.stderr + err
+
+    return run
+
+
+VmDocument = Callable[..., tuple[int, Any, str]]
+
+
+def test_the_document_has_the_output_of_the_command_and_the_guest(vm_document: VmDocument, machine: Path) -> None:
+    command = ["sh", "-c", "echo one; printf '\\377'; echo two >&2; exit 3"]
+    status, document, err = vm_document("--no-kvm", str(machine / "image"), "--", *command)
+    assert (status, err) == (3, "two\n")
+    assert 0 <= document.pop("boot_seconds") <= document.pop("seconds")
+    assert document == {
+        "version": 1,
+        "kernel": str(machine / "image"),
+        "image": str(machine / "image"),
+        "command": command,
+        "outcome": "finished",
+        "status": 3,
+        "trouble": None,
+        "acceleration": "emulation",
+        "why_emulated": "--no-kvm",
+        "output": "one\n�",
+    }
+
+
+def test_the_document_says_that_the_time_limit_came_first(vm_document: VmDocument, machine: Path) -> None:
+    command = ("--", "sh", "-c", "echo one; sleep 66")
+    status, document, _ = vm_document("--no-kvm", "--timeout", "1", str(machine / "image"), *command)
+    assert (status, document["outcome"], document["status"], document["output"]) == (124, "timed out", 124, "one\n")
+
+
+def test_the_document_says_why_a_guest_failed(
+    vm_document: VmDocument, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_BOOT", "1")
+    status, document, err = vm_document("--no-kvm", str(machine / "image"), "--", "true")
+    assert (status, document["outcome"], document["boot_seconds"]) == (3, "failed", None)
+    assert document["trouble"].startswith("the guest did not come up: qemu: no machine")
+    assert err == f"sockiter: {document['trouble']}\n"
+
+
+def test_a_kernel_that_cannot_be_had_is_an_error(vm_document: VmDocument) -> None:
+    status, document, err = vm_document("nonsense", "--", "true")
+    assert (status, document["status"]) == (3, 3)
+    assert err == f"sockiter: {document['error']}\n"
+
+
+def test_the_document_of_a_build_has_the_image(vm_document: VmDocument, machine: Path) -> None:
+    boot = cache.folder() / "fault-injection-6.12" / "boot"
+    boot.mkdir(parents=True)
+    image = boot / "vmlinuz-6.12.1"
+    image.write_bytes((machine / "image").read_bytes())
+    status, document, _ = vm_document("--build", "6.12")
+    assert (status, document["outcome"], document["kernel"], document["image"]) == (0, "built", "6.12", str(image))
+    assert (document["command"], document["acceleration"], document["output"]) == ([], None, "")
+
+
+def test_a_worker_that_reports_nothing_was_interrupted(vm_document: VmDocument, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_hand_over", lambda order, output, descriptors: 130)
+    status, document, _ = vm_document("nonsense", "--", "true")
+    assert (status, document["error"]) == (130, "interrupted")

@@ -47,13 +47,13 @@ def test_a_package_is_downloaded_once_and_kept_with_its_modules(machine: Path, k
     assert downloads(machine) == [IMAGE]
 
 
-def test_what_is_kept_takes_no_apt(machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_kernel_needs_no_apt(machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = worker.image_of(IMAGE)
     monkeypatch.setattr(programs, "program", lambda name: None)
     assert worker.image_of(IMAGE) == image
 
 
-def test_apt_is_told_to_insist_on_signatures(machine: Path, kept: Path) -> None:
+def test_apt_must_check_signatures(machine: Path, kept: Path) -> None:
     worker.image_of(IMAGE)
     log = (machine / "apt-get.told").read_text().split()
     assert log[-2:] == ["download", IMAGE]
@@ -77,13 +77,13 @@ def test_a_name_stands_for_the_newest_package_that_begins_with_it(
     assert downloads(machine) == [package]
 
 
-def test_a_package_that_there_is_not_is_told(machine: Path, kept: Path) -> None:
+def test_an_unknown_package_is_reported(machine: Path, kept: Path) -> None:
     with pytest.raises(Unavailable, match=r"^linux-image-9.9: apt knows no such kernel for amd64: is the name right, is"):
         worker.image_of("linux-image-9.9")
     assert downloads(machine) == []
 
 
-def test_a_download_that_apt_refuses_is_told_with_its_reason(
+def test_a_download_that_apt_refuses_is_reported_with_its_reason(
     machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APT_FAILS", "1")
@@ -92,13 +92,13 @@ def test_a_download_that_apt_refuses_is_told_with_its_reason(
     assert cache.kept() == []
 
 
-def test_a_download_that_leaves_nothing_is_told(machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_leaves_nothing_is_reported(machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APT_EMPTY", "1")
     with pytest.raises(Unavailable, match=rf"^apt-get download {IMAGE} left no package$"):
         worker.image_of(IMAGE)
 
 
-def test_a_package_without_a_kernel_is_told_and_not_kept(machine: Path, kept: Path) -> None:
+def test_a_package_without_a_kernel_is_reported_and_not_kept(machine: Path, kept: Path) -> None:
     with pytest.raises(Unavailable, match=r"^linux-empty has no kernel image: there is no boot/vmlinuz-\* in it$"):
         cache.fill("linux-empty", lambda to: packages._get_image("linux-empty", to))
     with pytest.raises(Unavailable, match=r"^nothing has no kernel image"):
@@ -137,7 +137,7 @@ def test_two_at_once_download_it_once(machine: Path, kept: Path, monkeypatch: py
     assert downloads(machine) == [IMAGE]
 
 
-def test_what_a_killed_process_left_half_done_is_removed(machine: Path, kept: Path) -> None:
+def test_half_written_files_of_a_killed_process_are_removed(machine: Path, kept: Path) -> None:
     (kept / f".{IMAGE}.old.part" / "download").mkdir(parents=True)
     (kept / ".other.old.part").mkdir()
     worker.image_of(IMAGE)
@@ -168,7 +168,7 @@ def test_the_place_of_kernels_is_the_users_cache(monkeypatch: pytest.MonkeyPatch
     assert cache.folder() == Path("/elsewhere/sockiter/kernels")
 
 
-def test_a_place_that_cannot_be_made_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("file"))
     with pytest.raises(Unavailable, match=r"cannot be made: Not a directory; set XDG_CACHE_HOME to another folder$"):
@@ -202,7 +202,7 @@ def test_a_build_is_kept_under_a_name_and_made_once(machine: Path, builds: Path)
     assert downloads(machine) == ["linux-source-6.12"]
 
 
-def test_the_command_builds_and_says_where(machine: Path, kept: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_builds_and_prints_the_path(machine: Path, kept: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (kept / "fault-injection-6.12" / "boot").mkdir(parents=True)
     (kept / "fault-injection-6.12" / "boot" / "vmlinuz-6").touch()
     assert CliRunner().invoke(main, ["vm", "--build"]).exit_code == 0
@@ -218,20 +218,20 @@ def test_all_that_a_build_lacks_is_named_at_once(builds: Path, monkeypatch: pyte
         build.build()
 
 
-def test_a_disk_too_small_for_a_build_is_told_before_it(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_small_for_a_build_is_reported_before_the_build(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 << 20))
     with pytest.raises(Unavailable, match="5 MiB are free, and a build requires 4096"):
         build.build()
 
 
-def test_an_option_that_the_kernel_does_not_take_is_told(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_that_the_kernel_does_not_accept_is_reported(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WITHOUT", "_BTF=")
     with pytest.raises(Unavailable, match=r"^this kernel cannot be configured with CONFIG_DEBUG_INFO_BTF=y$"):
         build.build()
 
 
-def test_a_build_that_fails_is_told_and_leaves_nothing(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_is_reported_and_leaves_nothing(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAKE_FAILS", "1")
     with pytest.raises(Unavailable, match=r"^nice failed: cc1: no memory$"):
         build.build()

@@ -44,7 +44,7 @@ def test_a_command_runs_as_root_on_another_kernel_with_types_and_bpf(kernel: str
     assert (tmp_path / "a.case").read_text() == "kept\n"
 
 
-def test_what_a_guest_wrote_is_here_when_the_time_limit_ends_it(tmp_path: Path) -> None:
+def test_files_of_a_guest_are_here_after_the_time_limit(tmp_path: Path) -> None:
     kernel = available(next(iter(on_kernels.KERNELS)))
     script = f"echo written >{tmp_path}/a.case; echo begun; exec sleep 1000"
     done = subprocess.run(

@@ -69,7 +69,7 @@ def test_a_guest_sees_the_system_and_what_is_needed_and_nothing_else(folder: Pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what only root can read takes root")
-def test_what_only_root_can_read_is_hidden_and_what_root_could_write_is_read_only(folder: Path) -> None:
+def test_root_only_files_are_hidden_and_root_writable_files_are_read_only(folder: Path) -> None:
     cases = folder / "cases"
     other = folder / "other"
     cases.mkdir()
@@ -117,7 +117,7 @@ def test_the_interpreter_and_its_path_are_needed(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("lacks", ["unshare", "setpriv", ""])
-def test_without_private_mounts_a_guest_sees_what_the_caller_sees(
+def test_without_private_mounts_a_guest_has_the_callers_view(
     folder: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
 ) -> None:
     found = programs.program
@@ -147,7 +147,7 @@ def test_modes_are_kept_beside_the_files_where_files_have_no_attributes(
     assert list(folder.iterdir()) == []
 
 
-def test_what_qemu_keeps_beside_the_files_goes_with_the_guest(folder: Path) -> None:
+def test_temporary_files_of_qemu_are_removed_with_the_guest(folder: Path) -> None:
     (folder / "below" / ".virtfs_metadata").mkdir(parents=True)
     (folder / "below" / ".virtfs_metadata" / "a.case").touch()
     (folder / ".virtfs_metadata_root").touch()

@@ -83,11 +83,13 @@ def spin(model: str, into: Path, *defined: str, depth: int = 10_000) -> ModelRun
     run(into, "spin", *(f"-D{name}" for name in defined), "-a", str(HERE / model))
     run(into, "gcc", "-O2", "-DSAFETY", "-o", "pan", "pan.c")
     built = spent()
-    told = run(into, "./pan", "-c0", f"-m{depth}")
+    output = run(into, "./pan", "-c0", f"-m{depth}")
     ended = spent()
-    if "max search depth too small" in told or "out of memory" in told:
-        raise AssertionError(f"Spin did not get through {model}:\n{told}")
-    return ModelRun(number(r"(\d\S*) states, stored", told), number(r"errors: (\d+)", told), ended - started, ended - built)
+    if "max search depth too small" in output or "out of memory" in output:
+        raise AssertionError(f"Spin did not get through {model}:\n{output}")
+    return ModelRun(
+        number(r"(\d\S*) states, stored", output), number(r"errors: (\d+)", output), ended - started, ended - built
+    )
 
 
 def tlc(packages: Path, into: Path, *, index: bool, ops: int, sockets: int, invariants: str = "NoSkip NoRepeat") -> ModelRun:
@@ -111,12 +113,12 @@ def tlc(packages: Path, into: Path, *, index: bool, ops: int, sockets: int, inva
         str(os.cpu_count()),
         "Walk",
     ]
-    told = run(into, *command, statuses=(0, 12))
+    output = run(into, *command, statuses=(0, 12))
     seconds = time.perf_counter() - started
-    states = number(r"states generated, (\d+) distinct states found, \d+ states left on queue\.$", told)
+    states = number(r"states generated, (\d+) distinct states found, \d+ states left on queue\.$", output)
     # The first state is that before the first operation.
-    lines_found = max((int(n) for n in re.findall(r"^State (\d+):", told, re.MULTILINE)), default=1) - 1
-    return ModelRun(states, len(re.findall("is violated", told)), seconds, seconds, lines_found)
+    lines_found = max((int(n) for n in re.findall(r"^State (\d+):", output, re.MULTILINE)), default=1) - 1
+    return ModelRun(states, len(re.findall("is violated", output)), seconds, seconds, lines_found)
 
 
 def run(into: Path, *command: str, statuses: tuple[int, ...] = (0,)) -> str:
@@ -133,10 +135,10 @@ def spent() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def number(pattern: str, told: str) -> int:
+def number(pattern: str, output: str) -> int:
     """The number that a pattern finds."""
-    found = re.search(pattern, told, re.MULTILINE)
-    assert found is not None, told
+    found = re.search(pattern, output, re.MULTILINE)
+    assert found is not None, output
     return int(float(found[1]))
 
 

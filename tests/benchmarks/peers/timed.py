@@ -37,10 +37,10 @@ def by_minicheck(minicheck: Any, problem: Problem) -> int:
     # It has a state as a dictionary by then.
     invariants = {"holds": lambda parts: problem.holds(tuple(parts.values()))}
     model = minicheck.Protocol("index", False, problem.fields, start, following, invariants)
-    told = minicheck.check_safety(model, max_states=STATES_MAX)
-    assert told["exhaustive"], told
-    assert told["properties"]["holds"]["holds"], told
-    return int(told["reachable_states"])
+    result = minicheck.check_safety(model, max_states=STATES_MAX)
+    assert result["exhaustive"], result
+    assert result["properties"]["holds"]["holds"], result
+    return int(result["reachable_states"])
 
 
 def by_musil(musil: Any, problem: Problem) -> int:
@@ -55,10 +55,10 @@ def by_musil(musil: Any, problem: Problem) -> int:
         return [action(name, always, lambda before, after=after: after) for name, after in following(state)]
 
     model = musil.Model(init=[start], actions_fn=actions, invariants={"holds": problem.holds}, terminal=always)
-    told = musil.check(model, max_states=STATES_MAX)
-    assert told.ok, told
-    assert not told.truncated
-    return int(told.states_explored)
+    result = musil.check(model, max_states=STATES_MAX)
+    assert result.ok, result
+    assert not result.truncated
+    return int(result.states_explored)
 
 
 def main(sockets: int, rounds: int) -> dict[str, tuple[float, int]]:

@@ -173,12 +173,12 @@ def test_what_is_shown_before_the_first_socket_is_none() -> None:
     [entered(0, SOCKET, thread=OTHER), entered(0, SOCKET, thread=None), entered(0, SOCKET, armed=False)],
     ids=["another thread", "nobody of ours", "not armed"],
 )
-def test_nobody_else_stands_still(machine: Machine, program: bytes) -> None:
+def test_another_thread_is_not_stopped(machine: Machine, program: bytes) -> None:
     machine.run(program)
     assert stopped(machine) == (0, 0, 0, 0)
 
 
-def test_without_a_page_nobody_stands_still() -> None:
+def test_without_a_page_no_thread_is_stopped() -> None:
     machine = entered(0, SOCKET)
     machine.has_page = False
     machine.run(AT_SHOW)
@@ -198,7 +198,7 @@ def test_a_growing_batch_stands_still_and_says_whether_a_lock_is_held(
     assert stopped(machine) == (ALLOCATION, others_can_act, 0, 1)
 
 
-def test_of_all_allocations_only_those_that_nobody_is_warned_of_are_a_batchs() -> None:
+def test_only_allocations_without_warnings_belong_to_a_batch() -> None:
     machine = entered(0, MAY_WAIT)
     machine.run(AT_ANY)
     assert stopped(machine) == (0, 0, 0, 0)

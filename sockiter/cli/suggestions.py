@@ -1,0 +1,39 @@
+"""`sockiter fuzz --suggest`: the known failures to declare for what broke a claim, as text and as JSON.
+
+A kernel's iterator has the known failures of the scheme that it was detected to use; there is nothing to declare for it.
+"""
+
+from __future__ import annotations
+
+import click
+
+from sockiter.claims import KnownFailure
+from sockiter.fuzzing.counted import AnyCampaign
+from sockiter.fuzzing.suggest import declaration, suggested
+from sockiter.simulation import SchemeTarget
+
+
+def print_suggestions(campaign: AnyCampaign) -> None:
+    """Print the lines to paste, by scheme."""
+    suggestions = _suggestions(campaign)
+    if not suggestions:
+        click.echo("\nNothing to declare: no scheme broke a claim.")
+    for name, failures in suggestions.items():
+        click.echo(f"\nFor `known_failures` of {name}, with `from sockiter.claims import known_failure`:\n")
+        for failure in failures:
+            click.echo(f"        {declaration(failure)},")
+
+
+def suggestions_json(campaign: AnyCampaign) -> dict[str, object]:
+    """The same as the field `suggested` of the document: by scheme, the declarations."""
+    return {"suggested": {name: list(map(declaration, failures)) for name, failures in _suggestions(campaign).items()}}
+
+
+def _suggestions(campaign: AnyCampaign) -> dict[str, tuple[KnownFailure, ...]]:
+    suggestions = {}
+    for target in {track.target.name: track.target for track in campaign.tracks}.values():
+        kept = [kept for track in campaign.tracks if track.target is target for kept in track.kept]
+        broken = [one.found for one in kept if one.found.known_failure is None]
+        if broken and isinstance(target, SchemeTarget) and not target.is_real:
+            suggestions[target.name] = suggested(target.scheme, broken)
+    return suggestions
