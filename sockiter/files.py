@@ -20,8 +20,12 @@ _UNLOCKED_MAX_S = 60.0
 
 def own_path(directory: Path, stem: str, text: str, suffix: str) -> Path:
     """DIRECTORY/STEM-HASH and the suffix: a file name that is unique to this text."""
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return directory / f"{in_file_name(stem)}-{digest}{suffix}"
+    return directory / f"{in_file_name(stem)}-{digest(text)}{suffix}"
+
+
+def digest(text: str) -> str:
+    """Eight letters that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def in_file_name(name: str) -> str:
@@ -66,6 +70,13 @@ def escaped(path: Path | str) -> str:
 def _as_text(path: str) -> str:
     # Bytes that are not UTF-8 are surrogates in a path.
     return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def cache_folder() -> Path:
+    """The folder of what can be made anew: $XDG_CACHE_HOME/sockiter, or that under ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # As the XDG specification requires: a relative path is ignored.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "sockiter"
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -31,11 +31,17 @@ TARGETS: tuple[Target, ...] = (*SCHEME_TARGETS, *PLUGIN_TARGETS, *KERNEL_TARGETS
 
 
 def target_named(name: str) -> Target:
-    """The target with that name; an `InputError` that lists all names if there is none."""
+    """The target with that name; if there is none, an `InputError` with the most similar name, or with all names."""
     for target in TARGETS:
         if target.name == name:
             return target
-    raise InputError(f"no target is named {name!r}: expected one of {', '.join(target.name for target in TARGETS)}")
+    known = [target.name for target in TARGETS]
+    raise InputError(f"no target is named {name!r}: {expected(close_to(name, known), known)}")
+
+
+def close_to(word: str, known: Iterable[str]) -> str | None:
+    """The one of the known names that a word may be a misspelling of."""
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
 
 
 def about(case: Case, path: Path) -> Target | None:
@@ -96,7 +102,7 @@ def load_known(path: Path) -> Case:
             if word not in names:
                 foreign = True
                 if (like := _meant(word, names)) or word.startswith("kernel:"):
-                    raise InputError(f"{file}:{line}: no {role} is named {word!r}: {_expected(like, names)}")
+                    raise InputError(f"{file}:{line}: no {role} is named {word!r}: {expected(like, names)}")
     tables = list(dict.fromkeys(table for target in TARGETS for table in target.tables if table))
     for operation, (line, *inside) in zip(case.operations, lines.operations, strict=True):
         parts = (
@@ -109,7 +115,7 @@ def load_known(path: Path) -> Case:
             if table and table not in tables:
                 like = _meant(table, tables)
                 if like or not foreign:
-                    raise InputError(f"{file}:{at}: no target has a table named {table!r}: {_expected(like, tables)}")
+                    raise InputError(f"{file}:{at}: no target has a table named {table!r}: {expected(like, tables)}")
                 return case
     if all(_refusals(case, len(case.operations))):
         # The first operation that makes all targets refuse the case.
@@ -134,5 +140,6 @@ def _meant(word: str, known: list[str]) -> str | None:
     return like[0] if like and not word.startswith(like[0]) else None
 
 
-def _expected(like: str | None, known: list[str]) -> str:
+def expected(like: str | None, known: list[str]) -> str:
+    """The end of a message about a name that is none: what it may have been meant for, or all names."""
     return f"did you mean {like!r}?" if like else f"expected one of {', '.join(known)}"

@@ -32,6 +32,9 @@ HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Commands that tests start stay root's, whoever called sudo; test_rights has callers of its own.
 for name in ("SUDO_UID", "SUDO_GID"):
     os.environ.pop(name, None)
+# What commands print is as wide as it is for a pipe, and pytest-xdist says how wide its own terminal is.
+for name in ("COLUMNS", "NO_COLOR"):
+    os.environ.pop(name, None)
 
 # What a shell starts with `&` ignores Ctrl-C, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -223,8 +223,8 @@ def test_an_interrupt_ends_the_comparison_and_the_work_so_far_is_reported(monkey
     interrupted(monkeypatch, Conformance, "compare")
     with kernels(Likeness(OffsetUdp())):
         output = conform("kernel:twin", "--seed", 1)
-        document = json.loads(conform("kernel:twin", "--seed", 1, "--json").output)
-    assert output.exit_code == 0
+        document = json.loads(conform("kernel:twin", "--seed", 1, "--json").stdout)
+    assert (output.exit_code, output.stderr) == (130, "sockiter: interrupted\n")
     assert " and offset-udp: 0 sequences, 0 operations, up to 0 sockets, seed 1, interrupted\n" in output.output
     assert document["interrupted"] is True
 
@@ -235,9 +235,9 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
     with kernels(Likeness(OffsetUdp())):
         output = conform(*arguments)
         (as_found,) = tmp_path.iterdir()
-        document = json.loads(conform(*arguments, "--json").output)
+        document = json.loads(conform(*arguments, "--json").stdout)
         monkeypatch.undo()
-    assert output.exit_code == 1
+    assert output.exit_code == 130
     assert f"which is saved as {as_found}, not completely shrunk:\n" in output.output
     assert document["difference"]["least"] is False
     with kernels(Likeness(OffsetUdp())):

@@ -1,7 +1,6 @@
 """The command line: one file for each command, and here the exit statuses.
 
-0 fine, 1 a claim is broken or a case is not as expected, 2 wrong usage or input, 3 the machine lacks a prerequisite, 130
-interrupted.
+The exit statuses are those of `statuses`. A misspelled command is an error that names the similar one.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ from typing import Any
 import click
 
 from sockiter import documents
+from sockiter.cli import statuses
 from sockiter.cli.check import check
+from sockiter.cli.completion import complete_colons
 from sockiter.cli.conform import conform
 from sockiter.cli.explore import explore
 from sockiter.cli.fuzz import fuzz
@@ -34,18 +35,26 @@ from sockiter.cli.targets import targets
 from sockiter.cli.vm import vm
 from sockiter.errors import SockiterError, Unavailable
 from sockiter.streams import discard
+from sockiter.targets import close_to
 from sockiter.version import __version__
 
 
 class _Sockiter(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         _escape_what_cannot_be_printed()
+        complete_colons()
         documents.expect(sys.argv[1:] if args is None else args)
         return super().main(args, *rest, **options)
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _usage_errors_as_documents():
             return super().make_context(*args, **options)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        # Click says so itself from 8.4 on.
+        if self.get_command(ctx, args[0]) is None and (like := close_to(args[0], self.commands)) is not None:
+            ctx.fail(f"no command is named {args[0]!r}: did you mean {like!r}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -59,13 +68,15 @@ class _Sockiter(click.Group):
         except SockiterError as error:
             sys.exit(_reported(str(error), error.status))
         except OSError as error:
+            discard(sys.stdout)
             if error.errno == errno.EPIPE:
-                raise  # the reader has closed the pipe; click handles it
+                discard(sys.stdout)
+                sys.exit(statuses.OUTPUT_CLOSED)
             status = _reported(str(error), Unavailable.status)
             discard(sys.stdout)
             sys.exit(status)
         except KeyboardInterrupt:
-            sys.exit(_reported("interrupted", 130))
+            sys.exit(_reported("interrupted", statuses.INTERRUPTED))
 
 
 def _reported(message: str, status: int) -> int:
@@ -108,14 +119,12 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@click.group(cls=_Sockiter, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Sockiter, context_settings={"help_option_names": ["-h", "--help"]}, epilog=statuses.described(None))
 @click.version_option(__version__, prog_name="sockiter")
 def main() -> None:
-    """Find the interleavings in which an iterator over a changing hash table skips or repeats an element.
-
-    Exit status: 0 fine, 1 a claim broken or a case not as expected, 2 wrong usage or input, 3 a missing prerequisite.
-    """
+    """Find the interleavings in which an iterator over a changing hash table skips or repeats an element."""
 
 
 for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm, schema, new_scheme):
+    command.epilog = statuses.described(command.name)
     main.add_command(command)

@@ -23,6 +23,7 @@ from sockiter.cases import dumps, save
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options, verification
+from sockiter.cli.names import SCHEME, expanded, hazard_option
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, note, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import drop_unneeded_rights, require_running
@@ -33,15 +34,9 @@ from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[SCHEME...]")
+@click.argument("names", nargs=-1, type=SCHEME, metavar="[SCHEME...]")
 @options.with_scope(sockets_max=64)
-@click.option(
-    "--hazard",
-    "hazards",
-    type=click.Choice(HAZARDS),
-    multiple=True,
-    help="One search, under only these; default: one under all supported hazards, and one for each claim.",
-)
+@hazard_option(HAZARDS, "One search, under only these; default: one under all supported hazards, and one for each claim.")
 @options.workers("searches")
 @options.memory()
 @click.option("--cases", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Save the cases there.")
@@ -62,10 +57,8 @@ def check(
 ) -> None:
     """Search every history in a scope. Each claim is proved there, or refuted by a shortest case.
 
-    Default: all schemes. If versions roll over, the scope is smaller than requested; the output has the smaller scope.
-
-    Exit status: 0 all claims are proved, 1 a claim is broken or a search was cut short, 3 an error in a scheme of another
-    package. With --verify, 1 means that a canonical form merges different states, or that searches disagree.
+    Default: all schemes. A SCHEME may be a pattern. If versions roll over, the scope is smaller than requested; the output
+    has the smaller scope.
     """
     chosen = _choose(names)
     drop_unneeded_rights(chosen)
@@ -82,13 +75,15 @@ def check(
             f"{formless}: this scheme has no `canonical`: only sequences of at most {OPS_WITHOUT_END} operations are "
             "searched, which may take minutes; docs/how-to/write-a-scheme.md says how to write one"
         )
-    run(CellWorkers(tasks, seconds=0, workers=workers, memory_max=memory_max))
+    run(cells := CellWorkers(tasks, seconds=0, workers=workers, memory_max=memory_max))
     if cases is not None:
         _keep(tasks, cases)
     if as_json:
         print_json([_target_json(target, [task for task in tasks if task.target is target]) for target in chosen])
     else:
         _print(console(), tasks, scope, detailed=bool(names))
+    if cells.interrupted:
+        raise KeyboardInterrupt
     whys = [task.unfinished for task in tasks if task.unfinished]
     if any(map(_broken, tasks)) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
@@ -100,7 +95,8 @@ def _choose(names: tuple[str, ...]) -> list[Target]:
     schemes = [target for target in (*SCHEME_TARGETS, *PLUGIN_TARGETS) if target.missing() is None]
     if not names:
         return schemes
-    chosen = [target_named(target_name) for target_name in dict.fromkeys(names)]
+    # A pattern is for what can be searched here.
+    chosen = [target_named(name) for name in expanded(names, [target.name for target in schemes], noun="scheme")]
     for target in chosen:
         if target.is_real:
             raise InputError(f"{target.name} is an iterator of the running kernel: it can be fuzzed, but not searched")

@@ -15,6 +15,7 @@ from rich.progress import Progress, TaskID
 from sockiter.backend import barred
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
+from sockiter.cli.names import KERNEL_TARGET, SCHEME, hazard_option
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import require_running
@@ -23,20 +24,20 @@ from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
-from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, target_named
 
 _SEQUENCES = 10_000
 
 
 @click.command()
-@click.argument("name", metavar="TARGET")
-@click.argument("scheme_name", metavar="[SCHEME]", required=False)
+@click.argument("name", type=KERNEL_TARGET, metavar="TARGET")
+@click.argument("scheme_name", type=SCHEME, metavar="[SCHEME]", required=False)
 @click.option(
     "--sequences", type=click.IntRange(1), default=_SEQUENCES, show_default=True, help="Number of sequences to compare."
 )
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after this time.")
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same sequences again.")
-@click.option("--hazard", "hazards", multiple=True, type=click.Choice(HAZARDS), help="Only this hazard; may be repeated.")
+@hazard_option(HAZARDS, "Only this hazard.")
 @click.option(
     "--cases",
     type=click.Path(file_okay=False, path_type=Path),
@@ -61,7 +62,6 @@ def conform(
     SCHEME: default: the scheme that the running kernel was detected to use. A sequence that the kernel cannot run is left
     out, and counted.
 
-    Exit status: 0 no difference, 1 a difference, whose shortest case is saved.
     """
     target = next((iterator for iterator in KERNEL_TARGETS if iterator.name == name), None)
     if target is None:
@@ -91,6 +91,8 @@ def conform(
         print_json(_json(trial, seed, took))
     else:
         _print(trial, seed)
+    if trial.interrupted:
+        raise KeyboardInterrupt
     if kept:
         sys.exit(1)
 
@@ -103,7 +105,8 @@ def _scheme(name: str) -> AnyScheme:
             target = require_running(target)
             assert isinstance(target, SchemeTarget)
             return target.scheme
-    raise InputError(f"no scheme is named {name!r}: expected one of {', '.join(target.name for target in schemes)}")
+    known = [target.name for target in schemes]
+    raise InputError(f"no scheme is named {name!r}: {expected(close_to(name, known), known)}")
 
 
 def _run(trial: ConformanceTrial, sequences: int, seconds: float | None) -> None:

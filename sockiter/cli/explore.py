@@ -16,6 +16,7 @@ from sockiter.backend import Target
 from sockiter.check.result import Scope
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
+from sockiter.cli.names import SCHEME, hazard_option
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import drop_unneeded_rights, require_running
 from sockiter.errors import InputError, Unavailable, Unsearchable
@@ -32,7 +33,7 @@ STATES = 10_000
 
 
 @click.command()
-@click.argument("name", metavar="SCHEME")
+@click.argument("name", type=SCHEME, metavar="SCHEME")
 @click.option(
     "--html",
     "page",
@@ -42,13 +43,7 @@ STATES = 10_000
     help="Write the page there. It needs nothing else.",
 )
 @options.with_scope(sockets_max=16)
-@click.option(
-    "--hazard",
-    "hazards",
-    type=click.Choice(HAZARDS),
-    multiple=True,
-    help="Under only these; all of the scheme's, unless said.",
-)
+@hazard_option(HAZARDS, "Under only these; all of the scheme's, unless said.")
 @click.option(
     "--states",
     "states_max",

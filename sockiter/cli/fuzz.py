@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
+from sockiter.cli.names import TARGET, hazard_option, literal
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
@@ -33,7 +34,7 @@ CASES = Path("sockiter-cases")
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[TARGET...]")
+@click.argument("names", nargs=-1, type=TARGET, metavar="[TARGET...]")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
@@ -48,13 +49,7 @@ CASES = Path("sockiter-cases")
 @options.workers("processes")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all sequences; printed; default: random.")
 @click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this driver; default: both.")
-@click.option(
-    "--hazard",
-    "hazards",
-    type=click.Choice(HAZARDS),
-    multiple=True,
-    help="Only this hazard; may be repeated; default: all supported.",
-)
+@hazard_option(HAZARDS, "Only this hazard; default: all supported.")
 @click.option(
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
@@ -63,6 +58,7 @@ CASES = Path("sockiter-cases")
     help="Directory for cases.",
 )
 @click.option("--suggest", "suggests", is_flag=True, help="Print the known failures to declare for what broke a claim.")
+@click.option("--verbose", is_flag=True, help="List the known failures that were not seen.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def fuzz(
     names: tuple[str, ...],
@@ -75,14 +71,12 @@ def fuzz(
     hazards: tuple[Hazard, ...],
     cases: Path,
     suggests: bool,
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Fuzz targets, and save every failure as a shortest case.
 
-    Default: all schemes and, as root on Linux, the kernel's iterators.
-
-    Exit status: 0 only known failures, 1 a claim is broken, 3 no sequence was run, a case could not be saved, or a worker
-    failed.
+    Default: all schemes and, as root on Linux, the kernel's iterators. A TARGET may be a pattern: 'kernel:*'.
 
     Without --sequences, slices of the run end by the clock, and two runs with the same --seed find different things. With
     --seed and --sequences, a run has the same cases and the same counts on every machine with the same versions of sockiter
@@ -91,7 +85,7 @@ def fuzz(
     """
     chosen, absent = choose_targets(names)
     if hazards:
-        chosen, unable = split_by_hazards(chosen, hazards, are_named=bool(names))
+        chosen, unable = split_by_hazards(chosen, hazards, named=literal(names))
         absent += unable
     drop_unneeded_rights(chosen)
     cases = _writable(cases)
@@ -124,12 +118,14 @@ def fuzz(
         document = summary_json(campaign, took, absent)
         print_json(document | suggestions_json(campaign) if suggests else document)
     else:
-        print_summary(console(), campaign, took, workers, absent, detailed=bool(names))
+        print_summary(console(), campaign, took, workers, absent, detailed=bool(names), verbose=verbose)
         if suggests:
             print_suggestions(campaign)
+    if campaign.interrupted:
+        raise KeyboardInterrupt
     if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
-    if not campaign.interrupted and not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
+    if not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
         raise Unavailable(f"no sequence was finished in {took:.0f} s: nothing was fuzzed; use a larger --seconds")
     if unsaved or any(track.troubles for track in campaign.tracks):
         sys.exit(3)

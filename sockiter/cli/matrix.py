@@ -1,12 +1,13 @@
 """`sockiter matrix`: targets by hazards, on the terminal, as JSON, and as a page.
 
 The module decides the look of the tables, the JSON document, and the exit status. An interrupt ends the work, not the
-report. Cells that were not searched count as searches that were cut short: status 1.
+report.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,19 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sockiter import durations
 from sockiter.backend import Target
 from sockiter.cases import dumps
 from sockiter.check.result import Scope, SearchResult
 from sockiter.claims import in_order
 from sockiter.cli import options
+from sockiter.cli.names import TARGET
 from sockiter.cli.origin import origin
-from sockiter.cli.output import console, elsewhere_mark, least_lengths, print_json, scope_json
+from sockiter.cli.output import by_reason, console, elsewhere_mark, least_lengths, note, note_written, print_json, scope_json
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights
 from sockiter.errors import Unavailable
-from sockiter.files import escaped, write_whole
+from sockiter.files import digest, escaped, write_whole
 from sockiter.matrix.compute import CellWorkers, Fault, matrix_of, tasks_of
 from sockiter.matrix.matrix import (
     Cell,
@@ -47,12 +50,14 @@ from sockiter.matrix.matrix import (
 from sockiter.matrix.page import html, trace_cases
 
 SECONDS = 10.0
+# What takes no longer needs no estimate.
+WORTH_KEEPING_S = 10.0
 # Between two columns of a table.
 GAP = 1
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[TARGET...]")
+@click.argument("names", nargs=-1, type=TARGET, metavar="[TARGET...]")
 @options.with_scope(sockets_max=16)
 @click.option(
     "--seconds",
@@ -79,8 +84,7 @@ def matrix(
 
     Default: all targets that run here.
 
-    Exit status: 0 no claim is broken, 1 a claim is broken or a search was cut short, 3 an error in a scheme of another
-    package.
+    A TARGET may be a pattern: 'kernel:*'.
     """
     chosen, absent = choose_targets(names)
     drop_unneeded_rights(chosen)
@@ -89,22 +93,44 @@ def matrix(
         raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     of_all = columns(chosen)
     cells = CellWorkers(tasks_of(chosen, of_all, scope), seconds=seconds, workers=workers, memory_max=memory_max)
-    run(cells)
+    _run(cells, seconds, workers)
     made = matrix_of(cells.tasks, chosen, of_all, scope)
     if page is not None:
         try:
-            write_whole(page, html(made, trace_cases(made), origin()))
+            text = html(made, trace_cases(made), origin())
+            write_whole(page, text)
         except OSError as error:
             raise Unavailable(f"{escaped(page)}: cannot be written: {error.strerror}") from None
+        note_written(page, text)
     if as_json:
         print_json(_json(made, absent))
     else:
         _print(console(), made, absent)
+    if cells.interrupted:
+        raise KeyboardInterrupt
     whys = [cell.unfinished for _, cell in unfinished(made)]
     if broken(made) or any(not isinstance(why, Fault) for why in whys):
         sys.exit(1)
     if whys:
         sys.exit(Unavailable.status)
+
+
+def _run(cells: CellWorkers, seconds: float, workers: int) -> None:
+    # What it took the last time is all that can be known: the longest search takes as long as all others together.
+    real = {task.target.name for task in cells.tasks if task.target.is_real}
+    searches = sum(not task.target.is_real for task in cells.tasks)
+    of = [f"{searches:,} searches, the longest of them last"] if searches else []
+    of += [f"{len(real)} iterator{'s' * (len(real) > 1)} of the kernel, {seconds:g} s each"] if real else []
+    what = f"matrix {digest(repr([workers, seconds, *((t.target.name, t.column.name, t.scope) for t in cells.tasks)]))}"
+    before = durations.last(what)
+    took_before = "" if before is None else f"; the last time that took {durations.in_words(before)}"
+    if console(stderr=True).is_terminal or sys.stderr.isatty():
+        note(f"{', and '.join(of)}, on {workers} processors{took_before}")
+    started = time.monotonic()
+    run(cells)
+    took = time.monotonic() - started
+    if not cells.interrupted and took >= WORTH_KEEPING_S:
+        durations.keep(what, took)
 
 
 def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None:
@@ -145,8 +171,8 @@ def _print(out: Console, made: Matrix, absent: list[tuple[Target, str]]) -> None
         )
     if not broken(made):
         out.print(f"[bold green]No claim was broken.[/bold green] {_count(made)}")
-    for lacking, missing in absent:
-        out.print(f"Not here: {escape(lacking.name)}: {escape(missing)}")
+    for missing, of in by_reason((lacking.name, missing) for lacking, missing in absent).items():
+        out.print(f"Not here: {escape(of)}: {escape(missing)}")
 
 
 def _own_scopes(made: Matrix) -> tuple[Scope, ...]:

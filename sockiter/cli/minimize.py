@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from sockiter.backend import run
+from sockiter.backend import Session, Target, run
 from sockiter.cases import STDIN, Case, dumps
+from sockiter.cli.names import TARGET
 from sockiter.cli.output import note, print_json
-from sockiter.cli.subject import choose_target, drop_unneeded_rights
+from sockiter.cli.subject import choose_targets_of, drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.fuzzing.triage import fails_as, shrunk
 from sockiter.operations import length
 from sockiter.oracle import judge
-from sockiter.replay import refused, with_expects
-from sockiter.shrink.minimize import Patience
+from sockiter.replay import with_expects
+from sockiter.shrink.minimize import Fails, Patience
+from sockiter.shrink.minimize import minimize as minimized
 from sockiter.targets import SCHEME_TARGETS, load_known
-from sockiter.verdict import KINDS, describe
+from sockiter.verdict import KINDS, Finding, describe
 
 
 @click.command()
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
-@click.option("--target", "name", metavar="T", help="The target; default: as for show.")
+@click.option(
+    "--target",
+    "names",
+    type=TARGET,
+    multiple=True,
+    metavar="T",
+    help="The target on which it fails; may be repeated, and a pattern; default: as for `show`.",
+)
 @click.option(
     "--kind",
     type=click.Choice([kind for kind in KINDS if kind != "incomplete"]),
@@ -34,36 +45,37 @@ from sockiter.verdict import KINDS, describe
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write the case there; default: standard output."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Path | None, as_json: bool) -> None:
-    """Shrink a case to a shortest case with the same failure on the same target. Ctrl-C keeps the shortest case so far.
+def minimize(case_file: Path, *, names: tuple[str, ...], kind: str | None, output: Path | None, as_json: bool) -> None:
+    """Shrink a case to a shortest case with the same failure on the same target, or on all named targets.
 
-    CASE is a file, or - for standard input.
+    CASE is a file, or - for standard input. Ctrl-C keeps the shortest case so far.
     """
     case = load_known(case_file)
-    target = choose_target(case, name, case_file)
-    drop_unneeded_rights([target])
-    if why := refused(case, target):
-        raise Unavailable(f"{escaped(case_file)}: {why}")
-    with target.session() as session:
-        verdict = judge(run(session, target, case.operations, slots=case.slots))
-        failures = [finding for finding in verdict if finding.kind != "incomplete" and kind in (None, finding.kind)]
-        if not failures:
-            raise InputError(f"{escaped(case_file)}: {describe(verdict)} on {target.name}: expected a case that fails there")
-        finding = failures[0]
-        patience = Patience()
-        operations, slots, is_shortest = shrunk(
-            case.operations, case.slots, finding, target, fails_as(finding, target, session), patience
-        )
+    targets = choose_targets_of(case, names, case_file)
+    drop_unneeded_rights(targets)
+    patience = Patience()
+    with ExitStack() as stack:
+        sessions = [(target, stack.enter_context(target.session())) for target in targets]
+        finding = _first_failure(case_file, case, sessions, kind)
+        predicates = [fails_as(finding, target, session) for target, session in sessions]
+        if len(targets) == 1:
+            shrunken = shrunk(case.operations, case.slots, finding, targets[0], predicates[0], patience)
+        else:
+            # The search for the shortest is one in a single scheme.
+            fails = _all_of(predicates)
+            shrunken = (*minimized(case.operations, case.slots, fails, patience=patience), False)
+    operations, slots, is_shortest = shrunken
+    target = targets[0]
     # The old `expect` lines are dropped: they may name sockets that are no longer in the case.
     origin = "standard input" if str(case_file) == STDIN else escaped(case_file.name)
     least = Case(operations, slots, comment=(f"Shrunk from {origin}.",))
-    least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, target)}.values())
+    least = with_expects(least, {t.name: t for t in (*SCHEME_TARGETS, *targets)}.values())
     if output is not None:
         try:
             write_whole(output, dumps(least))
         except OSError as error:
             raise Unavailable(f"{escaped(output)}: cannot be written: {error.strerror}\n{dumps(least)}") from None
-    summary = {
+    summary: dict[str, object] = {
         "target": target.name,
         "kind": finding.kind,
         "moved": finding.moved,
@@ -73,15 +85,44 @@ def minimize(case_file: Path, *, name: str | None, kind: str | None, output: Pat
         "shortest": is_shortest,
         "case": dumps(least),
     }
+    if len(targets) > 1:
+        summary["targets"] = [one.name for one in targets]
     if as_json:
         print_json(summary)
         _exit_if(patience)
         return
     sure = ", the shortest with these hazards, sockets, buckets and slots" if is_shortest else ""
-    note(f"{target.name}: {finding}: from {length(case.operations)} operations to {length(operations)}{sure}")
+    on = ", ".join(one.name for one in targets)
+    note(f"{on}: {finding}: from {length(case.operations)} operations to {length(operations)}{sure}")
     if output is None:
         click.echo(dumps(least), nl=False)
     _exit_if(patience)
+
+
+def _first_failure(case_file: Path, case: Case, sessions: Sequence[tuple[Target, Session]], kind: str | None) -> Finding:
+    # The first finding of that kind on the first target; all of them have one with its signature.
+    wanted: Finding | None = None
+    for target, session in sessions:
+        verdict = judge(run(session, target, case.operations, slots=case.slots))
+        failures = [finding for finding in verdict if finding.kind != "incomplete"]
+        fitting = [finding for finding in failures if kind in (None, finding.kind)]
+        if wanted is not None:
+            fitting = [finding for finding in fitting if finding.signature == wanted.signature]
+        if not fitting:
+            where = f"{escaped(case_file)}: {describe(verdict)} on {target.name}"
+            if failures and wanted is not None:
+                raise InputError(f"{where}, and {wanted} on {sessions[0][0].name}: expected a case that fails alike on all")
+            if failures:
+                others = " or ".join(f"--kind {other}" for other in dict.fromkeys(finding.kind for finding in failures))
+                raise InputError(f"{where}, and no {kind}: expected {others}, or a case with a {kind} there")
+            raise InputError(f"{where}: expected a case that fails there")
+        wanted = wanted or fitting[0]
+    assert wanted is not None
+    return wanted
+
+
+def _all_of(predicates: Sequence[Fails]) -> Fails:
+    return lambda operations, slots: all(fails(operations, slots) for fails in predicates)
 
 
 def _exit_if(patience: Patience) -> None:

@@ -18,7 +18,8 @@ from rich.table import Table
 
 from sockiter.backend import barred
 from sockiter.claims import CHANGES, Hazard, KnownFailure, in_order
-from sockiter.cli.output import console, known_failure_json, print_json
+from sockiter.cli.names import KERNEL_TARGET, expanded, hazard_option, literal
+from sockiter.cli.output import by_reason, console, known_failure_json, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import require_running
 from sockiter.errors import InputError, Unavailable
@@ -33,7 +34,7 @@ CASES = Path("sockiter-cases")
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[TARGET...]")
+@click.argument("names", nargs=-1, type=KERNEL_TARGET, metavar="[TARGET...]")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
@@ -42,13 +43,7 @@ CASES = Path("sockiter-cases")
     help="Duration for all iterators together.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all rounds; printed; default: random.")
-@click.option(
-    "--hazard",
-    "hazards",
-    type=click.Choice(CHANGES),
-    multiple=True,
-    help="Only this hazard; may be repeated; default: all supported.",
-)
+@hazard_option(CHANGES, "Only this hazard; default: all supported.")
 @click.option(
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
@@ -70,7 +65,7 @@ def race(
 
     Only certain findings count: an unchanged socket must be delivered once, and no socket twice.
 
-    Exit status: 0 only known failures of the detected scheme, 1 a violation, whose record is saved.
+    A TARGET may be a pattern: 'kernel:tcp*'.
     """
     kinds = frozenset(hazards or CHANGES)
     chosen, absent = _choose(names, kinds, frozenset(hazards))
@@ -87,6 +82,8 @@ def race(
         print_json(_json(races, seed, took, absent))
     else:
         _print(console(), races, seed, took, absent)
+    if any(race.interrupted for race in races):
+        raise KeyboardInterrupt
     if any(race.result.violation_count for race in races):
         sys.exit(1)
     if any(race.result.trouble for race in races):
@@ -98,23 +95,24 @@ def _choose(
 ) -> tuple[list[KernelTarget], list[tuple[str, str]]]:
     # The iterators to race and, if none was named, the others with the reason.
     iterators = {target.name: target for target in KERNEL_TARGETS}
-    for name in names:
+    by_name = literal(names)
+    for name in by_name:
         if name not in iterators:
             target_named(name)
             raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(iterators)}")
     chosen: list[KernelTarget] = []
     absent: list[tuple[str, str]] = []
-    for name in dict.fromkeys(names) or iterators:
+    for name in expanded(names, list(iterators)) or iterators:
         target = iterators[name]
         try:
             require_running(target)
-            if names and (why := barred(target, named)):
+            if name in by_name and (why := barred(target, named)):
                 raise Unavailable(why)
             if not kinds & target.hazards:
                 raise Unavailable(f"{name} supports none of: {', '.join(in_order(kinds))}")
             chosen.append(target)
         except Unavailable as lack:
-            if names:
+            if name in by_name:
                 raise
             absent.append((name, str(lack)))
     if not chosen:
@@ -171,8 +169,8 @@ def _print(out: Console, races: list[Race], seed: int, took: float, absent: list
     for race in races:
         if race.result.trouble:
             out.print(f"[bold]trouble[/bold] ({race.target.name}): {escape(race.result.trouble)}")
-    for name, why in absent:
-        out.print(f"Not raced: {name}: {escape(why)}")
+    for why, of in by_reason(absent).items():
+        out.print(f"Not raced: {of}: {escape(why)}")
 
 
 def _rates(races: list[Race]) -> Table:

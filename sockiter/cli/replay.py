@@ -12,8 +12,10 @@ import click
 
 from sockiter.backend import Session, Target
 from sockiter.cases import STDIN, Case, Expect, dumps, files, loads
+from sockiter.cli.names import TARGET, expanded, literal
 from sockiter.cli.output import finding_json, print_json
 from sockiter.cli.subject import drop_unneeded_rights
+from sockiter.cli.tally import Tally
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped, write_whole
 from sockiter.replay import UNNAMED, ReplayResult, incomparable, refused, with_expects
@@ -24,10 +26,21 @@ from sockiter.verdict import describe
 
 @click.command()
 @click.argument("cases", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CASE...")
-@click.option("--target", "name", metavar="T", help="Only this target; default: all schemes and iterators that run here.")
+@click.option(
+    "--target",
+    "names",
+    type=TARGET,
+    multiple=True,
+    metavar="T",
+    help="Only this target; may be repeated, and a pattern; default: all schemes and iterators that run here.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only results that are not as expected, and the summary.")
+@click.option("-x", "--exitfirst", "stops", is_flag=True, help="Stop at the first result that is not as expected.")
 @click.option("--record", is_flag=True, help="Write the results into the case, in place of its `expect` lines.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: bool) -> None:
+def replay(
+    cases: tuple[Path, ...], *, names: tuple[str, ...], quiet: bool, stops: bool, record: bool, as_json: bool
+) -> None:
     """Run cases, and compare the results with the expectations and with the claims of the targets.
 
     A CASE is a file, a directory of files, or - for standard input. A finding that no known failure of the target explains
@@ -37,23 +50,19 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
     A case that a target cannot run is left out, with the reason. Without --target, also left out are targets that do not
     run here, and schemes of other packages that the case does not name. Without --target, --record records only the
     project's own schemes.
-
-    Exit status: 0 all results are as expected, 1 a result is not as expected or breaks a claim, 3 no case could be run.
     """
     if record and Path(STDIN) in cases:
         raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
     loaded = [(path, load_known(path)) for path in files(cases)]
     if not loaded:
         raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
-    chosen = TARGETS if name is None else (target_named(name),)
-    if name is not None and (missing := chosen[0].missing()) is not None:
-        raise Unavailable(f"{escaped(loaded[0][0])}: {name} cannot run it: {missing}")
+    chosen = _choose(names, loaded[0][0])
     if record:
-        chosen = SCHEME_TARGETS if name is None else chosen
+        chosen = chosen if names else SCHEME_TARGETS
     drop_unneeded_rights(chosen)
     if record:
         loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
-    replay_run = _ReplayRun(max(len(target.name) for target in chosen), is_alone=name is not None, is_quiet=as_json)
+    replay_run = _ReplayRun(len(loaded), chosen, is_alone=bool(names), is_silent=as_json, is_quiet=quiet)
     with ExitStack() as stack:
         sessions: dict[str, Session | str] = {}
         for target in chosen:
@@ -62,18 +71,21 @@ def replay(cases: tuple[Path, ...], *, name: str | None, record: bool, as_json: 
         interrupted = None
         try:
             for path, case in loaded:
-                if not as_json:
-                    click.echo(escaped(path))
+                replay_run.begin(path)
                 _warn_of_unknown(path, case)
                 for target in chosen:
                     replay_run.replay_on(path, case, target, sessions[target.name])
+                    if stops and replay_run.tally.wrong:
+                        break
+                if stops and replay_run.tally.wrong:
+                    break
         except KeyboardInterrupt as error:
             interrupted = error
     if not replay_run.outcomes and interrupted is None:
         raise Unavailable(replay_run.why_empty())
     if as_json:
         print_json([_json(outcome) for outcome in replay_run.outcomes])
-    replay_run.report()
+    replay_run.report(has_summary=not as_json and (quiet or len(loaded) > 1))
     if interrupted is not None:
         raise interrupted
     if not all(outcome.is_fine for outcome in replay_run.outcomes):
@@ -105,15 +117,28 @@ class _Outcome:
 
 
 class _ReplayRun:
-    # The outcomes so far. `is_alone`: on a named target only.
+    # The outcomes so far. `is_alone`: on the requested targets only. `is_silent`: they are printed as a document.
+    # `is_quiet`: only results that are not as expected are printed, below the name of their case.
 
-    def __init__(self, width: int, *, is_alone: bool, is_quiet: bool) -> None:
+    def __init__(
+        self, case_count: int, targets: Sequence[Target], *, is_alone: bool, is_silent: bool, is_quiet: bool
+    ) -> None:
         self.outcomes: list[_Outcome] = []
         self.left_out: list[str] = []
         self.failures: list[str] = []
-        self._width = width
+        self.tally = Tally(case_count, len(targets))
+        self._width = max(len(target.name) for target in targets)
         self._is_alone = is_alone
+        self._is_silent = is_silent
         self._is_quiet = is_quiet
+        self._title = ""
+
+    def begin(self, path: Path) -> None:
+        """Begin the next case."""
+        self.tally.begun += 1
+        self._title = escaped(path)
+        if not self._is_quiet:
+            self._print_title()
 
     def replay_on(self, path: Path, case: Case, target: Target, session: Session | str) -> None:
         if isinstance(session, str):
@@ -129,11 +154,15 @@ class _ReplayRun:
                 self._leave_out(path, target, str(error), here=" here")
             except Unavailable as failure:
                 self.failures.append(str(failure))
-                self._echo(target, f"failed: {failure}")
+                self.tally.failed += 1
+                self._echo(target, f"failed: {failure}", is_fine=False)
             else:
                 outcome = _Outcome(path, result, unsaid if case.expects else None)
                 self.outcomes.append(outcome)
-                self._echo(target, _in_words(outcome))
+                self.tally.count(
+                    is_compared=outcome.is_compared, is_broken=bool(result.claims_broken), is_fine=outcome.is_fine
+                )
+                self._echo(target, _in_words(outcome), is_fine=outcome.is_fine)
 
     def why_empty(self) -> str:
         """The reason for a missing outcome, in one line, below the reasons of several cases."""
@@ -144,23 +173,42 @@ class _ReplayRun:
             click.echo(f"sockiter: {reason}", err=True)
         return "no case could be run"
 
-    def report(self) -> None:
-        """Report the cases that were left out of a document, or their number in a list."""
+    def report(self, *, has_summary: bool) -> None:
+        """Report the cases that were left out of a document, or the summary of a list."""
+        if has_summary:
+            for line in self.tally.lines():
+                click.echo(line)
         for failure in self.failures:
             click.echo(f"sockiter: {failure}", err=True)
-        if self._is_alone and self._is_quiet:
+        if self._is_alone and self._is_silent:
             for reason in self.left_out:
                 click.echo(f"sockiter: {reason}", err=True)
-        elif self._is_alone and self.left_out:
-            click.echo(f"{len(self.left_out)} of {len(self.left_out) + len(self.outcomes)} cases were not run.")
 
     def _leave_out(self, path: Path, target: Target, why: str, *, here: str = "") -> None:
         self.left_out.append(f"{escaped(path)}: {target.name} cannot run it{here}: {why}")
-        self._echo(target, f"not run: {why}")
+        self.tally.leave_out(target.name, why)
+        self._echo(target, f"not run: {why}", is_fine=True)
 
-    def _echo(self, target: Target, message: str) -> None:
-        if not self._is_quiet:
-            click.echo(f"  {target.name:<{self._width}}  {message}")
+    def _print_title(self) -> None:
+        if not self._is_silent:
+            click.echo(self._title)
+        self._title = ""
+
+    def _echo(self, target: Target, message: str, *, is_fine: bool) -> None:
+        if self._is_silent or (self._is_quiet and is_fine):
+            return
+        if self._title:
+            self._print_title()
+        click.echo(f"  {target.name:<{self._width}}  {message}")
+
+
+def _choose(names: tuple[str, ...], first: Path) -> Sequence[Target]:
+    # Targets of patterns that do not run here are left out, as without a choice.
+    chosen = [target_named(name) for name in expanded(names, [target.name for target in TARGETS])] or TARGETS
+    for target in chosen:
+        if target.name in literal(names) and (missing := target.missing()) is not None:
+            raise Unavailable(f"{escaped(first)}: {target.name} cannot run it: {missing}")
+    return chosen
 
 
 def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from sockiter.backend import Target
-from sockiter.cli.output import finding_json, print_json
-from sockiter.cli.subject import choose_target, drop_unneeded_rights, others_named
+from sockiter.cli.names import TARGET
+from sockiter.cli.output import finding_json, note_written, print_json
+from sockiter.cli.subject import choose_targets_of, drop_unneeded_rights, others_named
 from sockiter.errors import Unavailable
 from sockiter.files import escaped, write_whole
-from sockiter.replay import refused
 from sockiter.report.explain import words
 from sockiter.report.picture import html as page_of
 from sockiter.report.picture import svg as picture_of
@@ -26,9 +26,12 @@ from sockiter.targets import load_known
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
 @click.option(
     "--target",
-    "name",
+    "names",
+    type=TARGET,
+    multiple=True,
     metavar="T",
-    help="The target; default: the one that the case is about, or the first that the case expects to fail.",
+    help="The target; may be repeated, and a pattern; default: the one that the case is about, or the first that the case "
+    "expects to fail.",
 )
 @click.option(
     "--html",
@@ -38,41 +41,48 @@ from sockiter.targets import load_known
 )
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def show(case_file: Path, *, name: str | None, html: Path | None, svg: Path | None, as_json: bool) -> None:
+def show(case_file: Path, *, names: tuple[str, ...], html: Path | None, svg: Path | None, as_json: bool) -> None:
     """Show a case as the RFC's table (Time, Event, Bucket State, progress), and explain its findings in words.
 
     CASE is a file, or - for standard input. A case is about the target that its comment names ("found on TARGET"), or that
     its file is named after. Where that is an iterator of the kernel that does not run here, a scheme stands in for it.
+    Several targets are shown one after the other; the page and the picture open on the first.
     """
     case = load_known(case_file)
-    target = choose_target(case, name, case_file)
-    others, absent = others_named(case, target) if html is not None else ([], [])
-    drop_unneeded_rights([target, *others])
-    if why := refused(case, target):
-        raise Unavailable(f"{escaped(case_file)}: {why}")
-    with target.session() as session:
-        case_trace = trace(case, target, session)
+    targets = choose_targets_of(case, names, case_file)
+    others, absent = others_named(case, targets[0]) if html is not None else ([], [])
+    others = list({other.name: other for other in (*targets[1:], *others)}.values()) if html is not None else []
+    drop_unneeded_rights([*targets, *others])
+    traces = []
+    for target in targets:
+        with target.session() as session:
+            traces.append((target, trace(case, target, session)))
     for path, write in ((html, partial(_page, others=others, absent=absent)), (svg, picture_of)):
         if path is not None:
+            text = write(traces[0][1])
             try:
-                write_whole(path, write(case_trace))
+                write_whole(path, text)
             except OSError as error:
                 raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
+            note_written(path, text)
     if as_json:
-        print_json(
-            {
-                "case": escaped(case_file),
-                "target": target.name,
-                "rows": [
-                    {"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in case_trace.rows
-                ],
-                "verdict": [finding_json(finding) for finding in case_trace.verdict],
-                "words": list(words(case_trace)),
-            }
-        )
+        first, *rest = [_json(target, case_trace) for target, case_trace in traces]
+        print_json({"case": escaped(case_file), **first, **({"others": rest} if rest else {})})
         return
-    click.echo(f"{escaped(case_file)} on {target.name}")
-    click.echo(table(case_trace), nl=False)
+    for nth, (target, case_trace) in enumerate(traces):
+        if nth:
+            click.echo()
+        click.echo(f"{escaped(case_file)} on {target.name}")
+        click.echo(table(case_trace), nl=False)
+
+
+def _json(target: Target, case_trace: Trace) -> dict[str, object]:
+    return {
+        "target": target.name,
+        "rows": [{"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in case_trace.rows],
+        "verdict": [finding_json(finding) for finding in case_trace.verdict],
+        "words": list(words(case_trace)),
+    }
 
 
 def _page(shown: Trace, others: Sequence[Target], absent: Sequence[tuple[str, str]]) -> str:

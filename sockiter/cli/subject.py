@@ -12,8 +12,10 @@ from sockiter import rights
 from sockiter.backend import Target, barred
 from sockiter.cases import Case
 from sockiter.claims import Hazard
+from sockiter.cli.names import expanded, literal
 from sockiter.cli.output import note
 from sockiter.errors import Unavailable
+from sockiter.files import escaped
 from sockiter.replay import refused
 from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_named
 
@@ -64,20 +66,51 @@ def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[s
     return others, absent
 
 
-def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
-    """The named targets, each once; by default all that run here, and the others with the missing prerequisite.
+def choose_targets_of(case: Case, names: tuple[str, ...], case_file: Path) -> list[Target]:
+    """The targets of these names and patterns that can carry out a case here; by default the one of `choose_target`.
 
-    Raises `InputError` for an unknown name, `Unavailable` for a named target that does not run here.
+    Raises `InputError` for an unknown name, `Unavailable` for a named target that does not run here or cannot carry out the
+    case, and if no target is left.
     """
+    chosen = choose_targets(names)[0] if names else [choose_target(case, None, case_file)]
+    by_name = literal(names)
+    able: list[Target] = []
+    refusals: list[str] = []
+    for target in chosen:
+        if (why := refused(case, target)) is None:
+            able.append(target)
+        else:
+            refusals.append(f"{escaped(case_file)}: {why}")
+            if target.name in by_name:
+                raise Unavailable(refusals[-1])
+    if not able:
+        raise Unavailable(refusals[0])
+    return able
+
+
+def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
+    """The targets of these names and patterns, each once; by default all. Those that do not run here are apart, with the
+    missing prerequisite.
+
+    Raises `InputError` for an unknown name, `Unavailable` for a named target that does not run here, and if patterns match
+    no target that does.
+    """
+    by_name = literal(names)
     # An unknown name is an error even if the machine also lacks a prerequisite.
-    if named := [target_named(name) for name in dict.fromkeys(names)]:
-        return [require_running(target) for target in named], []
-    lacks = [(target, target.missing()) for target in TARGETS]
-    return [target for target, lack in lacks if lack is None], [(target, lack) for target, lack in lacks if lack is not None]
+    matching = [target_named(name) for name in expanded(names, [target.name for target in TARGETS])] or TARGETS
+    lacks = [(target, target.missing()) for target in matching]
+    for target, lack in lacks:
+        if lack is not None and target.name in by_name:
+            require_running(target)
+    chosen = [target for target, lack in lacks if lack is None]
+    absent = [(target, lack) for target, lack in lacks if lack is not None]
+    if names and not chosen:
+        require_running(absent[0][0])
+    return chosen, absent
 
 
 def split_by_hazards(
-    targets: list[Target], hazards: Collection[Hazard], *, are_named: bool
+    targets: list[Target], hazards: Collection[Hazard], *, named: Collection[str]
 ) -> tuple[list[Target], list[tuple[Target, str]]]:
     """The targets that support the requested hazards, and the others with the reason.
 
@@ -87,7 +120,7 @@ def split_by_hazards(
     left_out: list[tuple[Target, str]] = []
     for target in targets:
         if (why := barred(target, hazards)) is not None:
-            if are_named:
+            if target.name in named:
                 raise Unavailable(why)
             if target.hazards.isdisjoint(hazards):
                 left_out.append((target, why))

@@ -6,7 +6,7 @@ The module decides the layout of claims and refutations, and which finding repre
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from rich import box
@@ -17,7 +17,7 @@ from rich.table import Table
 from sockiter.backend import Target
 from sockiter.cases import dumps
 from sockiter.claims import KnownFailure, in_order, within
-from sockiter.cli.output import known_failure_json
+from sockiter.cli.output import by_reason, known_failure_json
 from sockiter.fuzzing.campaign import SavedFinding, Track
 from sockiter.fuzzing.counted import AnyCampaign, CountedCampaign
 from sockiter.operations import length
@@ -33,29 +33,39 @@ _COLUMNS: tuple[tuple[Kind, bool], ...] = (
     ("stuck", False),
     ("refused", False),
 )
+# In a cell: claimed not to happen, and not seen.
+_CLAIMED = "-"
+# So narrow, columns stand close.
+_NARROW = 100
+# So many targets are named in a sentence.
+_NAMES_MAX = 3
 
 
 def print_summary(
-    out: Console, campaign: AnyCampaign, took: float, workers: int, absent: list[tuple[Target, str]], *, detailed: bool
+    out: Console,
+    campaign: AnyCampaign,
+    took: float,
+    workers: int,
+    absent: list[tuple[Target, str]],
+    *,
+    detailed: bool,
+    verbose: bool = False,
 ) -> None:
-    """Print claims and findings of the targets; `detailed`: each known failure separately, with its hazards."""
+    """Print claims and findings of the targets, and the verdict as the last line.
+
+    `detailed`: each known failure separately, with its hazards; `verbose`: also those that were not seen.
+    """
     interrupted = ", interrupted" if campaign.interrupted else ""
     each = f", {campaign.sequences:,} sequences for each target and driver" if isinstance(campaign, CountedCampaign) else ""
     out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}{each}, {took:.0f} s, {workers} workers{interrupted}")
     if isinstance(campaign, CountedCampaign) and not campaign.is_whole:
         out.print("[bold]Not the whole run[/bold]: it was cut. The whole run with this seed may find more or other cases.")
     out.print(_work(campaign))
-    out.print(_overview(campaign))
-    out.print(
-        "-: claimed not to happen, and not seen. 4/5 in 6: four of five known failures were seen; the shortest case has\n"
-        "6 operations. Moved: of a socket that had itself been moved.\n"
-    )
+    for line in _overview(out, campaign):
+        out.print(line)
     if detailed and (details := _details(campaign)).row_count:
         out.print(details)
-    if not_seen := [
-        f"{target.name}: {failure}" for target in _targets(campaign) for failure in _unrefuted(campaign, target)
-    ]:
-        out.print("Known failures not seen in this run: " + "; ".join(not_seen) + ".\n")
+    _print_not_seen(out, campaign, verbose=verbose)
     firsts = [(target, _first(campaign, target)) for target in _targets(campaign)]
     broken = [group[0] for _, found in firsts for failure, group in found if failure is None]
     for kept in broken:
@@ -65,24 +75,46 @@ def print_summary(
         replay = f"replay it: sockiter replay {_quoted(kept.path)} --target {found.target}" if kept.path else "not saved"
         out.print(f"  {replay}\n", soft_wrap=True)
         out.print(escape(dumps(found.case)), soft_wrap=True)
-    sequences = sum(track.sequences for track in campaign.tracks)
     reached = {track.target.name: None for track in campaign.tracks if track.sequences}
-    if reached and not broken:
-        on = ", ".join(reached)
-        out.print(f"[bold green]No claim was broken[/bold green] in {sequences:,} sequences on {on}. That is no proof.")
     if unreached := [target.name for target in _targets(campaign) if target.name not in reached]:
         out.print(f"Not reached: {', '.join(unreached)}")
     for track in campaign.tracks:
         for trouble in track.troubles:
             out.print(f"[bold]trouble[/bold] ({track.target.name}, {track.driver}): {escape(trouble)}", soft_wrap=True)
-    for target, missing in absent:
-        out.print(f"Not fuzzed: {target.name}: {escape(missing)}")
+    for missing, of in by_reason((target.name, missing) for target, missing in absent).items():
+        out.print(f"Not fuzzed: {escape(of)}: {escape(missing)}")
     paths = (group[0].path for _, found in firsts for failure, group in found if failure is not None)
     if example := next((path for path in paths if path), None):
         out.print(
             f"All cases are in {escape(str(example.parent))}. Look at one: sockiter show {_quoted(example)}",
             soft_wrap=True,
         )
+    sequences = sum(track.sequences for track in campaign.tracks)
+    if broken:
+        claims = "A claim was" if len(broken) == 1 else f"{len(broken)} claims were"
+        on = _listed(dict.fromkeys(kept.found.target for kept in broken))
+        out.print(f"\n[bold red]{claims} broken[/bold red], on {on}, in {sequences:,} sequences.", soft_wrap=True)
+    elif reached:
+        sure = f"in {sequences:,} sequences on {_listed(reached)}. That is no proof."
+        out.print(f"\n[bold green]No claim was broken[/bold green] {sure}", soft_wrap=True)
+
+
+def _listed(names: Collection[str]) -> str:
+    return escape(", ".join(names)) if len(names) <= _NAMES_MAX else f"{len(names)} targets"
+
+
+def _print_not_seen(out: Console, campaign: AnyCampaign, *, verbose: bool) -> None:
+    not_seen = {target.name: failures for target in _targets(campaign) if (failures := _unrefuted(campaign, target))}
+    if not not_seen:
+        return
+    known = sum(len(within(target.known_failures, _tracks(campaign, target)[0].hazards)) for target in _targets(campaign))
+    count = sum(map(len, not_seen.values()))
+    hint = ":" if verbose else " (--verbose lists them)."
+    out.print(f"Not seen in this run: {count} of {known} known failures{hint}")
+    if verbose:
+        for name, failures in not_seen.items():
+            for failure in failures:
+                out.print(f"  {escape(name)}: {failure}", soft_wrap=True)
 
 
 def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
@@ -111,21 +143,30 @@ def _work(campaign: AnyCampaign) -> Table:
     return work
 
 
-def _overview(campaign: AnyCampaign) -> Table:
-    overview = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _overview(out: Console, campaign: AnyCampaign) -> Iterator[Table | str]:
+    # The table, without the columns of what all targets claim and keep, and how to read it.
+    cells: dict[str, list[str]] = {}
+    for target in _targets(campaign):
+        admitted = within(target.known_failures, _tracks(campaign, target)[0].hazards)
+        cells[target.name] = [_cell(campaign, target, admitted, *column) for column in _COLUMNS]
+    used = [nth for nth, _ in enumerate(_COLUMNS) if any(row[nth] != _CLAIMED for row in cells.values())]
+    overview = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0 if out.width < _NARROW else 1))
     overview.add_column("target", no_wrap=True)
     overview.add_column("sequences", justify="right")
-    for kind, moved in _COLUMNS:
-        overview.add_column(f"{kind}{', moved' if moved else ''}")
+    for nth in used:
+        kind, moved = _COLUMNS[nth]
+        overview.add_column(f"{kind}*" if moved else kind)
     for target in _targets(campaign):
-        tracks = _tracks(campaign, target)
-        admitted = within(target.known_failures, tracks[0].hazards)
-        overview.add_row(
-            target.name,
-            f"{sum(track.sequences for track in tracks):,}",
-            *(_cell(campaign, target, admitted, *column) for column in _COLUMNS),
-        )
-    return overview
+        sequences = sum(track.sequences for track in _tracks(campaign, target))
+        overview.add_row(escape(target.name), f"{sequences:,}", *(cells[target.name][nth] for nth in used))
+    yield overview
+    if used:
+        yield "4/5 in 6: four of five known failures seen; the shortest case has 6 operations."
+        yield "-: claimed not to happen. *: of a socket that had itself been moved."
+    shown = {_COLUMNS[nth][0] for nth in used}
+    if kept := [kind for kind in dict.fromkeys(kind for kind, _ in _COLUMNS) if kind not in shown]:
+        yield f"Claimed by all, and not seen: {', '.join(f'no {kind}' for kind in kept)}."
+    yield ""
 
 
 def _cell(campaign: AnyCampaign, target: Target, admitted: frozenset[KnownFailure], kind: Kind, moved: bool) -> str:
@@ -138,21 +179,21 @@ def _cell(campaign: AnyCampaign, target: Target, admitted: frozenset[KnownFailur
         return "[bold red]BROKEN[/bold red]"
     may = sum((failure.kind, failure.moved) == (kind, moved) for failure in admitted)
     least = f" in {min(length(kept.found.case.operations) for _, kept in found)}" if found else ""
-    return f"{len(found)}/{may}{least}" if may else "-"
+    return f"{len(found)}/{may}{least}" if may else _CLAIMED
 
 
 def _details(campaign: AnyCampaign) -> Table:
     details = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title="Known failures that were seen: the shortest case, and the time of each driver",
+        title="Known failures that were seen, and when each driver had them",
         title_justify="left",
     )
-    for title in ("target", "known failure"):
-        details.add_column(title)
+    details.add_column("target", no_wrap=True)
+    details.add_column("known failure")
     drivers = list(dict.fromkeys(track.driver for track in campaign.tracks))
-    for title in ("operations", *(f"{driver} after" for driver in drivers)):
-        details.add_column(title, justify="right")
+    for title in ("length", *drivers):
+        details.add_column(title, justify="right", no_wrap=True)
     for target in _targets(campaign):
         for failure, group in _first(campaign, target):
             if failure is not None:

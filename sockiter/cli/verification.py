@@ -49,6 +49,8 @@ def run(chosen: list[Target], *, workers: int, as_json: bool) -> None:
     else:
         for trial in trials.trials:
             click.echo("\n".join(report_lines(trial)))
+    if trials.interrupted:
+        raise KeyboardInterrupt
     if any(trial.result and not trial.result.agrees for trial in trials.trials):
         sys.exit(1)
     if any(trial.trouble for trial in trials.trials):

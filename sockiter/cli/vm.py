@@ -80,8 +80,6 @@ def vm(
     KERNEL is a kernel image, a Debian package, or fault-injection-VERSION after --build. The guest sees the files of this
     machine that the command needs: the system's, Python's, the working directory, and paths in the command. It may write
     only to the directories of --cases.
-
-    Exit status: the command's, or 124 after the time limit.
     """
     rights.give_up()
     if version is not None:

@@ -8,6 +8,7 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+from sockiter import durations
 from sockiter.errors import InputError, Unavailable
 from sockiter.vm import cache, packages, programs
 
@@ -70,8 +71,8 @@ def _build(version: str, to: Path) -> None:
         raise Unavailable(f"{to.parent}: {free >> 20} MiB are free, and {need}")
     source = f"linux-source-{version}"
     unpacked = packages.get(source, to)
-    cache.show_progress(f"unpacking {source}")
-    programs.run(["tar", "-xf", str(unpacked / "usr" / "src" / f"{source}.tar.xz"), "-C", str(to)])
+    with cache.step(f"unpacking the source in {source}", "vm: unpacking of a kernel's source"):
+        programs.run(["tar", "-xf", str(unpacked / "usr" / "src" / f"{source}.tar.xz"), "-C", str(to)])
     tree = to / source
     config = to / "wanted.config"
     config.write_text(configuration(), encoding="utf-8")
@@ -79,9 +80,11 @@ def _build(version: str, to: Path) -> None:
     _check_configured((tree / ".config").read_text(encoding="utf-8"))
     release = programs.run(["make", "-s", "kernelrelease"], cwd=tree).strip()
     cpus = len(os.sched_getaffinity(0))
-    cache.show_progress(f"building Linux {release} on {cpus} processors; with two it takes about ten minutes")
-    # With low priority, so that the machine stays usable.
-    programs.run(["nice", "-n", "5", "make", "-s", f"-j{cpus}", "bzImage"], cwd=tree)
+    what = f"vm: build on {cpus} processors"
+    about = "" if durations.last(what) else "; with two that takes about ten minutes"
+    with cache.step(f"building Linux {release} on {cpus} processors{about}", what):
+        # With low priority, so that the machine stays usable.
+        programs.run(["nice", "-n", "5", "make", "-s", f"-j{cpus}", "bzImage"], cwd=tree)
     boot = to / "boot"
     boot.mkdir()
     shutil.copyfile(tree / "arch" / "x86" / "boot" / "bzImage", boot / f"vmlinuz-{release}")

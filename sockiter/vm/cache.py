@@ -6,16 +6,18 @@ Two processes fill the same folder one after the other. An incomplete folder nev
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sockiter import durations
 from sockiter.errors import InputError, Unavailable
+from sockiter.files import cache_folder
 
 # Names of packages, without a way out of the folder.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
@@ -23,9 +25,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 
 def folder() -> Path:
     """The folder of all kernels: $XDG_CACHE_HOME/sockiter/kernels, or that under ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # As the XDG specification requires: a relative path is ignored.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "sockiter" / "kernels"
+    return cache_folder() / "kernels"
 
 
 def kept() -> list[str]:
@@ -89,6 +89,19 @@ def _alone(lock: Path) -> Iterator[None]:
             show_progress(f"waiting for another process that makes {lock.name.strip('.').removesuffix('.lock')}")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def step(progress: str, what: str) -> Iterator[None]:
+    """A step that takes a while: its progress is shown, with the time that `what` took before, and its own time is kept.
+
+    The time of a step that raises is not.
+    """
+    before = durations.last(what)
+    show_progress(progress if before is None else f"{progress}; the last time that took {durations.in_words(before)}")
+    started = time.monotonic()
+    yield
+    durations.keep(what, time.monotonic() - started)
 
 
 def show_progress(progress: str) -> None:

@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,6 @@ def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, An
         "acceleration": "kvm" if model is not None else "emulation",
         "why_emulated": why or None,
     }
-    cache.show_progress(f"booting {guest.image.name.removeprefix('vmlinuz-')} by {how}")
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
     (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
     modules = guest.image.absolute().parent.parent / "lib" / "modules"
@@ -108,6 +107,9 @@ def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, An
     program = view.wrapper(qemu, folder, paths, [path for path, _ in shares], [*guest.cases, folder])
     (folder / "qemu").write_text(program, encoding="utf-8", errors="surrogateescape")
     (folder / "qemu").chmod(0o700)
+    kernel = guest.image.name.removeprefix("vmlinuz-")
+    boot = ExitStack()
+    boot.enter_context(cache.step(f"booting {kernel} by {how}", f"vm: boot of {kernel} by {how.split()[0]}"))
     try:
         with _pipes(4) as (reads, writes), _at_most(guest.timeout_s):
             arguments = _virtme_run(guest, model, folder, shares, writes[:3])
@@ -116,7 +118,7 @@ def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, An
                 for descriptor in writes:
                     os.close(descriptor)
                 writes.clear()
-                begun = partial(_begun, report, time.monotonic())
+                begun = partial(_begun, report, time.monotonic(), boot)
                 status, log = _attend({reads[0]: 1, reads[1]: 2}, *reads[2:], begun=begun, show_log=guest.verbose)
     except _TimeUp:
         report["outcome"] = "timed out"
@@ -248,8 +250,9 @@ def _virtme_run(
     return arguments
 
 
-def _begun(report: dict[str, Any], started: float) -> None:
+def _begun(report: dict[str, Any], started: float, boot: ExitStack) -> None:
     report.setdefault("boot_seconds", round(time.monotonic() - started, 3))
+    boot.close()
 
 
 def _attend(

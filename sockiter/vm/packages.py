@@ -42,14 +42,16 @@ def get(package: str, to: Path) -> Path:
     apt checks the file against its signed index. Without a valid signature it downloads nothing.
     """
     programs.require(_APT, f"downloading {package}")
-    cache.show_progress(f"downloading {package}")
     download = to / "download"
     download.mkdir()
-    programs.run(["apt-get", "-q", *_SIGNED, "download", package], cwd=download)
+    kind = "-".join(package.split("-")[:2])
+    with cache.step(f"downloading {package}", f"vm: download of a {kind}"):
+        programs.run(["apt-get", "-q", *_SIGNED, "download", package], cwd=download)
     archives = list(download.glob("*.deb"))
     if len(archives) != 1:
         raise Unavailable(f"apt-get download {package} left no package")
-    programs.run(["dpkg", "-x", str(archives[0]), str(to / "unpacked")])
+    with cache.step(f"unpacking {package}", f"vm: unpacking of a {kind}"):
+        programs.run(["dpkg", "-x", str(archives[0]), str(to / "unpacked")])
     shutil.rmtree(download)
     return to / "unpacked"
 

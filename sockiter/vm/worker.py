@@ -27,6 +27,8 @@ from sockiter.vm import build, cache, packages
 from sockiter.vm import guest as guests
 
 _INTERRUPTED = 130
+# As of a program that SIGPIPE has ended.
+_OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ def main() -> int:
     except SockiterError as error:
         return _failed(report, error, error.status)
     except BrokenPipeError:
-        return 1  # the reader of the guest's output has ended
+        return _OUTPUT_CLOSED  # the reader of the guest's output has ended
     except OSError as error:
         return _failed(report, error, Unavailable.status)
     except KeyboardInterrupt:

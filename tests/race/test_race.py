@@ -754,7 +754,7 @@ def test_an_interrupted_race_reports_its_results(
 ) -> None:
     monkeypatch.setattr(race, "race_session", lambda target: ScriptedArena(FINE, then=KeyboardInterrupt())(target))
     result = sockiter("race", *UNTIL_STOPPED, "--cases", tmp_path)
-    assert result.exit_code == 0
+    assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
     assert ", interrupted\n" in result.stdout
     assert "No violation in 1 walks." in result.stdout
     assert re.search(r"kernel:unix +rank +0 +0 ", result.stdout)

@@ -1,0 +1,41 @@
+"""The exit statuses, the same for all commands, and how the help of each puts them.
+
+Decided here: the words. Not known here: what a command finds out.
+"""
+
+from __future__ import annotations
+
+import signal
+
+INTERRUPTED = 130
+OUTPUT_CLOSED = 128 + signal.SIGPIPE
+"""What a shell reports of a program that SIGPIPE has ended: whoever read the output has seen enough. No claim failed."""
+
+# What has status 1, by command; a command that is not listed has no such status.
+_FAILURES = {
+    "fuzz": "a claim was broken",
+    "check": "a claim was broken, or a search was cut short and proves nothing; with --verify, searches disagree",
+    "matrix": "a claim was broken, or a search was cut short",
+    "replay": "a result is not as expected, or breaks a claim",
+    "conform": "a difference, of which a least case is kept",
+    "race": "a violation that the iterator's scheme does not admit, of which a record is kept",
+}
+# What else has status 3, by command.
+_OTHERWISE = {
+    "fuzz": "no sequence was run, a case could not be saved, or a worker failed",
+    "check": "a scheme of another package has an error",
+    "matrix": "a scheme of another package has an error",
+    "replay": "no case could be run",
+}
+_ALL = "a claim was broken or a result is not as expected"
+_WRONG = "2 wrong usage or input, 3 the machine lacks something"
+_REST = f"{INTERRUPTED} interrupted (findings are reported first), {OUTPUT_CLOSED} the reader of the output has closed it."
+
+
+def described(command: str | None) -> str:
+    """The exit statuses of a command, as its help ends; of all of them without one."""
+    if command == "vm":
+        return f"Exit status: the command's own, or 124 after the time limit; {_WRONG}, {_REST}"
+    failure = _ALL if command is None else _FAILURES.get(command)
+    otherwise = f", or {_OTHERWISE[command]}" if command in _OTHERWISE else ""
+    return f"Exit status: 0 fine, {f'1 {failure}, ' if failure else ''}{_WRONG}{otherwise}, {_REST}"
