@@ -611,6 +611,9 @@ def test_the_page_of_a_long_case_has_one_target(tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert re.findall(r'<section class="panel" id="on-([^"]+)"', page) == ["offset-udp"]
     assert "Not on this page: index (a case of more than 200 operations is shown on one target)." in page
+    both = sockiter("show", path, "--target", "offset-udp", "--target", "index", "--html", tmp_path / "both.html")
+    assert both.exit_code == 0
+    assert "Not on this page" not in (tmp_path / "both.html").read_text(encoding="utf-8")
 
 
 def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path) -> None:
