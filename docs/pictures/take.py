@@ -21,7 +21,7 @@ def main(matrix: Path, explorer: Path, folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme="light", reduced_motion="reduce")
         page.goto(matrix.resolve().as_uri())
-        page.get_by_role("heading", name="The matrix").evaluate("heading => heading.scrollIntoView()")
+        page.locator("#filters").evaluate("filters => filters.scrollIntoView()")
         page.screenshot(path=folder / "matrix-page.png")
         page = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme="dark", reduced_motion="reduce")
         page.goto(matrix.resolve().as_uri())

@@ -52,6 +52,7 @@ def show(case_file: Path, *, names: tuple[str, ...], html: Path | None, svg: Pat
     targets = choose_targets_of(case, names, case_file)
     others, absent = others_named(case, targets[0]) if html is not None else ([], [])
     others = list({other.name: other for other in (*targets[1:], *others)}.values()) if html is not None else []
+    absent = [(name, why) for name, why in absent if name not in {other.name for other in others}]
     drop_unneeded_rights([*targets, *others])
     traces = []
     for target in targets:

@@ -19,6 +19,9 @@ from sockiter.files import escaped
 from sockiter.replay import refused
 from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_named
 
+LONG = 200
+"""Operations of a case from which on a page shows a single target: a page with ten would have 20 MB."""
+
 
 def choose_target(case: Case, name: str | None, case_file: Path) -> Target:
     """The named target; by default the one that the case is about, or else the first target here that the case expects to
@@ -53,7 +56,10 @@ def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[s
     absent: list[tuple[str, str]] = []
     for other in TARGETS:
         if other.name in names and other.name != target.name:
-            if (why := other.missing() or refused(case, other)) is None:
+            why = other.missing() or refused(case, other)
+            if why is None and len(case.operations) > LONG:
+                why = f"a case of more than {LONG} operations is shown on one target"
+            if why is None:
                 others.append(other)
             else:
                 absent.append((other.name, why))
