@@ -109,8 +109,8 @@ def table_or_words(schema: dict[str, Any], name: str, *, with_description: bool 
         yield "| field | type | meaning |"
         yield "|---|---|---|"
         for field, about in schema["properties"].items():
-            assert field in required
-            yield f"| `{field}` | {type_of(about, name)} | {about['description']} |"
+            optional = "" if field in required else ", optional"
+            yield f"| `{field}` | {type_of(about, name)}{optional} | {about['description']} |"
         yield ""
 
 

@@ -238,8 +238,7 @@ def _target_json(campaign: AnyCampaign, target: Target) -> dict[str, object]:
 def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
     best = group[0]
     soonest = min(group, key=_soonness)
-    counted: dict[str, object] = {} if soonest.sequences is None else {"sequences_to_find": soonest.sequences}
-    document: dict[str, object] = {
+    return {
         "kind": best.found.kind,
         "moved": best.found.moved,
         "elsewhere": best.found.elsewhere,
@@ -248,9 +247,9 @@ def _kept_json(group: list[SavedFinding]) -> dict[str, object]:
         "operations": length(best.found.case.operations),
         "driver": soonest.driver,
         "seconds_to_find": round(soonest.seconds, 4),
+        "sequences_to_find": soonest.sequences,
         "found_by": {kept.driver: round(kept.seconds, 4) for kept in reversed(group)},
     }
-    return document | counted
 
 
 def _soonness(kept: SavedFinding) -> float:

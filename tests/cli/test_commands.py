@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -207,18 +206,15 @@ def test_a_reader_that_has_seen_enough_is_no_trouble_and_no_failed_claim(args: l
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
-def test_the_module_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["anything", "--version"])
-    monkeypatch.delitem(sys.modules, "sockiter.__main__", raising=False)
-    with pytest.raises(SystemExit) as done:
-        runpy.run_module("sockiter", run_name="__main__")
-    assert done.value.code == 0
-    assert capsys.readouterr().out == f"sockiter, version {__version__}\n"
+def test_the_module_is_the_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "sockiter", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"sockiter, version {__version__}\n", "")
 
 
-def test_a_worker_that_imports_the_program_does_not_start_it_again(capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_module("sockiter.__main__", run_name="__mp_main__")
-    assert capsys.readouterr().out == ""
+def test_a_worker_that_imports_the_program_does_not_start_it_again() -> None:
+    code = "import runpy; runpy.run_module('sockiter.__main__', run_name='__mp_main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_python_m_sockiter_replays_the_corpus() -> None:
@@ -916,6 +912,7 @@ def test_the_json_of_a_run_has_the_work_the_findings_and_the_missing_ones(tmp_pa
             "moved",
             "operations",
             "seconds_to_find",
+            "sequences_to_find",
         ]
         assert one["found_by"] == {"swarm": one["seconds_to_find"]}
         assert (one["driver"], one["operations"]) == ("swarm", len(load(Path(one["case"])).operations))
@@ -1159,6 +1156,7 @@ def test_of_two_drivers_finds_the_shorter_is_the_case_and_the_sooner_the_finder(
             "operations": 6,
             "driver": "hypothesis",
             "seconds_to_find": 0.25,
+            "sequences_to_find": None,
             "found_by": {"hypothesis": 0.25, "swarm": 0.75},
         }
     ]

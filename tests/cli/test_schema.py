@@ -196,7 +196,7 @@ def test_without_the_option_an_error_prints_no_document() -> None:
 
 
 def test_an_interrupt_is_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(as_json: bool) -> None:
+    def interrupt(**options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(targets_command, "callback", interrupt)
@@ -204,7 +204,7 @@ def test_an_interrupt_is_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_behind_a_document_prints_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(as_json: bool) -> None:
+    def late(**options: object) -> None:
         click.echo(documents.text({"done": True}))
         raise InputError("too late")
 
