@@ -348,6 +348,6 @@ class TestTheTargets:
 
     def test_are_all_named_to_one_who_asks_for_another(self) -> None:
         with pytest.raises(InputError) as caught:
-            target_named("offset")
+            target_named("zebra")
         names = ", ".join(target.name for target in TARGETS)
-        assert str(caught.value) == f"no target is named 'offset': expected one of {names}"
+        assert str(caught.value) == f"no target is named 'zebra': expected one of {names}"
