@@ -384,7 +384,7 @@ def test_a_broken_one_is_listed_with_the_reason(foreign: Target) -> None:
         "missing": "foreign:a_text is no scheme: `place` is '0:0': expected a method",
         "walks_by": None,
     }
-    assert "no: foreign:a_text is no scheme:" in sockiter("targets").stdout
+    assert "foreign:a_text is no scheme:" in sockiter("targets").stdout
 
 
 @pytest.mark.usefixtures("foreign")
