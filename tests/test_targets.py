@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_table_may_be_that_of_a_package_which_is_not_installed(tmp_path: Path)
 def test_a_case_that_no_target_can_run_here_is_status_3(tmp_path: Path) -> None:
     path = written(tmp_path, "expect next-year skip A\nadd A tail in queue:0\nopen\nread all\n")
     result = sockiter("replay", path, "--json")
-    assert (result.exit_code, result.stdout) == (3, "")
+    assert (result.exit_code, json.loads(result.stdout)["error"]) == (3, "no case could be run")
     assert result.stderr.endswith("sockiter: no case could be run\n")
 
 

@@ -25,7 +25,7 @@ from sockiter import __version__
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, KnownFailure, hazards_of, known_failure
-from sockiter.cli import main
+from sockiter.cli import main, summary
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
@@ -881,6 +881,13 @@ def test_a_short_run_finds_the_rfcs_skip_and_repeat_and_keeps_them(tmp_path: Pat
     assert "sockiter fuzz: seed 7, " in result.stdout
     assert "No claim was broken in " in result.stdout
     assert f"All cases are in {tmp_path}. Look at one: sockiter show {tmp_path}/offset-udp-" in result.stdout
+
+
+def test_a_summary_names_no_claim_of_all_targets_if_each_kind_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "_COLUMNS", (("skip", False), ("repeat", False)))
+    assert "Claimed by all" not in sockiter(*QUICK, *BOTH, "--cases", tmp_path).stdout
 
 
 @pytest.mark.usefixtures("inline", "three")

@@ -75,7 +75,7 @@ def test_an_interrupted_fuzz_ends_by_itself_and_reports_its_findings(stop: Calla
         wait_until(lambda: has_cases(tmp_path))
         stop(process.pid)
         out, err = process.communicate(timeout=DEADLINE_S)
-        assert (process.returncode, err) == (0, "")
+        assert (process.returncode, err) == (130, "sockiter: interrupted\n")
         run = json.loads(out)
         assert run["interrupted"] is True
         assert run["troubles"] == []
@@ -89,7 +89,7 @@ def test_the_summary_of_an_interrupted_fuzz_is_marked_as_interrupted(tmp_path: P
         wait_until(lambda: has_cases(tmp_path))
         interrupt_group(process.pid)
         out, err = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, err) == (0, "")
+    assert (process.returncode, err) == (130, "sockiter: interrupted\n")
     assert ", 2 workers, interrupted\n" in out
     assert f"All cases are in {tmp_path}. Look at one: " in out
 
