@@ -23,15 +23,12 @@ LONG = 200
 """Operations of a case from which on a page shows a single target: a page with ten would have 20 MB."""
 
 
-def choose_target(case: Case, name: str | None, case_file: Path) -> Target:
-    """The named target; by default the one that the case is about, or else the first target here that the case expects to
+def choose_target(case: Case, case_file: Path) -> Target:
+    """The target that the case is about, or else the first target here that the case expects to
     fail, or else the first scheme.
 
-    A scheme replaces a kernel's iterator that does not run here, with a note. Raises `InputError` for an unknown name,
-    `Unavailable` for a named target that does not run here.
+    A scheme replaces a kernel's iterator that does not run here, with a note.
     """
-    if name is not None:
-        return require_running(target_named(name))
     if (subject := about(case, case_file)) is not None:
         if (missing := subject.missing()) is None:
             return subject
@@ -72,7 +69,7 @@ def choose_targets_of(case: Case, names: tuple[str, ...], case_file: Path) -> li
     Raises `InputError` for an unknown name, `Unavailable` for a named target that does not run here or cannot carry out the
     case, and if no target is left.
     """
-    chosen = choose_targets(names)[0] if names else [choose_target(case, None, case_file)]
+    chosen = choose_targets(names)[0] if names else [choose_target(case, case_file)]
     by_name = literal(names)
     able: list[Target] = []
     refusals: list[str] = []
