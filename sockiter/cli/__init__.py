@@ -68,7 +68,6 @@ class _Sockiter(click.Group):
         except SockiterError as error:
             sys.exit(_reported(str(error), error.status))
         except OSError as error:
-            discard(sys.stdout)
             if error.errno == errno.EPIPE:
                 discard(sys.stdout)
                 sys.exit(statuses.OUTPUT_CLOSED)

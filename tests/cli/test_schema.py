@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -201,6 +202,17 @@ def test_an_interrupt_is_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(targets_command, "callback", interrupt)
     assert error("targets", "--json") == ("interrupted", 130)
+
+
+def test_an_error_on_standard_error_alone_leaves_the_document_of_the_error(tmp_path: Path) -> None:
+    # The note about the unknown target cannot be written, and that is not an end of standard output.
+    path = tmp_path / "x.case"
+    path.write_text("# sockiter case v1\nexpect next-year skip A\nadd A tail\nopen\nread all\n", encoding="utf-8")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "sockiter", "replay", str(path), "--json"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"] == "[Errno 28] No space left on device"
 
 
 def test_an_error_behind_a_document_prints_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
