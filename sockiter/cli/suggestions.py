@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from sockiter.claims import KnownFailure
+from sockiter.cli.summary import targets_of, tracks_on
 from sockiter.fuzzing.counted import AnyCampaign
 from sockiter.fuzzing.suggest import declaration, suggested
 from sockiter.simulation import SchemeTarget
@@ -31,8 +32,8 @@ def suggestions_json(campaign: AnyCampaign) -> dict[str, list[str]]:
 
 def _suggestions(campaign: AnyCampaign) -> dict[str, tuple[KnownFailure, ...]]:
     suggestions = {}
-    for target in {track.target.name: track.target for track in campaign.tracks}.values():
-        kept = [kept for track in campaign.tracks if track.target is target for kept in track.kept]
+    for target in targets_of(campaign):
+        kept = [kept for track in tracks_on(campaign, target) for kept in track.kept]
         broken = [one.found for one in kept if one.found.known_failure is None]
         if broken and isinstance(target, SchemeTarget) and not target.is_real:
             suggestions[target.name] = suggested(target.scheme, broken)

@@ -19,7 +19,7 @@ from sockiter.cases import dumps
 from sockiter.claims import KnownFailure, in_order, within
 from sockiter.cli.output import by_reason, known_failure_json
 from sockiter.fuzzing.campaign import SavedFinding, Track
-from sockiter.fuzzing.counted import AnyCampaign, CountedCampaign
+from sockiter.fuzzing.counted import AnyCampaign
 from sockiter.operations import length
 from sockiter.verdict import Kind
 
@@ -56,9 +56,9 @@ def print_summary(
     `detailed`: each known failure separately, with its hazards; `verbose`: also those that were not seen.
     """
     interrupted = ", interrupted" if campaign.interrupted else ""
-    each = f", {campaign.sequences:,} sequences for each target and driver" if isinstance(campaign, CountedCampaign) else ""
+    each = f", {campaign.sequences:,} sequences for each target and driver" if campaign.sequences is not None else ""
     out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}{each}, {took:.0f} s, {workers} workers{interrupted}")
-    if isinstance(campaign, CountedCampaign) and not campaign.is_whole:
+    if campaign.is_whole is False:
         out.print("[bold]Not the whole run[/bold]: it was cut. The whole run with this seed may find more or other cases.")
     out.print(_work(campaign))
     for line in _overview(out, campaign):
@@ -66,7 +66,7 @@ def print_summary(
     if detailed and (details := _details(campaign)).row_count:
         out.print(details)
     _print_not_seen(out, campaign, verbose=verbose)
-    firsts = [(target, _first(campaign, target)) for target in _targets(campaign)]
+    firsts = [(target, _first(campaign, target)) for target in targets_of(campaign)]
     broken = [group[0] for _, found in firsts for failure, group in found if failure is None]
     for kept in broken:
         found = kept.found
@@ -76,7 +76,7 @@ def print_summary(
         out.print(f"  {replay}\n", soft_wrap=True)
         out.print(escape(dumps(found.case)), soft_wrap=True)
     reached = {track.target.name: None for track in campaign.tracks if track.sequences}
-    if unreached := [target.name for target in _targets(campaign) if target.name not in reached]:
+    if unreached := [target.name for target in targets_of(campaign) if target.name not in reached]:
         out.print(f"Not reached: {', '.join(unreached)}")
     for track in campaign.tracks:
         for trouble in track.troubles:
@@ -104,10 +104,12 @@ def _listed(names: Collection[str]) -> str:
 
 
 def _print_not_seen(out: Console, campaign: AnyCampaign, *, verbose: bool) -> None:
-    not_seen = {target.name: failures for target in _targets(campaign) if (failures := _unrefuted(campaign, target))}
+    not_seen = {target.name: failures for target in targets_of(campaign) if (failures := _unrefuted(campaign, target))}
     if not not_seen:
         return
-    known = sum(len(within(target.known_failures, _tracks(campaign, target)[0].hazards)) for target in _targets(campaign))
+    known = sum(
+        len(within(target.known_failures, tracks_on(campaign, target)[0].hazards)) for target in targets_of(campaign)
+    )
     count = sum(map(len, not_seen.values()))
     hint = ":" if verbose else " (--verbose lists them)."
     out.print(f"Not seen in this run: {count} of {known} known failures{hint}")
@@ -123,9 +125,9 @@ def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, 
         "seed": campaign.seed,
         "seconds": round(took, 3),
         "interrupted": campaign.interrupted,
-        "sequences": campaign.sequences if isinstance(campaign, CountedCampaign) else None,
-        "whole": campaign.is_whole if isinstance(campaign, CountedCampaign) else None,
-        "targets": [_target_json(campaign, target) for target in _targets(campaign)],
+        "sequences": campaign.sequences,
+        "whole": campaign.is_whole,
+        "targets": [_target_json(campaign, target) for target in targets_of(campaign)],
         "not_here": [{"target": target.name, "missing": missing} for target, missing in absent],
         "troubles": [trouble for track in campaign.tracks for trouble in track.troubles],
     }
@@ -146,8 +148,8 @@ def _work(campaign: AnyCampaign) -> Table:
 def _overview(out: Console, campaign: AnyCampaign) -> Iterator[Table | str]:
     # The table, without the columns of what all targets claim and keep, and how to read it.
     cells: dict[str, list[str]] = {}
-    for target in _targets(campaign):
-        admitted = within(target.known_failures, _tracks(campaign, target)[0].hazards)
+    for target in targets_of(campaign):
+        admitted = within(target.known_failures, tracks_on(campaign, target)[0].hazards)
         cells[target.name] = [_cell(campaign, target, admitted, *column) for column in _COLUMNS]
     used = [nth for nth, _ in enumerate(_COLUMNS) if any(row[nth] != _CLAIMED for row in cells.values())]
     overview = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0 if out.width < _NARROW else 1))
@@ -156,8 +158,8 @@ def _overview(out: Console, campaign: AnyCampaign) -> Iterator[Table | str]:
     for nth in used:
         kind, moved = _COLUMNS[nth]
         overview.add_column(f"{kind}*" if moved else kind)
-    for target in _targets(campaign):
-        sequences = sum(track.sequences for track in _tracks(campaign, target))
+    for target in targets_of(campaign):
+        sequences = sum(track.sequences for track in tracks_on(campaign, target))
         overview.add_row(escape(target.name), f"{sequences:,}", *(cells[target.name][nth] for nth in used))
     yield overview
     if used:
@@ -194,7 +196,7 @@ def _details(campaign: AnyCampaign) -> Table:
     drivers = list(dict.fromkeys(track.driver for track in campaign.tracks))
     for title in ("length", *drivers):
         details.add_column(title, justify="right", no_wrap=True)
-    for target in _targets(campaign):
+    for target in targets_of(campaign):
         for failure, group in _first(campaign, target):
             if failure is not None:
                 after = {kept.driver: f"{kept.seconds:.2f} s" for kept in reversed(group)}
@@ -209,7 +211,7 @@ def _quoted(path: Path) -> str:
 
 
 def _target_json(campaign: AnyCampaign, target: Target) -> dict[str, object]:
-    tracks = _tracks(campaign, target)
+    tracks = tracks_on(campaign, target)
     found = _first(campaign, target)
     return {
         "target": target.name,
@@ -260,7 +262,7 @@ def _soonness(kept: SavedFinding) -> float:
 def _first(campaign: AnyCampaign, target: Target) -> list[tuple[KnownFailure | None, list[SavedFinding]]]:
     # The findings on a target by known failure, shortest case first; broken claims by case.
     groups: dict[object, list[SavedFinding]] = {}
-    for track in _tracks(campaign, target):
+    for track in tracks_on(campaign, target):
         for kept in track.kept:
             key = kept.found.known_failure or (kept.found.signature, kept.found.case.operations)
             groups.setdefault(key, []).append(kept)
@@ -270,12 +272,12 @@ def _first(campaign: AnyCampaign, target: Target) -> list[tuple[KnownFailure | N
 
 
 def _unrefuted(campaign: AnyCampaign, target: Target) -> list[KnownFailure]:
-    return [
-        failure for failure in target.known_failures if all(failure in track.pending for track in _tracks(campaign, target))
-    ]
+    tracks = tracks_on(campaign, target)
+    return [failure for failure in target.known_failures if all(failure in track.pending for track in tracks)]
 
 
-def _tracks(campaign: AnyCampaign, target: Target) -> list[Track]:
+def tracks_on(campaign: AnyCampaign, target: Target) -> list[Track]:
+    """The tracks of a target, one for each driver."""
     return [track for track in campaign.tracks if track.target is target]
 
 
@@ -285,5 +287,6 @@ def _rate(tracks: Sequence[Track]) -> float:
     return sum(track.operations for track in tracks) / seconds if seconds else 0
 
 
-def _targets(campaign: AnyCampaign) -> list[Target]:
+def targets_of(campaign: AnyCampaign) -> list[Target]:
+    """The targets of a campaign, each once."""
     return list({track.target.name: track.target for track in campaign.tracks}.values())

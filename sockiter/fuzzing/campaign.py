@@ -177,6 +177,9 @@ class Campaign(Workers[Track, FuzzJob]):
         slice_s: float = SLICE_S,
     ) -> None:
         self.seed = seed
+        # As a `CountedCampaign` has them.
+        self.sequences: int | None = None
+        self.is_whole: bool | None = None
         self.tracks = tracks_of(targets, drivers)
         super().__init__(self.tracks, workers=workers, work=work)
         self._seconds = seconds
@@ -257,7 +260,6 @@ class Campaign(Workers[Track, FuzzJob]):
 
 def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
     """Save a finding whose worker ended before it was shrunk."""
-    # it was shrunk."""
     # Nothing is run for it here: whatever ended the worker would end this process.
     case = _commented(drawn.found, driver=driver, seed=str(seed))
     return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
@@ -295,13 +297,10 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
             done = job.done
             trouble = ""
             drive = DRIVERS[job.driver]
+            sequences_max = math.inf if job.sequences is None else job.sequences
             try:
                 with interrupted_at(until + INTERRUPTED_S):
-                    for bite in (
-                        drive(triage, job.hazards, job.seed)
-                        if job.sequences is None
-                        else drive(triage, job.hazards, job.seed, job.sequences)
-                    ):
+                    for bite in drive(triage, job.hazards, job.seed, sequences_max):
                         now = time.monotonic()
                         done += bite.sequences
                         if bite.found is not None:
