@@ -25,6 +25,14 @@ def lacking(what: str) -> None:
     (pytest.fail if os.environ.get("SOCKITER_REQUIRE_BROWSER") == "1" else pytest.skip)(what)
 
 
+def copied(page: Page, name: str) -> str:
+    """The text that the button `Copy the NAME` has put on the clipboard."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name=f"Copy the {name}").click()
+    page.get_by_text(f"Copied the {name}.").wait_for()
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     try:

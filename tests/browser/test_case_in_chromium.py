@@ -11,7 +11,7 @@ from sockiter.cases import load
 from sockiter.report.picture import html
 from sockiter.report.trace import Trace, trace
 from sockiter.targets import target_named
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, copied
 from tests.support.contrast import LEAST, TEXTS, contrast
 from tests.support.paths import CASES
 
@@ -122,11 +122,7 @@ def test_rows_and_slider_step_as_well(opened: Opened) -> None:
     ("name", "start"), [("case", "# sockiter case v1"), ("replay command", "sockiter replay --target"), ("link", "file:")]
 )
 def test_buttons_copy_the_link_the_case_and_the_command(opened: Opened, name: str, start: str) -> None:
-    page = opened(anchor="?on=unix")
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name=f"Copy the {name}").click()
-    page.get_by_text(f"Copied the {name}.").wait_for()
-    text = page.evaluate("navigator.clipboard.readText()")
+    text = copied(opened(anchor="?on=unix"), name)
     assert text.startswith(start)
     if name == "replay command":
         assert text.startswith("sockiter replay --target unix - <<'END'\n# sockiter case v1\n")

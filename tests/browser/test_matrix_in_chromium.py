@@ -13,7 +13,7 @@ import pytest
 from sockiter.check.result import SearchResult
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.matrix.matrix import Cell, Matrix
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, copied
 from tests.support.contrast import LEAST, TEXTS, contrast, luminance
 from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.matrices import corpus_matrix, page_of
@@ -447,11 +447,7 @@ def test_the_first_column_stays_when_the_matrix_is_scrolled(opened: Opened) -> N
     ("what", "start"), [("link", "file:"), ("case", "# sockiter case v1"), ("replay command", "sockiter")]
 )
 def test_an_open_case_is_copied_as_a_link_a_file_and_a_command(opened: Opened, what: str, start: str) -> None:
-    page = opened(anchor="?kind=skip#cell-offset-udp-remove-skip")
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name=f"Copy the {what}").click()
-    page.get_by_text(f"Copied the {what}.").wait_for()
-    text = page.evaluate("navigator.clipboard.readText()")
+    text = copied(opened(anchor="?kind=skip#cell-offset-udp-remove-skip"), what)
     assert text.startswith(start)
     if what == "link":
         assert text.endswith("?kind=skip#cell-offset-udp-remove-skip")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -44,6 +43,7 @@ from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.table import Table
 from sockiter.verdict import VIOLATIONS, Finding, Signature
 from tests.support.generator_schemes import Generated, Reading
+from tests.support.table_uses import table_uses
 
 ALONE: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash", "enomem")
 RULES = {
@@ -241,22 +241,8 @@ def changed(operations: Iterable[Operation]) -> Iterator[Change]:
 @pytest.mark.slow
 @pytest.mark.deep
 def test_both_of_two_tables_are_used_by_every_kind_of_change() -> None:
-    adds: Counter[tuple[str, str]] = Counter()
-    moves: Counter[str] = Counter()
-    reinserts: Counter[tuple[str, str]] = Counter()
-    for operations in ran(Recording(ExactInTwo()), ANY_HAZARD, bites=4):
-        # Where each of the sockets is.
-        tables: dict[str, str] = {}
-        for change in changed(operations):
-            match change:
-                case Add(name, end, bucket):
-                    adds[bucket.table, end] += 1
-                    tables[name] = bucket.table
-                case Rehash(name, bucket):
-                    moves[bucket.table] += 1
-                    tables[name] = bucket.table
-                case Reinsert(name, end):
-                    reinserts[tables[name], end] += 1
+    uses = table_uses(map(changed, ran(Recording(ExactInTwo()), ANY_HAZARD, bites=4)))
+    adds, moves, reinserts = uses.adds, uses.moves, uses.reinserts
     assert min(adds["", "head"], adds["", "tail"], adds["established", "head"]) > 50
     assert min(moves[""], moves["established"]) > 50
     assert min(reinserts["", "head"], reinserts["", "tail"], reinserts["established", "head"]) > 20

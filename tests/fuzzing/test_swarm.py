@@ -21,7 +21,6 @@ from sockiter.operations import (
     Operation,
     Read,
     Rehash,
-    Reinsert,
     Remove,
     changes,
     check,
@@ -32,6 +31,7 @@ from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.shrink.edits import name_of
 from sockiter.simulation import Simulation
 from sockiter.targets import target_named
+from tests.support.table_uses import table_uses
 
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
 
@@ -194,23 +194,9 @@ class TestTwoTables:
             check(operations)
 
     def test_are_both_used_by_every_kind_of_change(self) -> None:
-        adds: Counter[tuple[str, str]] = Counter()
-        moves: Counter[str] = Counter()
-        reinserts: Counter[tuple[str, str]] = Counter()
-        for operations, _ in drawn(Swarm(0, ANY_HAZARD, TWO), 400):
-            # Where each of the sockets is.
-            tables: dict[str, str] = {}
-            for op in operations:
-                for change in changes(op):
-                    match change:
-                        case Add(name, end, bucket):
-                            adds[bucket.table, end] += 1
-                            tables[name] = bucket.table
-                        case Rehash(name, bucket):
-                            moves[bucket.table] += 1
-                            tables[name] = bucket.table
-                        case Reinsert(name, end):
-                            reinserts[tables[name], end] += 1
+        sequences = (operations for operations, _ in drawn(Swarm(0, ANY_HAZARD, TWO), 400))
+        uses = table_uses([change for op in operations for change in changes(op)] for operations in sequences)
+        adds, moves, reinserts = uses.adds, uses.moves, uses.reinserts
         assert min(adds["", "head"], adds["", "tail"], adds["established", "head"]) > 50
         assert min(moves[""], moves["established"]) > 50
         assert min(reinserts["", "head"], reinserts["", "tail"], reinserts["established", "head"]) > 20
