@@ -10,11 +10,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sockiter.version import __version__
+
 ROOT = Path(__file__).parent.parent
 
 project = "sockiter"
 author = "The sockiter developers"
-release = re.search(r'__version__ = "(.+)"', (ROOT / "sockiter" / "version.py").read_text(encoding="utf-8"))[1]  # type: ignore[index]
+release = __version__
 
 extensions = ["myst_parser"]
 # The source is the whole checkout, so that links from one file to another are the same here and there.

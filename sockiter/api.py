@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from sockiter import cases
 from sockiter.backend import Target, barred
 from sockiter.cases import Case
-from sockiter.check.result import Counterexample, Scope, SearchResult
+from sockiter.check.result import SCOPE, Counterexample, Scope, SearchResult
 from sockiter.claims import HAZARDS, Hazard, explaining
 from sockiter.errors import InputError, Unavailable
 from sockiter.schemes.scheme import AnyScheme
@@ -56,12 +56,8 @@ if TYPE_CHECKING:
 Subject: TypeAlias = str | Target | AnyScheme
 """What is tested: the name of a target, a target, or a scheme that no package has registered."""
 
-SCOPE = Scope(sockets=3, buckets=2, batch=2)
-"""The scope of `check_scheme`, unless another one is given. `sockiter check` has the same."""
 SEQUENCES = 10_000
 """The sequences of `fuzz_target`, unless it is given a number or a time."""
-# What is being shrunk when the time is up may go on for so long.
-_SHRINKING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +236,7 @@ def fuzz_target(
     >>> result.claims_broken
     ()
     """
+    from sockiter.fuzzing.campaign import SHRINKING_S
     from sockiter.fuzzing.drivers import DRIVERS
     from sockiter.fuzzing.triage import Triage
     from sockiter.shrink.minimize import Patience
@@ -253,7 +250,7 @@ def fuzz_target(
     run = operations = 0
     with subject.session() as session:
         triage = Triage.of(subject, session, on)
-        triage.patience = Patience(lambda: time.monotonic() >= until + _SHRINKING_S)
+        triage.patience = Patience(lambda: time.monotonic() >= until + SHRINKING_S)
         bites = DRIVERS[driver](triage, on, str(seed))
         while run < sequences_max and time.monotonic() < until:
             bite = next(bites)
@@ -292,13 +289,11 @@ def _hazards(target: Target, hazards: Iterable[Hazard] | None) -> frozenset[Haza
 
 def _running(subject: Subject) -> Target:
     from sockiter.simulation import SchemeTarget
-    from sockiter.targets import target_named
+    from sockiter.targets import require_running, target_named
 
     if isinstance(subject, str):
         target = target_named(subject)
     else:
         is_target = hasattr(subject, "session")
         target = cast(Target, subject) if is_target else SchemeTarget(cast(AnyScheme, subject))
-    if (missing := target.missing()) is not None:
-        raise Unavailable(f"{target.name} does not run here: {missing}")
-    return target
+    return require_running(target)

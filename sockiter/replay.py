@@ -56,7 +56,7 @@ def incomparable(case: Case, target: Target) -> str | None:
     The behaviour of an iterator without a known scheme is known only for the kernel where it was recorded. For example,
     the number of sockets in a message of a dump differs between kernels.
     """
-    if target.is_real and case.expects and not _has_scheme(target) and not _is_named(case, target):
+    if target.is_real and case.expects and not _has_scheme(target) and not is_named(case, target):
         return UNNAMED
     seen_on = {expect.remark for expect in case.expects if _is_of(expect, target)}
     if (
@@ -110,7 +110,8 @@ def _has_scheme(target: Target) -> bool:
     return any(scheme.name == target.detected_scheme and scheme.tables[0] == target.tables[0] for scheme in SCHEMES)
 
 
-def _is_named(case: Case, target: Target) -> bool:
+def is_named(case: Case, target: Target) -> bool:
+    """Whether the case has a line about this target."""
     return any(expect.target == target.name for expect in case.expects)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sockiter.backend import Target, refusal, shape_of
 from sockiter.cases import Case, load_with_lines
-from sockiter.errors import InputError
+from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped, in_file_name
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
@@ -37,6 +37,13 @@ def target_named(name: str) -> Target:
             return target
     known = [target.name for target in TARGETS]
     raise InputError(f"no target is named {name!r}: {expected(close_to(name, known), known)}")
+
+
+def require_running(target: Target) -> Target:
+    """This target; raises `Unavailable` if it does not run here."""
+    if (missing := target.missing()) is not None:
+        raise Unavailable(f"{target.name} does not run here: {missing}")
+    return target
 
 
 def close_to(word: str, known: Iterable[str]) -> str | None:

@@ -14,8 +14,8 @@ import pytest
 
 import sockiter
 from sockiter import api
+from sockiter.check.result import SCOPE
 from sockiter.check.search import INTERRUPTED
-from sockiter.cli import options
 from sockiter.fuzzing.drivers import DRIVERS, Bite
 from sockiter.fuzzing.triage import Triage
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -153,7 +153,7 @@ def test_a_check_under_some_hazards_is_one_search_with_what_can_happen() -> None
     (violation,) = result.violations
     assert (violation.kind, violation.operations) == ("skip", 6)
     assert (len(result.searches), result.claims_broken, result.proved) == (1, (), True)
-    assert result.searches[0].scope == sockiter.Scope(sockets=3, buckets=2, batch=2) == options.SCOPE
+    assert result.searches[0].scope == sockiter.Scope(sockets=3, buckets=2, batch=2) == SCOPE
 
 
 def test_a_check_of_all_claims_has_a_search_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,10 @@ class Scope:
         return replace(self, sockets=min(self.sockets, 3 if len(hazards) <= 2 else 2), buckets=1)
 
 
+SCOPE = Scope(sockets=3, buckets=2, batch=2)
+"""The scope of a search by the command line, the Python interface and the checks of `sockiter.testing`, by default."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counterexample:
     """A possible violation: its kind, the rest of its `Signature`, and a shortest case that causes it."""

@@ -41,6 +41,16 @@ class StopSearch(Exception):
     """Raised by `progress` to stop a search; the message is the reason in one line."""
 
 
+def at_most(states_max: int) -> Callable[[int, int], None]:
+    """A `progress` of `search` that stops it when it has come to some more states."""
+
+    def progress(states: int, waiting: int) -> None:
+        if states > states_max:
+            raise StopSearch("given up")
+
+    return progress
+
+
 def search(
     scheme: AnyScheme,
     hazards: Iterable[Hazard],

@@ -26,11 +26,11 @@ from sockiter.cli import options, verification
 from sockiter.cli.names import SCHEME, expanded, hazard_option
 from sockiter.cli.output import console, elsewhere_mark, least_lengths, note, print_json, scope_json
 from sockiter.cli.progress import run
-from sockiter.cli.subject import drop_unneeded_rights, require_running
+from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
 from sockiter.matrix.compute import OPS_WITHOUT_END, CellTask, CellWorkers, Fault, within_reach
 from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, verdicts
-from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, require_running, target_named
 
 
 @click.command()

@@ -18,13 +18,12 @@ from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.names import KERNEL_TARGET, SCHEME, hazard_option
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import require_running
 from sockiter.conform import ConformanceTrial
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
-from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, require_running, target_named
 
 _SEQUENCES = 10_000
 
@@ -69,8 +68,7 @@ def conform(
         raise InputError(
             f"{name} is no kernel's iterator: expected one of {', '.join(iterator.name for iterator in KERNEL_TARGETS)}"
         )
-    if (missing := target.missing()) is not None:
-        raise Unavailable(f"{name} does not run here: {missing}")
+    require_running(target)
     scheme_name = scheme_name or target.detected_scheme
     if scheme_name is None:
         raise Unavailable(f"{name} uses no known scheme; name a SCHEME to compare it with")

@@ -17,17 +17,18 @@ from sockiter.check.result import Scope
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
 from sockiter.cli.names import SCHEME, hazard_option
+from sockiter.cli.output import write
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import drop_unneeded_rights, require_running
+from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable, Unsearchable
 from sockiter.explore.graph import StateGraph
 from sockiter.explore.graph import explore as explored
 from sockiter.explore.page import findings, html
-from sockiter.files import escaped, write_whole
+from sockiter.files import escaped
 from sockiter.matrix.compute import within_reach
 from sockiter.matrix.matrix import describe
 from sockiter.simulation import SchemeTarget
-from sockiter.targets import target_named
+from sockiter.targets import require_running, target_named
 
 STATES = 10_000
 
@@ -70,10 +71,7 @@ def explore(name: str, *, page: Path, scope: Scope, hazards: tuple[Hazard, ...],
         raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     graph = _graph(target, scope, frozenset(hazards) if hazards else target.hazards, states_max)
     text = html(graph)
-    try:
-        write_whole(page, text)
-    except OSError as error:
-        raise Unavailable(f"{escaped(page)}: cannot be written: {error.strerror}") from None
+    write(page, text)
     _print(graph)
     click.echo(f"Written: {escaped(page)}, {len(text.encode()) / 1024:,.0f} KiB. Open it in a browser.")
 

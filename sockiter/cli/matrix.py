@@ -27,11 +27,21 @@ from sockiter.claims import in_order
 from sockiter.cli import options
 from sockiter.cli.names import TARGET
 from sockiter.cli.origin import origin
-from sockiter.cli.output import by_reason, console, elsewhere_mark, least_lengths, note, note_written, print_json, scope_json
+from sockiter.cli.output import (
+    by_reason,
+    console,
+    elsewhere_mark,
+    least_lengths,
+    note,
+    note_written,
+    print_json,
+    scope_json,
+    write,
+)
 from sockiter.cli.progress import run
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights
 from sockiter.errors import Unavailable
-from sockiter.files import digest, escaped, write_whole
+from sockiter.files import digest, escaped
 from sockiter.matrix.compute import CellWorkers, Fault, matrix_of, tasks_of
 from sockiter.matrix.matrix import (
     Cell,
@@ -96,11 +106,8 @@ def matrix(
     _run(cells, seconds, workers)
     made = matrix_of(cells.tasks, chosen, of_all, scope)
     if page is not None:
-        try:
-            text = html(made, trace_cases(made), origin())
-            write_whole(page, text)
-        except OSError as error:
-            raise Unavailable(f"{escaped(page)}: cannot be written: {error.strerror}") from None
+        text = html(made, trace_cases(made), origin())
+        write(page, text)
         note_written(page, text)
     if as_json:
         print_json(_json(made, absent))

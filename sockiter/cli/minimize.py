@@ -11,7 +11,7 @@ import click
 
 from sockiter.backend import Session, Target, run
 from sockiter.cases import STDIN, Case, dumps
-from sockiter.cli.names import TARGET
+from sockiter.cli.names import target_option
 from sockiter.cli.output import note, print_json
 from sockiter.cli.subject import choose_targets_of, drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
@@ -28,14 +28,7 @@ from sockiter.verdict import KINDS, Finding, describe
 
 @click.command()
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
-@click.option(
-    "--target",
-    "names",
-    type=TARGET,
-    multiple=True,
-    metavar="T",
-    help="The target on which it fails; may be repeated, and a pattern; default: as for `show`.",
-)
+@target_option("The target on which it fails; may be repeated, and a pattern; default: as for `show`.")
 @click.option(
     "--kind",
     type=click.Choice([kind for kind in KINDS if kind != "incomplete"]),

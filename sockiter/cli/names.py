@@ -81,6 +81,11 @@ def hazard_option(known: Sequence[Hazard], meaning: str) -> Callable[[_Command],
     )
 
 
+def target_option(meaning: str) -> Callable[[_Command], _Command]:
+    """--target, which may be repeated; the command gets the words as `names`."""
+    return click.option("--target", "names", type=TARGET, multiple=True, metavar="T", help=meaning)
+
+
 TARGET = Name("target", lambda: [target.name for target in TARGETS])
 SCHEME = Name("scheme", lambda: [target.name for target in (*SCHEME_TARGETS, *PLUGIN_TARGETS)])
 KERNEL_TARGET = Name("target", lambda: [target.name for target in TARGETS if target.is_real])

@@ -12,11 +12,9 @@ from typing import Any, TypeAlias
 
 import click
 
-from sockiter.check.result import Scope
+from sockiter.check.result import SCOPE, Scope
 
 Command: TypeAlias = Callable[..., None]
-
-SCOPE = Scope(sockets=3, buckets=2, batch=2)
 
 
 def with_scope(*, sockets_max: int) -> Callable[[Command], Command]:

@@ -21,7 +21,8 @@ from rich.console import Console
 from sockiter import documents
 from sockiter.check.result import Scope
 from sockiter.claims import KnownFailure, hazards_of, in_order
-from sockiter.files import escaped
+from sockiter.errors import Unavailable
+from sockiter.files import escaped, write_whole
 from sockiter.matrix.matrix import CellVerdict, distinct
 from sockiter.streams import discard
 from sockiter.verdict import Finding, Kind
@@ -85,6 +86,14 @@ def note(message: str) -> None:
         click.echo(f"sockiter: {message}", err=True)
         return
     discard(sys.stderr)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all; raises `Unavailable` if it cannot be written."""
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
 
 
 def note_written(path: Path, text: str) -> None:

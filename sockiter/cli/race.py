@@ -21,12 +21,11 @@ from sockiter.claims import CHANGES, Hazard, KnownFailure, in_order
 from sockiter.cli.names import KERNEL_TARGET, expanded, hazard_option, literal
 from sockiter.cli.output import by_reason, console, known_failure_json, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import require_running
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.race.race import Race, RaceViolation
-from sockiter.targets import target_named
+from sockiter.targets import require_running, target_named
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 
 SECONDS = 60.0

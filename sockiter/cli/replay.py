@@ -12,28 +12,21 @@ import click
 
 from sockiter.backend import Session, Target
 from sockiter.cases import STDIN, Case, Expect, dumps, files, loads
-from sockiter.cli.names import TARGET, expanded, literal
-from sockiter.cli.output import finding_json, print_json
-from sockiter.cli.subject import drop_unneeded_rights
+from sockiter.cli.names import literal, target_option
+from sockiter.cli.output import finding_json, print_json, write
+from sockiter.cli.subject import drop_unneeded_rights, matching
 from sockiter.cli.tally import Tally
 from sockiter.errors import Inconclusive, InputError, Unavailable
-from sockiter.files import escaped, write_whole
-from sockiter.replay import UNNAMED, ReplayResult, incomparable, refused, with_expects
+from sockiter.files import escaped
+from sockiter.replay import UNNAMED, ReplayResult, incomparable, is_named, refused, with_expects
 from sockiter.replay import replay as replay_case
-from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, TARGETS, load_known, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, TARGETS, load_known
 from sockiter.verdict import describe
 
 
 @click.command()
 @click.argument("cases", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CASE...")
-@click.option(
-    "--target",
-    "names",
-    type=TARGET,
-    multiple=True,
-    metavar="T",
-    help="Only this target; may be repeated, and a pattern; default: all schemes and iterators that run here.",
-)
+@target_option("Only this target; may be repeated, and a pattern; default: all schemes and iterators that run here.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only results that are not as expected, and the summary.")
 @click.option("-x", "--exitfirst", "stops", is_flag=True, help="Stop at the first result that is not as expected.")
 @click.option("--record", is_flag=True, help="Write the results into the case, in place of its `expect` lines.")
@@ -64,21 +57,13 @@ def replay(
         loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
     replay_run = _ReplayRun(len(loaded), chosen, is_alone=bool(names), is_silent=as_json, is_quiet=quiet)
     with ExitStack() as stack:
-        sessions: dict[str, Session | str] = {}
+        sessions: list[tuple[Target, Session | str]] = []
         for target in chosen:
             why = target.missing()
-            sessions[target.name] = stack.enter_context(target.session()) if why is None else why
+            sessions.append((target, stack.enter_context(target.session()) if why is None else why))
         interrupted = None
         try:
-            for path, case in loaded:
-                replay_run.begin(path)
-                _warn_of_unknown(path, case)
-                for target in chosen:
-                    replay_run.replay_on(path, case, target, sessions[target.name])
-                    if stops and replay_run.tally.wrong:
-                        break
-                if stops and replay_run.tally.wrong:
-                    break
+            _replay_all(replay_run, loaded, sessions, stops=stops)
         except KeyboardInterrupt as error:
             interrupted = error
     if not replay_run.outcomes and interrupted is None:
@@ -92,6 +77,22 @@ def replay(
         sys.exit(1)
     if replay_run.failures:
         sys.exit(Unavailable.status)
+
+
+def _replay_all(
+    replay_run: _ReplayRun,
+    loaded: Sequence[tuple[Path, Case]],
+    sessions: Sequence[tuple[Target, Session | str]],
+    *,
+    stops: bool,
+) -> None:
+    for path, case in loaded:
+        replay_run.begin(path)
+        _warn_of_unknown(path, case)
+        for target, session in sessions:
+            replay_run.replay_on(path, case, target, session)
+            if stops and replay_run.tally.wrong:
+                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ class _ReplayRun:
 
 def _choose(names: tuple[str, ...], first: Path) -> Sequence[Target]:
     # Targets of patterns that do not run here are left out, as without a choice.
-    chosen = [target_named(name) for name in expanded(names, [target.name for target in TARGETS])] or TARGETS
+    chosen = matching(names)
     for target in chosen:
         if target.name in literal(names) and (missing := target.missing()) is not None:
             raise Unavailable(f"{escaped(first)}: {target.name} cannot run it: {missing}")
@@ -216,17 +217,14 @@ def _recorded(path: Path, case: Case, targets: Sequence[Target]) -> Case:
     if recorded != case:
         text = dumps(recorded)
         loads(text, file=escaped(path))  # the results of a large case may exceed the limits of a case
-        try:
-            write_whole(path, text)
-        except OSError as error:
-            raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
+        write(path, text)
     return recorded
 
 
 def _unsaid(case: Case, target: Target) -> str:
     # Why a case says nothing of a target; "": it says something, or is a question to every target.
     if target in PLUGIN_TARGETS:
-        return "" if any(expect.target == target.name for expect in case.expects) else UNNAMED
+        return "" if is_named(case, target) else UNNAMED
     return incomparable(case, target) or ""
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from sockiter.backend import Target
-from sockiter.cli.names import TARGET
-from sockiter.cli.output import finding_json, note_written, print_json
+from sockiter.cli.names import target_option
+from sockiter.cli.output import finding_json, note_written, print_json, write
 from sockiter.cli.subject import choose_targets_of, drop_unneeded_rights, others_named
 from sockiter.errors import Unavailable
-from sockiter.files import escaped, write_whole
+from sockiter.files import escaped
 from sockiter.report.explain import words
 from sockiter.report.picture import html as page_of
 from sockiter.report.picture import svg as picture_of
@@ -24,14 +24,9 @@ from sockiter.targets import load_known
 
 @click.command()
 @click.argument("case_file", type=click.Path(path_type=Path), metavar="CASE")
-@click.option(
-    "--target",
-    "names",
-    type=TARGET,
-    multiple=True,
-    metavar="T",
-    help="The target; may be repeated, and a pattern; default: the one that the case is about, or the first that the case "
-    "expects to fail.",
+@target_option(
+    "The target; may be repeated, and a pattern; default: the one that the case is about, or the first that the case "
+    "expects to fail."
 )
 @click.option(
     "--html",
@@ -58,13 +53,10 @@ def show(case_file: Path, *, names: tuple[str, ...], html: Path | None, svg: Pat
     for target in targets:
         with target.session() as session:
             traces.append((target, trace(case, target, session)))
-    for path, write in ((html, partial(_page, others=others, absent=absent)), (svg, picture_of)):
+    for path, drawn in ((html, partial(_page, others=others, absent=absent)), (svg, picture_of)):
         if path is not None:
-            text = write(traces[0][1])
-            try:
-                write_whole(path, text)
-            except OSError as error:
-                raise Unavailable(f"{escaped(path)}: cannot be written: {error.strerror}") from None
+            text = drawn(traces[0][1])
+            write(path, text)
             note_written(path, text)
     if as_json:
         first, *rest = [_json(target, case_trace) for target, case_trace in traces]

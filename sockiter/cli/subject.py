@@ -5,7 +5,7 @@ The module decides the default targets. A named target must run here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from sockiter import rights
@@ -17,15 +17,15 @@ from sockiter.cli.output import note
 from sockiter.errors import Unavailable
 from sockiter.files import escaped
 from sockiter.replay import refused
-from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, target_named
+from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, require_running, target_named
 
 LONG = 200
 """Operations of a case from which on a page shows a single target: a page with ten would have 20 MB."""
 
 
 def choose_target(case: Case, case_file: Path) -> Target:
-    """The target that the case is about, or else the first target here that the case expects to
-    fail, or else the first scheme.
+    """The target that the case is about, or else the first target here that the case expects to fail, or else the first
+    scheme.
 
     A scheme replaces a kernel's iterator that does not run here, with a note.
     """
@@ -85,6 +85,14 @@ def choose_targets_of(case: Case, names: tuple[str, ...], case_file: Path) -> li
     return able
 
 
+def matching(names: tuple[str, ...]) -> Sequence[Target]:
+    """The targets of these names and patterns, each once, whether they run here or not; by default all.
+
+    Raises `InputError` for an unknown name, and for a pattern that matches none.
+    """
+    return [target_named(name) for name in expanded(names, [target.name for target in TARGETS])] or TARGETS
+
+
 def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
     """The targets of these names and patterns, each once; by default all. Those that do not run here are apart, with the
     missing prerequisite.
@@ -94,8 +102,7 @@ def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Tar
     """
     by_name = literal(names)
     # An unknown name is an error even if the machine also lacks a prerequisite.
-    matching = [target_named(name) for name in expanded(names, [target.name for target in TARGETS])] or TARGETS
-    lacks = [(target, target.missing()) for target in matching]
+    lacks = [(target, target.missing()) for target in matching(names)]
     for target, lack in lacks:
         if lack is not None and target.name in by_name:
             require_running(target)
@@ -131,10 +138,3 @@ def drop_unneeded_rights(targets: Iterable[Target]) -> None:
     """Give up the rights that only sessions on the kernel need, unless one of these targets is a kernel's."""
     if not any(target.is_real for target in targets):
         rights.give_up()
-
-
-def require_running(target: Target) -> Target:
-    """This target; raises `Unavailable` if it does not run here."""
-    if (missing := target.missing()) is not None:
-        raise Unavailable(f"{target.name} does not run here: {missing}")
-    return target

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sockiter.check.search import StopSearch, search
+from sockiter.check.search import at_most, search
 from sockiter.check.shortest import STATES_MAX, spanned
 from sockiter.claims import Hazard, KnownFailure, in_order, known_failure
 from sockiter.errors import SockiterError, Unsearchable
@@ -46,15 +46,11 @@ def _least(scheme: AnyScheme, found: TriagedFinding) -> KnownFailure:
 
 
 def _happens(scheme: AnyScheme, found: TriagedFinding, hazards: frozenset[Hazard]) -> bool:
-    def progress(states: int, waiting: int) -> None:
-        if states > STATES_MAX:
-            raise StopSearch("given up")
-
     case = found.case
     # With fewer hazards it may take a line more.
     scope = spanned(case.operations, case.slots, length(case.operations) + 1)
     try:
-        return bool(search(scheme, hazards, scope, signatures=[found.signature], progress=progress).violations)
+        return bool(search(scheme, hazards, scope, signatures=[found.signature], progress=at_most(STATES_MAX)).violations)
     except (SockiterError, Unsearchable):
         return False
 

@@ -218,19 +218,16 @@ def _searched(
     from dataclasses import replace
 
     from sockiter.check.monitor import MONITORED
-    from sockiter.check.search import StopSearch, search
-    from sockiter.cli.options import SCOPE
+    from sockiter.check.result import SCOPE
+    from sockiter.check.search import at_most, search
     from sockiter.matrix.compute import within_reach
-
-    def progress(states: int, waiting: int) -> None:
-        if states > STATES_MAX:
-            raise StopSearch("given up")
 
     reach = within_reach(target, hazards, scope or SCOPE)
     if scope is None and reach.ops is not None:
         reach = replace(reach, ops=OPS_WITHOUT_END)
     timed = _Timed(target.scheme, SECONDS_MAX)
-    return search(timed, hazards, reach, signatures=MONITORED if signature is None else [signature], progress=progress)
+    signatures = MONITORED if signature is None else [signature]
+    return search(timed, hazards, reach, signatures=signatures, progress=at_most(STATES_MAX))
 
 
 def _shown(target: PluginTarget, failure: KnownFailure, scope: Scope | None) -> tuple[KnownFailure, Case | None]:

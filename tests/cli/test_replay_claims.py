@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ from click.testing import Result
 
 from sockiter.cases import load
 from sockiter.claims import known_failure
-from sockiter.cli.replay import replay as replay_command
 from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.target import KernelTarget
 from sockiter.targets import target_named
@@ -154,7 +152,7 @@ def test_a_case_of_another_kernel_is_compared_with_the_claims_of_a_kernel_that_i
 def test_a_case_of_another_kernel_is_left_out_where_no_target_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules[replay_command.callback.__module__], "TARGETS", (target_named("kernel:udp"),))
+    monkeypatch.setattr("sockiter.cli.subject.TARGETS", (target_named("kernel:udp"),))
     result = sockiter("replay", path := written(tmp_path, ELSEWHERE))
     assert result.exit_code == 3
     assert result.stdout.splitlines() == [
