@@ -80,7 +80,10 @@ def whole(run: CountedCampaign, cases: Path) -> tuple[dict[str, bytes], list[obj
 
 @pytest.mark.parametrize(
     ("names", "drivers", "sequences", "slice_sequences"),
-    [(("offset-udp", "removal-count"), ("swarm",), 120, 30), (("offset-udp",), ("hypothesis", "swarm"), 40, 20)],
+    [
+        (("offset-udp", "removal-count"), ("swarm",), 120, 30),
+        pytest.param(("offset-udp",), ("hypothesis", "swarm"), 40, 20, marks=pytest.mark.slow),
+    ],
 )
 def test_one_seed_is_one_run_with_any_number_of_workers(
     names: tuple[str, ...], drivers: tuple[str, ...], sequences: int, slice_sequences: int, tmp_path: Path
