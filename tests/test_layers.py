@@ -28,6 +28,7 @@ LAYERS = (
     ("conform", "race"),
     ("report",),
     ("matrix",),
+    ("advice",),
     ("api",),
     ("explore",),
     ("watch", "cli", "testing", "__main__"),
@@ -35,6 +36,7 @@ LAYERS = (
 # The modules of a folder, from the lowest to the highest. Where a folder is not listed, no import goes round in a circle.
 ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
+    "advice": ("risks", "measure", "advice", "compute", "page"),
     "check": ("result", "transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
     "explore": ("outlook", "graph", "page"),
     "fuzzing": ("limits", "coverage", "swarm", "triage", "suggest", "machine", "drivers", "campaign", "counted"),

@@ -18,6 +18,7 @@ import click
 
 from sockiter import documents
 from sockiter.cli import statuses
+from sockiter.cli.advise import advise
 from sockiter.cli.check import check
 from sockiter.cli.completion import complete_colons
 from sockiter.cli.conform import conform
@@ -124,6 +125,21 @@ def main() -> None:
     """Find the interleavings in which an iterator over a changing hash table skips or repeats an element."""
 
 
-for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm, schema, new_scheme):
+for command in (
+    fuzz,
+    check,
+    advise,
+    explore,
+    matrix,
+    replay,
+    show,
+    minimize,
+    conform,
+    race,
+    targets,
+    vm,
+    schema,
+    new_scheme,
+):
     command.epilog = statuses.described(command.name)
     main.add_command(command)
