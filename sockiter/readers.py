@@ -74,18 +74,18 @@ class Reader:
 
 
 PARTIAL = Reader("partial", "read a few records at a time", stops=True)
-WHOLE = Reader("whole", "read with room for all records at once")
-SILENT = Reader("silent", "let the program store its records in a map, so that one read walks everything", silent=True)
+WHOLE = Reader("whole", "read with room for all records")
+SILENT = Reader("silent", "let the program store its records in a map, so that a single read walks everything", silent=True)
 
 
 def _destroying(reader: Reader) -> Reader:
-    return replace(
-        reader, name=f"{reader.name}-destroying", advice=f"{reader.advice}, and destroy each socket there", destroys=True
-    )
+    how = "and destroy each socket" if reader.silent else "from a program that destroys each socket"
+    return replace(reader, name=f"{reader.name}-destroying", advice=f"{reader.advice} {how}", destroys=True)
 
 
 def _twice(reader: Reader) -> Reader:
-    return replace(reader, name=f"{reader.name}-twice", advice=f"{reader.advice}, twice, and join both by cookie", passes=2)
+    advice = f"{reader.advice}; walk twice, and join both walks by cookie"
+    return replace(reader, name=f"{reader.name}-twice", advice=advice, passes=2)
 
 
 _SINGLE = (PARTIAL, WHOLE, SILENT)
@@ -93,7 +93,7 @@ READERS: tuple[Reader, ...] = (
     *_SINGLE,
     *map(_twice, _SINGLE),
     *map(_destroying, _SINGLE),
-    *(_destroying(_twice(reader)) for reader in _SINGLE),
+    *(_twice(_destroying(reader)) for reader in _SINGLE),
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sockiter.advice.measure import Measured
-from sockiter.advice.risks import EFFECTS, ReaderRisks, Risk
+from sockiter.advice.risks import EFFECTS, Effect, ReaderRisks, Risk
 from sockiter.backend import Target
 from sockiter.readers import PARTIAL, READERS, Reader, reader_named
 
@@ -87,31 +87,33 @@ def recommendation(source: SourceAdvice, *, destroys: bool) -> str:
     way = source.best(destroys=destroys)
     if way is None or way.risks is None:
         return ""
-    does = "destroyed" if destroys else "listed"
-    risks = [risk for risk in way.risks.risks if risk.effect != "error"]
-    errors = [risk for risk in way.risks.risks if risk.effect == "error"]
-    rest = f"no search left a socket that was not {does} once" if not risks else f"what remains: {remaining(risks)}"
-    if errors:
-        rest += "; after an error, start over"
-    return f"{way.reader.advice[:1].upper()}{way.reader.advice[1:]}: {rest}."
+    return f"{way.reader.advice[:1].upper()}{way.reader.advice[1:]}: {remaining(way.risks.risks)}."
 
 
 def remaining(risks: Sequence[Risk]) -> str:
-    """The risks in words, the worst first."""
+    """What can still happen to a socket, the worst first; risks that need an allocation to fail are summed up."""
     parts: dict[str, list[str]] = {}
     for risk in risks:
-        who = "a socket that changes itself" if risk.own else "a socket"
-        parts.setdefault(f"{who} {IN_WORDS[risk.effect]}", []).append(causes(risk))
-    return "; ".join(f"{what} when {' or when '.join(dict.fromkeys(when))}" for what, when in parts.items())
+        if not risk.is_rare and risk.effect != "error":
+            who = "a socket that changes itself" if risk.own else "a socket"
+            parts.setdefault(f"{who} {IN_WORDS[risk.effect]}", []).append(causes(risk))
+    words = [f"{what} when {', or when '.join(dict.fromkeys(when))}" for what, when in parts.items()]
+    text = "; ".join(words) if words else "no search found a socket lost or listed twice"
+    if any(risk.is_rare and risk.effect != "error" for risk in risks):
+        text += ", unless an allocation fails" if not words else "; more if an allocation fails"
+    if any(risk.effect == "error" for risk in risks):
+        text += "; after an error, start over"
+    return text
 
 
-IN_WORDS = {
+IN_WORDS: dict[Effect, str] = {
     "lost": "is lost",
     "survives": "survives",
     "doubled": "is listed twice",
-    "endless": "walks for ever",
-    "error": "-",
+    "endless": "is walked for ever",
+    "error": "is missed, with an error that the reader sees",
 }
+"""What becomes of a socket, by effect."""
 
 
 def causes(risk: Risk) -> str:
@@ -123,7 +125,7 @@ def _badness(way: Way) -> tuple[object, ...]:
     # Losses are worse than doubles; those that befall others are worse than those of a socket that changed itself; and those
     # that need an allocation to fail are rare. Between equals, the way with less work.
     assert way.risks is not None
-    ordinary = [risk for risk in way.risks.risks if all(event.name != "memory" for event in risk.events)]
+    ordinary = [risk for risk in way.risks.risks if not risk.is_rare]
     counts = [
         sum((risk.effect, risk.own) == (effect, own) for risk in risks)
         for risks in (ordinary, way.risks.risks)

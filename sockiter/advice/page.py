@@ -25,7 +25,7 @@ def html(sources: Sequence[SourceAdvice], situation: Situation | None, origin: O
             recommendation=recommendation,
             surprises=surprises,
             causes=causes,
-            in_words=IN_WORDS | {"error": "is missed, with an error that the reader sees"},
+            in_words=IN_WORDS,
             dumps=dumps,
             describe=describe,
         )

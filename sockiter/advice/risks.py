@@ -1,7 +1,7 @@
 """The risks of a reader: which of its sockets a walk can lose, deliver twice or leave alive, and under which events.
 
-Searched on a scheme, in a scope. An event is a change as its cause knows it. Changes come at any time: between two reads, while
-a socket is shown, between two buckets, and while memory is allocated.
+Searched on a scheme, in a scope. An event is a change as its cause knows it. Changes come at any time: between two reads,
+while a socket is shown, between two buckets, and while memory is allocated.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class Event(NamedTuple):
     hazards: frozenset[Hazard]
 
 
+MEMORY = "an allocation fails"
 EVENTS: tuple[Event, ...] = (
-    Event("open", "another socket opens", frozenset({"add-head", "add-tail"})),
-    Event("close", "another socket closes", frozenset({"remove"})),
-    Event("end", "a connection closes, or completes its handshake", frozenset({"close", "accept"})),
-    Event("listen", "a socket stops listening, and listens again", frozenset({"reinsert"})),
-    Event("connect", "a socket moves to another bucket, as by connect()", frozenset({"rehash"})),
-    Event("memory", "an allocation fails", frozenset({"enomem"})),
+    Event("open", "a socket opens", frozenset({"add-head", "add-tail"})),
+    Event("leave", "a socket closes and leaves", frozenset({"remove"})),
+    Event("succeed", "a connection closes into TIME_WAIT or completes its handshake", frozenset({"close", "accept"})),
+    Event("relisten", "a socket stops listening and listens again", frozenset({"reinsert"})),
+    Event("move", "a socket moves to another bucket, as by connect()", frozenset({"rehash"})),
+    Event("memory", MEMORY, frozenset({"enomem"})),
 )
 TIMES: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 """The hazards of changes inside a read, which no program can rule out."""
@@ -57,6 +58,11 @@ class Risk:
     own: bool
     events: tuple[Event, ...]
     case: Case
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether an allocation has to fail."""
+        return any(event.summary == MEMORY for event in self.events)
 
 
 @dataclass(frozen=True, slots=True)

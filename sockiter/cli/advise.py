@@ -81,9 +81,9 @@ def advise(
 ) -> None:
     """Say how to list or destroy sockets safely here: the risks of each way to read, and the way to prefer.
 
-    A SOURCE is an iterator, a file or a dump of the running kernel; default: all that run here. Its risks are searched on the
-    model of the scheme that it was detected to use, and measured on the kernel. Without root, name the scheme: --scheme
-    offset-udp.
+    A SOURCE is an iterator, a file or a dump of the running kernel; default: all that run here. Its risks are searched on
+    the model of the scheme that it was detected to use, and measured on the kernel. Without root, name the scheme:
+    --scheme offset-udp.
     """
     chosen_situation = next((known for known in SITUATIONS if known.name == situation), None)
     sources = _of_schemes(schemes, names) if schemes else _of_kernel(names, chosen_situation)
