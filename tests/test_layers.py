@@ -35,7 +35,19 @@ LAYERS = (
 # The modules of a folder, from the lowest to the highest. Where a folder is not listed, no import goes round in a circle.
 ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
-    "check": ("result", "transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
+    "check": (
+        "result",
+        "transitions",
+        "monitor",
+        "counterexample",
+        "search",
+        "everything",
+        "shortest",
+        "merges",
+        "differences",
+        "verify",
+        "trials",
+    ),
     "explore": ("outlook", "graph", "page"),
     "fuzzing": ("limits", "coverage", "swarm", "triage", "suggest", "machine", "drivers", "campaign", "counted"),
     "kernel": (

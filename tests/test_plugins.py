@@ -585,7 +585,7 @@ def test_searches_go_on_with_the_others_where_a_scheme_makes_a_mistake(
 def test_a_verification_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
     mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.check.verify")
+    work_inline(monkeypatch, "sockiter.check.trials")
     monkeypatch.setattr(verify, "SEARCHES", verify.SEARCHES[-1:])
     monkeypatch.setattr(verify, "MERGES", ())
     result = sockiter("check", "--verify", "foreign", "index")

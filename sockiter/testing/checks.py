@@ -163,7 +163,8 @@ def assert_known_failures_happen(scheme: AnyScheme, *, scope: Scope | None = Non
 
 def assert_canonical_form_is_sound(scheme: AnyScheme) -> None:
     """Make the comparisons of `sockiter check --verify`; an AssertionError says what is merged wrongly."""
-    from sockiter.check.verify import Trial, verify
+    from sockiter.check.trials import Trial
+    from sockiter.check.verify import verify
     from sockiter.cli.verification import report_lines
 
     with _target(scheme) as target:

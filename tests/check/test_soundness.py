@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from sockiter.check import everything
+from sockiter.check.merges import compared
 from sockiter.check.result import Scope
 from sockiter.check.search import search
 from sockiter.check.transitions import SystemState, TransitionSystem
-from sockiter.check.verify import Formless, compared
+from sockiter.check.verify import Formless
 from sockiter.claims import Hazard
 from sockiter.errors import Unsound
 from sockiter.schemes import SCHEMES
