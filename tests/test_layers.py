@@ -58,7 +58,7 @@ ORDERS = {
     "kernel.sockets": ("base", "udp", "tcp", "unix"),
     "matrix": ("matrix", "compute", "page"),
     "race": ("judge", "sides", "race"),
-    "report": ("trace", "explain", "table", "picture"),
+    "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }

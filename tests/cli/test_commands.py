@@ -38,7 +38,8 @@ from sockiter.operations import Operation
 from sockiter.replay import ReplayResult
 from sockiter.replay import replay as replay_case
 from sockiter.report.explain import words
-from sockiter.report.picture import html, svg
+from sockiter.report.page import html
+from sockiter.report.picture import svg
 from sockiter.report.table import table
 from sockiter.report.trace import Trace, trace
 from sockiter.shrink.minimize import Fails
