@@ -49,7 +49,10 @@ ORDERS = {
         "trials",
     ),
     "explore": ("outlook", "graph", "page"),
-    "fuzzing": ("limits", "coverage", "swarm", "triage", "suggest", "machine", "drivers", "campaign", "counted"),
+    "fuzzing": (
+        *("limits", "sockets", "coverage", "swarm", "triage", "suggest", "violations"),
+        *("machine", "drivers", "campaign", "counted"),
+    ),
     "kernel": (
         *("libc", "namespace", "netlink", "bpf", "sockets", "diag", "walks", "iteration"),
         *("identify", "probe", "target", "udp", "tcp", "unix"),
