@@ -10,8 +10,7 @@ from multiprocessing.connection import Connection
 from sockiter.backend import Target
 from sockiter.check.verify import Progress, Verified, verify
 from sockiter.errors import SockiterError
-from sockiter.simulation import SchemeTarget
-from sockiter.targets import target_named
+from sockiter.targets import scheme_of, target_named
 from sockiter.workers import Workers, serving
 
 _SECONDS = 0.1
@@ -72,9 +71,9 @@ def work(job: str, connection: Connection) -> None:
 def outcome(name: str, progress: Progress) -> Verified | tuple[str, str]:
     """The result of a scheme's verification, or the reason why there is none, in words."""
     try:
-        target = target_named(name)
-        assert isinstance(target, SchemeTarget)
-        return verify(target.scheme, progress)
+        scheme = scheme_of(target_named(name))
+        assert scheme is not None
+        return verify(scheme, progress)
     except SockiterError as error:
         return "trouble", str(error)
     except TypeError as error:
