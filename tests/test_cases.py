@@ -25,9 +25,10 @@ from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operat
 from sockiter.verdict import KINDS, OF_A_SOCKET
 from tests.support.paths import ROOT
 
-CHANGE_WORDS = "add, remove, reinsert, rehash"
-WORDS = f"{CHANGE_WORDS}, open, read, batch, expect, at"
-ADD = "add NAME head|tail [in BUCKET]"
+CHANGE_WORDS = "add, remove, reinsert, rehash, close, accept, destroy"
+WORDS = f"{CHANGE_WORDS}, open, again, read, walk, batch, expect, at"
+ADD = "add NAME head|tail [in BUCKET] [unwanted] [request] [bound]"
+READ = "read N [bytes], read all, or read until error, each with [destroying]"
 AT = "at show N: CHANGE, at bucket N: CHANGE, at realloc N: CHANGE, or at realloc N: fail"
 EXPECT = "expect TARGET skip|repeat|stale|stuck|refused|incomplete [NAME] [as SCHEME], with a NAME for skip, repeat, stale"
 COUNT = "a number from 1 to 1000000"
@@ -197,14 +198,14 @@ MALFORMED: list[tuple[str, str]] = [
     ("add A tail\nreinsert A", "2: `reinsert A`: expected reinsert NAME head|tail"),
     ("add A tail\nrehash A 1", "2: `rehash A 1`: expected rehash NAME to BUCKET"),
     ("open now", "1: `open now`: expected open"),
-    ("open\nread", "2: `read`: expected read N, read all, or read until error"),
-    ("open\nread 1 2", "2: `read 1 2`: expected read N, read all, or read until error"),
-    ("open\nread until", "2: `read until`: expected read N, read all, or read until error"),
-    ("open\nread until end", "2: `read until end`: expected read N, read all, or read until error"),
-    ("open\nread until error now", "2: `read until error now`: expected read N, read all, or read until error"),
-    ("open\nread 1 until error", "2: `read 1 until error`: expected read N, read all, or read until error"),
+    ("open\nread", f"2: `read`: expected {READ}"),
+    ("open\nread 1 2", f"2: `read 1 2`: expected {READ}"),
+    ("open\nread until", f"2: `read until`: expected {READ}"),
+    ("open\nread until end", f"2: `read until end`: expected {READ}"),
+    ("open\nread until error now", f"2: `read until error now`: expected {READ}"),
+    ("open\nread 1 until error", f"2: `read 1 until error`: expected {READ}"),
     ("batch", "1: `batch`: expected batch SLOTS"),
-    ("close", f"1: unknown word 'close': expected {WORDS}"),
+    ("close", "1: `close`: expected close NAME"),
     ("Open", f"1: unknown word 'Open': expected {WORDS}"),
     ("fail", f"1: unknown word 'fail': expected {WORDS}"),
     # numbers
@@ -273,7 +274,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("open\nread 1\n  at realloc 1: fail now", "3: `fail now`: expected fail"),
     ("open\nread 1\n  at realloc 1: add A", f"3: `add A`: expected {ADD}"),
     ("open\nread 1\n  at show 1: open", f"3: unknown word 'open': expected {CHANGE_WORDS}"),
-    ("open\nread 1\n  at realloc 1: close", f"3: unknown word 'close': expected {CHANGE_WORDS}, fail"),
+    ("open\nread 1\n  at realloc 1: shut", f"3: unknown word 'shut': expected {CHANGE_WORDS}, fail"),
     # what is expected, and settings
     ("batch 2\nbatch 2", "2: a second `batch`: expected one at the most"),
     ("expect index", f"1: `expect index`: expected {EXPECT}"),
@@ -468,7 +469,7 @@ class TestAFile:
     def test_is_named_in_what_is_wrong_with_its_text(self, tmp_path: Path) -> None:
         path = tmp_path / "a.case"
         path.write_text("open\nread")
-        assert self.read(path) == "2: `read`: expected read N, read all, or read until error"
+        assert self.read(path) == f"2: `read`: expected {READ}"
 
     def test_that_is_missing_is_said_to_be(self, tmp_path: Path) -> None:
         assert self.read(tmp_path / "none.case") == " cannot be read: No such file or directory"

@@ -16,7 +16,7 @@ PACKAGE = Path(sockiter.__file__).parent
 # From the lowest layer to the highest. A module may import those above it in this list, in its own row only to its left.
 LAYERS = (
     ("errors", "files", "durations", "operations", "rights", "streams", "documents", "version"),
-    ("verdict",),
+    ("verdict", "readers"),
     ("claims", "history", "table"),
     ("backend",),
     ("oracle", "schemes", "cases"),

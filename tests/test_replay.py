@@ -15,6 +15,7 @@ from sockiter.claims import Hazard, KnownFailure
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
+from sockiter.readers import Feature
 from sockiter.replay import ReplayResult, expecting, incomparable, replay, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -44,6 +45,7 @@ class Limited:
     slots: int | None = SLOTS
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True
+    features: frozenset[Feature] = frozenset()
     detected_scheme: str | None = None
     is_real: bool = False
     lacks: str | None = None

@@ -14,7 +14,18 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from sockiter.claims import known_failure
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.scheme import (
+    ANY_HAZARD,
+    BETWEEN,
+    ONE_TABLE,
+    SUCCESSIONS,
+    Between,
+    Done,
+    Grow,
+    Show,
+    Where,
+    by_position,
+)
 from sockiter.table import Socket, Table
 
 
@@ -80,7 +91,7 @@ Step: TypeAlias = Looking | Growing | Showing | Done[S]
 class WholeBatch(ABC, Generic[S]):
     """A scheme whose batch always has all unseen sockets of a bucket."""
 
-    hazards = ANY_HAZARD
+    hazards = ANY_HAZARD | SUCCESSIONS
     tables = ONE_TABLE
 
     @abstractmethod

@@ -21,7 +21,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
-from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, SUCCESSIONS, Between, Done, Grow, Show, Where, by_position
 from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
 
@@ -94,7 +94,7 @@ class OffsetTcp:
     name = "offset-tcp"
     summary = f"table, bucket, and count of sockets seen in it ({mainline('offset-tcp')})"
     progress = "Bucket Offset"
-    hazards = ANY_HAZARD
+    hazards = ANY_HAZARD | SUCCESSIONS
     tables = TABLES
     known_failures = (
         known_failure("skip"),

@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from sockiter.claims import known_failure
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.removal_count import Place
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS
 from sockiter.table import Socket, Table
 
 
@@ -21,6 +22,7 @@ class Restart(PartialBatch[Place]):
     name = "restart"
     summary = "bucket and count of sockets seen in it; an error, and back to the start (the RFC's alternative 3)"
     progress = "Bucket Offset"
+    hazards = ANY_HAZARD | SUCCESSIONS
     known_failures = (
         known_failure("skip", "rehash", moved=True),
         known_failure("repeat", "add-head"),

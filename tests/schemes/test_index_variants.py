@@ -14,7 +14,7 @@ from sockiter.schemes.index_narrow import IndexNarrow, wrapped
 from sockiter.schemes.index_snapshot import IndexSnapshot
 from sockiter.schemes.index_snapshot import Place as SnapshotPlace
 from sockiter.schemes.partial_batch import State
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS, AnyScheme
 from sockiter.table import Table
 from tests.support.scheme_steps import BLANK, blank, changed, table, walk
 
@@ -118,7 +118,7 @@ class TestSnapshot:
         assert resumed(INDEX, now, "B", Rehash("A", Bucket(1))) == "B A C"
 
     def test_is_put_through_what_index_is(self) -> None:
-        assert SNAPSHOT.hazards == INDEX.hazards == ANY_HAZARD
+        assert SNAPSHOT.hazards == INDEX.hazards == ANY_HAZARD | SUCCESSIONS
 
 
 class TestNarrowVersions:
@@ -165,7 +165,7 @@ class TestNarrowVersions:
         assert resumed(NARROW, changed(now, Reinsert("E", "tail")), "B") == "B C D"
 
     def test_are_a_hazard_that_index_does_not_know(self) -> None:
-        assert NARROW.hazards == DETECT.hazards == frozenset(HAZARDS) == ANY_HAZARD | {"rollover"}
+        assert NARROW.hazards == DETECT.hazards == frozenset(HAZARDS) == ANY_HAZARD | SUCCESSIONS | {"rollover"}
 
 
 class TestDetection:

@@ -15,7 +15,7 @@ from sockiter.schemes import SCHEMES
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.partial_batch import State
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS, AnyScheme
 from sockiter.table import Table
 from tests.support.scheme_steps import BLANK, blank, changed, table, walk
 
@@ -319,9 +319,9 @@ def test_every_scheme_has_a_name_of_its_own_and_says_what_it_is() -> None:
     assert [scheme.name for scheme in SCHEMES if scheme.name in ("offset-udp", "index")] == ["offset-udp", "index"]
 
 
-def test_a_scheme_is_put_through_everything_but_narrow_versions() -> None:
-    assert set(HAZARDS) - ANY_HAZARD == {"rollover"}
-    assert OFFSET.hazards == INDEX.hazards == ANY_HAZARD
+def test_a_scheme_supports_all_hazards_but_narrow_versions_and_with_connections_also_their_successors() -> None:
+    assert set(HAZARDS) - ANY_HAZARD == {"rollover"} | SUCCESSIONS
+    assert (OFFSET.hazards, INDEX.hazards) == (ANY_HAZARD, ANY_HAZARD | SUCCESSIONS)
 
 
 def test_the_progress_of_the_two_has_the_titles_of_the_rfc() -> None:

@@ -11,6 +11,7 @@ from sockiter.cases import loads
 from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.history import Event, History, Returned
 from sockiter.operations import Open, Operation
+from sockiter.readers import FEATURES
 from sockiter.report.trace import Names, Trace, trace
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow
 from sockiter.simulation import SchemeTarget
@@ -73,6 +74,7 @@ class Scripted:
     slots = None
     unable: ClassVar[dict[Hazard, str]] = {}
     has_tail = True
+    features = frozenset(FEATURES)
     detected_scheme = None
     is_real = True
 
