@@ -836,7 +836,7 @@ def test_the_suite_in_fuzz_takes_the_example_in(site: Path, tmp_path: Path) -> N
     chosen = ["-n", "2", "-k", "next-key or NextKey", "--cases", tmp_path]
     done = python(*command, *chosen, site=site, HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path / "hypothesis"))
     assert done.returncode == 0, done.stdout
-    # With all its hazards, without those that void a claim, and with each alone; in the plain loop; and every harm.
+    # With all its hazards, without those that void a claim, with each alone, in the plain loop, and every known failure.
     assert f"{1 + 3 + 4 + 1 + len(NEXT_KEY_ADMITS)} passed" in done.stdout
 
 

@@ -181,7 +181,7 @@ def html(matrix: Matrix, traces: Traces, origin: Origin | None = None) -> str:
 
 
 def found_kinds(rows: Iterable[PageRow]) -> frozenset[Kind]:
-    """The kinds of harm that a page names in some cell."""
+    """The kinds of failure that a page names in some cell."""
     return frozenset(link.verdict.kind for row in rows for cell in row.cells for link in cell.links)
 
 

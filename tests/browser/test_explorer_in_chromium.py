@@ -220,7 +220,7 @@ def test_every_state_has_an_address(opened: Opened) -> None:
         assert page.locator("#link").inner_text() == f"State {nth}"
     page.locator("#which").select_option("lost")
     assert page.locator("#rows tr").count() == 7
-    page.locator("#which").select_option("harmed")
+    page.locator("#which").select_option("violation")
     assert 0 < page.locator("#rows tr").count() < 44
     page.locator("#which").select_option("cut")
     assert page.locator("#range").inner_text() == "none"

@@ -56,10 +56,10 @@ FUZZ = sys.modules["sockiter.cli.fuzz"]
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 
-# With this seed something is found in the first bite, which is never cut short.
+# With this seed the first bite, which is never cut short, has a finding.
 QUICK = ("fuzz", "offset-udp", "--driver", "swarm", "--workers", "1", "--seed", "7", "--seconds", "0.2")
-# More than the first slice, so that there are two, and in the first bite of each one of the RFC's harms is found. The last
-# option of a kind counts.
+# More than the first slice, so that there are two slices. The first bite of each slice finds one of the RFC's failures.
+# The last option of a kind counts.
 BOTH = ("--hazard", "remove", "--hazard", "add-head", "--seconds", "3")
 MOVES = "add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n"
 

@@ -543,7 +543,7 @@ def test_a_known_failure_is_counted_and_no_violation(tmp_path: Path, kind: Any) 
     gone = TimedChange("remove", "s26", 26, 10, 20)
     admitted = known_failure(kind, "show")
     the_race = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), known_failures=[admitted])
-    assert the_race.result.harms == {(kind, admitted): 1}
+    assert the_race.result.failures == {(kind, admitted): 1}
     assert (the_race.result.violation_count, the_race.result.violations, list(tmp_path.iterdir())) == (0, [], [])
 
 
@@ -560,7 +560,7 @@ def test_a_violation_has_precedence_over_a_known_failure(tmp_path: Path) -> None
 
 def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(tmp_path: Path) -> None:
     the_race = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), known_failures=[known_failure("skip", "enomem")])
-    assert the_race.result.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
+    assert the_race.result.failures == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
     assert the_race.result.violation_count == 0
 
 
@@ -601,7 +601,7 @@ def test_of_very_many_violations_all_are_counted_and_the_first_of_each_kind_kept
     walks = [walk((B,), ())._replace(calls=tuple(s._replace(start=s.start + n, end=s.end + n) for s in walk((B,), ()).calls))
              for n in range(50)]  # fmt: skip
     the_race = raced(tmp_path, Round(ADDED, [*walks, walk((A, A, B), ())]))
-    assert the_race.result.harms == {("skip", None): 50, ("repeat", None): 1}
+    assert the_race.result.failures == {("skip", None): 50, ("repeat", None): 1}
     assert [violation.kinds for violation in the_race.result.violations] == [("skip",)] * RECORDS_KEPT + [("repeat",)]
     assert len(list(tmp_path.iterdir())) == RECORDS_KEPT + 1
 

@@ -55,7 +55,7 @@ def text(operations: Operations) -> str:
 
 
 def failing(target: Target, kind: Kind, moved: bool = False) -> Fails:
-    """Whether a socket is harmed in that way."""
+    """Whether a socket has a finding of this kind."""
 
     def fails(operations: Operations, slots: int) -> bool:
         with target.session() as session:
