@@ -192,7 +192,7 @@ def test_twice_as_much_is_shown_in_little_more_than_twice_the_steps(kind: str, m
     assert more < 3 * less
 
 
-# What is left out.
+# Omissions.
 
 MANY = f"{adds(200)}open\n{times(150, 'read 1', 'remove sN')}read all\n"
 

@@ -83,7 +83,7 @@ def imports(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: a relative import"
             whole = node.module or ""
-            # What is imported from a package is one of its modules, or else something of the package itself.
+            # A name imported from a package is one of its modules, or else a name of the package itself.
             found.update(name if (name := f"{whole}.{alias.name}") in MODULES else whole for alias in node.names)
     return {name for name in found if name.split(".")[0] == "sockiter"}
 

@@ -25,7 +25,7 @@ def got(*names: str) -> list[Event]:
 
 
 def verdict(opened: str, *events: Event) -> Verdict:
-    """What is said of a history with these sockets (a letter each) at open."""
+    """The verdict on a history with these sockets (a letter each) at open."""
     return judge(History(tuple(opened), list(events)))
 
 

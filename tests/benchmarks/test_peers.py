@@ -54,7 +54,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def had(get: Callable[[], T]) -> T:
-    """What a machine may lack; skips with the reason."""
+    """A prerequisite that a machine may lack; skips with the reason."""
     try:
         return get()
     except Unavailable as unavailable:

@@ -260,7 +260,7 @@ def test_reasons_are_grouped_whatever_their_details() -> None:
     ]
 
 
-# What is written, how wide, and how plain.
+# The output, its width, and its plain form.
 
 
 @pytest.mark.parametrize("option", ["--html", "--svg"])

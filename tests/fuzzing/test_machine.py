@@ -98,7 +98,7 @@ class ExactAndNarrow(Exact):
 
 
 class Recorded(Simulation):
-    """Notes what is done to it, and fails at the first operation of a type if it is told to."""
+    """Records its operations, and on request fails at the first operation of a type."""
 
     def __init__(self, scheme: AnyScheme, shape: Shape, fails_at: type[Operation] | None) -> None:
         super().__init__(scheme, shape)
@@ -478,7 +478,7 @@ class Ghostly(Simulation):
 
 
 class Haunted(Recording):
-    """A target that delivers what is not there."""
+    """A target that delivers an absent socket."""
 
     def begin(self, shape: Shape) -> Any:
         return Ghostly(self.scheme, shape)
@@ -577,7 +577,7 @@ def test_a_machine_with_an_inconclusive_result_stays_quiet() -> None:
     assert target.begun[0].closed == 1
 
 
-# What Hypothesis makes of it.
+# The machine in Hypothesis.
 
 QUICK = settings(
     max_examples=2_000,
@@ -624,7 +624,7 @@ def finished(machine: SocketMachine) -> None:
 
 
 def carried_out(example: list[str]) -> SocketMachine:
-    """The machine after it did what an example says, but for the last line."""
+    """The machine after all lines of an example except the last."""
     target = Recording(OffsetUdp(), known_failures=())
     names: dict[str, Any] = {
         "OffsetUdp": machine_for(Triage(target, target), ANY_HAZARD),
