@@ -29,14 +29,14 @@ settings.register_profile("tests", derandomize=True, database=None, deadline=Non
 settings.load_profile("tests")
 
 HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Commands that tests start stay root's, whoever called sudo; test_rights has callers of its own.
+# Commands that tests start stay root's, whatever user called sudo; test_rights has callers of its own.
 for name in ("SUDO_UID", "SUDO_GID"):
     os.environ.pop(name, None)
-# What commands print is as wide as it is for a pipe, and pytest-xdist says how wide its own terminal is.
+# The output of commands is as wide as for a pipe; pytest-xdist sets the width of its own terminal.
 for name in ("COLUMNS", "NO_COLOR"):
     os.environ.pop(name, None)
 
-# What a shell starts with `&` ignores Ctrl-C, and so would all that the tests start and interrupt.
+# A background process of a shell ignores Ctrl-C, and so would all processes that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -49,7 +49,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """Workers and commands that run in this process leave handlers there, which what the next test starts would inherit."""
+    """Workers and commands that run in this process leave signal handlers, which the next test would inherit."""
     handlers = {number: signal.getsignal(number) for number in HEEDED}
     yield
     for number, handler in handlers.items():
@@ -97,7 +97,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def two_processors() -> None:
-    """For what takes two, of which this process may use at least so many."""
+    """For tests that need two processors; this process may use at least this many."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this takes two processors")
 

@@ -84,7 +84,7 @@ RUN = {page: [block for block in blocks if block.kind != "not run"] for page, bl
 WITH_COMMANDS = [page for page, blocks in RUN.items() if any(block.commands for block in blocks)]
 
 
-# What is run
+# The commands that are run
 
 
 def matches(shown: str, actual: str) -> bool:

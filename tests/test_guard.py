@@ -446,7 +446,7 @@ def test_offsets_and_ranks_are_as_they_are_without_a_guard() -> None:
         assert run(target, target, operations).reads == [Returned(("A",)), Returned(())]
 
 
-# What an entry point gives, and who asks for it
+# The value of an entry point, and its users
 
 
 def loaded(given: object, monkeypatch: pytest.MonkeyPatch) -> object:

@@ -37,9 +37,24 @@ LAYERS = (
 ORDERS = {
     "": tuple(name for row in LAYERS for name in row),
     "advice": ("risks", "measure", "advice", "compute", "page"),
-    "check": ("result", "transitions", "monitor", "counterexample", "search", "everything", "shortest", "verify"),
+    "check": (
+        "result",
+        "transitions",
+        "monitor",
+        "counterexample",
+        "search",
+        "everything",
+        "shortest",
+        "merges",
+        "differences",
+        "verify",
+        "trials",
+    ),
     "explore": ("outlook", "graph", "page"),
-    "fuzzing": ("limits", "coverage", "swarm", "triage", "suggest", "machine", "drivers", "campaign", "counted"),
+    "fuzzing": (
+        *("limits", "sockets", "coverage", "swarm", "triage", "suggest", "violations"),
+        *("machine", "drivers", "campaign", "counted"),
+    ),
     "kernel": (
         *("libc", "namespace", "netlink", "bpf", "sockets", "diag", "walks", "iteration"),
         *("identify", "probe", "target", "udp", "tcp", "unix"),
@@ -48,7 +63,7 @@ ORDERS = {
     "kernel.sockets": ("base", "udp", "tcp", "unix"),
     "matrix": ("matrix", "compute", "page"),
     "race": ("judge", "sides", "race"),
-    "report": ("trace", "explain", "table", "picture"),
+    "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
@@ -70,7 +85,7 @@ def imports(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: a relative import"
             whole = node.module or ""
-            # What is imported from a package is one of its modules, or else something of the package itself.
+            # A name imported from a package is one of its modules, or else a name of the package itself.
             found.update(name if (name := f"{whole}.{alias.name}") in MODULES else whole for alias in node.names)
     return {name for name in found if name.split(".")[0] == "sockiter"}
 

@@ -18,9 +18,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
-from sockiter.fuzzing.machine import Violation, machine_for
+from sockiter.fuzzing.machine import machine_for
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.fuzzing.triage import Triage, TriagedFinding
+from sockiter.fuzzing.violations import Violation
 from sockiter.oracle import judge
 
 # The sequences of a bite: about 20 ms on models, somewhat more on a kernel.

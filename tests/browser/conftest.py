@@ -1,4 +1,4 @@
-"""A Chromium in which a page is opened, and a watch over what the page complains of and asks for.
+"""A Chromium in which a page is opened, and a record of the page's errors and requests.
 
 Needs Playwright (extra `browser`) and a Chromium: /usr/bin/chromium, or what SOCKITER_CHROMIUM names.
 """

@@ -38,7 +38,8 @@ from sockiter.operations import Operation
 from sockiter.replay import ReplayResult
 from sockiter.replay import replay as replay_case
 from sockiter.report.explain import words
-from sockiter.report.picture import html, svg
+from sockiter.report.page import html
+from sockiter.report.picture import svg
 from sockiter.report.table import table
 from sockiter.report.trace import Trace, trace
 from sockiter.shrink.minimize import Fails
@@ -55,10 +56,10 @@ FUZZ = sys.modules["sockiter.cli.fuzz"]
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 
-# With this seed something is found in the first bite, which is never cut short.
+# With this seed the first bite, which is never cut short, has a finding.
 QUICK = ("fuzz", "offset-udp", "--driver", "swarm", "--workers", "1", "--seed", "7", "--seconds", "0.2")
-# More than the first slice, so that there are two, and in the first bite of each one of the RFC's harms is found. The last
-# option of a kind counts.
+# More than the first slice, so that there are two slices. The first bite of each slice finds one of the RFC's failures.
+# The last option of a kind counts.
 BOTH = ("--hazard", "remove", "--hazard", "add-head", "--seconds", "3")
 MOVES = "add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n"
 
@@ -89,7 +90,7 @@ def written(directory: Path, text: str, name: str = "written.case") -> Path:
 
 
 def failed(result: Result, status: int) -> str:
-    """The one line of what went wrong, which with `--json` is also a document."""
+    """The only line of an error, which with `--json` is also a document."""
     line = result.stderr.removeprefix("sockiter: ").rstrip("\n")
     assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
     assert result.stdout == "" or json.loads(result.stdout) == {"version": 1, "error": line, "status": status}
@@ -318,7 +319,7 @@ def test_recording_replaces_the_expectations_of_a_case_by_the_results_of_the_sch
     assert (result.exit_code, result.stderr) == (0, "")
     assert "NOT AS EXPECTED" not in result.stdout
     assert "\n  offset-udp       skip B, as expected\n" in result.stdout
-    # What is expected of others stays, and stands first.
+    # The expectations of other targets stay, in front.
     assert path.read_text() == dumps(replace(right, expects=(SAID_WRONG[-1], *of_schemes(right))))
     assert os.listdir(tmp_path) == [path.name]
 
@@ -436,7 +437,7 @@ def test_a_target_that_is_asked_for_and_does_not_run_here_is_status_3() -> None:
 
 @pytest.fixture
 def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On any machine: the kernel's iterators are there, but for what they are not asked to do."""
+    """The kernel's iterators run on any machine, with few hazards."""
 
     def session(self: KernelTarget) -> AbstractContextManager[None]:
         return nullcontext()
@@ -474,7 +475,7 @@ def test_an_inconclusive_case_is_status_3_or_left_out(tmp_path: Path, monkeypatc
     assert (for_all.exit_code, f"\n  kernel:udp  not run: {message}\n" in for_all.stdout) == (0, True)
     outcomes = document(sockiter("replay", path, "--json"))
     assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
-    # What it would make of the case is not recorded either, but left as it was.
+    # Its result is not recorded either; the case stays as it was.
     monkeypatch.setattr("sockiter.replay.replay", inconclusive)
     sockiter("replay", path, "--record", "--target", "kernel:udp")
     assert path.read_text() == text
@@ -760,7 +761,7 @@ def test_a_shrunk_case_that_cannot_be_written_is_not_lost(tmp_path: Path) -> Non
 def test_recording_drops_the_expectations_of_a_scheme_that_cannot_run_the_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Z is not in the shrunk case, so that what is expected of it would make a case that cannot be read.
+    # Z is not in the shrunk case, so an expectation of Z would make the case unreadable.
     monkeypatch.setattr(target_named("index"), "hazards", frozenset({"add-head"}))
     path = written(tmp_path, NOISY.replace("next-year", "index"))
     assert "Z" not in dumps(loads(sockiter("minimize", path, "--target", "offset-udp").stdout))
@@ -778,7 +779,7 @@ def test_the_targets_are_listed_with_known_failures_and_missing_prerequisites() 
     failures = [str(len(target_named(name).known_failures)) for name in ("offset-udp", "index")]
     assert offset.split()[:3] == ["offset-udp", "yes", failures[0]]
     assert index.split()[:3] == ["index", "yes", failures[1]]
-    # Nobody knows what it would admit.
+    # Its known failures are unknown.
     assert kernel.split()[:4] == ["kernel:udp", "no", "?", "?"]
     assert rest == [
         "",
@@ -1209,7 +1210,7 @@ def test_the_tables_of_a_run_fit_into_80_columns(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("COLUMNS", "80")
     names = [target.name for target in SCHEME_TARGETS]
     lines = sockiter("fuzz", *names, "--workers", "2", "--seconds", "0.1", "--cases", tmp_path).stdout.splitlines()
-    # What can be copied, and the verdict, are not broken into lines.
+    # Text to copy, and the verdict, are not broken into lines.
     assert max(len(line) for line in lines[:-1] if "sockiter show" not in line) <= 80
     (title,) = [line for line in lines if line.split()[:2] == ["target", "sequences"]]
     assert title.split() == ["target", "sequences", "skip", "skip*", "repeat", "repeat*", "refused"]

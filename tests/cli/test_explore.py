@@ -1,4 +1,4 @@
-"""`sockiter explore`: the page that it writes, what it prints, and what it refuses."""
+"""`sockiter explore`: its page, its output, and its errors."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ def test_reasons_are_grouped_whatever_their_details() -> None:
     ]
 
 
-# What is written, how wide, and how plain.
+# The output, its width, and its plain form.
 
 
 @pytest.mark.parametrize("option", ["--html", "--svg"])
@@ -352,7 +352,7 @@ def test_an_interrupted_verification_is_status_130_and_reports_first(monkeypatch
     def run(self: object, progress: Callable[[], None]) -> None:
         self.interrupted = True  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("sockiter.check.verify.Trials.run", run)
+    monkeypatch.setattr("sockiter.check.trials.Trials.run", run)
     result = sockiter("check", "rank", "--verify")
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
     assert result.stdout.startswith("rank: NOT VERIFIED: ")

@@ -1,4 +1,4 @@
-"""What made a page: version, commit, date, kernel and command."""
+"""The origin of a page: version, commit, date, kernel and command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schemas of the JSON documents: complete, described, and true of what the commands print."""
+"""The schemas of the JSON documents: complete, described, and valid for the output of the commands."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Liar(OffsetUdp):
 
 
 class RealLiar(SchemeTarget):
-    """A kernel's iterator that does what its scheme is not known to do."""
+    """A kernel's iterator with a failure that its scheme does not declare."""
 
     is_real = True
 

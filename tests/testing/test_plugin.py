@@ -13,7 +13,7 @@ from tests.support.packages import EXAMPLE, install, python
 
 pytest_plugins = ["pytester"]
 
-# A test that tells which scheme the fixture gives.
+# A test that prints the scheme of the fixture.
 TELLS = """
 def test_the_scheme(scheme):
     assert scheme.name == "next-key"
