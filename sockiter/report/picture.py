@@ -15,9 +15,8 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sockiter.cases import dumps
@@ -27,6 +26,9 @@ from sockiter.report.explain import sentences, turns, words
 from sockiter.report.table import BUCKETS_MAX, columns_of, fold, place_cell, seen, sockets_most, used
 from sockiter.report.trace import NAMES_MAX, Trace, TraceRow, listed
 from sockiter.verdict import VIOLATIONS, Kind, describe
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Mark: TypeAlias = Literal["unseen", "delivered", "now", "added", "moved", "gone", "away", "skipped", "repeated", "stale"]
 """A mark of a socket in a row: delivered so far or by this row, changed by this row, or a finding."""
@@ -286,6 +288,8 @@ def replay_command(target: str) -> str:
 @functools.cache
 def templates() -> Environment:
     """The templates of pictures and pages; they escape every value."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # here, since this import is slow
+
     environment = Environment(
         loader=PackageLoader("sockiter.report"),
         autoescape=True,
