@@ -9,7 +9,7 @@ from sockiter.advice.risks import EVENTS
 from sockiter.cases import dumps
 from sockiter.matrix.matrix import describe
 from sockiter.matrix.page import Origin
-from sockiter.report.picture import templates
+from sockiter.report.render import templates
 
 
 def html(sources: Sequence[SourceAdvice], situation: Situation | None, origin: Origin) -> str:
