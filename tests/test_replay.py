@@ -34,7 +34,7 @@ OTHER = Expect("kernel:udp", "stuck")
 
 @dataclass
 class Limited:
-    """A target, and its own session and backend, that says EAGAIN to every read, and can do little."""
+    """A target, and its own session and backend, whose every read returns EAGAIN, and which supports few hazards."""
 
     name: str = "limited"
     summary: str = ""
@@ -225,7 +225,7 @@ class TestExpecting:
     def test_asks_all_targets_that_can_carry_it_out_here(self) -> None:
         absent, unable, able = Limited(lacks="no kernel"), Limited(hazards=frozenset()), Limited(name="able")
         expects = with_expects(SKIPS, [OFFSET, absent, unable, INDEX, able]).expects
-        # The one that is able says EAGAIN to each read, and never that it is at the end.
+        # The able target returns EAGAIN for each read, and never the end.
         assert expects == (SKIP_B, Expect("able", "refused"), Expect("able", "incomplete"))
         assert (absent.began, unable.began, able.began) == (0, 0, 1)
 

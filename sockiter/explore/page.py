@@ -26,7 +26,8 @@ from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED
 from sockiter.matrix.matrix import describe
 from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
 from sockiter.operations import READS_MAX, Accept, Add, Bucket, Change, Close, Destroy, Rehash, Reinsert, Remove
-from sockiter.report.picture import MEANINGS, templates
+from sockiter.report.render import templates
+from sockiter.report.snapshots import MEANINGS
 from sockiter.schemes.scheme import Grow, Show
 from sockiter.verdict import Kind
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from sockiter.backend import SLOTS, Shape, Target
 from sockiter.claims import INSERTIONS_MAX, Hazard
-from sockiter.operations import LISTENING, Bucket
+from sockiter.operations import LISTENING, Bucket, has_tail
 from sockiter.readers import Feature
 
 # Small batches make growth and partial batches likely; the kernels' 16 slots keep the draw realistic.
@@ -44,22 +45,36 @@ class Room:
     @property
     def buckets(self) -> tuple[Bucket, ...]:
         """The possible buckets: the first bucket of each table before all second ones; the first table has no name."""
-        return tuple(Bucket(nth, table) for nth in range(BUCKETS_DRAWN) for table in ("", *self.tables[1:]))
+        return _buckets(self.tables)
+
+    @property
+    def buckets_with_tail(self) -> tuple[Bucket, ...]:
+        """The possible buckets for an addition at the tail."""
+        return tuple(bucket for bucket in self.buckets if has_tail(bucket.table))
+
+    def reinserts_at_tail(self, table: str) -> bool:
+        """Whether the sockets of a table can be reinserted at the tail."""
+        return self.has_tail and has_tail(table)
 
     def shape(self, slots: int) -> Shape:
         """The dimensions of a backend for every drawn sequence."""
         return Shape(tuple((table, BUCKETS_DRAWN) for table in ("", *self.tables[1:])), slots)
 
-    def connects(self, bucket: Bucket) -> bool:
-        """Whether the sockets in a bucket can be connections."""
-        return (bucket.table or self.tables[0]) != LISTENING
+    def connects(self, table: str) -> bool:
+        """Whether the sockets of a table can be connections."""
+        return (table or self.tables[0]) != LISTENING
 
     def drawable(self, hazards: Iterable[Hazard]) -> frozenset[Hazard]:
         """The hazards that sequences for this target can use: close and accept need a table of connections, and accept
         needs request sockets."""
         left_out: set[Hazard] = set()
-        if not any(map(self.connects, self.buckets)):
+        if not any(map(self.connects, self.tables)):
             left_out |= {"close", "accept"}
         if "request" not in self.features:
             left_out.add("accept")
         return frozenset(hazards) - left_out
+
+
+@cache
+def _buckets(tables: tuple[str, ...]) -> tuple[Bucket, ...]:
+    return tuple(Bucket(nth, table) for nth in range(BUCKETS_DRAWN) for table in ("", *tables[1:]))

@@ -142,7 +142,7 @@ class _Places:
         # If all buckets have tails, the tables of the sockets need no tracking.
         self.have_tails = len(self.add_tail) == len(buckets)
         # The buckets whose sockets can be connections.
-        self.connecting = frozenset(bucket for bucket in buckets if room.connects(bucket))
+        self.connecting = frozenset(bucket for bucket in buckets if room.connects(bucket.table))
 
 
 class _Sequence:

@@ -1,4 +1,4 @@
-"""The page of a graph: its HTML, and the document in it; `browser` has what only a browser can tell."""
+"""The page of a graph: its HTML, and the document in it; `browser` has the tests that need a browser."""
 
 from __future__ import annotations
 

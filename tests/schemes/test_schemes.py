@@ -25,7 +25,7 @@ BATCHED = pytest.mark.parametrize("scheme", [OFFSET, INDEX], ids=["offset-udp", 
 
 @BATCHED
 class TestABatch:
-    """What both schemes have in common."""
+    """The common tests of both schemes."""
 
     def test_holds_a_whole_bucket_and_then_the_next_one(self, scheme: AnyScheme) -> None:
         asked, _ = walk(scheme, scheme.open(2, BLANK), table("AB", "", "C"))
@@ -271,7 +271,7 @@ class TestIndex:
         assert (asked, after) == ("A B C", State(0, 2, 9))
 
     def test_is_the_last_one_of_a_socket_that_moved_and_left_before_it_was_stepped_over(self) -> None:
-        # The reference that the batch holds still tells it.
+        # The reference in the batch still has its next socket.
         before = table("ABC")
         gone = changed(before, Reinsert("B", "head"), Remove("B"))
         asked, after = self.walk(INDEX.open(9, BLANK), before, stop="C", meanwhile={"B": gone})
