@@ -254,7 +254,7 @@ def test_a_line_has_the_part_its_duration_and_its_result(capsys: pytest.CaptureF
     assert re.fullmatch(r" +0\.\d s  passed\n", capsys.readouterr().out)
 
 
-def test_without_root_or_programs_the_message_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_root_or_programs_a_message_names_the_prerequisite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Unavailable, match="it must be run as root"):
         fresh.require()

@@ -268,7 +268,7 @@ def test_the_json_of_a_replay_has_every_read() -> None:
     ]
 
 
-def test_the_json_of_a_replay_leaves_out_what_does_not_run() -> None:
+def test_the_json_of_a_replay_leaves_out_targets_that_do_not_run() -> None:
     outcomes = document(sockiter("replay", RFC_SKIP, CASES / "rfc_repeat.case", "--json"))
     assert [(Path(one["case"]).stem, one["target"]) for one in outcomes] == [
         (case, target.name) for case in ("rfc_skip", "rfc_repeat") for target in SCHEME_TARGETS
@@ -564,7 +564,7 @@ def test_a_case_is_shown_on_the_target_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("expect", ["", "expect kernel:udp skip A\n", "expect next-year skip A\n"])
-def test_a_case_that_expects_nothing_of_what_runs_here_is_shown_on_the_first_scheme(expect: str, tmp_path: Path) -> None:
+def test_a_case_without_expectations_of_running_targets_is_shown_on_the_first_scheme(expect: str, tmp_path: Path) -> None:
     path = written(tmp_path, f"{expect}add A tail\nopen\nread all\n")
     assert sockiter("show", path).stdout.startswith(f"{path} on {TARGETS[0].name}\n")
 
@@ -1183,7 +1183,7 @@ def test_a_find_is_one_line_with_the_time_that_each_driver_took(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("two_finds")
-def test_what_was_not_seen_is_listed_on_demand(tmp_path: Path) -> None:
+def test_unseen_goals_are_listed_on_demand(tmp_path: Path) -> None:
     result = sockiter("fuzz", "offset-udp", "--verbose", "--workers", "2", "--seconds", "0.1", "--cases", tmp_path)
     _, _, after = result.stdout.partition("known failures:\n")
     listed = [line.strip() for line in after.splitlines() if line.startswith("  offset-udp: ")]
@@ -1289,7 +1289,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_an_interrupted_replay_reports_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_replay_reports_the_replayed_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.name == "rank":
             raise KeyboardInterrupt

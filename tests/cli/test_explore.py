@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("offset-udp", "--buckets", 1, "--hazard", "remove")
 
 
-def test_a_page_is_written_and_the_command_says_what_is_in_it(tmp_path: Path) -> None:
+def test_a_page_is_written_and_the_command_prints_its_content(tmp_path: Path) -> None:
     path = tmp_path / "states.html"
     result = sockiter("explore", *SMALL, "--html", path)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -34,14 +34,14 @@ def test_a_page_is_written_and_the_command_says_what_is_in_it(tmp_path: Path) ->
     assert path.read_text() == html(explore(OffsetUdp(), {"remove"}, Scope(3, 1, 2), states_max=10_000))
 
 
-def test_a_graph_that_is_cut_off_is_no_failure_and_says_so(tmp_path: Path) -> None:
+def test_a_graph_that_is_cut_off_is_reported_and_no_failure(tmp_path: Path) -> None:
     result = sockiter("explore", "unix", "--states", 50, "--html", tmp_path / "states.html")
     assert result.exit_code == 0
     assert "Cut off at 50 states; every sequence of at most 3 operations is here" in result.stdout
     assert "more --states show all." in result.stdout
 
 
-def test_where_nothing_goes_wrong_it_says_so(tmp_path: Path) -> None:
+def test_a_scope_without_failures_is_reported_as_such(tmp_path: Path) -> None:
     result = sockiter("explore", "cookie-udp", "--sockets", 1, "--hazard", "remove", "--html", tmp_path / "states.html")
     assert "cookie-udp under remove:" in result.stdout
     assert "Nothing goes wrong there." in result.stdout
@@ -49,7 +49,7 @@ def test_where_nothing_goes_wrong_it_says_so(tmp_path: Path) -> None:
     assert "rank under no hazard:" in unable.stdout
 
 
-def test_a_scheme_is_explored_in_what_is_within_reach(tmp_path: Path) -> None:
+def test_a_scheme_is_explored_within_reach(tmp_path: Path) -> None:
     arguments = ("index-narrow", "--states", 50, "--html", tmp_path / "states.html")
     assert "Scope: at most 2 sockets in the table at once, 1 bucket in" in sockiter("explore", *arguments).stdout
 
@@ -67,7 +67,7 @@ def test_a_scheme_is_explored_in_what_is_within_reach(tmp_path: Path) -> None:
         (("offset-udp", "--sockets", 17), 2, "Invalid value for '--sockets'"),
     ],
 )
-def test_what_is_not_a_scheme_or_not_a_scope_is_refused(
+def test_a_kernel_target_and_an_impossible_scope_are_refused(
     arguments: tuple[object, ...], status: int, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "states.html"
@@ -82,7 +82,7 @@ def test_a_page_is_asked_for() -> None:
     assert "Missing option '--html'" in result.stderr
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_work_or_behind_it(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_before_the_work_or_behind_it(tmp_path: Path) -> None:
     nowhere = sockiter("explore", *SMALL, "--html", tmp_path / "no" / "states.html")
     assert (nowhere.exit_code, nowhere.stdout) == (3, "")
     assert "states.html: cannot be written: there is no such directory" in nowhere.stderr
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work_or_behind_it(tmp_
     assert "cannot be written: Is a directory" in here.stderr
 
 
-def test_a_scheme_that_cannot_be_explored_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheme_that_cannot_be_explored_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsearchable(*_: object, **__: object) -> None:
         raise Unsearchable("bare never ends a read")
 
@@ -101,7 +101,7 @@ def test_a_scheme_that_cannot_be_explored_is_told_in_one_line(tmp_path: Path, mo
     assert result.stderr == "sockiter: offset-udp cannot be explored: bare never ends a read\n"
 
 
-def test_on_a_terminal_it_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(progress, "console", lambda *, stderr: Console(file=screen, force_terminal=True, width=120))
     result = sockiter("explore", "offset-udp", "--states", 600, "--html", tmp_path / "states.html")

@@ -118,7 +118,7 @@ def test_schemes_are_named_by_patterns() -> None:
     )
 
 
-def test_what_a_pattern_matches_and_does_not_run_here_is_left_out() -> None:
+def test_a_matched_target_that_does_not_run_here_is_left_out() -> None:
     result = sockiter("replay", RFC_SKIP, "--target", "kernel:u*", "--target", "offset-udp", "--target", "rank")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1:3] == [
@@ -148,7 +148,7 @@ def test_a_named_target_that_does_not_run_here_is_status_3_beside_a_pattern() ->
     assert sockiter("show", RFC_SKIP, "--target", "offset-*", "--target", "kernel:udp").exit_code == 3
 
 
-def test_what_a_pattern_matches_and_cannot_carry_out_a_case_is_left_out(tmp_path: Path) -> None:
+def test_a_matched_target_that_cannot_carry_out_a_case_is_left_out(tmp_path: Path) -> None:
     case = tmp_path / "one.case"
     case.write_text("add A head in established:0\nopen\nread all\n")
     titles = [line for line in sockiter("show", case, "--target", "*-tcp").stdout.splitlines() if " on " in line]
@@ -213,7 +213,7 @@ def right(directory: Path, name: str) -> Path:
     return path
 
 
-def test_a_quiet_replay_prints_what_is_not_as_expected_and_the_summary(tmp_path: Path) -> None:
+def test_a_quiet_replay_prints_unexpected_results_and_the_summary(tmp_path: Path) -> None:
     right(tmp_path, "a.case")
     path = wrong(tmp_path, "b.case")
     right(tmp_path, "c.case")

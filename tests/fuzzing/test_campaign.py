@@ -184,7 +184,7 @@ def test_a_case_of_a_kernel_has_the_release_and_the_number_of_reproductions(monk
 
 
 @pytest.mark.parametrize(("commit", "said"), [("0123456789ab", ", commit 0123456789ab"), (None, "")])
-def test_a_case_names_what_it_was_found_with(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_names_its_driver_and_seed(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "commit", lambda: commit)
     with offset_udp().session() as session:
         case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
@@ -297,7 +297,7 @@ def test_the_time_of_all_workers_is_shared_equally_and_every_track_has_a_short_f
     assert not run.interrupted
 
 
-def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_what_they_find(
+def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_their_findings(
     jobs: list[FuzzJob], tmp_path: Path
 ) -> None:
     two(tmp_path, seconds=2, drivers=tuple(sorted(DRIVERS))).run()
