@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,11 +61,41 @@ def signals() -> Iterator[None]:
 REAL = {"kernel_udp", "kernel_target"}
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m interpreter...`, does not import the many files without such a test: each worker would do so."""
+    is_about_interpreters = config.option.markexpr.startswith("interpreter")
+    if is_about_interpreters and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
+        return None if "mark.interpreter" in collection_path.read_text(encoding="utf-8") else True
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests that need the running kernel."""
     for item in items:
         if not REAL.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("kernel")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints why tests were skipped, a line for each reason; `-rs` prints a line for each test."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def coverage_paused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Does not measure the tests that are marked `unmeasured`, nor the processes that they start."""
+    module = sys.modules.get("coverage")
+    measured = module and request.node.get_closest_marker("unmeasured") and module.Coverage.current()
+    if not measured:
+        yield
+        return
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+    measured.stop()
+    yield
+    measured.start()
 
 
 @pytest.fixture

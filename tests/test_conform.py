@@ -76,6 +76,7 @@ def compared(target: Likeness, scheme: AnyScheme, count: int, *, hazards: frozen
     return conformance
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("scheme", [OffsetUdp(), CookieUdp(), OffsetTcp(), CookieTcp(), Rank()], ids=lambda s: s.name)
 def test_a_scheme_does_not_differ_from_itself(scheme: AnyScheme) -> None:
     counts = compared(Likeness(scheme), scheme, 200).counts

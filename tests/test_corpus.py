@@ -40,6 +40,7 @@ def test_a_case_has_its_expected_findings(path: Path) -> None:
         assert outcome.as_expected, f"{target.name}: {describe(outcome.verdict)}"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("target", "known_failure"), [pytest.param(t, h, id=f"{t.name}-{h}") for t in OWN for h in t.known_failures]
 )

@@ -124,12 +124,14 @@ class TestHypothesis:
 
 
 class TestTheCorpus:
+    @pytest.mark.unmeasured
     @each(MUTANTS)
     def test_has_a_case_that_a_mutant_does_not_pass(self, mutant: Mutant) -> None:
         case = load(CASES / f"{mutant.case}.case")
         target = mutated(mutant)
         assert not replay(case, target, target).as_expected
 
+    @pytest.mark.unmeasured
     @EVERY_SCHEME
     def test_is_passed_by_a_scheme_as_it_is(self, scheme: str) -> None:
         outcome = outcomes(original(scheme))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -403,7 +404,7 @@ def test_a_fuzz_of_everything_leaves_out_the_broken_scheme_with_a_message(
     foreign: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work_inline(monkeypatch)
-    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", (target_named("index"), foreign))
+    monkeypatch.setattr(import_module("sockiter.cli.subject"), "TARGETS", (target_named("index"), foreign))
     options = ["--seconds", "0.1", "--workers", "1", "--driver", "swarm", "--cases", tmp_path / "cases"]
     result = sockiter("fuzz", *options, "--json")
     assert result.exit_code == 0

@@ -19,6 +19,7 @@ from rich.table import Table
 from sockiter.backend import barred
 from sockiter.claims import CHANGES, Hazard, KnownFailure, in_order
 from sockiter.cli.names import KERNEL_TARGET, expanded, hazard_option, literal
+from sockiter.cli.options import CASES
 from sockiter.cli.output import by_reason, console, known_failure_json, print_json
 from sockiter.cli.progress import watch
 from sockiter.errors import InputError, Unavailable
@@ -29,7 +30,6 @@ from sockiter.targets import require_running, target_named
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 
 SECONDS = 60.0
-CASES = Path("sockiter-cases")
 
 
 @click.command()

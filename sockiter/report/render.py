@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from sockiter.report.snapshots import MEANINGS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @functools.cache
 def templates() -> Environment:
     """The templates of pictures and pages; they escape every value."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # here, since this import is slow
+
     environment = Environment(
         loader=PackageLoader("sockiter.report"),
         autoescape=True,

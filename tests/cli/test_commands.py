@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +26,7 @@ from sockiter import __version__
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, KnownFailure, hazards_of, known_failure
-from sockiter.cli import main, summary
+from sockiter.cli import summary
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
@@ -45,14 +46,13 @@ from sockiter.report.trace import Trace, trace
 from sockiter.shrink.minimize import Fails
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import Finding, Kind
-from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
+from tests.support.command import NO_KERNEL, commands, read_all, sockiter, unmeasured
 from tests.support.inline_workers import work_inline
 from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.paths import CASES
 
 RFC_SKIP = CASES / "rfc_skip.case"
-# Under this name the package has the command.
-FUZZ = sys.modules["sockiter.cli.fuzz"]
+FUZZ = import_module("sockiter.cli.fuzz")
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 
@@ -69,7 +69,7 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
     """`replay`, `targets` and `fuzz` know of two schemes and of one iterator."""
     few = tuple(target_named(name) for name in ("offset-udp", "index", "kernel:udp"))
     for command in ("replay", "targets", "subject"):
-        monkeypatch.setattr(sys.modules[f"sockiter.cli.{command}"], "TARGETS", few)
+        monkeypatch.setattr(import_module(f"sockiter.cli.{command}"), "TARGETS", few)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_help_has_every_command_and_the_exit_statuses() -> None:
     result = sockiter("--help")
     assert result.exit_code == 0
     assert "Exit status: 0 fine, 1 a claim was broken or a result is not as expected, 2" in " ".join(result.stdout.split())
-    for command in main.commands:
+    for command in commands():
         assert f"\n  {command} " in result.stdout
         text = " ".join(sockiter(command, "-h").stdout.split())
         assert "Exit status: " in text
@@ -465,7 +465,7 @@ def test_an_inconclusive_case_is_status_3_or_left_out(tmp_path: Path, monkeypatc
             raise Inconclusive("kernel:udp: nobody knows")
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", inconclusive)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", inconclusive)
     path = written(tmp_path, text := "add A tail\nopen\nread all\n")
     message = "kernel:udp: nobody knows"
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
@@ -497,7 +497,7 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
         with offset.session() as model:
             return replace(replay_case(case, offset, model), expected=())
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", replayed)
     first, second = written(tmp_path, MOVES, "a.case"), written(tmp_path, "add A tail\nopen\nread all\n", "b.case")
     unable = "kernel:udp does not support: reinsert (it is a small one)"
     result = sockiter("replay", tmp_path, "--target", "kernel:udp")
@@ -527,7 +527,7 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
             raise Unavailable("rank failed: IndexError")
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", replayed)
     result = sockiter("replay", written(tmp_path, "add A tail\nopen\nread all\n"))
     assert (result.exit_code, result.stderr) == (3, "sockiter: rank failed: IndexError\n")
     assert re.search(r"^  rank +failed: rank failed: IndexError$", result.stdout, re.MULTILINE)
@@ -592,7 +592,7 @@ def test_a_page_goes_without_the_targets_that_cannot_carry_out_the_case(
             raise Inconclusive("unix: timed out")
         return trace(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.show"], "trace", busy)
+    monkeypatch.setattr(import_module("sockiter.cli.show"), "trace", busy)
     text = "expect offset-udp skip A\nexpect unix skip A\nexpect index skip A\nexpect rank stuck\n"
     path = written(tmp_path, f"{text}add A tail\nopen\nread all\n  at realloc 1: fail\n")
     assert sockiter("show", path, "--html", tmp_path / "page.html").exit_code == 0
@@ -1012,7 +1012,7 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = tuple(target_named(name) for name in ("offset-udp", "rank"))
-    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few)
+    monkeypatch.setattr(import_module("sockiter.cli.subject"), "TARGETS", few)
     args = ("fuzz", "--hazard", "show", "--driver", "swarm", "--seconds", "0.1", "--cases", tmp_path)
     assert "Not fuzzed: rank: rank does not support: show\n" in sockiter(*args).stdout
     run = document(sockiter(*args, "--json"))
@@ -1021,7 +1021,7 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
     assert failed(sockiter(*args, "--hazard", "show", "--hazard", "rollover", "rank"), 3)
     some = document(sockiter(*args, "--hazard", "remove", "--json"))
     assert {target["target"]: target["hazards"] for target in some["targets"]}["rank"] == ["remove"]
-    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few[1:])
+    monkeypatch.setattr(import_module("sockiter.cli.subject"), "TARGETS", few[1:])
     assert failed(sockiter(*args), 3) == "rank does not support: show"
 
 
@@ -1295,7 +1295,7 @@ def test_an_interrupted_replay_reports_the_replayed_cases(monkeypatch: pytest.Mo
             raise KeyboardInterrupt
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", replayed)
     result = sockiter("replay", RFC_SKIP, "--json")
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
     assert [one["target"] for one in json.loads(result.stdout)] == ["offset-udp", "offset-tcp"]
@@ -1317,7 +1317,7 @@ def test_an_interrupted_minimize_writes_the_least_so_far(
 
         return fails
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.minimize"], "fails_as", failing)
+    monkeypatch.setattr(import_module("sockiter.cli.minimize"), "fails_as", failing)
     result = sockiter("minimize", written(tmp_path, NOISY), *(("--json",) if as_json else ()))
     assert result.exit_code == 130
     assert result.stderr.endswith("sockiter: interrupted: not shrunk to the end\n")
@@ -1346,7 +1346,7 @@ def test_an_interrupted_run_is_reported_as_interrupted(tmp_path: Path, monkeypat
 
 
 def test_every_command_has_help_for_every_option() -> None:
-    for command in main.commands.values():
+    for command in commands().values():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help

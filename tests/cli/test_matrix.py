@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
 from tests.support.matrices import corpus_matrix, searched
 
 # Under this name the package has the command.
-MATRIX = sys.modules["sockiter.cli.matrix"]
+MATRIX = import_module("sockiter.cli.matrix")
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("--sockets", "2", "--buckets", "1")
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -160,7 +161,7 @@ def test_a_matched_target_that_cannot_carry_out_a_case_is_left_out(tmp_path: Pat
 
 
 def test_races_are_named_by_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
-    race = sys.modules["sockiter.cli.race"]
+    race = import_module("sockiter.cli.race")
     chosen: list[str] = []
 
     def run(races: list[SimpleNamespace], seconds: float) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
+from importlib import import_module
 
 import pytest
 
 import sockiter
 from sockiter.cli.origin import origin
 
-ORIGIN = sys.modules["sockiter.cli.origin"]
+ORIGIN = import_module("sockiter.cli.origin")
 
 
 @pytest.fixture(autouse=True)

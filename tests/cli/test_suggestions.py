@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,7 @@ def liar(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     work_inline(monkeypatch)
     targets = (target_named("index"), request.param)
     for module in ("sockiter.targets", "sockiter.cli.subject"):
-        monkeypatch.setattr(sys.modules[module], "TARGETS", targets)
+        monkeypatch.setattr(import_module(module), "TARGETS", targets)
 
 
 def fuzz(name: str, cases: Path, *options: str) -> tuple[int, str]:

@@ -73,6 +73,7 @@ def test_a_graph_has_every_state_of_its_scope_and_every_step() -> None:
     assert graph.system_state(graph.states[0]).table.buckets == ((),)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", BY_NAME)
 def test_every_path_is_judged_by_the_oracle_as_the_graph_has_it(name: str) -> None:
     scheme = BY_NAME[name]

@@ -128,6 +128,7 @@ def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
     assert drawn("1") != drawn("2")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("driver", "is_real", "bite"),
     [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, HYPOTHESIS_BITE)],

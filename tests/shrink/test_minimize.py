@@ -99,6 +99,7 @@ def without_line(operations: Operations, line: int) -> Operations:
     return operations
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("target", SCHEME_TARGETS, ids=lambda target: target.name)
 @pytest.mark.parametrize(
     "seed",

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from click import Command, Context
 from click.testing import CliRunner, Result
 
 from sockiter.cli import main
@@ -36,6 +37,13 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
             yield process
         finally:
             process.kill()  # does nothing to one that was waited for
+
+
+def commands() -> dict[str, Command]:
+    """Every command, by its name."""
+    context = Context(main)
+    found = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 def unmeasured() -> dict[str, str]:
