@@ -14,8 +14,8 @@ from sockiter.backend import Session, Target
 from sockiter.cases import STDIN, Case, Expect, dumps, files, loads
 from sockiter.cli.names import literal, target_option
 from sockiter.cli.output import finding_json, print_json, write
+from sockiter.cli.replay_summary import Tally
 from sockiter.cli.subject import drop_unneeded_rights, matching
-from sockiter.cli.tally import Tally
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped
 from sockiter.replay import UNNAMED, ReplayResult, incomparable, is_named, refused, with_expects

@@ -26,7 +26,7 @@ from sockiter import __version__
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, KnownFailure, hazards_of, known_failure
-from sockiter.cli import summary
+from sockiter.cli import fuzz_summary as summary
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign

@@ -19,7 +19,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from sockiter.cli import main, output, progress
-from sockiter.cli.tally import Tally
+from sockiter.cli.replay_summary import Tally
 from sockiter.streams import discard
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
