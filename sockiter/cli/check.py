@@ -29,7 +29,7 @@ from sockiter.cli.progress import run
 from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
 from sockiter.matrix.compute import OPS_WITHOUT_END, CellTask, CellWorkers, Fault, parts
-from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, verdicts
+from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, own_scope, verdicts
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, require_running, target_named
 
 
@@ -157,7 +157,7 @@ def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool)
         result = task.result
         states = f"{result.states:,}" if isinstance(result, SearchResult) else ""
         rate = f"{result.states / result.seconds:,.0f}" if isinstance(result, SearchResult) else ""
-        own = "" if task.scope == scope else f"\n[dim]{describe(task.scope)}[/dim]"
+        own = "" if task.scope == scope else f"\n[dim]with {own_scope(task.scope, scope)}[/dim]"
         shown = task.target.name if task.target.name != before else ""
         table.add_row(escape(shown), escape(task.column.name) + own, _happens(out, task), states, rate)
         before = task.target.name

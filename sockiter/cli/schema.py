@@ -6,7 +6,7 @@ import click
 
 NAMES = (
     *("fuzz", "check", "check-verify", "matrix", "replay", "show", "minimize", "conform", "race", "targets", "vm"),
-    "error",
+    *("advise", "error"),
 )
 """The files in `schemas/`."""
 
