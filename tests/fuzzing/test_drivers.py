@@ -128,7 +128,6 @@ def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
     assert drawn("1") != drawn("2")
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("driver", "is_real", "bite"),
     [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, HYPOTHESIS_BITE)],
@@ -193,7 +192,7 @@ def test_every_other_bite_of_hypothesis_has_the_hazards_of_a_pending_failure(mon
         return machine_for(triage, hazards)
 
     monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 3)
-    monkeypatch.setattr(drivers, "machine_for", noted)
+    monkeypatch.setattr("sockiter.fuzzing.machine.machine_for", noted)
     hazards: frozenset[Hazard] = frozenset({"remove", "reinsert", "show"})
     triage = triage_of(Counted(Index()), hazards)
     aims = {known_failure.hazards for known_failure in triage.pending}

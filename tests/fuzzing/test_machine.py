@@ -188,7 +188,6 @@ class ExactWithoutATail(Exact):
     tables = ("established",)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("scheme", [Exact, ExactInTwo, ExactWithoutATail])
 def test_every_sequence_is_possible_and_is_read_to_its_end(scheme: type[Exact]) -> None:
     target = Recording(scheme())
