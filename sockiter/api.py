@@ -283,7 +283,7 @@ def _hazards(target: Target, hazards: Iterable[Hazard] | None) -> frozenset[Haza
     if unknown := sorted(asked - set(HAZARDS)):
         raise InputError(f"no hazard is named {unknown[0]!r}: expected any of {', '.join(HAZARDS)}")
     if (why := barred(target, asked)) is not None:
-        raise Unavailable(why)
+        raise Unavailable(why.text)
     return asked
 
 

@@ -31,6 +31,7 @@ from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
 from sockiter.fuzzing.triage import TriagedFinding, fails_as
+from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
@@ -92,7 +93,10 @@ def failed(result: Result, status: int) -> str:
     """The one line of what went wrong, which with `--json` is also a document."""
     line = result.stderr.removeprefix("sockiter: ").rstrip("\n")
     assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
-    assert result.stdout == "" or json.loads(result.stdout) == {"version": 1, "error": line, "status": status}
+    if result.stdout:
+        error = json.loads(result.stdout)
+        error.pop("not_run", None)
+        assert error == {"version": 1, "error": line, "status": status}
     return line
 
 
@@ -263,15 +267,30 @@ def test_the_json_of_a_replay_has_every_read() -> None:
             "as_expected": True,
             "compared": True,
             "claims_broken": [],
+            "not_run": None,
         }
     ]
 
 
-def test_the_json_of_a_replay_leaves_out_what_does_not_run() -> None:
+def test_the_json_of_a_replay_has_a_reason_for_each_target_that_does_not_run() -> None:
     outcomes = document(sockiter("replay", RFC_SKIP, CASES / "rfc_repeat.case", "--json"))
     assert [(Path(one["case"]).stem, one["target"]) for one in outcomes] == [
-        (case, target.name) for case in ("rfc_skip", "rfc_repeat") for target in SCHEME_TARGETS
+        (case, target.name) for case in ("rfc_skip", "rfc_repeat") for target in TARGETS
     ]
+    assert [one["target"] for one in outcomes[: len(TARGETS)] if one["not_run"] is None] == [
+        target.name for target in SCHEME_TARGETS
+    ]
+    assert outcomes[len(TARGETS) - 1] == {
+        "version": 1,
+        "case": str(RFC_SKIP),
+        "target": KERNEL_TARGETS[-1].name,
+        "reads": [],
+        "verdict": [],
+        "as_expected": True,
+        "compared": False,
+        "claims_broken": [],
+        "not_run": {"kind": "missing", "reason": NO_KERNEL, "hazards": []},
+    }
 
 
 @pytest.mark.parametrize(
@@ -289,7 +308,7 @@ def test_a_case_that_is_not_as_expected_is_status_1(expects: str, message: str, 
     assert result.stdout == f"{path}\n  offset-udp  {message}\n"
     as_json = sockiter("replay", path, "--target", "offset-udp", "--json")
     assert as_json.exit_code == 1
-    assert [one["as_expected"] for one in document(as_json)] == [False]
+    assert [one["as_expected"] for one in json.loads(as_json.stdout)] == [False]
 
 
 def test_one_case_in_a_directory_that_is_not_as_expected_is_status_1_and_the_others_are_run(tmp_path: Path) -> None:
@@ -432,6 +451,9 @@ def test_an_expectation_of_an_unknown_target_is_noted_and_not_compared(tmp_path:
 def test_a_target_that_is_asked_for_and_does_not_run_here_is_status_3() -> None:
     result = sockiter("replay", RFC_SKIP, "--target", "kernel:udp", "--json")
     assert failed(result, 3) == f"{RFC_SKIP}: kernel:udp cannot run it: {NO_KERNEL}"
+    assert json.loads(result.stdout)["not_run"] == [
+        {"case": str(RFC_SKIP), "target": "kernel:udp", "kind": "missing", "reason": NO_KERNEL, "hazards": []}
+    ]
 
 
 @pytest.fixture
@@ -473,7 +495,11 @@ def test_an_inconclusive_case_is_status_3_or_left_out(tmp_path: Path, monkeypatc
     for_all = sockiter("replay", path)
     assert (for_all.exit_code, f"\n  kernel:udp  not run: {message}\n" in for_all.stdout) == (0, True)
     outcomes = document(sockiter("replay", path, "--json"))
-    assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
+    assert [(one["target"], one["not_run"]) for one in outcomes] == [
+        ("offset-udp", None),
+        ("index", None),
+        ("kernel:udp", {"kind": "inconclusive", "reason": message, "hazards": []}),
+    ]
     # What it would make of the case is not recorded either, but left as it was.
     monkeypatch.setattr("sockiter.replay.replay", inconclusive)
     sockiter("replay", path, "--record", "--target", "kernel:udp")
@@ -508,10 +534,17 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
     )
     as_json = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (as_json.exit_code, as_json.stderr) == (0, f"sockiter: {first}: kernel:udp cannot run it: {unable}\n")
-    assert [one["case"] for one in json.loads(as_json.stdout)] == [str(second)]
+    assert [(one["case"], one["not_run"]) for one in json.loads(as_json.stdout)] == [
+        (str(first), {"kind": "hazard", "reason": unable, "hazards": ["reinsert"]}),
+        (str(second), None),
+    ]
     second.write_text(MOVES, encoding="utf-8")
     none = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (none.exit_code, json.loads(none.stdout)["error"]) == (3, "no case could be run")
+    assert json.loads(none.stdout)["not_run"] == [
+        {"case": str(path), "target": "kernel:udp", "kind": "hazard", "reason": unable, "hazards": ["reinsert"]}
+        for path in (first, second)
+    ]
     assert none.stderr.splitlines() == [
         *(f"sockiter: {path}: kernel:udp cannot run it: {unable}" for path in (first, second)),
         "sockiter: no case could be run",
