@@ -26,7 +26,7 @@ from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED
 from sockiter.matrix.matrix import describe
 from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
 from sockiter.operations import READS_MAX, Add, Bucket, Change, Rehash, Reinsert, Remove
-from sockiter.report.picture import MEANINGS, templates
+from sockiter.report.picture import replay_command, templates
 from sockiter.schemes.scheme import Grow, Show
 from sockiter.verdict import Kind
 
@@ -71,7 +71,7 @@ def html(graph: StateGraph) -> str:
             hazards=[(hazard, HAZARD_DESCRIPTIONS[hazard]) for hazard in in_order(graph.hazards)],
             findings=list(findings(graph)),
             kinds=KIND_DESCRIPTIONS,
-            meanings=MEANINGS,
+            replay=replay_command(graph.scheme.name),
             # A name may be that of an element.
             document=Markup(json.dumps(document(graph), ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")),
         )
