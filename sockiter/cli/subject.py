@@ -103,7 +103,7 @@ def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Tar
     no target that does.
     """
     by_name = literal(names)
-    # An unknown name is an error even if the machine also lacks a prerequisite.
+    # An unknown name is an error even if a prerequisite is missing as well.
     lacks = [(target, target.missing()) for target in matching(names)]
     for target, lack in lacks:
         if lack is not None and target.name in by_name:

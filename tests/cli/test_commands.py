@@ -117,7 +117,7 @@ def test_the_help_has_every_command_and_the_exit_statuses() -> None:
         assert f"\n  {command} " in result.stdout
         text = " ".join(sockiter(command, "-h").stdout.split())
         assert "Exit status: " in text
-        assert "2 wrong usage or input, 3 the machine lacks something" in text
+        assert "2 wrong usage or input, 3 a missing prerequisite" in text
         assert text.endswith(", 130 interrupted (findings are reported first), 141 the reader of the output has closed it.")
 
 
@@ -853,7 +853,7 @@ def test_of_a_kernel_that_does_not_run_here_no_known_failures_are_listed() -> No
     lines = sockiter("targets", "kernel:unix").stdout.splitlines()
     assert lines[-1].split(":") == ["  known failures", "       not asked, since it does not run here"]
     assert any(line.split() == ["runs", "here:", "no:", *NO_KERNEL.split()] for line in lines)
-    # Hazards that it cannot be put through for the same reason share a line.
+    # Hazards that it does not support for the same reason share a line.
     assert any(line.startswith("  not reinsert, rehash: the name of a UNIX socket ") for line in lines)
 
 
