@@ -183,17 +183,17 @@ def check_scheme(
     from sockiter.check.search import INTERRUPTED, search
     from sockiter.matrix.compute import within_reach
     from sockiter.matrix.matrix import claims, used
-    from sockiter.simulation import SchemeTarget
+    from sockiter.targets import scheme_of
 
     target = _running(scheme)
-    if not isinstance(target, SchemeTarget):
+    if (searched := scheme_of(target)) is None:
         raise InputError(f"{target.name} is an iterator of the running kernel, which can be fuzzed, but not searched")
     sets = [_hazards(target, hazards)]
     if hazards is None:
         sets += [column.hazards for column in claims(target)]
     searches = []
     for on in sets:
-        searches.append(search(target.scheme, on, within_reach(target, on, scope or SCOPE)))
+        searches.append(search(searched, on, within_reach(target, on, scope or SCOPE)))
         if searches[-1].incomplete == INTERRUPTED:
             raise KeyboardInterrupt
     broken = {

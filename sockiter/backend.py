@@ -13,7 +13,8 @@ from typing import Literal, Protocol, TypeVar
 from sockiter.claims import Hazard, KnownFailure, hazards_of, in_order
 from sockiter.errors import Inconclusive, TooBusy
 from sockiter.history import History
-from sockiter.operations import Add, Bucket, Open, Operation, Rehash, Reinsert, changes
+from sockiter.operations import LISTENING, Accept, Add, Bucket, Close, Open, Operation, Rehash, Reinsert, changes
+from sockiter.readers import SPELLED, Feature, features_of, lacking
 
 SLOTS = 16
 """The slots of an iterator's batch at open, in every kernel that has batches."""
@@ -22,9 +23,12 @@ TRIES = 3
 
 T = TypeVar("T")
 
-ReasonKind = Literal["missing", "hazard", "tail", "table", "slots", "expectation", "inconclusive", "failed"]
-"""A prerequisite is missing here. The target does not support a hazard; has no tail, no such table, or other slots at open.
-The case expects nothing of the target. The target could not carry out or judge the case this time. Its session failed."""
+ReasonKind = Literal[
+    "missing", "hazard", "feature", "connection", "tail", "table", "slots", "expectation", "inconclusive", "failed"
+]
+"""A prerequisite is missing here. The target does not support a hazard or a feature of the case; a socket is no connection;
+the target has no tail, no such table, or other slots at open. The case expects nothing of the target. The target could not
+carry out or judge the case this time. Its session failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,10 @@ class Target(Protocol):
         """The reasons why this target does not support other hazards, where a reason is known."""
 
     @property
+    def features(self) -> frozenset[Feature]:
+        """The features of sequences that this target supports."""
+
+    @property
     def detected_scheme(self) -> str | None:
         """The name of the scheme that the running kernel was detected to use. None for a model, and where no known scheme
         matches."""
@@ -151,6 +159,11 @@ def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> Re
     """The reason why this target cannot carry out the operations on any machine; None: it can."""
     if why := barred(target, hazards_of(operations)):
         return why
+    if missing := lacking(features_of(operations), target.features):
+        return Reason("feature", f"{target.name} does not support {', '.join(SPELLED[feature] for feature in missing)}")
+    if (name := _not_a_connection(operations, target.tables)) is not None:
+        text = f"{target.name}: {name} is a listening socket; only connections can be closed or accepted"
+        return Reason("connection", text)
     if not target.has_tail and (name := _reinserted_at_tail(operations)) is not None:
         return Reason("tail", f"{target.name} has buckets without a tail: {name} cannot be reinserted there")
     for table, _ in shape.buckets:
@@ -174,6 +187,23 @@ def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:
         opened = opened or type(op) is Open
         for change in changes(op):
             if opened and type(change) is Reinsert and change.end == "tail":
+                return change.name
+    return None
+
+
+def _not_a_connection(operations: Sequence[Operation], tables: Sequence[str]) -> str | None:
+    # The first socket in a table of listening sockets that is closed, or enters as a request socket.
+    if LISTENING not in tables:
+        return None
+    listening: set[str] = set()
+    for op in operations:
+        for change in changes(op):
+            if isinstance(change, (Add, Rehash)):
+                is_listening = (change.bucket.table or tables[0]) == LISTENING
+                (listening.add if is_listening else listening.discard)(change.name)
+                if is_listening and isinstance(change, Add) and "request" in change.properties:
+                    return change.name
+            elif isinstance(change, (Close, Accept)) and change.name in listening:
                 return change.name
     return None
 

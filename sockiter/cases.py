@@ -19,16 +19,22 @@ from sockiter.files import escaped, own_path, write_whole
 from sockiter.operations import (
     FIRST,
     POINTS,
+    PROPERTIES,
+    Accept,
     Add,
+    Again,
     At,
     Bucket,
     Change,
+    Close,
+    Destroy,
     End,
     Fail,
     Impossible,
     Open,
     Operation,
     Point,
+    Property,
     Read,
     Rehash,
     Reinsert,
@@ -47,6 +53,8 @@ BYTES_MAX = 1 << 20
 BUCKETS_MAX = 1024
 # Counts (records, slots, points) up to this limit are plain numbers for every target.
 COUNT_MAX = 1_000_000
+READ_BYTES_MAX = 1 << 20
+"""Bytes of one read, more than the buffer of every walk."""
 # Within these limits, running a case on every model and showing it takes seconds at most, and at most 512 MiB.
 NAME_MAX = 100
 """Characters of a name."""
@@ -150,9 +158,13 @@ def spell(operation: Operation) -> list[str]:
     match operation:
         case Open():
             return ["open"]
-        case Read(count, inside, gives_up):
-            first = f"read {count}" if count is not None else "read until error" if gives_up else "read all"
-            return [first, *(f"  at {at.point} {at.nth}: {_spell_change(at.what)}" for at in inside)]
+        case Again():
+            return ["again"]
+        case Read():
+            return [
+                _spell_read(operation),
+                *(f"  at {at.point} {at.nth}: {_spell_change(at.what)}" for at in operation.at),
+            ]
         case _:
             return [_spell_change(operation)]
 
@@ -185,27 +197,49 @@ def is_name(word: str) -> bool:
     return bool(word) and word.split() == [word] and word.isprintable() and not word.startswith("#")
 
 
+def _spell_read(read: Read) -> str:
+    words = ["walk"] if read.silent else ["read"]
+    if read.count is not None:
+        words += [str(read.count)] + ["bytes"] * (read.unit == "bytes")
+    elif read.gives_up:
+        words += ["until", "error"]
+    elif not read.silent:
+        words += ["all"]
+    return " ".join(words + ["destroying"] * read.destroying)
+
+
 def _spell_change(change: Change | Fail) -> str:
     match change:
-        case Add(name, end, bucket):
-            return f"add {name} {end}" + (f" in {bucket}" if bucket != FIRST else "")
+        case Add(name, end, bucket, properties):
+            return " ".join([f"add {name} {end}" + (f" in {bucket}" if bucket != FIRST else ""), *properties])
         case Remove(name):
             return f"remove {name}"
         case Reinsert(name, end):
             return f"reinsert {name} {end}"
         case Rehash(name, bucket):
             return f"rehash {name} to {bucket}"
+        case Close(name):
+            return f"close {name}"
+        case Accept(name):
+            return f"accept {name}"
+        case Destroy(name):
+            return f"destroy {name}"
         case _:
             return "fail"
 
 
 _SPELLINGS = {
-    "add": "add NAME head|tail [in BUCKET]",
+    "add": f"add NAME head|tail [in BUCKET] [{'] ['.join(PROPERTIES)}]",
     "remove": "remove NAME",
     "reinsert": "reinsert NAME head|tail",
     "rehash": "rehash NAME to BUCKET",
+    "close": "close NAME",
+    "accept": "accept NAME",
+    "destroy": "destroy NAME",
     "open": "open",
-    "read": "read N, read all, or read until error",
+    "again": "again",
+    "read": "read N [bytes], read all, or read until error, each with [destroying]",
+    "walk": "walk, or walk until error, each with [destroying]",
     "batch": "batch SLOTS",
     "expect": f"expect TARGET {'|'.join(KINDS)} [NAME] [as SCHEME]",
     "at": "at show N: CHANGE, at bucket N: CHANGE, at realloc N: CHANGE, or at realloc N: fail",
@@ -213,6 +247,7 @@ _SPELLINGS = {
 }
 
 
+_CHANGES = ("add", "remove", "reinsert", "rehash", "close", "accept", "destroy")
 _POINTS: dict[str, Point] = {point: point for point in POINTS}
 
 
@@ -293,11 +328,11 @@ class _Reader:
                     self._limit("expectations", len(expects), EXPECTS_MAX)
                     self.size.expected |= {expect.target, expect.scheme or expect.target}
                     self._limit("different targets and schemes", len(self.size.expected), EXPECTED_NAMES_MAX)
-                case "open":
+                case "open" | "again" as word:
                     self._arity(1)
-                    operations.append(Open())
+                    operations.append(Open() if word == "open" else Again())
                     places.append([self.line])
-                case "read":
+                case "read" | "walk":
                     operations.append(self._read())
                     places.append([self.line])
                 case _:
@@ -335,12 +370,20 @@ class _Reader:
         return self.line == 1 and remark == HEADER
 
     def _read(self) -> Read:
-        if self.words[1:2] == ["until"]:
-            if self.words[2:] != ["error"]:
-                raise self.error(f"`{' '.join(self.words)}`", _SPELLINGS["read"])
-            return Read(None, gives_up=True)
-        self._arity(2)
-        return Read(None if self.words[1] == "all" else self._number(self.words[1], 1, COUNT_MAX))
+        verb, *words = self.words
+        destroying = words[-1:] == ["destroying"]
+        if destroying:
+            words.pop()
+        match verb, words:
+            case ("read", ["until", "error"]) | ("walk", ["until", "error"]):
+                return Read(None, gives_up=True, silent=verb == "walk", destroying=destroying)
+            case ("read", ["all"]) | ("walk", []):
+                return Read(None, silent=verb == "walk", destroying=destroying)
+            case "read", [count]:
+                return Read(self._number(count, 1, COUNT_MAX), destroying=destroying)
+            case "read", [count, "bytes"]:
+                return Read(self._number(count, 1, READ_BYTES_MAX), unit="bytes", destroying=destroying)
+        raise self.error(f"`{' '.join(self.words)}`", _SPELLINGS[verb])
 
     def _at(self) -> At:
         words = self.words
@@ -357,23 +400,37 @@ class _Reader:
 
     def _change(self, words: list[str]) -> Change:
         match words:
-            case ["add", name, ("head" | "tail") as end]:
-                return Add(self._name(name), _end(end))
-            case ["add", name, ("head" | "tail") as end, "in", bucket]:
-                return Add(self._name(name), _end(end), self._bucket(bucket))
+            case ["add", name, ("head" | "tail") as end, "in", bucket, *properties]:
+                return Add(self._name(name), _end(end), self._bucket(bucket), self._properties(properties))
+            case ["add", name, ("head" | "tail") as end, *properties]:
+                return Add(self._name(name), _end(end), properties=self._properties(properties))
             case ["remove", name]:
                 return Remove(self._name(name))
             case ["reinsert", name, ("head" | "tail") as end]:
                 return Reinsert(self._name(name), _end(end))
             case ["rehash", name, "to", bucket]:
                 return Rehash(self._name(name), self._bucket(bucket))
-            case [("add" | "remove" | "reinsert" | "rehash") as verb, *_]:
+            case ["close", name]:
+                return Close(self._name(name))
+            case ["accept", name]:
+                return Accept(self._name(name))
+            case ["destroy", name]:
+                return Destroy(self._name(name))
+            case [verb, *_] if verb in _CHANGES:
                 raise self.error(f"`{' '.join(words)}`", _SPELLINGS[verb])
         if self.words[0] == "at":
-            known = f"add, remove, reinsert, rehash{', fail' if self.words[1] == 'realloc' else ''}"
+            known = f"{', '.join(_CHANGES)}{', fail' if self.words[1] == 'realloc' else ''}"
         else:
             known = ", ".join(word for word in _SPELLINGS if word != "fail")
         raise self.error(f"unknown word {words[0]!r}", known)
+
+    def _properties(self, words: list[str]) -> tuple[Property, ...]:
+        for word in words:
+            if word not in PROPERTIES:
+                raise self.error(f"unknown property {word!r} in `{' '.join(self.words)}`", _SPELLINGS["add"])
+        if len(set(words)) < len(words) or {"request", "bound"} <= set(words):
+            raise self.error(f"`{' '.join(words)}`", "each property once, and not both `request` and `bound`")
+        return tuple(word for word in PROPERTIES if word in words)
 
     def _expect(self, remark: str) -> Expect:
         words, scheme = self.words, None

@@ -10,15 +10,56 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Reinsert, Remove, changes
+from sockiter.operations import (
+    Accept,
+    Add,
+    At,
+    Change,
+    Close,
+    Destroy,
+    Fail,
+    Open,
+    Operation,
+    Point,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    changes,
+)
 from sockiter.verdict import CAUSED_NEARBY, VIOLATIONS, Kind, Signature, Verdict, signatures_of
 
 Hazard: TypeAlias = Literal[
-    "add-head", "add-tail", "remove", "reinsert", "rehash", "show", "between", "realloc", "enomem", "rollover"
+    "add-head",
+    "add-tail",
+    "remove",
+    "reinsert",
+    "rehash",
+    "close",
+    "accept",
+    "destroy",
+    "destroying",
+    "show",
+    "between",
+    "realloc",
+    "enomem",
+    "rollover",
 ]
 HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
-# Each of these is one kind of change. The others are a point of time, a refused allocation, and narrow versions.
-CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
+# Each of these is one kind of change. The others are a reader that changes the table, a point of time, a refused
+# allocation, and narrow versions.
+CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash", "close", "accept", "destroy")
+
+IMPLIES: dict[Hazard, frozenset[Hazard]] = {
+    "accept": frozenset({"close"}),
+    "destroy": frozenset({"remove"}),
+    "destroying": frozenset({"remove", "show"}),
+}
+"""The hazards whose known failures also explain findings under another hazard, since the walk sees the same change.
+
+To a walk, a completed handshake is a closed connection: a successor with the same cookie. A destroyed socket is a removed
+one. A reader that destroys removes each socket as it is shown.
+"""
 
 # The hazard of a change at each point inside a read.
 HAZARD_OF: dict[Point, Hazard] = {"show": "show", "bucket": "between", "realloc": "realloc"}
@@ -104,8 +145,10 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
         if type(op) is Open:
             opened = True
             continue
+        if type(op) is Read and op.destroying:
+            used.add("destroying")
         for change in changes(op):
-            insertions += type(change) is not Remove
+            insertions += type(change) not in _WITHOUT_INSERTION
             if opened:
                 used.add(_hazard(change))
         if type(op) is Read:
@@ -115,9 +158,20 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
     return frozenset(used)
 
 
-def within(known_failures: Iterable[KnownFailure], hazards: Iterable[Hazard]) -> frozenset[KnownFailure]:
-    """The known failures that need no other hazards than these."""
+def implied(hazards: Iterable[Hazard]) -> frozenset[Hazard]:
+    """These hazards, and those that they imply."""
     there = frozenset(hazards)
+    return there.union(*(IMPLIES[hazard] for hazard in there & IMPLIES.keys()))
+
+
+def without_implied(hazards: frozenset[Hazard]) -> frozenset[Hazard]:
+    """These hazards without those whose implied hazards are all among them, which show a walk nothing new."""
+    return frozenset(hazard for hazard in hazards if hazard not in IMPLIES or not IMPLIES[hazard] <= hazards)
+
+
+def within(known_failures: Iterable[KnownFailure], hazards: Iterable[Hazard]) -> frozenset[KnownFailure]:
+    """The known failures that need no other hazards than these, and those that these imply."""
+    there = implied(hazards)
     return frozenset(failure for failure in known_failures if failure.hazards <= there)
 
 
@@ -133,21 +187,31 @@ def largest_claims(
         # Every known failure loses at least one of its hazards. A subset that leaves out more than necessary is dropped.
         left_out: set[frozenset[Hazard]] = {frozenset()}
         for failure in (failure for failure in known_failures if failure.explains(signature)):
-            left_out = {out if out & failure.hazards else out | {hazard} for out in left_out for hazard in failure.hazards}
+            left_out = {
+                out if not failure.hazards <= implied(hazards - out) else out | _causing(hazard)
+                for out in left_out
+                for hazard in failure.hazards
+            }
             left_out = {out for out in left_out if not any(less < out for less in left_out)}
         for out in sorted(left_out, key=in_order):
             claims.setdefault(hazards - out, set()).add(signature)
     return claims
 
 
+def _causing(hazard: Hazard) -> frozenset[Hazard]:
+    # A hazard, and those that imply it.
+    return frozenset({hazard, *(other for other, hazards in IMPLIES.items() if hazard in hazards)})
+
+
 def explaining(
     known_failures: Sequence[KnownFailure], signature: Signature, hazards: frozenset[Hazard]
 ) -> list[KnownFailure]:
     """The known failures that explain a finding with this signature under these hazards; empty: a claim is broken."""
+    there = implied(hazards)
     return [
         known_failure
         for known_failure in known_failures
-        if known_failure.explains(signature) and known_failure.hazards <= hazards
+        if known_failure.explains(signature) and known_failure.hazards <= there
     ]
 
 
@@ -160,6 +224,9 @@ def unexplained(known_failures: Sequence[KnownFailure], verdict: Verdict, hazard
     )
 
 
+_WITHOUT_INSERTION = (Remove, Destroy)
+
+
 def _hazard(change: Change) -> Hazard:
     match change:
         case Add(end=end):
@@ -168,8 +235,14 @@ def _hazard(change: Change) -> Hazard:
             return "remove"
         case Reinsert():
             return "reinsert"
-        case _:
+        case Rehash():
             return "rehash"
+        case Close():
+            return "close"
+        case Accept():
+            return "accept"
+        case Destroy():
+            return "destroy"
 
 
 def _inside(at: At) -> Hazard:

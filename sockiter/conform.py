@@ -23,7 +23,7 @@ from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.history import Returned
 from sockiter.kernel.target import KernelTarget
-from sockiter.operations import Add, Bucket, Change, End, Open, Operation, Read, Rehash
+from sockiter.operations import Add, Again, Bucket, Change, End, Open, Operation, Read, Rehash
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Patience, minimize
 from sockiter.simulation import RECORDS_MAX, Simulation
@@ -232,7 +232,7 @@ def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> 
         elif isinstance(op, Read):
             inside = [replace(at, what=change(at.what)) if isinstance(at.what, (Add, Rehash)) else at for at in op.at]
             yield replace(op, at=tuple(inside))
-        elif isinstance(op, Open):
+        elif isinstance(op, (Open, Again)):
             yield op
         else:
             yield change(op)

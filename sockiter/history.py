@@ -19,15 +19,21 @@ class Shown:
 @final
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A read(2) returned the records of these sockets in order, or the name of an errno."""
+    """A read(2) returned the records of these sockets in order, or the name of an errno.
+
+    A record counts with its last byte. `cut`: the read also returned the first bytes of another record, or bytes from
+    inside one. For a silent read, `delivered` has the sockets that the program stored, and `silent` is true.
+    """
 
     delivered: tuple[str, ...]
     error: str | None = None
+    cut: bool = False
+    silent: bool = False
 
     @property
     def is_the_end(self) -> bool:
-        """Whether this read signals the end of the iteration: no records and no error."""
-        return not self.delivered and self.error is None
+        """Whether this read signals the end of the iteration: it returned nothing and no error."""
+        return self.error is None and (self.silent or not (self.delivered or self.cut))
 
 
 def is_last(read: Read, returned: Returned) -> bool:
@@ -41,12 +47,18 @@ class GaveUp:
     """A `Read(None)` made its maximum number of reads without reaching the end of the iteration."""
 
 
-Event: TypeAlias = Change | Shown | Returned | GaveUp
+@final
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """A second pass began."""
+
+
+Event: TypeAlias = Change | Shown | Returned | GaveUp | Reopened
 
 
 @dataclass(slots=True)
 class History:
-    """The sockets in the table at open, the bucket of each, and all later events in order.
+    """The wanted sockets in the table at open, the bucket of each, and all later events in order.
 
     A change is recorded only if it changed the table: a move to the same bucket is left out, and so is every change
     before open. A backend that cannot see the iterator show a socket, as on a real kernel, records `Shown` when the
@@ -54,6 +66,7 @@ class History:
     """
 
     opened: tuple[str, ...] = ()
+    """Without the sockets that the reader filters out: those are never shown, and owed to nobody."""
     events: list[Event] = field(default_factory=list)
     buckets: dict[str, Bucket] = field(default_factory=dict)
     """The bucket of each socket at open. Buckets of the first table have no table name, here and in events."""

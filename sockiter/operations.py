@@ -11,9 +11,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, final, get_args
 
 End: TypeAlias = Literal["head", "tail"]
+Property: TypeAlias = Literal["unwanted", "request", "bound"]
+"""A property that a socket gets when it is added."""
+PROPERTIES: tuple[Property, ...] = get_args(Property)
 Point: TypeAlias = Literal["show", "bucket", "realloc"]
 """A point inside a read: just before a socket is shown, just before a bucket is locked, or during an allocation."""
 POINTS: tuple[Point, ...] = get_args(Point)
+Unit: TypeAlias = Literal["records", "bytes"]
 
 
 class Printed:
@@ -44,6 +48,10 @@ class Bucket(Printed):
 FIRST = Bucket()
 
 
+LISTENING = "listening"
+"""The table of TCP's listening sockets. Sockets in any other table may be connections."""
+
+
 def has_tail(table: str) -> bool:
     """Whether sockets can enter a table's buckets at the tail.
 
@@ -61,11 +69,17 @@ class Open:
 @final
 @dataclass(frozen=True, slots=True)
 class Add(Printed):
-    """A new socket enters `bucket` at one end of its list."""
+    """A new socket enters `bucket` at one end of its list.
+
+    `properties`, in the order of `PROPERTIES`: `unwanted`, the reader filters it out, so that it takes part in the walk and
+    is owed to nobody; `request`, a handshake that is not complete, which `Accept` completes; `bound`, its port was bound by
+    number, so that `Destroy` leaves it in the table.
+    """
 
     name: str
     end: End
     bucket: Bucket = FIRST
+    properties: tuple[Property, ...] = ()
 
 
 @final
@@ -96,11 +110,45 @@ class Rehash(Printed):
 
 @final
 @dataclass(frozen=True, slots=True)
+class Close:
+    """The program closes a connection, and its peer does. A TIME_WAIT entry with the same cookie succeeds the socket.
+
+    The successor enters the same bucket, at the head or in the place of its predecessor, as the kernel does it
+    (inet_twsk_hashdance_schedule of net/ipv4/inet_timewait_sock.c).
+    """
+
+    name: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A handshake completes. A connection with the same cookie succeeds the request socket, as for `Close`.
+
+    In the kernel: inet_ehash_nolisten of net/ipv4/inet_hashtables.c.
+    """
+
+    name: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Destroy:
+    """The socket is destroyed by bpf_sock_destroy or SOCK_DESTROY, and not by its owner.
+
+    It leaves the table, except for a `bound` one, which returns to the head of the bucket of its `Add` if it was moved.
+    """
+
+    name: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Fail:
     """The allocation at this point is refused."""
 
 
-Change: TypeAlias = Add | Remove | Reinsert | Rehash
+Change: TypeAlias = Add | Remove | Reinsert | Rehash | Close | Accept | Destroy
 
 
 @final
@@ -124,19 +172,31 @@ class At:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Read:
-    """One read(2) for `count` records; with None, reads of many records until one returns nothing and no error.
+class Read(Printed):
+    """One read(2) for `count` records or bytes; with None, reads of many records until one returns nothing and no error.
 
     With `gives_up`, which requires None, the first error ends the operation as well. The points of `at` are counted over
-    all reads of the operation. The points of each kind are in order.
+    all reads of the operation. The points of each kind are in order. `unit`: of the count; a read in bytes may end inside
+    a record, and the record is delivered with its last byte. `silent`, which requires None: the program stores the records
+    in a map and writes nothing, so that a read never stops before the end. `destroying`: the program destroys every
+    wanted socket that it shows.
     """
 
     count: int | None
     at: tuple[At, ...] = ()
     gives_up: bool = False
+    unit: Unit = "records"
+    silent: bool = False
+    destroying: bool = False
 
 
-Operation: TypeAlias = Open | Add | Remove | Reinsert | Rehash | Read
+@final
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A second pass: a new iterator replaces the first. The reader joins the deliveries of all passes by cookie."""
+
+
+Operation: TypeAlias = Open | Again | Read | Change
 
 # The number of reads that a `Read(None)` makes before it gives up (the verdict is then stuck), besides one for every
 # `Fail` in it. A read of many records ends with the last socket, with an error, or with a full buffer. So a table needs
@@ -161,7 +221,9 @@ def changes(operation: Operation) -> Iterator[Change]:
             for at in inside:
                 if not isinstance(at.what, Fail):
                     yield at.what
-        case Add() | Remove() | Reinsert() | Rehash():
+        case Open() | Again():
+            pass
+        case _:
             yield operation
 
 
@@ -177,24 +239,27 @@ class Impossible(Exception):
 def check(operations: Sequence[Operation]) -> None:
     """Raise `Impossible` for the first operation that cannot be carried out; do nothing for a possible sequence.
 
-    A name is never used twice. Only a socket in the table can be removed, reinserted or moved. A socket can enter at the
-    tail only in a table with tails. The iterator is opened once, and all reads follow.
+    A name is never used twice. Only a socket in the table can change. A socket can enter at the tail only in a table with
+    tails. Only a request socket can be accepted, once, and a closed connection can only leave. The iterator is opened once,
+    and all reads and further passes follow.
     """
-    present: dict[str, str] = {}
-    known: set[str] = set()
+    sockets = _Sockets()
     opened = False
     for index, op in enumerate(operations):
         if type(op) is Open:
             if opened:
                 raise Impossible(index, None, "the iterator is open already; expected one `open`")
             opened = True
+        elif type(op) is Again:
+            if not opened:
+                raise Impossible(index, None, "a second pass before open; expected `open` above `again`")
         elif type(op) is Read:
             if not opened:
                 raise Impossible(index, None, "a read before open; expected `open` above the first read")
             for inside, at in enumerate(op.at):
-                if type(at.what) is not Fail and (why := _step(at.what, present, known)):
+                if type(at.what) is not Fail and (why := sockets.step(at.what)):
                     raise Impossible(index, inside, why)
-        elif why := _step(op, present, known):
+        elif why := sockets.step(op):
             raise Impossible(index, None, why)
     if not opened:
         raise Impossible(len(operations), None, "the iterator is never opened; expected one `open`")
@@ -205,8 +270,7 @@ def possible(operations: Sequence[Operation]) -> tuple[Operation, ...]:
 
     The sequence must contain an `Open`; otherwise the result is empty.
     """
-    present: dict[str, str] = {}
-    known: set[str] = set()
+    sockets = _Sockets()
     opened = False
     kept: list[Operation] = []
     for op in operations:
@@ -214,37 +278,83 @@ def possible(operations: Sequence[Operation]) -> tuple[Operation, ...]:
             if not opened:
                 kept.append(op)
             opened = True
+        elif type(op) is Again:
+            if opened:
+                kept.append(op)
         elif type(op) is Read:
             if not opened:
                 continue
             if op.at:
-                inside = tuple(a for a in op.at if type(a.what) is Fail or not _step(a.what, present, known))
+                inside = tuple(a for a in op.at if type(a.what) is Fail or not sockets.step(a.what))
                 kept.append(op if len(inside) == len(op.at) else replace(op, at=inside))
             else:
                 kept.append(op)
-        elif not _step(op, present, known):
+        elif not sockets.step(op):
             kept.append(op)
     return tuple(kept) if opened else ()
 
 
-def _step(change: Change, present: dict[str, str], known: set[str]) -> str:
-    # Updates the known names, and the table of each present socket. Returns "", or, without an update, the reason why the
-    # change is impossible.
-    name = change.name
-    if type(change) is Add:
-        if name in known:
-            return f"a socket named {name!r} was added before; expected a name that is new"
-        if change.end == "tail" and not has_tail(change.bucket.table):
-            return f"table {change.bucket.table!r} takes sockets at the head only; expected `head`"
-        known.add(name)
-        present[name] = change.bucket.table
-    elif name not in present:
-        gone = "is not in the table any more" if name in known else "was never added"
-        return f"socket {name!r} {gone}; expected one that is in the table"
-    elif type(change) is Remove:
-        del present[name]
-    elif type(change) is Rehash:
-        present[name] = change.bucket.table
-    elif type(change) is Reinsert and change.end == "tail" and not has_tail(present[name]):
-        return f"socket {name!r} is in table {present[name]!r}, which takes sockets at the head only; expected `head`"
+Life: TypeAlias = Literal["request", "closed", "bound"]
+"""A socket that cannot change as others do: a request socket, a closed connection, a socket that was bound by number."""
+
+
+def life_of(add: Add) -> Life | None:
+    """The life of a new socket; None for most."""
+    return "request" if "request" in add.properties else "bound" if "bound" in add.properties else None
+
+
+def prevents(life: Life | None, change: Change) -> str:
+    """The reason why a socket in the table cannot change like this in its present life, behind its name; "" if it can."""
+    match life, change:
+        case ("closed" | "request", Remove() | Destroy()) | ("request", Accept()):
+            return ""
+        case "closed", _:
+            return "was closed, and can only leave the table; expected `remove` or `destroy`"
+        case "request", _:
+            return "is a request socket; expected `accept`, `remove` or `destroy`"
+        case "bound", Reinsert():
+            return "is bound by number, and keeps its place; expected a socket without `bound`"
+        case _, Accept():
+            return "is no request socket; expected one that was added with `request`"
     return ""
+
+
+class _Sockets:
+    # The names so far: the table and the life of each present socket.
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._tables: dict[str, str] = {}
+        # Only of sockets with a life of their own: request sockets, closed connections, and sockets bound by number.
+        self._lives: dict[str, Life] = {}
+
+    def step(self, change: Change) -> str:
+        """Make a change. Returns "", or, without the change, the reason why it is impossible."""
+        name = change.name
+        tables = self._tables
+        if type(change) is Add:
+            if name in self._known:
+                return f"a socket named {name!r} was added before; expected a name that is new"
+            if change.end == "tail" and not has_tail(change.bucket.table):
+                return f"table {change.bucket.table!r} takes sockets at the head only; expected `head`"
+            self._known.add(name)
+            tables[name] = change.bucket.table
+            if change.properties and (life := life_of(change)) is not None:
+                self._lives[name] = life
+            return ""
+        if name not in tables:
+            gone = "is not in the table any more" if name in self._known else "was never added"
+            return f"socket {name!r} {gone}; expected one that is in the table"
+        if (self._lives or type(change) is Accept) and (why := prevents(self._lives.get(name), change)):
+            return f"socket {name!r} {why}"
+        if type(change) is Remove or (type(change) is Destroy and self._lives.get(name) != "bound"):
+            del tables[name]
+        elif type(change) is Rehash:
+            tables[name] = change.bucket.table
+        elif type(change) is Reinsert and change.end == "tail" and not has_tail(tables[name]):
+            return f"socket {name!r} is in table {tables[name]!r}, which takes sockets at the head only; expected `head`"
+        elif type(change) is Close:
+            self._lives[name] = "closed"
+        elif type(change) is Accept:
+            del self._lives[name]
+        return ""

@@ -6,8 +6,8 @@ history, tables, and schemes. So the verdict is the same for a model and for a k
 
 from __future__ import annotations
 
-from sockiter.history import GaveUp, History, Returned, Shown
-from sockiter.operations import Add, Bucket, Rehash, Remove
+from sockiter.history import GaveUp, History, Reopened, Returned, Shown
+from sockiter.operations import Add, Bucket, Destroy, Rehash, Remove
 from sockiter.verdict import KINDS, Finding, Verdict
 
 
@@ -21,10 +21,14 @@ def judge(history: History) -> Verdict:
     - refused: a read returned an error.
     - incomplete: no read returned "end", so skips were not judged, and there is no finding except refused.
 
-    A reinserted or moved socket counts as present in the table all the time. `moved`: the socket of the finding was
-    reinserted or moved before the end. `elsewhere`, for a skip or a repeat: nothing changed in the socket's bucket from
+    A reinserted or moved socket counts as present in the table all the time. So does one with a successor of the same
+    cookie, which is the same socket to a user. `moved`: the socket of the finding was reinserted, moved or succeeded before
+    the end. `elsewhere`, for a skip or a repeat: nothing changed in the socket's bucket from
     open to the end, or to the second time that it was shown. A socket that was added after open may be delivered once or
     not at all.
+
+    After a second pass, the reader joins all passes by cookie. A skip is then judged at the end of the last pass, and there
+    are no repeats.
     """
     present = set(history.opened)
     owed = set(history.opened)
@@ -32,7 +36,7 @@ def judge(history: History) -> Verdict:
     times: dict[str, int] = {}
     stale: set[str] = set()
     skipped: set[str] = set()
-    ended = stuck = refused = False
+    ended = stuck = refused = joined = False
     for event in history.events:
         if isinstance(event, Shown):
             if event.name not in present:
@@ -46,14 +50,17 @@ def judge(history: History) -> Verdict:
                 skipped = owed - times.keys()
         elif isinstance(event, Add):
             present.add(event.name)
-        elif isinstance(event, Remove):
+        elif isinstance(event, (Remove, Destroy)):
             present.discard(event.name)
             owed.discard(event.name)
         elif isinstance(event, GaveUp):
             stuck = True
+        elif isinstance(event, Reopened):
+            joined, ended = True, False
+            skipped = set()
         elif not ended:
             moved.add(event.name)
-    repeated = {name for name, count in times.items() if count > 1}
+    repeated = {name for name, count in times.items() if count > 1 and not joined}
     unmoved = (skipped | repeated) - moved
     skips_elsewhere, repeats_elsewhere = _elsewhere(history, unmoved) if unmoved else (_NONE, _NONE)
     findings = [Finding("skip", name, name in moved, name in skips_elsewhere) for name in skipped]
@@ -94,6 +101,8 @@ def _elsewhere(history: History, names: set[str]) -> tuple[frozenset[str], froze
         elif isinstance(event, Returned):
             if event.is_the_end and at_end is None:
                 at_end = frozenset(unchanged)
+        elif isinstance(event, Reopened):
+            at_end = None
         elif not isinstance(event, GaveUp):
             before = buckets.get(event.name)
             after = event.bucket if isinstance(event, (Add, Rehash)) else None
@@ -102,6 +111,6 @@ def _elsewhere(history: History, names: set[str]) -> tuple[frozenset[str], froze
                     unchanged -= together.pop(changed, _NONE)
             if after is not None:
                 buckets[event.name] = after
-            elif isinstance(event, Remove):
+            elif isinstance(event, (Remove, Destroy)):
                 buckets.pop(event.name, None)
     return at_end or _NONE, frozenset(at_second_turn)

@@ -21,6 +21,7 @@ from sockiter.backend import Session, Target
 from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.errors import InputError, SchemeFault, Unavailable
 from sockiter.guard import Guarded, guarded, in_a_line, stop_clock, text
+from sockiter.readers import Feature
 from sockiter.schemes.scheme import ONE_TABLE, AnyScheme, Scheme, known_failures_of
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import KINDS
@@ -76,6 +77,7 @@ class BrokenPlugin:
     is_real: bool = False
     has_tail: bool = True
     detected_scheme: str | None = None
+    features: frozenset[Feature] = frozenset()
     unable: Mapping[Hazard, str] = field(default_factory=dict)
 
     def missing(self) -> str:

@@ -16,15 +16,38 @@ from typing import Any, NamedTuple
 
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
-from sockiter.history import GaveUp, History, Returned, Shown, is_last
-from sockiter.operations import Add, At, Change, Fail, Open, Operation, Point, Read, Remove, reads_max
+from sockiter.history import GaveUp, History, Reopened, Returned, Shown, is_last
+from sockiter.operations import (
+    Accept,
+    Add,
+    Again,
+    At,
+    Bucket,
+    Change,
+    Close,
+    Destroy,
+    Fail,
+    Life,
+    Open,
+    Operation,
+    Point,
+    Read,
+    Rehash,
+    Remove,
+    life_of,
+    prevents,
+    reads_max,
+)
+from sockiter.readers import FEATURES
 from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of
-from sockiter.table import Table, empty
+from sockiter.table import Socket, Table, empty
 
 # The buffer has 8 pages, and a record fits only if space is left behind it: one less than 2048 records of 16 bytes.
 RECORDS_MAX = 2047
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
 OBJECTS_MAX = 1_000_000
+RECORD_BYTES = 16
+"""The size of a record."""
 
 
 @lru_cache
@@ -49,7 +72,9 @@ class Simulation:
         *,
         records_max: int = RECORDS_MAX,
         objects_max: int = OBJECTS_MAX,
+        in_place: frozenset[Hazard] = frozenset(),
     ) -> None:
+        """`in_place`: of close and accept those whose successor takes its predecessor's place, and not the head."""
         self.scheme = scheme
         self.table = _laid_out(shape, scheme.tables)
         self.history = History()
@@ -65,9 +90,18 @@ class Simulation:
         self._between: Any = None
         # The scheme's state after each read(2) of the last operation.
         self._behind_reads: list[Any] = []
-        # The records of a failed read, which the next read returns.
+        # The records that the next reads return before anything else: those of a failed read, and those that were shown by
+        # a read that ended inside a record; of the first, some bytes may have been returned.
         self._left: tuple[str, ...] = ()
+        self._left_cut = 0
         self._gone: set[str] = set()
+        self._unwanted: set[str] = set()
+        self._lives: dict[str, Life] = {}
+        # The first bucket of each socket that was bound by number.
+        self._homes: dict[str, Bucket] = {}
+        self._in_place = in_place
+        # The current operation is silent; the current operation destroys, or an earlier one did.
+        self._silent = self._destroying = self._destroyed = False
         # The changes inside the current read that are still due, and the progress of that read.
         self._script: dict[tuple[Point, int], list[tuple[int, At]]] = {}
         self._shows = self._looks = 0
@@ -78,8 +112,15 @@ class Simulation:
                 self._read_operation(operation)
             case Open():
                 self._between = self.scheme.open(self._slots, self.table)
-                self.history.opened = tuple([name for bucket in self.table.buckets for name, _ in bucket])
+                unwanted = self._unwanted
+                self.history.opened = tuple(
+                    [name for bucket in self.table.buckets for name, _ in bucket if name not in unwanted]
+                )
                 self.history.buckets = self.table.places()
+            case Again():
+                self._between = self.scheme.open(self._slots, self.table)
+                self._left, self._left_cut = (), 0
+                self.history.events.append(Reopened())
             case _:
                 self._change(operation)
 
@@ -97,20 +138,47 @@ class Simulation:
         """Do nothing: a simulation holds no resources."""
 
     def _change(self, change: Change) -> None:
-        table = self.table.after(change)
+        if type(change) is Add:
+            if change.properties:
+                self._note(change)
+        elif self._destroyed and not self.table.has(change.name):
+            return
+        elif type(change) is Destroy and change.name in self._homes:
+            change = Rehash(change.name, self._homes[change.name])
+        table = self._succeeded(change) if isinstance(change, (Close, Accept)) else self.table.after(change)
         if table is not self.table:
             self.table = table
-            if type(change) is Remove:
+            if type(change) is Remove or type(change) is Destroy:
                 self._gone.add(change.name)
             if self._between is not None:
                 self._record(change)
+
+    def _note(self, add: Add) -> None:
+        if "unwanted" in add.properties:
+            self._unwanted.add(add.name)
+        if (life := life_of(add)) is not None:
+            self._lives[add.name] = life
+            if life == "bound":
+                self._homes[add.name] = add.bucket
+
+    def _succeeded(self, change: Close | Accept) -> Table:
+        if type(change) is Close:
+            self._lives[change.name] = "closed"
+            is_in_place = "close" in self._in_place
+        else:
+            self._lives.pop(change.name, None)
+            is_in_place = "accept" in self._in_place
+        return self.table.succeeded_in_place(change) if is_in_place else self.table.after(change)
 
     def _record_renamed(self, change: Change) -> None:
         self.history.changed(change, self._first_table)
 
     def _change_inside(self, change: Change) -> None:
-        # Points are not always reached in the order of their lines. Then a socket may be missing from the table.
-        if isinstance(change, Add) or self.table.has(change.name):
+        # Points are not always reached in the order of their lines. Then a socket may be missing from the table, or may not
+        # be able to change in this way yet.
+        if isinstance(change, Add) or (
+            self.table.has(change.name) and not (self._lives and prevents(self._lives.get(change.name), change))
+        ):
             self._change(change)
 
     def _read_operation(self, operation: Read) -> None:
@@ -120,10 +188,15 @@ class Simulation:
         self._shows = self._looks = 0
         self.allocations = []
         self._behind_reads = []
-        size = self._records_max + 1 if operation.count is None else operation.count
+        self._silent, self._destroying = operation.silent, operation.destroying
+        self._destroyed = self._destroyed or operation.destroying
+        if operation.count is None:
+            size = (self._records_max + 1) * RECORD_BYTES
+        else:
+            size = operation.count * (RECORD_BYTES if operation.unit == "records" else 1)
         events = self.history.events
         for _ in range(reads_max(operation)):
-            returned = self._read(size)
+            returned = self._hand_out(size) if self._left else self._read(size)
             events.append(returned)
             self._behind_reads.append(self._between)
             if is_last(operation, returned):
@@ -136,12 +209,17 @@ class Simulation:
                 if not isinstance(at.what, Fail):
                     self._change_inside(at.what)
 
+    def _hand_out(self, size: int) -> Returned:
+        # Bytes that are left from an earlier read come first, and the iterator makes no step.
+        end = min(self._left_cut + size, len(self._left) * RECORD_BYTES)
+        whole, self._left_cut = divmod(end, RECORD_BYTES)
+        records, self._left = self._left[:whole], self._left[whole:]
+        return Returned(records, cut=self._left_cut > 0)
+
     def _read(self, size: int) -> Returned:
-        # One read(2). The order of the tests follows bpf_seq_read: the step after a shown socket precedes the check of the
-        # size. So a read that stops in mid-bucket leaves the scheme at the first socket that is not shown.
-        if self._left:
-            records, self._left = self._left[:size], self._left[size:]
-            return Returned(records)
+        # One read(2) of `size` bytes. The order of the tests follows bpf_seq_read: the step after a shown socket precedes
+        # the check of the size. So a read that stops in mid-bucket leaves the scheme at the first socket that is not shown.
+        records = -(-size // RECORD_BYTES)
         produced: list[str] = []
         objects = 0
         again = False
@@ -151,14 +229,14 @@ class Simulation:
             request = step.waits_for
             granted = True
             if type(request) is Show:
-                if len(produced) >= size:
+                if len(produced) >= records and not self._silent:
                     granted = False
                 elif objects >= self._objects_max:
-                    again = not produced
+                    again = self._silent or not produced
                     granted = False
                 else:
                     objects += 1
-                    granted = self._show(request.socket.name, produced)
+                    granted = self._show(request.socket, produced)
             elif type(request) is Grow:
                 granted = self._allocate(request.locked)
             else:
@@ -167,24 +245,37 @@ class Simulation:
                     self._look()
             step = resume(step, granted, self.table)
         self._between, error = step
+        if again and error is None:
+            error = "EAGAIN"
+        if self._silent:
+            return Returned(tuple(produced), error, silent=True)
         if error is not None:
             self._left = tuple(produced)
             return Returned((), error)
-        return Returned((), "EAGAIN") if again else Returned(tuple(produced))
+        if len(produced) * RECORD_BYTES > size:
+            self._left = tuple(produced)
+            return self._hand_out(size)
+        return Returned(tuple(produced))
 
-    def _show(self, name: str, produced: list[str]) -> bool:
+    def _show(self, socket: Socket, produced: list[str]) -> bool:
         # False: the record did not fit. The program ran in vain, and the next read starts with this socket.
+        name = socket.name
         self._shows += 1
         if self._script:
             for at in self._reached("show", self._shows):
                 assert not isinstance(at.what, Fail)
                 self._change_inside(at.what)
-        if name in self._gone:
+        if name in self._gone or name in self._unwanted:
             return True
-        if len(produced) == self._records_max:
+        if self.table.successors and self.table.is_succeeded(socket):
+            return True
+        if len(produced) == self._records_max and not self._silent:
             return False
         produced.append(name)
         self.history.events.append(Shown(name))
+        if self._destroying:
+            # Only now: a program destroys a socket once its record fits.
+            self._change_inside(Destroy(name))
         return True
 
     def _look(self) -> None:
@@ -218,6 +309,7 @@ class SchemeTarget:
     slots: int | None = None
     has_tail = True
     detected_scheme: str | None = None
+    features = frozenset(FEATURES)
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.scheme = scheme

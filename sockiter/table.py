@@ -12,21 +12,44 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
-from sockiter.operations import Add, Bucket, Change, Rehash, Reinsert, Remove, has_tail
+from sockiter.operations import Accept, Add, Bucket, Change, Close, Destroy, Rehash, Reinsert, Remove, has_tail
 
 LARGE = 64
 """From this number of insertions on, sockets are looked up in an index by name instead of one by one."""
 
 
 class Socket(NamedTuple):
-    """A socket in its bucket: its name, and the index that the RFC's scheme gave it when it was inserted."""
+    """A socket in its bucket: its name, and the index that the RFC's scheme gave it when it was inserted.
+
+    A successor has the name of its predecessor, as it has its cookie. It has an index of its own at the head, and an
+    `InheritedIndex` in its predecessor's place.
+    """
 
     name: str
     idx: int
 
 
+class InheritedIndex(int):
+    """The index of a socket that took its predecessor's place, at the version `since`."""
+
+    since: int
+
+    @classmethod
+    def of(cls, idx: int, since: int) -> InheritedIndex:
+        inherited = cls(idx)
+        inherited.since = since
+        return inherited
+
+
 Buckets: TypeAlias = tuple[tuple[Socket, ...], ...]
 """Buckets in the order of the walk, each from head to tail."""
+
+
+class Succession(NamedTuple):
+    """The last form of a socket with a successor, and the version at which that entered."""
+
+    predecessor: Socket
+    since: int
 
 
 class Phase(NamedTuple):
@@ -44,7 +67,7 @@ class Table(NamedTuple):
     """The buckets in the order of the walk, one phase after the other.
 
     `ver` is the number of insertions so far. `removals` has the number of removals from each bucket. A move counts as both.
-    `gone` has the removed sockets, as they were at their removal.
+    `gone` has the removed sockets, as they were at their removal. `successors`: all successions so far, in order.
     """
 
     buckets: Buckets
@@ -52,35 +75,57 @@ class Table(NamedTuple):
     removals: tuple[int, ...]
     phases: tuple[Phase, ...]
     gone: tuple[Socket, ...] = ()
+    successors: tuple[Succession, ...] = ()
 
     def after(self, change: Change) -> Table:
         """The table after a change; the same object if nothing changed, as after a move to the same bucket.
 
         An insertion raises `ver`, and gives the socket the idx -ver at the head or +ver at the tail. A move is an
-        insertion at the head, and so is every insertion into a table without tails. An unknown bucket raises IndexError,
+        insertion at the head, and so is every insertion into a table without tails. A successor enters at the head. An
+        unknown bucket raises IndexError,
         and an unknown socket KeyError. Sequences that `operations.check` accepts, in their `backend.shape_of`, cause
         neither.
         """
-        buckets, ver, removals, phases, gone = self
+        buckets, ver, removals, phases, gone, successors = self
         if type(change) is Add:
             number = self.number(change.bucket)
             buckets = _inserted(buckets, number, change.name, change.end == "head", ver + 1)
-            table = Table(buckets, ver + 1, removals, phases, gone)
+            table = Table(buckets, ver + 1, removals, phases, gone, successors)
             return table if ver < LARGE else _followed(self, table, change, number)
-        number, position = self.where(change.name)
+        name = change.name
+        number, position = self.where(name)
         bucket = buckets[number]
+        kind = type(change)
         to = self.number(change.bucket) if type(change) is Rehash else number
-        if type(change) is Rehash and to == number:
+        if kind is Rehash and to == number:
             return self
+        if kind is Close or kind is Accept:
+            successors = (*successors, Succession(bucket[position], ver + 1))
         buckets = _replaced(buckets, number, bucket[:position] + bucket[position + 1 :])
         removals = (*removals[:number], removals[number] + 1, *removals[number + 1 :])
-        if type(change) is Remove:
-            table = Table(buckets, ver, removals, phases, (*gone, bucket[position]))
+        if kind is Remove or kind is Destroy:
+            table = Table(buckets, ver, removals, phases, (*gone, bucket[position]), successors)
             return table if ver < LARGE else _followed(self, table, change, number)
         at_head = type(change) is not Reinsert or change.end == "head" or not self._has_tail(number)
-        buckets = _inserted(buckets, to, change.name, at_head, ver + 1)
-        table = Table(buckets, ver + 1, removals, phases, gone)
+        buckets = _inserted(buckets, to, name, at_head, ver + 1)
+        table = Table(buckets, ver + 1, removals, phases, gone, successors)
         return table if ver < LARGE else _followed(self, table, change, to)
+
+    def succeeded_in_place(self, change: Close | Accept) -> Table:
+        """The table after a successor took the place of its predecessor, instead of the head of the bucket."""
+        name = change.name
+        number, position = self.where(name)
+        bucket = self.buckets[number]
+        ver = self.ver + 1
+        successor = Socket(name, InheritedIndex.of(bucket[position].idx, ver))
+        buckets = _replaced(self.buckets, number, (*bucket[:position], successor, *bucket[position + 1 :]))
+        successors = (*self.successors, Succession(bucket[position], ver))
+        # The index by name, if there is one, does not follow this change; the next use makes a new one.
+        return self._replace(buckets=buckets, ver=ver, successors=successors)
+
+    def is_succeeded(self, socket: Socket) -> bool:
+        """Whether a socket, as an iterator holds it, has a successor and is in the table no more."""
+        return self._predecessor(socket) is not None
 
     def number(self, bucket: Bucket) -> int:
         """The position of a bucket in the walk, from 0; a bucket without a table name belongs to the first phase."""
@@ -134,7 +179,9 @@ class Table(NamedTuple):
         return any(socket.name == name for bucket in self.buckets for socket in bucket)
 
     def now(self, socket: Socket) -> Socket:
-        """The present form of a socket in the table; its last form if it has left the table."""
+        """The present form of a socket in the table; its last form if it has left the table, or has a successor."""
+        if self.successors and (predecessor := self._predecessor(socket)) is not None:
+            return predecessor
         if self.ver >= LARGE:
             names = _LATEST.of(self)
             return names.present[socket.name][1] if socket.name in names.present else names.gone.get(socket.name, socket)
@@ -143,6 +190,14 @@ class Table(NamedTuple):
                 if candidate.name == socket.name:
                     return candidate
         return socket
+
+    def _predecessor(self, socket: Socket) -> Socket | None:
+        # The last form of a socket that has a successor.
+        entered = socket.idx.since if isinstance(socket.idx, InheritedIndex) else abs(socket.idx)
+        for predecessor, since in self.successors:
+            if predecessor.name == socket.name and entered < since:
+                return predecessor
+        return None
 
     def _has_tail(self, number: int) -> bool:
         return all(has_tail(name) for name, first, end in self.phases if first <= number < end)
@@ -196,7 +251,7 @@ class _Names:
         # Update the index to the table after a change in this bucket.
         name = change.name
         self.table = table
-        if type(change) is Remove:
+        if type(change) is Remove or type(change) is Destroy:
             self.gone[name] = self.present.pop(name)[1]
         else:
             bucket = table.buckets[number]

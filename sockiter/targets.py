@@ -20,6 +20,7 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, Read, Rehash
 from sockiter.plugins import load_plugins
 from sockiter.schemes import SCHEMES
+from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import KINDS
 
@@ -37,6 +38,11 @@ def target_named(name: str) -> Target:
             return target
     known = [target.name for target in TARGETS]
     raise InputError(f"no target is named {name!r}: {expected(close_to(name, known), known)}")
+
+
+def scheme_of(target: Target) -> AnyScheme | None:
+    """The scheme of a target; None for an iterator of the running kernel."""
+    return target.scheme if isinstance(target, SchemeTarget) else None
 
 
 def require_running(target: Target) -> Target:

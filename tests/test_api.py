@@ -1,4 +1,4 @@
-"""The Python interface: what a caller gets, what it costs to import, and that the reference page says the same."""
+"""The Python interface: its results, the cost of its import, and its reference page."""
 
 from __future__ import annotations
 

@@ -25,9 +25,10 @@ from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operat
 from sockiter.verdict import KINDS, OF_A_SOCKET
 from tests.support.paths import ROOT
 
-CHANGE_WORDS = "add, remove, reinsert, rehash"
-WORDS = f"{CHANGE_WORDS}, open, read, batch, expect, at"
-ADD = "add NAME head|tail [in BUCKET]"
+CHANGE_WORDS = "add, remove, reinsert, rehash, close, accept, destroy"
+WORDS = f"{CHANGE_WORDS}, open, again, read, walk, batch, expect, at"
+ADD = "add NAME head|tail [in BUCKET] [unwanted] [request] [bound]"
+READ = "read N [bytes], read all, or read until error, each with [destroying]"
 AT = "at show N: CHANGE, at bucket N: CHANGE, at realloc N: CHANGE, or at realloc N: fail"
 EXPECT = "expect TARGET skip|repeat|stale|stuck|refused|incomplete [NAME] [as SCHEME], with a NAME for skip, repeat, stale"
 COUNT = "a number from 1 to 1000000"
@@ -45,7 +46,7 @@ def lines(*some: str) -> str:
 
 
 def wrong(text: str) -> str:
-    """What is said to be wrong with a case."""
+    """The error message for a case."""
     with pytest.raises(InputError) as caught:
         loads(text, file="FILE")
     return str(caught.value)
@@ -197,14 +198,14 @@ MALFORMED: list[tuple[str, str]] = [
     ("add A tail\nreinsert A", "2: `reinsert A`: expected reinsert NAME head|tail"),
     ("add A tail\nrehash A 1", "2: `rehash A 1`: expected rehash NAME to BUCKET"),
     ("open now", "1: `open now`: expected open"),
-    ("open\nread", "2: `read`: expected read N, read all, or read until error"),
-    ("open\nread 1 2", "2: `read 1 2`: expected read N, read all, or read until error"),
-    ("open\nread until", "2: `read until`: expected read N, read all, or read until error"),
-    ("open\nread until end", "2: `read until end`: expected read N, read all, or read until error"),
-    ("open\nread until error now", "2: `read until error now`: expected read N, read all, or read until error"),
-    ("open\nread 1 until error", "2: `read 1 until error`: expected read N, read all, or read until error"),
+    ("open\nread", f"2: `read`: expected {READ}"),
+    ("open\nread 1 2", f"2: `read 1 2`: expected {READ}"),
+    ("open\nread until", f"2: `read until`: expected {READ}"),
+    ("open\nread until end", f"2: `read until end`: expected {READ}"),
+    ("open\nread until error now", f"2: `read until error now`: expected {READ}"),
+    ("open\nread 1 until error", f"2: `read 1 until error`: expected {READ}"),
     ("batch", "1: `batch`: expected batch SLOTS"),
-    ("close", f"1: unknown word 'close': expected {WORDS}"),
+    ("close", "1: `close`: expected close NAME"),
     ("Open", f"1: unknown word 'Open': expected {WORDS}"),
     ("fail", f"1: unknown word 'fail': expected {WORDS}"),
     # numbers
@@ -273,8 +274,8 @@ MALFORMED: list[tuple[str, str]] = [
     ("open\nread 1\n  at realloc 1: fail now", "3: `fail now`: expected fail"),
     ("open\nread 1\n  at realloc 1: add A", f"3: `add A`: expected {ADD}"),
     ("open\nread 1\n  at show 1: open", f"3: unknown word 'open': expected {CHANGE_WORDS}"),
-    ("open\nread 1\n  at realloc 1: close", f"3: unknown word 'close': expected {CHANGE_WORDS}, fail"),
-    # what is expected, and settings
+    ("open\nread 1\n  at realloc 1: shut", f"3: unknown word 'shut': expected {CHANGE_WORDS}, fail"),
+    # expectations, and settings
     ("batch 2\nbatch 2", "2: a second `batch`: expected one at the most"),
     ("expect index", f"1: `expect index`: expected {EXPECT}"),
     ("expect index ok", f"1: `expect index ok`: expected {EXPECT}"),
@@ -393,7 +394,7 @@ COMMENT = st.text(st.sampled_from("#ab \t: é"), max_size=8).map(str.rstrip)
 
 @st.composite
 def whole_cases(draw: st.DrawFn) -> Case:
-    """Any case that can be written: whatever was drawn, without what cannot be carried out."""
+    """Any case that can be written: the drawn operations without the impossible ones."""
     names = st.sampled_from(draw(st.lists(WORD, min_size=1, max_size=4, unique=True)))
     ends: st.SearchStrategy[End] = st.sampled_from(("head", "tail"))
     adds = st.builds(Add, names, ends, BUCKETS)
@@ -454,7 +455,7 @@ def test_any_bytes_are_a_case_or_wrong_input_and_nothing_else(data: bytes, tmp_p
 
 class TestAFile:
     def read(self, path: Path) -> str:
-        """What is said to be wrong with a file, behind its path."""
+        """The error message for a file, behind its path."""
         with pytest.raises(InputError) as caught:
             load(path)
         assert str(caught.value).startswith(f"{path}:")
@@ -468,7 +469,7 @@ class TestAFile:
     def test_is_named_in_what_is_wrong_with_its_text(self, tmp_path: Path) -> None:
         path = tmp_path / "a.case"
         path.write_text("open\nread")
-        assert self.read(path) == "2: `read`: expected read N, read all, or read until error"
+        assert self.read(path) == f"2: `read`: expected {READ}"
 
     def test_that_is_missing_is_said_to_be(self, tmp_path: Path) -> None:
         assert self.read(tmp_path / "none.case") == " cannot be read: No such file or directory"

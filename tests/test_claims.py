@@ -38,6 +38,10 @@ def test_the_hazards_have_the_order_and_the_names_of_the_design() -> None:
         "remove",
         "reinsert",
         "rehash",
+        "close",
+        "accept",
+        "destroy",
+        "destroying",
         "show",
         "between",
         "realloc",
@@ -212,7 +216,7 @@ EVERYTHING: frozenset[Hazard] = frozenset({"add-head", "remove", "rehash"})
 
 
 def claims(*known_failures: KnownFailure) -> dict[frozenset[Hazard], set[str]]:
-    """The largest claims with what is claimed in words."""
+    """The largest claims, in words."""
     largest = largest_claims(known_failures, EVERYTHING)
     return {hazards: {words(one) for one in signatures} for hazards, signatures in largest.items()}
 

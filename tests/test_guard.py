@@ -446,7 +446,7 @@ def test_offsets_and_ranks_are_as_they_are_without_a_guard() -> None:
         assert run(target, target, operations).reads == [Returned(("A",)), Returned(())]
 
 
-# What an entry point gives, and who asks for it
+# The value of an entry point, and its users
 
 
 def loaded(given: object, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -470,7 +470,7 @@ def test_a_canonical_form_has_to_be_a_method(monkeypatch: pytest.MonkeyPatch) ->
 def test_conform_takes_schemes_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     target = loaded(type("Foreign", (CookieUdp,), {"name": "foreign"}), monkeypatch)
     broken = BrokenPlugin("broken", "", "it is broken")
-    command: Any = import_module("sockiter.cli") and sys.modules["sockiter.cli.conform"]
+    command: Any = import_module("sockiter.cli") and import_module("sockiter.cli.conform")
     monkeypatch.setattr(command, "PLUGIN_TARGETS", (target, broken))
     assert command._scheme("foreign").name == "foreign"
     assert command._scheme("index").name == "index"

@@ -15,6 +15,7 @@ from sockiter.claims import Hazard, KnownFailure
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
+from sockiter.readers import Feature
 from sockiter.replay import ReplayResult, expecting, incomparable, replay, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -33,7 +34,7 @@ OTHER = Expect("kernel:udp", "stuck")
 
 @dataclass
 class Limited:
-    """A target, and its own session and backend, that says EAGAIN to every read, and can do little."""
+    """A target, and its own session and backend, whose every read returns EAGAIN, and which supports few hazards."""
 
     name: str = "limited"
     summary: str = ""
@@ -44,6 +45,7 @@ class Limited:
     slots: int | None = SLOTS
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True
+    features: frozenset[Feature] = frozenset()
     detected_scheme: str | None = None
     is_real: bool = False
     lacks: str | None = None
@@ -224,7 +226,7 @@ class TestExpecting:
     def test_asks_all_targets_that_can_carry_it_out_here(self) -> None:
         absent, unable, able = Limited(lacks="no kernel"), Limited(hazards=frozenset()), Limited(name="able")
         expects = with_expects(SKIPS, [OFFSET, absent, unable, INDEX, able]).expects
-        # The one that is able says EAGAIN to each read, and never that it is at the end.
+        # The able target returns EAGAIN for each read, and never the end.
         assert expects == (SKIP_B, Expect("able", "refused"), Expect("able", "incomplete"))
         assert (absent.began, unable.began, able.began) == (0, 0, 1)
 

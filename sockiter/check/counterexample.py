@@ -6,12 +6,28 @@ The module chooses the names of the sockets, the number of records of each read,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sockiter.check.monitor import Mode
-from sockiter.check.transitions import Shift, SystemState, Transition, Turns
-from sockiter.operations import Add, At, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
+from sockiter.check.transitions import Opening, Shift, SystemState, Transition, Turns
+from sockiter.operations import (
+    Accept,
+    Add,
+    Again,
+    At,
+    Change,
+    Close,
+    Destroy,
+    Fail,
+    Open,
+    Operation,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+)
+from sockiter.readers import Reader
 from sockiter.shrink.edits import name_of
 
 
@@ -23,10 +39,12 @@ class PathStep(NamedTuple):
     mode: Mode
 
 
-def to_operations(path: Iterable[PathStep]) -> tuple[Operation, ...]:
-    """The operations for a path from the empty table, ending in a `read all`; sockets are named in the order of their
-    adds."""
+def to_operations(path: Iterable[PathStep], reader: Reader | None = None) -> tuple[Operation, ...]:
+    """The operations for a path from the empty table, ending in a `read all`, or in a `walk` of a silent reader; sockets are
+    named in the order of their adds."""
     builder = OperationsBuilder()
+    if reader is not None:
+        builder.is_silent, builder.destroys = reader.silent, reader.destroys
     for step in path:
         builder.add(*step)
     builder.finish()
@@ -40,6 +58,9 @@ class OperationsBuilder:
     `names`: the names of the sockets in the table, by position.
     """
 
+    is_silent: bool = False
+    # Of the current operation, or the last one.
+    destroys: bool = False
     operations: list[Operation] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     # The number of added sockets.
@@ -57,6 +78,9 @@ class OperationsBuilder:
     def add(self, state: SystemState, transition: Transition, mode: Mode) -> None:
         effect = transition.effect
         if isinstance(effect, Shift):
+            if transition.label is None:
+                self._destroyed(effect)
+                return
             assert isinstance(transition.label, Change)
             change = self._named(transition.label, effect)
             if self.inside is None:
@@ -66,32 +90,41 @@ class OperationsBuilder:
         elif isinstance(effect, Turns):
             if mode != "on":
                 self.inside, self.turns, self.looks, self.allocations, self.mode = [], 0, 0, 0, mode
+                self.destroys = transition.label == "read destroying"
             self._read(state, transition, effect)
         else:
-            self.operations.append(Open())
+            self.operations.append(Open() if isinstance(effect, Opening) else Again())
 
     def finish(self) -> None:
         if self.inside is not None:
-            self.operations.append(Read(None, tuple(self.inside)))
+            self.operations.append(self._made(Read(None, tuple(self.inside))))
             return
         last = self.operations[-1]
         if isinstance(last, Read):
-            self.operations[-1] = Read(None, last.at)
+            self.operations[-1] = self._made(Read(None, last.at))
         else:
-            self.operations.append(Read(None))
+            self.operations.append(self._made(Read(None)))
+
+    def _made(self, read: Read) -> Read:
+        return replace(read, silent=self.is_silent, destroying=self.destroys)
+
+    def _destroyed(self, effect: Shift) -> None:
+        self.names = [name for name, to in zip(self.names, effect.to, strict=True) if to >= 0]
 
     def _named(self, label: Change, effect: Shift) -> Change:
         # A label refers to a socket by its position.
         match label:
-            case Add(_, end, bucket):
-                change: Change = Add(name_of(self.added), end, bucket)
+            case Add(_, end, bucket, properties):
+                change: Change = Add(name_of(self.added), end, bucket, properties)
                 self.added += 1
             case Remove(position):
                 change = Remove(self.names[int(position)])
             case Reinsert(position, end):
                 change = Reinsert(self.names[int(position)], end)
-            case _:
-                change = Rehash(self.names[int(label.name)], label.bucket)
+            case Rehash(position, bucket):
+                change = Rehash(self.names[int(position)], bucket)
+            case Close(position) | Accept(position) | Destroy(position):
+                change = type(label)(self.names[int(position)])
         now = {to: name for name, to in zip(self.names, effect.to, strict=True) if to >= 0}
         if effect.added >= 0:
             now[effect.added] = change.name
@@ -120,6 +153,12 @@ class OperationsBuilder:
         is_end = not (self.records or effect.refused or effect.handed)
         self.left = self.records if effect.refused else 0
         self.records = 0
-        if self.mode == "one" or is_end:
-            self.operations.append(Read(count if self.mode == "one" else None, tuple(self.inside)))
+        if self.is_silent:
+            # One read(2) of a silent reader ends with an error or at the end.
+            if self.mode == "one" or not effect.refused:
+                read = Read(None, tuple(self.inside), gives_up=effect.refused)
+                self.operations.append(self._made(read))
+                self.inside = None
+        elif self.mode == "one" or is_end:
+            self.operations.append(self._made(Read(count if self.mode == "one" else None, tuple(self.inside))))
             self.inside = None

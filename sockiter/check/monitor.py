@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
-from sockiter.check.transitions import Opening, Shift, Turns
+from sockiter.check.transitions import Effect, Reopening, Shift, Turns
 from sockiter.verdict import Kind, Signature, signatures_of
 
 MONITORED: tuple[Signature, ...] = signatures_of(("skip", "repeat", "stuck", "refused"))
@@ -24,6 +24,12 @@ table."""
 
 Mode: TypeAlias = Literal["one", "all", "on"]
 """A read of a number of records begins ("one"), a `read all` begins ("all"), or the current operation continues ("on")."""
+
+Judged: TypeAlias = Literal["alone", "first", "last"]
+"""The pass of a read: the only one; or the first or the last of several, which the reader joins by cookie, without repeats.
+
+A skip is judged at the end of the last.
+"""
 
 FREE, OWED, ONCE, TWICE = range(4)
 """The status of a tracked socket: neither owed nor delivered; owed; delivered; delivered again."""
@@ -79,10 +85,11 @@ class MonitorStep(dict[int, MonitorResult]):
     """
 
     def __init__(
-        self, effect: Shift | Turns | Opening, states: Sequence[MonitorState], sockets: int, mode: Mode, *, paused: bool
+        self, effect: Effect, states: Sequence[MonitorState], sockets: int, mode: Mode, judged: Judged, *, paused: bool
     ) -> None:
         super().__init__()
         self._effect, self._states, self._sockets, self._mode, self._paused = effect, states, sockets, mode, paused
+        self._judged = judged
 
     def __missing__(self, number: int) -> MonitorResult:
         result = self[number] = self._result(self._states[number])
@@ -94,13 +101,16 @@ class MonitorStep(dict[int, MonitorResult]):
         started: list[MonitorState] = []
         violations: list[Signature] = []
         if isinstance(effect, Turns):
-            next_state = _read(effect, state, violations, self._mode, paused=self._paused)
+            next_state = _read(effect, state, violations, self._mode, self._judged, paused=self._paused)
         elif isinstance(effect, Shift):
             # No change happens between two reads of a `read all`.
             if self._paused or not state.in_all:
                 next_state = _shifted(effect, state, violations)
                 if state.position < 0 and effect.added >= 0 and not effect.before_open:
                     started = [state._replace(position=effect.added, changed=NEAR)]
+        elif isinstance(effect, Reopening):
+            # The reader begins the second pass behind the end of the first.
+            next_state = state._replace(ended=False) if state.ended and not state.in_all else None
         elif state == MonitorState():
             next_state = state
             started = [MonitorState(position, OWED) for position in range(self._sockets)]
@@ -113,10 +123,10 @@ class MonitorStep(dict[int, MonitorResult]):
 # searches.
 @lru_cache(maxsize=65_536)
 def monitor_step(
-    effect: Shift | Turns | Opening, sockets_max: int, sockets: int, mode: Mode, *, paused: bool
+    effect: Effect, sockets_max: int, sockets: int, mode: Mode, judged: Judged = "alone", *, paused: bool
 ) -> MonitorStep:
     """The `MonitorStep` of a transition in a scope of at most so many sockets; always the same object."""
-    return MonitorStep(effect, monitor_states(sockets_max), sockets, mode, paused=paused)
+    return MonitorStep(effect, monitor_states(sockets_max), sockets, mode, judged, paused=paused)
 
 
 @cache
@@ -164,28 +174,28 @@ def _shifted(effect: Shift, state: MonitorState, violations: list[Signature]) ->
 
 
 def _read(
-    effect: Turns, state: MonitorState, violations: list[Signature], mode: Mode, *, paused: bool
+    effect: Turns, state: MonitorState, violations: list[Signature], mode: Mode, judged: Judged, *, paused: bool
 ) -> MonitorState | None:
     # A `read all` goes on by itself, and never stops for the number of its records.
     goes_on = mode == "on"
     in_all = state.in_all if goes_on else mode == "all"
     some = state.some or bool(effect.shown)
-    if effect.refused and effect.left != some:
+    if effect.refused and not effect.silent and effect.left != some:
         return None
     if (in_all and effect.stops) or (goes_on and not paused and not in_all) or (not goes_on and state.in_all):
         return None
     status, changed = state.status, state.changed
     for position in effect.shown:
         if position == state.position:
-            if status == ONCE:
+            if status == ONCE and judged == "alone":
                 violations.append(_signature("repeat", changed))
                 # From now on, only a move still makes a difference.
                 changed = max(changed, NEAR)
             status = ONCE if status in (FREE, OWED) else TWICE
     if effect.refused:
         violations.append(Signature("refused"))
-    ended = effect.over and not (some or effect.refused or effect.handed)
-    if ended and status == OWED:
+    ended = effect.over and not (effect.refused or (not effect.silent and (some or effect.handed)))
+    if ended and status == OWED and judged != "first":
         violations.append(_signature("skip", changed))
         status = FREE
     return MonitorState(

@@ -18,13 +18,14 @@ from typing import NamedTuple
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
 from sockiter.check.counterexample import PathStep, to_operations
-from sockiter.check.monitor import MONITORED, Mode, MonitorState, MonitorStep, monitor_states, monitor_step, relevant
+from sockiter.check.monitor import MONITORED, Judged, Mode, MonitorState, MonitorStep, monitor_states, monitor_step, relevant
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.check.transitions import Shift, SystemState, Transition, TransitionSystem, Turns
 from sockiter.claims import Hazard
 from sockiter.errors import Unsearchable, Unsound
 from sockiter.operations import READS_MAX, Operation
 from sockiter.oracle import judge
+from sockiter.readers import Reader
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.order import sort_key
 from sockiter.simulation import RECORDS_MAX, SchemeTarget
@@ -35,6 +36,7 @@ REPORT = 4096
 INTERRUPTED = "interrupted"
 # The most cases of the same length that are compared.
 ENDS_MAX = 256
+_MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash", "close", "accept"})
 
 
 class StopSearch(Exception):
@@ -56,21 +58,23 @@ def search(
     hazards: Iterable[Hazard],
     scope: Scope,
     *,
+    reader: Reader | None = None,
     signatures: Collection[Signature] = MONITORED,
     progress: Callable[[int, int], None] = lambda states, waiting: None,
 ) -> SearchResult:
     """Search all histories of a scheme under some hazards in a scope, or until all `signatures` have happened.
 
-    `read until error` is left out, since single reads have the same effects. `progress` gets the numbers of reached and
-    of waiting states after every few thousand states, and may raise `StopSearch`. After that, or after a
-    KeyboardInterrupt, the search is incomplete. Raises `Unsearchable` for a scheme whose states have no canonical form.
+    `reader`: how all reads are made; None for reads of any size. `read until error` is left out, since single reads have
+    the same effects. `progress` gets the numbers of reached and of waiting states after every few thousand states, and may
+    raise `StopSearch`. After that, or after a KeyboardInterrupt, the search is incomplete. Raises `Unsearchable` for a
+    scheme whose states have no canonical form.
     """
     # A search keeps all its objects to its end, and they have no reference cycles. The garbage collector would take half of
     # the time.
     collects = gc.isenabled()
     gc.disable()
     try:
-        return _Search(scheme, frozenset(hazards) & scheme.hazards, scope, frozenset(signatures)).run(progress)
+        return _Search(scheme, frozenset(hazards) & scheme.hazards, scope, reader, frozenset(signatures)).run(progress)
     finally:
         if collects:
             gc.enable()
@@ -87,10 +91,19 @@ class _Edge(NamedTuple):
 
 class _Search:
     def __init__(
-        self, scheme: AnyScheme, hazards: frozenset[Hazard], scope: Scope, signatures: frozenset[Signature]
+        self,
+        scheme: AnyScheme,
+        hazards: frozenset[Hazard],
+        scope: Scope,
+        reader: Reader | None,
+        signatures: frozenset[Signature],
     ) -> None:
+        self.reader = reader
+        self.joins = reader is not None and reader.passes > 1
+        if self.joins:
+            signatures = frozenset(signature for signature in signatures if signature.kind != "repeat")
         self.scheme, self.hazards, self.scope, self.signatures = scheme, hazards, scope, signatures
-        self.system = TransitionSystem(scheme, hazards, scope.sockets, scope.buckets, scope.batch)
+        self.system = TransitionSystem(scheme, hazards, scope.sockets, scope.buckets, scope.batch, reader)
         self.monitor_states = monitor_states(scope.sockets)
         # By system state: the edges that are lines of a case, and the internal edges.
         self.edges: dict[int, tuple[list[_Edge], list[_Edge]]] = {}
@@ -132,7 +145,7 @@ class _Search:
         layer = [0]
         lines = popped = 0
         while layer and not self.signatures <= self.found.keys():
-            moves = bool(self.hazards & {"reinsert", "rehash"})
+            moves = bool(self.hazards & _MOVES)
             # Monitor states that lead to no new violation are dropped, but only between layers: within one, all lengths
             # are equal.
             self.relevant = relevant(self.scope.sockets, self.signatures.difference(self.found), moves=moves)
@@ -233,18 +246,19 @@ class _Search:
         if edges is None:
             system_state = self.system.states[number]
             labelled = self._edges_of(system_state, "on", self.system.labelled(number))
-            internal = self.system.internal(number)
             if system_state.is_open and not system_state.inside:
-                labelled += self._edges_of(system_state, "one", internal) + self._edges_of(system_state, "all", internal)
-            edges = self.edges[number] = labelled, self._edges_of(system_state, "on", internal)
+                begun = self.system.begun(number)
+                labelled += self._edges_of(system_state, "one", begun) + self._edges_of(system_state, "all", begun)
+            edges = self.edges[number] = labelled, self._edges_of(system_state, "on", self.system.internal(number))
         return edges
 
     def _edges_of(self, system_state: SystemState, mode: Mode, transitions: Iterable[Transition]) -> list[_Edge]:
         sockets_max, sockets, paused = self.scope.sockets, len(system_state.where), bool(system_state.inside)
+        judged: Judged = "alone" if not self.joins else "last" if system_state.second else "first"
         return [
             _Edge(
                 transition.to * len(self.monitor_states),
-                monitor_step(transition.effect, sockets_max, sockets, mode, paused=paused),
+                monitor_step(transition.effect, sockets_max, sockets, mode, judged, paused=paused),
                 transition,
                 mode,
             )
@@ -273,4 +287,4 @@ class _Search:
             state, edge = here
             path.append(PathStep(self._system_state(state), edge.transition, edge.mode))
             here = self.reached[state]
-        return to_operations(reversed(path))
+        return to_operations(reversed(path), self.reader)

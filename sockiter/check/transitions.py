@@ -10,15 +10,40 @@ Not known here: earlier deliveries, and the sockets that must still be delivered
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Hashable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sockiter.claims import HAZARD_OF, HAZARDS, INSERTIONS_MAX, Hazard
+from sockiter.claims import HAZARD_OF, INSERTIONS_MAX, Hazard, without_implied
 from sockiter.errors import Unsearchable
-from sockiter.operations import Add, Bucket, Change, End, Point, Rehash, Reinsert, Remove, has_tail
+from sockiter.operations import (
+    LISTENING,
+    Accept,
+    Add,
+    Bucket,
+    Change,
+    Close,
+    Destroy,
+    End,
+    Life,
+    Point,
+    Rehash,
+    Reinsert,
+    Remove,
+    has_tail,
+    life_of,
+    prevents,
+)
+from sockiter.readers import Reader
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where
 from sockiter.simulation import RECORDS_MAX
 from sockiter.table import Table, empty
+
+# Changes to a socket that stays in the table. A search counts each as a move.
+MOVES = (Reinsert, Rehash, Close, Accept)
+# The table before open is made of these.
+_BEFORE_OPEN: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash"})
+ReadLabel: TypeAlias = Literal["read", "read destroying", "fail"] | None
 
 
 class Shift(NamedTuple):
@@ -42,7 +67,7 @@ class Turns(NamedTuple):
     `turns` includes the turns of removed sockets, and `looks` counts visited buckets. `over`: the read returns; without a
     record and without an error, it returned the end. `stops`: it returns because it has all its records. `fresh`: its
     last turn made a record. `refused`: it returns an error, and `left` its records, if it has any. `handed`: it only
-    returned the records of a failed read.
+    returned the records of a failed read. `silent`: it returns no records, and without an error the end.
     """
 
     shown: tuple[int, ...] = ()
@@ -55,10 +80,20 @@ class Turns(NamedTuple):
     refused: bool = False
     left: bool = False
     handed: bool = False
+    silent: bool = False
 
 
 class Opening(NamedTuple):
     """The iterator is opened."""
+
+
+class Reopening(NamedTuple):
+    """A new iterator is opened, for the reader's pass of this number."""
+
+    number: int = 2
+
+
+Effect: TypeAlias = Shift | Turns | Opening | Reopening
 
 
 class Transition(NamedTuple):
@@ -68,8 +103,12 @@ class Transition(NamedTuple):
     """
 
     to: int
-    effect: Shift | Turns | Opening
-    label: Change | Literal["open", "read", "fail"] | None
+    effect: Effect
+    label: Change | Literal["open", "again", "read", "read destroying", "fail"] | None
+
+
+Lives: TypeAlias = Mapping[str, Life]
+NO_LIVES: Lives = MappingProxyType({})
 
 
 class SystemState:
@@ -77,10 +116,12 @@ class SystemState:
 
     `at`: the scheme's state or waiting value, None before open. `inside`: the point of a waiting read; `request`: its
     request. `left`: records of a failed read are still to be returned. `fresh`: the last turn of this read made a record.
-    `where`: the positions of the sockets.
+    `where`: the positions of the sockets. `destroying`: the current operation destroys each socket that it shows.
+    `current`: the socket that was just shown, to be destroyed next ("due") or destroyed ("gone"). `second`: in the second
+    pass. `lives`: of the sockets that cannot change as others do.
     """
 
-    __slots__ = ("at", "fresh", "inside", "left", "request", "table", "where")
+    __slots__ = ("at", "current", "destroying", "fresh", "inside", "left", "lives", "request", "second", "table", "where")
 
     def __init__(
         self,
@@ -92,6 +133,10 @@ class SystemState:
         inside: Point | None = None,
         request: Show | Grow | None = None,
         fresh: bool = False,
+        destroying: bool = False,
+        current: Literal["", "due", "gone"] = "",
+        second: bool = False,
+        lives: Lives = NO_LIVES,
     ) -> None:
         self.table = table
         self.where = where
@@ -100,6 +145,14 @@ class SystemState:
         self.inside = inside
         self.request = request
         self.fresh = fresh
+        self.destroying = destroying
+        self.current = current
+        self.second = second
+        self.lives = lives
+
+    def after(self, at: Any, **others: Any) -> SystemState:
+        """A state behind this one, between two reads or inside one, with the same table."""
+        return SystemState(self.table, self.where, at, second=self.second, lives=self.lives, **others)
 
     @property
     def is_open(self) -> bool:
@@ -112,13 +165,30 @@ class TransitionSystem:
     States are numbered from 0, the empty table, in the order of their discovery.
     """
 
-    def __init__(self, scheme: AnyScheme, hazards: frozenset[Hazard], sockets: int, buckets: int, batch: int) -> None:
+    def __init__(
+        self,
+        scheme: AnyScheme,
+        hazards: frozenset[Hazard],
+        sockets: int,
+        buckets: int,
+        batch: int,
+        reader: Reader | None = None,
+    ) -> None:
+        """`reader`: how all reads are made; None for reads of any size, and also destroying ones if that is a hazard."""
         self.scheme = scheme
         self.states: list[SystemState] = []
         self._sockets = sockets
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
-        self._hazards = hazards
+        self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
+        self._hazards = hazards = without_implied(hazards)
+        self._is_silent = reader is not None and reader.silent
+        self._stops = reader is None or reader.stops
+        self._twice = reader is not None and reader.passes == 2
+        if reader is not None:
+            self._destroying: tuple[bool, ...] = (reader.destroys,)
+        else:
+            self._destroying = (True, False) if "destroying" in hazards else (False,)
         # Insertions are counted if versions could roll over and must not.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
         table = empty(tuple((name, buckets) for name in scheme.tables))
@@ -128,6 +198,7 @@ class TransitionSystem:
             for nth, (name, first, end) in enumerate(table.phases)
             for number in range(first, end)
         ]
+        self._connects = [name != LISTENING for name, first, end in table.phases for _ in range(first, end)]
         self._has_tail = [has_tail(name) for name, first, end in table.phases for _ in range(first, end)]
         self._canonical = getattr(scheme, "canonical", literal)
         if self._insertions is not None:
@@ -142,11 +213,21 @@ class TransitionSystem:
             scheme_state = self.scheme.open(self._batch, state.table)
             if scheme_state is None:
                 raise Unsearchable(f"{self.scheme.name}: `open` returned None: expected any other hashable value")
-            opened = SystemState(state.table, state.where, scheme_state)
+            opened = state.after(scheme_state)
             transitions.append(Transition(self._number(opened), Opening(), "open"))
         elif state.inside == "realloc" and "enomem" in self._hazards:
             transitions += self._resumed(state, False, "fail")
+        elif self._twice and not (state.inside or state.second or state.left):
+            second = SystemState(
+                state.table, state.where, self.scheme.open(self._batch, state.table), second=True, lives=state.lives
+            )
+            transitions.append(Transition(self._number(second), Reopening(), "again"))
         return transitions
+
+    def begun(self, number: int) -> list[Transition]:
+        """The transitions from a state between two reads with which an operation begins that reads."""
+        state = self.states[number]
+        return [transition for destroying in self._destroying for transition in self._begun(state, destroying)]
 
     def internal(self, number: int) -> list[Transition]:
         """The transitions from a state that are no lines of a case. Before open there are none.
@@ -157,9 +238,12 @@ class TransitionSystem:
         state = self.states[number]
         if not state.is_open:
             return []
+        if state.current == "due":
+            assert isinstance(state.request, Show)
+            return [self._changed(state, Destroy(state.request.socket.name), None, current="gone")]
         if state.inside is not None:
             return list(self._resumed(state, True, None))
-        return list(self._begun(state))
+        return list(self._begun(state, state.destroying))
 
     def _number(self, state: SystemState) -> int:
         key = self._key(state)
@@ -172,9 +256,10 @@ class TransitionSystem:
         table, at = state.table, state.at
         # The frame knows the current socket, whether or not the scheme's form includes that socket.
         request = state.request
+        lives = tuple(sorted([(state.where[name], life) for name, life in state.lives.items()])) if state.lives else ()
         return (
-            (type(at), state.left, state.fresh),
-            state.where[request.socket.name] if type(request) is Show else request is not None,
+            (type(at), state.left, state.fresh, state.destroying, state.current, state.second, lives),
+            state.where.position(request.socket) if type(request) is Show else request is not None,
             tuple([len(bucket) for bucket in table.buckets]),
             self._canonical(at, table, state.where),
             self._insertions and table.ver,
@@ -182,12 +267,14 @@ class TransitionSystem:
 
     def _changes(self, state: SystemState) -> Iterator[Transition]:
         if state.inside is not None and (
-            HAZARD_OF[state.inside] not in self._hazards or (isinstance(state.request, Grow) and state.request.locked)
+            state.current
+            or HAZARD_OF[state.inside] not in self._hazards
+            or (isinstance(state.request, Grow) and state.request.locked)
         ):
             return
         table = state.table
-        # Before open, no operation counts as a hazard.
-        on = self._hazards if state.is_open else frozenset(HAZARDS)
+        # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
+        on = self._hazards if state.is_open else _BEFORE_OPEN | (self._hazards & {"accept"})
         may_insert = self._insertions is None or table.ver < self._insertions
         ends: tuple[End, End] = ("tail", "head")
         if may_insert and len(state.where) < self._sockets:
@@ -195,24 +282,47 @@ class TransitionSystem:
             for number, bucket in enumerate(self._buckets):
                 for end in ends if self._has_tail[number] else ends[1:]:
                     if f"add-{end}" in on:
-                        yield self._changed(state, Add(new, end, bucket), Add("", end, bucket), {number})
+                        yield self._changed(state, Add(new, end, bucket), Add("", end, bucket))
+                        if "accept" in on and self._connects[number]:
+                            yield self._changed(
+                                state, Add(new, end, bucket, ("request",)), Add("", end, bucket, ("request",))
+                            )
         of = [number for number, bucket in enumerate(table.buckets) for _ in bucket]
         for name, position in state.where.items():
             own = of[position]
             written = str(position)
-            if "remove" in on:
-                yield self._changed(state, Remove(name), Remove(written), {own})
-            if not may_insert:
-                continue
-            if "reinsert" in on:
-                for end in ends if self._has_tail[own] else ends[1:]:
-                    yield self._changed(state, Reinsert(name, end), Reinsert(written, end), {own})
-            if "rehash" in on:
-                for number, bucket in enumerate(self._buckets):
-                    if number != own:
-                        yield self._changed(state, Rehash(name, bucket), Rehash(written, bucket), {own, number})
+            for kind, arguments in self._changes_to(own, on, may_insert):
+                change = kind(name, *arguments)
+                if (kind is Accept or state.lives) and prevents(state.lives.get(name), change):
+                    continue
+                yield self._changed(state, change, kind(written, *arguments))
 
-    def _changed(self, state: SystemState, change: Change, label: Change, touched: set[int]) -> Transition:
+    def _changes_to(self, own: int, on: frozenset[Hazard], may_insert: bool) -> list[tuple[Any, tuple[Any, ...]]]:
+        # The changes to a socket in this bucket: their types, and their arguments behind the name.
+        key = own, on, may_insert
+        if (known := self._known_changes.get(key)) is not None:
+            return known
+        made: list[tuple[Any, tuple[Any, ...]]] = []
+        if "remove" in on:
+            made.append((Remove, ()))
+        elif "destroy" in on:
+            made.append((Destroy, ()))
+        if may_insert:
+            if "reinsert" in on:
+                made += [(Reinsert, (end,)) for end in (("tail", "head") if self._has_tail[own] else ("head",))]
+            if "rehash" in on:
+                made += [(Rehash, (bucket,)) for number, bucket in enumerate(self._buckets) if number != own]
+            if self._connects[own]:
+                if "close" in on:
+                    made.append((Close, ()))
+                elif "accept" in on:
+                    made.append((Accept, ()))
+        self._known_changes[key] = made
+        return made
+
+    def _changed(
+        self, state: SystemState, change: Change, label: Change | None, *, current: Literal["", "gone"] = ""
+    ) -> Transition:
         table = state.table.after(change)
         where = Where(table, self._sockets)
         after = SystemState(
@@ -223,70 +333,92 @@ class TransitionSystem:
             inside=state.inside,
             request=state.request,
             fresh=state.fresh,
+            destroying=state.destroying,
+            current=current,
+            second=state.second,
+            lives=_lives_after(state.lives, change),
         )
+        touched = {table.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
+        if type(change) is not Add:
+            touched.add(state.table.where(change.name)[0])
         effect = Shift(
             tuple([where[name] for name in state.where]),
             where[change.name] if type(change) is Add else -1,
-            state.where[change.name] if type(change) is Reinsert or type(change) is Rehash else -1,
+            state.where[change.name] if isinstance(change, MOVES) else -1,
             not state.is_open,
             tuple([number in touched for number, bucket in enumerate(state.table.buckets) for _ in bucket]),
         )
         return Transition(self._number(after), effect, label)
 
-    def _begun(self, state: SystemState) -> Iterator[Transition]:
+    def _begun(self, state: SystemState, destroying: bool) -> Iterator[Transition]:
+        label: Literal["read", "read destroying"] = "read destroying" if destroying else "read"
         if state.left:
             # The read only returns the records of a failed read.
-            after = SystemState(state.table, state.where, state.at)
-            yield Transition(self._number(after), Turns(over=True, handed=True), "read")
+            after = state.after(state.at, destroying=destroying)
+            yield Transition(self._number(after), Turns(over=True, handed=True), label)
             return
-        yield from self._runs(state, self.scheme.begin(state.at, state.table), Turns(), "read")
+        yield from self._runs(state, self.scheme.begin(state.at, state.table), Turns(), label, destroying)
 
     def _resumed(self, state: SystemState, is_granted: bool, label: Literal["fail"] | None) -> Iterator[Transition]:
-        turns = _answered(Turns(fresh=state.fresh), state.at.waits_for, state.where)
-        yield from self._runs(state, self.scheme.resume(state.at, is_granted, state.table), turns, label)
+        turns = Turns(fresh=True)
+        if not state.current:
+            turns = _answered(Turns(fresh=state.fresh), state.at.waits_for, state.where)
+            if state.destroying and turns.shown:
+                yield self._due(state, state.at, turns, label)
+                return
+        resumed = self.scheme.resume(state.at, is_granted, state.table)
+        yield from self._runs(state, resumed, turns, label, state.destroying)
 
     def _runs(
-        self, state: SystemState, waiting: Waiting | Done[Any], turns: Turns, label: Literal["read", "fail"] | None
+        self, state: SystemState, waiting: Waiting | Done[Any], turns: Turns, label: ReadLabel, destroying: bool
     ) -> Iterator[Transition]:
         # Continues a read to its next wait or its end, and also to every earlier point at which it may have all its records.
         table, where = state.table, state.where
         for _ in range(RECORDS_MAX):
             if isinstance(waiting, Done):
-                yield from self._over(state, waiting, turns, label)
+                yield from self._over(state, waiting, turns, label, destroying)
                 return
             request = waiting.waits_for
-            if type(request) is Show and turns.fresh:
+            if type(request) is Show and turns.fresh and self._stops:
                 stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
                     raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
-                yield from self._over(state, stopped, turns._replace(stops=True), label)
+                yield from self._over(state, stopped, turns._replace(stops=True), label, destroying)
             if (point := self._pause(request)) is not None:
-                paused = SystemState(
-                    table,
-                    where,
+                paused = state.after(
                     waiting,
                     inside=point,
                     request=None if isinstance(request, Between) else request,
                     # A read that shows a socket certainly continues.
                     fresh=turns.fresh and point != "show",
+                    destroying=destroying,
                 )
                 yield Transition(self._number(paused), turns, label)
                 return
+            shown = len(turns.shown)
             turns = _answered(turns, request, where)
+            if destroying and len(turns.shown) > shown:
+                yield self._due(state, waiting, turns, label)
+                return
             waiting = self.scheme.resume(waiting, True, table)
         raise Unsearchable(f"{self.scheme.name} makes more than {RECORDS_MAX} requests in a read")
 
+    def _due(self, state: SystemState, waiting: Waiting, turns: Turns, label: ReadLabel) -> Transition:
+        # The current socket was shown, and is destroyed next.
+        due = state.after(waiting, inside="show", request=waiting.waits_for, destroying=True, current="due")
+        return Transition(self._number(due), turns, label)
+
     def _over(
-        self, state: SystemState, done: Done[Any], turns: Turns, label: Literal["read", "fail"] | None
+        self, state: SystemState, done: Done[Any], turns: Turns, label: ReadLabel, destroying: bool
     ) -> Iterator[Transition]:
         scheme_state, error = done
-        turns = turns._replace(refused=error is not None, over=True)
-        if turns.refused:
-            after = SystemState(state.table, state.where, scheme_state, left=True)
+        turns = turns._replace(refused=error is not None, over=True, silent=self._is_silent)
+        if turns.refused and not self._is_silent:
+            after = state.after(scheme_state, left=True, destroying=destroying)
             yield Transition(self._number(after), turns._replace(left=True), label)
             if turns.shown:
                 return
-        yield Transition(self._number(SystemState(state.table, state.where, scheme_state)), turns, label)
+        yield Transition(self._number(state.after(scheme_state, destroying=destroying)), turns, label)
 
     def _pause(self, request: object) -> Point | None:
         # The point at which a read waits, if something can happen there.
@@ -296,6 +428,19 @@ class TransitionSystem:
         if isinstance(request, Grow):
             return "realloc" if "enomem" in hazards or ("realloc" in hazards and not request.locked) else None
         return "bucket" if "between" in hazards else None
+
+
+def _lives_after(lives: Lives, change: Change) -> Lives:
+    name = change.name
+    match change:
+        case Add():
+            life = life_of(change) if change.properties else None
+            return {**lives, name: life} if life is not None else lives
+        case Close():
+            return {**lives, name: "closed"}
+        case _ if name in lives and isinstance(change, (Accept, Remove, Destroy)):
+            return {other: life for other, life in lives.items() if other != name}
+    return lives
 
 
 def literal(at: Any, table: Table, where: Where) -> Hashable:
@@ -330,7 +475,7 @@ def placed(value: Any, where: Where) -> Any:
 def _answered(turns: Turns, request: object, where: Where) -> Turns:
     # A socket that has left the table has a turn, but makes no record.
     if isinstance(request, Show):
-        position = where[request.socket.name]
+        position = where.position(request.socket)
         if position < 0:
             return turns._replace(turns=turns.turns + 1, fresh=False)
         return turns._replace(turns=turns.turns + 1, fresh=True, shown=(*turns.shown, position))

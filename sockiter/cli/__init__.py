@@ -1,6 +1,7 @@
 """The command line: one file for each command, and here the exit statuses.
 
-The exit statuses are those of `statuses`. A misspelled command is an error that names the similar one.
+The exit statuses are those of `statuses`. A misspelled command is an error that names the similar one. A command's module is
+imported when the command is run: most commands need neither Hypothesis nor templates, whose imports are slow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -18,25 +20,17 @@ import click
 
 from sockiter import documents
 from sockiter.cli import statuses
-from sockiter.cli.check import check
 from sockiter.cli.completion import complete_colons
-from sockiter.cli.conform import conform
-from sockiter.cli.explore import explore
-from sockiter.cli.fuzz import fuzz
-from sockiter.cli.matrix import matrix
-from sockiter.cli.minimize import minimize
-from sockiter.cli.new_scheme import new_scheme
 from sockiter.cli.output import note
-from sockiter.cli.race import race
-from sockiter.cli.replay import replay
-from sockiter.cli.schema import schema
-from sockiter.cli.show import show
-from sockiter.cli.targets import targets
-from sockiter.cli.vm import vm
 from sockiter.errors import SockiterError, Unavailable
 from sockiter.streams import discard
-from sockiter.targets import close_to
 from sockiter.version import __version__
+
+# Each is an attribute of the module with its name.
+COMMANDS = (
+    *("advise", "check", "conform", "explore", "fuzz", "matrix", "minimize", "new-scheme", "race", "replay", "schema"),
+    *("show", "targets", "vm"),
+)
 
 
 class _Sockiter(click.Group):
@@ -50,10 +44,24 @@ class _Sockiter(click.Group):
         with _usage_errors_as_documents():
             return super().make_context(*args, **options)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"{__name__}.{name}"), name)
+        command.epilog = statuses.described(cmd_name)
+        return command
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         # Click says so itself from 8.4 on.
-        if self.get_command(ctx, args[0]) is None and (like := close_to(args[0], self.commands)) is not None:
-            ctx.fail(f"no command is named {args[0]!r}: did you mean {like!r}?")
+        if args[0] not in COMMANDS:
+            from sockiter.targets import close_to
+
+            if (like := close_to(args[0], COMMANDS)) is not None:
+                ctx.fail(f"no command is named {args[0]!r}: did you mean {like!r}?")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -122,8 +130,3 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 @click.version_option(__version__, prog_name="sockiter")
 def main() -> None:
     """Find the interleavings in which an iterator over a changing hash table skips or repeats an element."""
-
-
-for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm, schema, new_scheme):
-    command.epilog = statuses.described(command.name)
-    main.add_command(command)

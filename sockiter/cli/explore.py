@@ -28,8 +28,7 @@ from sockiter.explore.page import findings, html
 from sockiter.files import escaped
 from sockiter.matrix.compute import within_reach
 from sockiter.matrix.matrix import describe
-from sockiter.simulation import SchemeTarget
-from sockiter.targets import require_running, target_named
+from sockiter.targets import require_running, scheme_of, target_named
 
 STATES = 10_000
 
@@ -86,7 +85,8 @@ def explore(
 
 
 def _graph(target: Target, scope: Scope, hazards: frozenset[Hazard], states_max: int) -> StateGraph:
-    assert isinstance(target, SchemeTarget)
+    scheme = scheme_of(target)
+    assert scheme is not None
     within = hazards & target.hazards
     so_far = 0
     graphs = []
@@ -98,7 +98,7 @@ def _graph(target: Target, scope: Scope, hazards: frozenset[Hazard], states_max:
             tick()
 
         graphs.append(
-            explored(target.scheme, within, within_reach(target, within, scope), states_max=states_max, progress=progress)
+            explored(scheme, within, within_reach(target, within, scope), states_max=states_max, progress=progress)
         )
 
     def tell(bar: Progress, task: TaskID) -> None:

@@ -30,7 +30,6 @@ from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length
 
 SECONDS = 60.0
-CASES = Path("sockiter-cases")
 
 
 @click.command()
@@ -53,7 +52,7 @@ CASES = Path("sockiter-cases")
 @click.option(
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
-    default=CASES,
+    default=options.CASES,
     show_default=True,
     help="Directory for cases.",
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,24 +44,13 @@ def replay(
     run here, and schemes of other packages that the case does not name. Without --target, --record records only the
     project's own schemes.
     """
-    if record and Path(STDIN) in cases:
-        raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
-    loaded = [(path, load_known(path)) for path in files(cases)]
-    if not loaded:
-        raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
-    chosen = _choose(names, loaded[0][0])
+    loaded, targets = _plan(cases, names, is_recorded=record)
+    drop_unneeded_rights(targets)
     if record:
-        chosen = chosen if names else SCHEME_TARGETS
-    drop_unneeded_rights(chosen)
-    if record:
-        loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
-    replay_run = _ReplayRun(len(loaded), chosen, is_alone=bool(names), is_silent=as_json, is_quiet=quiet)
-    with ExitStack() as stack:
-        sessions: list[tuple[Target, Session | Reason]] = []
-        for target in chosen:
-            why = target.missing()
-            sessions.append((target, stack.enter_context(target.session()) if why is None else Reason("missing", why)))
-        interrupted = None
+        loaded = [(path, _recorded(path, case, targets)) for path, case in loaded]
+    replay_run = _ReplayRun(len(loaded), targets, is_alone=bool(names), is_silent=as_json, is_quiet=quiet)
+    interrupted = None
+    with _sessions(targets) as sessions:
         try:
             _replay_all(replay_run, loaded, sessions, stops=stops)
         except KeyboardInterrupt as error:
@@ -73,10 +62,32 @@ def replay(
     replay_run.report(has_summary=not as_json and (quiet or len(loaded) > 1))
     if interrupted is not None:
         raise interrupted
-    if not all(outcome.is_fine for outcome in replay_run.outcomes):
-        sys.exit(1)
-    if replay_run.failures:
-        sys.exit(Unavailable.status)
+    if status := replay_run.status:
+        sys.exit(status)
+
+
+def _plan(
+    cases: tuple[Path, ...], names: tuple[str, ...], *, is_recorded: bool
+) -> tuple[list[tuple[Path, Case]], Sequence[Target]]:
+    # The cases of the files, and the targets that run them.
+    if is_recorded and Path(STDIN) in cases:
+        raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
+    loaded = [(path, load_known(path)) for path in files(cases)]
+    if not loaded:
+        raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
+    targets = _choose(names, loaded[0][0])
+    return loaded, SCHEME_TARGETS if is_recorded and not names else targets
+
+
+@contextmanager
+def _sessions(targets: Sequence[Target]) -> Iterator[list[tuple[Target, Session | Reason]]]:
+    # A session of each target, or the reason why it does not run here.
+    with ExitStack() as stack:
+        sessions: list[tuple[Target, Session | Reason]] = []
+        for target in targets:
+            why = target.missing()
+            sessions.append((target, stack.enter_context(target.session()) if why is None else Reason("missing", why)))
+        yield sessions
 
 
 def _replay_all(
@@ -195,6 +206,13 @@ class _ReplayRun:
                     is_compared=outcome.is_compared, is_broken=bool(result.claims_broken), is_fine=outcome.is_fine
                 )
                 self._echo(target, _in_words(outcome), is_fine=outcome.is_fine)
+
+    @property
+    def status(self) -> int:
+        """The exit status of the command."""
+        if not all(outcome.is_fine for outcome in self.outcomes):
+            return 1
+        return Unavailable.status if self.failures else 0
 
     def why_empty(self) -> Unavailable:
         """The error of a run without an outcome. Several reasons are printed here, one a line."""

@@ -14,6 +14,7 @@ OUTPUT_CLOSED = 128 + signal.SIGPIPE
 # What has status 1, by command; a command that is not listed has no such status.
 _FAILURES = {
     "fuzz": "a claim was broken",
+    "advise": "a measurement shows more than the model admits",
     "check": "a claim was broken, or a search was cut short and proves nothing; with --verify, searches disagree",
     "matrix": "a claim was broken, or a search was cut short",
     "replay": "a result is not as expected, or breaks a claim",
@@ -22,6 +23,7 @@ _FAILURES = {
 }
 # What else has status 3, by command.
 _OTHERWISE = {
+    "advise": "nothing could be searched",
     "fuzz": "no sequence was run, a case could not be saved, or a worker failed",
     "check": "a scheme of another package has an error",
     "matrix": "a scheme of another package has an error",

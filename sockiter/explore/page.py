@@ -25,8 +25,9 @@ from sockiter.explore.graph import GraphState, StateGraph, Taken
 from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED
 from sockiter.matrix.matrix import describe
 from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
-from sockiter.operations import READS_MAX, Add, Bucket, Change, Rehash, Reinsert, Remove
-from sockiter.report.picture import replay_command, templates
+from sockiter.operations import READS_MAX, Accept, Add, Bucket, Change, Close, Destroy, Rehash, Reinsert, Remove
+from sockiter.report.page import replay_command
+from sockiter.report.render import templates
 from sockiter.schemes.scheme import Grow, Show
 from sockiter.verdict import Kind
 
@@ -211,5 +212,7 @@ def _line(change: Change) -> tuple[str, int]:
             return spell(Remove(SOCKET))[0], int(position)
         case Reinsert(position, end):
             return spell(Reinsert(SOCKET, end))[0], int(position)
-        case _:
-            return spell(Rehash(SOCKET, change.bucket))[0], int(change.name)
+        case Rehash(position, bucket):
+            return spell(Rehash(SOCKET, bucket))[0], int(position)
+        case Close(position) | Accept(position) | Destroy(position):
+            return spell(type(change)(SOCKET))[0], int(position)

@@ -22,6 +22,7 @@ from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
+from sockiter.fuzzing import machine  # noqa: F401  # `drivers` uses it: loaded before the server forks the workers
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
-
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
-from sockiter.fuzzing.machine import Violation, machine_for
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.fuzzing.triage import Triage, TriagedFinding
+from sockiter.fuzzing.violations import Violation
 from sockiter.oracle import judge
 
 # The sequences of a bite: about 20 ms on models, somewhat more on a kernel.
@@ -91,6 +88,12 @@ def drive_hypothesis(
     Every second run has only the hazards of a pending known failure, which no case has shown yet. Hypothesis neither
     shrinks nor stores: the first new finding ends a run, and `Triage.investigate` does the rest.
     """
+    # Here, since these imports are slow. Searches of models do without them.
+    from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+    from hypothesis.stateful import run_state_machine_as_test
+
+    from sockiter.fuzzing.machine import machine_for
+
     random = Random(seed_text)
     profile = settings(
         max_examples=HYPOTHESIS_BITE,

@@ -19,6 +19,7 @@ from sockiter.kernel.walks import Reader, Walk
 from sockiter.operations import (
     READS_MAX,
     Add,
+    Again,
     At,
     Bucket,
     Change,
@@ -77,6 +78,8 @@ class Iteration:
                 self._read(operation)
             case Open():
                 self._open()
+            case Again():
+                raise NotImplementedError  # targets do not offer it yet
             case _ if self._reader is None:
                 self._arrange(operation)
             case _:

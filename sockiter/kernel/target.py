@@ -21,6 +21,7 @@ from sockiter.kernel.probe import Capabilities, need_linux, probe
 from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket
+from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import RECORDS_MAX
 
@@ -70,6 +71,7 @@ class KernelTarget:
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     records_max: int = RECORDS_MAX
+    features: frozenset[Feature] = frozenset()
     progress: str = ""
     is_real: bool = True
 

@@ -24,8 +24,7 @@ from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, MatrixRow, Measure
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.shrink.minimize import Patience
-from sockiter.simulation import SchemeTarget
-from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.targets import SCHEME_TARGETS, scheme_of, target_named
 from sockiter.verdict import Signature
 from sockiter.workers import Workers, serving
 
@@ -90,7 +89,7 @@ OPS_WITHOUT_END = 7
 def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Scope:
     """The part of a scope that can be searched completely, for this target under these hazards."""
     scope = scope.under(hazards)
-    if isinstance(target, SchemeTarget) and not hasattr(target.scheme, "canonical") and scope.ops is None:
+    if (scheme := scheme_of(target)) is not None and not hasattr(scheme, "canonical") and scope.ops is None:
         scope = replace(scope, ops=OPS_WITHOUT_END)
     return scope
 
@@ -211,9 +210,9 @@ def _result(job: CellJob, report: Callable[[int, int], None]) -> SearchResult | 
     # A str is the reason for a missing result.
     try:
         target = target_named(job.target)
-        if isinstance(target, SchemeTarget):
+        if (scheme := scheme_of(target)) is not None:
             rights.give_up()
-            result: SearchResult | Measured = search(target.scheme, job.hazards, job.scope, progress=report)
+            result: SearchResult | Measured = search(scheme, job.hazards, job.scope, progress=report)
         else:
             result = measure(target, job.hazards, job.seconds, report)
         return replace(result, violations=tuple(_annotated(target, violation) for violation in result.violations))

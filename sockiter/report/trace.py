@@ -16,14 +16,19 @@ from sockiter.errors import Unavailable
 from sockiter.history import Event, History, Returned
 from sockiter.operations import (
     FIRST,
+    Accept,
     Add,
+    Again,
     At,
     Bucket,
     Change,
+    Close,
+    Destroy,
     Fail,
     Open,
     Operation,
     Read,
+    Rehash,
     Reinsert,
     Remove,
 )
@@ -140,7 +145,14 @@ def call(change: Change) -> str:
             return f"close({name})"
         case Reinsert(name, end):
             return f"reinsert({name}, {end})"
-    return f"rehash({change.name}, {change.bucket})"
+        case Rehash(name, bucket):
+            return f"rehash({name}, {bucket})"
+        case Close(name):
+            return f"shutdown({name})"
+        case Accept(name):
+            return f"accept({name})"
+        case Destroy(name):
+            return f"destroy({name})"
 
 
 def listed(names: Sequence[str], most: int) -> str:
@@ -172,6 +184,8 @@ class _Recorder:
         self._state = self._backend.state()
         self.event_times += [EventTime(self._reads, False, self._state) for _ in events]
         self._time += 1
+        if isinstance(op, Again):
+            return [self._row(("open again",), made=())]
         return [self._row((call(op),), made=(op,) if events else ())]
 
     def _read(self, op: Read, events: Sequence[Event]) -> list[TraceRow]:

@@ -14,7 +14,18 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from sockiter.claims import known_failure
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.scheme import (
+    ANY_HAZARD,
+    BETWEEN,
+    ONE_TABLE,
+    SUCCESSIONS,
+    Between,
+    Done,
+    Grow,
+    Show,
+    Where,
+    by_position,
+)
 from sockiter.table import Socket, Table
 
 
@@ -80,7 +91,7 @@ Step: TypeAlias = Looking | Growing | Showing | Done[S]
 class WholeBatch(ABC, Generic[S]):
     """A scheme whose batch always has all unseen sockets of a bucket."""
 
-    hazards = ANY_HAZARD
+    hazards = ANY_HAZARD | SUCCESSIONS
     tables = ONE_TABLE
 
     @abstractmethod
@@ -135,7 +146,13 @@ class FullBatch(WholeBatch[State]):
     name = "full-batch"
     summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
     progress = "Bucket Offset"
-    known_failures = (*OffsetUdp.known_failures, known_failure("refused", "enomem"))
+    known_failures = (
+        *OffsetUdp.known_failures,
+        known_failure("skip", "close", moved=True),
+        known_failure("repeat", "close"),
+        known_failure("repeat", "close", moved=True),
+        known_failure("refused", "enomem"),
+    )
 
     def begin(self, state: State, table: Table) -> Step[State]:
         return self.onwards(*state, table)
@@ -162,6 +179,7 @@ class FullBatchHeld(WholeBatch[Held]):
     progress = "Held"
     known_failures = (
         known_failure("skip", "rehash", moved=True),
+        known_failure("skip", "close", moved=True),
         known_failure("repeat", "rehash", moved=True),
         known_failure("refused", "enomem"),
     )

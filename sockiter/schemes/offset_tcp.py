@@ -21,7 +21,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
-from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, Between, Done, Grow, Show, Where, by_position
+from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, SUCCESSIONS, Between, Done, Grow, Show, Where, by_position
 from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
 
@@ -94,17 +94,20 @@ class OffsetTcp:
     name = "offset-tcp"
     summary = f"table, bucket, and count of sockets seen in it ({mainline('offset-tcp')})"
     progress = "Bucket Offset"
-    hazards = ANY_HAZARD
+    hazards = ANY_HAZARD | SUCCESSIONS
     tables = TABLES
     known_failures = (
         known_failure("skip"),
         known_failure("skip", "reinsert", moved=True),
         known_failure("skip", "rehash", moved=True),
+        known_failure("skip", "close", moved=True),
         known_failure("repeat", "add-head"),
         known_failure("repeat", "reinsert"),
         known_failure("repeat", "rehash"),
         known_failure("repeat", "reinsert", moved=True),
         known_failure("repeat", "rehash", moved=True),
+        known_failure("repeat", "close"),
+        known_failure("repeat", "close", moved=True),
     )
 
     def open(self, slots: int, table: Table) -> State:

@@ -170,7 +170,7 @@ class PartialBatch(ABC, Generic[P]):
         first = sum(map(len, table.buckets[:bucket]))
         here = range(first, first + len(table.buckets[bucket]))
         behind = [
-            None if where[s.name] in here else self.matters(table, bucket, self.behind(place, s, table), len(batch))
+            None if where.position(s) in here else self.matters(table, bucket, self.behind(place, s, table), len(batch))
             for s in batch
         ]
         return self.matters(table, bucket, place, len(batch)), where.of(batch), tuple(behind)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sockiter.claims import known_failure
 from sockiter.schemes.partial_batch import PartialBatch, State
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS
 from sockiter.table import Socket, Table
 
 
@@ -28,15 +29,19 @@ class RemovalCount(PartialBatch[Place]):
     name = "removal-count"
     summary = "bucket and count of sockets seen in it, less those removed from it (the RFC's alternative 1)"
     progress = "Bucket Offset"
+    hazards = ANY_HAZARD | SUCCESSIONS
     known_failures = (
         known_failure("skip", "reinsert", moved=True),
         known_failure("skip", "rehash", moved=True),
+        known_failure("skip", "close", moved=True),
         known_failure("repeat", "add-head"),
         known_failure("repeat", "remove"),
         known_failure("repeat", "reinsert"),
         known_failure("repeat", "rehash"),
         known_failure("repeat", "reinsert", moved=True),
         known_failure("repeat", "rehash", moved=True),
+        known_failure("repeat", "close"),
+        known_failure("repeat", "close", moved=True),
     )
     start = Place(0, 0)
 

@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from sockiter.claims import known_failure
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.removal_count import Place
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS
 from sockiter.table import Socket, Table
 
 
@@ -21,17 +22,22 @@ class Restart(PartialBatch[Place]):
     name = "restart"
     summary = "bucket and count of sockets seen in it; an error, and back to the start (the RFC's alternative 3)"
     progress = "Bucket Offset"
+    hazards = ANY_HAZARD | SUCCESSIONS
     known_failures = (
         known_failure("skip", "rehash", moved=True),
+        known_failure("skip", "close", "show", moved=True),
         known_failure("repeat", "add-head"),
         known_failure("repeat", "remove", elsewhere=True),
         known_failure("repeat", "reinsert", elsewhere=True),
         known_failure("repeat", "rehash", elsewhere=True),
         known_failure("repeat", "reinsert", moved=True),
         known_failure("repeat", "rehash", moved=True),
+        known_failure("repeat", "close", elsewhere=True),
+        known_failure("repeat", "close", moved=True),
         known_failure("refused", "remove"),
         known_failure("refused", "reinsert"),
         known_failure("refused", "rehash"),
+        known_failure("refused", "close"),
     )
     start = Place(0, 0)
 

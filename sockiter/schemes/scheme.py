@@ -70,14 +70,15 @@ class Where(dict[str, int]):
     """The position of each socket in a table, by name: from 0, from bucket to bucket and from head to tail.
 
     `where[name]` of any other socket is `GONE`. A name is never used twice, just as a cookie: a removed socket never
-    returns.
+    returns. A socket that has a successor with the same name is at a position below `GONE`.
     """
 
-    __slots__ = ("_sockets",)
+    __slots__ = ("_sockets", "_table")
 
     def __init__(self, table: Table, sockets: int) -> None:
         super().__init__((name, at) for at, (name, _) in enumerate(chain.from_iterable(table.buckets)))
         self._sockets = sockets
+        self._table = table
 
     def __missing__(self, name: str) -> int:
         return GONE
@@ -88,7 +89,16 @@ class Where(dict[str, int]):
 
     def of(self, sockets: Iterable[Socket]) -> tuple[int, ...]:
         """The positions of some sockets, in their order."""
+        if self._table.successors:
+            return tuple([self.position(socket) for socket in sockets])
         return tuple([self[name] for name, _ in sockets])
+
+    def position(self, socket: Socket) -> int:
+        """The position of a socket, which is below `GONE` if it has a successor in the table."""
+        position = self[socket.name]
+        if position >= 0 and self._table.successors and self._table.is_succeeded(socket):
+            return GONE - 1 - position
+        return position
 
     def left(self, cookies: Iterable[str]) -> tuple[int, ...]:
         """The positions of the sockets with these cookies that are still in the table; only `GONE` if none of them is."""
@@ -96,8 +106,13 @@ class Where(dict[str, int]):
         return there or (GONE,) * any(True for _ in cookies)
 
 
-ANY_HAZARD: frozenset[Hazard] = frozenset(HAZARDS) - {"rollover"}
-"""The hazards of a table and an iterator that locks one bucket at a time, with versions that are wide enough."""
+SUCCESSIONS: frozenset[Hazard] = frozenset({"close", "accept"})
+"""The hazards of a table of connections, in which one entry succeeds another."""
+ANY_HAZARD: frozenset[Hazard] = frozenset(HAZARDS) - {"rollover"} - SUCCESSIONS
+"""The hazards of a table and an iterator that locks one bucket at a time, with versions that are wide enough.
+
+A scheme for connections has the `SUCCESSIONS` as well.
+"""
 
 
 ONE_TABLE = ("",)
@@ -175,7 +190,7 @@ def by_position(at: Any, table: Table, where: Where) -> Hashable:
     Every socket and every name of a socket becomes a position or `GONE`, also inside tuples. Other values stay as they are.
     """
     if isinstance(at, Socket):
-        return where[at.name]
+        return where.position(at)
     if isinstance(at, str):
         return where[at] if at in where or any(at == name for name, _ in table.gone) else at
     if isinstance(at, tuple):

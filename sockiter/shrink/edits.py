@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeAlias
 
-from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, changes
+from sockiter.operations import Add, Again, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, changes
 
 Operations: TypeAlias = tuple[Operation, ...]
 Line: TypeAlias = tuple[int, int]
@@ -36,7 +36,7 @@ def without_names(operations: Operations, names: set[str]) -> Operations:
     for op in operations:
         if type(op) is Read:
             kept.append(replace(op, at=tuple(at for at in op.at if type(at.what) is Fail or at.what.name not in names)))
-        elif type(op) is Open or op.name not in names:
+        elif type(op) is Open or type(op) is Again or op.name not in names:
             kept.append(op)
     return tuple(kept)
 
@@ -89,7 +89,7 @@ def buckets_in(operations: Operations) -> list[Bucket]:
 def renamed(op: Operation, names: dict[str, str]) -> Operation:
     """The operation with new names for the sockets in `names`, also inside a read."""
     match op:
-        case Open():
+        case Open() | Again():
             return op
         case Read():
             return replace(op, at=tuple(_renamed_at(at, names) for at in op.at)) if op.at else op

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 from sockiter.backend import SLOTS
-from sockiter.operations import Add, Open, Read, Rehash, Reinsert, Remove, changes, length
+from sockiter.operations import (
+    Accept,
+    Add,
+    Again,
+    Close,
+    Destroy,
+    Open,
+    Read,
+    Rehash,
+    Reinsert,
+    Remove,
+    changes,
+    length,
+)
 from sockiter.shrink.edits import name_of
 from sockiter.shrink.passes import Candidate
 
-_RANK = (Open, Read, Add, Remove, Reinsert, Rehash)
+_RANK = (Open, Read, Add, Remove, Destroy, Reinsert, Rehash, Close, Accept, Again)
 
 
 def sort_key(candidate: Candidate) -> tuple[object, ...]:
     """The sort key of a candidate; a simpler candidate has a lower key.
 
-    The criteria, in order: lines, sockets, changes inside reads, reads that give up, the kernel's slots, few and low
-    buckets, small reads and early points, adds at the tail, and names in order. So similar candidates have one result.
+    The criteria, in order: lines, sockets, changes inside reads, reads that give up or are no ordinary reads of records,
+    properties of sockets, the kernel's slots, few and low buckets, small reads and early points, adds at the tail, and names
+    in order. So similar candidates have one result.
     """
     operations, slots = candidate
-    inside = numbers = heads = buckets = given_up = 0
+    inside = numbers = heads = buckets = odd = properties = 0
     names: dict[str, int] = {}
     order: list[int] = []
     kinds: list[int] = []
     for op in operations:
         if type(op) is Read:
             numbers += op.count or 0
-            given_up += op.gives_up
+            odd += op.gives_up + op.silent + op.destroying + (op.unit == "bytes")
             for at in op.at:
                 inside += 1
                 numbers += at.nth
@@ -35,6 +49,7 @@ def sort_key(candidate: Candidate) -> tuple[object, ...]:
             order.append(names.setdefault(change.name, len(names)))
             match change:
                 case Add(_, end, bucket):
+                    properties += len(change.properties)
                     heads += end == "head"
                     buckets += bucket.number + (bucket.table != "")
                 case Reinsert(_, end):
@@ -45,7 +60,8 @@ def sort_key(candidate: Candidate) -> tuple[object, ...]:
         length(operations),
         len(names),
         inside,
-        given_up,
+        odd,
+        properties,
         slots != SLOTS,
         slots,
         buckets,

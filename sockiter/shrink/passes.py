@@ -14,12 +14,16 @@ from typing import TypeAlias
 from sockiter.backend import SLOTS
 from sockiter.operations import (
     FIRST,
+    Accept,
     Add,
     Bucket,
     Change,
+    Close,
+    Destroy,
     Fail,
     Open,
     Operation,
+    Property,
     Read,
     Rehash,
     Reinsert,
@@ -221,9 +225,11 @@ def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     opened = operations.index(Open())
     buckets: dict[Bucket, list[str]] = {}
+    properties: dict[str, tuple[Property, ...]] = {}
     for change in chain.from_iterable(map(changes, operations[:opened])):
         match change:
             case Add(name, end, bucket):
+                properties[name] = change.properties
                 sockets = buckets.setdefault(bucket, [])
                 sockets.insert(0 if end == "head" else len(sockets), name)
             case Remove(name):
@@ -232,12 +238,14 @@ def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
                 _, sockets = _bucket_of(buckets, name)
                 sockets.remove(name)
                 sockets.insert(0 if end == "head" else len(sockets), name)
-            case _:
+            case Close() | Accept() | Destroy():
+                return  # no other operation makes such a socket, or it depends on its life
+            case Rehash():
                 bucket, sockets = _bucket_of(buckets, change.name)
                 if bucket != change.bucket:
                     sockets.remove(change.name)
                     buckets.setdefault(change.bucket, []).insert(0, change.name)
-    settled = tuple(Add(name, "tail", bucket) for bucket in sorted(buckets) for name in buckets[bucket])
+    settled = tuple(Add(name, "tail", bucket, properties[name]) for bucket in sorted(buckets) for name in buckets[bucket])
     yield settled + operations[opened:], slots
 
 

@@ -1,4 +1,4 @@
-"""The page of a state graph in a real browser: each way through it is what a replay says, and keys reach everything."""
+"""The page of a state graph in a real browser: each path has the result of its replay, and keys reach everything."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def elsewhere(file: Path) -> Iterator[Any]:
 
 
 def take(page: Page, text: str) -> None:
-    """Pick the next operation by what stands on it."""
+    """Pick the next operation by its label."""
     page.locator("#steps button", has=page.get_by_text(text, exact=True)).click()
 
 
@@ -220,7 +220,7 @@ def test_every_state_has_an_address(opened: Opened) -> None:
         assert page.locator("#link").inner_text() == f"State {nth}"
     page.locator("#which").select_option("lost")
     assert page.locator("#rows tr").count() == 7
-    page.locator("#which").select_option("harmed")
+    page.locator("#which").select_option("violation")
     assert 0 < page.locator("#rows tr").count() < 44
     page.locator("#which").select_option("cut")
     assert page.locator("#range").inner_text() == "none"
@@ -334,7 +334,7 @@ def test_a_refused_read_and_what_it_left_are_what_the_oracle_says(opened: Opened
 
 
 def compare(page: Page, target: Any, draw: random.Random, *, walks: int) -> None:
-    """Ways at random: what the page says of each is what its case comes to."""
+    """On random paths, the page and the replay of the case have the same result."""
     compared = 0
     for _ in range(walks):
         page.evaluate("location.hash = '#state-0'")

@@ -21,7 +21,7 @@ from tests.support.matrices import corpus_matrix, page_of
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# What has a model and cases of every kind, and an iterator of the kernel besides.
+# Schemes with a model and cases of every kind, and an iterator of the kernel.
 TARGETS = ("offset-udp", "unix", "index", "index-narrow", "full-batch", "restart", "cookie-tcp")
 WIDTHS = (400, 1600)
 
@@ -55,7 +55,7 @@ def event(page: Page) -> str:
 
 
 def focused(page: Page) -> str:
-    """The id of what has the focus, once a case that was closed is closed altogether."""
+    """The id of the element with the focus, after the viewer has closed completely."""
     page.wait_for_function("viewer.open || !location.hash.endsWith('skip')")
     return str(page.evaluate("document.activeElement.id"))
 

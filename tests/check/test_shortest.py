@@ -170,7 +170,7 @@ def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: A
         (scheme, one)
         for scheme in (OffsetUdp(), Index(), CookieUdp(), Unix())
         for one in scheme.known_failures
-        # What is met once in ten thousand sequences cannot be drawn 50 times; the slow ones take three hazards.
+        # A failure in one of ten thousand sequences cannot be drawn 50 times; the slow ones need three hazards.
         if len(one.hazards) <= 2 and str(one) not in {"skip under rehash, realloc", "repeat under rehash, enomem"}
     ],
     ids=lambda value: getattr(value, "name", str(value)),

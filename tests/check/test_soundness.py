@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from sockiter.check import everything
+from sockiter.check.merges import compared
 from sockiter.check.result import Scope
 from sockiter.check.search import search
 from sockiter.check.transitions import SystemState, TransitionSystem
-from sockiter.check.verify import Formless, compared
+from sockiter.check.verify import Formless
 from sockiter.claims import Hazard
 from sockiter.errors import Unsound
 from sockiter.schemes import SCHEMES
@@ -55,7 +56,7 @@ pytestmark = pytest.mark.slow
 
 
 def verdict(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> dict[Signature, int]:
-    """What the search finds, with the lines of the least case of each."""
+    """The violations of the search, with the lengths of their least cases."""
     result = search(scheme, hazards, scope)
     assert result.complete
     return {one.signature: one.operations for one in result.violations}
@@ -129,7 +130,7 @@ def test_versions_of_two_bits_roll_over_within_five_lines() -> None:
     assert found == {Signature("skip", elsewhere=True): 5}
 
 
-# What takes no line comes before what takes one: each of these was once found with a line more than it takes.
+# Steps without a line come before steps with one: each of these once had a case with one line too many.
 
 
 class AgainAndAgain(Generated, Rank):  # type: ignore[misc]
@@ -204,7 +205,7 @@ def test_a_canonical_form_changes_no_verdict_in_two_buckets(scheme: AnyScheme) -
     same_without(scheme, ("rehash", "show"), Scope(2, 2, 1, 5))
 
 
-# Whoever is taken for another goes on as that one does
+# Merged states continue alike
 
 SCOPES = [Scope(3, 1, 2), Scope(2, 2, 1)]
 

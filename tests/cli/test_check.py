@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def formless(monkeypatch: pytest.MonkeyPatch) -> None:
     targets = (*SCHEME_TARGETS, SchemeTarget(FormlessOffset()))
     monkeypatch.setattr("sockiter.targets.TARGETS", targets)
     for module in ("matrix.compute", "cli.check"):
-        monkeypatch.setattr(sys.modules[f"sockiter.{module}"], "OPS_WITHOUT_END", 4)
+        monkeypatch.setattr(import_module(f"sockiter.{module}"), "OPS_WITHOUT_END", 4)
 
 
 NOTE = (
@@ -242,7 +242,7 @@ def test_a_scheme_without_a_canonical_form_is_said_to_have_none_before_it_is_sea
     def ended(cells: CellWorkers) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.check"], "run", ended)
+    monkeypatch.setattr(import_module("sockiter.cli.check"), "run", ended)
     assert sockiter("check", "formless", *small).stderr.startswith(NOTE)
 
 

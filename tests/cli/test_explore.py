@@ -1,10 +1,10 @@
-"""`sockiter explore`: the page that it writes, what it prints, and what it refuses."""
+"""`sockiter explore`: its page, its output, and its errors."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from sockiter.explore.page import html
 from sockiter.schemes.offset_udp import OffsetUdp
 from tests.support.command import sockiter
 
-EXPLORE = sys.modules["sockiter.cli.explore"]
+EXPLORE = import_module("sockiter.cli.explore")
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("offset-udp", "--buckets", 1, "--hazard", "remove")
 

@@ -1,4 +1,4 @@
-"""`fuzz --sequences`: what the report says of a run that is the same run again, and of one that was cut."""
+"""`fuzz --sequences`: the report of a repeated run, and of a run that was cut short."""
 
 from __future__ import annotations
 

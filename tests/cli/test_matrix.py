@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,13 @@ from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
 from tests.support.matrices import corpus_matrix, searched
 
 # Under this name the package has the command.
-MATRIX = sys.modules["sockiter.cli.matrix"]
+MATRIX = import_module("sockiter.cli.matrix")
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("--sockets", "2", "--buckets", "1")
 
 
 def known(self: CellWorkers, progress: Callable[[], None] = lambda: None) -> None:
-    """Stands in for `CellWorkers.run`: each cell has what the corpus shows at once."""
+    """Stands in for `CellWorkers.run`: each cell has the violations of the corpus at once."""
     for task in self.tasks:
         task.trouble = ""
         if isinstance(task.target, SchemeTarget):
@@ -53,12 +54,12 @@ def from_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def nowhere(encoding: str) -> io.TextIOWrapper:
-    """A file of an encoding, for what is recorded elsewhere."""
+    """A file of an encoding, for output that is recorded elsewhere."""
     return io.TextIOWrapper(io.BytesIO(), encoding)
 
 
 def printed(made: Matrix, *, width: int = 160, encoding: str = "utf-8") -> str:
-    """What is printed of a matrix on a terminal."""
+    """The output of a matrix on a terminal."""
     out = Console(width=width, highlight=False, color_system=None, record=True, file=nowhere(encoding))
     MATRIX._print(out, made, [])
     return out.export_text()
@@ -272,7 +273,7 @@ def test_a_page_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -
     assert f"{tmp_path}: cannot be written: " in result.stderr
 
 
-# What the exit status means.
+# The meaning of the exit status.
 
 
 def test_a_name_that_is_no_targets_is_wrong_usage() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -161,7 +162,7 @@ def test_what_a_pattern_matches_and_cannot_carry_out_a_case_is_left_out(tmp_path
 
 
 def test_races_are_named_by_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
-    race = sys.modules["sockiter.cli.race"]
+    race = import_module("sockiter.cli.race")
     chosen: list[str] = []
 
     def run(races: list[SimpleNamespace], seconds: float) -> None:
@@ -261,7 +262,7 @@ def test_reasons_are_grouped_whatever_their_details() -> None:
     ]
 
 
-# What is written, how wide, and how plain.
+# The output, its width, and its plain form.
 
 
 @pytest.mark.parametrize("option", ["--html", "--svg"])
@@ -353,7 +354,7 @@ def test_an_interrupted_verification_is_status_130_and_reports_first(monkeypatch
     def run(self: object, progress: Callable[[], None]) -> None:
         self.interrupted = True  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("sockiter.check.verify.Trials.run", run)
+    monkeypatch.setattr("sockiter.check.trials.Trials.run", run)
     result = sockiter("check", "rank", "--verify")
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
     assert result.stdout.startswith("rank: NOT VERIFIED: ")

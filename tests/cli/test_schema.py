@@ -1,4 +1,4 @@
-"""The schemas of the JSON documents: complete, described, and true of what the commands print."""
+"""The schemas of the JSON documents: complete, described, and valid for the output of the commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from sockiter import __main__, documents
 from sockiter.claims import HAZARDS
-from sockiter.cli import main
 from sockiter.cli.schema import NAMES as LISTED
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import InputError
 from sockiter.verdict import KINDS
-from tests.support.command import sockiter
+from tests.support.command import commands, sockiter
 from tests.support.paths import CASES
 from tests.support.schemas import NAMES, schema, strict, validated
 
@@ -56,7 +56,7 @@ def fields(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_every_command_with_a_document_has_a_schema_and_nothing_else_has() -> None:
     with_json = {
-        name for name, command in main.commands.items() if any("--json" in parameter.opts for parameter in command.params)
+        name for name, command in commands().items() if any("--json" in parameter.opts for parameter in command.params)
     }
     assert set(NAMES) == with_json | {"check-verify", "error"} == set(LISTED)
 
@@ -147,7 +147,7 @@ def test_a_document_is_as_its_schema_says(words: tuple[object, ...], name: str) 
 
 
 def test_a_new_field_in_a_document_fails_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["sockiter.cli.targets"], "_json", lambda target: {"target": target.name, "new": 1})
+    monkeypatch.setattr(import_module("sockiter.cli.targets"), "_json", lambda target: {"target": target.name, "new": 1})
     with pytest.raises(ValidationError):
         sockiter("targets", "--json")
 
@@ -256,6 +256,6 @@ def test_a_document_that_cannot_be_written_is_followed_by_no_other(monkeypatch: 
         documents.text({})
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.targets"], "print_json", full)
+    monkeypatch.setattr(import_module("sockiter.cli.targets"), "print_json", full)
     result = sockiter("targets", "--json")
     assert (result.exit_code, result.stdout) == (3, "")

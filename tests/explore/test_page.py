@@ -1,4 +1,4 @@
-"""The page of a graph: its HTML, and the document in it; `browser` has what only a browser can tell."""
+"""The page of a graph: its HTML, and the document in it; `browser` has the tests that need a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sockiter.claims import HAZARDS, Hazard
 from sockiter.explore.graph import StateGraph, Walk, explore
 from sockiter.explore.page import Finding, document, findings, html
 from sockiter.operations import READS_MAX
-from sockiter.report.picture import policy
+from sockiter.report.render import policy
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.index import Index

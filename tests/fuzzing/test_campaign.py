@@ -197,7 +197,7 @@ def test_a_case_names_what_it_was_found_with(commit: str | None, said: str, monk
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """A worker ignores what is meant for the campaign."""
+    """A worker ignores signals for the campaign."""
     yield
     assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)} == {signal.SIG_IGN}
 
@@ -208,7 +208,7 @@ def test_a_worker_stops_on_request_after_its_present_step(tmp_path: Path) -> Non
     ours.send("stop")
     work(job(tmp_path, seconds=LONG_S), theirs)
     assert [type(ours.recv()) for _ in range(4)] == [Began, Drawn, SavedFinding, Tick]
-    with pytest.raises(ConnectionResetError):  # since it has not read what it was told
+    with pytest.raises(ConnectionResetError):  # since it has not read the message
         ours.recv()
     ours.close()
 
@@ -250,7 +250,7 @@ def test_a_worker_sends_all_messages_until_its_end(tmp_path: Path) -> None:
     ours.close()
 
 
-# A campaign whose workers say what the test wants.
+# A campaign whose workers send the messages of the test.
 
 Search = Callable[[FuzzJob, object], Iterator[Message]]
 
@@ -272,7 +272,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[FuzzJob]:
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
-    """What a campaign takes for the time; waiting for workers goes by the real one."""
+    """The clock of a campaign. Only the wait for workers uses the real clock."""
     for module in (campaign, workers):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=now))
 
@@ -372,7 +372,7 @@ def test_trouble_ends_a_track_and_not_the_others(workers: int, tmp_path: Path, m
     run = two(tmp_path, seconds=500, workers=workers)
     run.run()
     broken, whole = run.tracks
-    # What ran side by side before the first of them was heard of is told of each.
+    # Each slice that had begun before the first message arrived has this trouble.
     assert broken.troubles == ["out of memory"] * slices.count("offset-udp")
     assert slices.count("offset-udp") <= workers
     assert (whole.troubles, whole.seconds) == ([], 250 * workers)
@@ -615,7 +615,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(
 
 
 class Talking:
-    """The line of a worker that is told to stop."""
+    """The connection of a worker that gets a message to stop."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []

@@ -128,7 +128,7 @@ def test_a_run_that_the_time_cuts_is_not_whole(tmp_path: Path) -> None:
     assert 0 < run.tracks[0].sequences < 10_000_000
 
 
-# What a slice knows.
+# The findings that a slice knows.
 
 
 def test_a_slice_knows_of_half_of_those_before_it_and_of_all_but_some_later() -> None:
@@ -139,7 +139,7 @@ def test_a_slice_knows_of_half_of_those_before_it_and_of_all_but_some_later() ->
 
 
 class Workshop:
-    """Slices in this process, each of which finds what a test says, and counts as many sequences as it has."""
+    """Slices in this process, each with the findings of the test and all of its sequences."""
 
     def __init__(self) -> None:
         self.jobs: list[FuzzJob] = []
@@ -219,7 +219,7 @@ def test_slices_of_a_kernel_are_smaller(workshop: Workshop, tmp_path: Path, monk
     assert {job.sequences for job in workshop.jobs} == {1_000}
 
 
-# What happens to a slice.
+# The events of a slice.
 
 
 def saved_in(directory: Path, comment: str, driver: str) -> SavedFinding:

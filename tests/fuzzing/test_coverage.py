@@ -32,7 +32,7 @@ OFFSET, COOKIE, INDEX = OffsetUdp(), CookieUdp(), Index()
 PAUSED = "add A tail; add B tail; add C tail; open; read 1; "
 AMID = "add A tail; add B tail in 1; add C tail in 1; add D tail in 2; open; read 2; "
 
-# What reaches a goal, and what does not because one thing is missing.
+# Cases that reach a goal, and cases that miss it by one line.
 Pairs = tuple[tuple[Goal, str, str], ...]
 
 OF_A_PAUSE: Pairs = (
@@ -73,7 +73,7 @@ STOPS: Pairs = (
 
 
 def reached_by(text: str, *, scheme: AnyScheme = OFFSET) -> list[Goal]:
-    """What a watch tells of a case, whose lines may stand in a row with `;` between them, and end anywhere."""
+    """The goals that a case reaches. Its lines may be joined with `;`, and may end anywhere."""
     case = loads(text.replace("; ", "\n"))
     return covered(Simulation(scheme, shape_of(case.operations, slots=case.slots)), case.operations)
 
@@ -201,7 +201,7 @@ def test_a_goal_is_reported_once_and_in_the_order_of_the_list() -> None:
 
 
 def reached_goals(states: Sequence[Names] | None, *, text: str = "reinsert B head; read 1") -> list[Goal]:
-    """Of a real iterator that delivered A: what a watch tells when the table was so after open, after the read, and on."""
+    """The goals of a real iterator that delivered A, for these tables after open, after the read, and later."""
     operations = loads(f"add A tail; add B tail; open; read 1; {text}".replace("; ", "\n")).operations
     script: list[list[Event]] = [[Shown("A"), Returned(("A",))], *([[]] * (len(operations) - 5)), [Returned(())]]
     return covered(Scripted(["A", "B"], script, states=states).begin(Shape()), operations)
@@ -262,7 +262,7 @@ def test_a_kernel_reaches_the_goals_of_a_model_except_growths(
     assert in_the_kernel == [goal for goal in in_a_model if goal not in GROWTH_GOALS]
 
 
-# The machine: what it tells whom.
+# The events of the machine.
 
 
 def by_hand(*, measures_coverage: bool) -> SocketMachine:
@@ -315,7 +315,7 @@ def test_each_goal_is_one_event_at_the_end_of_a_sequence(
     assert events == ["add at the head"] * measures_coverage
 
 
-# Twice what the profile `ci` makes of one target: in one run of seven, that comes to all but one of them.
+# Twice the sequences of the profile `ci` on one target: one run in seven of the profile misses one goal.
 EXAMPLES = 3_000
 # It takes several changes while a batch is being allocated: a handful of ten thousand sequences come to it, and only where
 # the scheme asks a second time, as cookie-udp does.

@@ -71,7 +71,7 @@ class Counted(SchemeTarget):
         return Backend(self.scheme, shape)
 
     def meet(self, operation: Operation) -> None:
-        """What happens before an operation."""
+        """The hook before an operation."""
         if self.breaks and type(operation) is Read:
             raise OSError("no more")
 
@@ -128,6 +128,7 @@ def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
     assert drawn("1") != drawn("2")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("driver", "is_real", "bite"),
     [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, HYPOTHESIS_BITE)],
@@ -142,7 +143,7 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
     assert [one.found for one in bites] == [None] * 2
     assert target.begun == target.closed
     if driver == "hypothesis":
-        # What it breaks off is not counted, and what it knows beforehand is not run.
+        # An interrupted sequence is not counted, and a known result is not run again.
         assert all(bite / 2 < one.sequences <= bite for one in bites)
         assert (sequences <= target.begun, operations <= target.applied) == (True, True)
     else:

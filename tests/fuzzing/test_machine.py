@@ -18,8 +18,9 @@ from sockiter.fuzzing import machine as module
 from sockiter.fuzzing.coverage import GOALS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
 from sockiter.fuzzing.limits import SLOTS_DRAWN
-from sockiter.fuzzing.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
+from sockiter.fuzzing.machine import SocketMachine, machine_for
 from sockiter.fuzzing.triage import Triage
+from sockiter.fuzzing.violations import Refused, Repeated, Skipped, Stale, Violation
 from sockiter.operations import (
     Add,
     At,
@@ -41,7 +42,7 @@ from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.table import Table
-from sockiter.verdict import VIOLATIONS, Finding, Signature
+from sockiter.verdict import Finding, Signature
 from tests.support.generator_schemes import Generated, Reading
 from tests.support.table_uses import table_uses
 
@@ -97,7 +98,7 @@ class ExactAndNarrow(Exact):
 
 
 class Recorded(Simulation):
-    """Notes what is done to it, and fails at the first operation of a type if it is told to."""
+    """Records its operations, and on request fails at the first operation of a type."""
 
     def __init__(self, scheme: AnyScheme, shape: Shape, fails_at: type[Operation] | None) -> None:
         super().__init__(scheme, shape)
@@ -187,6 +188,7 @@ class ExactWithoutATail(Exact):
     tables = ("established",)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("scheme", [Exact, ExactInTwo, ExactWithoutATail])
 def test_every_sequence_is_possible_and_is_read_to_its_end(scheme: type[Exact]) -> None:
     target = Recording(scheme())
@@ -271,18 +273,18 @@ class TestNarrowVersions:
     def test_do_not_hinder_a_removal_when_they_are_used_up(self) -> None:
         machine = begun(Recording(ExactAndNarrow()), {"add-tail", "reinsert", "rehash", "remove", "show"})
         for name in "ABCDEFG":
-            assert machine.may_insert()
+            assert machine.sockets.may_insert
             machine.add(name, "tail")
-        assert not machine.may_insert()
+        assert not machine.sockets.may_insert
         assert enabled(machine) == {"open", "read", "remove", "change_while_shown"}
-        kinds = [kind for kind in machine.kinds if machine.may(kind, machine.sockets)]
+        kinds = [kind for kind in machine.kinds if machine.sockets.may(kind)]
         assert kinds == ["remove"]
 
     def test_are_not_counted_where_versions_are_wide(self) -> None:
         machine = begun(Recording(Exact()))
         for number in range(3 * INSERTIONS_MAX):
             machine.add(f"S{number}", "tail")
-        assert machine.may_insert()
+        assert machine.sockets.may_insert
 
 
 @pytest.mark.slow
@@ -412,8 +414,8 @@ def test_a_bucket_of_a_named_table_is_written_as_in_a_case() -> None:
     machine.add("A", "head", "established:1")
 
     assert machine.operations == [Add("A", "head", Bucket(1, "established"))]
-    assert machine.without_tail == ("A",)
-    assert machine.with_tail == ()
+    assert machine.sockets.without_tail == ("A",)
+    assert machine.sockets.with_tail == ()
 
 
 def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding() -> None:
@@ -477,7 +479,7 @@ class Ghostly(Simulation):
 
 
 class Haunted(Recording):
-    """A target that delivers what is not there."""
+    """A target that delivers an absent socket."""
 
     def begin(self, shape: Shape) -> Any:
         return Ghostly(self.scheme, shape)
@@ -530,23 +532,6 @@ def test_a_known_finding_is_counted_but_is_no_violation() -> None:
     assert SocketMachine.sequences == 0
 
 
-def test_a_socket_in_a_table_without_a_tail_is_put_in_again_at_the_head() -> None:
-    target = Recording(ExactInTwo())
-    sockets = module.Sockets()
-    sockets.carry_over(Add("A", "head", Bucket(0, "established")))
-
-    machine = machine_for(Triage(target, target), ANY_HAZARD)()
-
-    assert machine.change("reinsert", sockets, lambda options: options[0]) == Reinsert("A", "head")
-    assert machine.change("reinsert", sockets, lambda options: options[-1]) == Reinsert("A", "head")
-
-
-def test_there_is_an_exception_for_every_kind_that_can_be_news() -> None:
-    assert set(VIOLATION) == {*VIOLATIONS, "refused"}
-    assert len(set(VIOLATION.values())) == len(VIOLATION)
-    assert all(issubclass(violation, Violation) for violation in VIOLATION.values())
-
-
 def test_a_machine_that_was_never_begun_has_nothing_to_tear_down() -> None:
     target = Recording(Exact())
     machine_on(target)().teardown()
@@ -593,7 +578,7 @@ def test_a_machine_with_an_inconclusive_result_stays_quiet() -> None:
     assert target.begun[0].closed == 1
 
 
-# What Hypothesis makes of it.
+# The machine in Hypothesis.
 
 QUICK = settings(
     max_examples=2_000,
@@ -640,7 +625,7 @@ def finished(machine: SocketMachine) -> None:
 
 
 def carried_out(example: list[str]) -> SocketMachine:
-    """The machine after it did what an example says, but for the last line."""
+    """The machine after all lines of an example except the last."""
     target = Recording(OffsetUdp(), known_failures=())
     names: dict[str, Any] = {
         "OffsetUdp": machine_for(Triage(target, target), ANY_HAZARD),

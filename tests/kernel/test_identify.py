@@ -35,7 +35,7 @@ def kernel_with_scheme(name: str, tables: Sequence[str]) -> Any:
     """Begins iterations, of which nothing but the reads is looked at."""
 
     def begin(shape: Shape) -> Simulation:
-        # What the target calls its first table is that of the scheme in which its sockets are.
+        # The target's first table is the scheme's table that has its sockets.
         return Simulation(SCHEME[name], shape)
 
     return begin
@@ -65,7 +65,7 @@ def test_any_kernel_can_carry_out_the_distinguishing_sequences(tables: tuple[str
         assert all(add.bucket.table == tables[0] for add in operations if isinstance(add, Add))
 
 
-# A target, by what was found out of it
+# A target with probed capabilities
 
 
 def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(mon
 def test_a_kernel_of_no_known_scheme_has_no_known_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     with_capabilities(monkeypatch, Capabilities())
     assert (KERNEL_UDP.detected_scheme, KERNEL_UDP.known_failures) == (None, ())
-    # But where none delivers just what an iterator does, what is nearest to it says what it admits.
+    # If no scheme is exact for an iterator, its known failures are those of the nearest scheme.
     assert KERNEL_PROC_TCP.known_failures
     assert {known_failure.hazards <= KERNEL_PROC_TCP.hazards for known_failure in KERNEL_PROC_TCP.known_failures} == {True}
 

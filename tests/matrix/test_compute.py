@@ -191,7 +191,7 @@ def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequ
     assert within_reach(KERNEL_UDP, frozenset(), WHOLE) == WHOLE
 
 
-# What becomes of a task.
+# The result of a task.
 
 
 def task(column: Column = ALL, **of: Any) -> CellTask:
@@ -254,7 +254,7 @@ def test_a_search_without_a_cell_that_was_cut_short_leaves_the_cell_unfinished_t
 
 
 def messages_of(given: CellJob, *, stopped: bool = False) -> list[object]:
-    """What a worker says, the ticks left out."""
+    """The messages of a worker, without ticks."""
     ours, theirs = multiprocessing.Pipe()
     if stopped:
         ours.send("stop")
@@ -263,7 +263,7 @@ def messages_of(given: CellJob, *, stopped: bool = False) -> list[object]:
     try:
         while True:
             messages.append(ours.recv())
-    except (EOFError, ConnectionResetError):  # it went without reading what it was told
+    except (EOFError, ConnectionResetError):  # it ended without reading its messages
         ours.close()
     return [one for one in messages if not isinstance(one, CellProgress)]
 
@@ -394,7 +394,7 @@ def worker(run: CellWorkers) -> BaseProcess:
 
 
 def once(what: Callable[[], None], run: CellWorkers) -> Callable[[], None]:
-    """A progress that does something the first time that a worker has told how far it is."""
+    """A progress that calls a function at the first report of a worker."""
     done: list[bool] = []
 
     def progress() -> None:

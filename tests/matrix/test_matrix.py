@@ -89,7 +89,7 @@ def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -
     assert NONE.of(RANK) == frozenset()
 
 
-# What a target claims.
+# The claims of a target.
 
 
 def test_the_claims_are_the_largest_sets_that_exclude_some_kind_of_failure() -> None:
@@ -147,7 +147,7 @@ def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_wit
                     assert any(some <= one and is_claimed(signature, one) for one in searched)
 
 
-# What a cell says.
+# The text of a cell.
 
 
 def test_a_search_that_is_complete_proves_all_that_it_did_not_find_impossible() -> None:
@@ -314,7 +314,7 @@ def test_a_measurement_takes_over_findings_under_fewer_hazards() -> None:
 
 
 def test_a_cell_has_the_verdicts_of_its_search() -> None:
-    """The stand-in for a search leaves out what needs more hazards than there are."""
+    """The stand-in for a search leaves out failures that need more hazards."""
     less = searched(INDEX, column("reinsert").hazards)
     more = searched(INDEX, column("reinsert", "show").hazards)
     assert {one.signature for one in more.violations} > {one.signature for one in less.violations}

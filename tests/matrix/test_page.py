@@ -188,7 +188,7 @@ def test_a_case_that_takes_no_rollover_is_the_shortest_in_the_whole_scope_whatev
 
 
 def about(change: dict[str, object]) -> str:
-    """What is said of the first case of index."""
+    """The sentences about the first case of index."""
     return with_cell("reinsert", change).text("case-index-skip-moved-reinsert")
 
 
@@ -215,7 +215,7 @@ def test_a_case_of_a_real_iterator_is_the_shortest_found_not_the_shortest_possib
     assert "Nothing else seen in 10 sequences" in [attrs.get("title") for attrs in page.named("td")]
 
 
-# What is said of hazards and promises.
+# Hazards and claims.
 
 
 def test_every_hazard_and_every_kind_of_failure_is_explained() -> None:
@@ -297,7 +297,7 @@ def test_the_summary_of_a_target_is_only_text() -> None:
     assert len(re.findall("<script", text)) == len(re.findall("<script", page_of(made)))
 
 
-# What made the page, and its filters.
+# The origin of the page, and its filters.
 
 
 def test_a_page_names_what_made_it(whole: Page) -> None:

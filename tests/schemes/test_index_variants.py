@@ -14,13 +14,13 @@ from sockiter.schemes.index_narrow import IndexNarrow, wrapped
 from sockiter.schemes.index_snapshot import IndexSnapshot
 from sockiter.schemes.index_snapshot import Place as SnapshotPlace
 from sockiter.schemes.partial_batch import State
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS, AnyScheme
 from sockiter.table import Table
 from tests.support.scheme_steps import BLANK, blank, changed, table, walk
 
 INDEX, SNAPSHOT, NARROW, DETECT = Index(), IndexSnapshot(), IndexNarrow(), IndexDetect()
 
-# As the RFC tells it: the indexes are -4, -2, -1, 3 and 5.
+# As in the RFC: the indexes are -4, -2, -1, 3 and 5.
 RFC = changed(blank(1), *(Add(name, "head" if name in "CBA" else "tail") for name in "CBDAE"))
 SEVEN = table("ABCDEFG")
 
@@ -33,13 +33,13 @@ def stopped(scheme: AnyScheme, now: Table, stop: str, *, slots: int = 9) -> Stat
 
 
 def resumed(scheme: AnyScheme, before: Table, stop: str, *changes: Change) -> str:
-    """What the second read comes to, where the first was stopped before a socket, and then something changed."""
+    """The result of the second read, if the first stopped before a socket, and then the table changed."""
     return walk(scheme, stopped(scheme, before, stop), changed(before, *changes))[0]
 
 
 @pytest.mark.parametrize("scheme", [INDEX, SNAPSHOT, NARROW, DETECT], ids=lambda scheme: scheme.name)
 class TestAll:
-    """What they have in common, as long as nothing that was put in after open is ahead, and no version rolls over."""
+    """Their common behaviour, if no socket was added ahead after open, and no version rolls over."""
 
     @pytest.mark.parametrize("stop", "ABCDE")
     def test_take_the_sockets_above_the_index_of_the_last_one_shown(self, scheme: AnyScheme, stop: str) -> None:
@@ -118,7 +118,7 @@ class TestSnapshot:
         assert resumed(INDEX, now, "B", Rehash("A", Bucket(1))) == "B A C"
 
     def test_is_put_through_what_index_is(self) -> None:
-        assert SNAPSHOT.hazards == INDEX.hazards == ANY_HAZARD
+        assert SNAPSHOT.hazards == INDEX.hazards == ANY_HAZARD | SUCCESSIONS
 
 
 class TestNarrowVersions:
@@ -165,7 +165,7 @@ class TestNarrowVersions:
         assert resumed(NARROW, changed(now, Reinsert("E", "tail")), "B") == "B C D"
 
     def test_are_a_hazard_that_index_does_not_know(self) -> None:
-        assert NARROW.hazards == DETECT.hazards == frozenset(HAZARDS) == ANY_HAZARD | {"rollover"}
+        assert NARROW.hazards == DETECT.hazards == frozenset(HAZARDS) == ANY_HAZARD | SUCCESSIONS | {"rollover"}
 
 
 class TestDetection:

@@ -156,7 +156,7 @@ class TestRemovalCount:
 
 
 def delivered(text: str) -> list[str]:
-    """What each read of a case returned: the sockets, or the error."""
+    """The result of each read of a case: the sockets, or the error."""
     case, target = loads(text), target_named("restart")
     with target.session() as session:
         reads = run(session, target, case.operations, slots=case.slots).reads

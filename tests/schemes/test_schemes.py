@@ -15,7 +15,7 @@ from sockiter.schemes import SCHEMES
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.partial_batch import State
-from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS, AnyScheme
 from sockiter.table import Table
 from tests.support.scheme_steps import BLANK, blank, changed, table, walk
 
@@ -25,7 +25,7 @@ BATCHED = pytest.mark.parametrize("scheme", [OFFSET, INDEX], ids=["offset-udp", 
 
 @BATCHED
 class TestABatch:
-    """What both schemes have in common."""
+    """The common tests of both schemes."""
 
     def test_holds_a_whole_bucket_and_then_the_next_one(self, scheme: AnyScheme) -> None:
         asked, _ = walk(scheme, scheme.open(2, BLANK), table("AB", "", "C"))
@@ -271,7 +271,7 @@ class TestIndex:
         assert (asked, after) == ("A B C", State(0, 2, 9))
 
     def test_is_the_last_one_of_a_socket_that_moved_and_left_before_it_was_stepped_over(self) -> None:
-        # The reference that the batch holds still tells it.
+        # The reference in the batch still has its next socket.
         before = table("ABC")
         gone = changed(before, Reinsert("B", "head"), Remove("B"))
         asked, after = self.walk(INDEX.open(9, BLANK), before, stop="C", meanwhile={"B": gone})
@@ -319,9 +319,9 @@ def test_every_scheme_has_a_name_of_its_own_and_says_what_it_is() -> None:
     assert [scheme.name for scheme in SCHEMES if scheme.name in ("offset-udp", "index")] == ["offset-udp", "index"]
 
 
-def test_a_scheme_is_put_through_everything_but_narrow_versions() -> None:
-    assert set(HAZARDS) - ANY_HAZARD == {"rollover"}
-    assert OFFSET.hazards == INDEX.hazards == ANY_HAZARD
+def test_a_scheme_supports_all_hazards_but_narrow_versions_and_with_connections_also_their_successors() -> None:
+    assert set(HAZARDS) - ANY_HAZARD == {"rollover"} | SUCCESSIONS
+    assert (OFFSET.hazards, INDEX.hazards) == (ANY_HAZARD, ANY_HAZARD | SUCCESSIONS)
 
 
 def test_the_progress_of_the_two_has_the_titles_of_the_rfc() -> None:

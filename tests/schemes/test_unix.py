@@ -126,7 +126,7 @@ class TestGrowing:
 
 
 def delivered(before: Table, *reads: str) -> list[str]:
-    """What comes of each of these reads, through the frame of read(2)."""
+    """The result of each of these reads, through the frame of read(2)."""
     sockets = [f"add {name} head in {n}" for n, names in enumerate(before.names) for name in reversed(names)]
     text = "\n".join([*sockets, "open", *(f"read {size}" for size in reads)])
     with (target := target_named("unix")).session() as session:

@@ -11,6 +11,7 @@ from sockiter.cases import loads
 from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.history import Event, History, Returned
 from sockiter.operations import Open, Operation
+from sockiter.readers import FEATURES
 from sockiter.report.trace import Names, Trace, trace
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow
 from sockiter.simulation import SchemeTarget
@@ -63,7 +64,7 @@ class Impatient(Generated):
 
 
 class Scripted:
-    """A target that does what the test says: the events at open and of each later operation, and the table after each."""
+    """A scripted target: the events at open and of each later operation, and the table after each."""
 
     name = "scripted"
     summary = "does as told"
@@ -73,6 +74,7 @@ class Scripted:
     slots = None
     unable: ClassVar[dict[Hazard, str]] = {}
     has_tail = True
+    features = frozenset(FEATURES)
     detected_scheme = None
     is_real = True
 

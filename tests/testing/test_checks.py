@@ -1,4 +1,4 @@
-"""The checks of a scheme as assertions: what they find, and what they say."""
+"""The checks of a scheme as assertions: their findings, and their messages."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from tests.support.stand_ins import alive
 
 @pytest.fixture
 def vm(machine: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`sockiter vm`, with the image of the stand-ins, unless another is told; its status, output and errors."""
+    """`sockiter vm`, by default with the image of the stand-ins; its status, output and errors."""
 
     def run(*arguments: str, options: tuple[str, ...] = ("--no-kvm",), kernel: str = "") -> tuple[int, str, str]:
         command = ["vm", *options, kernel or str(machine / "image"), "--", *arguments]
@@ -440,7 +440,7 @@ def test_a_missing_kvm_is_reported_with_its_reason(machine: Path, monkeypatch: p
 
 @pytest.fixture
 def kvm(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /dev/kvm that opens and answers; what qemu makes of it, the stand-in says. The folder for the trial."""
+    """A /dev/kvm that opens and answers; the stand-in decides qemu's result. The folder for the trial."""
     monkeypatch.setattr(acceleration, "KVM", os.devnull)
     monkeypatch.setattr(acceleration, "_LIMIT_S", DEADLINE_S)
     monkeypatch.setattr(fcntl, "ioctl", lambda descriptor, request: 12)

@@ -18,7 +18,7 @@ from sockiter.vm import programs, view
 
 SHARE = "local,id=virtfs5,path=/,security_model=none,readonly=on"
 
-# In place of qemu: the share that it is to give the guest, what is in it, its capabilities, and what it can write.
+# In place of qemu: the guest's share, its content, its capabilities, and its writable files.
 LOOK = """#!/bin/sh
 echo "share $2"
 cd "$(echo "$2" | sed 's/.*path=//; s/,security_model=.*//; s/,,/,/g')"
@@ -36,7 +36,7 @@ def folder() -> Iterator[Path]:
 
 
 def looked(folder: Path, shown: list[Path], looks: list[Path], writes: list[Path], cases: list[Path]) -> list[str]:
-    """What the stand-in sees."""
+    """The view of the stand-in."""
     if view.alone(folder) is None:
         pytest.skip("this machine allows no private mounts")
     own = folder / "run"

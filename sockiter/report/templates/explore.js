@@ -446,21 +446,21 @@
   // The list of states, a page at a time.
   const PAGE = 50;
   let first = 0, listed = states;
-  const harmed = new Map();
-  const isHarmed = number => {
+  const violating = new Map();
+  const hasViolation = number => {
     const path = [];
     let at = number;
-    while (at >= 0 && !harmed.has(at)) { path.push(at); at = states[at].before; }
-    let value = at >= 0 && harmed.get(at);
+    while (at >= 0 && !violating.has(at)) { path.push(at); at = states[at].before; }
+    let value = at >= 0 && violating.get(at);
     for (const one of path.reverse()) {
       const { before, step } = states[one];
       value ||= before >= 0 && states[before].steps[3 * step + 2] > 0;
-      harmed.set(one, value);
+      violating.set(one, value);
     }
     return value;
   };
   const filters = { all: () => true, lost: state => [...state.letters].some((_, position) => isLost(state, position)),
-    harmed: state => isHarmed(state.number), cut: state => state.flags & IS_CUT };
+    violation: state => hasViolation(state.number), cut: state => state.flags & IS_CUT };
   const renderRows = () => {
     byId("rows").replaceChildren(...listed.slice(first, first + PAGE).map(state => {
       const at = walk(shortest(state.number)), last = at.entries.at(-1);

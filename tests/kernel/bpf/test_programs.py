@@ -128,7 +128,7 @@ def test_a_program_without_an_answer_times_out_and_records_it() -> None:
 
 
 def entered(*arguments: int, thread: int | None = ME, armed: bool = True) -> Machine:
-    """Where a function of the kernel is entered by a thread, and whoever is asked lets it go on."""
+    """A thread enters a function of the kernel, and the test lets it continue."""
 
     def answer(machine: Machine) -> None:
         machine.put(STATE, ARMED)
@@ -143,7 +143,7 @@ def entered(*arguments: int, thread: int | None = ME, armed: bool = True) -> Mac
 
 
 def stopped(machine: Machine) -> tuple[int, ...]:
-    """The point, what it is about, and how many shows and allocations there were."""
+    """The point, its subject, and the numbers of shows and allocations."""
     return tuple(machine.word(at) for at in (POINT, ABOUT, SHOWS, ALLOCATIONS))
 
 
