@@ -49,8 +49,8 @@ def test_classifiers_tox_ci_and_roots_name_the_same_pythons() -> None:
 
 
 def test_the_commands_of_the_readme_are_the_lines_of_its_sh_blocks() -> None:
-    assert fresh.readme_command(README, "Run it").endswith(" install -q . && venv/bin/sockiter fuzz")
-    assert fresh.readme_command(README, "Test it").endswith(" install -q tox && venv/bin/tox")
+    assert fresh.readme_command(README, "Run it").endswith(" install -q pip . && venv/bin/sockiter fuzz")
+    assert fresh.readme_command(README, "Test it").endswith(" install -q tox && venv-tox/bin/tox")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_bug_that_cannot_be_planted_is_an_error() -> None:
 
 
 class TestSwarm:
-    """With all hazards that a scheme can be put through, but where that is too much to hope for."""
+    """With all hazards that a scheme supports, but where that is too much to hope for."""
 
     @pytest.mark.slow
     @each(mutant for mutant in MUTANTS if not mutant.together and not mutant.before_open)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import click
 
 NAMES = (
-    *("fuzz", "check", "check-verify", "matrix", "replay", "show", "minimize", "conform", "race", "targets", "vm"),
+    *(
+        "fuzz",
+        "check",
+        "check-verify",
+        "explore",
+        "matrix",
+        "replay",
+        "show",
+        "minimize",
+        "conform",
+        "race",
+        "targets",
+        "vm",
+    ),
     *("advise", "error"),
 )
 """The files in `schemas/`."""

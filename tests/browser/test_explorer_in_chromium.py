@@ -19,7 +19,7 @@ from sockiter.explore.page import html
 from sockiter.oracle import judge
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, copied
 from tests.check.test_search import Gives
 from tests.support.command import sockiter
 from tests.support.contrast import LEAST, TEXTS, contrast
@@ -276,7 +276,7 @@ def test_a_way_is_saved_as_a_case_that_replays_as_expected(opened: Opened, tmp_p
     path = tmp_path / download.value.suggested_filename
     assert re.fullmatch(r"offset-udp-state-\d+-a\.case", path.name)
     download.value.save_as(path)
-    assert page.locator("#saved").inner_text() == f"Saved as {path.name}"
+    assert page.locator("#copy [role=status]").inner_text() == f"Saved as {path.name}."
     case = load(path)
     assert (case.slots, [str(one) for one in case.expects]) == (2, ["expect offset-udp skip B"])
     result = sockiter("replay", path, "--target", "offset-udp")
@@ -284,24 +284,39 @@ def test_a_way_is_saved_as_a_case_that_replays_as_expected(opened: Opened, tmp_p
     assert "as expected" in result.stdout
 
 
-def test_a_case_is_copied(opened: Opened) -> None:
-    page = opened()
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    way_to_lost(page)
-    page.locator("#copy").click()
-    page.wait_for_function("document.getElementById('saved').textContent")
-    assert page.locator("#saved").inner_text() == "Copied"
-    assert loads(page.evaluate("navigator.clipboard.readText()")) == loads(page.locator("#case").text_content() or "")
-
-
-def test_where_nothing_may_be_copied_the_case_is_selected(opened: Opened) -> None:
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("link", "file://"),
+        ("case", "# sockiter case v1\n# offset-udp: from the page of sockiter explore.\nbatch 2\n"),
+        ("replay command", "sockiter replay --target offset-udp - <<'END'\n# sockiter case v1\n"),
+    ],
+)
+def test_buttons_copy_the_link_the_case_and_the_command(opened: Opened, name: str, start: str) -> None:
     page = opened()
     way_to_lost(page)
-    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
-    page.locator("#copy").click()
-    page.wait_for_function("document.getElementById('saved').textContent")
-    assert page.locator("#saved").inner_text() == "Selected: copy it with Ctrl+C"
-    assert loads(page.evaluate("String(getSelection())")).slots == 2
+    text = copied(page, name)
+    assert text.startswith(start)
+    if name == "link":
+        assert text == page.url
+    if name == "case":
+        assert loads(text) == loads(page.locator("#case").text_content() or "")
+
+
+def test_without_open_only_the_link_can_be_copied(opened: Opened) -> None:
+    page = opened()
+    take(page, "add A tail")
+    assert page.locator("#copy button:enabled").all_inner_texts() == ["Copy the link"]
+    take(page, "open")
+    assert page.locator("#copy button:disabled").all() == []
+
+
+def test_what_cannot_be_copied_by_the_clipboard_is_copied_by_the_selection(opened: Opened) -> None:
+    page = opened()
+    way_to_lost(page)
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_role("button", name="Copy the case").click()
+    page.get_by_text("Copied the case.").wait_for()
 
 
 @pytest.mark.parametrize("name", ["offset-udp", "unix", "full-batch", "cookie-tcp", "index"])

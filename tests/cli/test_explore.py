@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -25,13 +26,42 @@ SMALL = ("offset-udp", "--buckets", 1, "--hazard", "remove")
 def test_a_page_is_written_and_the_command_prints_its_content(tmp_path: Path) -> None:
     path = tmp_path / "states.html"
     result = sockiter("explore", *SMALL, "--html", path)
-    assert (result.exit_code, result.stderr) == (0, "")
-    first, scope, shortest, written = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr) == (0, f"sockiter: wrote {path} ({path.stat().st_size / 1000:,.0f} kB)\n")
+    first, scope, shortest = result.stdout.splitlines()
     assert first == "offset-udp under remove: 44 states, 127 steps"
     assert scope.startswith("Scope: at most 3 sockets in the table at once, 1 bucket in each table, 2 slots")
     assert shortest == "Shortest ways to what can go wrong: skip certain 5, skip 6."
-    assert written.startswith(f"Written: {path}, ")
     assert path.read_text() == html(explore(OffsetUdp(), {"remove"}, Scope(3, 1, 2), states_max=10_000))
+
+
+def test_the_json_of_a_graph_has_its_scope_its_size_its_violations_and_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "states.html"
+    result = sockiter("explore", *SMALL, "--json", "--html", path)
+    assert (result.exit_code, path.exists()) == (0, True)
+    assert json.loads(result.stdout) == {
+        "version": 1,
+        "scheme": "offset-udp",
+        "hazards": ["remove"],
+        "scope": {"sockets": 3, "buckets": 1, "batch": 2, "ops": None},
+        "complete": True,
+        "why_incomplete": None,
+        "states": 44,
+        "transitions": 127,
+        "violations": [
+            {"kind": "skip", "certain": True, "operations": 5, "link": "#state-17"},
+            {"kind": "skip", "certain": False, "operations": 6, "link": "#state-17+1"},
+        ],
+        "file": str(path),
+    }
+
+
+def test_with_json_no_page_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = sockiter("explore", "unix", "--states", 50, "--json")
+    assert (result.exit_code, result.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    graph = json.loads(result.stdout)
+    assert (graph["complete"], graph["file"]) == (False, None)
+    assert graph["why_incomplete"].startswith("at 50 states; every sequence of at most 3 operations is here")
 
 
 def test_a_graph_that_is_cut_off_is_reported_and_no_failure(tmp_path: Path) -> None:

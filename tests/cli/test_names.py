@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from sockiter.backend import Reason
 from sockiter.cli import main, output, progress
 from sockiter.cli.replay_summary import Tally
 from sockiter.streams import discard
@@ -247,12 +248,12 @@ def test_a_replay_stops_at_the_first_case_that_is_not_as_expected(tmp_path: Path
 
 def test_reasons_are_grouped_whatever_their_details() -> None:
     tally = Tally(case_count=2, target_count=4, begun=2, as_expected=1234, failed=1)
-    tally.leave_out("a", "a does not support: realloc (it takes one (1) by f(x)), show")
-    tally.leave_out("b", "b does not support: remove")
-    tally.leave_out("c", "c does not support: remove")
-    tally.leave_out("a", "a has buckets without a tail: A cannot be put in there again")
-    tally.leave_out("a", "a has buckets without a tail: B cannot be put in there again")
-    tally.leave_out("b", "bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]")
+    tally.leave_out("a", Reason("hazard", "a does not support: realloc (it takes one), show", ("realloc", "show")))
+    tally.leave_out("b", Reason("hazard", "b does not support: remove", ("remove",)))
+    tally.leave_out("c", Reason("hazard", "c does not support: remove", ("remove",)))
+    tally.leave_out("a", Reason("tail", "a has buckets without a tail: A cannot be reinserted there"))
+    tally.leave_out("a", Reason("tail", "a has buckets without a tail: B cannot be reinserted there"))
+    tally.leave_out("b", Reason("missing", "bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]"))
     assert list(tally.lines()) == [
         "2 cases on 4 targets: 1,234 as expected, 0 not as expected, 1 failed, 6 left out",
         "      3  does not support: remove, show, realloc (3 targets)",

@@ -136,6 +136,7 @@ def test_a_word_that_a_schema_does_not_list_is_for_readers_only() -> None:
         (("minimize", RFC_SKIP, "--json"), "minimize"),
         (("check", "offset-udp", *SMALL, "--json"), "check"),
         (("check", "offset-udp", *SMALL, "--hazard", "remove", "--json"), "check"),
+        (("explore", "offset-udp", "--sockets", 1, "--json"), "explore"),
         (("matrix", "offset-udp", *SMALL, "--json"), "matrix"),
     ],
 )

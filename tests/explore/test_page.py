@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 from sockiter.cases import spell
 from sockiter.check.result import Scope
@@ -14,6 +15,7 @@ from sockiter.claims import HAZARDS, Hazard
 from sockiter.explore.graph import StateGraph, Walk, explore
 from sockiter.explore.page import Finding, document, findings, html
 from sockiter.operations import READS_MAX
+from sockiter.report.render import policy
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.index import Index
@@ -47,8 +49,15 @@ def udp() -> StateGraph:
 def test_the_page_needs_nothing_else(udp: StateGraph) -> None:
     text = html(udp)
     for foreign in ("http:", "https:", "//", "url(", "@import", "src="):
-        assert foreign not in re.sub(r"\n\s*//.*", "", text)
+        assert foreign not in re.sub(r"\n\s*//.*|'sha256-[^']*'", "", text)
     assert "prefers-color-scheme: dark" in text
+
+
+def test_the_page_allows_its_own_scripts_and_no_others(udp: StateGraph) -> None:
+    text = html(udp)
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert len(scripts) == 2
+    assert f'<meta http-equiv="Content-Security-Policy" content="{escape(policy(*scripts))}">' in text
 
 
 def test_the_page_names_its_content(udp: StateGraph) -> None:
