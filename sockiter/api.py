@@ -137,8 +137,8 @@ def save(case: Case, directory: str | os.PathLike[str], name: str) -> Path:
 def list_targets() -> tuple[Target, ...]:
     """All targets: the project's schemes, those of other packages, and the iterators of the running kernel.
 
-    `target.name` is its name, `target.known_failures` what it does not claim to avoid. `target.missing()` is what the
-    machine lacks to run it, or None; for a kernel's iterator the first call probes the machine.
+    `target.name` is its name, `target.known_failures` what it does not claim to avoid. `target.missing()` is the
+    missing prerequisite on this machine, or None; for a kernel's iterator the first call probes the machine.
 
     >>> "offset-udp" in [target.name for target in list_targets()]
     True
@@ -283,7 +283,7 @@ def _hazards(target: Target, hazards: Iterable[Hazard] | None) -> frozenset[Haza
     if unknown := sorted(asked - set(HAZARDS)):
         raise InputError(f"no hazard is named {unknown[0]!r}: expected any of {', '.join(HAZARDS)}")
     if (why := barred(target, asked)) is not None:
-        raise Unavailable(why)
+        raise Unavailable(why.text)
     return asked
 
 

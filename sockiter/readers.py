@@ -67,10 +67,10 @@ class Reader:
     passes: int = 1
 
     def allows(self, operations: Sequence[Operation]) -> bool:
-        """Whether a sequence reads in this way, apart from the sizes of its reads."""
+        """Whether a sequence reads in this way, apart from the sizes of its reads; it may end before the last pass."""
         reads = [op for op in operations if type(op) is Read]
         passes = 1 + sum(type(op) is Again for op in operations)
-        return passes == self.passes and all((op.silent, op.destroying) == (self.silent, self.destroys) for op in reads)
+        return passes <= self.passes and all((op.silent, op.destroying) == (self.silent, self.destroys) for op in reads)
 
 
 PARTIAL = Reader("partial", "read a few records at a time", stops=True)

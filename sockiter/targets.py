@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from sockiter.backend import Target, refusal, shape_of
+from sockiter.backend import Reason, Target, refusal, shape_of
 from sockiter.cases import Case, load_with_lines
 from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped, in_file_name
@@ -133,14 +133,14 @@ def load_known(path: Path) -> Case:
     if all(_refusals(case, len(case.operations))):
         # The first operation that makes all targets refuse the case.
         nth = bisect_left(range(1, len(case.operations)), True, key=lambda count: all(_refusals(case, count)))
-        why = "; ".join(filter(None, _refusals(case, nth + 1)))
+        why = "; ".join(reason.text for reason in _refusals(case, nth + 1) if reason is not None)
         line = lines.operations[nth][0]
         problem = "no target can carry out this case: expected a case that some target can carry out"
         raise InputError(f"{file}:{line}: {problem}: {why}")
     return case
 
 
-def _refusals(case: Case, count: int) -> Iterable[str | None]:
+def _refusals(case: Case, count: int) -> Iterable[Reason | None]:
     # The reason of each target that refuses the first `count` operations of a case.
     operations = case.operations[:count]
     shape = shape_of(operations, slots=case.slots)

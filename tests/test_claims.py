@@ -115,7 +115,7 @@ class TestNarrowVersions:
         fails = tuple(At("realloc", nth, Fail()) for nth in range(1, 9))
         assert hazards_of([*SEVEN, Open(), Read(1), Read(None, fails)], narrow=True) == {"enomem"}
 
-    def test_are_what_counts_and_wide_ones_never_roll_over(self) -> None:
+    def test_count_and_wide_ones_never_roll_over(self) -> None:
         assert hazards_of([Add(f"S{number}", "tail") for number in range(100)]) == frozenset()
 
 

@@ -142,7 +142,7 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=[] if page == "README.md" else pytest.mark.slow) for page in WITH_COMMANDS]
 )
-def test_the_commands_of_a_page_do_what_it_shows(page: str, place: Path) -> None:
+def test_the_commands_of_a_page_have_the_shown_output(page: str, place: Path) -> None:
     for block in RUN[page]:
         at = f"{page}:{block.line}"
         if block.kind == "file":

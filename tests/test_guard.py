@@ -76,7 +76,7 @@ def read(foreign: Guarded) -> None:
         simulation.apply(operation)
 
 
-def test_a_scheme_that_makes_no_mistake_is_what_it_is() -> None:
+def test_the_guard_does_not_change_a_scheme_without_mistakes() -> None:
     case = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
     own, foreign = SchemeTarget(CookieUdp()), SchemeTarget(scheme())
     assert run(own, own, case.operations).reads == run(foreign, foreign, case.operations).reads
@@ -277,7 +277,7 @@ class OddRecord:
 
 
 @pytest.mark.parametrize("odd", [OddTuple((1,)), OddRecord()])
-def test_what_has_no_hash_though_all_its_parts_have_one_is_itself_the_part(odd: object) -> None:
+def test_a_value_without_a_hash_whose_parts_all_have_one_is_itself_reported(odd: object) -> None:
     assert unhashable(odd) == (type(odd).__name__, odd)
     assert unhashable((odd,)) == ("tuple[0]", odd)
 

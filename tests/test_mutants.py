@@ -68,7 +68,7 @@ def test_a_bug_that_cannot_be_planted_is_an_error() -> None:
 
 
 class TestSwarm:
-    """With all hazards that a scheme can be put through, but where that is too much to hope for."""
+    """With all hazards that a scheme supports, but where that is too much to hope for."""
 
     @pytest.mark.slow
     @each(mutant for mutant in MUTANTS if not mutant.together and not mutant.before_open)
@@ -82,7 +82,7 @@ class TestSwarm:
 
     @pytest.mark.slow
     @each(mutant for mutant in MUTANTS if mutant.together)
-    def test_catches_what_takes_two_hazards_with_just_these_two(self, mutant: Mutant) -> None:
+    def test_catches_a_mutant_of_two_hazards_with_these_two_alone(self, mutant: Mutant) -> None:
         assert caught(mutated(mutant), drive_swarm, SEED, SWARM_OF_TWO, hazards=mutant.together)
         assert caught(original(mutant.scheme), drive_swarm, SEED, SWARM_OF_TWO, hazards=mutant.together) is None
 
@@ -95,7 +95,7 @@ class TestSwarm:
         assert caught(original(mutant.scheme), drive_swarm, SEED, found.sequences) is None
 
     @each(mutant for mutant in MUTANTS if mutant.before_open)
-    def test_known_misses_what_takes_a_removal_before_open_since_it_only_adds_there(self, mutant: Mutant) -> None:
+    def test_known_misses_a_mutant_that_needs_a_removal_before_open_since_it_only_adds_there(self, mutant: Mutant) -> None:
         target = mutated(mutant)
         swarm = Swarm(SEED, target.hazards, Room.of(target))
         sequences = [swarm.sequence()[0] for _ in range(SWARM)]

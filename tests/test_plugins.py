@@ -260,7 +260,7 @@ def trouble(result: Result) -> str:
 
 
 @pytest.mark.parametrize("given", ["Foreign", "instance", "make"])
-def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: Install) -> None:
+def test_an_entry_point_is_a_scheme_or_its_factory(given: str, install: Install) -> None:
     (target,) = install(f"foreign = foreign:{given}")
     assert isinstance(target, PluginTarget)
     assert (target.name, target.summary, target.known_failures) == ("foreign", OffsetUdp.summary, OffsetUdp.known_failures)
@@ -321,7 +321,7 @@ def test_an_entry_point_without_a_scheme_is_a_target_with_a_reason(given: str, w
     assert target.missing().startswith(f"{given} {why}")
 
 
-def test_what_is_said_of_a_broken_one_is_one_line_of_a_decent_length(install: Install) -> None:
+def test_the_message_about_a_broken_scheme_is_one_line_of_limited_length(install: Install) -> None:
     (target,) = install("foreign = foreign:Moody")
     missing = target.missing()
     assert missing is not None
@@ -400,7 +400,7 @@ def test_a_named_broken_scheme_is_reported_with_its_reason(
 
 
 @with_foreign("a_text")
-def test_a_fuzz_of_everything_goes_without_the_broken_one_and_says_so(
+def test_a_fuzz_of_everything_leaves_out_the_broken_scheme_with_a_message(
     foreign: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work_inline(monkeypatch)
@@ -415,7 +415,7 @@ def test_a_fuzz_of_everything_goes_without_the_broken_one_and_says_so(
 
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Foreign")
-def test_a_case_says_something_of_a_scheme_of_another_package_only_where_it_names_it(tmp_path: Path) -> None:
+def test_a_case_has_expectations_of_a_scheme_of_another_package_only_by_name(tmp_path: Path) -> None:
     result = sockiter("replay", RFC_SKIP)
     assert result.exit_code == 0
     assert f"  {'foreign':<22}  not run: the case expects nothing of this target\n" in result.stdout
@@ -433,7 +433,7 @@ def test_a_case_says_something_of_a_scheme_of_another_package_only_where_it_name
 
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Foreign")
-def test_what_is_recorded_is_of_the_project_s_schemes_unless_another_is_asked_for(tmp_path: Path) -> None:
+def test_record_uses_the_project_s_schemes_unless_another_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bare.case"
     path.write_text("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n", encoding="utf-8")
     assert sockiter("replay", path, "--record").exit_code == 0
@@ -555,12 +555,12 @@ def test_a_replay_goes_on_with_the_others_where_a_scheme_makes_a_mistake(mistake
 
 @IN_BEGIN
 @pytest.mark.parametrize("command", ["replay", "show", "minimize"])
-def test_what_is_done_with_one_case_ends_where_the_scheme_makes_a_mistake(command: str, mistake: str) -> None:
+def test_a_command_on_one_case_ends_where_the_scheme_makes_a_mistake(command: str, mistake: str) -> None:
     assert trouble(sockiter(command, RFC_SKIP, "--target", "foreign")) == mistake
 
 
 @with_foreign("Garbled")
-def test_what_is_shrunk_ends_where_the_canonical_form_raises(mistake: str) -> None:
+def test_shrinking_ends_where_the_canonical_form_raises(mistake: str) -> None:
     assert trouble(sockiter("minimize", RFC_SKIP, "--target", "foreign")) == mistake
     assert sockiter("show", RFC_SKIP, "--target", "foreign").exit_code == 0
     # A case that does not name a target is compared with its claims.

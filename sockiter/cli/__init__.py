@@ -10,7 +10,7 @@ import errno
 import io
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
@@ -74,7 +74,7 @@ class _Sockiter(click.Group):
                 # A full disk is reported here. At the exit of the interpreter it would be too late.
                 sys.stdout.flush()
         except SockiterError as error:
-            sys.exit(_reported(str(error), error.status))
+            sys.exit(_reported(str(error), error.status, error.details))
         except OSError as error:
             if error.errno == errno.EPIPE:
                 discard(sys.stdout)
@@ -86,10 +86,10 @@ class _Sockiter(click.Group):
             sys.exit(_reported("interrupted", statuses.INTERRUPTED))
 
 
-def _reported(message: str, status: int) -> int:
+def _reported(message: str, status: int, details: Mapping[str, object] | None = None) -> int:
     # An error, on standard error and as a document.
     note(message)
-    documents.print_error(message, status)
+    documents.print_error(message, status, details)
     return status
 
 

@@ -73,7 +73,7 @@ def conform(
         raise Unavailable(f"{name} uses no known scheme; name a SCHEME to compare it with")
     scheme = _scheme(scheme_name)
     if why := barred(target, hazards):
-        raise Unavailable(why)
+        raise Unavailable(why.text)
     if unable := in_order(frozenset(hazards) - scheme.hazards):
         raise Unavailable(f"{scheme.name} does not support: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed

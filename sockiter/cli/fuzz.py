@@ -16,12 +16,12 @@ from rich.progress import Progress, TaskID
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
+from sockiter.cli.fuzz_summary import print_summary, summary_json
 from sockiter.cli.names import TARGET, hazard_option, literal
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
 from sockiter.cli.suggestions import print_suggestions, suggestions_json
-from sockiter.cli.summary import print_summary, summary_json
 from sockiter.errors import Unavailable
 from sockiter.files import sweep
 from sockiter.fuzzing.campaign import Campaign, SavedFinding

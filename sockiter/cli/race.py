@@ -106,7 +106,7 @@ def _choose(
         try:
             require_running(target)
             if name in by_name and (why := barred(target, named)):
-                raise Unavailable(why)
+                raise Unavailable(why.text)
             if not kinds & target.hazards:
                 raise Unavailable(f"{name} supports none of: {', '.join(in_order(kinds))}")
             chosen.append(target)

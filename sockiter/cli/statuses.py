@@ -30,7 +30,7 @@ _OTHERWISE = {
     "replay": "no case could be run",
 }
 _ALL = "a claim was broken or a result is not as expected"
-_WRONG = "2 wrong usage or input, 3 the machine lacks something"
+_WRONG = "2 wrong usage or input, 3 a missing prerequisite"
 _REST = f"{INTERRUPTED} interrupted (findings are reported first), {OUTPUT_CLOSED} the reader of the output has closed it."
 
 

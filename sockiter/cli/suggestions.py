@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from sockiter.claims import KnownFailure
-from sockiter.cli.summary import targets_of, tracks_on
+from sockiter.cli.fuzz_summary import targets_of, tracks_on
 from sockiter.fuzzing.counted import AnyCampaign
 from sockiter.fuzzing.suggest import declaration, suggested
 from sockiter.targets import scheme_of

@@ -94,10 +94,14 @@ def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Sc
     return scope
 
 
+# Hazards that make a scope smaller, in the order in which they are left out to search more of it.
+REDUCING: tuple[frozenset[Hazard], ...] = (frozenset({"rollover"}), frozenset({"close", "accept"}))
+
+
 def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[CellTask]:
     """The cells of a matrix, each in the part of the scope that is within reach, without unsupported ones.
 
-    `rollover` can make the scope of all hazards together smaller. Then all hazards but `rollover` are a separate task. This
+    Some hazards can make the scope of all hazards together smaller. Then all hazards but these are separate tasks. Such a
     task has no cell; its result is part of the cell of all hazards.
     """
     columns = tuple(columns)
@@ -107,11 +111,23 @@ def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope)
             hazards = column.of(target)
             if hazards is None:
                 continue
-            reach = within_reach(target, hazards, scope)
-            tasks.append(CellTask(target, column, hazards, reach))
-            rest = hazards - {"rollover"}
-            if column == ALL and (more := within_reach(target, rest, scope)) != reach:
-                tasks.append(CellTask(target, Column(f"{ALL.name} but rollover", rest), rest, more))
+            if column == ALL:
+                tasks += parts(target, column, hazards, scope)
+            else:
+                tasks.append(CellTask(target, column, hazards, within_reach(target, hazards, scope)))
+    return tasks
+
+
+def parts(target: Target, column: Column, hazards: frozenset[Hazard], scope: Scope) -> list[CellTask]:
+    """The searches that cover a column: under all of its hazards, and, where these make the scope smaller, under fewer."""
+    tasks = [CellTask(target, column, hazards, within_reach(target, hazards, scope))]
+    left_out: frozenset[Hazard] = frozenset()
+    for reducing in REDUCING:
+        left_out |= reducing & hazards
+        reach = within_reach(target, hazards - left_out, scope)
+        if reach != tasks[-1].scope:
+            name = f"{column.name}{',' if 'but' in column.name else ' but'} {', '.join(in_order(left_out))}"
+            tasks.append(CellTask(target, Column(name, hazards - left_out), hazards - left_out, reach))
     return tasks
 
 

@@ -95,7 +95,7 @@ def test_the_models_have_as_many_states_as_the_scheme_s_own_code(
 
 
 @pytest.mark.parametrize(("kind", "invariant"), [("skip", "NoSkip"), ("repeat", "NoRepeat")])
-def test_everybody_finds_the_same_shortest_case_against_offset_udp(
+def test_all_checkers_find_the_same_shortest_case_against_offset_udp(
     kind: Kind, invariant: str, spin_is_here: None, packages: Path, tmp_path: Path
 ) -> None:
     lengths = {violation.kind: violation.operations for violation in searched(OffsetUdp(), SOCKETS).violations}

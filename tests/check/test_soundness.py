@@ -72,12 +72,12 @@ def agree(scheme: AnyScheme, hazards: Iterable[Hazard], scope: Scope) -> None:
 
 @EVERY_SCHEME
 @pytest.mark.parametrize("hazards", [SHOWN, REFUSED], ids=["show", "realloc"])
-def test_the_search_finds_what_every_sequence_of_five_lines_shows(scheme: AnyScheme, hazards: Set) -> None:
+def test_the_search_agrees_with_every_sequence_of_five_lines(scheme: AnyScheme, hazards: Set) -> None:
     agree(scheme, hazards, Scope(2, 1, 1, 5 if scheme.tables == ("",) else 4))
 
 
 @EVERY_SCHEME
-def test_the_search_finds_what_every_sequence_of_four_lines_in_two_buckets_shows(scheme: AnyScheme) -> None:
+def test_the_search_agrees_with_every_sequence_of_four_lines_in_two_buckets(scheme: AnyScheme) -> None:
     agree(scheme, MOVED, Scope(2, 2, 1, 4))
     agree(scheme, BETWEEN, Scope(2, 2, 1, 4))
 
@@ -89,7 +89,7 @@ def test_the_search_finds_what_every_sequence_of_four_lines_in_two_buckets_shows
     [PLAIN, ("add-head", "remove", "show"), ("reinsert", "show"), REFUSED, ("reinsert", "realloc", "enomem"), MOVED],
     ids=["plain", "show", "reinsert-show", "realloc", "reinsert-realloc", "rehash"],
 )
-def test_the_search_finds_what_every_sequence_of_six_lines_shows(scheme: AnyScheme, hazards: Set) -> None:
+def test_the_search_agrees_with_every_sequence_of_six_lines(scheme: AnyScheme, hazards: Set) -> None:
     agree(scheme, hazards, Scope(2, 1, 1, 6))
 
 
@@ -100,14 +100,14 @@ def test_the_search_finds_what_every_sequence_of_six_lines_shows(scheme: AnySche
     [PLAIN, MOVED, ("rehash", "realloc", "enomem"), ("add-head", "remove", "realloc")],
     ids=["plain", "rehash-show", "rehash-realloc", "realloc"],
 )
-def test_the_search_finds_what_every_sequence_of_five_lines_in_two_buckets_shows(scheme: AnyScheme, hazards: Set) -> None:
+def test_the_search_agrees_with_every_sequence_of_five_lines_in_two_buckets(scheme: AnyScheme, hazards: Set) -> None:
     agree(scheme, hazards, Scope(2, 2, 1, 5 if scheme.tables == ("",) else 4))
 
 
 @pytest.mark.usefixtures("_two_bits")
 @NARROW
 @pytest.mark.parametrize("rollover", [(), ("rollover",)], ids=["wide", "rollover"])
-def test_the_search_finds_what_every_sequence_shows_whose_versions_roll_over(scheme: AnyScheme, rollover: Set) -> None:
+def test_the_search_agrees_with_every_sequence_whose_versions_roll_over(scheme: AnyScheme, rollover: Set) -> None:
     agree(scheme, (*PLAIN, *rollover), Scope(3, 1, 1, 5))
     agree(scheme, ("add-tail", *rollover), Scope(2, 2, 1, 4))
 
@@ -116,9 +116,7 @@ def test_the_search_finds_what_every_sequence_shows_whose_versions_roll_over(sch
 @pytest.mark.usefixtures("_two_bits")
 @NARROW
 @pytest.mark.parametrize("rollover", [(), ("rollover",)], ids=["wide", "rollover"])
-def test_the_search_finds_what_every_longer_sequence_shows_whose_versions_roll_over(
-    scheme: AnyScheme, rollover: Set
-) -> None:
+def test_the_search_agrees_with_every_longer_sequence_whose_versions_roll_over(scheme: AnyScheme, rollover: Set) -> None:
     agree(scheme, (*PLAIN, *rollover), Scope(3, 1, 1, 6))
     agree(scheme, (*SHOWN, *rollover), Scope(3, 1, 1, 5))
 
@@ -154,7 +152,7 @@ class AgainAndAgain(Generated, Rank):  # type: ignore[misc]
     ],
     ids=lambda value: value.name if isinstance(value, Rank | Restart | CookieUdp) else None,
 )
-def test_what_more_than_one_read_of_a_read_all_comes_to_is_found_with_as_few_lines(
+def test_violations_by_several_reads_of_a_read_all_have_cases_as_short_as_any(
     scheme: AnyScheme, hazards: Set, signature: Signature, lines: int
 ) -> None:
     assert verdict(scheme, hazards, Scope(2, 1, 1))[signature] == lines
@@ -162,7 +160,7 @@ def test_what_more_than_one_read_of_a_read_all_comes_to_is_found_with_as_few_lin
     assert signature not in verdict(scheme, hazards, Scope(2, 1, 1, lines - 1))
 
 
-def test_what_a_read_all_comes_to_in_three_lines_is_what_every_sequence_shows() -> None:
+def test_the_search_agrees_with_every_read_all_of_three_lines() -> None:
     agree(AgainAndAgain(), AgainAndAgain.hazards, Scope(2, 1, 1, 4))
 
 
@@ -211,7 +209,7 @@ SCOPES = [Scope(3, 1, 2), Scope(2, 2, 1)]
 
 
 @EVERY_SCHEME
-def test_what_is_taken_for_the_same_goes_on_in_the_same_way_for_ever(scheme: AnyScheme) -> None:
+def test_merged_states_continue_alike_for_ever(scheme: AnyScheme) -> None:
     of = compared(scheme, scheme.hazards - {"rollover"}, Scope(2, 1, 1), most=500)
 
     assert of.differences == ()
@@ -221,7 +219,7 @@ def test_what_is_taken_for_the_same_goes_on_in_the_same_way_for_ever(scheme: Any
 @pytest.mark.deep
 @EVERY_SCHEME
 @pytest.mark.parametrize("scope", SCOPES, ids=lambda scope: f"{scope.sockets}-{scope.buckets}-{scope.batch}")
-def test_what_is_taken_for_the_same_goes_on_in_the_same_way_in_larger_scopes(scheme: AnyScheme, scope: Scope) -> None:
+def test_merged_states_continue_alike_in_larger_scopes(scheme: AnyScheme, scope: Scope) -> None:
     of = compared(scheme, scheme.hazards - {"rollover"}, scope, most=1000)
 
     assert of.differences == ()
@@ -229,7 +227,7 @@ def test_what_is_taken_for_the_same_goes_on_in_the_same_way_in_larger_scopes(sch
 
 @pytest.mark.usefixtures("_two_bits")
 @NARROW
-def test_what_is_taken_for_the_same_goes_on_in_the_same_way_where_versions_roll_over(scheme: AnyScheme) -> None:
+def test_merged_states_continue_alike_where_versions_roll_over(scheme: AnyScheme) -> None:
     of = compared(scheme, ("remove", "reinsert", "show", "rollover"), Scope(2, 1, 1), most=500)
 
     assert of.differences == ()
@@ -242,7 +240,7 @@ def test_what_is_taken_for_the_same_goes_on_in_the_same_way_where_versions_roll_
 @pytest.mark.parametrize(
     "forgets", one_of_each_scheme(name for name, planted in PLANTED.items() if "rollover" not in planted.hazards)
 )
-def test_a_canonical_form_that_forgets_too_much_is_caught_by_what_goes_on_in_another_way(forgets: str) -> None:
+def test_a_canonical_form_that_forgets_too_much_is_caught_by_a_different_continuation(forgets: str) -> None:
     planted = PLANTED[forgets]
     scheme = with_canonical(planted.scheme, planted.form)
 
@@ -251,7 +249,7 @@ def test_a_canonical_form_that_forgets_too_much_is_caught_by_what_goes_on_in_ano
 
 @pytest.mark.usefixtures("_two_bits")
 @pytest.mark.parametrize("forgets", [name for name, planted in PLANTED.items() if "rollover" in planted.hazards])
-def test_a_canonical_form_that_forgets_what_rolls_over_is_caught_by_what_goes_on_in_another_way(forgets: str) -> None:
+def test_a_canonical_form_that_forgets_the_rollover_is_caught_by_a_different_continuation(forgets: str) -> None:
     planted = PLANTED[forgets]
     scheme = with_canonical(planted.scheme, planted.form)
 
@@ -271,7 +269,7 @@ def test_a_canonical_form_that_forgets_what_rolls_over_is_caught_by_what_goes_on
         "cookie-tcp: its cookies",
     ],
 )
-def test_what_the_search_says_on_the_word_of_a_form_that_forgets_too_much_the_oracle_does_not(forgets: str) -> None:
+def test_the_oracle_refutes_a_violation_by_a_form_that_forgets_too_much(forgets: str) -> None:
     planted = PLANTED[forgets]
     scheme = with_canonical(planted.scheme, planted.form)
 

@@ -88,7 +88,7 @@ def test_a_scheme_without_a_canonical_form_is_compared_with_every_sequence_alone
     assert {one.canonical for one in result.searches} == {None}
 
 
-def test_a_search_that_reports_what_does_not_happen_disagrees() -> None:
+def test_a_search_that_reports_a_false_violation_disagrees() -> None:
     wrong = with_canonical(OffsetUdp(), fixed(bucket=9))
     one = verification._compare(wrong, frozenset({"remove", "show"}), Scope(2, 2, 1, 5), lambda doing: None)
     assert not one.agrees

@@ -26,12 +26,13 @@ from sockiter import __version__
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, KnownFailure, hazards_of, known_failure
-from sockiter.cli import summary
+from sockiter.cli import fuzz_summary as summary
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
 from sockiter.fuzzing.triage import TriagedFinding, fails_as
+from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
@@ -93,7 +94,10 @@ def failed(result: Result, status: int) -> str:
     """The only line of an error, which with `--json` is also a document."""
     line = result.stderr.removeprefix("sockiter: ").rstrip("\n")
     assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
-    assert result.stdout == "" or json.loads(result.stdout) == {"version": 1, "error": line, "status": status}
+    if result.stdout:
+        error = json.loads(result.stdout)
+        error.pop("not_run", None)
+        assert error == {"version": 1, "error": line, "status": status}
     return line
 
 
@@ -114,7 +118,7 @@ def test_the_help_has_every_command_and_the_exit_statuses() -> None:
         assert f"\n  {command} " in result.stdout
         text = " ".join(sockiter(command, "-h").stdout.split())
         assert "Exit status: " in text
-        assert "2 wrong usage or input, 3 the machine lacks something" in text
+        assert "2 wrong usage or input, 3 a missing prerequisite" in text
         assert text.endswith(", 130 interrupted (findings are reported first), 141 the reader of the output has closed it.")
 
 
@@ -264,15 +268,30 @@ def test_the_json_of_a_replay_has_every_read() -> None:
             "as_expected": True,
             "compared": True,
             "claims_broken": [],
+            "not_run": None,
         }
     ]
 
 
-def test_the_json_of_a_replay_leaves_out_what_does_not_run() -> None:
+def test_the_json_of_a_replay_has_a_reason_for_each_target_that_does_not_run() -> None:
     outcomes = document(sockiter("replay", RFC_SKIP, CASES / "rfc_repeat.case", "--json"))
     assert [(Path(one["case"]).stem, one["target"]) for one in outcomes] == [
-        (case, target.name) for case in ("rfc_skip", "rfc_repeat") for target in SCHEME_TARGETS
+        (case, target.name) for case in ("rfc_skip", "rfc_repeat") for target in TARGETS
     ]
+    assert [one["target"] for one in outcomes[: len(TARGETS)] if one["not_run"] is None] == [
+        target.name for target in SCHEME_TARGETS
+    ]
+    assert outcomes[len(TARGETS) - 1] == {
+        "version": 1,
+        "case": str(RFC_SKIP),
+        "target": KERNEL_TARGETS[-1].name,
+        "reads": [],
+        "verdict": [],
+        "as_expected": True,
+        "compared": False,
+        "claims_broken": [],
+        "not_run": {"kind": "missing", "reason": NO_KERNEL, "hazards": []},
+    }
 
 
 @pytest.mark.parametrize(
@@ -290,7 +309,7 @@ def test_a_case_that_is_not_as_expected_is_status_1(expects: str, message: str, 
     assert result.stdout == f"{path}\n  offset-udp  {message}\n"
     as_json = sockiter("replay", path, "--target", "offset-udp", "--json")
     assert as_json.exit_code == 1
-    assert [one["as_expected"] for one in document(as_json)] == [False]
+    assert [one["as_expected"] for one in json.loads(as_json.stdout)] == [False]
 
 
 def test_one_case_in_a_directory_that_is_not_as_expected_is_status_1_and_the_others_are_run(tmp_path: Path) -> None:
@@ -433,6 +452,9 @@ def test_an_expectation_of_an_unknown_target_is_noted_and_not_compared(tmp_path:
 def test_a_target_that_is_asked_for_and_does_not_run_here_is_status_3() -> None:
     result = sockiter("replay", RFC_SKIP, "--target", "kernel:udp", "--json")
     assert failed(result, 3) == f"{RFC_SKIP}: kernel:udp cannot run it: {NO_KERNEL}"
+    assert json.loads(result.stdout)["not_run"] == [
+        {"case": str(RFC_SKIP), "target": "kernel:udp", "kind": "missing", "reason": NO_KERNEL, "hazards": []}
+    ]
 
 
 @pytest.fixture
@@ -474,7 +496,11 @@ def test_an_inconclusive_case_is_status_3_or_left_out(tmp_path: Path, monkeypatc
     for_all = sockiter("replay", path)
     assert (for_all.exit_code, f"\n  kernel:udp  not run: {message}\n" in for_all.stdout) == (0, True)
     outcomes = document(sockiter("replay", path, "--json"))
-    assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
+    assert [(one["target"], one["not_run"]) for one in outcomes] == [
+        ("offset-udp", None),
+        ("index", None),
+        ("kernel:udp", {"kind": "inconclusive", "reason": message, "hazards": []}),
+    ]
     # Its result is not recorded either; the case stays as it was.
     monkeypatch.setattr("sockiter.replay.replay", inconclusive)
     sockiter("replay", path, "--record", "--target", "kernel:udp")
@@ -509,10 +535,17 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
     )
     as_json = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (as_json.exit_code, as_json.stderr) == (0, f"sockiter: {first}: kernel:udp cannot run it: {unable}\n")
-    assert [one["case"] for one in json.loads(as_json.stdout)] == [str(second)]
+    assert [(one["case"], one["not_run"]) for one in json.loads(as_json.stdout)] == [
+        (str(first), {"kind": "hazard", "reason": unable, "hazards": ["reinsert"]}),
+        (str(second), None),
+    ]
     second.write_text(MOVES, encoding="utf-8")
     none = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (none.exit_code, json.loads(none.stdout)["error"]) == (3, "no case could be run")
+    assert json.loads(none.stdout)["not_run"] == [
+        {"case": str(path), "target": "kernel:udp", "kind": "hazard", "reason": unable, "hazards": ["reinsert"]}
+        for path in (first, second)
+    ]
     assert none.stderr.splitlines() == [
         *(f"sockiter: {path}: kernel:udp cannot run it: {unable}" for path in (first, second)),
         "sockiter: no case could be run",
@@ -564,7 +597,7 @@ def test_a_case_is_shown_on_the_target_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("expect", ["", "expect kernel:udp skip A\n", "expect next-year skip A\n"])
-def test_a_case_that_expects_nothing_of_what_runs_here_is_shown_on_the_first_scheme(expect: str, tmp_path: Path) -> None:
+def test_a_case_without_expectations_of_running_targets_is_shown_on_the_first_scheme(expect: str, tmp_path: Path) -> None:
     path = written(tmp_path, f"{expect}add A tail\nopen\nread all\n")
     assert sockiter("show", path).stdout.startswith(f"{path} on {TARGETS[0].name}\n")
 
@@ -821,7 +854,7 @@ def test_of_a_kernel_that_does_not_run_here_no_known_failures_are_listed() -> No
     lines = sockiter("targets", "kernel:unix").stdout.splitlines()
     assert lines[-1].split(":") == ["  known failures", "       not asked, since it does not run here"]
     assert any(line.split() == ["runs", "here:", "no:", *NO_KERNEL.split()] for line in lines)
-    # Hazards that it cannot be put through for the same reason share a line.
+    # Hazards that it does not support for the same reason share a line.
     assert any(line.startswith("  not reinsert, rehash: the name of a UNIX socket ") for line in lines)
 
 
@@ -1183,7 +1216,7 @@ def test_a_find_is_one_line_with_the_time_that_each_driver_took(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("two_finds")
-def test_what_was_not_seen_is_listed_on_demand(tmp_path: Path) -> None:
+def test_unseen_goals_are_listed_on_demand(tmp_path: Path) -> None:
     result = sockiter("fuzz", "offset-udp", "--verbose", "--workers", "2", "--seconds", "0.1", "--cases", tmp_path)
     _, _, after = result.stdout.partition("known failures:\n")
     listed = [line.strip() for line in after.splitlines() if line.startswith("  offset-udp: ")]
@@ -1289,7 +1322,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_an_interrupted_replay_reports_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_replay_reports_the_replayed_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.name == "rank":
             raise KeyboardInterrupt

@@ -236,7 +236,7 @@ def test_a_measurement_is_in_the_document_without_a_proof() -> None:
 
 
 @pytest.mark.usefixtures("from_corpus")
-def test_a_target_that_does_not_run_here_is_left_out_and_said_to_be() -> None:
+def test_a_target_that_does_not_run_here_is_left_out_with_a_message() -> None:
     document = json.loads(sockiter("matrix", "--json").stdout)
     assert {"target": "kernel:udp", "missing": NO_KERNEL} in document["not_here"]
     assert "kernel:udp" not in [row["target"] for row in document["rows"]]
@@ -362,7 +362,7 @@ def test_a_whole_matrix_of_a_small_scope_comes_out_of_real_searches() -> None:
     assert found["remove"] == {"skip"}
 
 
-def test_what_is_ahead_is_told_to_a_terminal_with_the_time_that_it_took_before(
+def test_the_coming_work_is_shown_on_a_terminal_with_its_last_duration(
     from_corpus: None, limited_kernel: None, terminal: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -136,10 +136,11 @@ def test_a_word_that_a_schema_does_not_list_is_for_readers_only() -> None:
         (("minimize", RFC_SKIP, "--json"), "minimize"),
         (("check", "offset-udp", *SMALL, "--json"), "check"),
         (("check", "offset-udp", *SMALL, "--hazard", "remove", "--json"), "check"),
+        (("explore", "offset-udp", "--sockets", 1, "--json"), "explore"),
         (("matrix", "offset-udp", *SMALL, "--json"), "matrix"),
     ],
 )
-def test_a_document_is_as_its_schema_says(words: tuple[object, ...], name: str) -> None:
+def test_a_document_follows_its_schema(words: tuple[object, ...], name: str) -> None:
     document = json.loads(sockiter(*words).stdout)
     assert document
     validated(document, name)

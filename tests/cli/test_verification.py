@@ -85,7 +85,7 @@ def test_a_wrong_merge_is_status_1_with_the_field_and_two_states(monkeypatch: py
 
 
 @pytest.mark.usefixtures("_inline")
-def test_different_violations_are_status_1_with_what_each_search_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_violations_are_status_1_with_the_violations_of_each_search(monkeypatch: pytest.MonkeyPatch) -> None:
     def search(scheme: Any, *arguments: Any, **options: Any) -> SearchResult:
         result = real_search(scheme, *arguments, **options)
         return replace(result, violations=()) if hasattr(scheme, "canonical") else result
@@ -99,7 +99,7 @@ def test_different_violations_are_status_1_with_what_each_search_found(monkeypat
 
 
 @pytest.mark.usefixtures("_inline")
-def test_a_search_that_reports_what_does_not_happen_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_reports_a_false_violation_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     def search(scheme: Any, *arguments: Any, **options: Any) -> SearchResult:
         if hasattr(scheme, "canonical"):
             raise Unsound("rank: the search says skip")
@@ -173,7 +173,7 @@ def test_hazards_and_cases_do_not_go_with_it_either() -> None:
     assert sockiter("check", "--verify", "nobody").exit_code == 2
 
 
-def test_progress_on_a_terminal_names_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_on_a_terminal_names_the_current_step(monkeypatch: pytest.MonkeyPatch) -> None:
     from sockiter.cli import verification as command
 
     trials = Trials([SchemeTarget(Rank())], workers=1)

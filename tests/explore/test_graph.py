@@ -102,7 +102,7 @@ INSIDE: frozenset[Hazard] = frozenset({"show", "between", "realloc", "enomem", "
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_the_shortest_way_to_each_kind_of_violation_is_as_long_as_the_search_says(name: str) -> None:
+def test_the_shortest_path_to_each_kind_of_violation_is_as_long_as_in_the_search(name: str) -> None:
     scheme, scope = BY_NAME[name], Scope(2, 1, 1)
     hazards = scheme.hazards - INSIDE
     graph = explore(scheme, hazards, scope, states_max=10_000)
@@ -130,7 +130,7 @@ def test_the_shortest_history_of_a_state_leads_to_it_in_as_many_lines() -> None:
         assert graph.system_state(state).inside or lines == state.lines
 
 
-def test_a_read_that_waits_is_a_state_and_what_happens_there_is_inside_the_read() -> None:
+def test_a_read_that_waits_is_a_state_and_changes_there_are_inside_the_read() -> None:
     graph = graph_of(OffsetUdp(), "remove", "show", scope=Scope(2, 1, 2))
     one = Walk(graph)
     for label in (Add, Add, "open", "read", Remove, None, None):
@@ -214,7 +214,7 @@ def whole() -> StateGraph:
     return graph_of(OffsetUdp(), states_max=20_000)
 
 
-def test_a_graph_is_cut_off_after_so_many_states_and_says_what_is_whole(whole: StateGraph) -> None:
+def test_a_graph_is_cut_off_after_a_number_of_states_and_knows_its_whole_part(whole: StateGraph) -> None:
     graph = graph_of(OffsetUdp(), states_max=200)
     assert graph.cut == "at 200 states; every sequence of at most 4 operations is here, and some of the longer ones"
     assert whole.cut == ""
@@ -250,7 +250,7 @@ def test_sequences_of_at_most_so_many_operations_are_a_scope_as_well() -> None:
     assert one.cut == "at 1 operation; every sequence of that length is here, and none that is longer"
 
 
-def test_what_lies_behind_too_many_nodes_counts_as_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finding_behind_too_many_nodes_counts_as_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.explore.graph.NODES_PER_STATE", 0)
     monkeypatch.setattr("sockiter.explore.graph.NODES_LEAST", 100)
     graph = graph_of(OffsetUdp(), states_max=200)
@@ -316,7 +316,7 @@ def test_one_that_never_ends_a_read_or_cannot_be_looked_into_is_a_type_error() -
         graph_of(Unlike(), scope=Scope(1, 1, 1, 3))
 
 
-def test_a_scheme_that_does_not_say_what_matters_is_explored_to_a_bound() -> None:
+def test_a_scheme_without_a_canonical_form_is_explored_to_a_bound() -> None:
     graph = graph_of(AgainAndAgain(), scope=Scope(1, 1, 1, 4))
     assert graph.cut.startswith("at 4 operations; ")
     (repeat,) = [one for one in findings(graph) if one.kind == "repeat"]
@@ -331,7 +331,7 @@ def test_a_state_that_the_oracle_does_not_find_on_its_shortest_history_is_an_err
         explore(scheme, planted.hazards, planted.scope, states_max=2_000)
 
 
-def test_versions_that_roll_over_are_explored_in_what_is_within_reach() -> None:
+def test_versions_that_roll_over_are_explored_within_reach() -> None:
     graph = graph_of(IndexNarrow(), states_max=500)
     assert graph.scope == Scope(2, 1, 1)
     assert len(list(chain.from_iterable(state.steps for state in graph.states))) == graph.steps_count

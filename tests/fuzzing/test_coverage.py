@@ -103,7 +103,7 @@ def covered(backend: Backend, operations: Sequence[Operation]) -> list[Goal]:
 
 
 @pytest.mark.parametrize(("goal", "reaching", "missing"), OF_A_PAUSE)
-def test_what_a_read_finds_after_a_pause(goal: Goal, reaching: str, missing: str) -> None:
+def test_a_read_after_a_pause_reaches_goals(goal: Goal, reaching: str, missing: str) -> None:
     assert goal in reached_by(PAUSED + reaching)
     assert goal not in reached_by(PAUSED + missing)
 
@@ -211,7 +211,7 @@ def test_a_read_in_which_something_changed_or_that_came_to_the_end_is_followed_b
     assert reached_by(three + read + moves) == []
 
 
-def test_a_read_that_hands_out_what_an_error_left_is_followed_by_no_pause() -> None:
+def test_a_read_that_delivers_the_records_left_by_an_error_is_followed_by_no_pause() -> None:
     left = "batch 1; add A tail; add B tail in 1; add C tail in 1; open; read 2\n  at realloc 1: fail"
     assert reached_by(left + "; read 1; reinsert C head", scheme=COOKIE) == ["growth refused"]
     assert reached_by(left + "; read 1; read 1; reinsert C head", scheme=COOKIE) == [

@@ -129,12 +129,11 @@ def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
     assert drawn("1") != drawn("2")
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("driver", "is_real", "bite"),
     [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, HYPOTHESIS_BITE)],
 )
-def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(driver: str, is_real: bool, bite: int) -> None:
+def test_a_bite_has_a_given_number_of_sequences_and_counts_their_operations(driver: str, is_real: bool, bite: int) -> None:
     target = Counted(Index(), is_real=is_real)
     # Nothing that the index admits happens when sockets only come and go.
     hazards: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
@@ -186,7 +185,7 @@ def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, 
     assert bites[-1].found is not None
 
 
-def test_every_other_bite_of_hypothesis_has_the_hazards_of_what_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_other_bite_of_hypothesis_has_the_hazards_of_a_pending_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[frozenset[Hazard], frozenset[Feature]]] = []
 
     def noted(triage: Triage, hazards: frozenset[Hazard], *, features: frozenset[Feature]) -> type[SocketMachine]:
@@ -235,7 +234,7 @@ def test_a_target_that_breaks_is_let_go_of(driver: str) -> None:
     assert target.begun == target.closed > 0
 
 
-def test_swarm_aims_at_what_is_pending_and_at_nothing_else_once_all_was_shown() -> None:
+def test_swarm_aims_at_pending_failures_until_all_were_shown() -> None:
     def used(triage: Triage) -> int:
         target = triage.target
         assert isinstance(target, Counted)

@@ -203,7 +203,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_worker_that_has_not_begun_yet_does_not_mind_what_is_sent_to_the_whole_group(tmp_path: Path) -> None:
+def test_a_worker_that_has_not_begun_yet_survives_a_signal_to_the_whole_group(tmp_path: Path) -> None:
     (script := tmp_path / "early.py").write_text(EARLY, encoding="utf-8")
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=unmeasured())

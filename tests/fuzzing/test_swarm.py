@@ -177,10 +177,10 @@ class TestTheRoom:
             ("kernel:udp", Room(("",), SLOTS, None)),
         ],
     )
-    def test_is_what_the_target_leaves(self, target: str, room: Room) -> None:
+    def test_follows_from_the_target(self, target: str, room: Room) -> None:
         assert Room.of(target_named(target)) == room
 
-    def test_is_one_table_any_slots_and_any_number_of_insertions_unless_told_otherwise(self) -> None:
+    def test_is_by_default_one_table_any_slots_and_any_number_of_insertions(self) -> None:
         assert Room(features=frozenset(FEATURES)) == Room.of(target_named("offset-udp"))
 
     def test_has_all_slots_to_choose_from_or_the_only_ones(self) -> None:
@@ -254,12 +254,12 @@ class TestNarrowVersions:
         assert frozenset({"rollover"}) in met
         assert {frozenset({"rollover", hazard}) for hazard in CHANGES} <= met
 
-    def test_are_not_rolled_over_by_what_is_aimed_at_something_else(self) -> None:
+    def test_are_not_rolled_over_by_sequences_with_another_aim(self) -> None:
         swarm = Swarm(0, ANY_HAZARD, NARROW)
         swarm.aims = [frozenset({"add-tail"}), frozenset({"rehash", "show"})]
         assert max(insertions(operations) for operations, _ in drawn(swarm, 400)) == INSERTIONS_MAX
 
-    def test_matter_to_nobody_whose_versions_are_wide(self) -> None:
+    def test_do_not_matter_if_versions_are_wide(self) -> None:
         assert max(insertions(operations) for operations, _ in drawn(Swarm(0, ANY_HAZARD), 400)) > 2 * INSERTIONS_MAX
 
 

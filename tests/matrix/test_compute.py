@@ -180,7 +180,7 @@ def test_all_but_rollover_are_a_task_of_their_own_where_that_has_the_larger_scop
     assert "all but rollover" not in scopes(target_named("index"), WHOLE)
 
 
-def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequences(
+def test_a_scheme_without_a_canonical_form_is_searched_in_short_sequences(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     closed = SchemeTarget(OffsetUdp())
@@ -322,7 +322,7 @@ def test_a_worker_stops_where_its_memory_is_used_up(monkeypatch: pytest.MonkeyPa
     assert result.incomplete == "10 MiB of memory are used up, after 5 states; more with --memory"
 
 
-def test_a_worker_is_gone_when_nobody_listens() -> None:
+def test_a_worker_ends_when_its_connection_is_closed() -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.close()
     work(job(), theirs)

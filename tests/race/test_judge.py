@@ -47,7 +47,7 @@ WHOLE = walked((A, B), (C,), ())
 WITHOUT_B = walked((A,), (C,), ())
 
 
-def test_a_walk_that_delivers_everybody_once_is_passed_over() -> None:
+def test_a_walk_that_delivers_every_socket_once_has_no_finding() -> None:
     assert findings_of(walk=WHOLE) == []
 
 

@@ -639,7 +639,7 @@ def test_a_violation_is_run_again_from_the_seed_of_its_round(tmp_path: Path) -> 
     assert the_race.interrupted
 
 
-def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_then_on_the_disk(tmp_path: Path) -> None:
+def test_an_interrupt_while_a_violation_is_run_again_leaves_the_results_so_far_on_the_disk(tmp_path: Path) -> None:
     (violation,) = raced(tmp_path, SKIPS, SKIPS, FINE).result.violations
     assert (violation.reproduced, violation.reruns) == (1, 2)
     assert violation.path is not None

@@ -79,7 +79,7 @@ def caught(
 ) -> Caught | None:
     """The first broken claim that a driver finds in so many sequences, or the few more of a last bite; None: it finds none.
 
-    With these hazards, or all that the target can be put through. `shrinks`: to its least case, which takes most of the
+    With these hazards, or all that the target supports. `shrinks`: to its least case, which takes most of the
     time.
     """
     # Nothing is pending: only a broken claim is new.

@@ -60,7 +60,7 @@ def test_a_fixture_of_the_author_overrides_the_plugins(pytester: pytest.Pytester
     passes(pytester)
 
 
-def test_without_a_scheme_the_fixture_says_how_to_name_one(pytester: pytest.Pytester) -> None:
+def test_without_a_scheme_the_fixture_reports_how_to_name_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TELLS)
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(errors=1)

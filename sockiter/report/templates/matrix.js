@@ -1,7 +1,7 @@
 (() => {
   "use strict";
   const byId = id => document.getElementById(id);
-  const viewer = byId("viewer"), { parameters, keep, copies, command, stepper } = pages;
+  const viewer = byId("viewer"), { parameters, keep, stepper } = pages, { copies, command } = copying;
   const steps = stepper(viewer);
   let opener = null, replay = "";
 
