@@ -201,11 +201,8 @@ def sequences(
 
 def _ways(hazards: frozenset[Hazard], scope: Scope, reader: Reader | None) -> Iterator[Read]:
     # All reads without changes inside; only those to the end can be last.
-    if reader is None:
-        destroying = (False, True) if "destroying" in hazards else (False,)
-    else:
-        destroying = (reader.destroys,)
-    for destroys in destroying:
+    either = (False, True) if "destroying" in hazards else (False,)
+    for destroys in either if reader is None else (reader.destroys,):
         if reader is not None and reader.silent:
             yield Read(None, silent=True, destroying=destroys)
             yield Read(None, gives_up=True, silent=True, destroying=destroys)

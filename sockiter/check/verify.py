@@ -30,7 +30,7 @@ SEARCHES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     (("remove", "reinsert", "between"), Scope(2, 2, 1, 4)),
     (("close", "accept", "reinsert", "show"), Scope(2, 1, 1, 4)),
     (("close", "destroy", "realloc", "enomem"), Scope(2, 1, 1, 4)),
-    (("add-head", "close", "rehash", "destroying"), Scope(2, 1, 1, 4)),
+    (("add-head", "close", "destroying"), Scope(2, 1, 1, 4)),
 )
 """The hazards and scopes of the comparisons between the searches and every sequence."""
 MERGES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
@@ -38,8 +38,8 @@ MERGES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     ((*CHANGES, "show", "between", "realloc", "enomem"), Scope(2, 2, 1)),
     ((*CHANGES, "show", "realloc", "enomem"), Scope(3, 1, 1)),
     (("reinsert", "rollover"), Scope(2, 1, 1)),
-    (("add-head", "close", "accept", "rehash", "destroying"), Scope(2, 2, 1)),
-    (("add-tail", "accept", "reinsert", "destroying", "show"), Scope(3, 1, 1)),
+    (("add-head", "accept", "reinsert", "show"), Scope(2, 1, 1)),
+    (("add-head", "close", "rehash", "destroying"), Scope(2, 1, 1)),
 )
 """The hazards and scopes of the comparisons of merged states."""
 
