@@ -191,7 +191,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("add A", f"1: `add A`: expected {ADD}"),
     ("add A up", f"1: `add A up`: expected {ADD}"),
     ("add A tail in", f"1: `add A tail in`: expected {ADD}"),
-    ("add A tail in 0 0", f"1: `add A tail in 0 0`: expected {ADD}"),
+    ("add A tail in 0 0", f"1: unknown property '0' in `add A tail in 0 0`: expected {ADD}"),
     ("add", f"1: `add`: expected {ADD}"),
     ("add A tail\nremove", "2: `remove`: expected remove NAME"),
     ("add A tail\nremove A A", "2: `remove A A`: expected remove NAME"),

@@ -67,7 +67,10 @@ class Merging(TransitionSystem):
 
     def edges_of(self, number: int) -> Edges:
         """The transitions from a state."""
-        transitions: list[Transition] = [*self.labelled(number), *self.internal(number)]
+        state = self.states[number]
+        # Between two reads, the next operation may destroy or not; a `read all` that goes on is one of the two.
+        reads = self.begun if state.is_open and state.inside is None else self.internal
+        transitions: list[Transition] = [*self.labelled(number), *reads(number)]
         return [(transition.label, transition.effect, transition.to) for transition in transitions]
 
 

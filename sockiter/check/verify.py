@@ -28,6 +28,9 @@ SEARCHES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     (("add-tail", "reinsert", "realloc", "enomem"), Scope(2, 1, 1, 5)),
     (("remove", "rehash", "show"), Scope(2, 2, 1, 4)),
     (("remove", "reinsert", "between"), Scope(2, 2, 1, 4)),
+    (("close", "accept", "reinsert", "show"), Scope(2, 1, 1, 4)),
+    (("close", "destroy", "realloc", "enomem"), Scope(2, 1, 1, 4)),
+    (("add-head", "close", "destroying"), Scope(2, 1, 1, 4)),
 )
 """The hazards and scopes of the comparisons between the searches and every sequence."""
 MERGES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
@@ -35,6 +38,8 @@ MERGES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
     ((*CHANGES, "show", "between", "realloc", "enomem"), Scope(2, 2, 1)),
     ((*CHANGES, "show", "realloc", "enomem"), Scope(3, 1, 1)),
     (("reinsert", "rollover"), Scope(2, 1, 1)),
+    (("add-head", "accept", "reinsert", "show"), Scope(2, 1, 1)),
+    (("add-head", "close", "rehash", "destroying"), Scope(2, 1, 1)),
 )
 """The hazards and scopes of the comparisons of merged states."""
 

@@ -39,15 +39,20 @@ from sockiter.fuzzing.triage import Triage
 from sockiter.fuzzing.violations import VIOLATION, Violation
 from sockiter.operations import (
     FIRST,
+    Accept,
     Add,
+    Again,
     At,
     Bucket,
     Change,
+    Close,
+    Destroy,
     End,
     Fail,
     Open,
     Operation,
     Point,
+    Property,
     Read,
     Rehash,
     Reinsert,
@@ -56,6 +61,7 @@ from sockiter.operations import (
     has_tail,
 )
 from sockiter.oracle import judge
+from sockiter.readers import Feature
 from sockiter.verdict import Kind, Verdict
 
 T = TypeVar("T")
@@ -84,12 +90,18 @@ def live(draw: DrawFn, options: Callable[[SocketMachine], Sequence[T]]) -> T:
 
 NEW = MACHINE.map(lambda machine: machine.sockets.new_name)
 SOCKET = live(lambda machine: tuple(machine.sockets.tables))
+MOVABLE = live(lambda machine: machine.sockets.able("rehash"))
+CONNECTION = live(lambda machine: machine.sockets.able("close"))
+REQUEST = live(lambda machine: machine.sockets.able("accept"))
+PROPERTIES = live(lambda machine: machine.properties)
 WITH_TAIL = live(lambda machine: machine.sockets.with_tail)
 WITHOUT_TAIL = live(lambda machine: machine.sockets.without_tail)
 AN_END = st.sampled_from(["tail", "head"])
 ENDS = live(lambda machine: machine.ends)
 SLOTS_AT_OPEN = live(lambda machine: sorted(machine.room.slots_drawn, key=lambda slots: slots != SLOTS))
 RECORDS = st.sampled_from([1, 1, 1, 2, 3, 4])
+# Whole records of models first, then parts of them, and parts of the lines of files in /proc.
+BYTES = st.sampled_from([16, 32, 8, 24, 1, 40, 100, 200])
 NTH_SHOW = st.integers(1, 3)
 NTH_ALLOCATION = st.integers(1, 2)
 NTH_BUCKET = st.integers(1, 3)
@@ -125,6 +137,7 @@ class SocketMachine(RuleBasedStateMachine):
     triage: ClassVar[Triage]
     room: ClassVar[Room]
     hazards: ClassVar[frozenset[Hazard]]
+    properties: ClassVar[tuple[tuple[Property, ...], ...]]
     kinds: ClassVar[tuple[Hazard, ...]]
     buckets: ClassVar[dict[Written, Bucket]]
     # The numbers of finished sequences and of their operations since these were last set to 0.
@@ -158,8 +171,8 @@ class SocketMachine(RuleBasedStateMachine):
         for operation in self.operations:
             self.carry_out(operation)
 
-    def add(self, name: str, end: End, bucket: Written = 0) -> None:
-        self.apply(Add(name, end, self.buckets[bucket]))
+    def add(self, name: str, end: End, bucket: Written = 0, properties: tuple[Property, ...] = ()) -> None:
+        self.apply(Add(name, end, self.buckets[bucket], properties))
 
     # Hypothesis can switch off rules for a whole run, as its own swarm testing. The first two sockets need no rule, so that
     # every run has sockets to read. Hypothesis runs this and `batch` in any order.
@@ -173,6 +186,16 @@ class SocketMachine(RuleBasedStateMachine):
         rule(name=NEW, end=st.just("head"), bucket=live(lambda machine: machine.tailless))(add)
     )
 
+    add_request = precondition(lambda self: self.may_add and "head" in self.ends)(
+        rule(
+            name=NEW,
+            end=st.just("head"),
+            bucket=live(lambda machine: machine.connecting),
+            properties=st.just(("request",)),
+        )(add)
+    )
+    add_with_property = precondition(lambda self: self.may_add)(rule(name=NEW, end=ENDS, properties=PROPERTIES)(add))
+
     @precondition(lambda self: not self.is_open)
     @rule()
     def open(self) -> None:
@@ -182,6 +205,21 @@ class SocketMachine(RuleBasedStateMachine):
     @rule(name=SOCKET)
     def remove(self, name: str) -> None:
         self.apply(Remove(name))
+
+    @precondition(lambda self: self.sockets.tables)
+    @rule(name=SOCKET)
+    def destroy(self, name: str) -> None:
+        self.apply(Destroy(name))
+
+    @precondition(lambda self: self.sockets.may("close"))
+    @rule(name=CONNECTION)
+    def close(self, name: str) -> None:
+        self.apply(Close(name))
+
+    @precondition(lambda self: self.sockets.may("accept"))
+    @rule(name=REQUEST)
+    def accept(self, name: str) -> None:
+        self.apply(Accept(name))
 
     def reinsert(self, name: str, end: End) -> None:
         self.apply(Reinsert(name, end))
@@ -193,14 +231,35 @@ class SocketMachine(RuleBasedStateMachine):
         rule(name=WITHOUT_TAIL, end=st.just("head"))(reinsert)
     )
 
-    @precondition(lambda self: self.sockets.tables and self.sockets.may_insert)
-    @rule(name=SOCKET, bucket=live(lambda machine: tuple(machine.buckets)))
+    @precondition(lambda self: self.sockets.may("rehash"))
+    @rule(name=MOVABLE, bucket=live(lambda machine: tuple(machine.buckets)))
     def rehash(self, name: str, bucket: Written) -> None:
         self.apply(Rehash(name, self.buckets[bucket]))
 
     @rule(records=RECORDS)
     def read(self, records: int) -> None:
         self.apply(Read(records))
+
+    @rule(records=RECORDS)
+    def read_destroying(self, records: int) -> None:
+        self.apply(Read(records, destroying=True))
+
+    @rule(size=BYTES)
+    def read_bytes(self, size: int) -> None:
+        self.apply(Read(size, unit="bytes"))
+
+    @rule()
+    def walk(self) -> None:
+        self.apply(Read(None, silent=True))
+
+    @rule()
+    def walk_destroying(self) -> None:
+        self.apply(Read(None, silent=True, destroying=True))
+
+    @precondition(lambda self: self.is_open)
+    @rule()
+    def again(self) -> None:
+        self.apply(Again())
 
     @precondition(lambda self: self.may_change)
     @rule(records=RECORDS, show=NTH_SHOW, changes=CHANGES_INSIDE)
@@ -282,7 +341,8 @@ class SocketMachine(RuleBasedStateMachine):
             except Inconclusive:
                 self.is_inconclusive = True
         self.verdict = () if self.is_inconclusive or type(operation) is not Read else judge(self.backend.history)
-        self.missing = self.missing or self.violation("skip")
+        # A second pass may deliver the socket.
+        self.missing = None if type(operation) is Again else self.missing or self.violation("skip")
 
     def violation(self, kind: Kind) -> Violation | None:
         """The first new finding of this kind, as an exception to raise; None: there is no such finding."""
@@ -314,6 +374,7 @@ class SocketMachine(RuleBasedStateMachine):
 
     others: ClassVar[tuple[Written, ...]]
     tailless: ClassVar[tuple[Written, ...]]
+    connecting: ClassVar[tuple[Written, ...]]
 
 
 def _all_at(point: Point, nth: int, changes: Sequence[Change]) -> tuple[At, ...]:
@@ -326,18 +387,40 @@ _RULES: dict[str, Hazard] = {
     "reinsert_anywhere": "reinsert",
     "reinsert_at_head": "reinsert",
     "rehash": "rehash",
+    "destroy": "destroy",
+    "close": "close",
+    "accept": "accept",
+    "add_request": "accept",
+    "read_destroying": "destroying",
+    "walk_destroying": "destroying",
     "change_while_shown": "show",
     "change_while_allocating": "realloc",
     "change_between_buckets": "between",
     "refuse": "enomem",
     "refuse_and_change": "enomem",
 }
+# The rules that depend on a feature.
+_FEATURES: dict[str, Feature] = {"read_bytes": "bytes", "walk": "silent", "walk_destroying": "silent", "again": "again"}
 _INSIDE = ("change_while_shown", "change_while_allocating", "change_between_buckets", "refuse_and_change")
 
 
-def machine_for(triage: Triage, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
-    """The state machine of one triage, with the rules of exactly these hazards."""
+def machine_for(
+    triage: Triage,
+    hazards: frozenset[Hazard],
+    name: str = "SocketMachine",
+    *,
+    features: frozenset[Feature] = frozenset(),
+) -> type[SocketMachine]:
+    """The state machine of one triage, with the rules of exactly these hazards and of those features that the target has.
+
+    Request sockets need no feature here: they come with the hazard "accept".
+    """
     room = Room.of(triage.target)
+    hazards = room.drawable(hazards)
+    features = features & room.features
+    properties: list[tuple[Property, ...]] = [("unwanted",)] if "unwanted" in features else []
+    if "bound" in features and hazards & {"destroy", "destroying"}:
+        properties.append(("bound",))
     buckets: dict[Written, Bucket] = {(str(b) if b.table else b.number): b for b in room.buckets}
     kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
     members: dict[str, Any] = {
@@ -348,8 +431,13 @@ def machine_for(triage: Triage, hazards: frozenset[Hazard], name: str = "SocketM
         "buckets": buckets,
         "others": tuple(written for written, bucket in buckets.items() if bucket != FIRST and has_tail(bucket.table)),
         "tailless": tuple(written for written, bucket in buckets.items() if not has_tail(bucket.table)),
+        "connecting": tuple(written for written, bucket in buckets.items() if room.connects(bucket.table)),
+        "properties": tuple(properties),
     }
     absent = {rule for rule, hazard in _RULES.items() if hazard not in hazards}
+    absent |= {rule for rule, feature in _FEATURES.items() if feature not in features}
+    if not properties:
+        absent.add("add_with_property")
     if not kinds:
         absent |= set(_INSIDE)
     if "realloc" not in hazards:

@@ -106,7 +106,9 @@ def assert_nothing_new_is_fuzzed(scheme: AnyScheme, *, examples: int | None = No
         for name, hazards in machines.items():
             triage = Triage(target, session)
             try:
-                run_state_machine_as_test(machine_for(triage, hazards, f"{target.name} {name}"), settings=profile)
+                features = target.features if name == "all" else frozenset()
+                machine = machine_for(triage, hazards, f"{target.name} {name}", features=features)
+                run_state_machine_as_test(machine, settings=profile)
             except Violation as violation:
                 target.scheme = untimed
                 raise _followed(target, session, violation) from None

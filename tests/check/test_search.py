@@ -404,7 +404,7 @@ def test_monitor_states_are_numbered_in_their_order() -> None:
 def stepped(
     effect: Shift | Turns | Opening, state: MonitorState, mode: Mode = "on", *, sockets: int = 2, paused: bool = True
 ) -> MonitorResult:
-    monitor_step = MonitorStep(effect, monitor_states(sockets), sockets, mode, paused=paused)
+    monitor_step = MonitorStep(effect, monitor_states(sockets), sockets, mode, "alone", paused=paused)
     return monitor_step[state.number]
 
 

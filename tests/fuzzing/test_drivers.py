@@ -27,6 +27,7 @@ from sockiter.fuzzing.drivers import (
 from sockiter.fuzzing.machine import SocketMachine, machine_for
 from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.operations import Operation, Read, Remove
+from sockiter.readers import FEATURES, Feature, features_of
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
@@ -185,11 +186,11 @@ def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, 
 
 
 def test_every_other_bite_of_hypothesis_has_the_hazards_of_a_pending_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[frozenset[Hazard]] = []
+    made: list[tuple[frozenset[Hazard], frozenset[Feature]]] = []
 
-    def noted(triage: Triage, hazards: frozenset[Hazard]) -> type[SocketMachine]:
-        made.append(hazards)
-        return machine_for(triage, hazards)
+    def noted(triage: Triage, hazards: frozenset[Hazard], *, features: frozenset[Feature]) -> type[SocketMachine]:
+        made.append((hazards, features))
+        return machine_for(triage, hazards, features=features)
 
     monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 3)
     monkeypatch.setattr("sockiter.fuzzing.machine.machine_for", noted)
@@ -198,9 +199,30 @@ def test_every_other_bite_of_hypothesis_has_the_hazards_of_a_pending_failure(mon
     aims = {known_failure.hazards for known_failure in triage.pending}
     deque(islice(drive_hypothesis(triage, hazards, "1"), 4), maxlen=0)
 
-    assert made[0] == hazards
-    assert made[1:]
-    assert set(made[1:]) <= aims - {hazards}
+    assert made[0] == (hazards, frozenset())
+    assert made[2] == (hazards, frozenset(FEATURES))
+    assert made[1][0] in aims
+    assert not made[1][1]
+
+
+class Noting(Counted):
+    """Notes the features of the operations that it meets."""
+
+    used: frozenset[Feature] = frozenset()
+
+    def meet(self, operation: Operation) -> None:
+        self.used |= features_of([operation])
+
+
+def test_every_fourth_bite_of_hypothesis_uses_the_features_of_its_target() -> None:
+    target = Noting(Index(), known_failures=())
+    bites = drive_hypothesis(Triage(target, target), frozenset({"add-tail", "destroying"}), "1")
+    used: list[set[Feature]] = []
+    for _ in islice(bites, 4):
+        used.append(set(target.used))
+        target.used = frozenset()
+
+    assert used == [set(), set(), set(FEATURES) - {"request"}, set()]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
-from sockiter.backend import Shape, run
+from sockiter.backend import Shape, refusal, run, shape_of
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, KnownFailure, hazards_of
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing import machine as module
@@ -23,6 +23,7 @@ from sockiter.fuzzing.triage import Triage
 from sockiter.fuzzing.violations import Refused, Repeated, Skipped, Stale, Violation
 from sockiter.operations import (
     Add,
+    Again,
     At,
     Bucket,
     Change,
@@ -37,6 +38,7 @@ from sockiter.operations import (
     check,
 )
 from sockiter.oracle import judge
+from sockiter.readers import FEATURES, Feature, features_of
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme
@@ -57,7 +59,19 @@ RULES = {
     "change_between_buckets",
     "refuse",
     "refuse_and_change",
+    "destroy",
+    "close",
+    "accept",
+    "add_request",
+    "add_with_property",
+    "read_destroying",
+    "read_bytes",
+    "walk",
+    "walk_destroying",
+    "again",
 }
+OF_FEATURES = {"add_with_property", "read_bytes", "walk", "walk_destroying", "again"}
+OF_CONNECTIONS = {"close", "accept", "add_request"}
 
 
 class Exact(Generated):
@@ -159,7 +173,11 @@ def rules(machine: type[SocketMachine]) -> set[str]:
 @pytest.mark.parametrize(
     ("hazards", "expected"),
     [
-        (ANY_HAZARD, RULES - {"reinsert_at_head"}),
+        (ANY_HAZARD, RULES - {"reinsert_at_head"} - OF_FEATURES - OF_CONNECTIONS),
+        ({"close"}, {"close"}),
+        ({"accept"}, {"accept", "add_request"}),
+        ({"destroy"}, {"destroy"}),
+        ({"destroying"}, {"read_destroying"}),
         ({"add-head", "add-tail"}, set()),
         ({"remove", "show"}, {"remove", "change_while_shown"}),
         ({"rehash", "realloc"}, {"rehash", "change_while_allocating"}),
@@ -174,6 +192,40 @@ def test_a_machine_has_the_rules_of_its_hazards_and_no_others(hazards: Iterable[
     assert rules(machine_on(Recording(Exact()), hazards)) == expected
 
 
+@pytest.mark.parametrize(
+    ("features", "hazards", "expected"),
+    [
+        ({"bytes"}, (), {"read_bytes"}),
+        ({"silent"}, (), {"walk"}),
+        ({"silent"}, {"destroying"}, {"walk", "read_destroying", "walk_destroying"}),
+        ({"again"}, (), {"again"}),
+        ({"unwanted"}, (), {"add_with_property"}),
+        ({"bound"}, (), set()),
+        ({"bound"}, {"destroy"}, {"destroy", "add_with_property"}),
+    ],
+    ids=str,
+)
+def test_a_machine_has_the_rules_of_its_features_and_no_others(
+    features: set[Feature], hazards: Iterable[Hazard], expected: set[str]
+) -> None:
+    target = Recording(Exact())
+    triage = Triage.of(target, target, hazards)
+    assert rules(machine_for(triage, frozenset(hazards), features=frozenset(features))) == expected
+
+    target.features = frozenset()
+    assert not rules(machine_for(triage, frozenset(hazards), features=frozenset(features))) & OF_FEATURES
+
+
+def test_a_target_without_request_sockets_or_connections_has_no_rules_for_them() -> None:
+    target = Recording(Exact())
+    target.features = frozenset()
+    assert rules(machine_on(target, {"close", "accept"})) == {"close"}
+
+    listening = Recording(Exact())
+    listening.tables = ("listening",)
+    assert rules(machine_on(listening, {"close", "accept"})) == set()
+
+
 def test_a_table_without_a_tail_has_rules_of_its_own() -> None:
     machine = machine_on(Recording(ExactInTwo()), ANY_HAZARD)
 
@@ -186,6 +238,104 @@ class ExactWithoutATail(Exact):
     """The same of one table, whose buckets have no tail."""
 
     tables = ("established",)
+
+
+def with_all(target: SchemeTarget, hazards: Iterable[Hazard] = HAZARDS) -> SocketMachine:
+    """A machine of all features."""
+    on = frozenset(hazards)
+    machine = machine_for(Triage.of(target, target, on), on, features=target.features)()
+    machine.batch(slots=16)
+    return machine
+
+
+def test_a_change_is_offered_only_to_sockets_that_can_change_in_this_way() -> None:
+    machine = with_all(SchemeTarget(Exact()))
+    machine.add("A", "tail")
+    machine.add("B", "tail", properties=("request",))
+    machine.add("C", "tail", properties=("bound",))
+    able = machine.sockets.able
+
+    assert (able("close"), able("accept"), able("reinsert"), able("rehash")) == (("A", "C"), ("B",), ("A",), ("A", "C"))
+    machine.accept("B")
+    machine.close("A")
+    assert (able("close"), able("accept"), able("reinsert"), able("rehash")) == (("B", "C"), (), ("B",), ("B", "C"))
+    machine.destroy("A")
+    machine.destroy("C")
+    assert tuple(machine.sockets.tables) == ("B", "C")
+    machine.remove("C")
+    machine.remove("B")
+    kinds: tuple[Hazard, ...] = ("close", "accept", "destroy", "reinsert", "rehash")
+    assert not any(machine.sockets.may(kind) for kind in kinds)
+    check([*machine.operations, Open()])
+
+
+def test_listening_sockets_are_neither_closed_nor_requests() -> None:
+    machine = with_all(SchemeTarget(ExactInTwo()))
+    machine.add("A", "tail")
+    machine.add("B", "head", "established:0")
+
+    assert machine.sockets.able("close") == ("B",)
+    assert "0" not in machine.connecting
+
+
+def test_a_bound_socket_moves_in_narrow_versions_only_if_it_may_return() -> None:
+    target = SchemeTarget(Exact())
+    target.hazards = target.hazards | {"rollover"}
+    machine = with_all(target, frozenset(HAZARDS) - {"rollover"})
+    machine.add("A", "tail", properties=("bound",))
+    for number in range(INSERTIONS_MAX - 2):
+        machine.add(f"B{number}", "tail")
+    assert "A" not in machine.sockets.able("rehash")
+    assert machine.sockets.may("rehash")
+
+
+def test_a_second_pass_may_deliver_what_the_first_skipped() -> None:
+    machine = with_all(SchemeTarget(OffsetUdp()))
+    skips(machine)
+    machine.apply(Read(None))
+    missing = [machine.missing]
+    machine.again()
+    missing.append(machine.missing)
+    machine.teardown()  # raises nothing: the second pass delivered the socket
+
+    assert [type(violation) for violation in missing] == [Skipped, type(None)]
+
+
+def test_the_reads_of_a_machine_are_those_of_a_case() -> None:
+    machine = with_all(SchemeTarget(Exact()))
+    machine.read_bytes(24)
+    machine.walk()
+    machine.again()
+    machine.read_destroying(1)
+    machine.walk_destroying()
+
+    assert machine.operations == [
+        Open(),
+        Read(24, unit="bytes"),
+        Read(None, silent=True),
+        Again(),
+        Read(1, destroying=True),
+        Read(None, silent=True, destroying=True),
+    ]
+
+
+@pytest.mark.parametrize("scheme", [Exact, ExactInTwo, ExactWithoutATail])
+def test_every_sequence_with_features_is_possible_on_its_target(scheme: type[Exact]) -> None:
+    target = Recording(scheme())
+    target.has_tail = scheme is not ExactWithoutATail
+    triage = Triage.of(target, target, HAZARDS)
+    machine = machine_for(triage, frozenset(HAZARDS), features=target.features)
+    profile = settings(max_examples=60, stateful_step_count=HYPOTHESIS_STEPS, database=None, phases=[Phase.generate])
+    run_state_machine_as_test(seed(1)(machine), settings=profile)
+
+    used: set[Feature] = set()
+    for backend in target.begun:
+        operations = tuple(backend.done)
+        if Open() in operations:
+            check(operations)
+            assert refusal(target, operations, shape_of(operations)) is None
+            used |= features_of(operations)
+    assert used >= set(FEATURES) - {"bound", "request"}
 
 
 @pytest.mark.parametrize("scheme", [Exact, ExactInTwo, ExactWithoutATail])
