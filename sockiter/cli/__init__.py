@@ -99,8 +99,19 @@ def _usage_errors_as_documents() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        documents.print_error(error.format_message(), error.exit_code)
-        raise
+        known = _option_of_others(error) if isinstance(error, click.NoSuchOption) else error
+        documents.print_error(known.format_message(), known.exit_code)
+        raise known from None
+
+
+def _option_of_others(error: click.NoSuchOption) -> click.UsageError:
+    # An option of other commands is no misspelling.
+    ctx = click.Context(main)
+    commands = [(name, main.get_command(ctx, name)) for name in main.list_commands(ctx)]
+    names = [name for name, of in commands if of and any(error.option_name in parameter.opts for parameter in of.params)]
+    if not names:
+        return error
+    return click.UsageError(f"No such option {error.option_name!r}: it is an option of {', '.join(names)}.", error.ctx)
 
 
 def _escape_what_cannot_be_printed() -> None:

@@ -191,6 +191,12 @@ def test_wrong_usage_is_a_document_as_well(words: tuple[str, ...]) -> None:
     assert (bool(message), status) == (True, 2)
 
 
+def test_an_option_of_other_commands_is_refused_with_their_names() -> None:
+    message = "No such option '--svg': it is an option of show."
+    assert error("replay", RFC_SKIP, "--svg", "x.svg", "--json") == (message, 2)
+    assert "minimize, fuzz" not in sockiter("replay", RFC_SKIP, "--nothing").stderr
+
+
 def test_without_the_option_an_error_prints_no_document() -> None:
     assert sockiter("show", CASES / "none.case").stdout == ""
     # This one belongs to the command in the guest.
