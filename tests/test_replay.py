@@ -46,6 +46,7 @@ class Limited:
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True
     features: frozenset[Feature] = frozenset()
+    lacks: Mapping[Feature, str] = field(default_factory=dict)
     detected_scheme: str | None = None
     is_real: bool = False
     lacks: str | None = None

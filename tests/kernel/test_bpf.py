@@ -390,7 +390,7 @@ def a_page(*_: object) -> int:
 def test_a_page_is_shared_in_words_of_eight_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", a_page)
-    with loader.shared_page(PAGE) as (fd, words):
+    with loader.shared_array(PAGE) as (fd, words):
         words[7] = 0x0102030405060708
         assert os.pread(fd, 8, 56) == struct.pack("=Q", 0x0102030405060708)
         assert len(words) == os.sysconf("SC_PAGE_SIZE") // 8
@@ -399,7 +399,7 @@ def test_a_page_is_shared_in_words_of_eight_bytes(monkeypatch: pytest.MonkeyPatc
 
 def test_a_page_that_is_refused_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", failing(errno.EPERM))
-    with pytest.raises(Unavailable, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), loader.shared_page(PAGE):
+    with pytest.raises(Unavailable, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), loader.shared_array(PAGE):
         pass
 
 

@@ -278,7 +278,7 @@ class Loader:
         self.loaded: list[bytes] = []
         words = memoryview(bytearray(64)).cast("Q")
         for name, outcome in {
-            "shared_page": (3, words),
+            "shared_array": (3, words),
             "attach_stops": None,
             "stoppable_reads": self._stoppable_reads,
         }.items():
