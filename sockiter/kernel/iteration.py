@@ -156,9 +156,7 @@ class Iteration:
             for name in reversed(names):
                 self._add(Add(name, "head", bucket))
         self._sockets.enter()
-        self.history.opened = tuple(
-            name for names in self._order.values() for name in names if name not in self._unwanted
-        )
+        self.history.opened = tuple(name for names in self._order.values() for name in names if name not in self._unwanted)
         self.history.buckets = {
             name: bucket if bucket.table != self._first_table else Bucket(bucket.number)
             for bucket, names in self._order.items()
@@ -285,7 +283,7 @@ class Iteration:
                 self.history.events.append(Shown(self._name(socket_id)))
 
     def _show_stored(self, returned: Sequence[int], *, silent: bool) -> Sequence[int]:
-        # The program stored the sockets that it showed; some were recorded at stops. Returns the sockets that were delivered.
+        # The program stored the sockets that it showed; some were recorded at stops. Returns the delivered sockets.
         assert self._modes is not None
         self._turn = None
         if stored := self._modes.take():

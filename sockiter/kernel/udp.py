@@ -101,8 +101,11 @@ KERNEL_UDP_DIAG = KernelTarget(
     fails_like="offset-udp",
     slots=None,
     never={
-        **{**NO_STOP, **NO_BATCH, **NO_DESTROYING},
-        **{"add-tail": _IPV4, "show": "the bucket's lock is held while a message is filled"},
+        **NO_STOP,
+        **NO_BATCH,
+        **NO_DESTROYING,
+        "add-tail": _IPV4,
+        "show": "the bucket's lock is held while a message is filled",
     },
     reads=DUMP_READS,
     never_reads=NO_PROGRAM_IN_DUMP,

@@ -106,9 +106,7 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
         lacks["bytes"] = lacks["silent"] = parts.no_log
     if parts.no_marks:
         lacks["unwanted"] = parts.no_marks
-    return LoadedIterator(
-        loaded, stops, parts.destroy is not None, unable, Modes(words, parts.log_words), lacks
-    )
+    return LoadedIterator(loaded, stops, parts.destroy is not None, unable, Modes(words, parts.log_words), lacks)
 
 
 def _parts(stack: ExitStack, *, destroys: bool) -> _Parts:
