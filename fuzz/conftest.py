@@ -15,8 +15,8 @@ from profiles import PROFILES, register
 from sockiter.backend import Session, Target
 from sockiter.cases import dumps, save
 from sockiter.fuzzing.campaign import annotated
-from sockiter.fuzzing.machine import Violation
 from sockiter.fuzzing.triage import Triage, TriagedFinding
+from sockiter.fuzzing.violations import Violation
 
 register()
 

@@ -39,7 +39,9 @@ def run() -> None:
 def _command(user: int | None) -> None:
     with _readable_by(user):
         from sockiter.cli import main
-    main(prog_name="sockiter")
+
+        # It imports the module of the command.
+        main(prog_name="sockiter")
 
 
 @contextmanager

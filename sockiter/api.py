@@ -137,8 +137,8 @@ def save(case: Case, directory: str | os.PathLike[str], name: str) -> Path:
 def list_targets() -> tuple[Target, ...]:
     """All targets: the project's schemes, those of other packages, and the iterators of the running kernel.
 
-    `target.name` is its name, `target.known_failures` what it does not claim to avoid. `target.missing()` is what the
-    machine lacks to run it, or None; for a kernel's iterator the first call probes the machine.
+    `target.name` is its name, `target.known_failures` what it does not claim to avoid. `target.missing()` is the
+    missing prerequisite on this machine, or None; for a kernel's iterator the first call probes the machine.
 
     >>> "offset-udp" in [target.name for target in list_targets()]
     True
@@ -183,17 +183,17 @@ def check_scheme(
     from sockiter.check.search import INTERRUPTED, search
     from sockiter.matrix.compute import within_reach
     from sockiter.matrix.matrix import claims, used
-    from sockiter.simulation import SchemeTarget
+    from sockiter.targets import scheme_of
 
     target = _running(scheme)
-    if not isinstance(target, SchemeTarget):
+    if (searched := scheme_of(target)) is None:
         raise InputError(f"{target.name} is an iterator of the running kernel, which can be fuzzed, but not searched")
     sets = [_hazards(target, hazards)]
     if hazards is None:
         sets += [column.hazards for column in claims(target)]
     searches = []
     for on in sets:
-        searches.append(search(target.scheme, on, within_reach(target, on, scope or SCOPE)))
+        searches.append(search(searched, on, within_reach(target, on, scope or SCOPE)))
         if searches[-1].incomplete == INTERRUPTED:
             raise KeyboardInterrupt
     broken = {
@@ -283,7 +283,7 @@ def _hazards(target: Target, hazards: Iterable[Hazard] | None) -> frozenset[Haza
     if unknown := sorted(asked - set(HAZARDS)):
         raise InputError(f"no hazard is named {unknown[0]!r}: expected any of {', '.join(HAZARDS)}")
     if (why := barred(target, asked)) is not None:
-        raise Unavailable(why)
+        raise Unavailable(why.text)
     return asked
 
 

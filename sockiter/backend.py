@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from sockiter.claims import Hazard, KnownFailure, hazards_of, in_order
 from sockiter.errors import Inconclusive, TooBusy
@@ -22,6 +22,22 @@ TRIES = 3
 """Attempts at a sequence that times out on a busy machine."""
 
 T = TypeVar("T")
+
+ReasonKind = Literal[
+    "missing", "hazard", "feature", "connection", "tail", "table", "slots", "expectation", "inconclusive", "failed"
+]
+"""A prerequisite is missing here. The target does not support a hazard or a feature of the case; a socket is no connection;
+the target has no tail, no such table, or other slots at open. The case expects nothing of the target. The target could not
+carry out or judge the case this time. Its session failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a case does not run on a target. `text` is one line; `hazards` are the unsupported ones of the kind "hazard"."""
+
+    kind: ReasonKind
+    text: str
+    hazards: tuple[Hazard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,31 +159,32 @@ def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
     return Shape(tuple((table, number + 1) for table, number in highest.items()), slots)
 
 
-def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> str | None:
-    """The reason why this target cannot carry out the operations on any machine, in one line; None: it can."""
+def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> Reason | None:
+    """The reason why this target cannot carry out the operations on any machine; None: it can."""
     if why := barred(target, hazards_of(operations)):
         return why
     if missing := lacking(features_of(operations), target.features):
         reasons = [f" ({target.lacks[feature]})" if feature in target.lacks else "" for feature in missing]
         spelled = [SPELLED[feature] + why for feature, why in zip(missing, reasons, strict=True)]
-        return f"{target.name} does not support {', '.join(spelled)}"
+        return Reason("feature", f"{target.name} does not support {', '.join(spelled)}")
     if (name := _not_a_connection(operations, target.tables)) is not None:
-        return f"{target.name}: {name} is a listening socket; only connections can be closed or accepted"
+        text = f"{target.name}: {name} is a listening socket; only connections can be closed or accepted"
+        return Reason("connection", text)
     if not target.has_tail and (name := _reinserted_at_tail(operations)) is not None:
-        return f"{target.name} has buckets without a tail: {name} cannot be reinserted there"
+        return Reason("tail", f"{target.name} has buckets without a tail: {name} cannot be reinserted there")
     for table, _ in shape.buckets:
         if table and table not in target.tables:
-            return f"{target.name} has no table named {table!r}"
+            return Reason("table", f"{target.name} has no table named {table!r}")
     if target.slots is not None and shape.slots != target.slots:
-        return f"{target.name} has {target.slots} slots at open; the case needs {shape.slots}"
+        return Reason("slots", f"{target.name} has {target.slots} slots at open; the case needs {shape.slots}")
     return None
 
 
-def barred(target: Target, hazards: Iterable[Hazard]) -> str | None:
-    """The hazards that a target does not support, with the reasons, in one line; None: it supports all of them."""
+def barred(target: Target, hazards: Iterable[Hazard]) -> Reason | None:
+    """The hazards that a target does not support, with the reasons; None: it supports all of them."""
     unable = in_order(frozenset(hazards) - target.hazards)
     reasons = [f"{hazard} ({target.unable[hazard]})" if hazard in target.unable else hazard for hazard in unable]
-    return f"{target.name} does not support: {', '.join(reasons)}" if reasons else None
+    return Reason("hazard", f"{target.name} does not support: {', '.join(reasons)}", tuple(unable)) if unable else None
 
 
 def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:
@@ -201,7 +218,7 @@ def run(session: Session, target: Target, operations: Sequence[Operation], *, sl
     """Carry out a whole sequence; raises `Inconclusive` if this target cannot carry out the sequence."""
     shape = shape_of(operations, slots=slots)
     if why := refusal(target, operations, shape):
-        raise Inconclusive(why)
+        raise Inconclusive(why.text)
     return patiently(lambda: carried_out(session.begin(shape), operations))
 
 

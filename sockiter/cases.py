@@ -379,7 +379,7 @@ class _Reader:
                 return Read(None, gives_up=True, silent=verb == "walk", destroying=destroying)
             case ("read", ["all"]) | ("walk", []):
                 return Read(None, silent=verb == "walk", destroying=destroying)
-            case "read", [count]:
+            case "read", [count] if count != "until":
                 return Read(self._number(count, 1, COUNT_MAX), destroying=destroying)
             case "read", [count, "bytes"]:
                 return Read(self._number(count, 1, READ_BYTES_MAX), unit="bytes", destroying=destroying)
@@ -402,7 +402,7 @@ class _Reader:
         match words:
             case ["add", name, ("head" | "tail") as end, "in", bucket, *properties]:
                 return Add(self._name(name), _end(end), self._bucket(bucket), self._properties(properties))
-            case ["add", name, ("head" | "tail") as end, *properties]:
+            case ["add", name, ("head" | "tail") as end, *properties] if properties[:1] != ["in"]:
                 return Add(self._name(name), _end(end), properties=self._properties(properties))
             case ["remove", name]:
                 return Remove(self._name(name))

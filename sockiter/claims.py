@@ -135,12 +135,13 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
     """The hazards that this sequence uses: its operations after `Open`, and with `narrow` versions also the rollover.
 
     Narrow versions roll over when the sequence has more insertions, before and after `Open`, than the version can count.
-    Every move counts as an insertion, even a move to the same bucket. So a sequence without this hazard certainly causes
-    no rollover.
+    Every move counts as an insertion, even a move to the same bucket, and a move of a `bound` socket counts as two, since
+    `Destroy` may move it back. So a sequence without this hazard certainly causes no rollover.
     """
     used: set[Hazard] = set()
     opened = False
     insertions = 0
+    bound: set[str] = set()
     for op in operations:
         if type(op) is Open:
             opened = True
@@ -149,6 +150,10 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
             used.add("destroying")
         for change in changes(op):
             insertions += type(change) not in _WITHOUT_INSERTION
+            if type(change) is Add and "bound" in change.properties:
+                bound.add(change.name)
+            elif type(change) is Rehash and change.name in bound:
+                insertions += 1
             if opened:
                 used.add(_hazard(change))
         if type(op) is Read:

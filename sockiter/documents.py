@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sockiter import streams
@@ -36,7 +36,7 @@ def text(document: Any) -> str:
     return json.dumps(versioned, indent=2, ensure_ascii=False)
 
 
-def print_error(message: str, status: int) -> None:
+def print_error(message: str, status: int, details: Mapping[str, object] | None = None) -> None:
     """The document of an error, on standard output; nothing without `--json`, or after another document.
 
     If it cannot be written, the exit status stays as it is. Before a command has begun, the words are those of `sys.argv`.
@@ -45,7 +45,7 @@ def print_error(message: str, status: int) -> None:
         expect(sys.argv[1:])
     if _Expected.is_due:
         try:
-            print(text({"error": message, "status": status}), flush=True)
+            print(text({"error": message, "status": status, **(details or {})}), flush=True)
         except OSError:
             streams.discard(sys.stdout)
 

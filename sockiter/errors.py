@@ -6,11 +6,17 @@ exception but a `sockiter.verdict.Verdict`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class SockiterError(Exception):
-    """An error that the user sees as one line instead of a traceback; `status` is the exit status."""
+    """An error that the user sees as one line instead of a traceback.
+
+    `status` is the exit status; `details` are more fields of the error's JSON document.
+    """
 
     status = 2
+    details: Mapping[str, object] = {}
 
 
 class InputError(SockiterError):

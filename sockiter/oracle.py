@@ -33,6 +33,7 @@ def judge(history: History) -> Verdict:
     present = set(history.opened)
     owed = set(history.opened)
     moved: set[str] = set()
+    moved_since: set[str] = set()  # behind the end of a pass, which another may follow
     times: dict[str, int] = {}
     stale: set[str] = set()
     skipped: set[str] = set()
@@ -58,8 +59,9 @@ def judge(history: History) -> Verdict:
         elif isinstance(event, Reopened):
             joined, ended = True, False
             skipped = set()
-        elif not ended:
-            moved.add(event.name)
+            moved |= moved_since
+        else:
+            (moved_since if ended else moved).add(event.name)
     repeated = {name for name, count in times.items() if count > 1 and not joined}
     unmoved = (skipped | repeated) - moved
     skips_elsewhere, repeats_elsewhere = _elsewhere(history, unmoved) if unmoved else (_NONE, _NONE)
@@ -89,6 +91,7 @@ def _elsewhere(history: History, names: set[str]) -> tuple[frozenset[str], froze
     for name in unchanged:
         together.setdefault(buckets[name], set()).add(name)
     at_end: frozenset[str] | None = None
+    passes = sum(isinstance(event, Reopened) for event in history.events)  # that are still to come
     at_second_turn: set[str] = set()
     turns: set[str] = set()
     for event in history.events:
@@ -99,10 +102,10 @@ def _elsewhere(history: History, names: set[str]) -> tuple[frozenset[str], froze
                 at_second_turn.add(event.name)
             turns.add(event.name)
         elif isinstance(event, Returned):
-            if event.is_the_end and at_end is None:
+            if event.is_the_end and at_end is None and not passes:
                 at_end = frozenset(unchanged)
         elif isinstance(event, Reopened):
-            at_end = None
+            passes -= 1
         elif not isinstance(event, GaveUp):
             before = buckets.get(event.name)
             after = event.bucket if isinstance(event, (Add, Rehash)) else None

@@ -7,7 +7,7 @@ carries out a read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from sockiter.operations import Add, Again, Operation, Read, changes
@@ -53,36 +53,50 @@ def lacking(features: Iterable[Feature], supported: frozenset[Feature]) -> list[
 class Reader:
     """A way to read to the end, and to use the records.
 
-    `stops`: a read may return before the end, with a few records. Otherwise every read has room for all sockets. `silent`:
-    the program stores the records in a map and writes nothing; it never stops. `destroys`: the program destroys every
-    socket that it shows. `passes`: the number of walks; deliveries are joined by cookie.
+    `advice`: what to do to read in this way. `stops`: a read may return before the end, with a few records. Otherwise every
+    read has room for all sockets. `silent`: the program stores the records in a map and writes nothing; it never stops.
+    `destroys`: the program destroys every socket that it shows. `passes`: the number of walks; deliveries are joined by
+    cookie.
     """
 
     name: str
-    summary: str
+    advice: str
     stops: bool = False
     silent: bool = False
     destroys: bool = False
     passes: int = 1
 
     def allows(self, operations: Sequence[Operation]) -> bool:
-        """Whether a sequence reads in this way, apart from the sizes of its reads."""
+        """Whether a sequence reads in this way, apart from the sizes of its reads; it may end before the last pass."""
         reads = [op for op in operations if type(op) is Read]
         passes = 1 + sum(type(op) is Again for op in operations)
-        return passes == self.passes and all((op.silent, op.destroying) == (self.silent, self.destroys) for op in reads)
+        return passes <= self.passes and all((op.silent, op.destroying) == (self.silent, self.destroys) for op in reads)
 
 
-PARTIAL = Reader("partial", "reads of a few records", stops=True)
-WHOLE = Reader("whole", "reads with room for all records")
-SILENT = Reader("silent", "the program stores its records in a map, and writes none", silent=True)
+PARTIAL = Reader("partial", "read a few records at a time", stops=True)
+WHOLE = Reader("whole", "read with room for all records")
+SILENT = Reader("silent", "let the program store its records in a map, so that a single read walks everything", silent=True)
+
+
+def _destroying(reader: Reader) -> Reader:
+    how = "and destroy each socket" if reader.silent else "from a program that destroys each socket"
+    return replace(reader, name=f"{reader.name}-destroying", advice=f"{reader.advice} {how}", destroys=True)
+
+
+def _twice(reader: Reader) -> Reader:
+    advice = f"{reader.advice}; walk twice, and join both walks by cookie"
+    return replace(reader, name=f"{reader.name}-twice", advice=advice, passes=2)
+
+
+_SINGLE = (PARTIAL, WHOLE, SILENT)
 READERS: tuple[Reader, ...] = (
-    PARTIAL,
-    WHOLE,
-    SILENT,
-    Reader("partial-destroying", "reads of a few records; the program destroys each socket", stops=True, destroys=True),
-    Reader("whole-destroying", "reads with room for all records; the program destroys each socket", destroys=True),
-    Reader("silent-destroying", "no records; the program destroys each socket", silent=True, destroys=True),
-    Reader("partial-twice", "two walks with reads of a few records, joined by cookie", stops=True, passes=2),
-    Reader("whole-twice", "two walks with reads that have room for all records, joined by cookie", passes=2),
-    Reader("silent-twice", "two walks without records, joined by cookie", silent=True, passes=2),
+    *_SINGLE,
+    *map(_twice, _SINGLE),
+    *map(_destroying, _SINGLE),
+    *(_twice(_destroying(reader)) for reader in _SINGLE),
 )
+
+
+def reader_named(name: str) -> Reader:
+    """The reader with this name; KeyError if there is none."""
+    return {reader.name: reader for reader in READERS}[name]

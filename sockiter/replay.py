@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sockiter.backend import Session, Target, refusal, run, shape_of
+from sockiter.backend import Reason, Session, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
 from sockiter.claims import hazards_of, unexplained
 from sockiter.errors import Inconclusive
@@ -45,8 +45,8 @@ class ReplayResult:
         return set(found) == {(expect.kind, expect.socket) for expect in self.expected}
 
 
-def refused(case: Case, target: Target) -> str | None:
-    """The reason why this target cannot carry out a case on any machine, in one line; None: it can."""
+def refused(case: Case, target: Target) -> Reason | None:
+    """The reason why this target cannot carry out a case on any machine; None: it can."""
     return refusal(target, case.operations, shape_of(case.operations, slots=case.slots))
 
 

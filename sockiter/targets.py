@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from sockiter.backend import Target, refusal, shape_of
+from sockiter.backend import Reason, Target, refusal, shape_of
 from sockiter.cases import Case, load_with_lines
 from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped, in_file_name
@@ -20,6 +20,7 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, Read, Rehash
 from sockiter.plugins import load_plugins
 from sockiter.schemes import SCHEMES
+from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import KINDS
 
@@ -37,6 +38,11 @@ def target_named(name: str) -> Target:
             return target
     known = [target.name for target in TARGETS]
     raise InputError(f"no target is named {name!r}: {expected(close_to(name, known), known)}")
+
+
+def scheme_of(target: Target) -> AnyScheme | None:
+    """The scheme of a target; None for an iterator of the running kernel."""
+    return target.scheme if isinstance(target, SchemeTarget) else None
 
 
 def require_running(target: Target) -> Target:
@@ -127,14 +133,14 @@ def load_known(path: Path) -> Case:
     if all(_refusals(case, len(case.operations))):
         # The first operation that makes all targets refuse the case.
         nth = bisect_left(range(1, len(case.operations)), True, key=lambda count: all(_refusals(case, count)))
-        why = "; ".join(filter(None, _refusals(case, nth + 1)))
+        why = "; ".join(reason.text for reason in _refusals(case, nth + 1) if reason is not None)
         line = lines.operations[nth][0]
         problem = "no target can carry out this case: expected a case that some target can carry out"
         raise InputError(f"{file}:{line}: {problem}: {why}")
     return case
 
 
-def _refusals(case: Case, count: int) -> Iterable[str | None]:
+def _refusals(case: Case, count: int) -> Iterable[Reason | None]:
     # The reason of each target that refuses the first `count` operations of a case.
     operations = case.operations[:count]
     shape = shape_of(operations, slots=case.slots)

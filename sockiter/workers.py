@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -34,6 +35,9 @@ from sockiter.files import abandoned
 PATIENCE_S = 4.0
 # On a busy machine, a worker gets only part of a processor, and more time: at most this factor.
 PATIENCE_TIMES_MAX = 8.0
+# An interrupt that was lost is repeated after this time.
+_AGAIN_S = 0.01
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 TO_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _PR_SET_PDEATHSIG = 1
@@ -230,21 +234,48 @@ def _remove_abandoned() -> None:
 
 @contextmanager
 def interrupted_at(when: float) -> Iterator[None]:
-    """Raise a KeyboardInterrupt at this time of the monotonic clock, for code without a time limit; never after the end."""
+    """Raise a KeyboardInterrupt at this time of the monotonic clock, for code without a time limit; never after the end.
+
+    Code that the interrupt leaves in a wrong state may fail behind it: such an error is an interrupt, too. An interrupt in a
+    callback that cannot raise, such as the garbage collector's, is repeated.
+    """
+    is_over = False
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
+        nonlocal is_over
+        is_over = True
         raise KeyboardInterrupt
+
+    def repeated(unraisable: sys.UnraisableHookArgs) -> None:
+        if is_over and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
+            hook(unraisable)
 
     if when == math.inf:
         yield
         return
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before, hook = signal.signal(signal.SIGALRM, interrupt), sys.unraisablehook
+    sys.unraisablehook = repeated
     try:
         signal.setitimer(signal.ITIMER_REAL, max(when - time.monotonic(), 1e-6))
         yield
+    except Exception as error:
+        if is_over:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = hook
+
+
+def starved_s() -> float:
+    """How long this thread was ready to run without a processor, since it began; 0 where the system does not count that."""
+    try:
+        return int(_SCHEDSTAT.read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def serving(connection: Connection) -> AbstractContextManager[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,14 +31,14 @@ settings.register_profile("tests", derandomize=True, database=None, deadline=Non
 settings.load_profile("tests")
 
 HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Commands that tests start stay root's, whoever called sudo; test_rights has callers of its own.
+# Commands that tests start stay root's, whatever user called sudo; test_rights has callers of its own.
 for name in ("SUDO_UID", "SUDO_GID"):
     os.environ.pop(name, None)
-# What commands print is as wide as it is for a pipe, and pytest-xdist says how wide its own terminal is.
+# The output of commands is as wide as for a pipe; pytest-xdist sets the width of its own terminal.
 for name in ("COLUMNS", "NO_COLOR"):
     os.environ.pop(name, None)
 
-# What a shell starts with `&` ignores Ctrl-C, and so would all that the tests start and interrupt.
+# A background process of a shell ignores Ctrl-C, and so would all processes that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -49,7 +51,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """Workers and commands that run in this process leave handlers there, which what the next test starts would inherit."""
+    """Workers and commands that run in this process leave signal handlers, which the next test would inherit."""
     handlers = {number: signal.getsignal(number) for number in HEEDED}
     yield
     for number, handler in handlers.items():
@@ -59,11 +61,41 @@ def signals() -> Iterator[None]:
 REAL = {"kernel_udp", "kernel_target"}
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m interpreter...`, does not import the many files without such a test: each worker would do so."""
+    is_about_interpreters = config.option.markexpr.startswith("interpreter")
+    if is_about_interpreters and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
+        return None if "mark.interpreter" in collection_path.read_text(encoding="utf-8") else True
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests that need the running kernel."""
     for item in items:
         if not REAL.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("kernel")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints why tests were skipped, a line for each reason; `-rs` prints a line for each test."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def coverage_paused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Does not measure the tests that are marked `unmeasured`, nor the processes that they start."""
+    module = sys.modules.get("coverage")
+    measured = module and request.node.get_closest_marker("unmeasured") and module.Coverage.current()
+    if not measured:
+        yield
+        return
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+    measured.stop()
+    yield
+    measured.start()
 
 
 @pytest.fixture
@@ -97,7 +129,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def two_processors() -> None:
-    """For what takes two, of which this process may use at least so many."""
+    """For tests that need two processors; this process may use at least this many."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this takes two processors")
 

@@ -80,7 +80,7 @@ TREE = f"{HOME}/sockiter"
 
 
 class Unavailable(Exception):
-    """This machine lacks something: what, and what to install or set."""
+    """This machine lacks a prerequisite: its name, and how to install or set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ def inside(name: str, command: str, registries: Registries) -> list[str]:
 
 
 def namespaces() -> list[str]:
-    """What to put before a command so that its processes and mounts end with it, and it ends with this process."""
+    """The prefix of a command whose processes and mounts end with it, and which ends with this process."""
     return ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
@@ -246,7 +246,7 @@ def root(suite: str, home: Path, registries: Registries, *, anew: bool) -> str |
             if status != 0:
                 result.good, result.text = False, f"FAILED: {ending(status)}: {log}"
                 return None
-            # What is left in there of this machine's names and registries.
+            # The names and registries of this machine that are left in there.
             for left in ("apt/apt.conf.d/99mmdebstrap", "apt/sources.list", "resolv.conf", "hostname"):
                 (part / "etc" / left).unlink(missing_ok=True)
             os.utime(part)
@@ -260,7 +260,7 @@ def root(suite: str, home: Path, registries: Registries, *, anew: bool) -> str |
 
 
 def remove_parts(name: str, home: Path) -> None:
-    """Remove what is half made; what a process that is just dying still writes there is removed by the next run."""
+    """Remove a half-made root. The next run removes the files that a dying process still writes there."""
     for part in home.glob(f".{name}.*.part"):
         shutil.rmtree(part, ignore_errors=True)
 
@@ -274,7 +274,7 @@ def carry_out(
     stdin: IO[bytes] | None = None,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> int | None:
-    """Run a command and keep what it prints, below its title; its exit status, or None where its time was up."""
+    """Run a command and keep its output below its title. Returns its exit status; None after a timeout."""
     with open(log, "wb") as output:
         output.write(f"$ {title}\n".encode())
         output.flush()
@@ -288,7 +288,7 @@ def carry_out(
 
 
 def judged(part: Part, status: int | None, output: str, log: Path) -> tuple[bool, str]:
-    """Whether a part passed, and what to print of it."""
+    """Whether a part passed, and its report."""
     if status != 0:
         return False, f"FAILED: {ending(status)}: {log}"
     if part.tests and not re.search(r"\b[1-9]\d* passed\b", output):
@@ -297,7 +297,7 @@ def judged(part: Part, status: int | None, output: str, log: Path) -> tuple[bool
 
 
 def summary(output: str) -> Iterator[str]:
-    """What tox's last lines report of each environment, or else pytest's last one of the tests."""
+    """The result of each environment in tox's last lines, or else pytest's last line."""
     environments = re.findall(r"^ {2}(\S+): (OK|SKIP) \(", output, re.MULTILINE)
     if environments:
         yield from (f"{name} {'skipped' if state == 'SKIP' else state}" for name, state in environments)
@@ -317,7 +317,7 @@ class RunResult:
 
 @contextmanager
 def timed(suite: str, name: str) -> Iterator[RunResult]:
-    """A line: what begins, and behind it how long it took and what came of it."""
+    """A line: the name of a part, and behind it the duration and the result."""
     print(f"{suite:9} {name:5}", end="", flush=True)
     result = RunResult(good=True)
     start = time.monotonic()

@@ -15,9 +15,9 @@ from sockiter.kernel import KERNEL_TARGETS
 # Each of the kernel's targets that runs there is fuzzed for so long, by the driver that is quick in emulation too; but for
 # the dumps, on which the corpus is replayed: their cases have dozens of sockets, and to shrink one takes a minute there.
 SECONDS = 2
-# What is compared of a pair: so many sequences, or what fits into the time, which is less in emulation.
+# The comparison of a pair: this many sequences, or as many as the time allows, fewer in emulation.
 SEQUENCES, SEQUENCES_S = 10_000, 20
-# What a guest may take, boot included: two of them stay within a quarter of an hour.
+# The timeout of a guest, boot included: two guests stay within a quarter of an hour.
 TIMEOUT_S = 440
 
 # Debian's kernels, and the pairs of a target and the scheme that it is to agree with there at every read.

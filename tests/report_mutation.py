@@ -20,7 +20,7 @@ KILLED = ("killed", "timeout")
 
 
 class Survivor(NamedTuple):
-    """A mutant: the function it is in, what stands in a line of it, and what stood there instead."""
+    """A mutant: its function, the mutated line, and the original line."""
 
     function: str
     line: str
@@ -33,7 +33,7 @@ def listed(text: str) -> list[Survivor]:
 
 
 def survivor(mutant: str, diff: str) -> Survivor:
-    """What `mutmut show` says of a mutant, whose name is like `sockiter.table.xǁTableǁnumber__mutmut_7`."""
+    """The output of `mutmut show` for a mutant, whose name is like `sockiter.table.xǁTableǁnumber__mutmut_7`."""
     function = mutant.rpartition("__mutmut_")[0].removeprefix("sockiter.").replace(".xǁ", ".").replace(".x_", ".")
     lines = [re.findall(rf"^[{sign}](?![{sign}]{{2}}) *(.+)$", diff, re.MULTILINE) for sign in "-+"]
     return Survivor(function.replace("ǁ", "."), *("; ".join(part) for part in lines))
@@ -44,7 +44,7 @@ def mutmut(*arguments: str) -> str:
 
 
 def main() -> int:
-    # From scratch: what an earlier run found says nothing of the tests as they are now.
+    # From scratch: the results of an earlier run do not hold for the present tests.
     shutil.rmtree(ROOT / "mutants", ignore_errors=True)
     if code := subprocess.call([sys.executable, "-m", "mutmut", "run", *sys.argv[1:]]):
         return code

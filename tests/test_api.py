@@ -1,4 +1,4 @@
-"""The Python interface: what a caller gets, what it costs to import, and that the reference page says the same."""
+"""The Python interface: its results, the cost of its import, and its reference page."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_the_targets_are_those_of_the_command_line() -> None:
 # Search.
 
 
-def test_a_check_under_some_hazards_is_one_search_with_what_can_happen() -> None:
+def test_a_check_under_some_hazards_is_one_search_with_its_violations() -> None:
     result = sockiter.check_scheme("offset-udp", hazards=["remove"])
     (violation,) = result.violations
     assert (violation.kind, violation.operations) == ("skip", 6)
@@ -201,7 +201,7 @@ def test_fuzzing_gives_the_same_findings_for_the_same_seed_and_prints_nothing(ca
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_finding_has_its_origin_and_what_comes_of_it_in_its_case(tmp_path: Path) -> None:
+def test_the_case_of_a_finding_has_its_origin_and_its_result(tmp_path: Path) -> None:
     result = sockiter.fuzz_target("offset-udp", hazards=["remove"], sequences=500, seed=7, directory=tmp_path)
     (finding,), (path,) = result.findings, result.paths
     assert sockiter.load(path) == finding.case
@@ -215,7 +215,7 @@ def test_a_broken_claim_is_among_the_findings() -> None:
     assert [(finding.kind, len(finding.case.operations)) for finding in result.claims_broken] == [("skip", 6)]
 
 
-def test_a_scheme_that_nobody_has_registered_can_be_fuzzed() -> None:
+def test_an_unregistered_scheme_can_be_fuzzed() -> None:
     (finding,) = sockiter.fuzz_target(Unregistered(), hazards=["remove"], sequences=500).claims_broken
     assert sockiter.replay_case(finding.case, Unregistered()).as_expected
 

@@ -46,7 +46,7 @@ def lines(*some: str) -> str:
 
 
 def wrong(text: str) -> str:
-    """What is said to be wrong with a case."""
+    """The error message for a case."""
     with pytest.raises(InputError) as caught:
         loads(text, file="FILE")
     return str(caught.value)
@@ -191,7 +191,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("add A", f"1: `add A`: expected {ADD}"),
     ("add A up", f"1: `add A up`: expected {ADD}"),
     ("add A tail in", f"1: `add A tail in`: expected {ADD}"),
-    ("add A tail in 0 0", f"1: `add A tail in 0 0`: expected {ADD}"),
+    ("add A tail in 0 0", f"1: unknown property '0' in `add A tail in 0 0`: expected {ADD}"),
     ("add", f"1: `add`: expected {ADD}"),
     ("add A tail\nremove", "2: `remove`: expected remove NAME"),
     ("add A tail\nremove A A", "2: `remove A A`: expected remove NAME"),
@@ -275,7 +275,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("open\nread 1\n  at realloc 1: add A", f"3: `add A`: expected {ADD}"),
     ("open\nread 1\n  at show 1: open", f"3: unknown word 'open': expected {CHANGE_WORDS}"),
     ("open\nread 1\n  at realloc 1: shut", f"3: unknown word 'shut': expected {CHANGE_WORDS}, fail"),
-    # what is expected, and settings
+    # expectations, and settings
     ("batch 2\nbatch 2", "2: a second `batch`: expected one at the most"),
     ("expect index", f"1: `expect index`: expected {EXPECT}"),
     ("expect index ok", f"1: `expect index ok`: expected {EXPECT}"),
@@ -394,7 +394,7 @@ COMMENT = st.text(st.sampled_from("#ab \t: é"), max_size=8).map(str.rstrip)
 
 @st.composite
 def whole_cases(draw: st.DrawFn) -> Case:
-    """Any case that can be written: whatever was drawn, without what cannot be carried out."""
+    """Any case that can be written: the drawn operations without the impossible ones."""
     names = st.sampled_from(draw(st.lists(WORD, min_size=1, max_size=4, unique=True)))
     ends: st.SearchStrategy[End] = st.sampled_from(("head", "tail"))
     adds = st.builds(Add, names, ends, BUCKETS)
@@ -455,7 +455,7 @@ def test_any_bytes_are_a_case_or_wrong_input_and_nothing_else(data: bytes, tmp_p
 
 class TestAFile:
     def read(self, path: Path) -> str:
-        """What is said to be wrong with a file, behind its path."""
+        """The error message for a file, behind its path."""
         with pytest.raises(InputError) as caught:
             load(path)
         assert str(caught.value).startswith(f"{path}:")

@@ -115,7 +115,7 @@ class TestNarrowVersions:
         fails = tuple(At("realloc", nth, Fail()) for nth in range(1, 9))
         assert hazards_of([*SEVEN, Open(), Read(1), Read(None, fails)], narrow=True) == {"enomem"}
 
-    def test_are_what_counts_and_wide_ones_never_roll_over(self) -> None:
+    def test_count_and_wide_ones_never_roll_over(self) -> None:
         assert hazards_of([Add(f"S{number}", "tail") for number in range(100)]) == frozenset()
 
 
@@ -216,7 +216,7 @@ EVERYTHING: frozenset[Hazard] = frozenset({"add-head", "remove", "rehash"})
 
 
 def claims(*known_failures: KnownFailure) -> dict[frozenset[Hazard], set[str]]:
-    """The largest claims with what is claimed in words."""
+    """The largest claims, in words."""
     largest = largest_claims(known_failures, EVERYTHING)
     return {hazards: {words(one) for one in signatures} for hazards, signatures in largest.items()}
 

@@ -33,7 +33,7 @@ ALL = frozenset(HAZARDS)
 
 
 class Likeness(SchemeTarget):
-    """A kernel's iterator that does just what a scheme does; `records_max`: as many as one of its reads returns."""
+    """A kernel's iterator that behaves exactly like a scheme; `records_max`: the most records of a read."""
 
     is_real = True
     records_max = RECORDS_MAX
@@ -76,6 +76,7 @@ def compared(target: Likeness, scheme: AnyScheme, count: int, *, hazards: frozen
     return conformance
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("scheme", [OffsetUdp(), CookieUdp(), OffsetTcp(), CookieTcp(), Rank()], ids=lambda s: s.name)
 def test_a_scheme_does_not_differ_from_itself(scheme: AnyScheme) -> None:
     counts = compared(Likeness(scheme), scheme, 200).counts
@@ -242,7 +243,7 @@ def test_a_difference_is_on_the_disk_before_it_is_shrunk(monkeypatch: pytest.Mon
     assert document["difference"]["least"] is False
     with kernels(Likeness(OffsetUdp())):
         conform(*arguments)
-    # What it was shrunk to has taken its place.
+    # The shrunk case has taken its place.
     (least,) = tmp_path.iterdir()
     assert least != as_found
 

@@ -19,12 +19,12 @@ from tests.support.paths import CASES
 CORPUS = sorted(CASES.glob("*.case"))
 EVERY_CASE = pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 
-# Those that a driver found and minimized, of what is written by hand.
+# Cases that a driver found and minimized, of those written by hand.
 FOUND = [path for path in CORPUS if "found on" in path.read_text(encoding="utf-8")]
 # The project's own schemes, whatever else is installed.
 OWN = [SchemeTarget(scheme) for scheme in SCHEMES]
 
-# The scenarios of the kernel's own selftests, and the two that the RFC tells.
+# The scenarios of the kernel's own selftests, and the two of the RFC.
 UPSTREAM = {"add_some", "force_realloc", "remove_all", "remove_seen", "remove_unseen", "two_ports"}
 RFC = {"rfc_repeat", "rfc_skip"}
 
@@ -40,6 +40,7 @@ def test_a_case_has_its_expected_findings(path: Path) -> None:
         assert outcome.as_expected, f"{target.name}: {describe(outcome.verdict)}"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("target", "known_failure"), [pytest.param(t, h, id=f"{t.name}-{h}") for t in OWN for h in t.known_failures]
 )

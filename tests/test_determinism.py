@@ -14,8 +14,8 @@ from tests.support.paths import CASES, ROOT
 pytestmark = pytest.mark.interpreter
 
 
-# Tells every step of every case of the corpus, and of one more in which much is harmed at once, on every scheme: by one
-# process, or shared among so many.
+# Explains every step of every case of the corpus on every scheme, and of one more case with many findings at once. One
+# process does it all, or several share the work.
 TELL = """
 import sys
 from concurrent.futures import ProcessPoolExecutor

@@ -14,12 +14,10 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import pytest
-from click import Command
 
-from sockiter.cli import main
 from sockiter.schemes import SCHEMES
 from sockiter.targets import target_named
-from tests.support.command import unmeasured
+from tests.support.command import commands, unmeasured
 from tests.support.paths import ROOT
 
 FOLDERS = ("docs", "fuzz", ".github")
@@ -84,7 +82,7 @@ RUN = {page: [block for block in blocks if block.kind != "not run"] for page, bl
 WITH_COMMANDS = [page for page, blocks in RUN.items() if any(block.commands for block in blocks)]
 
 
-# What is run
+# The commands that are run
 
 
 def matches(shown: str, actual: str) -> bool:
@@ -144,7 +142,7 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=[] if page == "README.md" else pytest.mark.slow) for page in WITH_COMMANDS]
 )
-def test_the_commands_of_a_page_do_what_it_shows(page: str, place: Path) -> None:
+def test_the_commands_of_a_page_have_the_shown_output(page: str, place: Path) -> None:
     for block in RUN[page]:
         at = f"{page}:{block.line}"
         if block.kind == "file":
@@ -265,9 +263,7 @@ def test_every_page_is_reached_from_the_index() -> None:
 
 def test_the_reference_names_every_command_and_every_option() -> None:
     text = PAGES["docs/reference/commands.md"]
-    assert isinstance(main.commands, dict)
-    for name, command in main.commands.items():
-        assert isinstance(command, Command)
+    for name, command in commands().items():
         assert f"| `{name}" in text, f"docs/reference/commands.md has no row for {name}"
         for parameter in command.params:
             for option in parameter.opts:

@@ -55,7 +55,7 @@ def test_seconds_are_put_in_words(seconds: float, words: str) -> None:
     assert durations.in_words(seconds) == words
 
 
-def test_a_step_says_how_long_it_took_the_last_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_shows_its_last_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     monkeypatch.setattr(cache, "show_progress", lines.append)
     with cache.step("booting 6.12", "boot"):

@@ -49,8 +49,8 @@ def test_classifiers_tox_ci_and_roots_name_the_same_pythons() -> None:
 
 
 def test_the_commands_of_the_readme_are_the_lines_of_its_sh_blocks() -> None:
-    assert fresh.readme_command(README, "Run it").endswith(" install -q . && venv/bin/sockiter fuzz")
-    assert fresh.readme_command(README, "Test it").endswith(" install -q tox && venv/bin/tox")
+    assert fresh.readme_command(README, "Run it").endswith(" install -q pip . && venv/bin/sockiter fuzz")
+    assert fresh.readme_command(README, "Test it").endswith(" install -q tox && venv-tox/bin/tox")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_line_has_the_part_its_duration_and_its_result(capsys: pytest.CaptureF
     assert re.fullmatch(r" +0\.\d s  passed\n", capsys.readouterr().out)
 
 
-def test_without_root_or_programs_the_message_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_root_or_programs_a_message_names_the_prerequisite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Unavailable, match="it must be run as root"):
         fresh.require()

@@ -144,7 +144,7 @@ def test_hypofuzz_collects_the_test_cases_and_runs_sequences(tmp_path: Path) -> 
             command, stdout=output, stderr=output, env=suite_environment(tmp_path), start_new_session=True
         )
     try:
-        # A report says how many sequences were run; it is saved every few seconds.
+        # A report has the number of sequences; it is saved every few seconds.
         wait_until(lambda: fuzzing.poll() is not None or sequences_by_hypofuzz(tmp_path) > 0, deadline_s=120.0)
     finally:
         with suppress(ProcessLookupError):

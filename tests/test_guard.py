@@ -76,7 +76,7 @@ def read(foreign: Guarded) -> None:
         simulation.apply(operation)
 
 
-def test_a_scheme_that_makes_no_mistake_is_what_it_is() -> None:
+def test_the_guard_does_not_change_a_scheme_without_mistakes() -> None:
     case = loads("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n")
     own, foreign = SchemeTarget(CookieUdp()), SchemeTarget(scheme())
     assert run(own, own, case.operations).reads == run(foreign, foreign, case.operations).reads
@@ -277,7 +277,7 @@ class OddRecord:
 
 
 @pytest.mark.parametrize("odd", [OddTuple((1,)), OddRecord()])
-def test_what_has_no_hash_though_all_its_parts_have_one_is_itself_the_part(odd: object) -> None:
+def test_a_value_without_a_hash_whose_parts_all_have_one_is_itself_reported(odd: object) -> None:
     assert unhashable(odd) == (type(odd).__name__, odd)
     assert unhashable((odd,)) == ("tuple[0]", odd)
 
@@ -446,7 +446,7 @@ def test_offsets_and_ranks_are_as_they_are_without_a_guard() -> None:
         assert run(target, target, operations).reads == [Returned(("A",)), Returned(())]
 
 
-# What an entry point gives, and who asks for it
+# The value of an entry point, and its users
 
 
 def loaded(given: object, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -470,7 +470,7 @@ def test_a_canonical_form_has_to_be_a_method(monkeypatch: pytest.MonkeyPatch) ->
 def test_conform_takes_schemes_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     target = loaded(type("Foreign", (CookieUdp,), {"name": "foreign"}), monkeypatch)
     broken = BrokenPlugin("broken", "", "it is broken")
-    command: Any = import_module("sockiter.cli") and sys.modules["sockiter.cli.conform"]
+    command: Any = import_module("sockiter.cli") and import_module("sockiter.cli.conform")
     monkeypatch.setattr(command, "PLUGIN_TARGETS", (target, broken))
     assert command._scheme("foreign").name == "foreign"
     assert command._scheme("index").name == "index"

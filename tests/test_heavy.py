@@ -15,7 +15,7 @@ from sockiter import cases
 from sockiter.cases import loads
 from sockiter.errors import InputError
 from sockiter.replay import refused, replay
-from sockiter.report import explain, picture
+from sockiter.report import explain, picture, snapshots
 from sockiter.report import table as report
 from sockiter.report.trace import trace
 from sockiter.schemes.offset_udp import OffsetUdp
@@ -172,7 +172,7 @@ SHOWN = {
 def test_twice_as_much_is_shown_in_little_more_than_twice_the_steps(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["sockiter.report.trace"], "CASE_ROWS_FIRST", 8)
     monkeypatch.setattr(sys.modules["sockiter.report.trace"], "CASE_ROWS_LAST", 2)
-    for module in (report, picture):
+    for module in (report, snapshots):
         monkeypatch.setattr(module, "BUCKETS_MAX", 3)
     monkeypatch.setattr(report, "SOCKETS_MAX", 10)
 
@@ -192,7 +192,7 @@ def test_twice_as_much_is_shown_in_little_more_than_twice_the_steps(kind: str, m
     assert more < 3 * less
 
 
-# What is left out.
+# Omissions.
 
 MANY = f"{adds(200)}open\n{times(150, 'read 1', 'remove sN')}read all\n"
 
@@ -213,7 +213,7 @@ def test_of_very_many_buckets_the_first_are_shown_and_how_many_there_are() -> No
     target = SchemeTarget(OffsetUdp())
     of = trace(loads(f"{adds(30, buckets=30)}open\nread all\n"), target, target)
     assert report.state_lines(of, of.start, report.used(of))[-2:] == ["19: s19", "(10 more buckets are not shown)"]
-    *_, (last, sockets), (more, nothing) = picture.snapshots(of)[0].buckets
+    *_, (last, sockets), (more, nothing) = snapshots.snapshots(of)[0].buckets
     assert (last, [item.name for item in sockets], more, nothing) == ("19", ["s19"], "10 more buckets", [])
 
 
@@ -233,7 +233,7 @@ def test_very_many_findings_are_cut_to_the_first_and_their_number() -> None:
     assert "30 more are repeated." in explained
     skipped = trace(loads(SHOWN["skips"](60)), target, target)
     assert "10 more are skipped." in explain.words(skipped)
-    assert ("10 more are skipped.", "skipped") in picture.looks(skipped)
+    assert ("10 more are skipped.", "skipped") in snapshots.looks(skipped)
 
 
 # A large table.
@@ -257,7 +257,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from sockiter import replay, targets
-from sockiter.report import explain, picture, table, trace
+from sockiter.report import explain, page, table, trace
 
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 case = targets.load_known(Path(sys.argv[1]))
@@ -266,7 +266,7 @@ for target in targets.SCHEME_TARGETS:
         replay.replay(case, target, target)
 for name in ("offset-udp", "restart"):
     of = trace.trace(case, targets.target_named(name), targets.target_named(name))
-    for form in (explain.words, table.table, picture.html):
+    for form in (explain.words, table.table, page.html):
         form(of)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """

@@ -25,7 +25,7 @@ SEED = "1"
 # A tenth of a second for swarm, and as many as the profile `ci` of fuzz/profiles.py has for Hypothesis.
 SWARM = 2_000
 HYPOTHESIS = 1_500
-# What takes two hazards that have to meet: with just these two, and with all, where they seldom do.
+# Mutants that need two hazards at once: with these two alone, and with all hazards, where the two seldom meet.
 SWARM_OF_TWO = 6_000
 SWARM_LONG = 100_000
 
@@ -38,7 +38,7 @@ EVERY_SCHEME = pytest.mark.parametrize("scheme", [scheme.name for scheme in SCHE
 
 
 def outcomes(target: SchemeTarget) -> dict[str, bool]:
-    """Of every case that a target can carry out, whether it comes out as it says of the scheme of that name."""
+    """For every case that a target can run: whether the result is the expected one of that scheme."""
     cases = {path.stem: load(path) for path in sorted(CASES.glob("*.case"))}
     return {name: replay(case, target, target).as_expected for name, case in cases.items() if not refused(case, target)}
 
@@ -46,7 +46,7 @@ def outcomes(target: SchemeTarget) -> dict[str, bool]:
 def caught_as_in_ci(target: SchemeTarget) -> Caught | None:
     """As fuzz/test_claims.py has it: all hazards, and each by itself."""
     found = caught(target, drive_hypothesis, SEED, HYPOTHESIS)
-    # From the last, since what is drawn too thinly among all is what happens inside a read.
+    # From the last, since changes inside a read are drawn too rarely among all hazards.
     for hazard in reversed(in_order(target.hazards)):
         found = found or caught(target, drive_hypothesis, SEED, HYPOTHESIS, hazards={hazard})
     return found
@@ -68,7 +68,7 @@ def test_a_bug_that_cannot_be_planted_is_an_error() -> None:
 
 
 class TestSwarm:
-    """With all hazards that a scheme can be put through, but where that is too much to hope for."""
+    """With all hazards that a scheme supports, but where that is too much to hope for."""
 
     @pytest.mark.slow
     @each(mutant for mutant in MUTANTS if not mutant.together and not mutant.before_open)
@@ -82,7 +82,7 @@ class TestSwarm:
 
     @pytest.mark.slow
     @each(mutant for mutant in MUTANTS if mutant.together)
-    def test_catches_what_takes_two_hazards_with_just_these_two(self, mutant: Mutant) -> None:
+    def test_catches_a_mutant_of_two_hazards_with_these_two_alone(self, mutant: Mutant) -> None:
         assert caught(mutated(mutant), drive_swarm, SEED, SWARM_OF_TWO, hazards=mutant.together)
         assert caught(original(mutant.scheme), drive_swarm, SEED, SWARM_OF_TWO, hazards=mutant.together) is None
 
@@ -95,7 +95,7 @@ class TestSwarm:
         assert caught(original(mutant.scheme), drive_swarm, SEED, found.sequences) is None
 
     @each(mutant for mutant in MUTANTS if mutant.before_open)
-    def test_known_misses_what_takes_a_removal_before_open_since_it_only_adds_there(self, mutant: Mutant) -> None:
+    def test_known_misses_a_mutant_that_needs_a_removal_before_open_since_it_only_adds_there(self, mutant: Mutant) -> None:
         target = mutated(mutant)
         swarm = Swarm(SEED, target.hazards, Room.of(target))
         sequences = [swarm.sequence()[0] for _ in range(SWARM)]
@@ -124,12 +124,14 @@ class TestHypothesis:
 
 
 class TestTheCorpus:
+    @pytest.mark.unmeasured
     @each(MUTANTS)
     def test_has_a_case_that_a_mutant_does_not_pass(self, mutant: Mutant) -> None:
         case = load(CASES / f"{mutant.case}.case")
         target = mutated(mutant)
         assert not replay(case, target, target).as_expected
 
+    @pytest.mark.unmeasured
     @EVERY_SCHEME
     def test_is_passed_by_a_scheme_as_it_is(self, scheme: str) -> None:
         outcome = outcomes(original(scheme))

@@ -25,7 +25,7 @@ def got(*names: str) -> list[Event]:
 
 
 def verdict(opened: str, *events: Event) -> Verdict:
-    """What is said of a history with these sockets (a letter each) at open."""
+    """The verdict on a history with these sockets (a letter each) at open."""
     return judge(History(tuple(opened), list(events)))
 
 
@@ -200,7 +200,7 @@ def test_a_history_lists_its_reads_in_order() -> None:
 
 
 class TestElsewhere:
-    """Whether anything had changed in the bucket of the harmed socket."""
+    """Whether anything had changed in the bucket of the finding's socket."""
 
     def judged(self, *events: Event, of_b: int = 1) -> Verdict:
         return judge(History(("A", "B"), list(events), {"A": Bucket(0), "B": Bucket(of_b)}))
@@ -282,10 +282,10 @@ def second_definition(opened: Sequence[str], events: Sequence[Event]) -> Verdict
     findings.sort(key=lambda finding: order[finding.kind])
     if GaveUp() in events:
         findings.append(Finding("stuck"))
-    harmless = not findings
+    is_clean = not findings
     if any(isinstance(event, Returned) and event.error for event in events):
         findings.append(Finding("refused"))
-    if harmless and not ends:
+    if is_clean and not ends:
         findings.append(Finding("incomplete"))
     return tuple(findings)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -199,7 +200,7 @@ a_former_list = with_member("harms", [])
 
 
 def put(directory: Path, *entries: str) -> None:
-    """What an installer leaves of that package, with these entry points."""
+    """The files of that package once installed, with these entry points."""
     (directory / "foreign.py").write_text(FOREIGN, encoding="utf-8")
     information = directory / "foreign-1.dist-info"
     information.mkdir()
@@ -213,7 +214,7 @@ class Install(Protocol):
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Has the package in this process, with these entry points, and gives what `plugins` makes of them."""
+    """The targets of the package in this process, with these entry points."""
     before = {target.name for target in load_plugins(())}
 
     def install_foreign(*entries: str, taken: tuple[str, ...] = ()) -> list[Target]:
@@ -250,16 +251,16 @@ def sockiter(*args: object) -> Result:
 
 
 def trouble(result: Result) -> str:
-    """The one line of what the machine lacks."""
+    """The only line of a missing prerequisite."""
     assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
     return result.stderr.removeprefix("sockiter: ").rstrip("\n")
 
 
-# What an entry point gives.
+# The value of an entry point.
 
 
 @pytest.mark.parametrize("given", ["Foreign", "instance", "make"])
-def test_an_entry_point_gives_a_scheme_or_what_makes_one(given: str, install: Install) -> None:
+def test_an_entry_point_is_a_scheme_or_its_factory(given: str, install: Install) -> None:
     (target,) = install(f"foreign = foreign:{given}")
     assert isinstance(target, PluginTarget)
     assert (target.name, target.summary, target.known_failures) == ("foreign", OffsetUdp.summary, OffsetUdp.known_failures)
@@ -320,7 +321,7 @@ def test_an_entry_point_without_a_scheme_is_a_target_with_a_reason(given: str, w
     assert target.missing().startswith(f"{given} {why}")
 
 
-def test_what_is_said_of_a_broken_one_is_one_line_of_a_decent_length(install: Install) -> None:
+def test_the_message_about_a_broken_scheme_is_one_line_of_limited_length(install: Install) -> None:
     (target,) = install("foreign = foreign:Moody")
     missing = target.missing()
     assert missing is not None
@@ -332,7 +333,7 @@ def test_what_is_said_of_a_broken_one_is_one_line_of_a_decent_length(install: In
 @pytest.mark.parametrize("name", ["kernel:mine", "two words", "-x", "a.b", "x[/b]"])
 def test_a_name_that_is_not_a_plain_word_is_refused(name: str, install: Install) -> None:
     (target,) = install(f"{name} = foreign:Foreign")
-    # Without what the tables of the command line would take for markup.
+    # Without the markup of the tables of the command line.
     assert target.name == f"{name.replace('[/', '??').replace(']', '?')} (foreign:Foreign)"
     assert target.summary == f"entry point {name} = foreign:Foreign"
     assert target.missing() == "its name has other characters than letters, digits, dashes and underscores"
@@ -368,7 +369,7 @@ def test_no_scheme_of_another_package_has_the_name_of_one_of_the_project() -> No
     assert targets.TARGETS[: len(SCHEME_TARGETS)] == SCHEME_TARGETS
 
 
-# What the commands do with one.
+# The commands with a scheme of a package.
 
 
 @with_foreign("a_text")
@@ -400,11 +401,11 @@ def test_a_named_broken_scheme_is_reported_with_its_reason(
 
 
 @with_foreign("a_text")
-def test_a_fuzz_of_everything_goes_without_the_broken_one_and_says_so(
+def test_a_fuzz_of_everything_leaves_out_the_broken_scheme_with_a_message(
     foreign: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work_inline(monkeypatch)
-    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", (target_named("index"), foreign))
+    monkeypatch.setattr(import_module("sockiter.cli.subject"), "TARGETS", (target_named("index"), foreign))
     options = ["--seconds", "0.1", "--workers", "1", "--driver", "swarm", "--cases", tmp_path / "cases"]
     result = sockiter("fuzz", *options, "--json")
     assert result.exit_code == 0
@@ -415,7 +416,7 @@ def test_a_fuzz_of_everything_goes_without_the_broken_one_and_says_so(
 
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Foreign")
-def test_a_case_says_something_of_a_scheme_of_another_package_only_where_it_names_it(tmp_path: Path) -> None:
+def test_a_case_has_expectations_of_a_scheme_of_another_package_only_by_name(tmp_path: Path) -> None:
     result = sockiter("replay", RFC_SKIP)
     assert result.exit_code == 0
     assert f"  {'foreign':<22}  not run: the case expects nothing of this target\n" in result.stdout
@@ -433,7 +434,7 @@ def test_a_case_says_something_of_a_scheme_of_another_package_only_where_it_name
 
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Foreign")
-def test_what_is_recorded_is_of_the_project_s_schemes_unless_another_is_asked_for(tmp_path: Path) -> None:
+def test_record_uses_the_project_s_schemes_unless_another_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bare.case"
     path.write_text("add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n", encoding="utf-8")
     assert sockiter("replay", path, "--record").exit_code == 0
@@ -457,7 +458,7 @@ def test_a_case_that_is_found_names_its_own_target_and_no_other_of_another_packa
         assert Expect("offset-udp", "skip", "B") in expects
 
 
-# What goes wrong while one walks.
+# Errors during a walk.
 
 
 @pytest.mark.usefixtures("foreign")
@@ -524,7 +525,7 @@ ANYWHERE = pytest.mark.parametrize("foreign", list(MISTAKES), indirect=True)
 
 @pytest.fixture
 def mistake(request: pytest.FixtureRequest, foreign: Target, tmp_path: Path) -> str:
-    """What every command has to say of the scheme that `foreign` is."""
+    """The message of every command about the scheme `foreign`."""
     mark, words = MISTAKES[request.node.callspec.params["foreign"]]
     line = FOREIGN[: FOREIGN.index(mark)].count("\n") + 1
     return f"foreign failed: {words} ({tmp_path / 'site' / 'foreign.py'}:{line})"
@@ -555,15 +556,15 @@ def test_a_replay_goes_on_with_the_others_where_a_scheme_makes_a_mistake(mistake
 
 @IN_BEGIN
 @pytest.mark.parametrize("command", ["replay", "show", "minimize"])
-def test_what_is_done_with_one_case_ends_where_the_scheme_makes_a_mistake(command: str, mistake: str) -> None:
+def test_a_command_on_one_case_ends_where_the_scheme_makes_a_mistake(command: str, mistake: str) -> None:
     assert trouble(sockiter(command, RFC_SKIP, "--target", "foreign")) == mistake
 
 
 @with_foreign("Garbled")
-def test_what_is_shrunk_ends_where_the_canonical_form_raises(mistake: str) -> None:
+def test_shrinking_ends_where_the_canonical_form_raises(mistake: str) -> None:
     assert trouble(sockiter("minimize", RFC_SKIP, "--target", "foreign")) == mistake
     assert sockiter("show", RFC_SKIP, "--target", "foreign").exit_code == 0
-    # A case that says nothing of a target is compared with its claims.
+    # A case that does not name a target is compared with its claims.
     assert sockiter("replay", RFC_SKIP, "--target", "foreign").exit_code == 0
 
 
@@ -586,7 +587,7 @@ def test_searches_go_on_with_the_others_where_a_scheme_makes_a_mistake(
 def test_a_verification_goes_on_with_the_others_where_a_scheme_makes_a_mistake(
     mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_inline(monkeypatch, "sockiter.check.verify")
+    work_inline(monkeypatch, "sockiter.check.trials")
     monkeypatch.setattr(verify, "SEARCHES", verify.SEARCHES[-1:])
     monkeypatch.setattr(verify, "MERGES", ())
     result = sockiter("check", "--verify", "foreign", "index")
@@ -626,7 +627,7 @@ def test_a_worker_that_does_not_know_the_target_reports_it(tmp_path: Path) -> No
     assert ended.trouble.startswith("no target is named 'foreign': expected one of offset-udp, ")
 
 
-# What ends the process itself.
+# Schemes that end the process itself.
 
 ENDED = "sockiter: ended with {} in the middle: a scheme of another package (foreign) or the system ended it\n"
 
@@ -815,7 +816,7 @@ def test_the_example_is_fuzzed_in_workers_and_its_cases_are_as_expected(site: Pa
     assert all(driver["sequences"] for driver in report["drivers"].values())
     assert report["refuted"]
     done = python("-m", "sockiter", "replay", tmp_path, "--json", site=site)
-    # The cases say nothing of what a kernel makes of them.
+    # The cases have no expectations of a kernel.
     replayed = [one for one in json.loads(done.stdout) if not one["target"].startswith("kernel:")]
     assert all(one["as_expected"] for one in replayed)
     assert {one["case"] for one in replayed if one["target"] == "next-key" and one["verdict"]} == {
@@ -837,7 +838,7 @@ def test_the_suite_in_fuzz_takes_the_example_in(site: Path, tmp_path: Path) -> N
     chosen = ["-n", "2", "-k", "next-key or NextKey", "--cases", tmp_path]
     done = python(*command, *chosen, site=site, HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path / "hypothesis"))
     assert done.returncode == 0, done.stdout
-    # With all its hazards, without those that void a claim, and with each alone; in the plain loop; and every harm.
+    # With all its hazards, without those that void a claim, with each alone, in the plain loop, and every known failure.
     assert f"{1 + 3 + 4 + 1 + len(NEXT_KEY_ADMITS)} passed" in done.stdout
 
 

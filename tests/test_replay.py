@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sockiter.backend import SLOTS, Shape, Target, refusal, run, shape_of
+from sockiter.backend import SLOTS, Reason, Shape, Target, refusal, run, shape_of
 from sockiter.cases import Case, Expect
 from sockiter.claims import Hazard, KnownFailure
 from sockiter.errors import Inconclusive, InputError, Unavailable
@@ -34,7 +34,7 @@ OTHER = Expect("kernel:udp", "stuck")
 
 @dataclass
 class Limited:
-    """A target, and its own session and backend, that says EAGAIN to every read, and can do little."""
+    """A target, and its own session and backend, whose every read returns EAGAIN, and which supports few hazards."""
 
     name: str = "limited"
     summary: str = ""
@@ -111,17 +111,18 @@ class TestTheShapeOfASequence:
 
 
 class TestARefusal:
-    def test_names_all_hazards_that_the_target_cannot_be_put_through(self) -> None:
+    def test_names_all_hazards_that_the_target_does_not_support(self) -> None:
         operations: list[Operation] = [Open(), Read(1, (At("realloc", 1, Fail()), At("show", 1, Add("A", "tail"))))]
-        reason = "limited does not support: add-tail, show, enomem"
-        assert refusal(Limited(), operations, Shape()) == reason
+        text = "limited does not support: add-tail, show, enomem"
+        assert refusal(Limited(), operations, Shape()) == Reason("hazard", text, ("add-tail", "show", "enomem"))
 
     def test_names_a_table_that_the_target_has_not_got(self) -> None:
         shape = Shape((("", 1), ("established", 2), ("other", 1)))
-        assert refusal(Limited(), [], shape) == "limited has no table named 'other'"
+        assert refusal(Limited(), [], shape) == Reason("table", "limited has no table named 'other'")
 
     def test_names_the_slots_that_the_target_is_bound_to(self) -> None:
-        assert refusal(Limited(), [], Shape(slots=4)) == "limited has 16 slots at open; the case needs 4"
+        text = "limited has 16 slots at open; the case needs 4"
+        assert refusal(Limited(), [], Shape(slots=4)) == Reason("slots", text)
 
     @pytest.mark.parametrize(
         ("target", "shape"),
@@ -226,7 +227,7 @@ class TestExpecting:
     def test_asks_all_targets_that_can_carry_it_out_here(self) -> None:
         absent, unable, able = Limited(lack="no kernel"), Limited(hazards=frozenset()), Limited(name="able")
         expects = with_expects(SKIPS, [OFFSET, absent, unable, INDEX, able]).expects
-        # The one that is able says EAGAIN to each read, and never that it is at the end.
+        # The able target returns EAGAIN for each read, and never the end.
         assert expects == (SKIP_B, Expect("able", "refused"), Expect("able", "incomplete"))
         assert (absent.began, unable.began, able.began) == (0, 0, 1)
 

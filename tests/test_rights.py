@@ -64,7 +64,7 @@ def noting(home: Path, *, then: str = "pass") -> Path:
 
 
 def noted(notes: Path) -> set[tuple[str, int, int]]:
-    """What was noted: where, and the permitted and effective capabilities; each time as the user, and nobody else."""
+    """The records: the place, and the permitted and effective capabilities; each time of the user alone."""
     found = set()
     for line in notes.read_text().splitlines():
         what, *words = line.split()
@@ -206,7 +206,7 @@ def test_a_malformed_user_or_group_number_is_refused_in_one_line(
 
 @pytest.fixture
 def program() -> Iterator[ModuleType]:
-    """The program as a module, which nobody has imported afterwards."""
+    """The program as a module, which is not imported afterwards."""
     yield importlib.import_module("sockiter.__main__")
     del sys.modules["sockiter.__main__"]
 

@@ -141,7 +141,7 @@ def events(scheme: AnyScheme, *operations: Operation | Sequence[Operation], **li
 
 
 def log_of(*operations: Operation | Sequence[Operation], steps: Sequence[Step], **limits: Any) -> list[str]:
-    """What the frame did with a scheme of these steps, from the first start on."""
+    """The actions of the frame with a scheme of these steps, from the first start on."""
     scheme = Steps(*steps)
     done(scheme, *operations, **limits)
     return scheme.log[1:]
@@ -586,7 +586,7 @@ class TestASchemeAsATarget:
 
 
 class TestTheSchemesInTheFrame:
-    """The RFC's two scenarios and what stands inside a read, once through frame and scheme together."""
+    """The RFC's two scenarios and changes inside a read, through frame and scheme together."""
 
     @pytest.mark.parametrize(
         ("scheme", "rest"), [(OFFSET, ["C", "D", ""]), (INDEX, ["B", "C", "D"])], ids=["offset-udp", "index"]

@@ -99,7 +99,7 @@ class TestPhases:
         assert self.tcp.phases == (Phase("listening", 0, 2), Phase("established", 2, 4))
         assert self.tcp.names == (("A",), ("B",), ("D", "C"), ())
 
-    def test_are_told_apart_by_their_number(self) -> None:
+    def test_differ_by_their_number(self) -> None:
         assert [len(self.tcp.buckets_of(phase)[0]) for phase in (0, 1)] == [1, 2]
         assert self.tcp.buckets_of(0) + self.tcp.buckets_of(1) == self.tcp.buckets
 
@@ -127,7 +127,7 @@ class TestPhases:
         assert self.tcp.after(Rehash("A", Bucket(0, "established"))).names == ((), ("B",), ("A", "D", "C"), ())
         assert self.tcp.after(Rehash("C", Bucket(1))).names == (("A",), ("C", "B"), ("D",), ())
 
-    def test_may_have_no_tail_and_then_what_is_put_in_again_goes_to_the_head(self) -> None:
+    def test_may_have_no_tail_and_then_a_reinserted_socket_goes_to_the_head(self) -> None:
         assert self.tcp.after(Reinsert("C", "tail")).names[2] == ("C", "D")
 
     @pytest.mark.parametrize("tables", [("listening", "established"), ("established", "listening")], ids="-".join)

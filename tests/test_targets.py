@@ -105,3 +105,8 @@ def test_the_line_of_the_first_operation_with_which_all_targets_refuse_is_report
 def test_the_corpus_names_known_targets_only() -> None:
     for path in CASES.glob("*.case"):
         assert load_known(path) == load(path)
+
+
+def test_a_kernel_target_has_no_scheme_to_search() -> None:
+    assert targets.scheme_of(targets.target_named("rank")) is not None
+    assert targets.scheme_of(targets.target_named("kernel:udp")) is None

@@ -58,7 +58,7 @@ its JSON Schema (draft 2020-12). The schemas are files of the package, in `socki
   list has no place for a version: each object in the list has it instead.
 - New fields, hazards and kinds of findings may be added without a new version. Ignore the fields that you do not know. The
   schemas allow unknown fields.
-- Every field is always present. A value that does not apply is null.
+- Every field is always present, unless its table calls it optional. A value that does not apply is null.
 - A command that ends with an error prints the document [error](#error), and a line on standard error. This includes wrong
   usage and an interrupt. If an interrupted command has results, it prints its own document with these. No command prints
   two documents. Standard output is empty only if it cannot be written, or if a scheme of another package ends the process.

@@ -105,7 +105,7 @@ class MonitorStep(dict[int, MonitorResult]):
         elif isinstance(effect, Shift):
             # No change happens between two reads of a `read all`.
             if self._paused or not state.in_all:
-                next_state = _shifted(effect, state, violations)
+                next_state = _shifted(effect, state, violations, self._judged)
                 if state.position < 0 and effect.added >= 0 and not effect.before_open:
                     started = [state._replace(position=effect.added, changed=NEAR)]
         elif isinstance(effect, Reopening):
@@ -130,17 +130,17 @@ def monitor_step(
 
 
 @cache
-def relevant(sockets_max: int, signatures: frozenset[Signature], *, moves: bool) -> tuple[bool, ...]:
+def relevant(sockets_max: int, signatures: frozenset[Signature], *, moves: bool, twice: bool = False) -> tuple[bool, ...]:
     """By number of a monitor state, whether it can still lead to one of the signatures."""
-    return tuple(can_violate(state, signatures, moves=moves) for state in monitor_states(sockets_max))
+    return tuple(can_violate(state, signatures, moves=moves, twice=twice) for state in monitor_states(sockets_max))
 
 
-def can_violate(state: MonitorState, signatures: frozenset[Signature], *, moves: bool) -> bool:
-    """Whether a monitor state can still lead to one of the signatures, where sockets are moved or not."""
+def can_violate(state: MonitorState, signatures: frozenset[Signature], *, moves: bool, twice: bool = False) -> bool:
+    """Whether a monitor state can still lead to one of the signatures. `moves`: sockets may move; `twice`: in two passes."""
     if state.position < 0:
         return True
-    # Moves count until the end is returned.
-    may_move = moves and not state.ended
+    # Moves count until the end is returned; in the first of two passes, behind its end too.
+    may_move = moves and (twice or not state.ended)
     if state.status == TWICE:
         return may_move and state.changed != MOVED and Signature("repeat", moved=True) in signatures
     # A state that has seen fewer changes may see more.
@@ -155,7 +155,7 @@ def _signature(kind: Kind, changed: int) -> Signature:
     return Signature(kind, changed == MOVED, changed == ELSEWHERE)
 
 
-def _shifted(effect: Shift, state: MonitorState, violations: list[Signature]) -> MonitorState | None:
+def _shifted(effect: Shift, state: MonitorState, violations: list[Signature], judged: Judged) -> MonitorState | None:
     if state.position < 0:
         return state
     position = effect.to[state.position]
@@ -164,8 +164,8 @@ def _shifted(effect: Shift, state: MonitorState, violations: list[Signature]) ->
     changed = state.changed
     if effect.before_open:
         return state._replace(position=position)
-    if state.position == effect.moved and not state.ended:
-        if changed != MOVED and state.status == TWICE:
+    if state.position == effect.moved and (not state.ended or judged == "first"):
+        if changed != MOVED and state.status == TWICE and judged == "alone":
             violations.append(Signature("repeat", moved=True))
         changed = MOVED
     elif effect.near[state.position]:

@@ -6,9 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from sockiter.cases import Case
-from sockiter.claims import Hazard
+from sockiter.claims import Hazard, without_implied
 from sockiter.operations import length
 from sockiter.verdict import Kind, Signature
+
+SUCCESSION_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,15 @@ class Scope:
         """This scope, reduced where some hazards make it infeasible.
 
         With rolled-over versions, buckets are out of order, and every index matters as it is. That takes so many states
-        that at most 3 sockets in one bucket are feasible, and 2 with more than one other hazard.
+        that at most 3 sockets in one bucket are feasible, and 2 with more than one other hazard. Under close, each socket
+        may be closed or not, and a walk may hold its predecessor. With more than `SUCCESSION_MAX` other hazards, that takes
+        so many states that 3 sockets in one bucket of each table are feasible.
         """
-        if "rollover" not in hazards:
-            return self
-        return replace(self, sockets=min(self.sockets, 3 if len(hazards) <= 2 else 2), buckets=1)
+        if "rollover" in hazards:
+            return replace(self, sockets=min(self.sockets, 3 if len(hazards) <= 2 else 2), buckets=1)
+        if len(without_implied(frozenset(hazards))) > SUCCESSION_MAX + 1 and not {"close", "accept"}.isdisjoint(hazards):
+            return replace(self, sockets=min(self.sockets, 3), buckets=1)
+        return self
 
 
 SCOPE = Scope(sockets=3, buckets=2, batch=2)

@@ -148,7 +148,8 @@ class _Search:
             moves = bool(self.hazards & _MOVES)
             # Monitor states that lead to no new violation are dropped, but only between layers: within one, all lengths
             # are equal.
-            self.relevant = relevant(self.scope.sockets, self.signatures.difference(self.found), moves=moves)
+            wanted = self.signatures.difference(self.found)
+            self.relevant = relevant(self.scope.sockets, wanted, moves=moves, twice=self.joins)
             may_go_on = self.scope.ops is None or lines < self.scope.ops
             # Internal transitions come first, so that each state gets its smallest number of lines.
             here: list[int] = []

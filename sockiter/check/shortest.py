@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sockiter.backend import SLOTS, shape_of
+from sockiter.backend import SLOTS, carried_out, shape_of
+from sockiter.check.everything import most_at_once
 from sockiter.check.monitor import MONITORED
 from sockiter.check.result import Scope
 from sockiter.check.search import INTERRUPTED, StopSearch, search
 from sockiter.claims import hazards_of
 from sockiter.errors import Unsearchable
-from sockiter.operations import Add, Operation, Read, Remove, changes, length
+from sockiter.operations import Add, Destroy, Open, Operation, Read, Remove, changes, length
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Fails, Patience, minimize
 from sockiter.shrink.order import sort_key
+from sockiter.simulation import Simulation
 from sockiter.verdict import Signature
 
 # A search beyond this number of states is abandoned; the shrunk case is then kept.
@@ -71,7 +73,7 @@ def _found(
     lines = length(operations)
     for batch in dict.fromkeys((slots, *SLOTS_TRIED)):
         try:
-            scope = spanned(operations, batch, lines)
+            scope = spanned(scheme, operations, batch, lines)
             result = search(scheme, hazards, scope, signatures=[signature], progress=_within(patience, states_max))
         except Unsearchable:
             return None
@@ -99,11 +101,24 @@ def _within(patience: Patience, states_max: int) -> Callable[[int, int], None]:
     return go_on
 
 
-def spanned(operations: Sequence[Operation], batch: int, lines: int) -> Scope:
-    """The scope of a sequence: its most sockets at once, and the buckets of its largest table."""
+def spanned(scheme: AnyScheme, operations: Sequence[Operation], batch: int, lines: int) -> Scope:
+    """The scope of a sequence: its most sockets at once, and the buckets of its largest table.
+
+    The sockets that a destroying read leaves in the table depend on the scheme.
+    """
+    shape = shape_of(operations, slots=batch)
+    most = _most(operations)
+    if any(op.destroying for op in operations if isinstance(op, Read)):
+        before = _most(operations[: operations.index(Open())])
+        most = max(before, most_at_once(carried_out(Simulation(scheme, shape), operations)))
+    return Scope(most, max(number for _, number in shape.buckets), batch, lines)
+
+
+def _most(operations: Sequence[Operation]) -> int:
+    # The most sockets at once, if reads destroy none.
     present = most = 0
     for op in operations:
         for change in changes(op):
-            present += isinstance(change, Add) - isinstance(change, Remove)
+            present += isinstance(change, Add) - isinstance(change, (Remove, Destroy))
             most = max(most, present)
-    return Scope(most, max(number for _, number in shape_of(operations).buckets), batch, lines)
+    return most

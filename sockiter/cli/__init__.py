@@ -1,6 +1,7 @@
 """The command line: one file for each command, and here the exit statuses.
 
-The exit statuses are those of `statuses`. A misspelled command is an error that names the similar one.
+The exit statuses are those of `statuses`. A misspelled command is an error that names the similar one. A command's module is
+imported when the command is run: most commands need neither Hypothesis nor templates, whose imports are slow.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import errno
 import io
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -18,25 +20,17 @@ import click
 
 from sockiter import documents
 from sockiter.cli import statuses
-from sockiter.cli.check import check
 from sockiter.cli.completion import complete_colons
-from sockiter.cli.conform import conform
-from sockiter.cli.explore import explore
-from sockiter.cli.fuzz import fuzz
-from sockiter.cli.matrix import matrix
-from sockiter.cli.minimize import minimize
-from sockiter.cli.new_scheme import new_scheme
 from sockiter.cli.output import note
-from sockiter.cli.race import race
-from sockiter.cli.replay import replay
-from sockiter.cli.schema import schema
-from sockiter.cli.show import show
-from sockiter.cli.targets import targets
-from sockiter.cli.vm import vm
 from sockiter.errors import SockiterError, Unavailable
 from sockiter.streams import discard
-from sockiter.targets import close_to
 from sockiter.version import __version__
+
+# Each is an attribute of the module with its name.
+COMMANDS = (
+    *("advise", "check", "conform", "explore", "fuzz", "matrix", "minimize", "new-scheme", "race", "replay", "schema"),
+    *("show", "targets", "vm"),
+)
 
 
 class _Sockiter(click.Group):
@@ -50,10 +44,24 @@ class _Sockiter(click.Group):
         with _usage_errors_as_documents():
             return super().make_context(*args, **options)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"{__name__}.{name}"), name)
+        command.epilog = statuses.described(cmd_name)
+        return command
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         # Click says so itself from 8.4 on.
-        if self.get_command(ctx, args[0]) is None and (like := close_to(args[0], self.commands)) is not None:
-            ctx.fail(f"no command is named {args[0]!r}: did you mean {like!r}?")
+        if args[0] not in COMMANDS:
+            from sockiter.targets import close_to
+
+            if (like := close_to(args[0], COMMANDS)) is not None:
+                ctx.fail(f"no command is named {args[0]!r}: did you mean {like!r}?")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -66,7 +74,7 @@ class _Sockiter(click.Group):
                 # A full disk is reported here. At the exit of the interpreter it would be too late.
                 sys.stdout.flush()
         except SockiterError as error:
-            sys.exit(_reported(str(error), error.status))
+            sys.exit(_reported(str(error), error.status, error.details))
         except OSError as error:
             if error.errno == errno.EPIPE:
                 discard(sys.stdout)
@@ -78,10 +86,10 @@ class _Sockiter(click.Group):
             sys.exit(_reported("interrupted", statuses.INTERRUPTED))
 
 
-def _reported(message: str, status: int) -> int:
+def _reported(message: str, status: int, details: Mapping[str, object] | None = None) -> int:
     # An error, on standard error and as a document.
     note(message)
-    documents.print_error(message, status)
+    documents.print_error(message, status, details)
     return status
 
 
@@ -91,8 +99,19 @@ def _usage_errors_as_documents() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        documents.print_error(error.format_message(), error.exit_code)
-        raise
+        known = _option_of_others(error) if isinstance(error, click.NoSuchOption) else error
+        documents.print_error(known.format_message(), known.exit_code)
+        raise known from None
+
+
+def _option_of_others(error: click.NoSuchOption) -> click.UsageError:
+    # An option of other commands is no misspelling.
+    ctx = click.Context(main)
+    commands = [(name, main.get_command(ctx, name)) for name in main.list_commands(ctx)]
+    names = [name for name, of in commands if of and any(error.option_name in parameter.opts for parameter in of.params)]
+    if not names:
+        return error
+    return click.UsageError(f"No such option {error.option_name!r}: it is an option of {', '.join(names)}.", error.ctx)
 
 
 def _escape_what_cannot_be_printed() -> None:
@@ -122,8 +141,3 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 @click.version_option(__version__, prog_name="sockiter")
 def main() -> None:
     """Find the interleavings in which an iterator over a changing hash table skips or repeats an element."""
-
-
-for command in (fuzz, check, explore, matrix, replay, show, minimize, conform, race, targets, vm, schema, new_scheme):
-    command.epilog = statuses.described(command.name)
-    main.add_command(command)

@@ -7,7 +7,7 @@ nothing: status 1, or 3 if only errors in schemes stopped searches.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from sockiter.cli.output import console, elsewhere_mark, least_lengths, note, pr
 from sockiter.cli.progress import run
 from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
-from sockiter.matrix.compute import OPS_WITHOUT_END, CellTask, CellWorkers, Fault, within_reach
-from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, verdicts
+from sockiter.matrix.compute import OPS_WITHOUT_END, CellTask, CellWorkers, Fault, parts
+from sockiter.matrix.matrix import ALL, Cell, CellVerdict, Column, case_name, claims, describe, distinct, own_scope, verdicts
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, require_running, target_named
 
 
@@ -65,11 +65,7 @@ def check(
     if verifies:
         verification.run(chosen, workers=workers, as_json=as_json)
         return
-    tasks = [
-        CellTask(target, column, column.hazards, within_reach(target, column.hazards, scope))
-        for target in chosen
-        for column in _columns(target, hazards)
-    ]
+    tasks = [task for target in chosen for task in _searches(target, _columns(target, hazards), scope)]
     for formless in dict.fromkeys(task.target.name for task in _cut(tasks, scope)):
         note(
             f"{formless}: this scheme has no `canonical`: only sequences of at most {OPS_WITHOUT_END} operations are "
@@ -109,6 +105,15 @@ def _columns(target: Target, hazards: tuple[Hazard, ...]) -> list[Column]:
         here = target.hazards & frozenset(hazards)
         return [Column(", ".join(in_order(here)) or "none", here)]
     return [Column(ALL.name, target.hazards), *claims(target)]
+
+
+def _searches(target: Target, columns: Iterable[Column], scope: Scope) -> list[CellTask]:
+    # Each search once: without the hazards that make a scope smaller, several claims may be the same.
+    searches: dict[tuple[frozenset[Hazard], Scope], CellTask] = {}
+    for column in columns:
+        for task in parts(target, column, column.hazards, scope):
+            searches.setdefault((task.hazards, task.scope), task)
+    return list(searches.values())
 
 
 def _cut(tasks: list[CellTask], scope: Scope) -> list[CellTask]:
@@ -152,7 +157,7 @@ def _print(out: Console, tasks: list[CellTask], scope: Scope, *, detailed: bool)
         result = task.result
         states = f"{result.states:,}" if isinstance(result, SearchResult) else ""
         rate = f"{result.states / result.seconds:,.0f}" if isinstance(result, SearchResult) else ""
-        own = "" if task.scope == scope else f"\n[dim]{describe(task.scope)}[/dim]"
+        own = "" if task.scope == scope else f"\n[dim]with {own_scope(task.scope, scope)}[/dim]"
         shown = task.target.name if task.target.name != before else ""
         table.add_row(escape(shown), escape(task.column.name) + own, _happens(out, task), states, rate)
         before = task.target.name

@@ -22,8 +22,7 @@ from sockiter.conform import ConformanceTrial
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.simulation import SchemeTarget
-from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, require_running, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, require_running, scheme_of, target_named
 
 _SEQUENCES = 10_000
 
@@ -74,7 +73,7 @@ def conform(
         raise Unavailable(f"{name} uses no known scheme; name a SCHEME to compare it with")
     scheme = _scheme(scheme_name)
     if why := barred(target, hazards):
-        raise Unavailable(why)
+        raise Unavailable(why.text)
     if unable := in_order(frozenset(hazards) - scheme.hazards):
         raise Unavailable(f"{scheme.name} does not support: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
@@ -100,9 +99,9 @@ def _scheme(name: str) -> AnyScheme:
     for target in schemes:
         if target.name == name:
             # A scheme of another package that cannot be loaded has the reason.
-            target = require_running(target)
-            assert isinstance(target, SchemeTarget)
-            return target.scheme
+            scheme = scheme_of(require_running(target))
+            assert scheme is not None
+            return scheme
     known = [target.name for target in schemes]
     raise InputError(f"no scheme is named {name!r}: {expected(close_to(name, known), known)}")
 

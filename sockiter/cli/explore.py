@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.progress import Progress, TaskID
@@ -17,7 +18,7 @@ from sockiter.check.result import Scope
 from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
 from sockiter.cli.names import SCHEME, hazard_option
-from sockiter.cli.output import write
+from sockiter.cli.output import note_written, print_json, scope_json, write
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable, Unsearchable
@@ -27,8 +28,7 @@ from sockiter.explore.page import findings, html
 from sockiter.files import escaped
 from sockiter.matrix.compute import within_reach
 from sockiter.matrix.matrix import describe
-from sockiter.simulation import SchemeTarget
-from sockiter.targets import require_running, target_named
+from sockiter.targets import require_running, scheme_of, target_named
 
 STATES = 10_000
 
@@ -39,9 +39,8 @@ STATES = 10_000
     "--html",
     "page",
     type=click.Path(path_type=Path),
-    required=True,
     metavar="FILE",
-    help="Write the page there. It needs nothing else.",
+    help="Write the page there. It needs nothing else. Optional with --json.",
 )
 @options.with_scope(sockets_max=16)
 @hazard_option(HAZARDS, "Under only these; all of the scheme's, unless said.")
@@ -53,13 +52,18 @@ STATES = 10_000
     show_default=True,
     help="Where the graph is cut off.",
 )
-def explore(name: str, *, page: Path, scope: Scope, hazards: tuple[Hazard, ...], states_max: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def explore(
+    name: str, *, page: Path | None, scope: Scope, hazards: tuple[Hazard, ...], states_max: int, as_json: bool
+) -> None:
     """Write a page to explore the states of a scheme: pick the next operation, see what is delivered, owed, lost.
 
     The page has every state that sequences in the scope lead to, and every operation from each, or, if there are more than
     --states, the first of them. It shows when a violation has happened, is certain, or is possible, and saves any way there
     as a case.
     """
+    if page is None and not as_json:
+        raise click.MissingParameter(param_hint="'--html'", param_type="option")
     target = target_named(name)
     if target.is_real:
         raise InputError(
@@ -67,17 +71,22 @@ def explore(name: str, *, page: Path, scope: Scope, hazards: tuple[Hazard, ...],
         )
     require_running(target)
     drop_unneeded_rights([target])
-    if not page.absolute().parent.is_dir():
+    if page is not None and not page.absolute().parent.is_dir():
         raise Unavailable(f"{escaped(page)}: cannot be written: there is no such directory")
     graph = _graph(target, scope, frozenset(hazards) if hazards else target.hazards, states_max)
-    text = html(graph)
-    write(page, text)
-    _print(graph)
-    click.echo(f"Written: {escaped(page)}, {len(text.encode()) / 1024:,.0f} KiB. Open it in a browser.")
+    if page is not None:
+        text = html(graph)
+        write(page, text)
+        note_written(page, text)
+    if as_json:
+        print_json(_json(graph, page))
+    else:
+        _print(graph)
 
 
 def _graph(target: Target, scope: Scope, hazards: frozenset[Hazard], states_max: int) -> StateGraph:
-    assert isinstance(target, SchemeTarget)
+    scheme = scheme_of(target)
+    assert scheme is not None
     within = hazards & target.hazards
     so_far = 0
     graphs = []
@@ -89,7 +98,7 @@ def _graph(target: Target, scope: Scope, hazards: frozenset[Hazard], states_max:
             tick()
 
         graphs.append(
-            explored(target.scheme, within, within_reach(target, within, scope), states_max=states_max, progress=progress)
+            explored(scheme, within, within_reach(target, within, scope), states_max=states_max, progress=progress)
         )
 
     def tell(bar: Progress, task: TaskID) -> None:
@@ -110,3 +119,20 @@ def _print(graph: StateGraph) -> None:
         click.echo(f"Cut off {graph.cut}. A smaller scope, fewer hazards or more --states show all.")
     shortest = [f"{one.kind}{' certain' if one.is_certain else ''} {one.lines}" for one in findings(graph)]
     click.echo(f"Shortest ways to what can go wrong: {', '.join(shortest)}." if shortest else "Nothing goes wrong there.")
+
+
+def _json(graph: StateGraph, page: Path | None) -> dict[str, Any]:
+    return {
+        "scheme": graph.scheme.name,
+        "hazards": in_order(graph.hazards),
+        "scope": scope_json(graph.scope),
+        "complete": not graph.cut,
+        "why_incomplete": graph.cut or None,
+        "states": len(graph.states),
+        "transitions": graph.steps_count,
+        "violations": [
+            {"kind": one.kind, "certain": one.is_certain, "operations": one.lines, "link": one.link}
+            for one in findings(graph)
+        ],
+        "file": None if page is None else escaped(page),
+    }

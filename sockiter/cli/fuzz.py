@@ -16,12 +16,12 @@ from rich.progress import Progress, TaskID
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
+from sockiter.cli.fuzz_summary import print_summary, summary_json
 from sockiter.cli.names import TARGET, hazard_option, literal
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
 from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
 from sockiter.cli.suggestions import print_suggestions, suggestions_json
-from sockiter.cli.summary import print_summary, summary_json
 from sockiter.errors import Unavailable
 from sockiter.files import sweep
 from sockiter.fuzzing.campaign import Campaign, SavedFinding
@@ -30,7 +30,6 @@ from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length
 
 SECONDS = 60.0
-CASES = Path("sockiter-cases")
 
 
 @click.command()
@@ -53,7 +52,7 @@ CASES = Path("sockiter-cases")
 @click.option(
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
-    default=CASES,
+    default=options.CASES,
     show_default=True,
     help="Directory for cases.",
 )

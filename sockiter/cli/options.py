@@ -1,4 +1,4 @@
-"""Options of several commands: the scope of a search, its workers and its memory.
+"""Options of several commands: the scope of a search, its workers and its memory, the directory of new cases.
 
 The module decides their names, bounds and defaults.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
@@ -15,6 +16,9 @@ import click
 from sockiter.check.result import SCOPE, Scope
 
 Command: TypeAlias = Callable[..., None]
+
+CASES = Path("sockiter-cases")
+"""The directory of new cases, and of records of races, unless --cases names another one."""
 
 
 def with_scope(*, sockets_max: int) -> Callable[[Command], Command]:

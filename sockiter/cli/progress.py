@@ -10,14 +10,16 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sockiter.cli.output import console
-from sockiter.matrix.compute import CellWorkers
+
+if TYPE_CHECKING:
+    from sockiter.matrix.compute import CellWorkers
 
 # Without colors and cursor movements, progress is a line so often.
 PLAIN_S = 10.0

@@ -19,6 +19,7 @@ from rich.table import Table
 from sockiter.backend import barred
 from sockiter.claims import CHANGES, Hazard, KnownFailure, in_order
 from sockiter.cli.names import KERNEL_TARGET, expanded, hazard_option, literal
+from sockiter.cli.options import CASES
 from sockiter.cli.output import by_reason, console, known_failure_json, print_json
 from sockiter.cli.progress import watch
 from sockiter.errors import InputError, Unavailable
@@ -29,7 +30,6 @@ from sockiter.targets import require_running, target_named
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 
 SECONDS = 60.0
-CASES = Path("sockiter-cases")
 
 
 @click.command()
@@ -106,7 +106,7 @@ def _choose(
         try:
             require_running(target)
             if name in by_name and (why := barred(target, named)):
-                raise Unavailable(why)
+                raise Unavailable(why.text)
             if not kinds & target.hazards:
                 raise Unavailable(f"{name} supports none of: {', '.join(in_order(kinds))}")
             chosen.append(target)
@@ -152,8 +152,8 @@ def _print(out: Console, races: list[Race], seed: int, took: float, absent: list
         "Rates are per second in which both sides ran. During reads: the share of changes that overlap a read. Inside one:\n"
         "the share of changes that began and ended inside a read.\n"
     )
-    if (harms := _harms(races)).row_count:
-        out.print(harms)
+    if (failures := _failures(races)).row_count:
+        out.print(failures)
     for race in races:
         for violation in race.result.violations:
             where = f"record: {violation.path}" if violation.path else "not saved"
@@ -190,7 +190,7 @@ def _rates(races: list[Race]) -> Table:
     return table
 
 
-def _harms(races: list[Race]) -> Table:
+def _failures(races: list[Race]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("target", "failure"):
         table.add_column(title, no_wrap=True)
@@ -206,7 +206,7 @@ def _harms(races: list[Race]) -> Table:
 
 
 def _in_order(race: Race) -> list[tuple[tuple[Kind, KnownFailure | None], int]]:
-    return sorted(race.result.harms.items(), key=lambda entry: (KINDS.index(entry[0][0]), -entry[1]))
+    return sorted(race.result.failures.items(), key=lambda entry: (KINDS.index(entry[0][0]), -entry[1]))
 
 
 def _kinds(violation: RaceViolation) -> str:

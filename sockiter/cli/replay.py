@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from sockiter.backend import Session, Target
+from sockiter.backend import Reason, Session, Target
 from sockiter.cases import STDIN, Case, Expect, dumps, files, loads
 from sockiter.cli.names import literal, target_option
 from sockiter.cli.output import finding_json, print_json, write
+from sockiter.cli.replay_summary import Tally
 from sockiter.cli.subject import drop_unneeded_rights, matching
-from sockiter.cli.tally import Tally
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.files import escaped
 from sockiter.replay import UNNAMED, ReplayResult, incomparable, is_named, refused, with_expects
@@ -44,45 +44,56 @@ def replay(
     run here, and schemes of other packages that the case does not name. Without --target, --record records only the
     project's own schemes.
     """
-    if record and Path(STDIN) in cases:
-        raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
-    loaded = [(path, load_known(path)) for path in files(cases)]
-    if not loaded:
-        raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
-    chosen = _choose(names, loaded[0][0])
+    loaded, targets = _plan(cases, names, is_recorded=record)
+    drop_unneeded_rights(targets)
     if record:
-        chosen = chosen if names else SCHEME_TARGETS
-    drop_unneeded_rights(chosen)
-    if record:
-        loaded = [(path, _recorded(path, case, chosen)) for path, case in loaded]
-    replay_run = _ReplayRun(len(loaded), chosen, is_alone=bool(names), is_silent=as_json, is_quiet=quiet)
-    with ExitStack() as stack:
-        sessions: list[tuple[Target, Session | str]] = []
-        for target in chosen:
-            why = target.missing()
-            sessions.append((target, stack.enter_context(target.session()) if why is None else why))
-        interrupted = None
+        loaded = [(path, _recorded(path, case, targets)) for path, case in loaded]
+    replay_run = _ReplayRun(len(loaded), targets, is_alone=bool(names), is_silent=as_json, is_quiet=quiet)
+    interrupted = None
+    with _sessions(targets) as sessions:
         try:
             _replay_all(replay_run, loaded, sessions, stops=stops)
         except KeyboardInterrupt as error:
             interrupted = error
     if not replay_run.outcomes and interrupted is None:
-        raise Unavailable(replay_run.why_empty())
+        raise replay_run.why_empty()
     if as_json:
-        print_json([_json(outcome) for outcome in replay_run.outcomes])
+        print_json([_json(one) for one in replay_run.order])
     replay_run.report(has_summary=not as_json and (quiet or len(loaded) > 1))
     if interrupted is not None:
         raise interrupted
-    if not all(outcome.is_fine for outcome in replay_run.outcomes):
-        sys.exit(1)
-    if replay_run.failures:
-        sys.exit(Unavailable.status)
+    if status := replay_run.status:
+        sys.exit(status)
+
+
+def _plan(
+    cases: tuple[Path, ...], names: tuple[str, ...], *, is_recorded: bool
+) -> tuple[list[tuple[Path, Case]], Sequence[Target]]:
+    # The cases of the files, and the targets that run them.
+    if is_recorded and Path(STDIN) in cases:
+        raise InputError(f"{STDIN}: standard input cannot be recorded into: expected files or directories")
+    loaded = [(path, load_known(path)) for path in files(cases)]
+    if not loaded:
+        raise InputError(f"{', '.join(map(escaped, cases))}: no case found: expected files that end in .case")
+    targets = _choose(names, loaded[0][0])
+    return loaded, SCHEME_TARGETS if is_recorded and not names else targets
+
+
+@contextmanager
+def _sessions(targets: Sequence[Target]) -> Iterator[list[tuple[Target, Session | Reason]]]:
+    # A session of each target, or the reason why it does not run here.
+    with ExitStack() as stack:
+        sessions: list[tuple[Target, Session | Reason]] = []
+        for target in targets:
+            why = target.missing()
+            sessions.append((target, stack.enter_context(target.session()) if why is None else Reason("missing", why)))
+        yield sessions
 
 
 def _replay_all(
     replay_run: _ReplayRun,
     loaded: Sequence[tuple[Path, Case]],
-    sessions: Sequence[tuple[Target, Session | str]],
+    sessions: Sequence[tuple[Target, Session | Reason]],
     *,
     stops: bool,
 ) -> None:
@@ -117,6 +128,27 @@ class _Outcome:
         return self.as_expected and not self.result.claims_broken
 
 
+@dataclass(frozen=True, slots=True)
+class _NotRun:
+    path: Path
+    target: str
+    reason: Reason
+
+    def __str__(self) -> str:
+        if self.reason.kind == "failed":
+            return self.reason.text
+        here = " here" if self.reason.kind == "inconclusive" else ""
+        return f"{escaped(self.path)}: {self.target} cannot run it{here}: {self.reason.text}"
+
+
+class _NothingRan(Unavailable):
+    # No case could be run on any target.
+
+    def __init__(self, message: str, not_run: Sequence[_NotRun]) -> None:
+        super().__init__(message)
+        self.details = {"not_run": [_not_run_json(one) for one in not_run]}
+
+
 class _ReplayRun:
     # The outcomes so far. `is_alone`: on the requested targets only. `is_silent`: they are printed as a document.
     # `is_quiet`: only results that are not as expected are printed, below the name of their case.
@@ -124,15 +156,25 @@ class _ReplayRun:
     def __init__(
         self, case_count: int, targets: Sequence[Target], *, is_alone: bool, is_silent: bool, is_quiet: bool
     ) -> None:
-        self.outcomes: list[_Outcome] = []
-        self.left_out: list[str] = []
-        self.failures: list[str] = []
+        self.order: list[_Outcome | _NotRun] = []
         self.tally = Tally(case_count, len(targets))
         self._width = max(len(target.name) for target in targets)
         self._is_alone = is_alone
         self._is_silent = is_silent
         self._is_quiet = is_quiet
         self._title = ""
+
+    @property
+    def outcomes(self) -> list[_Outcome]:
+        return [one for one in self.order if isinstance(one, _Outcome)]
+
+    @property
+    def failures(self) -> list[_NotRun]:
+        return [one for one in self._not_run if one.reason.kind == "failed"]
+
+    @property
+    def _not_run(self) -> list[_NotRun]:
+        return [one for one in self.order if isinstance(one, _NotRun)]
 
     def begin(self, path: Path) -> None:
         """Begin the next case."""
@@ -141,38 +183,45 @@ class _ReplayRun:
         if not self._is_quiet:
             self._print_title()
 
-    def replay_on(self, path: Path, case: Case, target: Target, session: Session | str) -> None:
-        if isinstance(session, str):
+    def replay_on(self, path: Path, case: Case, target: Target, session: Session | Reason) -> None:
+        if isinstance(session, Reason):
             self._leave_out(path, target, session)
         elif (why := refused(case, target)) is not None:
             self._leave_out(path, target, why)
         elif (unsaid := _unsaid(case, target)) and not self._is_alone:
-            self._leave_out(path, target, unsaid)
+            self._leave_out(path, target, Reason("expectation", unsaid))
         else:
             try:
                 result = replay_case(case, target, session)
             except Inconclusive as error:
-                self._leave_out(path, target, str(error), here=" here")
+                self._leave_out(path, target, Reason("inconclusive", str(error)))
             except Unavailable as failure:
-                self.failures.append(str(failure))
+                self.order.append(_NotRun(path, target.name, Reason("failed", str(failure))))
                 self.tally.failed += 1
                 self._echo(target, f"failed: {failure}", is_fine=False)
             else:
                 outcome = _Outcome(path, result, unsaid if case.expects else None)
-                self.outcomes.append(outcome)
+                self.order.append(outcome)
                 self.tally.count(
                     is_compared=outcome.is_compared, is_broken=bool(result.claims_broken), is_fine=outcome.is_fine
                 )
                 self._echo(target, _in_words(outcome), is_fine=outcome.is_fine)
 
-    def why_empty(self) -> str:
-        """The reason for a missing outcome, in one line, below the reasons of several cases."""
-        reasons = [*self.failures, *self.left_out]
+    @property
+    def status(self) -> int:
+        """The exit status of the command."""
+        if not all(outcome.is_fine for outcome in self.outcomes):
+            return 1
+        return Unavailable.status if self.failures else 0
+
+    def why_empty(self) -> Unavailable:
+        """The error of a run without an outcome. Several reasons are printed here, one a line."""
+        reasons = sorted(self._not_run, key=lambda one: one.reason.kind != "failed")
         if len(reasons) == 1:
-            return reasons[0]
+            return _NothingRan(str(reasons[0]), reasons)
         for reason in reasons:
             click.echo(f"sockiter: {reason}", err=True)
-        return "no case could be run"
+        return _NothingRan("no case could be run", self._not_run)
 
     def report(self, *, has_summary: bool) -> None:
         """Report the cases that were left out of a document, or the summary of a list."""
@@ -182,13 +231,14 @@ class _ReplayRun:
         for failure in self.failures:
             click.echo(f"sockiter: {failure}", err=True)
         if self._is_alone and self._is_silent:
-            for reason in self.left_out:
-                click.echo(f"sockiter: {reason}", err=True)
+            for left_out in self._not_run:
+                if left_out.reason.kind != "failed":
+                    click.echo(f"sockiter: {left_out}", err=True)
 
-    def _leave_out(self, path: Path, target: Target, why: str, *, here: str = "") -> None:
-        self.left_out.append(f"{escaped(path)}: {target.name} cannot run it{here}: {why}")
-        self.tally.leave_out(target.name, why)
-        self._echo(target, f"not run: {why}", is_fine=True)
+    def _leave_out(self, path: Path, target: Target, reason: Reason) -> None:
+        self.order.append(_NotRun(path, target.name, reason))
+        self.tally.leave_out(target.name, reason)
+        self._echo(target, f"not run: {reason.text}", is_fine=True)
 
     def _print_title(self) -> None:
         if not self._is_silent:
@@ -208,7 +258,8 @@ def _choose(names: tuple[str, ...], first: Path) -> Sequence[Target]:
     chosen = matching(names)
     for target in chosen:
         if target.name in literal(names) and (missing := target.missing()) is not None:
-            raise Unavailable(f"{escaped(first)}: {target.name} cannot run it: {missing}")
+            not_run = _NotRun(first, target.name, Reason("missing", missing))
+            raise _NothingRan(str(not_run), [not_run])
     return chosen
 
 
@@ -258,14 +309,30 @@ def _warn_of_unknown(path: Path, case: Case) -> None:
         )
 
 
-def _json(outcome: _Outcome) -> dict[str, object]:
-    result = outcome.result
+def _not_run_json(one: _NotRun) -> dict[str, object]:
     return {
-        "case": escaped(outcome.path),
+        "case": escaped(one.path),
+        "target": one.target,
+        "kind": one.reason.kind,
+        "reason": one.reason.text,
+        "hazards": list(one.reason.hazards),
+    }
+
+
+def _json(one: _Outcome | _NotRun) -> dict[str, object]:
+    if isinstance(one, _NotRun):
+        fields = _not_run_json(one)
+        case, target = fields.pop("case"), fields.pop("target")
+        nothing = {"reads": [], "verdict": [], "as_expected": True, "compared": False, "claims_broken": []}
+        return {"case": case, "target": target, **nothing, "not_run": fields}
+    result = one.result
+    return {
+        "case": escaped(one.path),
         "target": result.target,
         "reads": [{"delivered": list(read.delivered), "error": read.error} for read in result.reads],
         "verdict": [finding_json(finding) for finding in result.verdict],
-        "as_expected": outcome.as_expected,
-        "compared": outcome.is_compared,
+        "as_expected": one.as_expected,
+        "compared": one.is_compared,
         "claims_broken": [finding_json(finding) for finding in result.claims_broken],
+        "not_run": None,
     }

@@ -5,8 +5,21 @@ from __future__ import annotations
 import click
 
 NAMES = (
-    *("fuzz", "check", "check-verify", "matrix", "replay", "show", "minimize", "conform", "race", "targets", "vm"),
-    "error",
+    *(
+        "fuzz",
+        "check",
+        "check-verify",
+        "explore",
+        "matrix",
+        "replay",
+        "show",
+        "minimize",
+        "conform",
+        "race",
+        "targets",
+        "vm",
+    ),
+    *("advise", "error"),
 )
 """The files in `schemas/`."""
 

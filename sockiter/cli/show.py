@@ -15,7 +15,7 @@ from sockiter.cli.subject import choose_targets_of, drop_unneeded_rights, others
 from sockiter.errors import Unavailable
 from sockiter.files import escaped
 from sockiter.report.explain import words
-from sockiter.report.picture import html as page_of
+from sockiter.report.page import html as page_of
 from sockiter.report.picture import svg as picture_of
 from sockiter.report.table import table
 from sockiter.report.trace import Trace, trace

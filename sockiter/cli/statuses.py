@@ -14,6 +14,7 @@ OUTPUT_CLOSED = 128 + signal.SIGPIPE
 # What has status 1, by command; a command that is not listed has no such status.
 _FAILURES = {
     "fuzz": "a claim was broken",
+    "advise": "a measurement shows more than the model admits",
     "check": "a claim was broken, or a search was cut short and proves nothing; with --verify, searches disagree",
     "matrix": "a claim was broken, or a search was cut short",
     "replay": "a result is not as expected, or breaks a claim",
@@ -22,13 +23,14 @@ _FAILURES = {
 }
 # What else has status 3, by command.
 _OTHERWISE = {
+    "advise": "nothing could be searched",
     "fuzz": "no sequence was run, a case could not be saved, or a worker failed",
     "check": "a scheme of another package has an error",
     "matrix": "a scheme of another package has an error",
     "replay": "no case could be run",
 }
 _ALL = "a claim was broken or a result is not as expected"
-_WRONG = "2 wrong usage or input, 3 the machine lacks something"
+_WRONG = "2 wrong usage or input, 3 a missing prerequisite"
 _REST = f"{INTERRUPTED} interrupted (findings are reported first), {OUTPUT_CLOSED} the reader of the output has closed it."
 
 

@@ -53,7 +53,9 @@ def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[s
     absent: list[tuple[str, str]] = []
     for other in TARGETS:
         if other.name in names and other.name != target.name:
-            why = other.missing() or refused(case, other)
+            why = other.missing()
+            if why is None and (reason := refused(case, other)) is not None:
+                why = reason.text
             if why is None and len(case.operations) > LONG:
                 why = f"a case of more than {LONG} operations is shown on one target"
             if why is None:
@@ -77,7 +79,7 @@ def choose_targets_of(case: Case, names: tuple[str, ...], case_file: Path) -> li
         if (why := refused(case, target)) is None:
             able.append(target)
         else:
-            refusals.append(f"{escaped(case_file)}: {why}")
+            refusals.append(f"{escaped(case_file)}: {why.text}")
             if target.name in by_name:
                 raise Unavailable(refusals[-1])
     if not able:
@@ -101,7 +103,7 @@ def choose_targets(names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Tar
     no target that does.
     """
     by_name = literal(names)
-    # An unknown name is an error even if the machine also lacks a prerequisite.
+    # An unknown name is an error even if a prerequisite is missing as well.
     lacks = [(target, target.missing()) for target in matching(names)]
     for target, lack in lacks:
         if lack is not None and target.name in by_name:
@@ -125,9 +127,9 @@ def split_by_hazards(
     for target in targets:
         if (why := barred(target, hazards)) is not None:
             if target.name in named:
-                raise Unavailable(why)
+                raise Unavailable(why.text)
             if target.hazards.isdisjoint(hazards):
-                left_out.append((target, why))
+                left_out.append((target, why.text))
     if len(left_out) == len(targets):
         raise Unavailable("; ".join(why for _, why in left_out))
     without = {target.name for target, _ in left_out}

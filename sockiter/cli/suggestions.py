@@ -8,10 +8,10 @@ from __future__ import annotations
 import click
 
 from sockiter.claims import KnownFailure
-from sockiter.cli.summary import targets_of, tracks_on
+from sockiter.cli.fuzz_summary import targets_of, tracks_on
 from sockiter.fuzzing.counted import AnyCampaign
 from sockiter.fuzzing.suggest import declaration, suggested
-from sockiter.simulation import SchemeTarget
+from sockiter.targets import scheme_of
 
 
 def print_suggestions(campaign: AnyCampaign) -> None:
@@ -35,6 +35,6 @@ def _suggestions(campaign: AnyCampaign) -> dict[str, tuple[KnownFailure, ...]]:
     for target in targets_of(campaign):
         kept = [kept for track in tracks_on(campaign, target) for kept in track.kept]
         broken = [one.found for one in kept if one.found.known_failure is None]
-        if broken and isinstance(target, SchemeTarget) and not target.is_real:
-            suggestions[target.name] = suggested(target.scheme, broken)
+        if broken and (scheme := scheme_of(target)) is not None and not target.is_real:
+            suggestions[target.name] = suggested(scheme, broken)
     return suggestions

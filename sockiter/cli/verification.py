@@ -15,7 +15,9 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from sockiter.backend import Target
-from sockiter.check.verify import Compare, Merged, Trial, Trials, Verified, WrongMerge
+from sockiter.check.differences import WrongMerge
+from sockiter.check.trials import Trial, Trials
+from sockiter.check.verify import Compare, Merged, Verified
 from sockiter.claims import in_order
 from sockiter.cli.output import print_json, scope_json
 from sockiter.cli.progress import watch

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from sockiter import documents, rights
-from sockiter.cli.fuzz import CASES
+from sockiter.cli.options import CASES
 from sockiter.cli.output import print_json
 from sockiter.errors import InputError
 from sockiter.vm import worker

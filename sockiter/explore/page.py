@@ -26,7 +26,8 @@ from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED
 from sockiter.matrix.matrix import describe
 from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
 from sockiter.operations import READS_MAX, Accept, Add, Bucket, Change, Close, Destroy, Rehash, Reinsert, Remove
-from sockiter.report.picture import MEANINGS, templates
+from sockiter.report.page import replay_command
+from sockiter.report.render import templates
 from sockiter.schemes.scheme import Grow, Show
 from sockiter.verdict import Kind
 
@@ -71,7 +72,7 @@ def html(graph: StateGraph) -> str:
             hazards=[(hazard, HAZARD_DESCRIPTIONS[hazard]) for hazard in in_order(graph.hazards)],
             findings=list(findings(graph)),
             kinds=KIND_DESCRIPTIONS,
-            meanings=MEANINGS,
+            replay=replay_command(graph.scheme.name),
             # A name may be that of an element.
             document=Markup(json.dumps(document(graph), ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")),
         )

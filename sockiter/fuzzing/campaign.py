@@ -22,13 +22,14 @@ from sockiter.backend import Session, Target
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
+from sockiter.fuzzing import machine  # noqa: F401  # `drivers` uses it: loaded before the server forks the workers
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.version import __version__, commit
-from sockiter.workers import Workers, interrupted_at, serving
+from sockiter.workers import Workers, interrupted_at, serving, starved_s
 
 # Long enough that the start of a process does not matter, short enough that the process stays small.
 SLICE_S = 5.0
@@ -286,6 +287,7 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
             rights.give_up()
         with target.session() as session:
             started = last = time.monotonic()
+            starved = starved_s()
             until = started + job.left_s if job.until is None else job.until
             patience = Patience(_Limit(until + SHRINKING_S, line))
             triage = Triage(target, session, set(job.pending), set(job.investigated), patience)
@@ -314,8 +316,8 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                             break
             except KeyboardInterrupt:
                 is_cut = job.sequences is not None
-                # A slow machine may not finish a bite in time. If it finishes no sequence at all, that is an error.
-                took = time.monotonic() - started
+                # A slow or busy machine may not finish a bite in time. If it finishes no sequence at all, that is an error.
+                took = time.monotonic() - started - (starved_s() - starved)
                 if is_first and took >= ENDLESS_S:
                     trouble = f"no sequence finished within {took:.0f} s"
             yield Ended(frozenset(triage.investigated), trouble, is_cut)

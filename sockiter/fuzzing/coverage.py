@@ -5,7 +5,8 @@ about that situation, however long it was.
 
 The terms are defined from outside, by the operations, the table before and after each, and the delivered sockets:
 
-- *Seen* is a socket that was shown since open (`history.Shown`), and *unseen* is every other, including new ones.
+- *Seen* is a socket that was shown since open, or since the last `again` (`history.Shown`), and *unseen* is every other,
+  including new ones.
 - *Stopped* is a read that returned all its requested records without a change inside the read. Then the walk stands behind
   the last record's socket, in the order of the table.
 - *Paused* is the time between a stopped read in mid-bucket and the next read. In mid-bucket means: unseen sockets follow the
@@ -22,7 +23,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from sockiter.backend import Backend
 from sockiter.history import Event, Returned, Shown
-from sockiter.operations import Add, Operation, Read, Rehash, Reinsert
+from sockiter.operations import Accept, Add, Again, Close, Destroy, Operation, Read, Rehash, Reinsert
 from sockiter.simulation import Allocation, Simulation
 
 Goal: TypeAlias = Literal[
@@ -36,15 +37,22 @@ Goal: TypeAlias = Literal[
     "reinsert of an unseen",  # an unseen socket was reinserted, waiting or not
     "rehash ahead",  # a socket moved from behind or from the bucket to a bucket ahead
     "rehash behind",  # a socket moved from ahead or from the bucket to a bucket behind
+    "successor of a seen",  # a seen socket of the bucket was closed or accepted
+    "successor of an unseen",  # an unseen socket was closed or accepted, waiting or not
     # During a read:
     "stop at a bucket's end",  # the read stopped, and its last socket is at the tail of a bucket
     "growth on resume",  # after a pause, an allocation was granted before a socket was shown
     "growth refused",  # an allocation was refused
     "second growth",  # two allocations were granted without a socket shown in between
+    "destroyed as shown",  # a read destroyed a socket that it showed, and another socket was in that bucket
+    "stop inside a record",  # the read returned a part of a record
+    "second pass",  # a read after `again` delivered a socket that an earlier pass delivered
 ]
 GOALS: tuple[Goal, ...] = get_args(Goal)
 GROWTH_GOALS: tuple[Goal, ...] = ("growth on resume", "growth refused", "second growth")
 """The goals that only a simulation reports: a real iterator does not report its allocations."""
+SUCCESSION_GOALS: tuple[Goal, ...] = ("successor of a seen", "successor of an unseen")
+"""The goals that only tables of connections have."""
 
 
 class _Pause(NamedTuple):
@@ -65,6 +73,8 @@ class CoverageMonitor:
         self._backend = backend
         self._reached: set[Goal] = set()
         self._seen: set[str] = set()
+        # The sockets that earlier passes delivered.
+        self._earlier: set[str] = set()
         self._pause: _Pause | None = None
         # The sockets that were added at the head of a bucket during this pause.
         self._at_head: list[str] = []
@@ -84,6 +94,15 @@ class CoverageMonitor:
             case Reinsert(name) if self._pause is not None:
                 if name in (self._bucket(self._pause.bucket) or ()):
                     self._reached.add("reinsert of a seen" if name in self._seen else "reinsert of an unseen")
+                self._backend.apply(operation)
+            case Close(name) | Accept(name) if self._pause is not None:
+                if name in (self._bucket(self._pause.bucket) or ()):
+                    self._reached.add("successor of a seen" if name in self._seen else "successor of an unseen")
+                self._backend.apply(operation)
+            case Again():
+                self._earlier.update(name for read in self._backend.history.reads for name in read.delivered)
+                self._seen.clear()
+                self._pause = None
                 self._backend.apply(operation)
             case Add(name, "head") if self._pause is not None:
                 self._at_head.append(name)
@@ -106,10 +125,20 @@ class CoverageMonitor:
             self._found(bucket, self._pause.waiting)
         events = self._backend.history.events
         known = len(events)
+        before = self._buckets() if operation.destroying else ()
         self._backend.apply(operation)
         new = events[known:]
         self._seen.update(event.name for event in new if type(event) is Shown)
-        self._pause = self._paused(new, operation.count)
+        for event in new:
+            if type(event) is Returned:
+                if event.cut:
+                    self._reached.add("stop inside a record")
+                if not self._earlier.isdisjoint(event.delivered):
+                    self._reached.add("second pass")
+        destroyed = {event.name for event in new if type(event) is Destroy}
+        if any(len(bucket) > 1 and not destroyed.isdisjoint(bucket) for bucket in before):
+            self._reached.add("destroyed as shown")
+        self._pause = self._paused(new, operation.count if operation.unit == "records" else None)
         self._at_head.clear()
         if isinstance(self._backend, Simulation):
             self._allocated(self._backend.allocations, resumes)

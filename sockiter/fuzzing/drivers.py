@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from random import Random
-from typing import Protocol
-
-from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from typing import Any, Protocol
 
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
-from sockiter.fuzzing.machine import Violation, machine_for
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.fuzzing.triage import Triage, TriagedFinding
+from sockiter.fuzzing.violations import Violation
 from sockiter.oracle import judge
 
 # The sequences of a bite: about 20 ms on models, somewhat more on a kernel.
@@ -88,9 +86,16 @@ def drive_hypothesis(
 ) -> Iterator[Bite]:
     """Run the state machine again and again, each time with a new seed and a new engine.
 
-    Every second run has only the hazards of a pending known failure, which no case has shown yet. Hypothesis neither
-    shrinks nor stores: the first new finding ends a run, and `Triage.investigate` does the rest.
+    Every second run has only the hazards of a pending known failure, which no case has shown yet. Every fourth run uses the
+    target's features. Hypothesis neither shrinks nor stores: the first new finding ends a run, and `Triage.investigate` does
+    the rest.
     """
+    # Here, since these imports are slow. Searches of models do without them.
+    from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+    from hypothesis.stateful import run_state_machine_as_test
+
+    from sockiter.fuzzing.machine import machine_for
+
     random = Random(seed_text)
     profile = settings(
         max_examples=HYPOTHESIS_BITE,
@@ -103,16 +108,18 @@ def drive_hypothesis(
         suppress_health_check=[HealthCheck.too_slow],
     )
     # Hypothesis keeps data for every machine class that it ever ran.
-    machines = {hazards: machine_for(triage, hazards)}
-    is_aimed = False
+    machines: dict[tuple[frozenset[Hazard], bool], Any] = {}
     left = sequences_max
-    while left > 0:
-        aims = sorted((known_failure.hazards for known_failure in triage.pending), key=sorted) if is_aimed else []
-        is_aimed = not is_aimed
+    for run in count():
+        if left <= 0:
+            return
+        aims = sorted((known_failure.hazards for known_failure in triage.pending), key=sorted) if run % 2 else []
         on = random.choice(aims) if aims else hazards
-        if on not in machines:
-            machines[on] = machine_for(triage, on)
-        machine = machines[on]
+        has_features = run % 4 == 2
+        if (on, has_features) not in machines:
+            features = triage.target.features if has_features else frozenset()
+            machines[on, has_features] = machine_for(triage, on, features=features)
+        machine = machines[on, has_features]
         machine.sequences = machine.applied = 0
         found = None
         bite = settings(profile, max_examples=int(min(HYPOTHESIS_BITE, left)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from sockiter.backend import SLOTS, Shape, Target
-from sockiter.claims import INSERTIONS_MAX
-from sockiter.operations import Bucket
+from sockiter.claims import INSERTIONS_MAX, Hazard
+from sockiter.operations import LISTENING, Bucket, has_tail
+from sockiter.readers import Feature
 
 # Small batches make growth and partial batches likely; the kernels' 16 slots keep the draw realistic.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
@@ -16,22 +19,23 @@ BUCKETS_DRAWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A target's limits for drawn sequences: its tables, its slots at open, and its insertions.
+    """A target's limits for drawn sequences: its tables, its slots at open, its insertions, and its features.
 
     `slots`: the only supported number, None for any. `insertions`: the most insertions without a rollover, None for any.
-    `has_tail`: whether sockets can be reinserted at the tail.
+    `has_tail`: whether sockets can be reinserted at the tail. `features`: those of sequences that the target supports.
     """
 
     tables: tuple[str, ...] = ("",)
     slots: int | None = None
     insertions: int | None = None
     has_tail: bool = True
+    features: frozenset[Feature] = frozenset()
 
     @classmethod
     def of(cls, target: Target) -> Room:
         """The room of a target."""
         insertions = INSERTIONS_MAX if "rollover" in target.hazards else None
-        return cls(target.tables, target.slots, insertions, target.has_tail)
+        return cls(target.tables, target.slots, insertions, target.has_tail, target.features)
 
     @property
     def slots_drawn(self) -> tuple[int, ...]:
@@ -41,8 +45,36 @@ class Room:
     @property
     def buckets(self) -> tuple[Bucket, ...]:
         """The possible buckets: the first bucket of each table before all second ones; the first table has no name."""
-        return tuple(Bucket(nth, table) for nth in range(BUCKETS_DRAWN) for table in ("", *self.tables[1:]))
+        return _buckets(self.tables)
+
+    @property
+    def buckets_with_tail(self) -> tuple[Bucket, ...]:
+        """The possible buckets for an addition at the tail."""
+        return tuple(bucket for bucket in self.buckets if has_tail(bucket.table))
+
+    def reinserts_at_tail(self, table: str) -> bool:
+        """Whether the sockets of a table can be reinserted at the tail."""
+        return self.has_tail and has_tail(table)
 
     def shape(self, slots: int) -> Shape:
         """The dimensions of a backend for every drawn sequence."""
         return Shape(tuple((table, BUCKETS_DRAWN) for table in ("", *self.tables[1:])), slots)
+
+    def connects(self, table: str) -> bool:
+        """Whether the sockets of a table can be connections."""
+        return (table or self.tables[0]) != LISTENING
+
+    def drawable(self, hazards: Iterable[Hazard]) -> frozenset[Hazard]:
+        """The hazards that sequences for this target can use: close and accept need a table of connections, and accept
+        needs request sockets."""
+        left_out: set[Hazard] = set()
+        if not any(map(self.connects, self.tables)):
+            left_out |= {"close", "accept"}
+        if "request" not in self.features:
+            left_out.add("accept")
+        return frozenset(hazards) - left_out
+
+
+@cache
+def _buckets(tables: tuple[str, ...]) -> tuple[Bucket, ...]:
+    return tuple(Bucket(nth, table) for nth in range(BUCKETS_DRAWN) for table in ("", *tables[1:]))

@@ -34,18 +34,25 @@ from sockiter.claims import CHANGES, Hazard
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing.coverage import CoverageMonitor
 from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.sockets import Sockets
 from sockiter.fuzzing.triage import Triage
+from sockiter.fuzzing.violations import VIOLATION, Violation
 from sockiter.operations import (
     FIRST,
+    Accept,
     Add,
+    Again,
     At,
     Bucket,
     Change,
+    Close,
+    Destroy,
     End,
     Fail,
     Open,
     Operation,
     Point,
+    Property,
     Read,
     Rehash,
     Reinsert,
@@ -54,86 +61,13 @@ from sockiter.operations import (
     has_tail,
 )
 from sockiter.oracle import judge
-from sockiter.shrink.edits import name_of
-from sockiter.verdict import Finding, Kind, Verdict
+from sockiter.readers import Feature
+from sockiter.verdict import Kind, Verdict
 
 T = TypeVar("T")
 
 Written: TypeAlias = int | str
 """A bucket as written in a case: a number, or for a named table its name and a number."""
-
-
-class Violation(AssertionError):
-    """A new finding on a target, with the triage, the sequence and slots, the whole verdict, and the finding."""
-
-    def __init__(
-        self, triage: Triage, operations: tuple[Operation, ...], slots: int, verdict: Verdict, finding: Finding
-    ) -> None:
-        super().__init__(str(finding))
-        self.triage = triage
-        self.operations = operations
-        self.slots = slots
-        self.verdict = verdict
-        self.finding = finding
-
-
-class Skipped(Violation):
-    """A socket was not delivered."""
-
-
-class Repeated(Violation):
-    """A socket was delivered more than once."""
-
-
-class Stale(Violation):
-    """A socket was delivered that was not in the table."""
-
-
-class Stuck(Violation):
-    """The iteration did not end."""
-
-
-class Refused(Violation):
-    """A read returned an error."""
-
-
-VIOLATION: dict[Kind, type[Violation]] = {
-    "skip": Skipped,
-    "repeat": Repeated,
-    "stale": Stale,
-    "stuck": Stuck,
-    "refused": Refused,
-}
-
-
-class Sockets:
-    """The sockets in a table, each with the name of its table, and the numbers of added and of inserted sockets."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str, str] = {}
-        self.added = self.inserted = 0
-
-    def __copy__(self) -> Sockets:
-        clone = Sockets()
-        clone.tables, clone.added, clone.inserted = self.tables.copy(), self.added, self.inserted
-        return clone
-
-    @property
-    def new_name(self) -> str:
-        """The name of the next added socket."""
-        return name_of(self.added)
-
-    def carry_over(self, change: Change) -> None:
-        """Apply a change."""
-        match change:
-            case Add(name, _, bucket):
-                self.tables[name] = bucket.table
-                self.added += 1
-            case Rehash(name, bucket):
-                self.tables[name] = bucket.table
-            case Remove(name):
-                del self.tables[name]
-        self.inserted += type(change) is not Remove
 
 
 MACHINE: SearchStrategy[SocketMachine] = st.runner()
@@ -156,12 +90,18 @@ def live(draw: DrawFn, options: Callable[[SocketMachine], Sequence[T]]) -> T:
 
 NEW = MACHINE.map(lambda machine: machine.sockets.new_name)
 SOCKET = live(lambda machine: tuple(machine.sockets.tables))
-WITH_TAIL = live(lambda machine: machine.with_tail)
-WITHOUT_TAIL = live(lambda machine: machine.without_tail)
+MOVABLE = live(lambda machine: machine.sockets.able("rehash"))
+CONNECTION = live(lambda machine: machine.sockets.able("close"))
+REQUEST = live(lambda machine: machine.sockets.able("accept"))
+PROPERTIES = live(lambda machine: machine.properties)
+WITH_TAIL = live(lambda machine: machine.sockets.with_tail)
+WITHOUT_TAIL = live(lambda machine: machine.sockets.without_tail)
 AN_END = st.sampled_from(["tail", "head"])
 ENDS = live(lambda machine: machine.ends)
 SLOTS_AT_OPEN = live(lambda machine: sorted(machine.room.slots_drawn, key=lambda slots: slots != SLOTS))
 RECORDS = st.sampled_from([1, 1, 1, 2, 3, 4])
+# Whole records of models first, then parts of them, and parts of the lines of files in /proc.
+BYTES = st.sampled_from([16, 32, 8, 24, 1, 40, 100, 200])
 NTH_SHOW = st.integers(1, 3)
 NTH_ALLOCATION = st.integers(1, 2)
 NTH_BUCKET = st.integers(1, 3)
@@ -176,10 +116,10 @@ def changes_inside(draw: DrawFn) -> list[Change]:
     sockets = copy(machine.sockets)
     drawn: list[Change] = []
     for _ in range(1 + draw(_index(4))):
-        kinds = tuple(kind for kind in machine.kinds if machine.may(kind, sockets))
+        kinds = tuple(kind for kind in machine.kinds if sockets.may(kind))
         if not kinds:
             break
-        change = machine.change(pick(kinds), sockets, pick)
+        change = sockets.change(pick(kinds), pick)
         sockets.carry_over(change)
         drawn.append(change)
     return drawn
@@ -197,6 +137,7 @@ class SocketMachine(RuleBasedStateMachine):
     triage: ClassVar[Triage]
     room: ClassVar[Room]
     hazards: ClassVar[frozenset[Hazard]]
+    properties: ClassVar[tuple[tuple[Property, ...], ...]]
     kinds: ClassVar[tuple[Hazard, ...]]
     buckets: ClassVar[dict[Written, Bucket]]
     # The numbers of finished sequences and of their operations since these were last set to 0.
@@ -208,7 +149,7 @@ class SocketMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.operations: list[Operation] = []
-        self.sockets: Sockets = Sockets()
+        self.sockets: Sockets = Sockets(self.room, rolls_over="rollover" in self.hazards)
         self.is_open = False
         self.slots = SLOTS
         self.backend: Backend | None = None
@@ -216,8 +157,7 @@ class SocketMachine(RuleBasedStateMachine):
         # The verdict on the iteration, after the most recent read.
         self.verdict: Verdict = ()
         # A skip, found at the read that returned the end. It is raised at teardown: a run that an invariant ends early
-        # cannot be
-        # extended, so Hypothesis could not shrink it to a run that ends with the read of teardown.
+        # cannot be extended, so Hypothesis could not shrink it to a run that ends with the read of teardown.
         self.missing: Violation | None = None
         # The sequence is inconclusive on this machine: its other operations are not carried out, and it is not judged.
         self.is_inconclusive = False
@@ -231,8 +171,8 @@ class SocketMachine(RuleBasedStateMachine):
         for operation in self.operations:
             self.carry_out(operation)
 
-    def add(self, name: str, end: End, bucket: Written = 0) -> None:
-        self.apply(Add(name, end, self.buckets[bucket]))
+    def add(self, name: str, end: End, bucket: Written = 0, properties: tuple[Property, ...] = ()) -> None:
+        self.apply(Add(name, end, self.buckets[bucket], properties))
 
     # Hypothesis can switch off rules for a whole run, as its own swarm testing. The first two sockets need no rule, so that
     # every run has sockets to read. Hypothesis runs this and `batch` in any order.
@@ -246,6 +186,16 @@ class SocketMachine(RuleBasedStateMachine):
         rule(name=NEW, end=st.just("head"), bucket=live(lambda machine: machine.tailless))(add)
     )
 
+    add_request = precondition(lambda self: self.may_add and "head" in self.ends)(
+        rule(
+            name=NEW,
+            end=st.just("head"),
+            bucket=live(lambda machine: machine.connecting),
+            properties=st.just(("request",)),
+        )(add)
+    )
+    add_with_property = precondition(lambda self: self.may_add)(rule(name=NEW, end=ENDS, properties=PROPERTIES)(add))
+
     @precondition(lambda self: not self.is_open)
     @rule()
     def open(self) -> None:
@@ -256,24 +206,60 @@ class SocketMachine(RuleBasedStateMachine):
     def remove(self, name: str) -> None:
         self.apply(Remove(name))
 
+    @precondition(lambda self: self.sockets.tables)
+    @rule(name=SOCKET)
+    def destroy(self, name: str) -> None:
+        self.apply(Destroy(name))
+
+    @precondition(lambda self: self.sockets.may("close"))
+    @rule(name=CONNECTION)
+    def close(self, name: str) -> None:
+        self.apply(Close(name))
+
+    @precondition(lambda self: self.sockets.may("accept"))
+    @rule(name=REQUEST)
+    def accept(self, name: str) -> None:
+        self.apply(Accept(name))
+
     def reinsert(self, name: str, end: End) -> None:
         self.apply(Reinsert(name, end))
 
-    reinsert_anywhere = precondition(lambda self: self.with_tail and self.may_insert())(
+    reinsert_anywhere = precondition(lambda self: self.sockets.with_tail and self.sockets.may_insert)(
         rule(name=WITH_TAIL, end=AN_END)(reinsert)
     )
-    reinsert_at_head = precondition(lambda self: self.without_tail and self.may_insert())(
+    reinsert_at_head = precondition(lambda self: self.sockets.without_tail and self.sockets.may_insert)(
         rule(name=WITHOUT_TAIL, end=st.just("head"))(reinsert)
     )
 
-    @precondition(lambda self: self.sockets.tables and self.may_insert())
-    @rule(name=SOCKET, bucket=live(lambda machine: tuple(machine.buckets)))
+    @precondition(lambda self: self.sockets.may("rehash"))
+    @rule(name=MOVABLE, bucket=live(lambda machine: tuple(machine.buckets)))
     def rehash(self, name: str, bucket: Written) -> None:
         self.apply(Rehash(name, self.buckets[bucket]))
 
     @rule(records=RECORDS)
     def read(self, records: int) -> None:
         self.apply(Read(records))
+
+    @rule(records=RECORDS)
+    def read_destroying(self, records: int) -> None:
+        self.apply(Read(records, destroying=True))
+
+    @rule(size=BYTES)
+    def read_bytes(self, size: int) -> None:
+        self.apply(Read(size, unit="bytes"))
+
+    @rule()
+    def walk(self) -> None:
+        self.apply(Read(None, silent=True))
+
+    @rule()
+    def walk_destroying(self) -> None:
+        self.apply(Read(None, silent=True, destroying=True))
+
+    @precondition(lambda self: self.is_open)
+    @rule()
+    def again(self) -> None:
+        self.apply(Again())
 
     @precondition(lambda self: self.may_change)
     @rule(records=RECORDS, show=NTH_SHOW, changes=CHANGES_INSIDE)
@@ -355,7 +341,8 @@ class SocketMachine(RuleBasedStateMachine):
             except Inconclusive:
                 self.is_inconclusive = True
         self.verdict = () if self.is_inconclusive or type(operation) is not Read else judge(self.backend.history)
-        self.missing = self.missing or self.violation("skip")
+        # A second pass may deliver the socket.
+        self.missing = None if type(operation) is Again else self.missing or self.violation("skip")
 
     def violation(self, kind: Kind) -> Violation | None:
         """The first new finding of this kind, as an exception to raise; None: there is no such finding."""
@@ -379,63 +366,15 @@ class SocketMachine(RuleBasedStateMachine):
 
     @property
     def may_add(self) -> bool:
-        return bool(self.ends) and self.may_insert()
+        return bool(self.ends) and self.sockets.may_insert
 
     @property
     def may_change(self) -> bool:
-        return any(self.may(kind, self.sockets) for kind in self.kinds)
-
-    @property
-    def with_tail(self) -> tuple[str, ...]:
-        """The sockets in tables with a tail for reinsertion."""
-        return tuple(name for name, table in self.sockets.tables.items() if self.has_tail(table))
-
-    @property
-    def without_tail(self) -> tuple[str, ...]:
-        """The other sockets."""
-        return tuple(name for name, table in self.sockets.tables.items() if not self.has_tail(table))
-
-    @classmethod
-    def has_tail(cls, table: str) -> bool:
-        return cls.room.has_tail and has_tail(table)
-
-    def may_insert(self, sockets: Sockets | None = None) -> bool:
-        """Whether one more insertion is allowed: it rolls over no version, or the machine has the hazard "rollover"."""
-        most = self.room.insertions
-        return most is None or "rollover" in self.hazards or (sockets or self.sockets).inserted < most
-
-    def may(self, kind: Hazard, sockets: Sockets) -> bool:
-        """Whether a change of this kind is possible in a table with these sockets."""
-        match kind:
-            case "remove":
-                return bool(sockets.tables)
-            case "reinsert" | "rehash":
-                return bool(sockets.tables) and self.may_insert(sockets)
-        return self.may_insert(sockets)
-
-    def change(self, kind: Hazard, sockets: Sockets, pick: Callable[[Sequence[Any]], Any]) -> Change:
-        """A possible change of one kind in a table with these sockets; `pick` chooses among its options.
-
-        It draws indices instead of making a strategy for the change. The options differ at every step, and a new strategy
-        takes ten times as long as an index.
-        """
-        buckets = tuple(self.buckets.values())
-        names = tuple(sockets.tables)
-        match kind:
-            case "add-head":
-                return Add(sockets.new_name, "head", pick(buckets))
-            case "add-tail":
-                return Add(sockets.new_name, "tail", pick([bucket for bucket in buckets if has_tail(bucket.table)]))
-            case "remove":
-                return Remove(pick(names))
-            case "reinsert":
-                if tailed := [name for name in names if self.has_tail(sockets.tables[name])]:
-                    return Reinsert(pick(tailed), pick(("tail", "head")))
-                return Reinsert(pick(names), "head")
-        return Rehash(pick(names), pick(buckets))
+        return any(self.sockets.may(kind) for kind in self.kinds)
 
     others: ClassVar[tuple[Written, ...]]
     tailless: ClassVar[tuple[Written, ...]]
+    connecting: ClassVar[tuple[Written, ...]]
 
 
 def _all_at(point: Point, nth: int, changes: Sequence[Change]) -> tuple[At, ...]:
@@ -448,18 +387,40 @@ _RULES: dict[str, Hazard] = {
     "reinsert_anywhere": "reinsert",
     "reinsert_at_head": "reinsert",
     "rehash": "rehash",
+    "destroy": "destroy",
+    "close": "close",
+    "accept": "accept",
+    "add_request": "accept",
+    "read_destroying": "destroying",
+    "walk_destroying": "destroying",
     "change_while_shown": "show",
     "change_while_allocating": "realloc",
     "change_between_buckets": "between",
     "refuse": "enomem",
     "refuse_and_change": "enomem",
 }
+# The rules that depend on a feature.
+_FEATURES: dict[str, Feature] = {"read_bytes": "bytes", "walk": "silent", "walk_destroying": "silent", "again": "again"}
 _INSIDE = ("change_while_shown", "change_while_allocating", "change_between_buckets", "refuse_and_change")
 
 
-def machine_for(triage: Triage, hazards: frozenset[Hazard], name: str = "SocketMachine") -> type[SocketMachine]:
-    """The state machine of one triage, with the rules of exactly these hazards."""
+def machine_for(
+    triage: Triage,
+    hazards: frozenset[Hazard],
+    name: str = "SocketMachine",
+    *,
+    features: frozenset[Feature] = frozenset(),
+) -> type[SocketMachine]:
+    """The state machine of one triage, with the rules of exactly these hazards and of those features that the target has.
+
+    Request sockets need no feature here: they come with the hazard "accept".
+    """
     room = Room.of(triage.target)
+    hazards = room.drawable(hazards)
+    features = features & room.features
+    properties: list[tuple[Property, ...]] = [("unwanted",)] if "unwanted" in features else []
+    if "bound" in features and hazards & {"destroy", "destroying"}:
+        properties.append(("bound",))
     buckets: dict[Written, Bucket] = {(str(b) if b.table else b.number): b for b in room.buckets}
     kinds = tuple(hazard for hazard in CHANGES if hazard in hazards)
     members: dict[str, Any] = {
@@ -470,14 +431,19 @@ def machine_for(triage: Triage, hazards: frozenset[Hazard], name: str = "SocketM
         "buckets": buckets,
         "others": tuple(written for written, bucket in buckets.items() if bucket != FIRST and has_tail(bucket.table)),
         "tailless": tuple(written for written, bucket in buckets.items() if not has_tail(bucket.table)),
+        "connecting": tuple(written for written, bucket in buckets.items() if room.connects(bucket.table)),
+        "properties": tuple(properties),
     }
     absent = {rule for rule, hazard in _RULES.items() if hazard not in hazards}
+    absent |= {rule for rule, feature in _FEATURES.items() if feature not in features}
+    if not properties:
+        absent.add("add_with_property")
     if not kinds:
         absent |= set(_INSIDE)
     if "realloc" not in hazards:
         absent.add("refuse_and_change")
     if not members["tailless"]:
         absent.add("add_at_head")
-    if room.has_tail and all(has_tail(table) for table in room.tables):
+    if all(map(room.reinserts_at_tail, room.tables)):
         absent.add("reinsert_at_head")
     return type(name, (SocketMachine,), members | dict.fromkeys(absent))

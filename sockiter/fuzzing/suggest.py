@@ -48,7 +48,7 @@ def _least(scheme: AnyScheme, found: TriagedFinding) -> KnownFailure:
 def _happens(scheme: AnyScheme, found: TriagedFinding, hazards: frozenset[Hazard]) -> bool:
     case = found.case
     # With fewer hazards it may take a line more.
-    scope = spanned(case.operations, case.slots, length(case.operations) + 1)
+    scope = spanned(scheme, case.operations, case.slots, length(case.operations) + 1)
     try:
         return bool(search(scheme, hazards, scope, signatures=[found.signature], progress=at_most(STATES_MAX)).violations)
     except (SockiterError, Unsearchable):

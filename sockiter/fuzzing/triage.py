@@ -17,7 +17,7 @@ from sockiter.errors import Inconclusive
 from sockiter.operations import Operation
 from sockiter.oracle import judge
 from sockiter.shrink.minimize import Fails, Patience, minimize
-from sockiter.simulation import SchemeTarget
+from sockiter.targets import scheme_of
 from sockiter.verdict import Finding, Kind, Signature, Verdict
 
 # The number of reruns of a finding's sequence on a running kernel before shrinking. A model needs no rerun.
@@ -228,8 +228,8 @@ def searched(
     """The shortest sequence with the same failure, its slots, and whether it is certainly the shortest.
 
     A search with a limit of states decides this for a scheme; for a running kernel it is never certain."""
-    if isinstance(target, SchemeTarget) and target.slots is None and not patience.ended:
-        return shortest(target.scheme, operations, slots, finding.signature, fails, patience=patience, states_max=states_max)
+    if (scheme := scheme_of(target)) is not None and target.slots is None and not patience.ended:
+        return shortest(scheme, operations, slots, finding.signature, fails, patience=patience, states_max=states_max)
     return operations, slots, False
 
 

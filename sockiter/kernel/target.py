@@ -176,7 +176,7 @@ class KernelSession:
     def begin(self, shape: Shape) -> Backend:
         """A backend with an empty table; raises `Unavailable` for a shape that this kernel's table does not have."""
         if why := refusal(self._target, (), shape):
-            raise Unavailable(why)
+            raise Unavailable(why.text)
         return self.begin_unchecked(shape)
 
     def begin_unchecked(self, shape: Shape) -> Backend:

@@ -24,8 +24,7 @@ from sockiter.matrix.matrix import ALL, Cell, Column, Matrix, MatrixRow, Measure
 from sockiter.operations import length
 from sockiter.replay import with_expects
 from sockiter.shrink.minimize import Patience
-from sockiter.simulation import SchemeTarget
-from sockiter.targets import SCHEME_TARGETS, target_named
+from sockiter.targets import SCHEME_TARGETS, scheme_of, target_named
 from sockiter.verdict import Signature
 from sockiter.workers import Workers, serving
 
@@ -90,15 +89,19 @@ OPS_WITHOUT_END = 7
 def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Scope:
     """The part of a scope that can be searched completely, for this target under these hazards."""
     scope = scope.under(hazards)
-    if isinstance(target, SchemeTarget) and not hasattr(target.scheme, "canonical") and scope.ops is None:
+    if (scheme := scheme_of(target)) is not None and not hasattr(scheme, "canonical") and scope.ops is None:
         scope = replace(scope, ops=OPS_WITHOUT_END)
     return scope
+
+
+# Hazards that make a scope smaller, in the order in which they are left out to search more of it.
+REDUCING: tuple[frozenset[Hazard], ...] = (frozenset({"rollover"}), frozenset({"close", "accept"}))
 
 
 def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope) -> list[CellTask]:
     """The cells of a matrix, each in the part of the scope that is within reach, without unsupported ones.
 
-    `rollover` can make the scope of all hazards together smaller. Then all hazards but `rollover` are a separate task. This
+    Some hazards can make the scope of all hazards together smaller. Then all hazards but these are separate tasks. Such a
     task has no cell; its result is part of the cell of all hazards.
     """
     columns = tuple(columns)
@@ -108,11 +111,23 @@ def tasks_of(targets: Iterable[Target], columns: Iterable[Column], scope: Scope)
             hazards = column.of(target)
             if hazards is None:
                 continue
-            reach = within_reach(target, hazards, scope)
-            tasks.append(CellTask(target, column, hazards, reach))
-            rest = hazards - {"rollover"}
-            if column == ALL and (more := within_reach(target, rest, scope)) != reach:
-                tasks.append(CellTask(target, Column(f"{ALL.name} but rollover", rest), rest, more))
+            if column == ALL:
+                tasks += parts(target, column, hazards, scope)
+            else:
+                tasks.append(CellTask(target, column, hazards, within_reach(target, hazards, scope)))
+    return tasks
+
+
+def parts(target: Target, column: Column, hazards: frozenset[Hazard], scope: Scope) -> list[CellTask]:
+    """The searches that cover a column: under all of its hazards, and, where these make the scope smaller, under fewer."""
+    tasks = [CellTask(target, column, hazards, within_reach(target, hazards, scope))]
+    left_out: frozenset[Hazard] = frozenset()
+    for reducing in REDUCING:
+        left_out |= reducing & hazards
+        reach = within_reach(target, hazards - left_out, scope)
+        if reach != tasks[-1].scope:
+            name = f"{column.name}{',' if 'but' in column.name else ' but'} {', '.join(in_order(left_out))}"
+            tasks.append(CellTask(target, Column(name, hazards - left_out), hazards - left_out, reach))
     return tasks
 
 
@@ -211,9 +226,9 @@ def _result(job: CellJob, report: Callable[[int, int], None]) -> SearchResult | 
     # A str is the reason for a missing result.
     try:
         target = target_named(job.target)
-        if isinstance(target, SchemeTarget):
+        if (scheme := scheme_of(target)) is not None:
             rights.give_up()
-            result: SearchResult | Measured = search(target.scheme, job.hazards, job.scope, progress=report)
+            result: SearchResult | Measured = search(scheme, job.hazards, job.scope, progress=report)
         else:
             result = measure(target, job.hazards, job.seconds, report)
         return replace(result, violations=tuple(_annotated(target, violation) for violation in result.violations))

@@ -13,7 +13,17 @@ from typing import NamedTuple
 from sockiter.backend import Target
 from sockiter.cases import Case
 from sockiter.check.result import Counterexample, Scope, SearchResult
-from sockiter.claims import HAZARDS, Hazard, KnownFailure, explaining, hazards_of, in_order, largest_claims, within
+from sockiter.claims import (
+    HAZARDS,
+    IMPLIES,
+    Hazard,
+    KnownFailure,
+    explaining,
+    hazards_of,
+    in_order,
+    largest_claims,
+    within,
+)
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
 
 MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash"})
@@ -117,8 +127,12 @@ class CellVerdict:
 
 
 def columns(targets: Iterable[Target]) -> tuple[Column, ...]:
-    """A column for no hazard, one for each hazard that at least one target supports, and one for all hazards together."""
+    """A column for no hazard, one for each hazard that at least one target supports, and one for all hazards together.
+
+    A hazard that is another one to a walk, such as destroy and remove, has no column beside that.
+    """
     there = {hazard for target in targets for hazard in target.hazards}
+    there -= {hazard for hazard in there & IMPLIES.keys() if len(IMPLIES[hazard]) == 1 and IMPLIES[hazard] <= there}
     return (NONE, *(Column(hazard, frozenset({hazard})) for hazard in in_order(there)), ALL)
 
 

@@ -1,7 +1,7 @@
 """The matrix as an HTML page: the table, the hazards, the claims of each target, and every case step by step.
 
 The page needs no other file or server. Without its script all content is visible, only longer. `matrix` makes the verdicts
-of the cells, and `picture` makes the snapshots of a case.
+of the cells, and `snapshots` makes the snapshots of a case.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from sockiter.matrix.matrix import (
     used,
     verdicts,
 )
-from sockiter.report.picture import Snapshot, looks, replay_command, snapshots, templates
+from sockiter.report.page import replay_command
+from sockiter.report.render import templates
+from sockiter.report.snapshots import Snapshot, looks, snapshots
 from sockiter.report.trace import Trace, trace
 from sockiter.schemes.versions import KNOWN, NEWEST, in_words
 from sockiter.verdict import Kind, Signature
@@ -179,7 +181,7 @@ def html(matrix: Matrix, traces: Traces, origin: Origin | None = None) -> str:
 
 
 def found_kinds(rows: Iterable[PageRow]) -> frozenset[Kind]:
-    """The kinds of harm that a page names in some cell."""
+    """The kinds of failure that a page names in some cell."""
     return frozenset(link.verdict.kind for row in rows for cell in row.cells for link in cell.links)
 
 

@@ -73,14 +73,14 @@ class RaceViolation:
 
 @dataclass(slots=True)
 class RaceResult:
-    """The result of a race so far. `harms`: for each kind, the number of walks, and a known failure.
+    """The result of a race so far. `failures`: for each kind, the number of walks, and a known failure.
 
     It is the first known failure that explains the kind, and None for a violation. `raced_s`: the time during which both
     sides were running.
     """
 
     counts: RaceCounts = field(default_factory=RaceCounts)
-    harms: Counter[tuple[Kind, KnownFailure | None]] = field(default_factory=Counter)
+    failures: Counter[tuple[Kind, KnownFailure | None]] = field(default_factory=Counter)
     violations: list[RaceViolation] = field(default_factory=list)
     rounds: int = 0
     raced_s: float = 0.0
@@ -89,7 +89,7 @@ class RaceResult:
     @property
     def violation_count(self) -> int:
         """The number of walks with a violation, counted by kind."""
-        return sum(walks for (kind, harm), walks in self.harms.items() if harm is None and kind in VIOLATIONS)
+        return sum(walks for (kind, known), walks in self.failures.items() if known is None and kind in VIOLATIONS)
 
 
 class Arena(Protocol):
@@ -160,7 +160,7 @@ class Race:
         for findings in judge_round(race_round):
             kinds = self._violations(findings)
             for kind, admitted in self._explanations(findings).items():
-                result.harms[kind, admitted] += 1
+                result.failures[kind, admitted] += 1
             kept = Counter(kind for earlier in result.violations for kind in earlier.kinds)
             if any(kept[kind] < RECORDS_KEPT for kind in kinds):
                 text = self._record(plan, race_round, findings)
@@ -179,7 +179,7 @@ class Race:
         return explanations
 
     def _violations(self, findings: WalkFindings) -> tuple[Kind, ...]:
-        return tuple(kind for kind, harm in self._explanations(findings).items() if harm is None and kind in VIOLATIONS)
+        return tuple(kind for kind, known in self._explanations(findings).items() if known is None and kind in VIOLATIONS)
 
     def _save(self, violation: RaceViolation) -> None:
         path = own_path(self._cases, f"{self.target.name}-{'-'.join(violation.kinds)}", violation.text, SUFFIX)
@@ -335,9 +335,9 @@ def run_walker(namespace: Namespace, walk: Walk, processor: int, connection: Con
 def _lines(race_round: Round, findings: WalkFindings) -> Iterator[str]:
     # A walk and the changes during it, with every change to the affected sockets.
     names = {change.socket_id: change.name for change in race_round.changes}
-    harmed_names = {finding.socket for finding in findings.verdict}
+    failed_names = {finding.socket for finding in findings.verdict}
     changes = dict.fromkeys(
-        (*(change for change in race_round.changes if change.name in harmed_names), *race_round.during(findings.walk))
+        (*(change for change in race_round.changes if change.name in failed_names), *race_round.during(findings.walk))
     )
     calls = race_round.walks[findings.walk].calls
     zero = calls[0].start

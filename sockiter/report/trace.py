@@ -108,7 +108,7 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
     """
     shape = shape_of(case.operations, slots=case.slots)
     if why := refusal(target, case.operations, shape):
-        raise Unavailable(why)
+        raise Unavailable(why.text)
     first = case.operations.index(Open()) + 1
 
     def recorded() -> tuple[Names | None, list[list[TraceRow]], list[EventTime], History]:

@@ -146,7 +146,13 @@ class FullBatch(WholeBatch[State]):
     name = "full-batch"
     summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
     progress = "Bucket Offset"
-    known_failures = (*OffsetUdp.known_failures, known_failure("refused", "enomem"))
+    known_failures = (
+        *OffsetUdp.known_failures,
+        known_failure("skip", "close", moved=True),
+        known_failure("repeat", "close"),
+        known_failure("repeat", "close", moved=True),
+        known_failure("refused", "enomem"),
+    )
 
     def begin(self, state: State, table: Table) -> Step[State]:
         return self.onwards(*state, table)
@@ -173,6 +179,7 @@ class FullBatchHeld(WholeBatch[Held]):
     progress = "Held"
     known_failures = (
         known_failure("skip", "rehash", moved=True),
+        known_failure("skip", "close", moved=True),
         known_failure("repeat", "rehash", moved=True),
         known_failure("refused", "enomem"),
     )

@@ -100,11 +100,14 @@ class OffsetTcp:
         known_failure("skip"),
         known_failure("skip", "reinsert", moved=True),
         known_failure("skip", "rehash", moved=True),
+        known_failure("skip", "close", moved=True),
         known_failure("repeat", "add-head"),
         known_failure("repeat", "reinsert"),
         known_failure("repeat", "rehash"),
         known_failure("repeat", "reinsert", moved=True),
         known_failure("repeat", "rehash", moved=True),
+        known_failure("repeat", "close"),
+        known_failure("repeat", "close", moved=True),
     )
 
     def open(self, slots: int, table: Table) -> State:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sockiter.claims import HAZARDS, known_failure
+from sockiter.claims import known_failure
 from sockiter.schemes.one_by_one import Found, Further, OneByOne, State
+from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.schemes.versions import mainline
 from sockiter.table import Table
 
@@ -32,7 +33,7 @@ class Rank(OneByOne[Place]):
     name = "rank"
     summary = f"count of sockets seen in the whole table ({mainline('rank')})"
     progress = "Rank"
-    hazards = frozenset(HAZARDS) - {"show", "realloc", "enomem", "rollover"}
+    hazards = ANY_HAZARD - {"show", "realloc", "enomem"}
     known_failures = (
         known_failure("skip", "remove", elsewhere=True),
         known_failure("skip", "reinsert"),

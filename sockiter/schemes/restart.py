@@ -25,15 +25,19 @@ class Restart(PartialBatch[Place]):
     hazards = ANY_HAZARD | SUCCESSIONS
     known_failures = (
         known_failure("skip", "rehash", moved=True),
+        known_failure("skip", "close", "show", moved=True),
         known_failure("repeat", "add-head"),
         known_failure("repeat", "remove", elsewhere=True),
         known_failure("repeat", "reinsert", elsewhere=True),
         known_failure("repeat", "rehash", elsewhere=True),
         known_failure("repeat", "reinsert", moved=True),
         known_failure("repeat", "rehash", moved=True),
+        known_failure("repeat", "close", elsewhere=True),
+        known_failure("repeat", "close", moved=True),
         known_failure("refused", "remove"),
         known_failure("refused", "reinsert"),
         known_failure("refused", "rehash"),
+        known_failure("refused", "close"),
     )
     start = Place(0, 0)
 

@@ -27,7 +27,8 @@ def sort_key(candidate: Candidate) -> tuple[object, ...]:
     """The sort key of a candidate; a simpler candidate has a lower key.
 
     The criteria, in order: lines, sockets, changes inside reads, reads that give up or are no ordinary reads of records,
-    properties of sockets, the kernel's slots, few and low buckets, small reads and early points, adds at the tail, and names in order. So similar candidates have one result.
+    properties of sockets, the kernel's slots, few and low buckets, small reads and early points, adds at the tail, and names
+    in order. So similar candidates have one result.
     """
     operations, slots = candidate
     inside = numbers = heads = buckets = odd = properties = 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sockiter.cases import Case
     from sockiter.check.result import Scope, SearchResult
     from sockiter.claims import Hazard, KnownFailure
-    from sockiter.fuzzing.machine import Violation
+    from sockiter.fuzzing.violations import Violation
     from sockiter.plugins import PluginTarget
     from sockiter.schemes.scheme import AnyScheme
     from sockiter.shrink.minimize import Patience
@@ -85,8 +85,9 @@ def assert_nothing_new_is_fuzzed(scheme: AnyScheme, *, examples: int | None = No
     from hypothesis.stateful import run_state_machine_as_test
 
     from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS
-    from sockiter.fuzzing.machine import Violation, machine_for
+    from sockiter.fuzzing.machine import machine_for
     from sockiter.fuzzing.triage import Triage
+    from sockiter.fuzzing.violations import Violation
     from sockiter.testing.machines import EXAMPLES_MIN, runs
 
     with _target(scheme) as target, target.session() as session:
@@ -105,7 +106,9 @@ def assert_nothing_new_is_fuzzed(scheme: AnyScheme, *, examples: int | None = No
         for name, hazards in machines.items():
             triage = Triage(target, session)
             try:
-                run_state_machine_as_test(machine_for(triage, hazards, f"{target.name} {name}"), settings=profile)
+                features = target.features if name == "all" else frozenset()
+                machine = machine_for(triage, hazards, f"{target.name} {name}", features=features)
+                run_state_machine_as_test(machine, settings=profile)
             except Violation as violation:
                 target.scheme = untimed
                 raise _followed(target, session, violation) from None
@@ -163,7 +166,8 @@ def assert_known_failures_happen(scheme: AnyScheme, *, scope: Scope | None = Non
 
 def assert_canonical_form_is_sound(scheme: AnyScheme) -> None:
     """Make the comparisons of `sockiter check --verify`; an AssertionError says what is merged wrongly."""
-    from sockiter.check.verify import Trial, verify
+    from sockiter.check.trials import Trial
+    from sockiter.check.verify import verify
     from sockiter.cli.verification import report_lines
 
     with _target(scheme) as target:

@@ -34,6 +34,6 @@ def fuzz_case(scheme: AnyScheme) -> type[TestCase]:
     A module that has it as `TestMachine = fuzz_case(MyScheme())` is collected by pytest, and by HypoFuzz.
     """
     target = checked(scheme)
-    machine = machine_for(Triage(target, target), target.hazards, target.name)
+    machine = machine_for(Triage(target, target), target.hazards, target.name, features=target.features)
     machine.TestCase.settings = settings()
     return machine.TestCase

@@ -34,7 +34,7 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
 @pytest.fixture
 def ratio(tell: Tell) -> Ratio:
-    """How many times more one side makes than the other: what is compared, the sides, and a floor (0: none)."""
+    """The ratio of one side's rate to the other's: the compared quantity, the sides, and a floor (0: none)."""
 
     def measure(what: str, ours: Callable[[], float], theirs: Callable[[], float], floor: float) -> float:
         rounds = [(ours(), theirs()) for _ in range(9)]

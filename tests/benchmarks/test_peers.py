@@ -54,7 +54,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def had(get: Callable[[], T]) -> T:
-    """What a machine may lack; skips with the reason."""
+    """A prerequisite that a machine may lack; skips with the reason."""
     try:
         return get()
     except Unavailable as unavailable:
@@ -77,7 +77,7 @@ def seconds(scheme: AnyScheme, sockets: int) -> float:
 def test_the_models_have_as_many_states_as_the_scheme_s_own_code(
     scheme: AnyScheme, defined: tuple[str, ...], spin_is_here: None, packages: Path, tmp_path: Path
 ) -> None:
-    # A harm ends nothing for Spin, which goes on; TLC has a state for it, so that it is asked where there is none yet.
+    # Spin continues after a failure. TLC has a state for a failure, so it gets a scope without failures.
     for ops in (5, 8):
         assert spin("naive.pml", tmp_path, *CHECKED, *defined, f"OPS={ops}").states == len(
             reachable(*named(scheme, SOCKETS, ops))
@@ -95,7 +95,7 @@ def test_the_models_have_as_many_states_as_the_scheme_s_own_code(
 
 
 @pytest.mark.parametrize(("kind", "invariant"), [("skip", "NoSkip"), ("repeat", "NoRepeat")])
-def test_everybody_finds_the_same_shortest_case_against_offset_udp(
+def test_all_checkers_find_the_same_shortest_case_against_offset_udp(
     kind: Kind, invariant: str, spin_is_here: None, packages: Path, tmp_path: Path
 ) -> None:
     lengths = {violation.kind: violation.operations for violation in searched(OffsetUdp(), SOCKETS).violations}

@@ -76,7 +76,7 @@ def test_swarm_makes_thirty_times_the_operations_of_a_naive_machine(ratio: Ratio
 
 
 def test_the_projects_machine_makes_a_third_of_the_operations_of_a_naive_one_over_as_many_steps(ratio: Ratio) -> None:
-    # It judges every read, has names and ends drawn from what is there, and rules that are switched off.
+    # It judges every read, draws names and ends from the present sockets, and has rules that are switched off.
     machine = machine_for(quiet_triage(), HAZARDS)
     what = "operations a second, machine against naive, as many steps"
 
@@ -105,7 +105,7 @@ def test_swarm_runs_a_thousand_sequences_a_second_on_the_kernel(
     target = KERNEL_UDP
     if lack := target.missing():
         (pytest.fail if os.environ.get("SOCKITER_REQUIRE_KERNEL") == "1" else pytest.skip)(lack)
-    # What the kernel does is of no interest here, and so nothing that it does is news.
+    # The kernel's failures are of no interest here, so no finding is new.
     monkeypatch.setattr(Triage, "first_new", lambda triage, operations, verdict: None)
     rates = []
     with target.session() as session:

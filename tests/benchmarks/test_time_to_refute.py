@@ -20,7 +20,7 @@ from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Kind
 
 SEEDS = 20
-# What no seed may take at the median; one that takes twice as long is given up, and counts as that long.
+# The limit of the median time. A seed that takes twice as long is given up, and counts as that long.
 LIMIT_S = 30.0
 GIVEN_UP_S = 2 * LIMIT_S
 
@@ -31,7 +31,7 @@ Took = tuple[float, float]
 
 
 def refuted(scheme: AnyScheme, driver: str, number: int) -> dict[Sought, Took]:
-    """What it took until each kind was refuted for the first time, under whichever hazards."""
+    """The time until each kind was refuted for the first time, under any hazards."""
     target = SchemeTarget(scheme)
     triage = Triage.of(target, target, target.hazards)
     sought = {(known_failure.kind, known_failure.moved) for known_failure in target.known_failures}

@@ -1,4 +1,4 @@
-"""A Chromium in which a page is opened, and a watch over what the page complains of and asks for.
+"""A Chromium in which a page is opened, and a record of the page's errors and requests.
 
 Needs Playwright (extra `browser`) and a Chromium: /usr/bin/chromium, or what SOCKITER_CHROMIUM names.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,6 +20,12 @@ CHROMIUM = os.environ.get("SOCKITER_CHROMIUM", "/usr/bin/chromium")
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 
 Opened: TypeAlias = Callable[..., "Page"]
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Without Playwright, the tests run only on request (`pytest tests/browser`), and are then skipped with that reason."""
+    is_asked_for = any(Path(__file__).parent.name in argument for argument in config.args)
+    return None if is_asked_for or find_spec("playwright") is not None else True
 
 
 def lacking(what: str) -> None:

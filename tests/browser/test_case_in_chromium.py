@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sockiter.cases import load
-from sockiter.report.picture import html
+from sockiter.report.page import html
 from sockiter.report.trace import Trace, trace
 from sockiter.targets import target_named
 from tests.browser.conftest import Opened, copied

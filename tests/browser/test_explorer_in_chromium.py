@@ -1,4 +1,4 @@
-"""The page of a state graph in a real browser: each way through it is what a replay says, and keys reach everything."""
+"""The page of a state graph in a real browser: each path has the result of its replay, and keys reach everything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sockiter.explore.page import html
 from sockiter.oracle import judge
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, copied
 from tests.check.test_search import Gives
 from tests.support.command import sockiter
 from tests.support.contrast import LEAST, TEXTS, contrast
@@ -53,7 +53,7 @@ def elsewhere(file: Path) -> Iterator[Any]:
 
 
 def take(page: Page, text: str) -> None:
-    """Pick the next operation by what stands on it."""
+    """Pick the next operation by its label."""
     page.locator("#steps button", has=page.get_by_text(text, exact=True)).click()
 
 
@@ -85,7 +85,7 @@ def test_operations_lead_to_a_state_that_shows_buckets_place_deliveries_and_debt
     assert page.locator("#number").inner_text() == "of 44, after 6 operations"
 
 
-def test_what_is_certain_is_told_before_it_happens_and_what_happened_after(opened: Opened) -> None:
+def test_a_certain_failure_is_shown_before_it_happens_and_then_as_happened(opened: Opened) -> None:
     page = opened()
     way_to_lost(page)
     certain, possible = said(page)
@@ -99,7 +99,7 @@ def test_what_is_certain_is_told_before_it_happens_and_what_happened_after(opene
     assert page.locator("#buckets .skipped").inner_text() == "B\nskipped"
 
 
-def test_what_reads_alone_bring_about_is_told_apart_from_what_is_certain(opened: Opened, elsewhere: Any) -> None:
+def test_failures_by_reads_alone_differ_from_certain_failures(opened: Opened, elsewhere: Any) -> None:
     elsewhere(page_of("offset-udp", "remove", "add-head", scope=Scope(3, 1, 2)))
     page = opened()
     way_to_lost(page)
@@ -203,7 +203,7 @@ def test_an_address_opens_the_state_and_the_way_that_it_was_copied_from(opened: 
 
 
 @pytest.mark.parametrize("anchor", ["#nowhere", "#state-99999", "#state-0+77", "#state-0+a", "#state-0+.", "#state-3+1.a.2"])
-def test_an_address_that_leads_nowhere_opens_the_start_and_says_so(opened: Opened, anchor: str) -> None:
+def test_an_address_without_a_state_opens_the_start_with_a_message(opened: Opened, anchor: str) -> None:
     page = opened(anchor=anchor)
     assert event(page) == f"No state of this page has the address {anchor}"
     take(page, "add A tail")
@@ -220,7 +220,7 @@ def test_every_state_has_an_address(opened: Opened) -> None:
         assert page.locator("#link").inner_text() == f"State {nth}"
     page.locator("#which").select_option("lost")
     assert page.locator("#rows tr").count() == 7
-    page.locator("#which").select_option("harmed")
+    page.locator("#which").select_option("violation")
     assert 0 < page.locator("#rows tr").count() < 44
     page.locator("#which").select_option("cut")
     assert page.locator("#range").inner_text() == "none"
@@ -240,7 +240,7 @@ def test_the_list_of_states_has_pages(opened: Opened, elsewhere: Any) -> None:
     assert page.locator("#steps").inner_text().endswith("The graph is cut off here.")
 
 
-def test_the_shortest_ways_to_what_can_go_wrong_are_links(opened: Opened) -> None:
+def test_the_shortest_paths_to_failures_are_links(opened: Opened) -> None:
     page = opened()
     page.locator(".findings a.moved").click()
     assert said(page)[0].startswith("skip B is certain")
@@ -276,7 +276,7 @@ def test_a_way_is_saved_as_a_case_that_replays_as_expected(opened: Opened, tmp_p
     path = tmp_path / download.value.suggested_filename
     assert re.fullmatch(r"offset-udp-state-\d+-a\.case", path.name)
     download.value.save_as(path)
-    assert page.locator("#saved").inner_text() == f"Saved as {path.name}"
+    assert page.locator("#copy [role=status]").inner_text() == f"Saved as {path.name}."
     case = load(path)
     assert (case.slots, [str(one) for one in case.expects]) == (2, ["expect offset-udp skip B"])
     result = sockiter("replay", path, "--target", "offset-udp")
@@ -284,42 +284,57 @@ def test_a_way_is_saved_as_a_case_that_replays_as_expected(opened: Opened, tmp_p
     assert "as expected" in result.stdout
 
 
-def test_a_case_is_copied(opened: Opened) -> None:
-    page = opened()
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    way_to_lost(page)
-    page.locator("#copy").click()
-    page.wait_for_function("document.getElementById('saved').textContent")
-    assert page.locator("#saved").inner_text() == "Copied"
-    assert loads(page.evaluate("navigator.clipboard.readText()")) == loads(page.locator("#case").text_content() or "")
-
-
-def test_where_nothing_may_be_copied_the_case_is_selected(opened: Opened) -> None:
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("link", "file://"),
+        ("case", "# sockiter case v1\n# offset-udp: from the page of sockiter explore.\nbatch 2\n"),
+        ("replay command", "sockiter replay --target offset-udp - <<'END'\n# sockiter case v1\n"),
+    ],
+)
+def test_buttons_copy_the_link_the_case_and_the_command(opened: Opened, name: str, start: str) -> None:
     page = opened()
     way_to_lost(page)
-    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
-    page.locator("#copy").click()
-    page.wait_for_function("document.getElementById('saved').textContent")
-    assert page.locator("#saved").inner_text() == "Selected: copy it with Ctrl+C"
-    assert loads(page.evaluate("String(getSelection())")).slots == 2
+    text = copied(page, name)
+    assert text.startswith(start)
+    if name == "link":
+        assert text == page.url
+    if name == "case":
+        assert loads(text) == loads(page.locator("#case").text_content() or "")
+
+
+def test_without_open_only_the_link_can_be_copied(opened: Opened) -> None:
+    page = opened()
+    take(page, "add A tail")
+    assert page.locator("#copy button:enabled").all_inner_texts() == ["Copy the link"]
+    take(page, "open")
+    assert page.locator("#copy button:disabled").all() == []
+
+
+def test_what_cannot_be_copied_by_the_clipboard_is_copied_by_the_selection(opened: Opened) -> None:
+    page = opened()
+    way_to_lost(page)
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_role("button", name="Copy the case").click()
+    page.get_by_text("Copied the case.").wait_for()
 
 
 @pytest.mark.parametrize("name", ["offset-udp", "unix", "full-batch", "cookie-tcp", "index"])
-def test_every_way_is_what_the_oracle_says_of_its_case(opened: Opened, elsewhere: Any, name: str) -> None:
+def test_every_path_agrees_with_the_oracle(opened: Opened, elsewhere: Any, name: str) -> None:
     elsewhere(page_of(name, scope=Scope(2, 2, 1), states_max=1_500))
     page = opened()
     target: Any = target_named(name)
     compare(page, target, random.Random(name), walks=12)
 
 
-def test_a_refused_read_and_what_it_left_are_what_the_oracle_says(opened: Opened, elsewhere: Any) -> None:
+def test_a_refused_read_and_its_leftovers_agree_with_the_oracle(opened: Opened, elsewhere: Any) -> None:
     elsewhere(html(explore(Gives(), (), Scope(2, 1, 1, 8), states_max=800)))
     page = opened()
     compare(page, SchemeTarget(Gives()), random.Random(0), walks=12)
 
 
 def compare(page: Page, target: Any, draw: random.Random, *, walks: int) -> None:
-    """Ways at random: what the page says of each is what its case comes to."""
+    """On random paths, the page and the replay of the case have the same result."""
     compared = 0
     for _ in range(walks):
         page.evaluate("location.hash = '#state-0'")
@@ -358,7 +373,7 @@ JSON.stringify({
 # To look at.
 
 
-def test_without_a_script_the_page_says_that_it_needs_one(opened: Opened) -> None:
+def test_without_scripts_the_page_reports_that_it_needs_one(opened: Opened) -> None:
     page = opened(script=False)
     assert page.get_by_text("This page needs its script").is_visible()
 

@@ -21,7 +21,7 @@ from tests.support.matrices import corpus_matrix, page_of
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# What has a model and cases of every kind, and an iterator of the kernel besides.
+# Schemes with a model and cases of every kind, and an iterator of the kernel.
 TARGETS = ("offset-udp", "unix", "index", "index-narrow", "full-batch", "restart", "cookie-tcp")
 WIDTHS = (400, 1600)
 
@@ -55,7 +55,7 @@ def event(page: Page) -> str:
 
 
 def focused(page: Page) -> str:
-    """The id of what has the focus, once a case that was closed is closed altogether."""
+    """The id of the element with the focus, after the viewer has closed completely."""
     page.wait_for_function("viewer.open || !location.hash.endsWith('skip')")
     return str(page.evaluate("document.activeElement.id"))
 
@@ -394,14 +394,14 @@ def test_a_kernel_release_names_its_schemes_and_leaves_them(opened: Opened, rele
     assert len(shown_rows(page)) == rows
 
 
-def test_what_is_no_release_filters_nothing_and_says_what_is_expected(opened: Opened) -> None:
+def test_an_invalid_release_filters_nothing_and_the_page_names_the_expected_form(opened: Opened) -> None:
     page = opened(anchor="?kernel=mine%3Cb%3E")
     assert page.locator("#kernel-says").inner_text() == "Expected a release as uname -r prints it: 6.12.94, or 6.12."
     assert page.locator("#kernel").get_attribute("aria-invalid") == "true"
     assert len(shown_rows(page)) == 8
 
 
-def test_what_a_kernel_was_not_seen_to_do_is_no_proof(opened: Opened) -> None:
+def test_an_unseen_failure_of_a_kernel_is_no_proof(opened: Opened) -> None:
     page = opened(anchor="?kind=repeat")
     assert page.locator("#cell-kernel-udp-all").inner_text() == "○ 4,000"
     assert page.locator("#cell-unix-none").inner_text() == "no repeat"
@@ -455,7 +455,7 @@ def test_an_open_case_is_copied_as_a_link_a_file_and_a_command(opened: Opened, w
         assert text.startswith("sockiter replay --target offset-udp - <<'END'\n# sockiter case v1\n")
 
 
-def test_what_cannot_be_copied_by_the_clipboard_is_copied_by_the_selection(opened: Opened) -> None:
+def test_without_a_clipboard_text_is_copied_by_the_selection(opened: Opened) -> None:
     page = opened(anchor="#cell-offset-udp-remove-skip")
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     page.get_by_role("button", name="Copy the case").click()

@@ -47,7 +47,7 @@ pytestmark = pytest.mark.slow
 
 
 def happens(target: SchemeTarget, column: Column, scope: Scope) -> frozenset[Signature]:
-    """What happens under some hazards, all of it; never what is claimed not to."""
+    """All failures under some hazards, and none that a claim excludes."""
     return happens_in(target, column, scope.under(column.hazards))
 
 

@@ -51,7 +51,7 @@ def lengths(result: SearchResult) -> dict[tuple[str, bool], int]:
     return found
 
 
-# What it finds.
+# The violations.
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_nothing_longer_than_the_bound_is_found(ops: int | None, found: dict[tup
 
 
 def test_a_move_after_a_repeat_needs_one_more_read_to_be_found() -> None:
-    # In a bound that has no room for it, the moved socket's repeat is not told.
+    # In a scope that is too small for it, the moved socket's repeat is not reported.
     hazards: set[Hazard] = {"add-head", "reinsert"}
     found = lengths(search(BY_NAME["rank"], hazards, Scope(3, 1, 2)))["repeat", True]
     assert ("repeat", True) not in lengths(search(BY_NAME["rank"], hazards, Scope(3, 1, 2, found - 1)))
@@ -214,7 +214,7 @@ class TwiceLiterally(Bare):
 
 
 class Twice(TwiceLiterally):
-    """The same; what it says matters is not how often it did so."""
+    """The same scheme; its canonical form leaves out the number of its restarts."""
 
     def canonical(self, at: object, table: Table, where: Where) -> Hashable:
         return ()
@@ -243,7 +243,7 @@ class NeverAnswers(Bare):
 
 
 class Unlike(Bare):
-    """Keeps what nobody can look into."""
+    """A scheme whose state is an opaque object."""
 
     def open(self, slots: int, table: Table) -> object:
         return (object(),)
@@ -404,7 +404,7 @@ def test_monitor_states_are_numbered_in_their_order() -> None:
 def stepped(
     effect: Shift | Turns | Opening, state: MonitorState, mode: Mode = "on", *, sockets: int = 2, paused: bool = True
 ) -> MonitorResult:
-    monitor_step = MonitorStep(effect, monitor_states(sockets), sockets, mode, paused=paused)
+    monitor_step = MonitorStep(effect, monitor_states(sockets), sockets, mode, "alone", paused=paused)
     return monitor_step[state.number]
 
 
@@ -556,7 +556,7 @@ def test_each_step_of_a_path_is_an_operation_of_its_case(name: str, hazards: set
 
 
 def steps(operations: tuple[Operation, ...]) -> list[Operation | At]:
-    """The operations, and what happens inside of them."""
+    """The operations, and the changes inside them."""
     return [*operations, *(at for op in operations if isinstance(op, Read) for at in op.at)]
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from sockiter.backend import SLOTS, run
 from sockiter.check import search
-from sockiter.check.shortest import shortest
+from sockiter.check.result import Scope
+from sockiter.check.shortest import shortest, spanned
 from sockiter.claims import KnownFailure, known_failure
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.fuzzing.triage import fails_as
-from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, length
+from sockiter.operations import Add, At, Bucket, Destroy, Fail, Open, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.oracle import judge
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.index import Index
@@ -170,7 +171,7 @@ def test_fifty_finds_end_in_a_shortest_case_and_nearly_always_the_same(scheme: A
         (scheme, one)
         for scheme in (OffsetUdp(), Index(), CookieUdp(), Unix())
         for one in scheme.known_failures
-        # What is met once in ten thousand sequences cannot be drawn 50 times; the slow ones take three hazards.
+        # A failure in one of ten thousand sequences cannot be drawn 50 times; the slow ones need three hazards.
         if len(one.hazards) <= 2 and str(one) not in {"skip under rehash, realloc", "repeat under rehash, enomem"}
     ],
     ids=lambda value: getattr(value, "name", str(value)),
@@ -203,3 +204,36 @@ def drawn(target: SchemeTarget, of: KnownFailure, seed: int) -> tuple[Operations
             if finding.signature == of.signature:
                 return operations, slots, finding
     return None
+
+
+def test_a_scope_counts_the_sockets_that_were_destroyed() -> None:
+    destroyed: Operations = (Add("A", "tail"), Add("B", "tail"), Open(), Destroy("A"), Add("C", "head"), Read(None))
+    by_reads: Operations = (
+        Add("A", "tail"),
+        Add("B", "tail"),
+        Open(),
+        Read(1, destroying=True),
+        Add("C", "head"),
+        Read(None),
+    )
+    by_none: Operations = (Add("A", "tail"), Open(), Read(1), Add("C", "head"), Read(None, destroying=True))
+    before: Operations = (Add("A", "tail"), Add("B", "tail"), Remove("A"), Open(), Read(None, destroying=True))
+
+    for operations in (destroyed, by_reads, by_none, before):
+        assert spanned(OffsetUdp(), operations, 4, 7) == Scope(2, 1, 4, 7)
+
+
+def test_a_shortest_case_may_destroy() -> None:
+    skip: Operations = (
+        Add("A", "tail"),
+        Add("B", "tail"),
+        Open(),
+        Read(1, destroying=True),
+        Add("C", "tail"),
+        Read(None),
+    )
+    assert sought(OffsetUdp(), skip, Finding("skip", "B")) == (
+        (Add("A", "tail"), Add("B", "tail"), Open(), Read(1, destroying=True), Read(None)),
+        SLOTS,
+        True,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def test_the_memory_limit_defaults_to_half_of_the_memory() -> None:
     assert 1 << 28 < bytes_of(None) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_a_scheme_that_does_not_say_what_matters_is_searched_to_a_bound() -> None:
+def test_a_scheme_without_a_canonical_form_is_searched_to_a_bound() -> None:
     class Inconclusive(Rank):
         canonical = property()
 
@@ -218,7 +218,7 @@ def formless(monkeypatch: pytest.MonkeyPatch) -> None:
     targets = (*SCHEME_TARGETS, SchemeTarget(FormlessOffset()))
     monkeypatch.setattr("sockiter.targets.TARGETS", targets)
     for module in ("matrix.compute", "cli.check"):
-        monkeypatch.setattr(sys.modules[f"sockiter.{module}"], "OPS_WITHOUT_END", 4)
+        monkeypatch.setattr(import_module(f"sockiter.{module}"), "OPS_WITHOUT_END", 4)
 
 
 NOTE = (
@@ -228,7 +228,7 @@ NOTE = (
 
 
 @pytest.mark.usefixtures("formless")
-def test_a_scheme_without_a_canonical_form_is_said_to_have_none_before_it_is_searched(
+def test_a_missing_canonical_form_is_reported_before_the_search(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small = ("--sockets", 1, "--buckets", 1, *under("remove"))
@@ -242,12 +242,12 @@ def test_a_scheme_without_a_canonical_form_is_said_to_have_none_before_it_is_sea
     def ended(cells: CellWorkers) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.check"], "run", ended)
+    monkeypatch.setattr(import_module("sockiter.cli.check"), "run", ended)
     assert sockiter("check", "formless", *small).stderr.startswith(NOTE)
 
 
 @pytest.mark.usefixtures("formless")
-def test_beside_a_scheme_with_a_canonical_form_its_row_says_how_short_the_sequences_are() -> None:
+def test_beside_a_scheme_with_a_canonical_form_its_row_has_the_length_of_the_sequences() -> None:
     result = sockiter("check", "formless", "index", "--sockets", 1, "--buckets", 1, *under("remove"))
     told = " ".join(result.stdout.split())
     assert "sequences of any length" in told
@@ -255,6 +255,6 @@ def test_beside_a_scheme_with_a_canonical_form_its_row_says_how_short_the_sequen
 
 
 @pytest.mark.usefixtures("formless")
-def test_nothing_is_said_where_short_sequences_were_asked_for() -> None:
+def test_requested_short_sequences_need_no_message() -> None:
     result = sockiter("check", "formless", "--sockets", 1, "--buckets", 1, "--ops", 3, *under("remove"))
     assert (result.exit_code, result.stderr) == (0, "")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,12 +26,13 @@ from sockiter import __version__
 from sockiter.backend import Session, Target
 from sockiter.cases import Case, Expect, dumps, load, loads
 from sockiter.claims import HAZARDS, KnownFailure, hazards_of, known_failure
-from sockiter.cli import main, summary
+from sockiter.cli import fuzz_summary as summary
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
 from sockiter.fuzzing.triage import TriagedFinding, fails_as
+from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
@@ -38,27 +40,27 @@ from sockiter.operations import Operation
 from sockiter.replay import ReplayResult
 from sockiter.replay import replay as replay_case
 from sockiter.report.explain import words
-from sockiter.report.picture import html, svg
+from sockiter.report.page import html
+from sockiter.report.picture import svg
 from sockiter.report.table import table
 from sockiter.report.trace import Trace, trace
 from sockiter.shrink.minimize import Fails
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import Finding, Kind
-from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
+from tests.support.command import NO_KERNEL, commands, read_all, sockiter, unmeasured
 from tests.support.inline_workers import work_inline
 from tests.support.kernel_targets import LIMITED, with_capabilities
 from tests.support.paths import CASES
 
 RFC_SKIP = CASES / "rfc_skip.case"
-# Under this name the package has the command.
-FUZZ = sys.modules["sockiter.cli.fuzz"]
+FUZZ = import_module("sockiter.cli.fuzz")
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 
-# With this seed something is found in the first bite, which is never cut short.
+# With this seed the first bite, which is never cut short, has a finding.
 QUICK = ("fuzz", "offset-udp", "--driver", "swarm", "--workers", "1", "--seed", "7", "--seconds", "0.2")
-# More than the first slice, so that there are two, and in the first bite of each one of the RFC's harms is found. The last
-# option of a kind counts.
+# More than the first slice, so that there are two slices. The first bite of each slice finds one of the RFC's failures.
+# The last option of a kind counts.
 BOTH = ("--hazard", "remove", "--hazard", "add-head", "--seconds", "3")
 MOVES = "add A tail\nadd B tail\nopen\nread 1\nreinsert A tail\nread all\n"
 
@@ -68,7 +70,7 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
     """`replay`, `targets` and `fuzz` know of two schemes and of one iterator."""
     few = tuple(target_named(name) for name in ("offset-udp", "index", "kernel:udp"))
     for command in ("replay", "targets", "subject"):
-        monkeypatch.setattr(sys.modules[f"sockiter.cli.{command}"], "TARGETS", few)
+        monkeypatch.setattr(import_module(f"sockiter.cli.{command}"), "TARGETS", few)
 
 
 @pytest.fixture
@@ -89,10 +91,13 @@ def written(directory: Path, text: str, name: str = "written.case") -> Path:
 
 
 def failed(result: Result, status: int) -> str:
-    """The one line of what went wrong, which with `--json` is also a document."""
+    """The only line of an error, which with `--json` is also a document."""
     line = result.stderr.removeprefix("sockiter: ").rstrip("\n")
     assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
-    assert result.stdout == "" or json.loads(result.stdout) == {"version": 1, "error": line, "status": status}
+    if result.stdout:
+        error = json.loads(result.stdout)
+        error.pop("not_run", None)
+        assert error == {"version": 1, "error": line, "status": status}
     return line
 
 
@@ -109,11 +114,11 @@ def test_the_help_has_every_command_and_the_exit_statuses() -> None:
     result = sockiter("--help")
     assert result.exit_code == 0
     assert "Exit status: 0 fine, 1 a claim was broken or a result is not as expected, 2" in " ".join(result.stdout.split())
-    for command in main.commands:
+    for command in commands():
         assert f"\n  {command} " in result.stdout
         text = " ".join(sockiter(command, "-h").stdout.split())
         assert "Exit status: " in text
-        assert "2 wrong usage or input, 3 the machine lacks something" in text
+        assert "2 wrong usage or input, 3 a missing prerequisite" in text
         assert text.endswith(", 130 interrupted (findings are reported first), 141 the reader of the output has closed it.")
 
 
@@ -263,15 +268,30 @@ def test_the_json_of_a_replay_has_every_read() -> None:
             "as_expected": True,
             "compared": True,
             "claims_broken": [],
+            "not_run": None,
         }
     ]
 
 
-def test_the_json_of_a_replay_leaves_out_what_does_not_run() -> None:
+def test_the_json_of_a_replay_has_a_reason_for_each_target_that_does_not_run() -> None:
     outcomes = document(sockiter("replay", RFC_SKIP, CASES / "rfc_repeat.case", "--json"))
     assert [(Path(one["case"]).stem, one["target"]) for one in outcomes] == [
-        (case, target.name) for case in ("rfc_skip", "rfc_repeat") for target in SCHEME_TARGETS
+        (case, target.name) for case in ("rfc_skip", "rfc_repeat") for target in TARGETS
     ]
+    assert [one["target"] for one in outcomes[: len(TARGETS)] if one["not_run"] is None] == [
+        target.name for target in SCHEME_TARGETS
+    ]
+    assert outcomes[len(TARGETS) - 1] == {
+        "version": 1,
+        "case": str(RFC_SKIP),
+        "target": KERNEL_TARGETS[-1].name,
+        "reads": [],
+        "verdict": [],
+        "as_expected": True,
+        "compared": False,
+        "claims_broken": [],
+        "not_run": {"kind": "missing", "reason": NO_KERNEL, "hazards": []},
+    }
 
 
 @pytest.mark.parametrize(
@@ -289,7 +309,7 @@ def test_a_case_that_is_not_as_expected_is_status_1(expects: str, message: str, 
     assert result.stdout == f"{path}\n  offset-udp  {message}\n"
     as_json = sockiter("replay", path, "--target", "offset-udp", "--json")
     assert as_json.exit_code == 1
-    assert [one["as_expected"] for one in document(as_json)] == [False]
+    assert [one["as_expected"] for one in json.loads(as_json.stdout)] == [False]
 
 
 def test_one_case_in_a_directory_that_is_not_as_expected_is_status_1_and_the_others_are_run(tmp_path: Path) -> None:
@@ -318,7 +338,7 @@ def test_recording_replaces_the_expectations_of_a_case_by_the_results_of_the_sch
     assert (result.exit_code, result.stderr) == (0, "")
     assert "NOT AS EXPECTED" not in result.stdout
     assert "\n  offset-udp       skip B, as expected\n" in result.stdout
-    # What is expected of others stays, and stands first.
+    # The expectations of other targets stay, in front.
     assert path.read_text() == dumps(replace(right, expects=(SAID_WRONG[-1], *of_schemes(right))))
     assert os.listdir(tmp_path) == [path.name]
 
@@ -432,11 +452,14 @@ def test_an_expectation_of_an_unknown_target_is_noted_and_not_compared(tmp_path:
 def test_a_target_that_is_asked_for_and_does_not_run_here_is_status_3() -> None:
     result = sockiter("replay", RFC_SKIP, "--target", "kernel:udp", "--json")
     assert failed(result, 3) == f"{RFC_SKIP}: kernel:udp cannot run it: {NO_KERNEL}"
+    assert json.loads(result.stdout)["not_run"] == [
+        {"case": str(RFC_SKIP), "target": "kernel:udp", "kind": "missing", "reason": NO_KERNEL, "hazards": []}
+    ]
 
 
 @pytest.fixture
 def kernel_that_would_run(on_any_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On any machine: the kernel's iterators are there, but for what they are not asked to do."""
+    """The kernel's iterators run on any machine, with few hazards."""
 
     def session(self: KernelTarget) -> AbstractContextManager[None]:
         return nullcontext()
@@ -464,7 +487,7 @@ def test_an_inconclusive_case_is_status_3_or_left_out(tmp_path: Path, monkeypatc
             raise Inconclusive("kernel:udp: nobody knows")
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", inconclusive)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", inconclusive)
     path = written(tmp_path, text := "add A tail\nopen\nread all\n")
     message = "kernel:udp: nobody knows"
     assert failed(sockiter("replay", path, "--target", "kernel:udp", "--json"), 3) == (
@@ -473,8 +496,12 @@ def test_an_inconclusive_case_is_status_3_or_left_out(tmp_path: Path, monkeypatc
     for_all = sockiter("replay", path)
     assert (for_all.exit_code, f"\n  kernel:udp  not run: {message}\n" in for_all.stdout) == (0, True)
     outcomes = document(sockiter("replay", path, "--json"))
-    assert [one["target"] for one in outcomes] == ["offset-udp", "index"]
-    # What it would make of the case is not recorded either, but left as it was.
+    assert [(one["target"], one["not_run"]) for one in outcomes] == [
+        ("offset-udp", None),
+        ("index", None),
+        ("kernel:udp", {"kind": "inconclusive", "reason": message, "hazards": []}),
+    ]
+    # Its result is not recorded either; the case stays as it was.
     monkeypatch.setattr("sockiter.replay.replay", inconclusive)
     sockiter("replay", path, "--record", "--target", "kernel:udp")
     assert path.read_text() == text
@@ -496,7 +523,7 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
         with offset.session() as model:
             return replace(replay_case(case, offset, model), expected=())
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", replayed)
     first, second = written(tmp_path, MOVES, "a.case"), written(tmp_path, "add A tail\nopen\nread all\n", "b.case")
     unable = "kernel:udp does not support: reinsert (it is a small one)"
     result = sockiter("replay", tmp_path, "--target", "kernel:udp")
@@ -508,10 +535,17 @@ def test_a_replay_on_one_target_goes_on_behind_a_case_that_it_cannot_run(
     )
     as_json = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (as_json.exit_code, as_json.stderr) == (0, f"sockiter: {first}: kernel:udp cannot run it: {unable}\n")
-    assert [one["case"] for one in json.loads(as_json.stdout)] == [str(second)]
+    assert [(one["case"], one["not_run"]) for one in json.loads(as_json.stdout)] == [
+        (str(first), {"kind": "hazard", "reason": unable, "hazards": ["reinsert"]}),
+        (str(second), None),
+    ]
     second.write_text(MOVES, encoding="utf-8")
     none = sockiter("replay", tmp_path, "--target", "kernel:udp", "--json")
     assert (none.exit_code, json.loads(none.stdout)["error"]) == (3, "no case could be run")
+    assert json.loads(none.stdout)["not_run"] == [
+        {"case": str(path), "target": "kernel:udp", "kind": "hazard", "reason": unable, "hazards": ["reinsert"]}
+        for path in (first, second)
+    ]
     assert none.stderr.splitlines() == [
         *(f"sockiter: {path}: kernel:udp cannot run it: {unable}" for path in (first, second)),
         "sockiter: no case could be run",
@@ -526,7 +560,7 @@ def test_a_replay_goes_on_behind_a_target_that_fails_and_is_status_3(
             raise Unavailable("rank failed: IndexError")
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", replayed)
     result = sockiter("replay", written(tmp_path, "add A tail\nopen\nread all\n"))
     assert (result.exit_code, result.stderr) == (3, "sockiter: rank failed: IndexError\n")
     assert re.search(r"^  rank +failed: rank failed: IndexError$", result.stdout, re.MULTILINE)
@@ -563,7 +597,7 @@ def test_a_case_is_shown_on_the_target_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("expect", ["", "expect kernel:udp skip A\n", "expect next-year skip A\n"])
-def test_a_case_that_expects_nothing_of_what_runs_here_is_shown_on_the_first_scheme(expect: str, tmp_path: Path) -> None:
+def test_a_case_without_expectations_of_running_targets_is_shown_on_the_first_scheme(expect: str, tmp_path: Path) -> None:
     path = written(tmp_path, f"{expect}add A tail\nopen\nread all\n")
     assert sockiter("show", path).stdout.startswith(f"{path} on {TARGETS[0].name}\n")
 
@@ -591,7 +625,7 @@ def test_a_page_goes_without_the_targets_that_cannot_carry_out_the_case(
             raise Inconclusive("unix: timed out")
         return trace(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.show"], "trace", busy)
+    monkeypatch.setattr(import_module("sockiter.cli.show"), "trace", busy)
     text = "expect offset-udp skip A\nexpect unix skip A\nexpect index skip A\nexpect rank stuck\n"
     path = written(tmp_path, f"{text}add A tail\nopen\nread all\n  at realloc 1: fail\n")
     assert sockiter("show", path, "--html", tmp_path / "page.html").exit_code == 0
@@ -760,7 +794,7 @@ def test_a_shrunk_case_that_cannot_be_written_is_not_lost(tmp_path: Path) -> Non
 def test_recording_drops_the_expectations_of_a_scheme_that_cannot_run_the_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Z is not in the shrunk case, so that what is expected of it would make a case that cannot be read.
+    # Z is not in the shrunk case, so an expectation of Z would make the case unreadable.
     monkeypatch.setattr(target_named("index"), "hazards", frozenset({"add-head"}))
     path = written(tmp_path, NOISY.replace("next-year", "index"))
     assert "Z" not in dumps(loads(sockiter("minimize", path, "--target", "offset-udp").stdout))
@@ -778,7 +812,7 @@ def test_the_targets_are_listed_with_known_failures_and_missing_prerequisites() 
     failures = [str(len(target_named(name).known_failures)) for name in ("offset-udp", "index")]
     assert offset.split()[:3] == ["offset-udp", "yes", failures[0]]
     assert index.split()[:3] == ["index", "yes", failures[1]]
-    # Nobody knows what it would admit.
+    # Its known failures are unknown.
     assert kernel.split()[:4] == ["kernel:udp", "no", "?", "?"]
     assert rest == [
         "",
@@ -820,7 +854,7 @@ def test_of_a_kernel_that_does_not_run_here_no_known_failures_are_listed() -> No
     lines = sockiter("targets", "kernel:unix").stdout.splitlines()
     assert lines[-1].split(":") == ["  known failures", "       not asked, since it does not run here"]
     assert any(line.split() == ["runs", "here:", "no:", *NO_KERNEL.split()] for line in lines)
-    # Hazards that it cannot be put through for the same reason share a line.
+    # Hazards that it does not support for the same reason share a line.
     assert any(line.startswith("  not reinsert, rehash: the name of a UNIX socket ") for line in lines)
 
 
@@ -1012,7 +1046,7 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = tuple(target_named(name) for name in ("offset-udp", "rank"))
-    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few)
+    monkeypatch.setattr(import_module("sockiter.cli.subject"), "TARGETS", few)
     args = ("fuzz", "--hazard", "show", "--driver", "swarm", "--seconds", "0.1", "--cases", tmp_path)
     assert "Not fuzzed: rank: rank does not support: show\n" in sockiter(*args).stdout
     run = document(sockiter(*args, "--json"))
@@ -1021,7 +1055,7 @@ def test_targets_that_cannot_be_put_through_the_hazards_are_left_out_and_listed(
     assert failed(sockiter(*args, "--hazard", "show", "--hazard", "rollover", "rank"), 3)
     some = document(sockiter(*args, "--hazard", "remove", "--json"))
     assert {target["target"]: target["hazards"] for target in some["targets"]}["rank"] == ["remove"]
-    monkeypatch.setattr(sys.modules["sockiter.cli.subject"], "TARGETS", few[1:])
+    monkeypatch.setattr(import_module("sockiter.cli.subject"), "TARGETS", few[1:])
     assert failed(sockiter(*args), 3) == "rank does not support: show"
 
 
@@ -1183,7 +1217,7 @@ def test_a_find_is_one_line_with_the_time_that_each_driver_took(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("two_finds")
-def test_what_was_not_seen_is_listed_on_demand(tmp_path: Path) -> None:
+def test_unseen_goals_are_listed_on_demand(tmp_path: Path) -> None:
     result = sockiter("fuzz", "offset-udp", "--verbose", "--workers", "2", "--seconds", "0.1", "--cases", tmp_path)
     _, _, after = result.stdout.partition("known failures:\n")
     listed = [line.strip() for line in after.splitlines() if line.startswith("  offset-udp: ")]
@@ -1210,7 +1244,7 @@ def test_the_tables_of_a_run_fit_into_80_columns(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("COLUMNS", "80")
     names = [target.name for target in SCHEME_TARGETS]
     lines = sockiter("fuzz", *names, "--workers", "2", "--seconds", "0.1", "--cases", tmp_path).stdout.splitlines()
-    # What can be copied, and the verdict, are not broken into lines.
+    # Text to copy, and the verdict, are not broken into lines.
     assert max(len(line) for line in lines[:-1] if "sockiter show" not in line) <= 80
     (title,) = [line for line in lines if line.split()[:2] == ["target", "sequences"]]
     assert title.split() == ["target", "sequences", "skip", "skip*", "repeat", "repeat*", "refused"]
@@ -1289,13 +1323,13 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_an_interrupted_replay_reports_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_replay_reports_the_replayed_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     def replayed(case: Case, target: Target, session: Session) -> ReplayResult:
         if target.name == "rank":
             raise KeyboardInterrupt
         return replay_case(case, target, session)
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.replay"], "replay_case", replayed)
+    monkeypatch.setattr(import_module("sockiter.cli.replay"), "replay_case", replayed)
     result = sockiter("replay", RFC_SKIP, "--json")
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
     assert [one["target"] for one in json.loads(result.stdout)] == ["offset-udp", "offset-tcp"]
@@ -1317,7 +1351,7 @@ def test_an_interrupted_minimize_writes_the_least_so_far(
 
         return fails
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.minimize"], "fails_as", failing)
+    monkeypatch.setattr(import_module("sockiter.cli.minimize"), "fails_as", failing)
     result = sockiter("minimize", written(tmp_path, NOISY), *(("--json",) if as_json else ()))
     assert result.exit_code == 130
     assert result.stderr.endswith("sockiter: interrupted: not shrunk to the end\n")
@@ -1346,7 +1380,7 @@ def test_an_interrupted_run_is_reported_as_interrupted(tmp_path: Path, monkeypat
 
 
 def test_every_command_has_help_for_every_option() -> None:
-    for command in main.commands.values():
+    for command in commands().values():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help

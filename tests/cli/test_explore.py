@@ -1,9 +1,10 @@
-"""`sockiter explore`: the page that it writes, what it prints, and what it refuses."""
+"""`sockiter explore`: its page, its output, and its errors."""
 
 from __future__ import annotations
 
 import io
-import sys
+import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,31 +18,60 @@ from sockiter.explore.page import html
 from sockiter.schemes.offset_udp import OffsetUdp
 from tests.support.command import sockiter
 
-EXPLORE = sys.modules["sockiter.cli.explore"]
+EXPLORE = import_module("sockiter.cli.explore")
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("offset-udp", "--buckets", 1, "--hazard", "remove")
 
 
-def test_a_page_is_written_and_the_command_says_what_is_in_it(tmp_path: Path) -> None:
+def test_a_page_is_written_and_the_command_prints_its_content(tmp_path: Path) -> None:
     path = tmp_path / "states.html"
     result = sockiter("explore", *SMALL, "--html", path)
-    assert (result.exit_code, result.stderr) == (0, "")
-    first, scope, shortest, written = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr) == (0, f"sockiter: wrote {path} ({path.stat().st_size / 1000:,.0f} kB)\n")
+    first, scope, shortest = result.stdout.splitlines()
     assert first == "offset-udp under remove: 44 states, 127 steps"
     assert scope.startswith("Scope: at most 3 sockets in the table at once, 1 bucket in each table, 2 slots")
     assert shortest == "Shortest ways to what can go wrong: skip certain 5, skip 6."
-    assert written.startswith(f"Written: {path}, ")
     assert path.read_text() == html(explore(OffsetUdp(), {"remove"}, Scope(3, 1, 2), states_max=10_000))
 
 
-def test_a_graph_that_is_cut_off_is_no_failure_and_says_so(tmp_path: Path) -> None:
+def test_the_json_of_a_graph_has_its_scope_its_size_its_violations_and_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "states.html"
+    result = sockiter("explore", *SMALL, "--json", "--html", path)
+    assert (result.exit_code, path.exists()) == (0, True)
+    assert json.loads(result.stdout) == {
+        "version": 1,
+        "scheme": "offset-udp",
+        "hazards": ["remove"],
+        "scope": {"sockets": 3, "buckets": 1, "batch": 2, "ops": None},
+        "complete": True,
+        "why_incomplete": None,
+        "states": 44,
+        "transitions": 127,
+        "violations": [
+            {"kind": "skip", "certain": True, "operations": 5, "link": "#state-17"},
+            {"kind": "skip", "certain": False, "operations": 6, "link": "#state-17+1"},
+        ],
+        "file": str(path),
+    }
+
+
+def test_with_json_no_page_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = sockiter("explore", "unix", "--states", 50, "--json")
+    assert (result.exit_code, result.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    graph = json.loads(result.stdout)
+    assert (graph["complete"], graph["file"]) == (False, None)
+    assert graph["why_incomplete"].startswith("at 50 states; every sequence of at most 3 operations is here")
+
+
+def test_a_graph_that_is_cut_off_is_reported_and_no_failure(tmp_path: Path) -> None:
     result = sockiter("explore", "unix", "--states", 50, "--html", tmp_path / "states.html")
     assert result.exit_code == 0
     assert "Cut off at 50 states; every sequence of at most 3 operations is here" in result.stdout
     assert "more --states show all." in result.stdout
 
 
-def test_where_nothing_goes_wrong_it_says_so(tmp_path: Path) -> None:
+def test_a_scope_without_failures_is_reported_as_such(tmp_path: Path) -> None:
     result = sockiter("explore", "cookie-udp", "--sockets", 1, "--hazard", "remove", "--html", tmp_path / "states.html")
     assert "cookie-udp under remove:" in result.stdout
     assert "Nothing goes wrong there." in result.stdout
@@ -49,7 +79,7 @@ def test_where_nothing_goes_wrong_it_says_so(tmp_path: Path) -> None:
     assert "rank under no hazard:" in unable.stdout
 
 
-def test_a_scheme_is_explored_in_what_is_within_reach(tmp_path: Path) -> None:
+def test_a_scheme_is_explored_within_reach(tmp_path: Path) -> None:
     arguments = ("index-narrow", "--states", 50, "--html", tmp_path / "states.html")
     assert "Scope: at most 2 sockets in the table at once, 1 bucket in" in sockiter("explore", *arguments).stdout
 
@@ -67,7 +97,7 @@ def test_a_scheme_is_explored_in_what_is_within_reach(tmp_path: Path) -> None:
         (("offset-udp", "--sockets", 17), 2, "Invalid value for '--sockets'"),
     ],
 )
-def test_what_is_not_a_scheme_or_not_a_scope_is_refused(
+def test_a_kernel_target_and_an_impossible_scope_are_refused(
     arguments: tuple[object, ...], status: int, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "states.html"
@@ -82,7 +112,7 @@ def test_a_page_is_asked_for() -> None:
     assert "Missing option '--html'" in result.stderr
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_work_or_behind_it(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_before_the_work_or_behind_it(tmp_path: Path) -> None:
     nowhere = sockiter("explore", *SMALL, "--html", tmp_path / "no" / "states.html")
     assert (nowhere.exit_code, nowhere.stdout) == (3, "")
     assert "states.html: cannot be written: there is no such directory" in nowhere.stderr
@@ -91,7 +121,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work_or_behind_it(tmp_
     assert "cannot be written: Is a directory" in here.stderr
 
 
-def test_a_scheme_that_cannot_be_explored_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheme_that_cannot_be_explored_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsearchable(*_: object, **__: object) -> None:
         raise Unsearchable("bare never ends a read")
 
@@ -101,7 +131,7 @@ def test_a_scheme_that_cannot_be_explored_is_told_in_one_line(tmp_path: Path, mo
     assert result.stderr == "sockiter: offset-udp cannot be explored: bare never ends a read\n"
 
 
-def test_on_a_terminal_it_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(progress, "console", lambda *, stderr: Console(file=screen, force_terminal=True, width=120))
     result = sockiter("explore", "offset-udp", "--states", 600, "--html", tmp_path / "states.html")

@@ -1,4 +1,4 @@
-"""`fuzz --sequences`: what the report says of a run that is the same run again, and of one that was cut."""
+"""`fuzz --sequences`: the report of a repeated run, and of a run that was cut short."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_run_of_sequences_has_the_same_document_again(tmp_path: Path) -> None:
     assert 0 < refuted["sequences_to_find"] <= 600
 
 
-def test_the_report_says_how_many_sequences_each_had(tmp_path: Path) -> None:
+def test_the_report_has_the_number_of_sequences_of_each(tmp_path: Path) -> None:
     result = sockiter(*COUNTED, "600", "--cases", tmp_path)
     assert result.exit_code == 0
     assert "sockiter fuzz: seed 7, 600 sequences for each target and driver, " in result.stdout
@@ -47,7 +47,7 @@ def test_the_report_says_how_many_sequences_each_had(tmp_path: Path) -> None:
     assert "Not the whole run" not in result.stdout
 
 
-def test_a_run_that_the_time_cuts_says_that_it_is_not_the_whole_run(tmp_path: Path) -> None:
+def test_a_run_that_is_cut_by_time_is_reported_as_incomplete(tmp_path: Path) -> None:
     cut = (*COUNTED, "10000000", "--seconds", "0.1", "--cases", tmp_path)
     result = sockiter(*cut)
     assert result.exit_code == 0

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,13 @@ from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
 from tests.support.matrices import corpus_matrix, searched
 
 # Under this name the package has the command.
-MATRIX = sys.modules["sockiter.cli.matrix"]
+MATRIX = import_module("sockiter.cli.matrix")
 pytestmark = pytest.mark.usefixtures("on_any_machine")
 SMALL = ("--sockets", "2", "--buckets", "1")
 
 
 def known(self: CellWorkers, progress: Callable[[], None] = lambda: None) -> None:
-    """Stands in for `CellWorkers.run`: each cell has what the corpus shows at once."""
+    """Stands in for `CellWorkers.run`: each cell has the violations of the corpus at once."""
     for task in self.tasks:
         task.trouble = ""
         if isinstance(task.target, SchemeTarget):
@@ -53,12 +54,12 @@ def from_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def nowhere(encoding: str) -> io.TextIOWrapper:
-    """A file of an encoding, for what is recorded elsewhere."""
+    """A file of an encoding, for output that is recorded elsewhere."""
     return io.TextIOWrapper(io.BytesIO(), encoding)
 
 
 def printed(made: Matrix, *, width: int = 160, encoding: str = "utf-8") -> str:
-    """What is printed of a matrix on a terminal."""
+    """The output of a matrix on a terminal."""
     out = Console(width=width, highlight=False, color_system=None, record=True, file=nowhere(encoding))
     MATRIX._print(out, made, [])
     return out.export_text()
@@ -235,7 +236,7 @@ def test_a_measurement_is_in_the_document_without_a_proof() -> None:
 
 
 @pytest.mark.usefixtures("from_corpus")
-def test_a_target_that_does_not_run_here_is_left_out_and_said_to_be() -> None:
+def test_a_target_that_does_not_run_here_is_left_out_with_a_message() -> None:
     document = json.loads(sockiter("matrix", "--json").stdout)
     assert {"target": "kernel:udp", "missing": NO_KERNEL} in document["not_here"]
     assert "kernel:udp" not in [row["target"] for row in document["rows"]]
@@ -272,7 +273,7 @@ def test_a_page_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -
     assert f"{tmp_path}: cannot be written: " in result.stderr
 
 
-# What the exit status means.
+# The meaning of the exit status.
 
 
 def test_a_name_that_is_no_targets_is_wrong_usage() -> None:
@@ -361,7 +362,7 @@ def test_a_whole_matrix_of_a_small_scope_comes_out_of_real_searches() -> None:
     assert found["remove"] == {"skip"}
 
 
-def test_what_is_ahead_is_told_to_a_terminal_with_the_time_that_it_took_before(
+def test_the_coming_work_is_shown_on_a_terminal_with_its_last_duration(
     from_corpus: None, limited_kernel: None, terminal: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,8 +18,9 @@ from click.testing import CliRunner
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from sockiter.backend import Reason
 from sockiter.cli import main, output, progress
-from sockiter.cli.tally import Tally
+from sockiter.cli.replay_summary import Tally
 from sockiter.streams import discard
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from tests.support.command import NO_KERNEL, read_all, sockiter, unmeasured
@@ -118,7 +120,7 @@ def test_schemes_are_named_by_patterns() -> None:
     )
 
 
-def test_what_a_pattern_matches_and_does_not_run_here_is_left_out() -> None:
+def test_a_matched_target_that_does_not_run_here_is_left_out() -> None:
     result = sockiter("replay", RFC_SKIP, "--target", "kernel:u*", "--target", "offset-udp", "--target", "rank")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1:3] == [
@@ -148,7 +150,7 @@ def test_a_named_target_that_does_not_run_here_is_status_3_beside_a_pattern() ->
     assert sockiter("show", RFC_SKIP, "--target", "offset-*", "--target", "kernel:udp").exit_code == 3
 
 
-def test_what_a_pattern_matches_and_cannot_carry_out_a_case_is_left_out(tmp_path: Path) -> None:
+def test_a_matched_target_that_cannot_carry_out_a_case_is_left_out(tmp_path: Path) -> None:
     case = tmp_path / "one.case"
     case.write_text("add A head in established:0\nopen\nread all\n")
     titles = [line for line in sockiter("show", case, "--target", "*-tcp").stdout.splitlines() if " on " in line]
@@ -160,7 +162,7 @@ def test_what_a_pattern_matches_and_cannot_carry_out_a_case_is_left_out(tmp_path
 
 
 def test_races_are_named_by_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
-    race = sys.modules["sockiter.cli.race"]
+    race = import_module("sockiter.cli.race")
     chosen: list[str] = []
 
     def run(races: list[SimpleNamespace], seconds: float) -> None:
@@ -213,7 +215,7 @@ def right(directory: Path, name: str) -> Path:
     return path
 
 
-def test_a_quiet_replay_prints_what_is_not_as_expected_and_the_summary(tmp_path: Path) -> None:
+def test_a_quiet_replay_prints_unexpected_results_and_the_summary(tmp_path: Path) -> None:
     right(tmp_path, "a.case")
     path = wrong(tmp_path, "b.case")
     right(tmp_path, "c.case")
@@ -246,12 +248,12 @@ def test_a_replay_stops_at_the_first_case_that_is_not_as_expected(tmp_path: Path
 
 def test_reasons_are_grouped_whatever_their_details() -> None:
     tally = Tally(case_count=2, target_count=4, begun=2, as_expected=1234, failed=1)
-    tally.leave_out("a", "a does not support: realloc (it takes one (1) by f(x)), show")
-    tally.leave_out("b", "b does not support: remove")
-    tally.leave_out("c", "c does not support: remove")
-    tally.leave_out("a", "a has buckets without a tail: A cannot be put in there again")
-    tally.leave_out("a", "a has buckets without a tail: B cannot be put in there again")
-    tally.leave_out("b", "bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]")
+    tally.leave_out("a", Reason("hazard", "a does not support: realloc (it takes one), show", ("realloc", "show")))
+    tally.leave_out("b", Reason("hazard", "b does not support: remove", ("remove",)))
+    tally.leave_out("c", Reason("hazard", "c does not support: remove", ("remove",)))
+    tally.leave_out("a", Reason("tail", "a has buckets without a tail: A cannot be reinserted there"))
+    tally.leave_out("a", Reason("tail", "a has buckets without a tail: B cannot be reinserted there"))
+    tally.leave_out("b", Reason("missing", "bpf(BPF_PROG_LOAD): Operation not permitted [EPERM]"))
     assert list(tally.lines()) == [
         "2 cases on 4 targets: 1,234 as expected, 0 not as expected, 1 failed, 6 left out",
         "      3  does not support: remove, show, realloc (3 targets)",
@@ -260,7 +262,7 @@ def test_reasons_are_grouped_whatever_their_details() -> None:
     ]
 
 
-# What is written, how wide, and how plain.
+# The output, its width, and its plain form.
 
 
 @pytest.mark.parametrize("option", ["--html", "--svg"])
@@ -352,7 +354,7 @@ def test_an_interrupted_verification_is_status_130_and_reports_first(monkeypatch
     def run(self: object, progress: Callable[[], None]) -> None:
         self.interrupted = True  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("sockiter.check.verify.Trials.run", run)
+    monkeypatch.setattr("sockiter.check.trials.Trials.run", run)
     result = sockiter("check", "rank", "--verify")
     assert (result.exit_code, result.stderr) == (130, "sockiter: interrupted\n")
     assert result.stdout.startswith("rank: NOT VERIFIED: ")

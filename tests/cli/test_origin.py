@@ -1,16 +1,17 @@
-"""What made a page: version, commit, date, kernel and command."""
+"""The origin of a page: version, commit, date, kernel and command."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from importlib import import_module
 
 import pytest
 
 import sockiter
 from sockiter.cli.origin import origin
 
-ORIGIN = sys.modules["sockiter.cli.origin"]
+ORIGIN = import_module("sockiter.cli.origin")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The schemas of the JSON documents: complete, described, and true of what the commands print."""
+"""The schemas of the JSON documents: complete, described, and valid for the output of the commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from sockiter import __main__, documents
 from sockiter.claims import HAZARDS
-from sockiter.cli import main
 from sockiter.cli.schema import NAMES as LISTED
 from sockiter.cli.targets import targets as targets_command
 from sockiter.errors import InputError
 from sockiter.verdict import KINDS
-from tests.support.command import sockiter
+from tests.support.command import commands, sockiter
 from tests.support.paths import CASES
 from tests.support.schemas import NAMES, schema, strict, validated
 
@@ -56,7 +56,7 @@ def fields(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_every_command_with_a_document_has_a_schema_and_nothing_else_has() -> None:
     with_json = {
-        name for name, command in main.commands.items() if any("--json" in parameter.opts for parameter in command.params)
+        name for name, command in commands().items() if any("--json" in parameter.opts for parameter in command.params)
     }
     assert set(NAMES) == with_json | {"check-verify", "error"} == set(LISTED)
 
@@ -136,17 +136,18 @@ def test_a_word_that_a_schema_does_not_list_is_for_readers_only() -> None:
         (("minimize", RFC_SKIP, "--json"), "minimize"),
         (("check", "offset-udp", *SMALL, "--json"), "check"),
         (("check", "offset-udp", *SMALL, "--hazard", "remove", "--json"), "check"),
+        (("explore", "offset-udp", "--sockets", 1, "--json"), "explore"),
         (("matrix", "offset-udp", *SMALL, "--json"), "matrix"),
     ],
 )
-def test_a_document_is_as_its_schema_says(words: tuple[object, ...], name: str) -> None:
+def test_a_document_follows_its_schema(words: tuple[object, ...], name: str) -> None:
     document = json.loads(sockiter(*words).stdout)
     assert document
     validated(document, name)
 
 
 def test_a_new_field_in_a_document_fails_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["sockiter.cli.targets"], "_json", lambda target: {"target": target.name, "new": 1})
+    monkeypatch.setattr(import_module("sockiter.cli.targets"), "_json", lambda target: {"target": target.name, "new": 1})
     with pytest.raises(ValidationError):
         sockiter("targets", "--json")
 
@@ -188,6 +189,12 @@ def test_an_error_is_a_document_and_a_line_on_standard_error() -> None:
 def test_wrong_usage_is_a_document_as_well(words: tuple[str, ...]) -> None:
     message, status = error(*words)
     assert (bool(message), status) == (True, 2)
+
+
+def test_an_option_of_other_commands_is_refused_with_their_names() -> None:
+    message = "No such option '--svg': it is an option of show."
+    assert error("replay", RFC_SKIP, "--svg", "x.svg", "--json") == (message, 2)
+    assert "minimize, fuzz" not in sockiter("replay", RFC_SKIP, "--nothing").stderr
 
 
 def test_without_the_option_an_error_prints_no_document() -> None:
@@ -255,6 +262,6 @@ def test_a_document_that_cannot_be_written_is_followed_by_no_other(monkeypatch: 
         documents.text({})
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(sys.modules["sockiter.cli.targets"], "print_json", full)
+    monkeypatch.setattr(import_module("sockiter.cli.targets"), "print_json", full)
     result = sockiter("targets", "--json")
     assert (result.exit_code, result.stdout) == (3, "")

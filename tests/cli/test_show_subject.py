@@ -65,7 +65,7 @@ def test_a_case_of_the_corpus_is_shown_on_its_target(path: Path) -> None:
         ([], "-", None),
     ],
 )
-def test_a_case_is_about_where_it_was_found_or_else_what_its_file_is_named_after(
+def test_a_case_is_about_the_target_in_its_comment_or_else_in_its_file_name(
     comment: Sequence[str], file: str, name: str | None
 ) -> None:
     target = about(commented(*comment), Path(file))

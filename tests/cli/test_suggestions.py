@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ class Liar(OffsetUdp):
 
 
 class RealLiar(SchemeTarget):
-    """A kernel's iterator that does what its scheme is not known to do."""
+    """A kernel's iterator with a failure that its scheme does not declare."""
 
     is_real = True
 
@@ -33,7 +33,7 @@ def liar(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     work_inline(monkeypatch)
     targets = (target_named("index"), request.param)
     for module in ("sockiter.targets", "sockiter.cli.subject"):
-        monkeypatch.setattr(sys.modules[module], "TARGETS", targets)
+        monkeypatch.setattr(import_module(module), "TARGETS", targets)
 
 
 def fuzz(name: str, cases: Path, *options: str) -> tuple[int, str]:

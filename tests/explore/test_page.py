@@ -1,4 +1,4 @@
-"""The page of a graph: its HTML, and the document in it; `browser` has what only a browser can tell."""
+"""The page of a graph: its HTML, and the document in it; `browser` has the tests that need a browser."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 from sockiter.cases import spell
 from sockiter.check.result import Scope
@@ -14,6 +15,7 @@ from sockiter.claims import HAZARDS, Hazard
 from sockiter.explore.graph import StateGraph, Walk, explore
 from sockiter.explore.page import Finding, document, findings, html
 from sockiter.operations import READS_MAX
+from sockiter.report.render import policy
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.index import Index
@@ -47,11 +49,18 @@ def udp() -> StateGraph:
 def test_the_page_needs_nothing_else(udp: StateGraph) -> None:
     text = html(udp)
     for foreign in ("http:", "https:", "//", "url(", "@import", "src="):
-        assert foreign not in re.sub(r"\n\s*//.*", "", text)
+        assert foreign not in re.sub(r"\n\s*//.*|'sha256-[^']*'", "", text)
     assert "prefers-color-scheme: dark" in text
 
 
-def test_the_page_says_what_it_shows(udp: StateGraph) -> None:
+def test_the_page_allows_its_own_scripts_and_no_others(udp: StateGraph) -> None:
+    text = html(udp)
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert len(scripts) == 2
+    assert f'<meta http-equiv="Content-Security-Policy" content="{escape(policy(*scripts))}">' in text
+
+
+def test_the_page_names_its_content(udp: StateGraph) -> None:
     text = words(udp)
     assert "offset-udp : every state of a small scope" in text
     assert "at most 3 sockets in the table at once, 1 bucket in each table, 2 slots in the batch at open" in text
@@ -60,7 +69,7 @@ def test_the_page_says_what_it_shows(udp: StateGraph) -> None:
     assert "skip 6 A socket was in the table from beginning to end, and no read delivered it." in text
 
 
-def test_a_page_whose_graph_is_cut_off_says_so() -> None:
+def test_a_page_reports_that_its_graph_is_cut_off() -> None:
     graph = graph_of(OffsetUdp(), states_max=100)
     graph.sees_all = False
     text = words(graph)
@@ -72,7 +81,7 @@ def test_a_page_whose_graph_is_cut_off_says_so() -> None:
     assert "Not all that can follow was looked at; where it was not, everything counts as possible." in text
 
 
-def test_a_page_on_which_nothing_goes_wrong_says_so() -> None:
+def test_a_page_reports_that_nothing_goes_wrong() -> None:
     graph = explore(OffsetUdp(), (), Scope(1, 1, 1), states_max=100)
     assert "Nothing goes wrong in this scope." in words(graph)
     assert "hazards: none." in words(graph)
@@ -90,7 +99,7 @@ def test_no_name_ends_the_document() -> None:
     assert "</script>udp" not in html(graph)
 
 
-def test_the_document_has_every_state_with_its_buckets_and_what_became_of_its_sockets(udp: StateGraph) -> None:
+def test_the_document_has_every_state_with_its_buckets_and_the_fates_of_its_sockets(udp: StateGraph) -> None:
     found = in_page(udp)
     assert found == json.loads(json.dumps(document(udp)))
     assert (found["scheme"], found["progress"], found["batch"], found["readsMax"]) == (
@@ -145,7 +154,7 @@ def test_the_document_has_every_kind_of_step() -> None:
     assert [] in found["moves"]
 
 
-def test_a_read_that_waits_says_for_what() -> None:
+def test_a_read_that_waits_names_its_request() -> None:
     found = in_page(graph_of(FullBatch(), scope=Scope(2, 2, 1)))
     assert {tuple(layout[1:]) for layout in found["layouts"]} == {
         ("", -1),

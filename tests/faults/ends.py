@@ -30,7 +30,7 @@ COMMANDS: tuple[tuple[object, ...], ...] = (
 
 
 def killed(number: int, random: Random, directory: Path) -> Round:
-    """A fuzz whose main process, one worker or whole session is killed: its cases stay whole, and nobody lives on."""
+    """A fuzz whose main process, one worker or whole session is killed: its cases stay whole, and no process lives on."""
     of = Round()
     cases = directory / "cases"
     temporary = directory / "temporary"
@@ -59,7 +59,7 @@ def killed(number: int, random: Random, directory: Path) -> Round:
     if cases.is_dir():
         of.faults += broken_cases(cases)
         of.figures["whole cases"] += len(list(files([cases])))
-    # The next run in the same places cleans up behind the dead one, and leaves alone what is younger than a minute.
+    # The next run in the same places cleans up behind the dead one, and leaves files alone that are younger than a minute.
     for part in cases.glob(".*"):
         os.utime(part, (0, 0))
     with started((*PROGRAM, *FUZZ, "--seconds", "0.2", "--cases", cases), variables={"TMPDIR": str(temporary)}) as process:
@@ -81,7 +81,7 @@ def unreported(out: str, cases: Path) -> list[str]:
 
 
 def signalled(number: int, random: Random, directory: Path) -> Round:
-    """Any command, and a signal to it or to its group at any moment: it ends, in words, and a fuzz reports what it saved."""
+    """Any command, and a signal to it or its group at any moment: it ends with a message, and a fuzz reports its cases."""
     of = Round()
     command = COMMANDS[number % len(COMMANDS)]
     is_fuzz = command[0] == "fuzz"

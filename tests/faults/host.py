@@ -21,7 +21,7 @@ from tests.support.paths import CASES
 _NEXT_ID = {"programs": 11, "maps": 12, "links": 31}
 _BPF = {"x86_64": 321, "aarch64": 280}
 _TABLES = ("tcp", "tcp6", "udp", "udp6", "unix", "raw", "packet")
-# What the kernel changes by itself.
+# Sockets that the kernel changes by itself.
 _ALIVE = ("/proc/sys/kernel/random", "/proc/sys/fs/", "/proc/sys/kernel/ns_last_pid", "/proc/sys/kernel/pty")
 
 
@@ -40,7 +40,7 @@ def bpf_objects(kind: str) -> frozenset[int]:
 
 
 def sockets() -> frozenset[str]:
-    """The sockets of the host's namespace, each with what stands for it in /proc/net."""
+    """The sockets of the host's namespace, each with its line in /proc/net."""
     found = set()
     for table in _TABLES:
         with suppress(OSError):
@@ -90,12 +90,12 @@ COUNTED: dict[str, Callable[[], frozenset[object]]] = {
 
 @cache
 def before() -> dict[str, frozenset[object]]:
-    """What there was when it was first asked for."""
+    """The objects of each kind at the first call."""
     return {name: counted() for name, counted in COUNTED.items()}
 
 
 def more_than_before(name: str) -> frozenset[object]:
-    """What is there of one kind, and was not, after the ten seconds in which the kernel may still be cleaning up."""
+    """The new objects of one kind, after the ten seconds in which the kernel may still be cleaning up."""
     deadline = time.monotonic() + 10
     while (new := COUNTED[name]() - before()[name]) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -113,7 +113,7 @@ def no_target() -> str | None:
 
 
 def interrupted(number: int, random: Random, directory: Path) -> Round:
-    """A command on the kernel's iterators that is ended at any moment: of the host there is afterwards what was before."""
+    """A command on the kernel's iterators that is ended at any moment: the host is the same afterwards as before."""
     of = Round()
     before()
     target = random.choice(running())

@@ -69,7 +69,7 @@ HARMLESS = {"printing"}
 
 
 def installed(directory: Path, way: tuple[str, str]) -> None:
-    """What an installer leaves of such a package."""
+    """The files of an installed package of this kind."""
     where, what = way
     at_import = AT_IMPORT[what] if where == "import" else ""
     method, deed = (where, DEEDS[what].format(method=where)) if where != "import" else ("begin", "pass")

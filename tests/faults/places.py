@@ -13,7 +13,7 @@ from sockiter.errors import SockiterError
 from tests.faults.rounds import PROGRAM, Group, Round, broken_cases, document, done
 from tests.support.paths import CASES
 
-# A disk that nobody else sees, and what was left there in the end.
+# A private disk, and the files that were left there in the end.
 PRIVATE = """
 mount -t tmpfs -o "$1" none "$2" || exit 99
 kept=$3
@@ -107,7 +107,7 @@ def on_a_full_disk(number: int, random: Random, directory: Path) -> Round:
 
 
 def on_a_read_only_disk(number: int, random: Random, directory: Path) -> Round:
-    """Whatever writes says in one line where it cannot, and with status 3."""
+    """Every command that writes reports a failed write in one line, with status 3."""
     of = Round()
     (disk := directory / "disk").mkdir()
     (kept := directory / "kept").mkdir()
@@ -138,7 +138,7 @@ def without_descriptors(number: int, random: Random, directory: Path) -> Round:
     if ending is None:
         of.faults.append(f"{name}: it does not end")
         return of
-    # What is full says so when it is written to; what is closed, nobody wanted.
+    # A write to a full disk fails. A closed pipe has no reader, so the output is not missed.
     is_lost = ">/dev/full" in script.replace("2>/dev/full", "")
     of.faults += [f"{name}: {fault}" for fault in ending.faults({status, 3} if is_lost else {status})]
     return of

@@ -25,7 +25,7 @@ from tests.support.command import members, unmeasured
 from tests.support.paths import ROOT
 
 PROGRAM = (sys.executable, "-m", "sockiter")
-# A machine may be busy: what has not ended by then does not end.
+# The timeout on a busy machine. A command that has not ended by then does not end.
 DEADLINE_S = 60.0
 # Exit statuses of the command line; 130 is an interrupt that came before there was anything to report.
 STATUSES = frozenset({0, 1, 2, 3, 130})
@@ -33,7 +33,7 @@ STATUSES = frozenset({0, 1, 2, 3, 130})
 
 @dataclass(slots=True)
 class Round:
-    """What came of one round: figures to be added up, and faults in words."""
+    """The result of one round: figures to be added up, and faults in words."""
 
     figures: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Round:
 class Group:
     """Rounds of one kind: `run` makes one of them, from its number, a source of chance and a directory of its own.
 
-    `missing` says what this machine lacks for it, None for nothing; `alone`: one round at a time.
+    `missing` names a prerequisite that this machine lacks, None for none; `alone`: one round at a time.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Ended:
             found.append(f"a traceback: {self.err.strip().splitlines()[-1:]}")
         if self.status not in statuses:
             found.append(f"status {self.status}: {self.err.strip()[-200:]!r}")
-        # An interrupt while a document is written ends it there; the exit status says so.
+        # An interrupt ends a half-written document; the exit status reports it.
         if self.status != 130 and self.out.lstrip()[:1] in ("{", "[") and document(self.out) is None:
             found.append(f"a broken JSON document: {self.out[-80:]!r}")
         return found
@@ -125,7 +125,7 @@ def started(command: Sequence[object], **options: Any) -> Iterator[subprocess.Po
 
 
 def ended(process: subprocess.Popen[str], deadline_s: float = DEADLINE_S) -> Ended | None:
-    """What it ended with; None: it does not end."""
+    """Its exit status; None: it does not end."""
     try:
         out, err = process.communicate(timeout=deadline_s)
     except subprocess.TimeoutExpired:
@@ -140,7 +140,7 @@ def done(*command: object, deadline_s: float = DEADLINE_S, **options: Any) -> En
 
 
 def is_empty(session: int, deadline_s: float = 10.0) -> bool:
-    """Whether nobody of a session is left, at the latest after so many seconds."""
+    """Whether all processes of a session are gone, at the latest after this many seconds."""
     deadline = time.monotonic() + deadline_s
     while members(session):
         if time.monotonic() > deadline:
@@ -150,7 +150,7 @@ def is_empty(session: int, deadline_s: float = 10.0) -> bool:
 
 
 def broken_cases(directory: Path) -> list[str]:
-    """The cases of a directory that cannot be read, or do not do what they say, and other files that are left there."""
+    """The unreadable cases of a directory, the cases with other results than expected, and other files."""
     found = []
     for path in files([directory]):
         try:

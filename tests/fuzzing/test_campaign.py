@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -43,7 +44,7 @@ from sockiter.replay import replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 from sockiter.verdict import Signature
-from sockiter.workers import interrupted_at, serving
+from sockiter.workers import interrupted_at, serving, starved_s
 from tests.support.inline_workers import work_inline
 
 pytestmark = pytest.mark.interpreter
@@ -184,7 +185,7 @@ def test_a_case_of_a_kernel_has_the_release_and_the_number_of_reproductions(monk
 
 
 @pytest.mark.parametrize(("commit", "said"), [("0123456789ab", ", commit 0123456789ab"), (None, "")])
-def test_a_case_names_what_it_was_found_with(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_names_its_driver_and_seed(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "commit", lambda: commit)
     with offset_udp().session() as session:
         case = annotated(found(MOVED, moved=True), session, driver="swarm", seed="1")
@@ -196,7 +197,7 @@ def test_a_case_names_what_it_was_found_with(commit: str | None, said: str, monk
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """A worker ignores what is meant for the campaign."""
+    """A worker ignores signals for the campaign."""
     yield
     assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)} == {signal.SIG_IGN}
 
@@ -207,7 +208,7 @@ def test_a_worker_stops_on_request_after_its_present_step(tmp_path: Path) -> Non
     ours.send("stop")
     work(job(tmp_path, seconds=LONG_S), theirs)
     assert [type(ours.recv()) for _ in range(4)] == [Began, Drawn, SavedFinding, Tick]
-    with pytest.raises(ConnectionResetError):  # since it has not read what it was told
+    with pytest.raises(ConnectionResetError):  # since it has not read the message
         ours.recv()
     ours.close()
 
@@ -249,7 +250,7 @@ def test_a_worker_sends_all_messages_until_its_end(tmp_path: Path) -> None:
     ours.close()
 
 
-# A campaign whose workers say what the test wants.
+# A campaign whose workers send the messages of the test.
 
 Search = Callable[[FuzzJob, object], Iterator[Message]]
 
@@ -271,7 +272,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[FuzzJob]:
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
-    """What a campaign takes for the time; waiting for workers goes by the real one."""
+    """The clock of a campaign. Only the wait for workers uses the real clock."""
     for module in (campaign, workers):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=now))
 
@@ -297,7 +298,7 @@ def test_the_time_of_all_workers_is_shared_equally_and_every_track_has_a_short_f
     assert not run.interrupted
 
 
-def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_what_they_find(
+def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_their_findings(
     jobs: list[FuzzJob], tmp_path: Path
 ) -> None:
     two(tmp_path, seconds=2, drivers=tuple(sorted(DRIVERS))).run()
@@ -371,7 +372,7 @@ def test_trouble_ends_a_track_and_not_the_others(workers: int, tmp_path: Path, m
     run = two(tmp_path, seconds=500, workers=workers)
     run.run()
     broken, whole = run.tracks
-    # What ran side by side before the first of them was heard of is told of each.
+    # Each slice that had begun before the first message arrived has this trouble.
     assert broken.troubles == ["out of memory"] * slices.count("offset-udp")
     assert slices.count("offset-udp") <= workers
     assert (whole.troubles, whole.seconds) == ([], 250 * workers)
@@ -614,7 +615,7 @@ def test_an_interrupt_while_a_finding_is_shrunk_saves_it_without_more(
 
 
 class Talking:
-    """The line of a worker that is told to stop."""
+    """The connection of a worker that gets a message to stop."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
@@ -677,6 +678,62 @@ def test_a_campaign_without_interrupts_sets_no_alarm() -> None:
     with pytest.raises(KeyboardInterrupt), interrupted_at(time.monotonic()):
         signal.pause()
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_an_error_behind_an_interrupt_is_the_interrupt_and_any_other_error_stays() -> None:
+    # Hypothesis calls its data inconsistent if an interrupt ends a test in the middle of a draw.
+    def interrupted() -> None:
+        try:
+            signal.raise_signal(signal.SIGALRM)
+        finally:
+            raise ValueError("inconsistent")
+
+    with pytest.raises(KeyboardInterrupt), interrupted_at(time.monotonic() + 600):
+        interrupted()
+    with pytest.raises(ValueError, match="early"), interrupted_at(time.monotonic() + 600):
+        raise ValueError("early")
+
+
+def test_an_interrupt_in_a_callback_that_cannot_raise_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deaf:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGALRM)
+
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError("another")
+
+    others: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: others.append(unraisable.exc_type))
+    hook = sys.unraisablehook
+
+    def work() -> None:
+        Faulty()
+        Deaf()
+        signal.pause()
+
+    with pytest.raises(KeyboardInterrupt), interrupted_at(time.monotonic() + 600):
+        work()
+    assert (others, sys.unraisablehook) == ([ValueError], hook)
+
+
+def test_time_without_a_processor_is_no_time_of_a_sequence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert starved_s() >= 0
+    path = tmp_path / "schedstat"
+    monkeypatch.setattr(workers, "_SCHEDSTAT", path)
+    assert starved_s() == 0
+    path.write_text("276158 1500000000 2\n")
+    assert starved_s() == 1.5
+    path.write_text("")
+    assert starved_s() == 0
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_worker_that_got_no_processor_has_no_endless_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
+    starved = iter([0.0, 600.0])
+    monkeypatch.setattr(campaign, "starved_s", lambda: next(starved))
+    monkeypatch.setattr(campaign, "ENDLESS_S", 0.0)
+    assert list(search(ENDLESS)) == [Ended(frozenset())]
 
 
 @pytest.mark.parametrize(("load", "times"), [(0.5, 1.0), (2.0, 1.0), (6.0, 3.0), (400.0, 8.0)])

@@ -104,7 +104,7 @@ def test_one_seed_is_one_run_with_any_number_of_workers(
     assert len(runs[0][0]) > 2
 
 
-def test_a_run_that_is_interrupted_keeps_what_it_has_and_is_not_whole(tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_its_findings_and_is_not_whole(tmp_path: Path) -> None:
     run = run_of(tmp_path, sequences=10_000_000, workers=2, slice_sequences=5_000_000)
 
     def interrupt() -> None:
@@ -128,7 +128,7 @@ def test_a_run_that_the_time_cuts_is_not_whole(tmp_path: Path) -> None:
     assert 0 < run.tracks[0].sequences < 10_000_000
 
 
-# What a slice knows.
+# The findings that a slice knows.
 
 
 def test_a_slice_knows_of_half_of_those_before_it_and_of_all_but_some_later() -> None:
@@ -139,7 +139,7 @@ def test_a_slice_knows_of_half_of_those_before_it_and_of_all_but_some_later() ->
 
 
 class Workshop:
-    """Slices in this process, each of which finds what a test says, and counts as many sequences as it has."""
+    """Slices in this process, each with the findings of the test and all of its sequences."""
 
     def __init__(self) -> None:
         self.jobs: list[FuzzJob] = []
@@ -184,7 +184,7 @@ def test_every_slice_has_its_share_a_seed_of_its_own_and_the_knowledge_of_a_fixe
     assert (run.tracks[0].sequences, run.tracks[0].slices, run.is_whole) == (45, 5, True)
 
 
-def test_what_two_slices_find_alike_is_kept_once_in_the_order_of_the_slices(workshop: Workshop, tmp_path: Path) -> None:
+def test_the_same_finding_of_two_slices_is_kept_once_in_the_order_of_the_slices(workshop: Workshop, tmp_path: Path) -> None:
     workshop.findings = {0: [found()], 1: [found(LONGER), found()], 2: [found(known=None)]}
     run = run_of(tmp_path)
     run.run()
@@ -219,7 +219,7 @@ def test_slices_of_a_kernel_are_smaller(workshop: Workshop, tmp_path: Path, monk
     assert {job.sequences for job in workshop.jobs} == {1_000}
 
 
-# What happens to a slice.
+# The events of a slice.
 
 
 def saved_in(directory: Path, comment: str, driver: str) -> SavedFinding:
@@ -256,7 +256,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> None:
     monkeypatch.setattr("tests.support.inline_workers.Worker.exitcode", -9)
 
 
-def test_what_a_worker_was_shrinking_when_it_died_is_saved_as_it_was_drawn(
+def test_the_finding_that_a_dead_worker_was_shrinking_is_saved_as_it_was_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dying(monkeypatch, Drawn(found().found, 0.5))
@@ -304,13 +304,13 @@ def test_a_search_runs_as_many_sequences_as_it_has(driver: str, most: int, tmp_p
     assert 1000 <= (saved[0] or 0) <= 1000 + most
 
 
-def test_a_search_that_the_time_cuts_says_so(tmp_path: Path) -> None:
+def test_a_search_that_runs_out_of_time_is_reported_as_cut(tmp_path: Path) -> None:
     *_, ended = search(job(tmp_path, sequences=10_000_000, left_s=0.0))
     assert isinstance(ended, Ended)
     assert ended.is_cut
 
 
-def test_a_search_that_is_interrupted_says_that_it_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_is_reported_as_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 

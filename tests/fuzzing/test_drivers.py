@@ -27,6 +27,7 @@ from sockiter.fuzzing.drivers import (
 from sockiter.fuzzing.machine import SocketMachine, machine_for
 from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.operations import Operation, Read, Remove
+from sockiter.readers import FEATURES, Feature, features_of
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, AnyScheme
@@ -71,7 +72,7 @@ class Counted(SchemeTarget):
         return Backend(self.scheme, shape)
 
     def meet(self, operation: Operation) -> None:
-        """What happens before an operation."""
+        """The hook before an operation."""
         if self.breaks and type(operation) is Read:
             raise OSError("no more")
 
@@ -132,7 +133,7 @@ def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
     ("driver", "is_real", "bite"),
     [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, HYPOTHESIS_BITE)],
 )
-def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(driver: str, is_real: bool, bite: int) -> None:
+def test_a_bite_has_a_given_number_of_sequences_and_counts_their_operations(driver: str, is_real: bool, bite: int) -> None:
     target = Counted(Index(), is_real=is_real)
     # Nothing that the index admits happens when sockets only come and go.
     hazards: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
@@ -142,7 +143,7 @@ def test_a_bite_is_so_many_sequences_and_says_how_many_operations_they_had(drive
     assert [one.found for one in bites] == [None] * 2
     assert target.begun == target.closed
     if driver == "hypothesis":
-        # What it breaks off is not counted, and what it knows beforehand is not run.
+        # An interrupted sequence is not counted, and a known result is not run again.
         assert all(bite / 2 < one.sequences <= bite for one in bites)
         assert (sequences <= target.begun, operations <= target.applied) == (True, True)
     else:
@@ -184,23 +185,44 @@ def test_an_interrupt_of_shrinking_ends_the_run_behind_its_finding(driver: str, 
     assert bites[-1].found is not None
 
 
-def test_every_other_bite_of_hypothesis_has_the_hazards_of_what_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[frozenset[Hazard]] = []
+def test_every_other_bite_of_hypothesis_has_the_hazards_of_a_pending_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[frozenset[Hazard], frozenset[Feature]]] = []
 
-    def noted(triage: Triage, hazards: frozenset[Hazard]) -> type[SocketMachine]:
-        made.append(hazards)
-        return machine_for(triage, hazards)
+    def noted(triage: Triage, hazards: frozenset[Hazard], *, features: frozenset[Feature]) -> type[SocketMachine]:
+        made.append((hazards, features))
+        return machine_for(triage, hazards, features=features)
 
     monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 3)
-    monkeypatch.setattr(drivers, "machine_for", noted)
+    monkeypatch.setattr("sockiter.fuzzing.machine.machine_for", noted)
     hazards: frozenset[Hazard] = frozenset({"remove", "reinsert", "show"})
     triage = triage_of(Counted(Index()), hazards)
     aims = {known_failure.hazards for known_failure in triage.pending}
     deque(islice(drive_hypothesis(triage, hazards, "1"), 4), maxlen=0)
 
-    assert made[0] == hazards
-    assert made[1:]
-    assert set(made[1:]) <= aims - {hazards}
+    assert made[0] == (hazards, frozenset())
+    assert made[2] == (hazards, frozenset(FEATURES))
+    assert made[1][0] in aims
+    assert not made[1][1]
+
+
+class Noting(Counted):
+    """Notes the features of the operations that it meets."""
+
+    used: frozenset[Feature] = frozenset()
+
+    def meet(self, operation: Operation) -> None:
+        self.used |= features_of([operation])
+
+
+def test_every_fourth_bite_of_hypothesis_uses_the_features_of_its_target() -> None:
+    target = Noting(Index(), known_failures=())
+    bites = drive_hypothesis(Triage(target, target), frozenset({"add-tail", "destroying"}), "1")
+    used: list[set[Feature]] = []
+    for _ in islice(bites, 4):
+        used.append(set(target.used))
+        target.used = frozenset()
+
+    assert used == [set(), set(), set(FEATURES) - {"request"}, set()]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -212,7 +234,7 @@ def test_a_target_that_breaks_is_let_go_of(driver: str) -> None:
     assert target.begun == target.closed > 0
 
 
-def test_swarm_aims_at_what_is_pending_and_at_nothing_else_once_all_was_shown() -> None:
+def test_swarm_aims_at_pending_failures_until_all_were_shown() -> None:
     def used(triage: Triage) -> int:
         target = triage.target
         assert isinstance(target, Counted)

@@ -11,17 +11,19 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
-from sockiter.backend import Shape, run
+from sockiter.backend import Shape, refusal, run, shape_of
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, KnownFailure, hazards_of
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing import machine as module
 from sockiter.fuzzing.coverage import GOALS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
 from sockiter.fuzzing.limits import SLOTS_DRAWN
-from sockiter.fuzzing.machine import VIOLATION, Refused, Repeated, Skipped, SocketMachine, Stale, Violation, machine_for
+from sockiter.fuzzing.machine import SocketMachine, machine_for
 from sockiter.fuzzing.triage import Triage
+from sockiter.fuzzing.violations import Refused, Repeated, Skipped, Stale, Violation
 from sockiter.operations import (
     Add,
+    Again,
     At,
     Bucket,
     Change,
@@ -36,12 +38,13 @@ from sockiter.operations import (
     check,
 )
 from sockiter.oracle import judge
+from sockiter.readers import FEATURES, Feature, features_of
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.table import Table
-from sockiter.verdict import VIOLATIONS, Finding, Signature
+from sockiter.verdict import Finding, Signature
 from tests.support.generator_schemes import Generated, Reading
 from tests.support.table_uses import table_uses
 
@@ -56,7 +59,19 @@ RULES = {
     "change_between_buckets",
     "refuse",
     "refuse_and_change",
+    "destroy",
+    "close",
+    "accept",
+    "add_request",
+    "add_with_property",
+    "read_destroying",
+    "read_bytes",
+    "walk",
+    "walk_destroying",
+    "again",
 }
+OF_FEATURES = {"add_with_property", "read_bytes", "walk", "walk_destroying", "again"}
+OF_CONNECTIONS = {"close", "accept", "add_request"}
 
 
 class Exact(Generated):
@@ -97,7 +112,7 @@ class ExactAndNarrow(Exact):
 
 
 class Recorded(Simulation):
-    """Notes what is done to it, and fails at the first operation of a type if it is told to."""
+    """Records its operations, and on request fails at the first operation of a type."""
 
     def __init__(self, scheme: AnyScheme, shape: Shape, fails_at: type[Operation] | None) -> None:
         super().__init__(scheme, shape)
@@ -158,7 +173,11 @@ def rules(machine: type[SocketMachine]) -> set[str]:
 @pytest.mark.parametrize(
     ("hazards", "expected"),
     [
-        (ANY_HAZARD, RULES - {"reinsert_at_head"}),
+        (ANY_HAZARD, RULES - {"reinsert_at_head"} - OF_FEATURES - OF_CONNECTIONS),
+        ({"close"}, {"close"}),
+        ({"accept"}, {"accept", "add_request"}),
+        ({"destroy"}, {"destroy"}),
+        ({"destroying"}, {"read_destroying"}),
         ({"add-head", "add-tail"}, set()),
         ({"remove", "show"}, {"remove", "change_while_shown"}),
         ({"rehash", "realloc"}, {"rehash", "change_while_allocating"}),
@@ -173,6 +192,40 @@ def test_a_machine_has_the_rules_of_its_hazards_and_no_others(hazards: Iterable[
     assert rules(machine_on(Recording(Exact()), hazards)) == expected
 
 
+@pytest.mark.parametrize(
+    ("features", "hazards", "expected"),
+    [
+        ({"bytes"}, (), {"read_bytes"}),
+        ({"silent"}, (), {"walk"}),
+        ({"silent"}, {"destroying"}, {"walk", "read_destroying", "walk_destroying"}),
+        ({"again"}, (), {"again"}),
+        ({"unwanted"}, (), {"add_with_property"}),
+        ({"bound"}, (), set()),
+        ({"bound"}, {"destroy"}, {"destroy", "add_with_property"}),
+    ],
+    ids=str,
+)
+def test_a_machine_has_the_rules_of_its_features_and_no_others(
+    features: set[Feature], hazards: Iterable[Hazard], expected: set[str]
+) -> None:
+    target = Recording(Exact())
+    triage = Triage.of(target, target, hazards)
+    assert rules(machine_for(triage, frozenset(hazards), features=frozenset(features))) == expected
+
+    target.features = frozenset()
+    assert not rules(machine_for(triage, frozenset(hazards), features=frozenset(features))) & OF_FEATURES
+
+
+def test_a_target_without_request_sockets_or_connections_has_no_rules_for_them() -> None:
+    target = Recording(Exact())
+    target.features = frozenset()
+    assert rules(machine_on(target, {"close", "accept"})) == {"close"}
+
+    listening = Recording(Exact())
+    listening.tables = ("listening",)
+    assert rules(machine_on(listening, {"close", "accept"})) == set()
+
+
 def test_a_table_without_a_tail_has_rules_of_its_own() -> None:
     machine = machine_on(Recording(ExactInTwo()), ANY_HAZARD)
 
@@ -185,6 +238,104 @@ class ExactWithoutATail(Exact):
     """The same of one table, whose buckets have no tail."""
 
     tables = ("established",)
+
+
+def with_all(target: SchemeTarget, hazards: Iterable[Hazard] = HAZARDS) -> SocketMachine:
+    """A machine of all features."""
+    on = frozenset(hazards)
+    machine = machine_for(Triage.of(target, target, on), on, features=target.features)()
+    machine.batch(slots=16)
+    return machine
+
+
+def test_a_change_is_offered_only_to_sockets_that_can_change_in_this_way() -> None:
+    machine = with_all(SchemeTarget(Exact()))
+    machine.add("A", "tail")
+    machine.add("B", "tail", properties=("request",))
+    machine.add("C", "tail", properties=("bound",))
+    able = machine.sockets.able
+
+    assert (able("close"), able("accept"), able("reinsert"), able("rehash")) == (("A", "C"), ("B",), ("A",), ("A", "C"))
+    machine.accept("B")
+    machine.close("A")
+    assert (able("close"), able("accept"), able("reinsert"), able("rehash")) == (("B", "C"), (), ("B",), ("B", "C"))
+    machine.destroy("A")
+    machine.destroy("C")
+    assert tuple(machine.sockets.tables) == ("B", "C")
+    machine.remove("C")
+    machine.remove("B")
+    kinds: tuple[Hazard, ...] = ("close", "accept", "destroy", "reinsert", "rehash")
+    assert not any(machine.sockets.may(kind) for kind in kinds)
+    check([*machine.operations, Open()])
+
+
+def test_listening_sockets_are_neither_closed_nor_requests() -> None:
+    machine = with_all(SchemeTarget(ExactInTwo()))
+    machine.add("A", "tail")
+    machine.add("B", "head", "established:0")
+
+    assert machine.sockets.able("close") == ("B",)
+    assert "0" not in machine.connecting
+
+
+def test_a_bound_socket_moves_in_narrow_versions_only_if_it_may_return() -> None:
+    target = SchemeTarget(Exact())
+    target.hazards = target.hazards | {"rollover"}
+    machine = with_all(target, frozenset(HAZARDS) - {"rollover"})
+    machine.add("A", "tail", properties=("bound",))
+    for number in range(INSERTIONS_MAX - 2):
+        machine.add(f"B{number}", "tail")
+    assert "A" not in machine.sockets.able("rehash")
+    assert machine.sockets.may("rehash")
+
+
+def test_a_second_pass_may_deliver_what_the_first_skipped() -> None:
+    machine = with_all(SchemeTarget(OffsetUdp()))
+    skips(machine)
+    machine.apply(Read(None))
+    missing = [machine.missing]
+    machine.again()
+    missing.append(machine.missing)
+    machine.teardown()  # raises nothing: the second pass delivered the socket
+
+    assert [type(violation) for violation in missing] == [Skipped, type(None)]
+
+
+def test_the_reads_of_a_machine_are_those_of_a_case() -> None:
+    machine = with_all(SchemeTarget(Exact()))
+    machine.read_bytes(24)
+    machine.walk()
+    machine.again()
+    machine.read_destroying(1)
+    machine.walk_destroying()
+
+    assert machine.operations == [
+        Open(),
+        Read(24, unit="bytes"),
+        Read(None, silent=True),
+        Again(),
+        Read(1, destroying=True),
+        Read(None, silent=True, destroying=True),
+    ]
+
+
+@pytest.mark.parametrize("scheme", [Exact, ExactInTwo, ExactWithoutATail])
+def test_every_sequence_with_features_is_possible_on_its_target(scheme: type[Exact]) -> None:
+    target = Recording(scheme())
+    target.has_tail = scheme is not ExactWithoutATail
+    triage = Triage.of(target, target, HAZARDS)
+    machine = machine_for(triage, frozenset(HAZARDS), features=target.features)
+    profile = settings(max_examples=60, stateful_step_count=HYPOTHESIS_STEPS, database=None, phases=[Phase.generate])
+    run_state_machine_as_test(seed(1)(machine), settings=profile)
+
+    used: set[Feature] = set()
+    for backend in target.begun:
+        operations = tuple(backend.done)
+        if Open() in operations:
+            check(operations)
+            assert refusal(target, operations, shape_of(operations)) is None
+            used |= features_of(operations)
+    assert used >= set(FEATURES) - {"bound", "request"}
 
 
 @pytest.mark.parametrize("scheme", [Exact, ExactInTwo, ExactWithoutATail])
@@ -271,18 +422,18 @@ class TestNarrowVersions:
     def test_do_not_hinder_a_removal_when_they_are_used_up(self) -> None:
         machine = begun(Recording(ExactAndNarrow()), {"add-tail", "reinsert", "rehash", "remove", "show"})
         for name in "ABCDEFG":
-            assert machine.may_insert()
+            assert machine.sockets.may_insert
             machine.add(name, "tail")
-        assert not machine.may_insert()
+        assert not machine.sockets.may_insert
         assert enabled(machine) == {"open", "read", "remove", "change_while_shown"}
-        kinds = [kind for kind in machine.kinds if machine.may(kind, machine.sockets)]
+        kinds = [kind for kind in machine.kinds if machine.sockets.may(kind)]
         assert kinds == ["remove"]
 
     def test_are_not_counted_where_versions_are_wide(self) -> None:
         machine = begun(Recording(Exact()))
         for number in range(3 * INSERTIONS_MAX):
             machine.add(f"S{number}", "tail")
-        assert machine.may_insert()
+        assert machine.sockets.may_insert
 
 
 @pytest.mark.slow
@@ -412,8 +563,8 @@ def test_a_bucket_of_a_named_table_is_written_as_in_a_case() -> None:
     machine.add("A", "head", "established:1")
 
     assert machine.operations == [Add("A", "head", Bucket(1, "established"))]
-    assert machine.without_tail == ("A",)
-    assert machine.with_tail == ()
+    assert machine.sockets.without_tail == ("A",)
+    assert machine.sockets.with_tail == ()
 
 
 def test_a_violation_carries_the_sequence_its_slots_the_verdict_and_the_finding() -> None:
@@ -477,7 +628,7 @@ class Ghostly(Simulation):
 
 
 class Haunted(Recording):
-    """A target that delivers what is not there."""
+    """A target that delivers an absent socket."""
 
     def begin(self, shape: Shape) -> Any:
         return Ghostly(self.scheme, shape)
@@ -530,23 +681,6 @@ def test_a_known_finding_is_counted_but_is_no_violation() -> None:
     assert SocketMachine.sequences == 0
 
 
-def test_a_socket_in_a_table_without_a_tail_is_put_in_again_at_the_head() -> None:
-    target = Recording(ExactInTwo())
-    sockets = module.Sockets()
-    sockets.carry_over(Add("A", "head", Bucket(0, "established")))
-
-    machine = machine_for(Triage(target, target), ANY_HAZARD)()
-
-    assert machine.change("reinsert", sockets, lambda options: options[0]) == Reinsert("A", "head")
-    assert machine.change("reinsert", sockets, lambda options: options[-1]) == Reinsert("A", "head")
-
-
-def test_there_is_an_exception_for_every_kind_that_can_be_news() -> None:
-    assert set(VIOLATION) == {*VIOLATIONS, "refused"}
-    assert len(set(VIOLATION.values())) == len(VIOLATION)
-    assert all(issubclass(violation, Violation) for violation in VIOLATION.values())
-
-
 def test_a_machine_that_was_never_begun_has_nothing_to_tear_down() -> None:
     target = Recording(Exact())
     machine_on(target)().teardown()
@@ -593,7 +727,7 @@ def test_a_machine_with_an_inconclusive_result_stays_quiet() -> None:
     assert target.begun[0].closed == 1
 
 
-# What Hypothesis makes of it.
+# The machine in Hypothesis.
 
 QUICK = settings(
     max_examples=2_000,
@@ -640,7 +774,7 @@ def finished(machine: SocketMachine) -> None:
 
 
 def carried_out(example: list[str]) -> SocketMachine:
-    """The machine after it did what an example says, but for the last line."""
+    """The machine after all lines of an example except the last."""
     target = Recording(OffsetUdp(), known_failures=())
     names: dict[str, Any] = {
         "OffsetUdp": machine_for(Triage(target, target), ANY_HAZARD),

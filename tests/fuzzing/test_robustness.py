@@ -21,7 +21,7 @@ from tests.support.command import DEADLINE_S, members, unmeasured, wait_until
 
 pytestmark = pytest.mark.interpreter
 
-# How long to wait for what should happen at once: a machine may be busy.
+# The timeout for an immediate event on a busy machine.
 
 FUZZ = [sys.executable, "-m", "sockiter", "fuzz", "offset-udp", "index", "--driver", "swarm", "--seed", "7"]
 BOTH = ["--hazard", "remove", "--hazard", "add-head"]
@@ -95,7 +95,7 @@ def test_the_summary_of_an_interrupted_fuzz_is_marked_as_interrupted(tmp_path: P
 
 
 def assert_whole(directory: Path) -> None:
-    """All that counts as a case can be read; of what was being written no part does."""
+    """All case files are complete. A partly written file is not a case file."""
     assert has_cases(directory)
     for path in files([directory]):
         load(path)
@@ -149,7 +149,7 @@ exit $status
 
 
 def on_a_disk(options: str, tmp_path: Path, *args: str) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """A fuzz that keeps its cases on a disk that nobody else sees, and what it left there."""
+    """A fuzz that keeps its cases on a private disk, and the files that it left there."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("a disk of one's own takes root and unshare(1)")
     private = ["unshare", "--mount", "sh", "-c", PRIVATE, "sh", options]
@@ -195,7 +195,7 @@ if __name__ == "__main__":
     targets = [(target_named("index"), frozenset())]
     campaign.Campaign(targets, drivers=["swarm"], seed=7, seconds=0.01, workers=1, cases=Path("/nowhere")).run()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # What comes before `work` has begun.
+        # A signal before `work` has begun.
         process = workers._CONTEXT.Process(target=signal.raise_signal, args=(number,))
         process.start()
         process.join()
@@ -203,7 +203,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_worker_that_has_not_begun_yet_does_not_mind_what_is_sent_to_the_whole_group(tmp_path: Path) -> None:
+def test_a_worker_that_has_not_begun_yet_survives_a_signal_to_the_whole_group(tmp_path: Path) -> None:
     (script := tmp_path / "early.py").write_text(EARLY, encoding="utf-8")
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=unmeasured())

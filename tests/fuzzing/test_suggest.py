@@ -1,4 +1,4 @@
-"""Known failures to declare for what broke a claim: the fewest hazards, and the Python of it."""
+"""Known failures to declare for broken claims: the fewest hazards, and the declaration in Python."""
 
 from __future__ import annotations
 

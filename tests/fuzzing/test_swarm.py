@@ -6,17 +6,25 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import pairwise
 
 import pytest
 
-from sockiter.backend import SLOTS, Shape, shape_of
+from sockiter.backend import SLOTS, Shape, refusal, shape_of
+from sockiter.cases import spell
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, hazards_of
 from sockiter.fuzzing.limits import BUCKETS_DRAWN, SLOTS_DRAWN, Room
-from sockiter.fuzzing.swarm import NAMES, Swarm
+from sockiter.fuzzing.swarm import BYTES_MAX, NAMES, Swarm
 from sockiter.operations import (
+    Accept,
     Add,
+    Again,
     Bucket,
     Change,
+    Close,
+    Destroy,
     Open,
     Operation,
     Read,
@@ -26,14 +34,19 @@ from sockiter.operations import (
     check,
     length,
 )
+from sockiter.readers import FEATURES, PARTIAL, READERS, SILENT, WHOLE, Feature, Reader, features_of
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import ANY_HAZARD
+from sockiter.schemes.scheme import ANY_HAZARD as ANY_OF_A_SCHEME
 from sockiter.shrink.edits import name_of
 from sockiter.simulation import Simulation
 from sockiter.targets import target_named
 from tests.support.table_uses import table_uses
 
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
+OF_LIVES: frozenset[Hazard] = frozenset({"close", "accept", "destroy", "destroying"})
+ANY_HAZARD = ANY_OF_A_SCHEME - OF_LIVES
+ALL = Room(features=frozenset(FEATURES))
+"""The room of a model with one table."""
 
 
 def drawn(swarm: Swarm, number: int) -> list[tuple[tuple[Operation, ...], int]]:
@@ -45,7 +58,9 @@ def test_every_sequence_is_possible_opened_once_and_read_to_its_end(seed: int) -
     for operations, slots in drawn(Swarm(seed, HAZARDS), 400):
         check(operations)
         assert operations.count(Open()) == 1
-        assert operations[-1] in (Read(None), Read(None, gives_up=True))
+        last = operations[-1]
+        assert isinstance(last, Read)
+        assert last.count is None
         assert slots in SLOTS_DRAWN
         assert dict(shape_of(operations).buckets)[""] <= BUCKETS_DRAWN
 
@@ -59,8 +74,10 @@ def test_every_number_of_slots_and_of_buckets_is_drawn() -> None:
 
 def test_the_same_seed_draws_the_same_whatever_the_hash_seed() -> None:
     program = (
-        "from sockiter.fuzzing.swarm import Swarm; from sockiter.schemes.scheme import ANY_HAZARD\n"
-        "swarm = Swarm('7/x', ANY_HAZARD); swarm.aims = [frozenset({'show', 'remove', 'rehash'})]\n"
+        "from sockiter.fuzzing.swarm import Swarm; from sockiter.claims import HAZARDS\n"
+        "from sockiter.fuzzing.limits import Room; from sockiter.readers import FEATURES\n"
+        "swarm = Swarm('7/x', HAZARDS, Room(features=frozenset(FEATURES)))\n"
+        "swarm.aims = [frozenset({'show', 'remove', 'rehash'})]\n"
         "print([swarm.sequence() for _ in range(200)])"
     )
     outputs = {
@@ -72,7 +89,7 @@ def test_the_same_seed_draws_the_same_whatever_the_hash_seed() -> None:
         ).stdout
         for seed in ("0", "1", "2")
     }
-    swarm = Swarm("7/x", ANY_HAZARD)
+    swarm = Swarm("7/x", HAZARDS, ALL)
     swarm.aims = [frozenset({"show", "remove", "rehash"})]
 
     assert outputs == {f"{drawn(swarm, 200)}\n".encode()}
@@ -152,19 +169,19 @@ class TestTheRoom:
     @pytest.mark.parametrize(
         ("target", "room"),
         [
-            ("offset-udp", Room(("",), None, None)),
-            ("offset-tcp", Room(("listening", "established"), None, None)),
-            ("cookie-tcp", Room(("listening", "established"), None, None)),
-            ("index-narrow", Room(("",), None, INSERTIONS_MAX)),
-            ("index-detect", Room(("",), None, INSERTIONS_MAX)),
+            ("offset-udp", Room(("",), None, None, features=frozenset(FEATURES))),
+            ("offset-tcp", Room(("listening", "established"), None, None, features=frozenset(FEATURES))),
+            ("cookie-tcp", Room(("listening", "established"), None, None, features=frozenset(FEATURES))),
+            ("index-narrow", Room(("",), None, INSERTIONS_MAX, features=frozenset(FEATURES))),
+            ("index-detect", Room(("",), None, INSERTIONS_MAX, features=frozenset(FEATURES))),
             ("kernel:udp", Room(("",), SLOTS, None)),
         ],
     )
-    def test_is_what_the_target_leaves(self, target: str, room: Room) -> None:
+    def test_follows_from_the_target(self, target: str, room: Room) -> None:
         assert Room.of(target_named(target)) == room
 
-    def test_is_one_table_any_slots_and_any_number_of_insertions_unless_told_otherwise(self) -> None:
-        assert Room() == Room.of(target_named("offset-udp"))
+    def test_is_by_default_one_table_any_slots_and_any_number_of_insertions(self) -> None:
+        assert Room(features=frozenset(FEATURES)) == Room.of(target_named("offset-udp"))
 
     def test_has_all_slots_to_choose_from_or_the_only_ones(self) -> None:
         assert Room().slots_drawn == SLOTS_DRAWN
@@ -216,7 +233,7 @@ class TestTwoTables:
 
 
 def insertions(operations: tuple[Operation, ...]) -> int:
-    return sum(not isinstance(change, Remove) for op in operations for change in changes(op))
+    return sum(not isinstance(change, (Remove, Destroy)) for op in operations for change in changes(op))
 
 
 class TestNarrowVersions:
@@ -237,12 +254,12 @@ class TestNarrowVersions:
         assert frozenset({"rollover"}) in met
         assert {frozenset({"rollover", hazard}) for hazard in CHANGES} <= met
 
-    def test_are_not_rolled_over_by_what_is_aimed_at_something_else(self) -> None:
+    def test_are_not_rolled_over_by_sequences_with_another_aim(self) -> None:
         swarm = Swarm(0, ANY_HAZARD, NARROW)
         swarm.aims = [frozenset({"add-tail"}), frozenset({"rehash", "show"})]
         assert max(insertions(operations) for operations, _ in drawn(swarm, 400)) == INSERTIONS_MAX
 
-    def test_matter_to_nobody_whose_versions_are_wide(self) -> None:
+    def test_do_not_matter_if_versions_are_wide(self) -> None:
         assert max(insertions(operations) for operations, _ in drawn(Swarm(0, ANY_HAZARD), 400)) > 2 * INSERTIONS_MAX
 
 
@@ -299,3 +316,168 @@ def test_a_change_that_needs_a_socket_is_left_out_where_there_is_none() -> None:
 
     assert emptied
     assert max(length(operations) for operations in emptied) <= 16
+
+
+# The life of a socket, and the ways of reading
+
+
+@pytest.mark.parametrize(
+    ("room", "hazards", "digests"),
+    [
+        (Room(), ANY_HAZARD, ("8be1f48c8703bb65", "0b1f27e5a30aa9be")),
+        (TWO, ANY_HAZARD, ("542cb79248afddc6", "5c59d6308cdc4cf8")),
+        (NARROW, ANY_HAZARD | {"rollover"}, ("d353233ce7704ed8", "9cf099aa904a2882")),
+        (Room(("",), SLOTS, None), ANY_HAZARD, ("3987fa2246275824", "1034b8ccb7b071ca")),
+        (Room(("established",), SLOTS, None, False), ANY_HAZARD, ("291c2183cd11350e", "d09bc19f97e4f102")),
+    ],
+    ids=["one-table", "two-tables", "narrow", "kernel", "no-tail"],
+)
+def test_a_target_without_lives_and_features_gets_the_same_sequences_as_ever(
+    room: Room, hazards: frozenset[Hazard], digests: tuple[str, str]
+) -> None:
+    swarm = Swarm("7/x", hazards, room)
+    first = digest(swarm)
+    swarm.aims = [frozenset({"show", "remove", "rehash"})]
+
+    assert (first, digest(swarm)) == digests
+
+
+def digest(swarm: Swarm) -> str:
+    """A hash of the next 300 sequences, as they are written in cases."""
+    hashed = sha256()
+    for operations, slots in drawn(swarm, 300):
+        hashed.update("".join(f"{line}\n" for line in (slots, *(line for op in operations for line in spell(op)))).encode())
+    return hashed.hexdigest()[:16]
+
+
+TCP = Room(("listening", "established"), features=frozenset(FEATURES))
+
+
+@pytest.mark.parametrize("name", ["index", "offset-tcp", "cookie-tcp", "index-narrow", "rank"])
+def test_every_sequence_is_one_that_its_target_carries_out(name: str) -> None:
+    target = target_named(name)
+    room = Room.of(target)
+    for operations, slots in drawn(Swarm(1, target.hazards, room), 600):
+        check(operations)
+        assert refusal(target, operations, room.shape(slots)) is None
+
+
+def test_every_kind_of_change_and_every_feature_occurs() -> None:
+    sequences = [operations for operations, _ in drawn(Swarm(0, HAZARDS, TCP), 3000)]
+    kinds = Counter(type(change) for operations in sequences for op in operations for change in changes(op))
+    features = Counter(feature for operations in sequences for feature in features_of(operations))
+
+    assert min(kinds[kind] for kind in (Close, Accept, Destroy)) > 150
+    assert set(features) == set(FEATURES)
+    assert all(100 < features[feature] < 600 for feature in ("bytes", "silent", "again", "unwanted"))
+    assert any(
+        isinstance(at.what, Close) for operations in sequences for op in operations if isinstance(op, Read) for at in op.at
+    )
+
+
+def test_half_of_the_reads_destroy_where_that_is_on_and_none_elsewhere() -> None:
+    reads = [op for operations, _ in drawn(Swarm(0, ["destroying"], ALL), 2000) for op in operations if isinstance(op, Read)]
+
+    assert 0.2 < sum(read.destroying for read in reads) / len(reads) < 0.3  # the hazard is off in half of the sequences
+    assert not any(
+        op.destroying for operations, _ in drawn(Swarm(0, ANY_HAZARD, ALL), 500) for op in operations if isinstance(op, Read)
+    )
+
+
+def test_listening_sockets_are_neither_closed_nor_accepted() -> None:
+    assert Room(("listening",)).drawable(HAZARDS) == frozenset(HAZARDS) - {"close", "accept"}
+    for operations, _ in drawn(Swarm(0, ["close", "accept"], Room(("listening",), features=frozenset(FEATURES))), 300):
+        assert hazards_of(operations) == frozenset()
+
+
+def test_nothing_is_accepted_without_request_sockets() -> None:
+    assert "accept" not in Room().drawable(HAZARDS)
+    assert not any("accept" in hazards_of(operations) for operations, _ in drawn(Swarm(0, HAZARDS), 500))
+
+
+@pytest.mark.parametrize("feature", ["bytes", "silent", "again", "unwanted"])
+def test_a_feature_that_the_target_lacks_is_never_drawn(feature: Feature) -> None:
+    room = Room(features=frozenset(FEATURES) - {feature})
+    assert not any(feature in features_of(operations) for operations, _ in drawn(Swarm(0, HAZARDS, room), 500))
+
+
+def test_aims_use_no_feature_that_their_hazards_do_not_need() -> None:
+    swarm = Swarm(0, HAZARDS, ALL)
+    swarm.aims = [frozenset({"accept"})]
+    aimed = [operations for operations, _ in drawn(swarm, 1000) if hazards_of(operations) == {"accept"}]
+
+    assert len(aimed) > 100
+    assert sum(not features_of(operations) <= {"request"} for operations in aimed) < 20
+
+
+def test_reads_in_bytes_end_inside_records_and_lines() -> None:
+    reads = [
+        op
+        for operations, _ in drawn(Swarm(0, (), ALL), 2000)
+        for op in operations
+        if isinstance(op, Read) and op.unit == "bytes"
+    ]
+    sizes = [read.count for read in reads if read.count]
+    assert len(sizes) == len(reads)
+    assert min(sizes) < 16 < BYTES_MAX * 3 // 4 < max(sizes)
+
+
+def test_a_second_pass_follows_the_end_of_the_first_in_most_sequences() -> None:
+    joined = [operations for operations, _ in drawn(Swarm(0, (), ALL), 3000) if Again() in operations]
+    read_out = sum(
+        isinstance(before := operations[operations.index(Again()) - 1], Read) and before.count is None
+        for operations in joined
+    )
+    assert 0.6 < read_out / len(joined) < 0.9
+
+
+def test_versions_of_bound_sockets_roll_over_only_where_that_is_on() -> None:
+    narrow = Room(insertions=INSERTIONS_MAX, features=frozenset(FEATURES))
+    for operations, slots in drawn(Swarm(0, frozenset(HAZARDS) - {"rollover"}, narrow), 2000):
+        assert "rollover" not in hazards_of(operations, narrow=True)
+        simulation = Simulation(OffsetUdp(), narrow.shape(slots))
+        for op in operations:
+            simulation.apply(op)
+        assert simulation.table.ver <= INSERTIONS_MAX
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_a_reader_makes_all_reads_in_its_way_and_ends_every_pass(reader: Reader) -> None:
+    for operations, _ in drawn(Swarm(0, HAZARDS, TCP, reader=reader), 300):
+        check(operations)
+        assert reader.allows(operations)
+        assert features_of(operations) <= {
+            "unwanted",
+            "request",
+            "bound",
+            *(["silent"] if reader.silent else []),
+            *(["again"] if reader.passes == 2 else []),
+        }
+        ends = [before for before, op in pairwise(operations) if isinstance(op, Again)]
+        for end in (*ends, operations[-1]):
+            assert isinstance(end, Read)
+            assert end.count is None
+            assert not end.gives_up
+
+
+def test_the_reads_of_a_reader_stop_early_or_have_room_for_all_or_walk() -> None:
+    def counts(reader: Reader) -> set[int | None]:
+        return {
+            op.count
+            for operations, _ in drawn(Swarm(0, HAZARDS, TCP, reader=reader), 300)
+            for op in operations
+            if isinstance(op, Read)
+        }
+
+    assert counts(PARTIAL) == {1, 2, 3, 4, None}
+    assert counts(WHOLE) == {len(NAMES), None}
+    assert counts(SILENT) == {None}
+
+
+def sockets_of(operations: Iterable[Operation]) -> int:
+    """The number of added sockets."""
+    return sum(isinstance(change, Add) for op in operations for change in changes(op))
+
+
+def test_there_are_names_for_all_sockets_of_two_passes() -> None:
+    assert max(sockets_of(operations) for operations, _ in drawn(Swarm(0, HAZARDS, TCP), 2000)) < len(NAMES) // 2

@@ -51,7 +51,7 @@ class Pretending(SchemeTarget):
 
 
 class Flaky(Pretending):
-    """A real target that does what its scheme does only in those of its runs that `does` says, and then never."""
+    """A real target that behaves like its scheme in the runs of `does` only."""
 
     def __init__(self, does: str) -> None:
         super().__init__(OffsetUdp(), (), slots=SLOTS, is_real=True)

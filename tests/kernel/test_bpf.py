@@ -433,7 +433,7 @@ def test_a_walk_that_cannot_be_read_is_unavailable(monkeypatch: pytest.MonkeyPat
     assert open_files() == before
 
 
-# What a target says is missing
+# Missing prerequisites of a target
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.schemes import SCHEMES
 
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
-# Those of which no scheme delivers just what they do say so by having none to be compared with.
+# An iterator that no scheme models exactly has no schemes, and is not compared.
 WITH_A_SCHEME = pytest.mark.parametrize(
     "kernel_target", [target for target in KERNEL_TARGETS if target.schemes], ids=lambda target: target.name, indirect=True
 )
@@ -40,7 +40,7 @@ def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
     assert found.sequences == 300
     assert found.operations > 300 * 4
     assert found.sockets > 100  # there were crowds
-    # What cannot be told of is not most of it.
+    # Most of the sequences are comparable.
     assert found.left_out < 300
 
 

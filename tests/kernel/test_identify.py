@@ -35,7 +35,7 @@ def kernel_with_scheme(name: str, tables: Sequence[str]) -> Any:
     """Begins iterations, of which nothing but the reads is looked at."""
 
     def begin(shape: Shape) -> Simulation:
-        # What the target calls its first table is that of the scheme in which its sockets are.
+        # The target's first table is the scheme's table that has its sockets.
         return Simulation(SCHEME[name], shape)
 
     return begin
@@ -65,7 +65,7 @@ def test_any_kernel_can_carry_out_the_distinguishing_sequences(tables: tuple[str
         assert all(add.bucket.table == tables[0] for add in operations if isinstance(add, Add))
 
 
-# A target, by what was found out of it
+# A target with probed capabilities
 
 
 def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(mon
 def test_a_kernel_of_no_known_scheme_has_no_known_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     with_capabilities(monkeypatch, Capabilities())
     assert (KERNEL_UDP.detected_scheme, KERNEL_UDP.known_failures) == (None, ())
-    # But where none delivers just what an iterator does, what is nearest to it says what it admits.
+    # If no scheme is exact for an iterator, its known failures are those of the nearest scheme.
     assert KERNEL_PROC_TCP.known_failures
     assert {known_failure.hazards <= KERNEL_PROC_TCP.hazards for known_failure in KERNEL_PROC_TCP.known_failures} == {True}
 
@@ -101,9 +101,9 @@ def test_a_target_that_does_not_run_says_why_and_what_it_could_be_put_through_el
 def test_no_kernel_stops_a_walk_between_two_buckets(target: KernelTarget) -> None:
     assert target.unable["between"] == "there is no known way to stop a walk between two buckets"
     operations: list[Operation] = [Add("A", "head"), Open(), Read(1, (At("bucket", 1, Remove("A")),))]
-    refused = refusal(target, operations, Shape())
-    assert refused is not None
-    assert "between (there is no known way to stop a walk between two buckets)" in refused
+    reason = refusal(target, operations, Shape())
+    assert reason is not None
+    assert "between (there is no known way to stop a walk between two buckets)" in reason.text
 
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
@@ -165,7 +165,9 @@ def test_an_unsupported_hazard_is_refused_with_the_reason(
     target: KernelTarget, operations: list[Operation], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_capabilities(monkeypatch, Capabilities(unable={"enomem": "it was not built for it"}, has_tail=False))
-    assert refusal(target, operations, Shape()) == message
+    reason = refusal(target, operations, Shape())
+    assert reason is not None
+    assert reason.text == message
 
 
 def test_before_open_a_tail_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +192,8 @@ def test_a_shape_that_a_target_does_not_have_is_refused(
     target: KernelTarget, shape: Shape, message: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_capabilities(monkeypatch, Capabilities())
-    assert refusal(target, [], shape) == message
+    reason = refusal(target, [], shape)
+    assert (reason and reason.text) == message
 
 
 # Trying it out

@@ -39,7 +39,7 @@ def session(kernel_target: KernelTarget) -> Iterator[KernelSession]:
 
 
 def tells(target: KernelTarget) -> bool:
-    """Whether this kernel lets its functions be watched, and so tells of the turns of sockets that are gone."""
+    """Whether this kernel's functions can be watched, so that turns of removed sockets are known."""
     return "realloc" in target.hazards
 
 
@@ -48,7 +48,7 @@ def happened(session: KernelSession, *operations: Operation) -> list[Event]:
 
 
 def inconclusive(session: KernelSession, *operations: Operation) -> str:
-    """Why this cannot be told of; the session is as good as before."""
+    """The reason for an inconclusive result; the session stays usable."""
     with pytest.raises(Inconclusive) as caught:
         begun(session, operations)
     assert happened(session, *ABC, Open(), ONE) == [Shown("A"), Returned(("A",))]
@@ -182,7 +182,7 @@ def test_all_sockets_can_be_destroyed_one_by_one(kernel_target: KernelTarget, se
     assert happened(session, *ABC, Open(), read) == [Remove("A"), Remove("B"), Remove("C"), Returned(())]
 
 
-# What this kernel cannot tell
+# Inconclusive results on this kernel
 
 
 def test_the_turn_of_a_socket_that_is_gone_is_reported_where_functions_are_watched(

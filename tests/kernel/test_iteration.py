@@ -37,7 +37,7 @@ Reads = list[str] | OSError
 
 
 class Kernel:
-    """Stands for everything that an iteration is put together from: sockets, a walk with its reader, and what stops it.
+    """A stand-in for all parts of an iteration: sockets, a walk with its reader, and stops.
 
     A socket is known by the number of its adding, from 1. `reads` are the answers of reads, the last one for ever; at each
     of the `stops` a read stands still.
@@ -130,7 +130,7 @@ class Kernel:
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
         return returned
 
-    # What stops it
+    # Stops
 
     def begin(self, read: Read | None = None, *, filters: bool = False) -> bool:
         self.calls.append("begin" if read is None else f"mode{' filtering' * filters}")
@@ -507,7 +507,7 @@ def test_a_growing_batch_lets_things_happen_or_fails(begin: Begin, watched: Kern
     changes = (At("realloc", 1, Add("C", "head")), At("realloc", 2, Fail()), At("realloc", 2, Add("D", "head")))
     backend.apply(Read(1, changes))
     assert failed == ["next of 77", "none of 77"]
-    # While the bucket's lock is held, nobody adds anything; it is done when the read is over.
+    # While the bucket's lock is held, no socket can be added; the addition happens after the read.
     assert [event.split("'")[1] for event in events(backend)] == ["C", "ENOMEM", "D"]
 
 

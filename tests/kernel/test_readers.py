@@ -212,7 +212,8 @@ def test_a_reader_that_a_target_does_not_have_is_refused_with_the_reason(
 ) -> None:
     operations: list[Operation] = [Add("A", "head"), Open(), operation]
     why = refusal(target, operations, shape_of(operations))
-    assert why == f"{target.name} does not support{'' if reason[0] == ':' else ' '}{reason}"
+    assert why is not None
+    assert why.text == f"{target.name} does not support{'' if reason[0] == ':' else ' '}{reason}"
 
 
 # As the model

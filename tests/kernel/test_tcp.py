@@ -42,7 +42,7 @@ def session(kernel_target: KernelTarget) -> Iterator[KernelSession]:
 
 
 def delivers(session: KernelSession, operations: Sequence[Operation], remembering: list[str]) -> bool:
-    """Whether reads deliver what they do where the iterator remembers, or what an older kernel's scheme makes of it."""
+    """Whether reads deliver the sockets of an iterator that remembers, or those of an older kernel's scheme."""
     assert kernel_reads.reads(KERNEL_TCP, session, operations) == kernel_reads.due(KERNEL_TCP, operations, remembering)
     return True
 
@@ -189,7 +189,7 @@ def test_a_reset_that_does_not_come_is_reported(session: KernelSession, monkeypa
 
 class Deaf:
     def register(self, fd: int, events: int) -> None:
-        """Whatever comes, it is not told."""
+        """Ignore every event."""
 
     def poll(self, timeout: int) -> list[object]:
         return []
@@ -240,7 +240,7 @@ def test_other_walks_go_through_both_tables_too(kernel_target: KernelTarget, ses
     assert moved == [("B",), ("A", "C"), ("D",), ("E",)]
 
 
-# What is learned of addresses and ports
+# The learned addresses and ports
 
 
 def test_more_sockets_than_there_are_addresses_for_are_refused(

@@ -278,7 +278,7 @@ Ask = Callable[..., Asking]
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """What is asked next is answered by these messages."""
+    """These messages answer the next request."""
 
     def with_capabilities(*messages: bytes) -> Asking:
         asking = Asking(*messages)
@@ -442,7 +442,7 @@ def test_a_dump_shows_a_message_before_it_delivers_it(kernel_target: KernelTarge
     backend = begun(session, [*adds([f"s{n}" for n in range(200)], "head"), Open(), ONE])
     turns = [str(event) for event in backend.history.events if str(event).startswith("Shown")]
     assert 1 < len(turns) < 200
-    # What was shown is delivered although it is gone.
+    # A shown socket is delivered although it is gone.
     for name in ("s198", "s0"):
         backend.apply(Remove(name))
     backend.apply(Read(None))

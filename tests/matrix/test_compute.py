@@ -180,7 +180,7 @@ def test_all_but_rollover_are_a_task_of_their_own_where_that_has_the_larger_scop
     assert "all but rollover" not in scopes(target_named("index"), WHOLE)
 
 
-def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequences(
+def test_a_scheme_without_a_canonical_form_is_searched_in_short_sequences(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     closed = SchemeTarget(OffsetUdp())
@@ -191,7 +191,7 @@ def test_a_scheme_that_does_not_say_what_of_it_matters_is_searched_in_short_sequ
     assert within_reach(KERNEL_UDP, frozenset(), WHOLE) == WHOLE
 
 
-# What becomes of a task.
+# The result of a task.
 
 
 def task(column: Column = ALL, **of: Any) -> CellTask:
@@ -254,7 +254,7 @@ def test_a_search_without_a_cell_that_was_cut_short_leaves_the_cell_unfinished_t
 
 
 def messages_of(given: CellJob, *, stopped: bool = False) -> list[object]:
-    """What a worker says, the ticks left out."""
+    """The messages of a worker, without ticks."""
     ours, theirs = multiprocessing.Pipe()
     if stopped:
         ours.send("stop")
@@ -263,7 +263,7 @@ def messages_of(given: CellJob, *, stopped: bool = False) -> list[object]:
     try:
         while True:
             messages.append(ours.recv())
-    except (EOFError, ConnectionResetError):  # it went without reading what it was told
+    except (EOFError, ConnectionResetError):  # it ended without reading its messages
         ours.close()
     return [one for one in messages if not isinstance(one, CellProgress)]
 
@@ -322,7 +322,7 @@ def test_a_worker_stops_where_its_memory_is_used_up(monkeypatch: pytest.MonkeyPa
     assert result.incomplete == "10 MiB of memory are used up, after 5 states; more with --memory"
 
 
-def test_a_worker_is_gone_when_nobody_listens() -> None:
+def test_a_worker_ends_when_its_connection_is_closed() -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.close()
     work(job(), theirs)
@@ -394,7 +394,7 @@ def worker(run: CellWorkers) -> BaseProcess:
 
 
 def once(what: Callable[[], None], run: CellWorkers) -> Callable[[], None]:
-    """A progress that does something the first time that a worker has told how far it is."""
+    """A progress that calls a function at the first report of a worker."""
     done: list[bool] = []
 
     def progress() -> None:

@@ -82,14 +82,14 @@ def test_the_columns_are_none_each_supported_hazard_and_all() -> None:
     assert [one.name for one in columns([RANK, NARROW])][6:] == ["show", "between", "realloc", "enomem", "rollover", "all"]
 
 
-def test_alone_a_hazard_is_for_those_that_can_and_all_together_for_everybody() -> None:
+def test_a_single_hazard_is_for_targets_that_support_it_and_all_hazards_are_for_every_target() -> None:
     assert column("show").of(RANK) is None
     assert column("remove").of(RANK) == frozenset[Hazard]({"remove"})
     assert ALL.of(RANK) == RANK.hazards
     assert NONE.of(RANK) == frozenset()
 
 
-# What a target claims.
+# The claims of a target.
 
 
 def test_the_claims_are_the_largest_sets_that_exclude_some_kind_of_failure() -> None:
@@ -147,7 +147,7 @@ def test_whatever_is_claimed_under_some_hazards_is_proved_with_the_claims_or_wit
                     assert any(some <= one and is_claimed(signature, one) for one in searched)
 
 
-# What a cell says.
+# The text of a cell.
 
 
 def test_a_search_that_is_complete_proves_all_that_it_did_not_find_impossible() -> None:
@@ -203,7 +203,7 @@ def test_a_claim_counts_under_the_hazards_of_the_case_and_not_of_the_column() ->
     assert not verdicts(explaining, cell(explaining, "remove", "show", violations=(SKIP,)))[0].breaks_a_claim
 
 
-def test_a_search_that_was_cut_short_proves_nothing_and_what_it_found_stands() -> None:
+def test_a_search_that_was_cut_short_proves_nothing_and_its_findings_stand() -> None:
     cut = cell(OFFSET, "remove", incomplete="interrupted", violations=(SKIP,))
     assert [one.possible for one in verdicts(OFFSET, cut)] == [True] + [None] * 9
     assert cut.unfinished == "interrupted"
@@ -294,7 +294,7 @@ LONGER = Counterexample("skip", False, loads("add A tail\nadd B tail\nadd C tail
 MOVED = Counterexample("skip", True, loads("add A tail\nopen\nreinsert A head\nread all\n"))
 
 
-def test_a_result_takes_over_what_it_has_not_and_what_is_shorter_shortest_first() -> None:
+def test_a_result_takes_over_new_and_shorter_violations_shortest_first() -> None:
     assert with_violations_of(of_others(), [of_others(SKIP)]).violations == (SKIP,)
     assert with_violations_of(of_others(LONGER), [of_others(SKIP), of_others(MOVED)]).violations == (MOVED, SKIP)
     assert with_violations_of(of_others(), [of_others(LONGER), of_others(SKIP), of_others(LONGER)]).violations == (SKIP,)
@@ -314,7 +314,7 @@ def test_a_measurement_takes_over_findings_under_fewer_hazards() -> None:
 
 
 def test_a_cell_has_the_verdicts_of_its_search() -> None:
-    """The stand-in for a search leaves out what needs more hazards than there are."""
+    """The stand-in for a search leaves out failures that need more hazards."""
     less = searched(INDEX, column("reinsert").hazards)
     more = searched(INDEX, column("reinsert", "show").hazards)
     assert {one.signature for one in more.violations} > {one.signature for one in less.violations}

@@ -122,7 +122,7 @@ def test_no_anchor_is_there_twice_and_every_link_leads_somewhere(whole: Page) ->
     assert {link[1:] for link in links} <= set(anchors)
 
 
-def test_a_cell_names_what_can_happen_and_links_to_its_case(whole: Page) -> None:
+def test_a_cell_names_its_failures_and_links_to_their_cases(whole: Page) -> None:
     chip = whole.of("cell-offset-udp-remove-skip")
     assert chip["href"] == "#case-offset-udp-skip-remove"
     assert chip["aria-label"] == "offset-udp, remove: skip, 6 operations"
@@ -141,7 +141,7 @@ def test_proved_measured_and_unsupported_cells_differ_by_more_than_colour(whole:
     assert "kernel:udp does not support show" in labels
 
 
-def test_a_search_that_was_cut_short_is_a_question_and_what_it_found_stands() -> None:
+def test_a_search_that_was_cut_short_is_a_question_mark_and_its_findings_stand() -> None:
     page = with_cell("reinsert", {"incomplete": "interrupted"})
     assert page.text("cell-index-reinsert") == "skip* 6 repeat* 6 ?"
     labels = [attrs.get("aria-label") for attrs in page.named("span")]
@@ -150,7 +150,7 @@ def test_a_search_that_was_cut_short_is_a_question_and_what_it_found_stands() ->
     assert empty.text("cell-index-none") == "?"
 
 
-def test_a_cell_with_a_scope_of_its_own_says_so_beside_its_tick_and_beside_what_it_found() -> None:
+def test_a_cell_with_its_own_scope_names_it_beside_its_tick_and_its_findings() -> None:
     page = with_cell("none", {"scope": Scope(2, 1, 2)})
     assert page.text("cell-index-none") == "✓ with at most 2 sockets, 1 bucket"
     labels = [attrs.get("aria-label") for attrs in page.named("span")]
@@ -171,7 +171,7 @@ def test_scopes_of_their_own_are_explained_where_there_are_any(whole: Page) -> N
     assert "scope of its own" not in whole.all_text
 
 
-def test_a_case_says_whether_a_shorter_one_is_ruled_out_and_where() -> None:
+def test_a_case_states_whether_and_where_a_shorter_one_is_ruled_out() -> None:
     assert "6 operations, the shortest possible in the scope. " in about({})
     assert "6 operations, the shortest that was found before the search was cut short. " in about({"incomplete": "killed"})
     rolled = with_cell("rollover", {"scope": Scope(3, 1, 2)}, target="index-narrow")
@@ -188,7 +188,7 @@ def test_a_case_that_takes_no_rollover_is_the_shortest_in_the_whole_scope_whatev
 
 
 def about(change: dict[str, object]) -> str:
-    """What is said of the first case of index."""
+    """The sentences about the first case of index."""
     return with_cell("reinsert", change).text("case-index-skip-moved-reinsert")
 
 
@@ -215,7 +215,7 @@ def test_a_case_of_a_real_iterator_is_the_shortest_found_not_the_shortest_possib
     assert "Nothing else seen in 10 sequences" in [attrs.get("title") for attrs in page.named("td")]
 
 
-# What is said of hazards and promises.
+# Hazards and claims.
 
 
 def test_every_hazard_and_every_kind_of_failure_is_explained() -> None:
@@ -239,7 +239,7 @@ def test_every_target_has_its_promises(whole: Page) -> None:
     assert whole.text("target-kernel-udp").endswith("Never: skip, repeat, stale, stuck, refused.")
 
 
-def test_what_takes_no_hazard_and_what_leaves_nothing_to_promise_is_reported() -> None:
+def test_failures_without_a_hazard_and_empty_claims_are_reported() -> None:
     assert "no hazard at all" in Page(page_of(corpus_matrix("offset-tcp"))).text("target-offset-tcp")
 
 
@@ -297,10 +297,10 @@ def test_the_summary_of_a_target_is_only_text() -> None:
     assert len(re.findall("<script", text)) == len(re.findall("<script", page_of(made)))
 
 
-# What made the page, and its filters.
+# The origin of the page, and its filters.
 
 
-def test_a_page_names_what_made_it(whole: Page) -> None:
+def test_a_page_names_its_origin(whole: Page) -> None:
     made = corpus_matrix("rank")
     page = Page(html(made, trace_cases(made), ORIGIN))
     told = (

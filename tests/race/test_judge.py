@@ -37,7 +37,7 @@ def findings_of(*changes: TimedChange, walk: WalkRecord) -> list[WalkFindings]:
 
 
 def verdict(*changes: TimedChange, walk: WalkRecord) -> Verdict:
-    """What is said of the one walk, in a table that had A, B and C from the start."""
+    """The findings of the only walk, in a table with A, B and C from the start."""
     findings = findings_of(*changes, walk=walk)
     return findings[0].verdict if findings else ()
 
@@ -47,7 +47,7 @@ WHOLE = walked((A, B), (C,), ())
 WITHOUT_B = walked((A,), (C,), ())
 
 
-def test_a_walk_that_delivers_everybody_once_is_passed_over() -> None:
+def test_a_walk_that_delivers_every_socket_once_has_no_finding() -> None:
     assert findings_of(walk=WHOLE) == []
 
 
@@ -101,7 +101,7 @@ def test_a_socket_that_moved_during_the_walk_may_come_again(hazard: Hazard) -> N
 def test_a_socket_whose_removal_was_over_before_a_read_is_stale_in_it() -> None:
     walk = walked((A, B), (C,), ())
     assert verdict(changed("remove", C, 131, 139), walk=walk) == (Finding("stale", "C"),)
-    # From the beginning of a read on, nobody knows what came first.
+    # From the beginning of a read on, the order of events is unknown.
     assert verdict(changed("remove", C, 131, 140), walk=walk) == ()
 
 

@@ -135,7 +135,7 @@ def test_an_aborted_race_leaves_no_process_behind(number: signal.Signals, tmp_pa
         while b" walks, " not in text:
             text += os.read(controller, 65536)
         process.send_signal(number)
-        read_all(controller)  # until nobody is left who could write there
+        read_all(controller)  # until the last writer is gone
     finally:
         os.close(controller)
         status = process.wait()

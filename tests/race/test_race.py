@@ -98,7 +98,7 @@ class StubNamespace:
 
 
 class ScriptedReader:
-    """Reads that return what they are told to, and the last of it for ever."""
+    """Reads with scripted results; the last result is repeated for ever."""
 
     def __init__(self, *returns: Sequence[int] | OSError, ahead: Sequence[int] | None = None) -> None:
         self.returns = list(returns)
@@ -186,7 +186,7 @@ def having(*known_failures: KnownFailure) -> KernelTarget:
     )
 
 
-# What each side does in a round.
+# The two sides of a round.
 
 
 def until_asked(times: int) -> Callable[[], bool]:
@@ -254,14 +254,14 @@ def test_sockets_shown_ahead_are_recorded_with_the_opening() -> None:
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, pauses: list[float] | None = None) -> None:
-    """A clock that ticks when it is asked; nobody sleeps."""
+    """A clock that ticks at each call; no test sleeps."""
     ticks = count()
     slept: list[float] = [] if pauses is None else pauses
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: next(ticks), sleep=slept.append))
 
 
 def mutated(*kinds: Hazard, changes: int, has_tail: bool = True, **others: Any) -> tuple[Mutator, StubSockets]:
-    """A side that lays out a round, makes so many changes, unless it runs out of what to change, and then ends."""
+    """A side that sets up a round, makes this many changes if enough sockets are left, and then ends."""
     sockets, numbers = StubSockets(), count(1)
     sockets.has_tail = has_tail
     walks = ScriptedWalk()
@@ -352,7 +352,7 @@ def test_between_two_changes_there_is_the_pause_of_the_plan(monkeypatch: pytest.
     assert len(pauses) == 4
 
 
-# What a round is to be.
+# The plan of a round.
 
 
 def test_the_same_seed_draws_the_same_round_and_another_one_another() -> None:
@@ -445,7 +445,7 @@ def test_with_one_processor_there_is_no_race(monkeypatch: pytest.MonkeyPatch) ->
         sides(ScriptedWalk(()))
 
 
-# What is a violation, and what is kept.
+# Violations, and their records.
 
 A, B = 1, 2
 ADDED = (TimedChange("add-head", "s1", A, 1000, 2000, Bucket()), TimedChange("add-tail", "s2", B, 3000, 4000, Bucket(1)))
@@ -546,7 +546,7 @@ def test_a_known_failure_is_counted_and_no_violation(tmp_path: Path, kind: Any) 
     gone = TimedChange("remove", "s26", 26, 10, 20)
     admitted = known_failure(kind, "show")
     the_race = raced(tmp_path, Round((gone, *ADDED), [PLANTED[kind], walk((A, B), ())]), known_failures=[admitted])
-    assert the_race.result.harms == {(kind, admitted): 1}
+    assert the_race.result.failures == {(kind, admitted): 1}
     assert (the_race.result.violation_count, the_race.result.violations, list(tmp_path.iterdir())) == (0, [], [])
 
 
@@ -563,7 +563,7 @@ def test_a_violation_has_precedence_over_a_known_failure(tmp_path: Path) -> None
 
 def test_memory_that_is_short_is_no_violation_and_not_put_down_to_the_iterator(tmp_path: Path) -> None:
     the_race = raced(tmp_path, Round(ADDED, [walk("ENOMEM", (B,), ())]), known_failures=[known_failure("skip", "enomem")])
-    assert the_race.result.harms == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
+    assert the_race.result.failures == {("skip", known_failure("skip", "enomem")): 1, ("refused", None): 1}
     assert the_race.result.violation_count == 0
 
 
@@ -604,7 +604,7 @@ def test_of_very_many_violations_all_are_counted_and_the_first_of_each_kind_kept
     walks = [walk((B,), ())._replace(calls=tuple(s._replace(start=s.start + n, end=s.end + n) for s in walk((B,), ()).calls))
              for n in range(50)]  # fmt: skip
     the_race = raced(tmp_path, Round(ADDED, [*walks, walk((A, A, B), ())]))
-    assert the_race.result.harms == {("skip", None): 50, ("repeat", None): 1}
+    assert the_race.result.failures == {("skip", None): 50, ("repeat", None): 1}
     assert [violation.kinds for violation in the_race.result.violations] == [("skip",)] * RECORDS_KEPT + [("repeat",)]
     assert len(list(tmp_path.iterdir())) == RECORDS_KEPT + 1
 
@@ -642,7 +642,7 @@ def test_a_violation_is_run_again_from_the_seed_of_its_round(tmp_path: Path) -> 
     assert the_race.interrupted
 
 
-def test_an_interrupt_while_a_violation_is_run_again_leaves_what_is_known_by_then_on_the_disk(tmp_path: Path) -> None:
+def test_an_interrupt_while_a_violation_is_run_again_leaves_the_results_so_far_on_the_disk(tmp_path: Path) -> None:
     (violation,) = raced(tmp_path, SKIPS, SKIPS, FINE).result.violations
     assert (violation.reproduced, violation.reruns) == (1, 2)
     assert violation.path is not None
@@ -667,7 +667,7 @@ def test_an_unsaved_record_is_kept_in_memory(tmp_path: Path) -> None:
 
 @pytest.fixture
 def capabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, Capabilities]:
-    """What each target answers; that it runs here, by `rank`, unless said."""
+    """The probed capabilities of each target; by default it runs here, and its scheme is `rank`."""
     capabilities: dict[str, Capabilities] = {}
     monkeypatch.setattr(
         "sockiter.kernel.target.probe", lambda target, attempt: capabilities.get(target, Capabilities(scheme="rank"))
@@ -677,7 +677,7 @@ def capabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, Capabilities]:
 
 @pytest.fixture
 def rounds(capabilities: dict[str, Capabilities], monkeypatch: pytest.MonkeyPatch) -> list[Round]:
-    """What every race comes to, round by round; the last of them ends it."""
+    """The rounds of every race, which ends behind the last one."""
     rounds: list[Round] = [FINE]
     monkeypatch.setattr(
         race, "race_session", lambda target: ScriptedArena(*rounds, then=Unavailable("no more rounds"))(target)
@@ -728,7 +728,7 @@ def test_the_document_has_all_of_it_and_is_the_only_output(rounds: list[Round], 
     (target,) = document["targets"]
     assert (target["target"], target["walks_by"], target["trouble"]) == ("kernel:proc-udp", "rank", "no more rounds")
     assert target["hazards"] == ["add-head", "remove", "reinsert", "rehash"]
-    # What is run again is not counted.
+    # A repeated round is not counted.
     assert (target["rounds"], target["walks"], target["reads"], target["changes"]) == (2, 3, 6, 1)
     assert (target["changes_during_reads"], target["changes_inside_one_read"]) == (1, 0)
     assert target["harms"] == [

@@ -1,78 +1,17 @@
-"""The picture's marks and the page's parts, parsed as XML or HTML."""
+"""The marks and the layout of the picture."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from html.parser import HTMLParser
-from xml.etree import ElementTree
-
-import pytest
-
-from sockiter.cases import load, loads
-from sockiter.history import Event, History, Returned, Shown
+from sockiter.cases import load
+from sockiter.history import Returned, Shown
 from sockiter.operations import Remove
-from sockiter.oracle import judge
-from sockiter.report.picture import html, policy, replay_command, svg
-from sockiter.report.trace import EventTime, Trace, TraceRow, trace
+from sockiter.report.picture import svg
+from sockiter.report.trace import trace
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
-from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
 from tests.support.paths import CASES, ROOT
-
-SVG = "{http://www.w3.org/2000/svg}"
-
-
-def traced(text: str, scheme: AnyScheme | None = None) -> Trace:
-    target = SchemeTarget(scheme or OffsetUdp())
-    with target.session() as session:
-        return trace(loads(text), target, session)
-
-
-def scenario(name: str, scheme: AnyScheme) -> Trace:
-    return traced((CASES / f"{name}.case").read_text(), scheme)
-
-
-def unknown(events: Sequence[Event], *, text: str = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread 1\n") -> Trace:
-    """What a trace of a real iterator looks like: the table is not known, nor the place."""
-    rows = [
-        TraceRow(
-            time,
-            (f"event {time}",),
-            None,
-            "",
-            time,
-            event if isinstance(event, Returned) else None,
-            (event,) if isinstance(event, Remove) else (),
-        )
-        for time, event in enumerate(events, 1)
-    ]
-    history = History(("A", "B"), list(events))
-    event_times = tuple(EventTime(0, False, None) for _ in events)
-    return Trace(loads(text), "real", "", ("",), None, tuple(rows), history, event_times, judge(history))
-
-
-class Picture:
-    """An SVG, by bands and boxes."""
-
-    def __init__(self, text: str) -> None:
-        self.root = ElementTree.fromstring(text)
-        self.bands = [group for group in self.root.iter(f"{SVG}g") if "data-time" in group.attrib]
-
-    def classes(self, band: int) -> list[tuple[str, str]]:
-        """The sockets of a band from left to right, each with its marks."""
-        boxes = [group for group in self.bands[band].iter(f"{SVG}g") if "data-socket" in group.attrib]
-        return [(box.attrib["data-socket"], box.attrib["class"].removeprefix("box ")) for box in boxes]
-
-    def marks(self, socket: str) -> list[set[str] | None]:
-        """The marks of one socket in every band, None where it is not to be seen."""
-        found = (dict(self.classes(nth)).get(socket) for nth in range(len(self.bands)))
-        return [None if marks is None else set(marks.split()) for marks in found]
-
-    def texts(self, look: str) -> list[str]:
-        """The texts of one look, from top to bottom."""
-        return [text.text or "" for text in self.root.iter(f"{SVG}text") if text.attrib.get("class", "") == look]
+from tests.support.pictures import EVIL, SVG, Picture, scenario, traced, unknown
 
 
 def test_a_skipped_socket_is_marked_from_where_it_is_passed_over_to_the_end() -> None:
@@ -234,139 +173,11 @@ def test_a_long_legend_goes_on_in_another_line() -> None:
     assert len({text.attrib["y"] for text in legend.iter(f"{SVG}text")}) == 2
 
 
-EVIL = """# </title><script>alert(1)</script> & "quotes"
-add <script>alert(2)</script> tail
-add a&amp;"b' tail
-add connection-to-a-pod-with-a-very-long-name tail
-open
-read 1
-remove <script>alert(2)</script>
-read all
-"""
-
-
-class Tags(HTMLParser):
-    """The elements of a page and their attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-    def named(self, name: str) -> list[dict[str, str | None]]:
-        return [attrs for tag, attrs in self.tags if tag == name]
-
-
-def scripts_of(text: str) -> list[str]:
-    """The scripts of a page, as they stand in it."""
-    return re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
-
-
-def test_the_text_of_a_case_is_never_markup() -> None:
-    trace = traced(EVIL)
-    picture = Picture(svg(trace))
-    assert [name for name, _ in picture.classes(0)][:2] == ["<script>alert(2)</script>", "a&amp;\"b'"]
-    assert not list(picture.root.iter(f"{SVG}script"))
-    other = traced(EVIL, Index())
-    text = html(trace, [other], [("<b>evil</b>", "</p><script>alert(3)</script>")])
-    page = Tags(text)
-    assert scripts_of(text) == scripts_of(html(scenario("rfc_skip", OffsetUdp())))
-    assert "<script>alert" not in text
-    assert "<script>alert(2)</script>" in page.words
-    assert "<b>evil</b> (</p><script>alert(3)</script>)" in page.words
-    assert len(page.named("main")) == 1
-
-
-def test_a_page_allows_its_own_scripts_and_no_others() -> None:
-    text = html(scenario("rfc_skip", OffsetUdp()))
-    scripts = scripts_of(text)
-    assert len(scripts) == 2
-    (meta,) = [attrs for attrs in Tags(text).named("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
-    assert meta["content"] == policy(*scripts)
-    assert policy("alert(1)").startswith("default-src 'none'; script-src 'sha256-")
-    assert "unsafe-inline" not in policy("alert(1)").split("style-src")[0]
-
-
 def test_a_name_that_is_too_long_for_a_box_is_cut_and_whole_in_the_tooltip() -> None:
     picture = Picture(svg(traced(EVIL)))
     assert "connection-to-a…" in picture.texts("name")
     titles = [title.text or "" for title in picture.bands[0].iter(f"{SVG}title")]
     assert titles[-1] == "connection-to-a-pod-with-a-very-long-name: unseen"
-
-
-@pytest.mark.parametrize("make", [svg, html])
-def test_neither_the_picture_nor_the_page_needs_anything_else(make: type) -> None:
-    text = make(scenario("rfc_skip", OffsetUdp())).replace("http://www.w3.org/2000/svg", "")
-    text = re.sub(r"\n\s*//.*|'sha256-[^']*'|href=\"data:,\"", "", text)
-    for foreign in ("http:", "https:", "//", "url(", "@import", "src=", "href="):
-        assert foreign not in text
-    assert "prefers-color-scheme: dark" in text
-
-
-def test_the_page_is_a_table_with_a_caption_and_headers_that_can_be_scrolled_by_keyboard() -> None:
-    page = Tags(html(scenario("rfc_skip", OffsetUdp())))
-    assert len(page.named("caption")) == 1
-    assert [attrs["scope"] for attrs in page.named("th")] == ["col"] * 5 + ["row"] * 6
-    assert len(page.named("td")) == 24
-    labels = [attrs.get("aria-labelledby") or attrs["aria-label"] for _, attrs in page.tags if attrs.get("tabindex") == "0"]
-    assert labels == ["Table of offset-udp", "on-offset-udp-picture", "case"]
-    assert {"on-offset-udp-picture", "case"} <= {attrs.get("id") for _, attrs in page.tags}
-    assert page.named("html") == [{"lang": "en"}]
-
-
-def test_a_page_of_several_targets_has_a_tab_a_table_and_a_picture_of_each() -> None:
-    page = Tags(html(scenario("rfc_skip", OffsetUdp()), [scenario("rfc_skip", Index())], [("kernel:udp", "no root")]))
-    assert [attrs["id"] for attrs in page.named("section")] == ["on-offset-udp", "on-index"]
-    assert [attrs["href"] for attrs in page.named("a")] == ["#on-offset-udp", "#on-index"]
-    assert [attrs["value"] for attrs in page.named("option")] == ["", "on-offset-udp", "on-index"]
-    assert len(page.named("table")) == len(page.named("figure")) == 2
-    assert re.search(r"offset-udp\s+skip\s+index\s+ok", page.words)
-    assert "Not on this page: kernel:udp (no root)." in page.words
-    anchors = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
-    assert len(anchors) == len(set(anchors))
-
-
-def test_a_page_of_one_target_has_no_tabs() -> None:
-    page = Tags(html(scenario("rfc_skip", OffsetUdp())))
-    assert page.named("nav") == page.named("select") == []
-    assert "Not on this page" not in page.words
-
-
-def test_the_pictures_of_a_page_share_one_style() -> None:
-    text = html(scenario("rfc_skip", OffsetUdp()), [scenario("rfc_skip", Index())])
-    assert text.count(".sockiter .box rect {") == 1
-
-
-def test_the_rows_of_two_targets_that_belong_together_have_the_same_operation() -> None:
-    text = "add A tail\nadd B tail\nopen\nread 1\nremove A\nread all\n"
-    page = Tags(html(traced(text), [traced(text, Index())]))
-    rows = [attrs["data-operation"] for attrs in page.named("tr") if "data-operation" in attrs]
-    assert rows == ["0", "1", "2", "3", "0", "1", "2", "3", "3"]
-
-
-def test_the_page_names_the_command_that_replays_the_case() -> None:
-    assert "Replay it: sockiter replay --target offset-udp FILE" in Tags(html(scenario("rfc_skip", OffsetUdp()))).words
-    assert replay_command("a;b") == "sockiter replay --target 'a;b'"
-
-
-def test_the_page_has_the_words_once_and_the_case_as_it_is_written() -> None:
-    trace = scenario("rfc_skip", OffsetUdp())
-    page = Tags(html(trace))
-    assert [attrs["class"] for attrs in page.named("li")] == ["skipped"]
-    assert "B is skipped: it was in the table" in page.words
-    assert "expect offset-udp skip B\n" in page.words
-
-
-def test_the_page_of_a_real_iterator_has_no_column_for_its_place() -> None:
-    page = Tags(html(unknown([Returned(("A",)), Returned(("B",)), Returned(())])))
-    assert [attrs["scope"] for attrs in page.named("th")] == ["col"] * 4 + ["row"] * 4
 
 
 def test_the_readmes_picture_is_the_one_that_this_version_draws() -> None:

@@ -137,7 +137,7 @@ rehash B to 2
 """
 
 
-def test_what_happens_inside_a_read_stands_indented_in_its_row_and_buckets_that_are_never_used_are_left_out() -> None:
+def test_changes_inside_a_read_are_indented_in_its_row_and_unused_buckets_are_left_out() -> None:
     assert table_of(INSIDE, OffsetUdp()) == dedent(
         """\
         +------+--------------------------------+-------------------------+---------------+

@@ -30,7 +30,7 @@ class TestTheWalk:
         now = tcp("AB", "", "C", est=("DE", "", "F"))
         assert walk(SCHEME, SCHEME.open(16, now), now) == ("A B C D E F", State(6, (), 16))
 
-    def test_loses_no_established_socket_where_nobody_listens_or_the_numbers_are_alike(self) -> None:
+    def test_loses_no_established_socket_without_listening_ones_or_with_equal_numbers(self) -> None:
         for now in (tcp("", est=("AB", "C")), tcp("A", est=("", "BC"))):
             assert walk(SCHEME, SCHEME.open(16, now), now)[0] == "A B C"
 
@@ -44,13 +44,13 @@ class TestTheWalk:
             ("F", State(4, ("F",), 9)),
         ],
     )
-    def test_remembers_what_was_captured_and_not_shown_in_the_order_of_the_list(self, stop: str, state: State) -> None:
+    def test_remembers_captured_sockets_that_were_not_shown_in_the_order_of_the_list(self, stop: str, state: State) -> None:
         now = tcp("ABC", "", "D", est=("", "EF"))
         asked, after = walk(SCHEME, SCHEME.open(9, now), now, stop=stop)
         assert (asked.split()[-1], after) == (stop, state)
         assert walk(SCHEME, after, now)[0] == "A B C D E F"["A B C D E F".index(stop) :]
 
-    def test_shows_what_was_there_when_the_bucket_was_captured(self) -> None:
+    def test_shows_the_sockets_from_the_time_when_the_bucket_was_captured(self) -> None:
         before = tcp("AB", "C")
         other = changed(before, Remove("B"), Add("D", "tail"), Add("E", "tail", Bucket(1)))
         assert walk(SCHEME, SCHEME.open(9, before), before, meanwhile={"A": other})[0] == "A B C E"
@@ -85,7 +85,7 @@ class TestResuming:
         assert walk(SCHEME, State(0, ("B", "C"), 9), now)[0] == "B"
         assert walk(SCHEME, State(0, ("C", "B"), 9), now)[0] == "C A B"
 
-    def test_with_cookies_takes_what_was_added_behind_the_place_and_not_what_was_added_before_it(self) -> None:
+    def test_with_cookies_takes_sockets_added_behind_the_place_and_not_before_it(self) -> None:
         now = changed(tcp("ABC"), Add("D", "tail"), Add("E", "head"))
         assert walk(SCHEME, State(0, ("B", "C"), 9), now)[0] == "B C D"
 
@@ -159,7 +159,7 @@ class TestGrowing:
         assert walk(SCHEME, SCHEME.open(2, before), before, meanwhile=meanwhile)[0] == "grow:4 D"
         assert walk(CookieUdp(), UdpState(-1, (), 2), before, meanwhile=meanwhile)[0] == "grow:4 C D"
 
-    def test_seeks_what_was_captured_and_not_what_was_remembered_before(self) -> None:
+    def test_seeks_the_captured_sockets_and_not_those_remembered_before(self) -> None:
         before = added(tcp("ABC", "D"), "EF")
         meanwhile = {"grow:6": removed(before, "BC")}
         # B and C were captured again, and E and F did not fit: none of those captured is left.
@@ -198,7 +198,7 @@ class TestNoMemory:
         assert (asked, after) == ("A grow:4 ENOMEM", State(1, (), 2))
         assert walk(SCHEME, after, now)[0] == "grow:4 B C D"
 
-    def test_without_the_lock_forgets_the_cookies_so_that_what_was_shown_comes_again(self) -> None:
+    def test_without_the_lock_forgets_the_cookies_so_that_shown_sockets_repeat(self) -> None:
         now = tcp("ABC", "X")
         asked, state = walk(SCHEME, SCHEME.open(3, now), now, stop="C")
         assert (asked, state) == ("A B C", State(0, ("C",), 3))
@@ -213,18 +213,18 @@ class TestNoMemory:
         assert (asked, after) == ("grow:4 ENOMEM", State(1, (), 2))
         assert walk(SCHEME, after, now)[0] == "grow:6 B C D E"
 
-    def test_without_the_lock_is_told_of_the_bucket_that_was_reached(self) -> None:
+    def test_without_the_lock_concerns_the_reached_bucket(self) -> None:
         asked, after = walk(SCHEME, State(0, ("X",), 1), tcp("A", "", est=("", "BC")), refuse=["grow:3"])
         assert (asked, after) == ("grow:3 ENOMEM", State(3, (), 1))
 
-    def test_with_the_lock_is_an_error_and_what_was_taken_is_kept_in_the_batch_that_was_got(self) -> None:
+    def test_with_the_lock_is_an_error_and_the_taken_sockets_stay_in_the_present_batch(self) -> None:
         before = tcp("AB")
         more = added(before, "CDE")
         asked, after = walk(SCHEME, SCHEME.open(1, before), before, meanwhile={"grow:3": more}, refuse=["lock:5"])
         assert (asked, after) == ("grow:3 lock:5 ENOMEM", State(0, ("A", "B", "C"), 3))
         assert walk(SCHEME, after, changed(more, Remove("A"), Add("F", "head")))[0] == "grow:6 B C D E"
 
-    def test_with_the_lock_keeps_the_place_behind_what_was_shown(self) -> None:
+    def test_with_the_lock_keeps_the_place_behind_the_shown_sockets(self) -> None:
         before = tcp("ABCD")
         asked, state = walk(SCHEME, SCHEME.open(4, before), before, stop="C")
         assert (asked, state) == ("A B C", State(0, ("C", "D"), 4))
@@ -233,7 +233,7 @@ class TestNoMemory:
         assert (asked, after) == ("grow:7 lock:9 ENOMEM", State(0, ("C", "D", "E", "F", "G", "H", "I"), 7))
         assert walk(SCHEME, after, even_more)[0] == "grow:13 C D E F G H I J K"
 
-    def test_with_the_lock_loses_what_did_not_fit_when_all_that_was_kept_leaves(self) -> None:
+    def test_with_the_lock_loses_the_sockets_that_did_not_fit_when_all_kept_ones_leave(self) -> None:
         before = tcp("AB", "X")
         more = added(before, "CDE")
         _, after = walk(SCHEME, SCHEME.open(1, before), before, meanwhile={"grow:3": more}, refuse=["lock:5"])

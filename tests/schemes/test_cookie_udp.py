@@ -14,7 +14,7 @@ def test_starts_before_the_first_bucket_with_nothing_remembered() -> None:
     assert walk(SCHEME, SCHEME.open(2, BLANK), table("AB", "", "C"))[0] == "A B C"
 
 
-def test_remembers_what_was_captured_and_not_shown_in_the_order_of_the_list() -> None:
+def test_remembers_captured_sockets_that_were_not_shown_in_the_order_of_the_list() -> None:
     assert walk(SCHEME, SCHEME.open(9, BLANK), table("", "ABCD"), stop="B") == ("A B", State(1, ("B", "C", "D"), 9))
 
 
@@ -24,7 +24,7 @@ def test_goes_on_with_the_first_remembered_socket_that_is_still_there() -> None:
     assert walk(SCHEME, state, changed(now, Remove("A"), Remove("B")))[0] == "C D"
 
 
-def test_takes_what_was_added_behind_that_place_and_not_what_was_added_before_it() -> None:
+def test_takes_sockets_added_behind_that_place_and_not_before_it() -> None:
     now = table("ABC")
     _, state = walk(SCHEME, SCHEME.open(9, BLANK), now, stop="B")
     assert walk(SCHEME, state, changed(now, Add("D", "tail"), Add("E", "head")))[0] == "B C D"
@@ -80,13 +80,13 @@ def test_refused_with_the_lock_remembers_the_part_that_it_had_in_the_batch_that_
     assert (asked, state) == ("grow:3 lock:5 ENOMEM", State(0, ("A", "B", "C"), 3))
 
 
-def test_forgets_what_did_not_fit_when_all_that_did_is_gone() -> None:
+def test_forgets_the_sockets_that_did_not_fit_when_all_others_are_gone() -> None:
     now = table("ABC")
     _, state = walk(SCHEME, SCHEME.open(2, BLANK), now, refuse=["grow:4"])
     assert walk(SCHEME, state, changed(now, Remove("A"), Remove("B")))[0] == ""
 
 
-def test_goes_on_from_what_is_remembered_after_growing_on_resume() -> None:
+def test_continues_from_the_remembered_sockets_after_growing_on_resume() -> None:
     now = table("ABC")
     _, state = walk(SCHEME, SCHEME.open(3, BLANK), now, stop="B")
     more = changed(now, Add("D", "tail"), Add("E", "tail"))

@@ -20,7 +20,7 @@ from tests.support.scheme_steps import BLANK, blank, changed, table, walk
 
 INDEX, SNAPSHOT, NARROW, DETECT = Index(), IndexSnapshot(), IndexNarrow(), IndexDetect()
 
-# As the RFC tells it: the indexes are -4, -2, -1, 3 and 5.
+# As in the RFC: the indexes are -4, -2, -1, 3 and 5.
 RFC = changed(blank(1), *(Add(name, "head" if name in "CBA" else "tail") for name in "CBDAE"))
 SEVEN = table("ABCDEFG")
 
@@ -33,13 +33,13 @@ def stopped(scheme: AnyScheme, now: Table, stop: str, *, slots: int = 9) -> Stat
 
 
 def resumed(scheme: AnyScheme, before: Table, stop: str, *changes: Change) -> str:
-    """What the second read comes to, where the first was stopped before a socket, and then something changed."""
+    """The result of the second read, if the first stopped before a socket, and then the table changed."""
     return walk(scheme, stopped(scheme, before, stop), changed(before, *changes))[0]
 
 
 @pytest.mark.parametrize("scheme", [INDEX, SNAPSHOT, NARROW, DETECT], ids=lambda scheme: scheme.name)
 class TestAll:
-    """What they have in common, as long as nothing that was put in after open is ahead, and no version rolls over."""
+    """Their common behaviour, if no socket was added ahead after open, and no version rolls over."""
 
     @pytest.mark.parametrize("stop", "ABCDE")
     def test_take_the_sockets_above_the_index_of_the_last_one_shown(self, scheme: AnyScheme, stop: str) -> None:
@@ -73,39 +73,39 @@ class TestSnapshot:
         assert state == State(0, SnapshotPlace(-1, 5), 9)
         assert walk(SNAPSHOT, state, changed(RFC, Add("F", "tail"))) == ("D E", State(1, SnapshotPlace(5, 5), 9))
 
-    def test_shows_what_was_there_at_open_whatever_the_sign_of_its_index(self) -> None:
+    def test_shows_the_sockets_from_open_with_any_sign_of_the_index(self) -> None:
         assert walk(SNAPSHOT, SNAPSHOT.open(9, RFC), RFC)[0] == "A B C D E"
         last = changed(RFC, Add("F", "head"))
         assert walk(SNAPSHOT, SNAPSHOT.open(9, last), last)[0] == "F A B C D E"
 
     @pytest.mark.parametrize("stop", "ABC")
-    def test_leaves_out_what_was_put_in_since_at_either_end(self, stop: str) -> None:
+    def test_leaves_out_later_sockets_at_either_end(self, stop: str) -> None:
         now = table("ABC")
         added = (Add("D", "tail"), Add("E", "head"), Add("F", "tail"))
         assert resumed(SNAPSHOT, now, stop, *added) == "A B C"["A B C".index(stop) :]
         assert resumed(INDEX, now, stop, *added).endswith("C D F")
 
-    def test_leaves_out_what_was_put_in_between_open_and_the_first_read(self) -> None:
+    def test_leaves_out_sockets_added_between_open_and_the_first_read(self) -> None:
         opened = SNAPSHOT.open(9, table("AB"))
         assert walk(SNAPSHOT, opened, changed(table("AB"), Add("C", "tail"), Add("D", "head")))[0] == "A B"
 
-    def test_leaves_it_out_in_later_buckets_too_and_passes_over_one_with_nobody_else(self) -> None:
+    def test_leaves_it_out_in_later_buckets_too_and_passes_over_a_bucket_with_no_other_socket(self) -> None:
         now = table("AB", "", "C")
         added = (Add("D", "tail", Bucket(1)), Add("E", "head", Bucket(2)), Add("F", "tail", Bucket(2)))
         assert resumed(SNAPSHOT, now, "B", *added) == "B C"
 
-    def test_leaves_out_what_came_while_a_socket_was_shown_or_the_batch_grew(self) -> None:
+    def test_leaves_out_sockets_added_while_a_socket_was_shown_or_the_batch_grew(self) -> None:
         now = table("ABC", "D")
         more = changed(now, Add("E", "tail"), Add("F", "tail", Bucket(1)))
         assert walk(SNAPSHOT, SNAPSHOT.open(2, now), now, meanwhile={"grow:4": more})[0] == "grow:4 A B C D"
         assert walk(SNAPSHOT, SNAPSHOT.open(9, now), now, meanwhile={"A": more})[0] == "A B C D"
 
-    def test_needs_no_room_for_what_it_leaves_out(self) -> None:
+    def test_needs_no_room_for_omitted_sockets(self) -> None:
         now = table("AB")
         more = changed(now, *(Add(name, "tail") for name in "CDEF"))
         assert walk(SNAPSHOT, SNAPSHOT.open(2, now), more)[0] == "A B"
 
-    def test_leaves_out_what_moved_since_wherever_it_was_put(self) -> None:
+    def test_leaves_out_sockets_that_moved_since_to_any_position(self) -> None:
         now = table("ABC", "D")
         for change in (Reinsert("B", "tail"), Reinsert("B", "head"), Rehash("B", Bucket(1))):
             assert resumed(SNAPSHOT, now, "B", change) == "C D"
@@ -117,7 +117,7 @@ class TestSnapshot:
             assert resumed(SNAPSHOT, now, "B", change) == "B C"
         assert resumed(INDEX, now, "B", Rehash("A", Bucket(1))) == "B A C"
 
-    def test_is_put_through_what_index_is(self) -> None:
+    def test_has_the_hazards_of_index(self) -> None:
         assert SNAPSHOT.hazards == INDEX.hazards == ANY_HAZARD | SUCCESSIONS
 
 
@@ -141,7 +141,7 @@ class TestNarrowVersions:
         assert stopped(NARROW, eight, "C") == State(0, 2, 9)
         assert resumed(NARROW, eight, "C") == "C D E F G"
 
-    def test_make_what_was_seen_come_again_behind_a_socket_that_sorts_before_it(self) -> None:
+    def test_repeat_a_seen_socket_behind_a_socket_that_sorts_before_it(self) -> None:
         nine = changed(SEVEN, Add("H", "tail"), Add("I", "tail"))
         assert stopped(NARROW, nine, "I") == State(0, -8, 9)
         assert resumed(NARROW, nine, "I") == "A B C D E F G I"
@@ -179,7 +179,7 @@ class TestDetection:
         now = changed(SEVEN, *(Add(f"H{number}", "tail") for number in range(more)))
         assert stopped(DETECT, now, "C", slots=99) == State(0, Place(2, epoch), 99)
 
-    def test_walks_the_bucket_again_where_the_versions_rolled_over_since_and_skips_nobody(self) -> None:
+    def test_walks_the_bucket_again_after_a_rollover_and_skips_no_socket(self) -> None:
         assert resumed(DETECT, SEVEN, "C", Add("H", "tail")) == "A B C D E F G H"
         assert resumed(DETECT, SEVEN, "C", Add("H", "head")) == "H A B C D E F G"
         assert resumed(DETECT, SEVEN, "C", Reinsert("C", "head")) == "C A B D E F G"

@@ -58,7 +58,7 @@ class TestABatch:
         asked, after = walk(SCHEME, SCHEME.open(2, tcp("")), tcp("ABC", est=("DEFG", "HIJKLMN")))
         assert (asked, after.slots) == ("grow:4 A B C D E F G grow:10 H I J K L M N", 10)
 
-    def test_is_asked_for_only_what_is_left_of_the_bucket(self) -> None:
+    def test_is_requested_only_for_the_rest_of_the_bucket(self) -> None:
         assert walk(SCHEME, listening(0, 2, slots=2), tcp("ABCDE"))[0] == "grow:4 C D E"
         assert walk(SCHEME, established(0, 2, slots=2), tcp("", est=("ABCDE",)))[0] == "grow:4 C D E"
 
@@ -108,7 +108,7 @@ class TestABatch:
         emptied = changed(before, Remove("A"), Remove("B"))
         assert walk(SCHEME, SCHEME.open(1, before), before, meanwhile={"grow:3": emptied})[0] == "grow:3 C D"
 
-    def test_holds_what_was_there_when_it_was_made(self) -> None:
+    def test_holds_the_sockets_from_the_time_when_it_was_made(self) -> None:
         before = tcp("AB", est=("C",))
         other = changed(before, Remove("B"), Add("D", "tail"), Add("E", "head", Bucket(0, "established")))
         assert walk(SCHEME, SCHEME.open(9, before), before, meanwhile={"A": other})[0] == "A B E C"
@@ -174,7 +174,7 @@ class TestGoingOver:
         return "".join(name for bucket in est for name in bucket if name not in asked)
 
     @pytest.mark.parametrize(("seen", "left"), [(seen, left) for seen in range(7) for left in range(seen + 1)])
-    def test_loses_what_is_left_of_the_count_less_one_and_all_where_nothing_is(self, seen: int, left: int) -> None:
+    def test_loses_the_rest_of_the_count_less_one_and_all_if_there_is_no_rest(self, seen: int, left: int) -> None:
         # Counted down once for every socket that is left, and once more when there is none. With -1 it never comes to 0.
         count = seen - left - 1
         lost = self.EIGHT if count == -1 else self.EIGHT[:count]
@@ -278,7 +278,7 @@ def delivered(text: str) -> str:
         ("ABC", 1, "A", "AC STUVWXYZ"),
     ],
 )
-def test_what_a_6_1_kernel_was_seen_to_deliver_when_listening_sockets_of_bucket_0_close(
+def test_deliveries_of_a_6_1_kernel_when_listening_sockets_of_bucket_0_close(
     names: str, read: int, close: str, seen: str
 ) -> None:
     text = one_by_one(*listeners(names), *connections("STUVWXYZ"), read=read, close=close)
@@ -294,19 +294,19 @@ def test_what_a_6_1_kernel_was_seen_to_deliver_when_listening_sockets_of_bucket_
         ("ABCDE", 4, "BCDE", "ABCD STUVWXYZ"),
     ],
 )
-def test_what_a_6_1_kernel_was_seen_to_deliver_of_bucket_0_when_those_that_close_listen_in_another(
+def test_deliveries_of_a_6_1_kernel_from_bucket_0_when_sockets_close_in_another_bucket(
     names: str, read: int, close: str, seen: str
 ) -> None:
     text = one_by_one(*listeners(names, 1), *connections("STUVWXYZ"), read=read, close=close)
     assert delivered(text) == seen.replace(" ", "")
 
 
-def test_what_a_6_1_kernel_was_seen_to_lose_without_any_change() -> None:
+def test_losses_of_a_6_1_kernel_without_any_change() -> None:
     far = [*listeners("AB", 28), *connections("ST", 29), *connections("UV", 91)]
     assert delivered(one_by_one(*far)) == "ABUV"
     assert delivered(one_by_one(*connections("ST"), *connections("UV", 1))) == "UV"
 
 
-def test_what_is_lost_does_not_hang_on_how_much_is_read_at_a_time() -> None:
+def test_losses_do_not_depend_on_the_size_of_a_read() -> None:
     sockets = "\n".join([*listeners("AB", 28), *connections("ST", 29), *connections("UV", 91)])
     assert delivered(f"{sockets}\nopen\nread all") == "ABUV"

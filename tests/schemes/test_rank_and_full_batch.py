@@ -78,7 +78,7 @@ class TestFullBatchHeld:
 
     scheme = FullBatchHeld()
 
-    def test_holds_what_is_still_to_be_shown(self) -> None:
+    def test_holds_the_sockets_that_are_still_to_be_shown(self) -> None:
         now = table("ABC", "D")
         asked, state = walk(self.scheme, self.scheme.open(9, BLANK), now, stop="B")
         assert (asked, [socket.name for socket in state.batch], state.bucket) == ("A B", ["B", "C"], 1)
@@ -106,7 +106,7 @@ class TestFullBatchHeld:
         assert self.scheme.place(Held(1, (), 9)) == "1:-"
 
 
-def test_a_scheme_without_a_batch_remembers_all_of_its_place_and_writes_it_as_it_is_unless_it_says_otherwise() -> None:
+def test_a_scheme_without_a_batch_by_default_remembers_all_of_its_place_and_writes_it_unchanged() -> None:
     class Plain(OneByOne[int]):
         start = 0
 

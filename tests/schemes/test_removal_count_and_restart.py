@@ -117,14 +117,14 @@ class TestRemovalCount:
         assert walk(COUNT, state, changed(now, Rehash("A", Bucket(1))))[0] == "C A D"
         assert walk(COUNT, state, changed(now, Rehash("C", Bucket(1))))[0] == "B C D"
 
-    def test_goes_back_for_what_was_removed_while_a_socket_was_shown(self) -> None:
+    def test_goes_back_for_removals_while_a_socket_was_shown(self) -> None:
         now = table("ABCD")
         fewer = changed(now, Remove("A"))
         asked, state = walk(COUNT, COUNT.open(9, now), now, meanwhile={"B": fewer}, stop="C")
         assert (asked, state) == ("A B C", at(0, 2, 0))
         assert walk(COUNT, state, fewer)[0] == "C D"
 
-    def test_goes_back_for_what_was_removed_while_the_batch_grew(self) -> None:
+    def test_goes_back_for_removals_while_the_batch_grew(self) -> None:
         now = table("ABCDE")
         fewer = changed(now, Remove("A"))
         asked, state = walk(COUNT, at(0, 2, 0, slots=1), now, meanwhile={"grow:4": fewer}, stop="E")
@@ -136,12 +136,12 @@ class TestRemovalCount:
         asked, _ = walk(COUNT, COUNT.open(2, now), now, refuse=["grow:6"], meanwhile={"B": fewer})
         assert asked == "grow:6 A B B D"
 
-    def test_goes_back_to_the_head_of_what_is_left_where_more_was_removed_than_seen(self) -> None:
+    def test_goes_back_to_the_head_of_the_rest_after_more_removals_than_seen_sockets(self) -> None:
         now = table("ABCDE")
         _, state = walk(COUNT, at(0, 1, 0), changed(now, Remove("C"), Remove("D"), Remove("E")), stop="A")
         assert state == at(0, 0, 3)
 
-    def test_ends_at_what_is_left_of_the_bucket(self) -> None:
+    def test_ends_at_the_rest_of_the_bucket(self) -> None:
         # Seen and removed while others were shown: more seen than there are, and no removal since.
         assert walk(COUNT, at(0, 3, 0), table("AB")) == ("", at(1, 2, 0))
 
@@ -156,7 +156,7 @@ class TestRemovalCount:
 
 
 def delivered(text: str) -> list[str]:
-    """What each read of a case returned: the sockets, or the error."""
+    """The result of each read of a case: the sockets, or the error."""
     case, target = loads(text), target_named("restart")
     with target.session() as session:
         reads = run(session, target, case.operations, slots=case.slots).reads
@@ -220,7 +220,7 @@ class TestRestart:
         assert delivered(sockets + "read 1\nread 1\nread all") == ["A", "ESTALE", "B", "C", ""]
         assert delivered(sockets + "read until error") == ["A", "ESTALE"]
 
-    def test_hands_out_what_was_shown_before_the_error_in_the_next_read(self) -> None:
+    def test_delivers_the_sockets_shown_before_the_error_in_the_next_read(self) -> None:
         sockets = "batch 2\nadd A tail\nadd B tail\nadd C tail\nadd D tail\nopen\n"
         inside = "read all\n  at realloc 1: fail\n  at show 2: remove A\n"
         assert delivered(sockets + inside) == ["ESTALE", "AB", "BCD", ""]

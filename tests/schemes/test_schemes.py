@@ -25,7 +25,7 @@ BATCHED = pytest.mark.parametrize("scheme", [OFFSET, INDEX], ids=["offset-udp", 
 
 @BATCHED
 class TestABatch:
-    """What both schemes have in common."""
+    """The common tests of both schemes."""
 
     def test_holds_a_whole_bucket_and_then_the_next_one(self, scheme: AnyScheme) -> None:
         asked, _ = walk(scheme, scheme.open(2, BLANK), table("AB", "", "C"))
@@ -92,7 +92,7 @@ class TestABatch:
         asked, _ = walk(scheme, scheme.open(2, BLANK), before, refuse=["grow:4"], stop="C", meanwhile={"grow:4": other})
         assert asked.startswith("grow:4 A B")
 
-    def test_holds_what_was_there_when_it_was_made(self, scheme: AnyScheme) -> None:
+    def test_holds_the_sockets_from_the_time_when_it_was_made(self, scheme: AnyScheme) -> None:
         before = table("AB")
         other = changed(before, Remove("B"), Add("C", "tail"))
         asked, _ = walk(scheme, scheme.open(2, BLANK), before, meanwhile={"A": other})
@@ -120,12 +120,12 @@ class TestABatch:
         assert asked == "A B"
         assert walk(scheme, state, table("A", "BC"))[0] == "B C"
 
-    def test_is_not_made_of_what_was_seen_already_in_the_bucket_of_the_last_read(self, scheme: AnyScheme) -> None:
+    def test_is_not_made_of_seen_sockets_in_the_bucket_of_the_last_read(self, scheme: AnyScheme) -> None:
         before = table("AB", "C")
         _, state = walk(scheme, scheme.open(9, BLANK), before, stop="B")
         assert walk(scheme, state, changed(before, Remove("B")))[0] == "C"
 
-    def test_is_asked_for_only_what_is_left_of_the_bucket(self, scheme: AnyScheme) -> None:
+    def test_is_requested_only_for_the_rest_of_the_bucket(self, scheme: AnyScheme) -> None:
         before = table("ABCDE")
         _, state = walk(scheme, scheme.open(9, BLANK), before, stop="C")
         assert walk(scheme, state._replace(slots=2), before)[0] == "grow:4 C D E"
@@ -165,7 +165,7 @@ class TestOffset:
     def test_repeats_a_socket_when_one_entered_at_the_head(self) -> None:
         assert self.walk(State(0, 1, 9), changed(table("AB"), Add("C", "head")))[0] == "A B"
 
-    def test_ends_at_what_is_left_of_a_bucket_that_shrank(self) -> None:
+    def test_ends_at_the_rest_of_a_bucket_that_shrank(self) -> None:
         _, after = self.walk(State(0, 3, 9), table("A"))
         assert after == State(1, 1, 9)
 
@@ -271,7 +271,7 @@ class TestIndex:
         assert (asked, after) == ("A B C", State(0, 2, 9))
 
     def test_is_the_last_one_of_a_socket_that_moved_and_left_before_it_was_stepped_over(self) -> None:
-        # The reference that the batch holds still tells it.
+        # The reference in the batch still has its next socket.
         before = table("ABC")
         gone = changed(before, Reinsert("B", "head"), Remove("B"))
         asked, after = self.walk(INDEX.open(9, BLANK), before, stop="C", meanwhile={"B": gone})
@@ -283,7 +283,7 @@ class TestIndex:
         inside: dict[str, Any] = {"refuse": ["grow:4"], "meanwhile": {"grow:4": moved}}
         assert self.walk(INDEX.open(2, BLANK), before, stop="B", **inside) == ("grow:4 A B", State(0, -4, 2))
 
-    def test_of_a_refused_batch_decides_what_the_next_batch_holds(self) -> None:
+    def test_of_a_refused_batch_decides_the_content_of_the_next_batch(self) -> None:
         before = table("ABC")
         moved = changed(before, Reinsert("B", "head"))
         asked, _ = self.walk(INDEX.open(2, BLANK), before, refuse=["grow:4"], meanwhile={"grow:4": moved})
@@ -313,7 +313,7 @@ class TestIndex:
         assert INDEX.place(State(2, prev_idx, 9)) == text
 
 
-def test_every_scheme_has_a_name_of_its_own_and_says_what_it_is() -> None:
+def test_every_scheme_has_its_own_name_and_a_summary() -> None:
     assert len({scheme.name for scheme in SCHEMES}) == len(SCHEMES)
     assert all(scheme.summary and scheme.progress for scheme in SCHEMES)
     assert [scheme.name for scheme in SCHEMES if scheme.name in ("offset-udp", "index")] == ["offset-udp", "index"]

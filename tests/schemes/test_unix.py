@@ -37,7 +37,7 @@ class TestTheWalk:
     def test_of_an_empty_table_is_over_with_the_flag_down(self) -> None:
         assert walk(SCHEME, opened(), table("", "")) == ("", State(2, 1, False, 9))
 
-    def test_shows_what_was_there_when_the_batch_was_made(self) -> None:
+    def test_shows_the_sockets_from_the_time_when_the_batch_was_made(self) -> None:
         before = table("AB", "C")
         other = changed(before, Remove("B"), Add("D", "head"), Add("E", "head", Bucket(1)))
         assert walk(SCHEME, opened(), before, meanwhile={"A": other})[0] == "A B E C"
@@ -55,7 +55,7 @@ class TestTheFlag:
     def test_makes_the_next_read_begin_with_the_first_socket_behind_the_bucket(self) -> None:
         assert walk(SCHEME, State(0, 2, True, 9), table("ABC", "", "DE"), stop="E") == ("D E", State(2, 2, True, 9))
 
-    def test_is_about_what_is_left_of_the_bucket_from_the_offset_on(self) -> None:
+    def test_concerns_the_rest_of_the_bucket_from_the_offset_on(self) -> None:
         assert walk(SCHEME, State(0, 3, False, 2), table("ABCD"), stop="C") == ("C", State(0, 3, True, 2))
 
     def test_is_up_where_the_batch_is_just_large_enough_and_where_it_was_made_so(self) -> None:
@@ -87,7 +87,7 @@ class TestTheOffset:
         assert walk(SCHEME, State(0, 2, False, 9), table("DABC"))[0] == "A B C"
         assert walk(SCHEME, State(0, 2, False, 9), changed(table("ABC"), Reinsert("C", "head")))[0] == "A B"
 
-    def test_behind_what_is_left_of_its_bucket_is_the_head_of_the_next(self) -> None:
+    def test_behind_the_rest_of_its_bucket_is_the_head_of_the_next(self) -> None:
         assert walk(SCHEME, State(0, 4, False, 9), table("ABC", "", "DE"), stop="D") == ("D", State(2, 1, True, 9))
 
     def test_is_that_of_the_next_bucket_by_then_when_a_batch_is_made_again(self) -> None:
@@ -126,7 +126,7 @@ class TestGrowing:
 
 
 def delivered(before: Table, *reads: str) -> list[str]:
-    """What comes of each of these reads, through the frame of read(2)."""
+    """The result of each of these reads, through the frame of read(2)."""
     sockets = [f"add {name} head in {n}" for n, names in enumerate(before.names) for name in reversed(names)]
     text = "\n".join([*sockets, "open", *(f"read {size}" for size in reads)])
     with (target := target_named("unix")).session() as session:

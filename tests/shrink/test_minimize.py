@@ -55,7 +55,7 @@ def text(operations: Operations) -> str:
 
 
 def failing(target: Target, kind: Kind, moved: bool = False) -> Fails:
-    """Whether a socket is harmed in that way."""
+    """Whether a socket has a finding of this kind."""
 
     def fails(operations: Operations, slots: int) -> bool:
         with target.session() as session:
@@ -69,7 +69,7 @@ def failing(target: Target, kind: Kind, moved: bool = False) -> Fails:
 BRUTE_FORCED = [target_named(name) for name in ("offset-udp", "index", "rank", "full-batch-held", "cookie-udp")]
 
 
-# What every result is like
+# Properties of every result
 
 
 def findings(target: Target, seed: int) -> Iterator[tuple[Operations, int, Fails]]:
@@ -99,6 +99,7 @@ def without_line(operations: Operations, line: int) -> Operations:
     return operations
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("target", SCHEME_TARGETS, ids=lambda target: target.name)
 @pytest.mark.parametrize(
     "seed",
@@ -241,7 +242,7 @@ Inside = tuple[tuple[At, ...], tuple[str, ...], int]
 
 
 def insides(hazards: frozenset[Hazard], lines: int, present: tuple[str, ...], added: int, buckets: int) -> Iterator[Inside]:
-    """So many lines inside a read, and what is left afterwards."""
+    """The lines inside a read, and the sockets that are left afterwards."""
     if lines == 0:
         yield (), present, added
         return
@@ -259,7 +260,7 @@ def insides(hazards: frozenset[Hazard], lines: int, present: tuple[str, ...], ad
 def endings(
     hazards: frozenset[Hazard], lines: int, present: tuple[str, ...], added: int, buckets: int
 ) -> Iterator[Operations]:
-    """What can be done behind `open` in so many lines and one more, `read all`."""
+    """The sequences behind `open` of this many lines and one more, `read all`."""
     for at, _, _ in insides(hazards, lines, present, added, buckets):
         yield (Read(None, at),)
     if lines:
@@ -320,7 +321,7 @@ def minimized(target: Target, known_failure: KnownFailure, seed: int) -> int:
         pytest.param(target, known_failure, id=f"{target.name}: {known_failure}")
         for target in BRUTE_FORCED
         for known_failure in target.known_failures
-        # Rank goes on behind its end, which the brute force does not try: there it is longer than what is found. The others
+        # Rank goes on behind its end, which the brute force does not try: there it is longer than the found one. The others
         # take more lines than the brute force can go through.
         if (target.name, *known_failure.hazards) != ("rank", "add-tail")
         and known_failure.hazards != {"add-tail", "enomem"}
@@ -331,7 +332,7 @@ def test_of_all_that_are_minimized_nineteen_in_twenty_are_as_short_as_can_be(
     target: Target, known_failure: KnownFailure
 ) -> None:
     least = shortest(target, known_failure)
-    # What takes a refused allocation too is met once in thousands of sequences.
+    # A failure that also needs a refused allocation occurs once in thousands of sequences.
     lengths = [minimized(target, known_failure, seed) for seed in range(20 if "enomem" in known_failure.hazards else 50)]
 
     assert min(lengths) == median(lengths) == least
@@ -349,7 +350,7 @@ def test_the_skip_and_the_repeat_of_the_rfc_take_six_operations(kind: Kind, haza
 
 
 def proposals(name: str, text_: str, slots: int = SLOTS) -> list[str]:
-    """What a pass proposes, each with its slots where those are others."""
+    """The candidates of a pass, each with its slots if they differ."""
     return [
         text(proposed) + ("" if batch == slots else f" (batch {batch})")
         for proposed, batch in getattr(passes, f"_{name}")((ops(text_), slots))
@@ -679,7 +680,7 @@ def test_sockets_are_named_in_the_order_in_which_they_appear() -> None:
 
 
 def dropped_singly(operations: Operations, slots: int, fails: Fails) -> Operations:
-    """What is left when lines are dropped one at a time for as long as that helps."""
+    """The rest after dropping lines one at a time as long as that helps."""
     for line in range(length(operations)):
         less = without_line(operations, line)
         if length(less) < length(operations) and fails(less, slots):

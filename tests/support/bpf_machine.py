@@ -18,8 +18,8 @@ _TIRED = 50
 
 @dataclass
 class Machine:
-    """`objects`: what is in the kernel's memory from `OBJECTS` on. `meanwhile` is called in each round of a loop, and may
-    change the page. `thread` and `group` are who runs the program, by the namespace that is asked for, None for nobody."""
+    """`objects`: the kernel's memory from `OBJECTS` on. `meanwhile` is called in each round of a loop, and may
+    change the page. `thread` and `group`: the thread that runs the program, by namespace, None for no thread."""
 
     objects: bytearray = field(default_factory=lambda: bytearray(256))
     meanwhile: Callable[[Machine], None] = lambda machine: None
@@ -45,7 +45,7 @@ class Machine:
         struct.pack_into("<Q", self.page, at, value)
 
     def pass_on(self, *arguments: int) -> None:
-        """What the program is given: the words of its context."""
+        """The argument of the program: the words of its context."""
         struct.pack_into(f"<{len(arguments)}Q", self.context, 0, *arguments)
 
     def run(self, program: bytes) -> None:

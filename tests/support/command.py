@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from click import Command, Context
 from click.testing import CliRunner, Result
 
 from sockiter.cli import main
@@ -21,7 +22,7 @@ NO_KERNEL = "unshare(CLONE_NEWNET): Operation not permitted [EPERM]"
 
 
 def sockiter(*args: object) -> Result:
-    """A command in this process. A document that it prints is as its schema says."""
+    """A command in this process. Every printed document is validated against its schema."""
     words = [str(arg) for arg in args]
     result = CliRunner().invoke(main, words, prog_name="sockiter", catch_exceptions=False)
     check_output(words, result.stdout)
@@ -38,6 +39,13 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
             process.kill()  # does nothing to one that was waited for
 
 
+def commands() -> dict[str, Command]:
+    """Every command, by its name."""
+    context = Context(main)
+    found = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def unmeasured() -> dict[str, str]:
     """The environment of a process that is going to be interrupted: coverage has handlers, and a lock of its own.
 
@@ -47,7 +55,7 @@ def unmeasured() -> dict[str, str]:
 
 
 def wait_until(happened: Callable[[], bool], *, deadline_s: float = DEADLINE_S) -> None:
-    """Ask until it is so, for what nobody here is told of: what other processes and the kernel do in their own time."""
+    """Poll until a condition holds, for events of other processes and of the kernel without a notification."""
     deadline = time.monotonic() + deadline_s
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
@@ -68,7 +76,7 @@ def members(session: int) -> dict[int, int]:
 
 
 def read_all(descriptor: int) -> str:
-    """What is written to a pseudo terminal, from here on and be it in mid-letter, until its last writer is gone."""
+    """The output on a pseudo terminal from now on, even in mid-letter, until its last writer is gone."""
     printed = b""
     try:
         while piece := os.read(descriptor, 65536):

@@ -17,7 +17,7 @@ Reading: TypeAlias = Generator[Request, Reply, tuple[Any, str | None]]
 
 
 class Past(NamedTuple):
-    """A read that waits: the state and table that it began with, the answers since, and what it waits for now."""
+    """A read that waits: the state and table at its beginning, the answers since, and the present request."""
 
     state: Any
     table: Table

@@ -53,7 +53,7 @@ class Context:
 
 
 def work_inline(monkeypatch: pytest.MonkeyPatch, module: str = "sockiter.fuzzing.campaign") -> None:
-    """From now on, and until the end of the test, what this module has to be worked out has no workers but this process."""
+    """From now on, and until the end of the test, this process does the work of this module's workers."""
     monkeypatch.setattr(workers, "_CONTEXT", Context(module))
-    # A machine that is busy with other tests may take long for a bite; here nobody waits for anybody.
+    # A machine that is busy with other tests may take long for a bite; here nothing waits.
     monkeypatch.setattr(campaign, "INTERRUPTED_S", 600.0)

@@ -13,7 +13,7 @@ from sockiter.targets import target_named
 ONE = Read(1)
 
 _FD = "/proc/self/fd"
-# Schemes that know again what they have to show, whatever else comes and goes.
+# Schemes that recognize the sockets they have to show, whatever else changes.
 _REMEMBERING = ("cookie-udp", "cookie-tcp")
 
 
@@ -39,14 +39,14 @@ def begun(session: Session, operations: Sequence[Operation]) -> Backend:
 
 
 def reads(target: KernelTarget, session: Session, operations: Sequence[Operation]) -> list[str]:
-    """What each read delivered, of sockets whose names are single letters."""
+    """The deliveries of each read, for sockets whose names are single letters."""
     history = run(session, target, operations)
     assert all(read.error is None for read in history.reads)
     return ["".join(read.delivered) for read in history.reads]
 
 
 def due(target: KernelTarget, operations: Sequence[Operation], remembering: list[str]) -> list[str]:
-    """What each read ought to deliver: `remembering`, or what a kernel makes of it that walks by an older scheme."""
+    """The expected deliveries of each read: `remembering`, or those of a kernel that uses an older scheme."""
     if target.detected_scheme is None or target.detected_scheme in _REMEMBERING:
         return remembering
     model = target_named(target.detected_scheme)
@@ -55,7 +55,7 @@ def due(target: KernelTarget, operations: Sequence[Operation], remembering: list
 
 
 def events(backend: Backend) -> list[str]:
-    """What happened, in words."""
+    """The events, in words."""
     return [str(event) for event in backend.history.events]
 
 

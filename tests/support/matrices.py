@@ -39,7 +39,7 @@ def shown_on(name: str) -> tuple[tuple[frozenset[Hazard], Counterexample], ...]:
 
 
 def searched(target: Target, hazards: frozenset[Hazard], *, incomplete: str = "") -> SearchResult:
-    """A search that came to what the corpus shows under these hazards."""
+    """A search with the violations of the corpus under these hazards."""
     least: dict[object, Counterexample] = {}
     for used, violation in shown_on(target.name):
         if used <= hazards:

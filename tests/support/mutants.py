@@ -23,13 +23,13 @@ from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.shrink.minimize import Patience
 from sockiter.simulation import SchemeTarget
 
-# What is loaded anew for a mutant; all else, such as operations and histories, it shares with everybody.
+# The modules that are loaded anew for a mutant; it shares all others, such as operations and histories.
 ANEW = ("sockiter.table", "sockiter.schemes", "sockiter.simulation")
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A scheme with a bug: what is `wrong`, in words, and the text of a `module`, found there once, that stands for another.
+    """A scheme with a bug: `wrong` describes it, and a text that occurs once in a `module` is replaced by another.
 
     `case` names one in tests/cases that comes out otherwise on it. `together` are hazards that have to meet before anything
     shows, which they seldom do where all hazards are on. `before_open`: it takes a removal before open.
@@ -50,7 +50,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """What broke a claim, after how many sequences, and the seconds of processor time up to its least case."""
+    """The broken claim, the number of sequences, and the seconds of processor time up to the least case."""
 
     found: TriagedFinding
     sequences: int
@@ -79,10 +79,10 @@ def caught(
 ) -> Caught | None:
     """The first broken claim that a driver finds in so many sequences, or the few more of a last bite; None: it finds none.
 
-    With these hazards, or all that the target can be put through. `shrinks`: to its least case, which takes most of the
+    With these hazards, or all that the target supports. `shrinks`: to its least case, which takes most of the
     time.
     """
-    # Nothing is pending: only what breaks a claim is news.
+    # Nothing is pending: only a broken claim is new.
     triage = Triage(target, target, patience=Patience(is_over=lambda: not shrinks))
     sequences = 0
     started = time.process_time()

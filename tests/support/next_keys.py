@@ -19,7 +19,7 @@ class Liar(NextKey):
 
 
 class Needless(NextKey):
-    """It declares what does not happen, what happens with fewer hazards, and what goes without saying."""
+    """It declares a failure that does not happen, one that needs fewer hazards, and a redundant one."""
 
     known_failures: tuple[KnownFailure, ...] = (  # type: ignore[assignment]
         known_failure("repeat", "add-head"),

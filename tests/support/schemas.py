@@ -43,20 +43,20 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def validated(document: Any, name: str) -> Any:
-    """This document; raises `jsonschema.ValidationError` if it is not as the schema of that name says, and no more."""
+    """This document; raises `jsonschema.ValidationError` if it does not follow the schema, or has unknown fields."""
     _validator(name).validate(document)
     return document
 
 
 def schema_of(words: Sequence[str], document: Any) -> str:
-    """The name of the schema of what a command with these words printed."""
-    if set(document) == {"version", "error", "status"}:
+    """The name of the schema for the output of a command with these words."""
+    if set(document) - {"not_run"} == {"version", "error", "status"}:
         return "error"
     return "check-verify" if "--verify" in words else words[0]
 
 
 def check_output(words: Sequence[str], stdout: str) -> None:
-    """Validate what a command printed, if it had `--json` among its words and printed anything."""
+    """Validate the output of a command, if it had `--json` among its words and printed anything."""
     if "--json" in words and stdout:
         document = json.loads(stdout)
         validated(document, schema_of(words, document if isinstance(document, dict) else {}))

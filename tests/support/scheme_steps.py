@@ -55,7 +55,7 @@ def walk(
     refuse: Collection[str] = (),
     meanwhile: Mapping[str, Table] | None = None,
 ) -> tuple[str, Any]:
-    """One read: what the scheme asks for, in order and in words, the error if there is one, and the state it leaves behind.
+    """One read: the requests of the scheme in order and in words, the error if there is one, and the resulting state.
 
     The read stops before the socket `stop`, refuses the growths in `refuse`, and has the table of `meanwhile` from the
     request on that is the key. Between two buckets, nothing happens.

@@ -64,7 +64,7 @@ class Impatient(Generated):
 
 
 class Scripted:
-    """A target that does what the test says: the events at open and of each later operation, and the table after each."""
+    """A scripted target: the events at open and of each later operation, and the table after each."""
 
     name = "scripted"
     summary = "does as told"

@@ -7,9 +7,9 @@ import os
 import shlex
 from pathlib import Path
 
-# How long to wait for what should happen at once: a machine may be busy.
+# The timeout for an immediate event on a busy machine.
 
-# What the boot protocol for x86 has at 0x202.
+# The field of x86's boot protocol at 0x202.
 IMAGE = b"\0" * 0x202 + b"HdrS" + b"\0" * 64
 
 # The guest's script, in this machine: its ports are the pipes that qemu would have, and it mounts nothing.
@@ -43,7 +43,7 @@ case $1 in
 esac
 """
 
-# Takes a while where it is told to, so that somebody can come in between.
+# Waits on request, so that another process can come in between.
 APT_GET = r"""
 for package; do :; done
 echo "$package" >>"$STAND_INS/downloads"
@@ -86,7 +86,7 @@ NOTHING = ""
 
 
 def install(folder: Path) -> None:
-    """Put all of them into a folder; they write down there what they were told."""
+    """Put all of them into a folder; they record their arguments there."""
     (folder / "image").write_bytes(IMAGE)
     programs = {
         "virtme-run": VIRTME_RUN,

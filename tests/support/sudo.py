@@ -16,7 +16,7 @@ import pytest
 import sockiter
 
 USER, GROUP = 4321, 8765
-"""Who called it: nobody whom the machine knows."""
+"""The caller: a user that the machine does not know."""
 
 
 def why_not() -> str:
@@ -42,7 +42,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m sockiter` in that directory, as sudo does for the user; `path`: where other packages are."""
     caller = {"SUDO_UID": str(USER), "SUDO_GID": str(GROUP)} if environment is None else environment
-    # What it covers could not be written down by that user.
+    # That user could not write the coverage data.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "SUDO_", "TMPDIR"))}
     whole = shlex.join([sys.executable, "-m", "sockiter", *command])
     python_path = f"{Path(sockiter.__file__).parents[1]}{os.pathsep}{path}".rstrip(os.pathsep)
@@ -60,7 +60,7 @@ def run(
 
 
 def _opened(folder: Path) -> Iterator[str]:
-    # In private mounts, a folder that the user may not enter is another one, which has nothing but what is needed below it.
+    # In private mounts, a folder that the user may not enter is replaced by one with only the needed entries.
     needed = {Path(path) for path in (sys.prefix, sys.base_prefix, Path(sockiter.__file__).parents[1])}
     needed |= {path.resolve() for path in needed}
     below: dict[Path, list[Path]] = {}

@@ -76,7 +76,7 @@ def only_first(self: Any, at: Any, table: Table, where: Where) -> Hashable:
 
 
 def own_of(kind: Any) -> Form:
-    """The form of what the scheme is a kind of."""
+    """The form of the scheme's base class."""
 
     def form(self: Any, at: Any, table: Table, where: Where) -> Hashable:
         of_kind: Hashable = kind.canonical(self, at, table, where)

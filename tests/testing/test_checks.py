@@ -1,4 +1,4 @@
-"""The checks of a scheme as assertions: what they find, and what they say."""
+"""The checks of a scheme as assertions: their findings, and their messages."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_the_known_failures_are_returned_with_a_case_each(monkeypatch: pytest.Mo
     assert cases[known_failure("skip", "reinsert")].comment == ("Skip under reinsert, a known failure of next-key.",)
 
 
-def test_known_failures_that_are_wrong_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_known_failures_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_BITES_MAX", 1)
     with pytest.raises(AssertionError) as raised:
         assert_known_failures_happen(Needless(), scope=Scope(2, 2, 1))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from sockiter.cases import loads
+from sockiter.testing import plugin
 from tests.support.packages import EXAMPLE, install, python
 
 pytest_plugins = ["pytester"]
 
-# A test that tells which scheme the fixture gives.
+# A test that prints the scheme of the fixture.
 TELLS = """
 def test_the_scheme(scheme):
     assert scheme.name == "next-key"
@@ -58,7 +60,7 @@ def test_a_fixture_of_the_author_overrides_the_plugins(pytester: pytest.Pytester
     passes(pytester)
 
 
-def test_without_a_scheme_the_fixture_says_how_to_name_one(pytester: pytest.Pytester) -> None:
+def test_without_a_scheme_the_fixture_reports_how_to_name_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TELLS)
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(errors=1)
@@ -98,8 +100,14 @@ def test_the_plugin_can_be_left_out(pytester: pytest.Pytester) -> None:
     passes(pytester, "-p", "no:sockiter")
 
 
+def test_the_entry_point_is_outside_the_package_whose_assertions_pytest_would_rewrite() -> None:
+    (entry,) = entry_points(group="pytest11", name="sockiter")
+    assert entry.value == "pytest_sockiter"
+    assert entry.load().scheme is plugin.scheme
+
+
 def test_the_plugin_imports_next_to_nothing() -> None:
-    code = "import sys, pytest; before = {*sys.modules}; import sockiter.testing.plugin; print(*{*sys.modules} - before)"
+    code = "import sys, pytest; before = {*sys.modules}; import pytest_sockiter; print(*{*sys.modules} - before)"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert sorted(name for name in modules if name.startswith("sockiter")) == [
         "sockiter",

@@ -28,7 +28,7 @@ from tests.support.stand_ins import alive
 
 @pytest.fixture
 def vm(machine: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`sockiter vm`, with the image of the stand-ins, unless another is told; its status, output and errors."""
+    """`sockiter vm`, by default with the image of the stand-ins; its status, output and errors."""
 
     def run(*arguments: str, options: tuple[str, ...] = ("--no-kvm",), kernel: str = "") -> tuple[int, str, str]:
         command = ["vm", *options, kernel or str(machine / "image"), "--", *arguments]
@@ -90,7 +90,7 @@ def test_the_guest_runs_this_interpreter_with_this_package_in_this_directory(vm:
     assert (status, out.splitlines(), err) == (0, expected, "")
 
 
-def test_of_the_environment_the_command_finds_what_concerns_it(vm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_gets_the_relevant_part_of_the_environment(vm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOCKITER_SHOWN", "a 'b'\nc")
     monkeypatch.setenv("SECRET_TOKEN", "hidden")
     monkeypatch.setenv("PYTHON-ODD", "no name for a shell")
@@ -270,7 +270,7 @@ def test_kernels_that_are_here_are_named_where_one_is_unknown(machine: Path, tmp
         ("busybox", r"busybox \(Debian's package busybox-static\)"),
     ],
 )
-def test_each_program_that_is_missing_is_named_with_what_to_install(
+def test_each_missing_program_is_named_with_its_package(
     machine: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str
 ) -> None:
     Path("kernel/boot").mkdir(parents=True)
@@ -342,7 +342,7 @@ def test_a_guest_that_crashes_under_the_command_is_reported_and_has_no_status(vm
     assert err.startswith("sockiter: the guest ended before the command did, perhaps by a crash of the kernel; --verbose")
 
 
-def test_after_the_time_limit_the_guest_is_ended_and_what_was_written_is_here(vm: Run, tmp_path: Path) -> None:
+def test_after_the_time_limit_the_guest_is_ended_and_the_written_files_are_here(vm: Run, tmp_path: Path) -> None:
     status, out, err = vm(
         "sh", "-c", "echo begun; echo x >sockiter-cases/x.case; sleep 62.5", options=("--no-kvm", "--timeout", "1")
     )
@@ -440,7 +440,7 @@ def test_a_missing_kvm_is_reported_with_its_reason(machine: Path, monkeypatch: p
 
 @pytest.fixture
 def kvm(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /dev/kvm that opens and answers; what qemu makes of it, the stand-in says. The folder for the trial."""
+    """A /dev/kvm that opens and answers; the stand-in decides qemu's result. The folder for the trial."""
     monkeypatch.setattr(acceleration, "KVM", os.devnull)
     monkeypatch.setattr(acceleration, "_LIMIT_S", DEADLINE_S)
     monkeypatch.setattr(fcntl, "ioctl", lambda descriptor, request: 12)
@@ -542,13 +542,13 @@ def test_the_document_has_the_output_of_the_command_and_the_guest(vm_document: V
     }
 
 
-def test_the_document_says_that_the_time_limit_came_first(vm_document: VmDocument, machine: Path) -> None:
+def test_the_document_reports_the_time_limit(vm_document: VmDocument, machine: Path) -> None:
     command = ("--", "sh", "-c", "echo one; sleep 66")
     status, document, _ = vm_document("--no-kvm", "--timeout", "1", str(machine / "image"), *command)
     assert (status, document["outcome"], document["status"], document["output"]) == (124, "timed out", 124, "one\n")
 
 
-def test_the_document_says_why_a_guest_failed(
+def test_the_document_has_the_reason_why_a_guest_failed(
     vm_document: VmDocument, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_BOOT", "1")

@@ -244,7 +244,7 @@ def test_a_version_that_is_none_is_refused(version: str) -> None:
         build.build(version)
 
 
-def test_the_configuration_has_what_the_targets_and_the_faults_take() -> None:
+def test_the_configuration_has_the_options_for_the_targets_and_the_faults() -> None:
     lines = build.configuration().splitlines()
     for name in (
         "BPF_SYSCALL",

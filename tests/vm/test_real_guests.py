@@ -15,7 +15,7 @@ from tests.support.stand_ins import alive
 
 pytestmark = pytest.mark.skipif(os.environ.get("SOCKITER_GUESTS") != "1", reason="boots guests: tox -e kernels")
 
-# What a line in the output of a kernel has to say is known beforehand; Debian's builds of 6.12 have a number behind it.
+# The expected lines in the output of a kernel; Debian's builds of 6.12 have a number behind them.
 RELEASES = {name: name.removeprefix("linux-image-").removesuffix("-amd64") for name in on_kernels.KERNELS}
 
 

@@ -18,7 +18,7 @@ from sockiter.vm import programs, view
 
 SHARE = "local,id=virtfs5,path=/,security_model=none,readonly=on"
 
-# In place of qemu: the share that it is to give the guest, what is in it, its capabilities, and what it can write.
+# In place of qemu: the guest's share, its content, its capabilities, and its writable files.
 LOOK = """#!/bin/sh
 echo "share $2"
 cd "$(echo "$2" | sed 's/.*path=//; s/,security_model=.*//; s/,,/,/g')"
@@ -36,7 +36,7 @@ def folder() -> Iterator[Path]:
 
 
 def looked(folder: Path, shown: list[Path], looks: list[Path], writes: list[Path], cases: list[Path]) -> list[str]:
-    """What the stand-in sees."""
+    """The view of the stand-in."""
     if view.alone(folder) is None:
         pytest.skip("this machine allows no private mounts")
     own = folder / "run"
@@ -54,7 +54,7 @@ def looked(folder: Path, shown: list[Path], looks: list[Path], writes: list[Path
     return done.stdout.splitlines()
 
 
-def test_a_guest_sees_the_system_and_what_is_needed_and_nothing_else(folder: Path) -> None:
+def test_a_guest_sees_the_system_and_the_needed_files_and_nothing_else(folder: Path) -> None:
     (folder / "work").mkdir()
     (folder / "work" / "file").write_text("here\n")
     (folder / "single").write_text("here\n")
@@ -101,7 +101,7 @@ def test_the_folders_of_the_system_are_shown_as_links_or_folders(folder: Path, m
     assert not any("no-such-folder" in line for line in lines)
 
 
-def test_what_is_shown_has_nothing_twice_and_never_the_whole_machine(folder: Path) -> None:
+def test_the_view_has_nothing_twice_and_never_the_whole_machine(folder: Path) -> None:
     (folder / "a" / "b").mkdir(parents=True)
     (folder / "link").symlink_to(folder / "a")
     shown = view.shown(["/", "/tmp", "/no/such", folder / "a" / "b", folder / "link"], ["-x", f"--file={folder}/a", "/"])

@@ -195,6 +195,7 @@
 
   // What is shown.
   let tokens = [], trail = [], way = start();
+  const status = byId("copy").querySelector("[role=status]");
 
   const element = (tag, { className, text, ...of } = {}, ...children) => {
     const made = document.createElement(tag);
@@ -371,10 +372,10 @@
     const lines = way.operations.flat().length + (way.read ? 1 + way.read.inside.length : 0);
     byId("number").textContent = `of ${states.length}, after ${lines} operation${lines === 1 ? "" : "s"}`;
     const isOpen = state.flags & IS_OPEN;
-    byId("save").disabled = byId("copy").disabled = !isOpen;
+    byId("copy").querySelectorAll("#save, [data-copy=case], [data-copy=command]").forEach(button => { button.disabled = !isOpen; });
     byId("save-note").textContent = !isOpen ? "A case needs `open`." : way.read ? "The case ends with the read that is under way." : "";
     byId("case").textContent = isOpen ? caseOf(way) : "";
-    byId("saved").textContent = "";
+    status.textContent = "";
     document.querySelectorAll("[data-go]").forEach(button => {
       button.disabled = ["first", "back"].includes(button.dataset.go) ? !tokens.length : tokens.length === trail.length;
     });
@@ -437,37 +438,29 @@
     const link = element("a", { href: url, download: `${graph.scheme.replace(/[^\w-]/g, "-")}-${encode(tokens).slice(1).replace(/[^\w-]/g, "-")}.case` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(url), 10000);
-    byId("saved").textContent = `Saved as ${link.download}`;
+    status.textContent = `Saved as ${link.download}.`;
   });
-  byId("copy").addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(byId("case").textContent);
-      byId("saved").textContent = "Copied";
-    } catch {
-      byId("case").closest("details").open = true;
-      getSelection().selectAllChildren(byId("case"));
-      byId("saved").textContent = "Selected: copy it with Ctrl+C";
-    }
-  });
+  const text = () => byId("case").textContent;
+  copying.copies(byId("copy"), { link: () => location.href, case: text, command: () => copying.command(byId("copy").dataset.replay, text()) });
 
   // The list of states, a page at a time.
   const PAGE = 50;
   let first = 0, listed = states;
-  const harmed = new Map();
-  const isHarmed = number => {
+  const violating = new Map();
+  const hasViolation = number => {
     const path = [];
     let at = number;
-    while (at >= 0 && !harmed.has(at)) { path.push(at); at = states[at].before; }
-    let value = at >= 0 && harmed.get(at);
+    while (at >= 0 && !violating.has(at)) { path.push(at); at = states[at].before; }
+    let value = at >= 0 && violating.get(at);
     for (const one of path.reverse()) {
       const { before, step } = states[one];
       value ||= before >= 0 && states[before].steps[3 * step + 2] > 0;
-      harmed.set(one, value);
+      violating.set(one, value);
     }
     return value;
   };
   const filters = { all: () => true, lost: state => [...state.letters].some((_, position) => isLost(state, position)),
-    harmed: state => isHarmed(state.number), cut: state => state.flags & IS_CUT };
+    violation: state => hasViolation(state.number), cut: state => state.flags & IS_CUT };
   const renderRows = () => {
     byId("rows").replaceChildren(...listed.slice(first, first + PAGE).map(state => {
       const at = walk(shortest(state.number)), last = at.entries.at(-1);

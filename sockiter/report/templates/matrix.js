@@ -1,7 +1,7 @@
 (() => {
   "use strict";
   const byId = id => document.getElementById(id);
-  const viewer = byId("viewer"), { parameters, keep, copies, command, stepper } = pages;
+  const viewer = byId("viewer"), { parameters, keep, stepper } = pages, { copies, command } = copying;
   const steps = stepper(viewer);
   let opener = null, replay = "";
 
@@ -10,7 +10,7 @@
     const copy = article.cloneNode(true);
     replay = article.dataset.replay;
     byId("viewer-title").replaceChildren(...copy.querySelector("h3").childNodes);
-    // One case may show more than one kind of harm; the title tells the one that was asked for.
+    // A case may have several kinds of failure; the title names the requested one.
     if (from) byId("viewer-title").lastChild.textContent = ": " + from.dataset.title;
     byId("viewer-about").textContent = copy.querySelector(".about").textContent;
     byId("viewer-rest").replaceChildren(...["ul", ".steps", "details"].map(what => copy.querySelector(what)));

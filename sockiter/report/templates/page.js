@@ -1,7 +1,7 @@
 (() => {
   "use strict";
   const byId = id => document.getElementById(id);
-  const { parameters, keep, copies, command, stepper } = pages;
+  const { parameters, keep, stepper } = pages, { copies, command } = copying;
   const panels = [...document.querySelectorAll(".panel")], tabs = [...document.querySelectorAll("#tabs a")], beside = byId("beside");
   // The one that is shown, and the one beside it, if any.
   let shown = [panels[0]];

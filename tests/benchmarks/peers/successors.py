@@ -23,11 +23,11 @@ SLOTS = 2
 ENDS: tuple[End, ...] = ("head", "tail")
 
 Following: TypeAlias = Callable[[Any], list[tuple[str, Any]]]
-"""From a state to what can happen there, each with the state after it."""
+"""From a state to its possible events, each with the state after it."""
 
 
 class Reading(NamedTuple):
-    """One read: who was shown, what it leaves behind, and how many allocations were refused."""
+    """One read: the shown sockets, the resulting state, and the number of refused allocations."""
 
     shown: tuple[str, ...]
     state: Any
@@ -73,7 +73,7 @@ class Named(NamedTuple):
 
 
 def named(scheme: AnyScheme, sockets: int, ops: int) -> tuple[Named, Callable[[Named], list[Named]]]:
-    """The first state and what follows one, in sequences of so many lines; a new socket takes the first name that is free.
+    """The first state and the successor function, for sequences of a given length; a new socket takes the first free name.
 
     Without the sequences that go on after the end, or after a violation.
     """
@@ -132,12 +132,12 @@ class Placed(NamedTuple):
 
 
 FIELDS = Placed._fields
-# A socket was delivered again. What else may come of that is looked at as if it had not been.
+# A socket was delivered again. The search continues as if it had not been.
 REPEATED = Placed((), None, 0, True, True, True)
 
 
 def placed(scheme: AnyScheme, sockets: int) -> tuple[Placed, Following]:
-    """The first state and what follows one, in sequences of any length.
+    """The first state and the successor function, for sequences of any length.
 
     What is remembered is made anew for every state: a place is a number of sockets, the index remembered is 0, and those of
     the sockets are what they have to be. Slots beyond what the table can hold are as good as none, and once the walk is over

@@ -19,12 +19,12 @@ from sockiter.check.search import search
 from sockiter.schemes.index import Index
 from tests.benchmarks.peers.successors import FIELDS, HAZARDS, SLOTS, VIOLATED, Following, Placed, followed, placed
 
-# Above what either has states, so that neither stops for it.
+# More than the states of either, so that neither stops there.
 STATES_MAX = 10_000_000
 
 
 class Problem(NamedTuple):
-    """A model: made anew, its first state and what follows one; the names of a state's parts; and when it is sound."""
+    """A model: its first state and successor function, the names of a state's parts, and its invariant."""
 
     begin: Callable[[], tuple[Any, Following]]
     fields: tuple[str, ...]

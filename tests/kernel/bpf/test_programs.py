@@ -223,7 +223,7 @@ def test_an_unwanted_socket_is_neither_stored_nor_destroyed() -> None:
 
 
 def entered(*arguments: int, thread: int | None = ME, armed: bool = True) -> Machine:
-    """Where a function of the kernel is entered by a thread, and whoever is asked lets it go on."""
+    """A thread enters a function of the kernel, and the test lets it continue."""
 
     def answer(machine: Machine) -> None:
         machine.put(STATE, ARMED)
@@ -238,7 +238,7 @@ def entered(*arguments: int, thread: int | None = ME, armed: bool = True) -> Mac
 
 
 def stopped(machine: Machine) -> tuple[int, ...]:
-    """The point, what it is about, and how many shows and allocations there were."""
+    """The point, its subject, and the numbers of shows and allocations."""
     return tuple(machine.word(at) for at in (POINT, ABOUT, SHOWS, ALLOCATIONS))
 
 

@@ -43,7 +43,7 @@ FD, SIZE = 1000, 32
 
 
 class Kernel:
-    """A read of it stands still at these points (which, and what it is about), as the programs do, and returns this."""
+    """A read of it stops at these points (each with its subject), as the programs do, and returns this."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, *points: tuple[int, int], returns: bytes | OSError = b"done"
@@ -162,7 +162,7 @@ def test_the_socket_to_destroy_stands_on_the_page(monkeypatch: pytest.MonkeyPatc
 def test_no_process_has_its_main_thread_where_the_reads_of_another_stand_still(
     processors: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or each of two would wait for the other: a program that stands still lets nobody else run there."""
+    """Otherwise two would wait for each other: a stopped program blocks all others on its processor."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: processors)
     mains, readers = set(), set()
     for process in range(1000, 1020):
@@ -206,7 +206,7 @@ class Types:
 
 @pytest.fixture
 def entries(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
-    """What is watched, and by which program."""
+    """The watched functions, each with its program."""
     watched: list[tuple[str, bytes]] = []
 
     @contextmanager
@@ -269,7 +269,7 @@ def test_where_nothing_is_known_to_allocate_nothing_is_watched(
     assert entries == []
 
 
-# What a session goes without
+# Sessions without some capabilities
 
 
 class Loader:
@@ -429,7 +429,7 @@ def test_without_the_iterator_there_is_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def injection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the files of a kernel with fault injection, which spares nobody."""
+    """The folder of the files of a kernel with fault injection for all processes."""
     monkeypatch.setattr(faults, "_FAIL_NTH", tmp_path / "fail-nth")
     monkeypatch.setattr(faults, "_FAILSLAB", tmp_path / "ignore-gfp-wait")
     (tmp_path / "fail-nth").write_text("0\n")

@@ -45,7 +45,7 @@ class Plain:
 
 
 class Kind(Sockets):
-    """Sockets of a kind that notes what is done to them; `trouble` comes of the next that is put, taken, or leaves."""
+    """Sockets that record their operations; `trouble` is raised by the next insertion or removal."""
 
     def __init__(self) -> None:
         here: Any = Here()

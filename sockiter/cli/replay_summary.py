@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from sockiter.backend import Reason
 from sockiter.claims import HAZARDS
-
-_OF_HAZARDS = "does not support"
 
 
 @dataclass(slots=True)
@@ -49,17 +48,19 @@ class Tally:
             self.as_expected += is_fine
             self.not_as_expected += not is_fine
 
-    def leave_out(self, target: str, why: str) -> None:
-        """Count a case that was not run on a target. `why` may begin with the target's name."""
-        reason, _, hazards = _without_details(why.removeprefix(target).lstrip(": ")).partition(": ")
-        if reason != _OF_HAZARDS:
-            reason, hazards = why.removeprefix(f"{target} ").removeprefix(f"{target}: "), ""
-            # Whichever socket it is.
-            reason = reason.partition(": ")[0] if reason.startswith("has buckets without a tail") else reason
-        group = self._left_out.setdefault(reason, _Group())
+    def leave_out(self, target: str, reason: Reason) -> None:
+        """Count a case that was not run on a target. A reason that differs only in its details counts as the same one."""
+        match reason.kind:
+            case "hazard":
+                shared = "does not support"
+            case "tail":
+                shared = "has buckets without a tail"
+            case _:
+                shared = reason.text.removeprefix(f"{target} ").removeprefix(f"{target}: ")
+        group = self._left_out.setdefault(shared, _Group())
         group.count += 1
         group.targets[target] = None
-        group.hazards.update(dict.fromkeys(hazards.split(", ") if hazards else ()))
+        group.hazards.update(dict.fromkeys(reason.hazards))
 
     def lines(self) -> Iterator[str]:
         """The summary: the counts, and a line for each reason."""
@@ -79,17 +80,3 @@ class Tally:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _without_details(text: str) -> str:
-    # Without what stands in parentheses behind a space, and may have parentheses itself.
-    kept = ""
-    depth = 0
-    for letter in text:
-        if letter == "(" and (depth or kept.endswith(" ")):
-            depth += 1
-        elif letter == ")" and depth:
-            depth -= 1
-        elif not depth:
-            kept += letter
-    return kept.replace(" ,", ",").rstrip()

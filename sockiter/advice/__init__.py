@@ -1,0 +1,1 @@
+"""Advice for programs that list or destroy sockets: the risks of each way to read, and the way to prefer."""
