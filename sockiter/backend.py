@@ -113,6 +113,10 @@ class Target(Protocol):
         """The features of sequences that this target supports."""
 
     @property
+    def lacks(self) -> Mapping[Feature, str]:
+        """The reasons why this target does not support other features, where a reason is known."""
+
+    @property
     def detected_scheme(self) -> str | None:
         """The name of the scheme that the running kernel was detected to use. None for a model, and where no known scheme
         matches."""
@@ -160,7 +164,9 @@ def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> Re
     if why := barred(target, hazards_of(operations)):
         return why
     if missing := lacking(features_of(operations), target.features):
-        return Reason("feature", f"{target.name} does not support {', '.join(SPELLED[feature] for feature in missing)}")
+        reasons = [f" ({target.lacks[feature]})" if feature in target.lacks else "" for feature in missing]
+        spelled = [SPELLED[feature] + why for feature, why in zip(missing, reasons, strict=True)]
+        return Reason("feature", f"{target.name} does not support {', '.join(spelled)}")
     if (name := _not_a_connection(operations, target.tables)) is not None:
         text = f"{target.name}: {name} is a listening socket; only connections can be closed or accepted"
         return Reason("connection", text)

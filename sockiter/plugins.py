@@ -79,6 +79,7 @@ class BrokenPlugin:
     detected_scheme: str | None = None
     features: frozenset[Feature] = frozenset()
     unable: Mapping[Hazard, str] = field(default_factory=dict)
+    lacks: Mapping[Feature, str] = field(default_factory=dict)
 
     def missing(self) -> str:
         return self.why

@@ -38,7 +38,7 @@ from sockiter.operations import (
     prevents,
     reads_max,
 )
-from sockiter.readers import FEATURES
+from sockiter.readers import FEATURES, Feature
 from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of
 from sockiter.table import Socket, Table, empty
 
@@ -310,6 +310,7 @@ class SchemeTarget:
     has_tail = True
     detected_scheme: str | None = None
     features = frozenset(FEATURES)
+    lacks: Mapping[Feature, str] = {}
 
     def __init__(self, scheme: AnyScheme) -> None:
         self.scheme = scheme

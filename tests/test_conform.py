@@ -38,15 +38,15 @@ class Likeness(SchemeTarget):
     is_real = True
     records_max = RECORDS_MAX
 
-    def __init__(self, scheme: AnyScheme, *, name: str = "kernel:twin", lacks: str | None = None) -> None:
+    def __init__(self, scheme: AnyScheme, *, name: str = "kernel:twin", lack: str | None = None) -> None:
         super().__init__(scheme)
         self.name = name
         self.slots = SLOTS
-        self.lacks = lacks
+        self.lack = lack
         self.detected_scheme = scheme.name
 
     def missing(self) -> str | None:
-        return self.lacks
+        return self.lack
 
     def begin(self, shape: Shape) -> Simulation:
         return Simulation(self.scheme, shape, records_max=self.records_max)
@@ -325,7 +325,7 @@ def of_no_known_scheme() -> Likeness:
     ],
 )
 def test_an_impossible_comparison_is_refused_in_one_line(arguments: tuple[str, ...], status: int, output: str) -> None:
-    absent = Likeness(OffsetUdp(), name="kernel:absent", lacks="not today")
+    absent = Likeness(OffsetUdp(), name="kernel:absent", lack="not today")
     with kernels(Likeness(OffsetUdp()), absent, of_no_known_scheme()):
         result = conform(*arguments)
     assert (result.exit_code, result.output.count("\n")) == (status, 1)

@@ -380,6 +380,7 @@ def test_a_broken_one_is_listed_with_the_reason(foreign: Target) -> None:
         "target": "foreign",
         "summary": "entry point foreign = foreign:a_text",
         "hazards": [],
+        "features": [],
         "admits": [],
         "runs_here": False,
         "missing": "foreign:a_text is no scheme: `place` is '0:0': expected a method",

@@ -46,14 +46,15 @@ class Limited:
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True
     features: frozenset[Feature] = frozenset()
+    lacks: Mapping[Feature, str] = field(default_factory=dict)
     detected_scheme: str | None = None
     is_real: bool = False
-    lacks: str | None = None
+    lack: str | None = None
     began: int = 0
     closed: int = 0
 
     def missing(self) -> str | None:
-        return self.lacks
+        return self.lack
 
     @contextmanager
     def session(self) -> Iterator[Limited]:
@@ -224,7 +225,7 @@ class TestExpecting:
             assert expecting(case, OFFSET, session) == replace(case, expects=(SKIP_B,))
 
     def test_asks_all_targets_that_can_carry_it_out_here(self) -> None:
-        absent, unable, able = Limited(lacks="no kernel"), Limited(hazards=frozenset()), Limited(name="able")
+        absent, unable, able = Limited(lack="no kernel"), Limited(hazards=frozenset()), Limited(name="able")
         expects = with_expects(SKIPS, [OFFSET, absent, unable, INDEX, able]).expects
         # The able target returns EAGAIN for each read, and never the end.
         assert expects == (SKIP_B, Expect("able", "refused"), Expect("able", "incomplete"))
@@ -237,7 +238,7 @@ class TestExpecting:
 
     def test_leaves_what_is_expected_of_a_target_that_was_not_asked(self) -> None:
         case = replace(SKIPS, expects=(OTHER,))
-        assert with_expects(case, [Limited(name="kernel:udp", lacks="root")]) == case
+        assert with_expects(case, [Limited(name="kernel:udp", lack="root")]) == case
 
 
 class Real(SchemeTarget):

@@ -11,6 +11,7 @@ from sockiter.backend import Target
 from sockiter.claims import HAZARDS, in_order
 from sockiter.cli.names import TARGET, expanded
 from sockiter.cli.output import by_reason, console, known_failure_json, print_json
+from sockiter.readers import FEATURES
 from sockiter.targets import TARGETS, target_named
 from sockiter.verdict import VIOLATIONS
 
@@ -73,6 +74,9 @@ def _print_each(out: Console, chosen: list[Target]) -> None:
         lines.append(("hazards", ", ".join(in_order(target.hazards)) or "none"))
         unable = by_reason((hazard, target.unable[hazard]) for hazard in HAZARDS if hazard in target.unable)
         lines += [(f"not {of}", why) for why, of in unable.items()]
+        lines.append(("features", ", ".join(_features(target)) or "none"))
+        lacks = by_reason((feature, target.lacks[feature]) for feature in FEATURES if feature in target.lacks)
+        lines += [(f"not {of}", why) for why, of in lacks.items()]
         if missing is not None:
             known = "not asked, since it does not run here"
         elif not target.known_failures:
@@ -87,12 +91,17 @@ def _print_each(out: Console, chosen: list[Target]) -> None:
             out.print(f"    {failure}", soft_wrap=True)
 
 
+def _features(target: Target) -> list[str]:
+    return [feature for feature in FEATURES if feature in target.features]
+
+
 def _json(target: Target) -> dict[str, object]:
     missing = target.missing()
     return {
         "target": target.name,
         "summary": target.summary,
         "hazards": in_order(target.hazards),
+        "features": _features(target),
         "admits": [known_failure_json(failure) for failure in target.known_failures],
         "runs_here": missing is None,
         "missing": missing,

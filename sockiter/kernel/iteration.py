@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from errno import errorcode
 
 from sockiter.errors import Inconclusive, Unavailable
-from sockiter.history import GaveUp, History, Returned, Shown, is_last
+from sockiter.history import GaveUp, History, Reopened, Returned, Shown, is_last
 from sockiter.kernel.bpf.faults import fail_next, fail_none
+from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stop, Stops
-from sockiter.kernel.sockets.base import Sockets
+from sockiter.kernel.sockets.base import Sockets, mark_unwanted
 from sockiter.kernel.walks import Reader, Walk
 from sockiter.operations import (
     READS_MAX,
@@ -23,6 +24,7 @@ from sockiter.operations import (
     At,
     Bucket,
     Change,
+    Destroy,
     Fail,
     Open,
     Operation,
@@ -38,7 +40,8 @@ class Iteration:
     """A `sockiter.backend.Backend` on the running kernel. Its place is unknown: the kernel does not reveal it.
 
     `order`: the available buckets, in the order of the walk. `stops`: stops reads, None if reads cannot be stopped.
-    `destroys`: whether the iterating program can destroy a socket.
+    `destroys`: whether the iterating program can destroy a socket. `modes`: switches the program's modes, None for a walk
+    without a program.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Iteration:
         stops: Stops | None,
         *,
         destroys: bool,
+        modes: Modes | None = None,
     ) -> None:
         self.history = History()
         self._target = target
@@ -57,13 +61,20 @@ class Iteration:
         self._sockets = sockets
         self._stops = stops
         self._destroys = destroys
+        self._modes = modes
         self._reader: Reader | None = None
         # By the walk's number of a socket. Entries stay, since a read may return sockets that were shown earlier.
         self._names: dict[int, str] = {}
         # The table until open; from then on, only the kernel knows it.
         self._order: dict[Bucket, list[str]] = {bucket: [] for bucket in order}
         self._first_table = order[0].table
-        # The sockets shown before a stop and not yet delivered; and the socket of the current stop.
+        # The sockets that the reader filters out.
+        self._unwanted: set[str] = set()
+        # Whether the program stores the sockets that it shows, and whether it destroys them, in the current operation.
+        self._stores = self._destroying = False
+        # Whether a program may have destroyed sockets whose changes are still to come.
+        self._has_destroyed = False
+        # The sockets recorded as shown and not yet delivered; and the socket of the current stop.
         self._early: list[int] = []
         self._turn: int | None = None
         self._script: list[At] = []
@@ -79,7 +90,7 @@ class Iteration:
             case Open():
                 self._open()
             case Again():
-                raise NotImplementedError  # targets do not offer it yet
+                self._open_again()
             case _ if self._reader is None:
                 self._arrange(operation)
             case _:
@@ -125,6 +136,7 @@ class Iteration:
     def _arrange(self, change: Change) -> None:
         # Before open there is no walk, so the order of the system calls does not matter.
         if isinstance(change, Add):
+            self._note(change)
             bucket = self._order[self._place(change.bucket)]
             bucket.insert(0 if change.end == "head" else len(bucket), change.name)
             return
@@ -144,7 +156,7 @@ class Iteration:
             for name in reversed(names):
                 self._add(Add(name, "head", bucket))
         self._sockets.enter()
-        self.history.opened = tuple(name for names in self._order.values() for name in names)
+        self.history.opened = tuple(name for names in self._order.values() for name in names if name not in self._unwanted)
         self.history.buckets = {
             name: bucket if bucket.table != self._first_table else Bucket(bucket.number)
             for bucket, names in self._order.items()
@@ -153,14 +165,34 @@ class Iteration:
         self._reader = self._walk.open()
         self._show(self._reader.shown(()))
 
+    def _open_again(self) -> None:
+        self._sockets.enter()
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        reader.close()
+        self._early = []
+        self._reader = self._walk.open()
+        self.history.events.append(Reopened())
+        self._show(self._reader.shown(()))
+
+    def _note(self, add: Add) -> None:
+        if "unwanted" in add.properties:
+            self._unwanted.add(add.name)
+
     def _add(self, add: Add) -> None:
-        socket_id = self._walk.socket_id(self._sockets.add(add.name, add.end, self._place(add.bucket)))
-        self._names[socket_id] = add.name
+        sock = self._sockets.add(add.name, add.end, self._place(add.bucket))
+        if self._unwanted and add.name in self._unwanted:
+            mark_unwanted(sock)
+        self._names[self._walk.socket_id(sock)] = add.name
 
     def _change(self, change: Change) -> None:
         match change:
             case Add():
+                if change.properties:
+                    self._note(change)
                 self._add(change)
+            case _ if self._has_destroyed and change.name not in self._sockets:
+                return  # the program destroyed it
             case Remove(name):
                 self._sockets.remove(name)
             case Reinsert(name, end):
@@ -176,12 +208,10 @@ class Iteration:
             self._sockets.prepare(len(self._script))
         if self._stops is not None:
             self._stops.begin()
-        for _ in range(reads_max(operation)):
-            returned = self._read_once(self._walk.records_max + 1 if operation.count is None else operation.count)
-            if is_last(operation, returned):
-                break
+        if operation.silent or operation.destroying or operation.unit == "bytes" or self._unwanted:
+            self._read_in_mode(operation)
         else:
-            self.history.events.append(GaveUp())
+            self._read_on(operation)
         if self._stops is not None and any(isinstance(at.what, Fail) for at in operation.at):
             fail_none(self._stops.thread)
         self._sockets.sweep()
@@ -190,20 +220,57 @@ class Iteration:
             if not isinstance(at.what, Fail):
                 self._change_inside(at.what)
 
-    def _read_once(self, count: int) -> Returned:
-        assert self._reader is not None
+    def _read_in_mode(self, operation: Read) -> None:
+        # The mode ends before anything else walks: the sockets learn their buckets by walks with the same program.
+        if self._modes is None:
+            self._read_on(operation)
+            return
+        self._destroying = operation.destroying
+        self._has_destroyed = self._has_destroyed or operation.destroying
+        self._stores = self._modes.begin(operation, filters=bool(self._unwanted))
+        try:
+            self._read_on(operation)
+        finally:
+            self._modes.end()
+            self._stores = self._destroying = False
+
+    def _read_on(self, operation: Read) -> None:
+        for _ in range(reads_max(operation)):
+            returned = self._read_once(operation)
+            if is_last(operation, returned):
+                break
+        else:
+            self.history.events.append(GaveUp())
+
+    def _read_once(self, operation: Read) -> Returned:
+        reader = self._reader
+        assert reader is not None
+        count = self._walk.records_max + 1 if operation.count is None else operation.count
+        socket_ids: Sequence[int] = ()
+        error = None
         try:
             if self._script:
                 if self._stops is None:
                     raise Unavailable(f"{self._target} does not support changes inside a read here")
-                socket_ids = self._reader.read_with_stops(count, self._stops, self._on_stop)
+                socket_ids = reader.read_with_stops(count, operation.unit, self._stops, self._on_stop)
             else:
-                socket_ids = self._reader.read(count)
-        except OSError as error:
-            returned = Returned((), errorcode.get(error.errno or 0, str(error.errno)))
+                socket_ids = reader.read(count, operation.unit)
+        except OSError as problem:
+            error = errorcode.get(problem.errno or 0, str(problem.errno))
+        # What was left from earlier reads comes first, also in a silent read, whose program does not run then.
+        silent = operation.silent and not socket_ids
+        if self._stores:
+            socket_ids = self._show_stored(socket_ids, silent=silent)
+        elif error is None:
+            if reader.ages:
+                self._show_late(socket_ids, reader.ages)
+            else:
+                self._show(reader.shown(socket_ids))
+        names = tuple([self._name(socket_id) for socket_id in socket_ids])
+        if error is None and not silent:
+            returned = Returned(names, cut=reader.is_cut)
         else:
-            self._show(self._reader.shown(socket_ids))
-            returned = Returned(tuple([self._name(socket_id) for socket_id in socket_ids]))
+            returned = Returned(names, error, silent=silent)
         self.history.events.append(returned)
         return returned
 
@@ -215,13 +282,55 @@ class Iteration:
             else:
                 self.history.events.append(Shown(self._name(socket_id)))
 
+    def _show_stored(self, returned: Sequence[int], *, silent: bool) -> Sequence[int]:
+        # The program stored the sockets that it showed; some were recorded at stops. Returns the delivered sockets.
+        assert self._modes is not None
+        self._turn = None
+        if stored := self._modes.take():
+            recorded, self._early = self._early, []
+            for socket_id in stored:
+                if socket_id in recorded:
+                    recorded.remove(socket_id)
+                else:
+                    self._record_shown(socket_id)
+            if not silent:
+                self._early += stored
+        if silent:
+            return stored
+        for socket_id in returned:
+            self._early.remove(socket_id)
+        return returned
+
+    def _show_late(self, returned: Sequence[int], ages: Sequence[int]) -> None:
+        # Records the turn of each socket in the read that produced its line. That can be one read too early, when the walk
+        # was at its end by then. So it is not before the socket was added.
+        events = self.history.events
+        for socket_id, age in zip(returned, ages, strict=True):
+            name = self._name(socket_id)
+            at = len(events)
+            while age:
+                at -= 1
+                if isinstance(events[at], Returned):
+                    age -= 1
+                elif isinstance(event := events[at], Add) and event.name == name:
+                    at += 1
+                    break
+            events.insert(at, Shown(name))
+
+    def _record_shown(self, socket_id: int) -> None:
+        name = self._name(socket_id)
+        self.history.events.append(Shown(name))
+        if self._destroying and name in self._sockets:
+            self._sockets.release(name)
+            self.history.events.append(Destroy(name))
+
     def _on_stop(self, stop: Stop) -> bool:
         # A read is stopped. All changes of this point are made before it continues.
         assert self._stops is not None
         self._check_turns_are_counted()
         if self._turn is not None:
             self._early.append(self._turn)
-            self.history.events.append(Shown(self._name(self._turn)))
+            self._record_shown(self._turn)
         self._turn = None
         due = [at for at in self._script if (at.point, at.nth) == (stop.point, stop.nth)]
         if not stop.others_can_act:
@@ -232,7 +341,7 @@ class Iteration:
                 fail_next(self._stops.thread)
             else:
                 self._change_inside(at.what, stop)
-        if stop.point == "show" and self._name(stop.cookie) in self._sockets:
+        if stop.point == "show" and (name := self._name(stop.cookie)) in self._sockets and name not in self._unwanted:
             self._turn = stop.cookie
         return bool(self._script)
 

@@ -8,20 +8,22 @@ from dataclasses import dataclass, field
 
 from sockiter.claims import Hazard
 from sockiter.errors import Unavailable
+from sockiter.readers import Feature
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """The result of a probe. `missing`: the reason why a target does not run here, None if it runs.
 
-    `unable`: hazards that the target does not support here but elsewhere, with the reasons. `scheme`: the name of the
-    detected scheme, None if no scheme matches.
+    `unable`: hazards that the target does not support here but elsewhere, with the reasons; `lacks`: the same of
+    features. `scheme`: the name of the detected scheme, None if no scheme matches.
     """
 
     missing: str | None = None
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True
     scheme: str | None = None
+    lacks: Mapping[Feature, str] = field(default_factory=dict)
 
 
 _capabilities: dict[str, Capabilities] = {}

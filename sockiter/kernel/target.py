@@ -13,6 +13,7 @@ from sockiter import rights
 from sockiter.backend import SLOTS, Backend, Shape, refusal
 from sockiter.claims import Hazard, KnownFailure, within
 from sockiter.errors import Unavailable
+from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stops
 from sockiter.kernel.identify import identify
 from sockiter.kernel.iteration import Iteration
@@ -30,6 +31,18 @@ NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes 
 NO_STOP: Mapping[Hazard, str] = {"between": "there is no known way to stop a walk between two buckets"}
 """The reason why no kernel iterator supports changes between two buckets."""
 
+PROGRAM_READS: frozenset[Feature] = frozenset({"bytes", "silent", "again", "unwanted"})
+"""The features of a walk with a program."""
+_NO_PROGRAM = "no program runs for its sockets"
+FILE_READS: frozenset[Feature] = frozenset({"bytes", "again"})
+NO_PROGRAM_IN_FILE: Mapping[Feature, str] = {"silent": _NO_PROGRAM, "unwanted": _NO_PROGRAM}
+"""The features of a file of /proc, and the reasons against the others."""
+DUMP_READS: frozenset[Feature] = frozenset({"again"})
+NO_PROGRAM_IN_DUMP: Mapping[Feature, str] = {**NO_PROGRAM_IN_FILE, "bytes": "the kernel chooses the size of a message"}
+"""The features of a dump, and the reasons against the others."""
+NO_DESTROYING: Mapping[Hazard, str] = {"destroying": _NO_PROGRAM}
+"""The reason why walks without a program do not destroy the sockets that they show."""
+
 _KNOWN_FAILURES = {scheme.name: scheme.known_failures for scheme in SCHEMES}
 
 
@@ -38,7 +51,8 @@ class SessionSetup:
     """The set-up of a session, shared by many iterations.
 
     `make_sockets` raises `Inconclusive` for a shape that this kernel has no room for. `unable`: the hazards that this
-    kernel does not support, with the reasons.
+    kernel does not support, with the reasons; `lacks`: the same of features. `modes`: switches the modes of the iterating
+    program, None for a walk without a program.
     """
 
     namespace: Namespace
@@ -48,6 +62,8 @@ class SessionSetup:
     destroys: bool = False
     has_tail: bool = True
     unable: Mapping[Hazard, str] = field(default_factory=dict)
+    modes: Modes | None = None
+    lacks: Mapping[Feature, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,8 @@ class KernelTarget:
     `offers`: the hazards that it supports on some machine; `never`: the reasons against the other hazards. `schemes`: the
     schemes that different kernels are known to use. `detected_scheme`: the scheme of this kernel; the iterator has the known
     failures of that scheme. `fails_like`: for an iterator without an exact scheme, the scheme with its known failures;
-    `besides`: additional known failures. `records_max`: the most sockets that one read can return.
+    `besides`: additional known failures. `records_max`: the most sockets that one read can return. `reads`: the features
+    that it supports on some machine; `never_reads`: the reasons against others.
     """
 
     name: str
@@ -71,7 +88,8 @@ class KernelTarget:
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     records_max: int = RECORDS_MAX
-    features: frozenset[Feature] = frozenset()
+    reads: frozenset[Feature] = PROGRAM_READS
+    never_reads: Mapping[Feature, str] = field(default_factory=dict)
     progress: str = ""
     is_real: bool = True
 
@@ -87,6 +105,15 @@ class KernelTarget:
     @property
     def unable(self) -> Mapping[Hazard, str]:
         return {**self.never, **self._capabilities.unable}
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """The supported features on this machine; if the target does not run here, those on some other machine."""
+        return self.reads.difference(self._capabilities.lacks)
+
+    @property
+    def lacks(self) -> Mapping[Feature, str]:
+        return {**self.never_reads, **self._capabilities.lacks}
 
     @property
     def has_tail(self) -> bool:
@@ -133,7 +160,7 @@ class KernelTarget:
             setup = session.setup
             session.begin_unchecked(Shape())
             scheme = identify(session.begin_unchecked, self.schemes, self.tables)
-            return Capabilities(None, setup.unable, setup.has_tail, scheme)
+            return Capabilities(None, setup.unable, setup.has_tail, scheme, setup.lacks)
 
 
 class KernelSession:
@@ -164,6 +191,7 @@ class KernelSession:
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
             setup.stops,
             destroys=setup.destroys,
+            modes=setup.modes,
         )
         return self._current
 

@@ -21,7 +21,17 @@ from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.sockets.tcp import ESTABLISHED, TABLES, Places, TcpSockets
-from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
+from sockiter.kernel.target import (
+    DUMP_READS,
+    FILE_READS,
+    NO_BATCH,
+    NO_DESTROYING,
+    NO_PROGRAM_IN_DUMP,
+    NO_PROGRAM_IN_FILE,
+    NO_STOP,
+    KernelTarget,
+    SessionSetup,
+)
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 
 # In a namespace with this setting (6.1 and later), the established sockets have a separate table with this number of
@@ -40,7 +50,15 @@ def _bpf(first: str) -> Iterator[SessionSetup]:
         namespace, iterator, places = _set_up(stack, socket.AF_INET6)
         walk, make_sockets = BpfWalk(iterator.walker), partial(_make_sockets, namespace, places, first)
         yield SessionSetup(
-            namespace, walk, make_sockets, iterator.stops, iterator.destroys, first != ESTABLISHED, iterator.unable
+            namespace,
+            walk,
+            make_sockets,
+            iterator.stops,
+            iterator.destroys,
+            first != ESTABLISHED,
+            iterator.unable,
+            iterator.modes,
+            iterator.lacks,
         )
 
 
@@ -65,7 +83,7 @@ KERNEL_TCP = KernelTarget(
     "kernel:tcp",
     "the running kernel's TCP socket iterator (bpf_iter_tcp), mainly on listening sockets",
     partial(_bpf, TABLES[0]),
-    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
+    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "destroying", "show", "realloc", "enomem"}),
     schemes=("cookie-tcp", "offset-tcp"),
     tables=TABLES,
 )
@@ -73,7 +91,7 @@ KERNEL_TCP_ESTABLISHED = KernelTarget(
     "kernel:tcp-established",
     "the same iterator on established sockets only",
     partial(_bpf, ESTABLISHED),
-    frozenset({"add-head", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
+    frozenset({"add-head", "remove", "reinsert", "rehash", "destroying", "show", "realloc", "enomem"}),
     schemes=("cookie-tcp", "offset-tcp"),
     tables=(ESTABLISHED,),
     never={**NO_STOP, "add-tail": "established sockets go to the head"},
@@ -93,7 +111,9 @@ KERNEL_PROC_TCP = KernelTarget(
     ),
     tables=TABLES,
     slots=None,
-    never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": _HELD},
+    never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "add-tail": _IPV4, "show": _HELD},
+    reads=FILE_READS,
+    never_reads=NO_PROGRAM_IN_FILE,
 )
 KERNEL_TCP_DIAG = KernelTarget(
     "kernel:tcp-diag",
@@ -103,7 +123,9 @@ KERNEL_TCP_DIAG = KernelTarget(
     fails_like="offset-udp",
     tables=TABLES,
     slots=None,
-    never={**NO_STOP, **NO_BATCH, "show": "the kernel does not signal when it fills a message"},
+    never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "show": "the kernel does not signal when it fills a message"},
+    reads=DUMP_READS,
+    never_reads=NO_PROGRAM_IN_DUMP,
 )
 
 

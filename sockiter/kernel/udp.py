@@ -19,7 +19,17 @@ from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.sockets.udp import Places, UdpSockets
-from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
+from sockiter.kernel.target import (
+    DUMP_READS,
+    FILE_READS,
+    NO_BATCH,
+    NO_DESTROYING,
+    NO_PROGRAM_IN_DUMP,
+    NO_PROGRAM_IN_FILE,
+    NO_STOP,
+    KernelTarget,
+    SessionSetup,
+)
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, lines
 
 # A namespace with this setting (6.2 and later) has its own table, which makes a walk short. 128 is the minimum.
@@ -45,6 +55,8 @@ def _bpf() -> Iterator[SessionSetup]:
             iterator.destroys,
             places.has_tail,
             iterator.unable,
+            iterator.modes,
+            iterator.lacks,
         )
 
 
@@ -66,7 +78,7 @@ KERNEL_UDP = KernelTarget(
     "kernel:udp",
     "the running kernel's UDP socket iterator (bpf_iter_udp)",
     _bpf,
-    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "show", "realloc", "enomem"}),
+    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "destroying", "show", "realloc", "enomem"}),
     schemes=("cookie-udp", "offset-udp", "rank"),
 )
 KERNEL_PROC_UDP = KernelTarget(
@@ -77,7 +89,9 @@ KERNEL_PROC_UDP = KernelTarget(
     schemes=("rank",),
     slots=None,
     records_max=(4096 - 1) // _WIDTH,
-    never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held for a whole read"},
+    never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "add-tail": _IPV4, "show": "the bucket's lock is held for a whole read"},
+    reads=FILE_READS,
+    never_reads=NO_PROGRAM_IN_FILE,
 )
 KERNEL_UDP_DIAG = KernelTarget(
     "kernel:udp-diag",
@@ -86,7 +100,15 @@ KERNEL_UDP_DIAG = KernelTarget(
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
     fails_like="offset-udp",
     slots=None,
-    never={**NO_STOP, **NO_BATCH, "add-tail": _IPV4, "show": "the bucket's lock is held while a message is filled"},
+    never={
+        **NO_STOP,
+        **NO_BATCH,
+        **NO_DESTROYING,
+        "add-tail": _IPV4,
+        "show": "the bucket's lock is held while a message is filled",
+    },
+    reads=DUMP_READS,
+    never_reads=NO_PROGRAM_IN_DUMP,
 )
 
 

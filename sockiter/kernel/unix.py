@@ -18,7 +18,15 @@ from sockiter.kernel.bpf.setup import LoadedIterator, load_iterator
 from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.sockets.unix import Places, UnixSockets
-from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
+from sockiter.kernel.target import (
+    DUMP_READS,
+    NO_BATCH,
+    NO_DESTROYING,
+    NO_PROGRAM_IN_DUMP,
+    NO_STOP,
+    KernelTarget,
+    SessionSetup,
+)
 from sockiter.kernel.walks import BpfWalk, DiagWalk
 
 _NAMED = "the name of a UNIX socket is permanent and determines its bucket"
@@ -36,6 +44,8 @@ def _bpf() -> Iterator[SessionSetup]:
             iterator.stops,
             has_tail=False,
             unable=iterator.unable,
+            modes=iterator.modes,
+            lacks=iterator.lacks,
         )
 
 
@@ -53,7 +63,7 @@ KERNEL_UNIX = KernelTarget(
     _bpf,
     frozenset({"add-head", "remove", "show", "realloc", "enomem"}),
     schemes=("unix",),
-    never=_NEVER,
+    never={**_NEVER, "destroying": "bpf_sock_destroy takes TCP and UDP sockets only"},
 )
 KERNEL_UNIX_DIAG = KernelTarget(
     "kernel:unix-diag",
@@ -62,7 +72,9 @@ KERNEL_UNIX_DIAG = KernelTarget(
     frozenset({"add-head", "remove"}),
     fails_like="offset-udp",
     slots=None,
-    never={**_NEVER, **NO_BATCH, "show": "the bucket's lock is held while a message is filled"},
+    never={**_NEVER, **NO_BATCH, **NO_DESTROYING, "show": "the bucket's lock is held while a message is filled"},
+    reads=DUMP_READS,
+    never_reads=NO_PROGRAM_IN_DUMP,
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -16,15 +17,29 @@ from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.bpf.stops import OnStop, Stops
 from sockiter.kernel.libc import unavailable
 from sockiter.kernel.sockets.base import Socket, cookie, inode
+from sockiter.operations import Unit
 
 
 class Reader(Protocol):
-    """One walk. Sockets are numbers, as `Walk.socket_id` returns them."""
+    """One walk. Sockets are numbers, as `Walk.socket_id` returns them.
 
-    def read(self, count: int) -> Sequence[int]:
-        """The next sockets, at most `count`; none at the end; raises OSError."""
+    `is_cut`: whether the last read(2) ended inside a record. `ages`: how many read(2) calls before the last one each
+    returned socket was shown; empty if none was shown earlier.
+    """
 
-    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+    @property
+    def is_cut(self) -> bool: ...
+
+    @property
+    def ages(self) -> Sequence[int]: ...
+
+    def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
+        """The sockets of the next records: at most `count`, or those whose last byte is among the next `count` bytes.
+
+        None at the end; raises OSError.
+        """
+
+    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         """As `read`, with stops inside the read."""
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -64,22 +79,40 @@ class BpfWalk:
 
 
 class BpfReader:
-    __slots__ = ("_fd",)
+    __slots__ = ("_fd", "_rest", "is_cut")
+
+    ages: Sequence[int] = ()
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        # The first bytes of a record.
+        self._rest = b""
+        self.is_cut = False
 
-    def read(self, count: int) -> Sequence[int]:
-        return _cookies(os.read(self._fd, min(count * RECORD.size, BUFFER_SIZE)))
+    def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
+        return self._cookies(os.read(self._fd, _size(count, unit)))
 
-    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
-        return _cookies(stops.read(self._fd, min(count * RECORD.size, BUFFER_SIZE), on_stop))
+    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+        return self._cookies(stops.read(self._fd, _size(count, unit), on_stop))
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
         return returned
 
     def close(self) -> None:
         os.close(self._fd)
+
+    def _cookies(self, read: bytes) -> Sequence[int]:
+        if self._rest or len(read) % RECORD.size:
+            read = self._rest + read
+            whole = len(read) // RECORD.size * RECORD.size
+            self._rest = read[whole:]
+            read = read[:whole]
+            self.is_cut = bool(self._rest)
+        return [socket_id for socket_id, _, _ in RECORD.iter_unpack(read)]
+
+
+def _size(count: int, unit: Unit) -> int:
+    return min(count * RECORD.size if unit == "records" else count, BUFFER_SIZE)
 
 
 class ProcWalk:
@@ -105,20 +138,61 @@ class ProcWalk:
 
 
 class ProcReader:
-    __slots__ = ("_begun", "_fd", "_width")
+    """Reads lines. The kernel keeps the rest of a line for the next read.
+
+    When a read ends with the last byte of such a rest, the kernel produces the next line all the same, and keeps it
+    (seq_read_iter of fs/seq_file.c).
+    """
+
+    __slots__ = ("_begun", "_fd", "_kept", "_number", "_rest", "_shown_in", "_width", "ages", "is_cut")
 
     def __init__(self, fd: int, width: int) -> None:
         self._fd = fd
         self._width = width
         self._begun = False
+        # The first bytes of a line, and the number of bytes that the kernel keeps for the next read.
+        self._rest = b""
+        self._kept = 0
+        # The number of the last read; and, for each line that was not returned to its end, the number of the read that
+        # produced it.
+        self._number = 0
+        self._shown_in: deque[int] = deque()
+        self.ages: Sequence[int] = ()
+        self.is_cut = False
 
-    def read(self, count: int) -> Sequence[int]:
+    def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         if not self._begun:
             os.read(self._fd, self._width)
             self._begun = True
-        return [number for number, _ in lines(os.read(self._fd, count * self._width))]
+        size = count * self._width if unit == "records" else count
+        read = os.read(self._fd, size)
+        if self._kept or unit == "bytes":
+            self._follow(size, len(read))
+            read, end, self._rest = (self._rest + read).rpartition(b"\n")
+            self.is_cut = bool(self._rest)
+            numbers = [number for number, _ in lines(read + end)]
+            self.ages = [self._number - self._shown_in.popleft() for _ in numbers]
+            return numbers
+        self.ages = ()
+        return [number for number, _ in lines(read)]
 
-    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+    def _follow(self, size: int, returned: int) -> None:
+        # Work out which lines this read produced, and how much the kernel keeps of them.
+        self._number += 1
+        if not returned:
+            # The end; so there was no line that the last read could produce in advance.
+            self._shown_in.clear()
+            self._kept = 0
+        elif size < self._kept:
+            self._kept -= size
+        else:
+            room = size - self._kept
+            filled = returned == size
+            produced = max(1, -(-room // self._width)) if filled else (returned - self._kept) // self._width
+            self._shown_in.extend([self._number] * produced)
+            self._kept = produced * self._width - room if filled else 0
+
+    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         raise NotImplementedError  # targets with this walk do not offer stops
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -168,6 +242,9 @@ class DiagWalk:
 class DiagReader:
     __slots__ = ("_cookie_at", "_ended", "_left", "_shown", "_socket")
 
+    is_cut = False
+    ages: Sequence[int] = ()
+
     def __init__(self, netlink_socket: socket.socket, cookie_at: int) -> None:
         self._socket = netlink_socket
         self._cookie_at = cookie_at
@@ -176,7 +253,7 @@ class DiagReader:
         self._shown: list[int] = []
         self._look_ahead()
 
-    def read(self, count: int) -> Sequence[int]:
+    def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         if not self._left and not self._ended:
             self._left = self._cookies(self._socket.recv(_MESSAGE))
             if not self._ended:
@@ -184,7 +261,7 @@ class DiagReader:
         returned, self._left = self._left[:count], self._left[count:]
         return returned
 
-    def read_with_stops(self, count: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         raise NotImplementedError  # targets with this walk do not offer stops
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
@@ -212,7 +289,3 @@ class DiagReader:
             cookies.append(int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little"))
             at += size + 3 & ~3
         return cookies
-
-
-def _cookies(records: bytes) -> Sequence[int]:
-    return [socket_id for socket_id, _, _ in RECORD.iter_unpack(records)]

@@ -383,23 +383,32 @@ def test_an_entry_that_must_not_be_watched_is_reported_and_leaves_nothing_behind
 
 def a_page(*_: object) -> int:
     fd = os.memfd_create("page")
-    os.truncate(fd, os.sysconf("SC_PAGE_SIZE"))
+    os.truncate(fd, 1 << 20)  # enough for any map
     return fd
 
 
 def test_a_page_is_shared_in_words_of_eight_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
     monkeypatch.setattr(libc, "bpf", a_page)
-    with loader.shared_page(PAGE) as (fd, words):
+    with loader.shared_array(PAGE) as (fd, words):
         words[7] = 0x0102030405060708
         assert os.pread(fd, 8, 56) == struct.pack("=Q", 0x0102030405060708)
         assert len(words) == os.sysconf("SC_PAGE_SIZE") // 8
     assert open_files() == before
 
 
+def test_an_array_of_many_values_is_shared_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    page_size = os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(libc, "bpf", a_page)
+    with loader.shared_array(16, page_size // 16 + 1) as (fd, words):
+        words[page_size // 8 + 1] = 5
+        assert os.pread(fd, 8, page_size + 8) == struct.pack("=Q", 5)
+        assert len(words) == 2 * page_size // 8
+
+
 def test_a_page_that_is_refused_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libc, "bpf", failing(errno.EPERM))
-    with pytest.raises(Unavailable, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), loader.shared_page(PAGE):
+    with pytest.raises(Unavailable, match=r"^bpf\(BPF_MAP_CREATE\): EPERM .*CAP_BPF"), loader.shared_array(PAGE):
         pass
 
 

@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 
 from sockiter.errors import Inconclusive, Unavailable
+from sockiter.history import Event, Reopened, Returned, Shown
 from sockiter.kernel import iteration as module
 from sockiter.kernel.bpf.stops import OnStop, Stop
 from sockiter.kernel.iteration import Iteration
 from sockiter.operations import (
     READS_MAX,
     Add,
+    Again,
     At,
     Bucket,
+    Destroy,
     End,
     Fail,
     Open,
@@ -53,6 +56,9 @@ class Kernel:
         self.asked: list[int] = []
         self.destroyed: list[int] = []
         self.closed = 0
+        self.is_cut = False
+        self.ages: list[int] = []
+        self.stored: list[list[str]] = []
 
     # Sockets
 
@@ -112,22 +118,29 @@ class Kernel:
             raise answer
         return [self.numbers.get(name, 99) for name in answer]
 
-    def read(self, count: int) -> Sequence[int]:
+    def read(self, count: int, unit: str = "records") -> Sequence[int]:
         self.asked.append(count)
         return self._answer()
 
-    def read_with_stops(self, count: int, stops: Any, on_stop: OnStop) -> Sequence[int]:
+    def read_with_stops(self, count: int, unit: str, stops: Any, on_stop: OnStop) -> Sequence[int]:
         while self.stops and on_stop(self.stops.pop(0)):
             pass
-        return self.read(count)
+        return self.read(count, unit)
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
         return returned
 
     # Stops
 
-    def begin(self) -> None:
-        self.calls.append("begin")
+    def begin(self, read: Read | None = None, *, filters: bool = False) -> bool:
+        self.calls.append("begin" if read is None else f"mode{' filtering' * filters}")
+        return read is not None and (read.silent or read.destroying or read.unit == "bytes")
+
+    def end(self) -> None:
+        self.calls.append("end")
+
+    def take(self) -> list[int]:
+        return [self.numbers[name] for name in self.stored.pop(0)]
 
     def destroy(self, cookie: int) -> None:
         self.destroyed.append(cookie)
@@ -152,10 +165,13 @@ def begin(kernel: Kernel) -> Iterator[Begin]:
     """Begins an iteration, and carries out these operations."""
     begun: list[Iteration] = []
 
-    def begin_one(*operations: Operation, buckets: int = 1, stops: bool = True, destroys: bool = True) -> Iteration:
+    def begin_one(
+        *operations: Operation, buckets: int = 1, stops: bool = True, destroys: bool = True, modes: bool = True
+    ) -> Iteration:
         made: Any = kernel
         order = [Bucket(number, "first") for number in range(buckets)]
-        one = Iteration("kernel:any", made, made, order, made if stops else None, destroys=destroys)
+        stopping, switching = made if stops else None, made if modes else None
+        one = Iteration("kernel:any", made, made, order, stopping, destroys=destroys, modes=switching)
         begun.append(one)
         for operation in operations:
             one.apply(operation)
@@ -168,6 +184,10 @@ def begin(kernel: Kernel) -> Iterator[Begin]:
 
 
 AB = adds("BA", "head")
+
+
+def happened(backend: Iteration) -> list[Event]:
+    return list(backend.history.events)
 
 
 # Before open
@@ -204,25 +224,20 @@ def test_at_open_they_are_made_bucket_by_bucket_last_first_at_the_head(begin: Be
 def test_a_read_that_fails_returns_the_name_of_its_errno(begin: Begin, kernel: Kernel) -> None:
     kernel.reads = [OSError(errno.ENOMEM, ""), OSError(524, "")]
     backend = begin(*AB, Open(), Read(1), Read(1))
-    assert events(backend) == ["Returned(delivered=(), error='ENOMEM')", "Returned(delivered=(), error='524')"]
+    assert happened(backend) == [Returned((), "ENOMEM"), Returned((), "524")]
 
 
 def test_reading_to_the_end_goes_on_after_an_error(begin: Begin, kernel: Kernel) -> None:
     kernel.reads = [OSError(errno.ENOMEM, ""), ["A"], []]
     backend = begin(*AB, Open(), Read(None))
-    assert events(backend) == [
-        "Returned(delivered=(), error='ENOMEM')",
-        "Shown(name='A')",
-        "Returned(delivered=('A',), error=None)",
-        "Returned(delivered=(), error=None)",
-    ]
+    assert happened(backend) == [Returned((), "ENOMEM"), Shown("A"), Returned(("A",)), Returned(())]
     assert kernel.asked == [8] * 3
 
 
 def test_reading_until_an_error_ends_with_one(begin: Begin, kernel: Kernel) -> None:
     kernel.reads = [["A"], OSError(errno.ENOMEM, ""), ["B"]]
     backend = begin(*AB, Open(), Read(None, gives_up=True))
-    assert events(backend)[-1] == "Returned(delivered=(), error='ENOMEM')"
+    assert happened(backend)[-1] == Returned((), "ENOMEM")
 
 
 def test_reading_to_an_end_that_never_comes_is_given_up(begin: Begin, kernel: Kernel) -> None:
@@ -271,6 +286,151 @@ def test_closing_twice_closes_the_walk_once(begin: Begin, kernel: Kernel) -> Non
     backend.close()
     backend.close()
     assert kernel.closed == 3  # the walk, and the sockets, which do not mind
+
+
+# Ways of reading
+
+
+SILENT = Read(None, silent=True)
+
+
+def test_a_silent_read_delivers_what_the_program_stored_and_is_the_end(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.stored = [["A", "B"]]
+    backend.apply(SILENT)
+    assert happened(backend) == [Shown("A"), Shown("B"), Returned(("A", "B"), silent=True)]
+    assert kernel.calls == ["begin", "mode", "end", "sweep"]
+
+
+def test_a_silent_read_that_fails_delivers_all_the_same(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.reads = [OSError(errno.ENOMEM, ""), []]
+    kernel.stored = [["A"], ["B"]]
+    backend.apply(SILENT)
+    assert happened(backend) == [
+        Shown("A"),
+        Returned(("A",), "ENOMEM", silent=True),
+        Shown("B"),
+        Returned(("B",), silent=True),
+    ]
+
+
+def test_a_silent_read_hands_out_first_what_was_left(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.reads = [[], ["A"], []]
+    kernel.is_cut = True
+    kernel.stored = [["A"], [], ["B"]]
+    backend.apply(Read(3, unit="bytes"))
+    kernel.is_cut = False
+    backend.apply(SILENT)
+    assert happened(backend) == [
+        Shown("A"),
+        Returned((), cut=True),
+        Returned(("A",)),
+        Shown("B"),
+        Returned(("B",), silent=True),
+    ]
+
+
+def test_a_destroyed_socket_leaves_once_it_was_shown(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.reads = [OSError(errno.ENOMEM, ""), ["A"]]
+    kernel.stored = [["A"], []]
+    backend.apply(Read(1, destroying=True))
+    backend.apply(Read(1, destroying=True))
+    # A record that was stored by a read that failed is returned by the next one.
+    assert happened(backend) == [Shown("A"), Destroy("A"), Returned((), "ENOMEM"), Returned(("A",))]
+    assert (list(kernel.places), kernel.calls.count("remove A")) == (["B"], 1)
+
+
+def test_a_change_of_a_destroyed_socket_has_no_effect(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.reads = [["A"]]
+    kernel.stored = [["A"]]
+    backend.apply(Read(1, destroying=True))
+    for change in (Remove("A"), Reinsert("A", "tail"), Rehash("A", Bucket(0)), Remove("B")):
+        backend.apply(change)
+    assert happened(backend)[3:] == [Remove("B")]
+
+
+def test_a_socket_is_destroyed_between_its_stop_and_the_next(begin: Begin, watched: Kernel) -> None:
+    backend = begin(*AB, Open())
+    watched.stop("show", 1, "A")
+    watched.stop("show", 2, "B")
+    watched.stored = [["A", "B"]]
+    backend.apply(Read(None, (At("show", 2, Remove("A")), At("show", 2, Add("C", "head"))), silent=True, destroying=True))
+    assert happened(backend) == [
+        *(Shown("A"), Destroy("A"), Add("C", "head"), Shown("B"), Destroy("B")),
+        Returned(("A", "B"), silent=True),
+    ]
+
+
+def test_bytes_left_by_a_read_that_stored_are_handed_out_by_any_read(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.reads = [[], ["A"]]
+    kernel.is_cut = True
+    kernel.stored = [["A"]]
+    backend.apply(Read(3, unit="bytes"))
+    backend.apply(Read(1))
+    assert happened(backend) == [Shown("A"), Returned((), cut=True), Returned(("A",), cut=True)]
+
+
+def test_an_unwanted_socket_is_marked_filtered_out_and_owed_to_nobody(
+    begin: Begin, watched: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked: list[object] = []
+    monkeypatch.setattr(module, "mark_unwanted", marked.append)
+    unwanted = [Add(name, "head", properties=("unwanted",)) for name in "UV"]
+    backend = begin(*AB, unwanted[0], Open(), unwanted[1])
+    assert (backend.history.opened, marked) == (("A", "B"), ["U", "V"])
+    watched.stop("show", 1, "U")
+    watched.stop("show", 2, "A")
+    watched.reads = [["A"]]
+    backend.apply(at_show(2, Add("C", "head"), count=1))
+    assert happened(backend) == [unwanted[1], Add("C", "head"), Shown("A"), Returned(("A",))]
+    assert "mode filtering" in watched.calls
+
+
+def test_a_second_pass_begins_with_a_new_walk(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open())
+    kernel.stored = [["A"]]
+    kernel.is_cut = True
+    backend.apply(Read(3, unit="bytes"))
+    closed = kernel.closed
+    backend.apply(Again())
+    assert (kernel.closed, happened(backend)[-1]) == (closed + 1, Reopened())
+    kernel.reads = [["A"]]
+    kernel.is_cut = False
+    backend.apply(Read(1))
+    # What was left is gone, so that it is shown anew.
+    assert happened(backend)[-2:] == [Shown("A"), Returned(("A",))]
+
+
+def test_a_line_is_recorded_in_the_read_that_produced_it(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open(), modes=False)
+    kernel.is_cut = True
+    kernel.reads = [[], [], ["A", "B"]]
+    two = Read(3, unit="bytes")
+    for operation in (two, Remove("A"), two):
+        backend.apply(operation)
+    kernel.is_cut, kernel.ages = False, [2, 0]
+    backend.apply(two)
+    assert happened(backend) == [
+        *(Shown("A"), Returned((), cut=True)),
+        *(Remove("A"), Returned((), cut=True)),
+        *(Shown("B"), Returned(("A", "B"))),
+    ]
+
+
+def test_a_line_is_not_recorded_before_its_socket_was_added(begin: Begin, kernel: Kernel) -> None:
+    backend = begin(*AB, Open(), modes=False)
+    new = Add("C", "head")
+    kernel.reads = [["B"], ["C"]]
+    for operation in (Read(3, unit="bytes"), *adds("D", "head"), new):
+        backend.apply(operation)
+    kernel.ages = [1]
+    backend.apply(Read(3, unit="bytes"))
+    assert happened(backend)[-3:] == [new, Shown("C"), Returned(("C",))]
 
 
 # Stops at the entries of functions, where nothing is locked and gone sockets have their turns

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,31 @@ def test_a_read_with_stops_is_left_to_those_who_make_them(monkeypatch: pytest.Mo
             return RECORD.pack(fd, 0, 0) * (size // 16)
 
     stopping: Any = Stopping()
-    assert walks.BpfReader(7).read_with_stops(3, stopping, lambda _: True) == [7] * 3
+    assert walks.BpfReader(7).read_with_stops(3, "records", stopping, lambda _: True) == [7] * 3
+    reader = walks.BpfReader(7)
+    assert (reader.read_with_stops(40, "bytes", stopping, lambda _: True), reader.is_cut) == ([7] * 2, False)
+
+
+def test_a_record_counts_with_its_last_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = RECORD.pack(1, 0, 0) + RECORD.pack(2, 0, 0) + RECORD.pack(3, 0, 0)
+    cuts = [0, 5, 16, 20, 31, 48, 48]
+    asked = reading(monkeypatch, *(records[begin:end] for begin, end in pairwise(cuts)))
+    reader = walks.BpfReader(7)
+    sizes = [end - begin for begin, end in pairwise(cuts[:-1])] + [10]
+    results = [(reader.read(size, "bytes"), reader.is_cut) for size in sizes]
+    assert results == [([], True), ([1], False), ([], True), ([], True), ([2, 3], False), ([], False)]
+    assert asked == sizes
+    assert reader.ages == ()
+
+
+def test_a_read_in_records_goes_on_inside_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = RECORD.pack(1, 0, 0) + RECORD.pack(2, 0, 0)
+    asked = reading(monkeypatch, records[:3], records[3:19], records[19:])
+    reader = walks.BpfReader(7)
+    reader.read(3, "bytes")
+    assert (reader.read(1), reader.is_cut) == ([1], True)
+    assert (reader.read(1 << 20, "bytes"), reader.is_cut) == ([2], False)
+    assert asked == [3, 16, BUFFER_SIZE]
 
 
 # Lines of /proc/net
@@ -103,6 +128,81 @@ def test_the_title_is_read_with_the_first_socket(proc: ProcWalk, monkeypatch: py
     reader.close()
 
 
+class File:
+    """A file of /proc as the kernel reads it: what is left of lines first; then lines until there are enough bytes, and at
+    least one. `lines` may change between two reads; `shown` has the numbers of all lines produced so far."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *inodes: int) -> None:
+        self.inodes = list(inodes)
+        self.left = b""
+        self.shown: list[int] = []
+        self.titled = False
+        monkeypatch.setattr(os, "read", self.read)
+
+    def read(self, _fd: int, size: int) -> bytes:
+        if not self.titled:
+            self.titled = True
+            return b"sl".ljust(127) + b"\n"
+        returned, self.left = self.left[:size], self.left[size:]
+        size -= len(returned)
+        if not self.left:
+            at = len(self.shown)
+            produced = b""
+            while self.inodes[at:] and (not produced or len(produced) < size):
+                produced += lines_of((self.inodes[at], 0))
+                self.shown.append(self.inodes[at])
+                at += 1
+            returned, self.left = returned + produced[:size], produced[size:]
+        return returned
+
+
+def test_a_line_counts_with_its_last_byte_and_is_as_old_as_the_read_that_produced_it(
+    proc: ProcWalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = File(monkeypatch, 1, 2, 3, 4, 5)
+    reader = proc.open()
+    results = []
+    for size in (100, 20, 8, 128, 30, 226, 300, 300):
+        before = len(file.shown)
+        ids = reader.read(size, "bytes")
+        results.append((ids, list(reader.ages), reader.is_cut, file.shown[before:]))
+    assert results == [
+        ([], [], True, [1]),
+        ([], [], True, []),
+        # The rest of the line ends the read, and the kernel goes on to the next line. So it does again.
+        ([1], [2], False, [2]),
+        ([2], [1], False, [3]),
+        ([], [], True, []),
+        ([3, 4], [2, 0], False, [4]),
+        ([5], [0], False, [5]),
+        ([], [], False, []),
+    ]
+
+
+def test_behind_a_cut_line_reads_of_lines_are_followed_until_nothing_is_kept(
+    proc: ProcWalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = File(monkeypatch, 1, 2, 3, 4)
+    reader = proc.open()
+    assert (reader.read(28, "bytes"), reader.is_cut) == ([], True)
+    assert (reader.read(1), list(reader.ages), reader.is_cut) == ([1], [1], True)
+    assert (reader.read(100, "bytes"), list(reader.ages), reader.is_cut) == ([2], [1], False)
+    assert (reader.read(1), list(reader.ages)) == ([3], [1])
+    assert (reader.read(2), list(reader.ages)) == ([4], [1])
+    # At the end, nothing is kept, and whatever comes then is new.
+    assert (reader.read(2), list(reader.ages)) == ([], [])
+    file.inodes.append(5)
+    assert (reader.read(2), list(reader.ages)) == ([5], [])
+
+
+def test_a_line_that_the_kernel_could_not_go_on_to_is_not_old(proc: ProcWalk, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = File(monkeypatch, 1)
+    reader = proc.open()
+    assert [reader.read(size, "bytes") for size in (100, 28, 128)] == [[], [1], []]
+    file.inodes.append(2)
+    assert (reader.read(128, "bytes"), list(reader.ages)) == ([2], [0])
+
+
 def test_a_page_holds_so_many_lines(proc: ProcWalk) -> None:
     assert proc.records_max == (os.sysconf("SC_PAGE_SIZE") - 1) // 128
     if os.sysconf("SC_PAGE_SIZE") == 4096:
@@ -119,7 +219,7 @@ def test_nothing_stops_inside_a_file_or_a_dump(proc: ProcWalk) -> None:
     with_stops: Any = proc.open().read_with_stops, walks.DiagReader.read_with_stops
     for read in with_stops:
         with pytest.raises(NotImplementedError):
-            read(*[None] * (3 if read is with_stops[0] else 4))
+            read(*[None] * (4 if read is with_stops[0] else 5))
 
 
 def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets.base import Socket, Sockets
 from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.walks import Walk
-from sockiter.operations import Bucket, End
+from sockiter.operations import Bucket, End, Unit
 from sockiter.race import race
 from sockiter.race import sides as module
 from sockiter.race.judge import Round, TimedChange, WalkCall, WalkRecord
@@ -106,14 +106,17 @@ class ScriptedReader:
         self.sizes: list[int] = []
         self.is_closed = False
 
-    def read(self, size: int) -> Sequence[int]:
+    is_cut = False
+    ages: Sequence[int] = ()
+
+    def read(self, size: int, unit: Unit = "records") -> Sequence[int]:
         self.sizes.append(size)
         result = self.returns.pop(0) if len(self.returns) > 1 else self.returns[0]
         if isinstance(result, OSError):
             raise result
         return result
 
-    def read_with_stops(self, size: int, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+    def read_with_stops(self, size: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
         raise NotImplementedError
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from sockiter.kernel.bpf.programs import PAGE
 
-STACK, PAGE_AT, CONTEXT, OBJECTS = 0x1000, 0x2000, 0x3000, 0x4000
+STACK, PAGE_AT, CONTEXT, OBJECTS, LOG_AT = 0x1000, 0x2000, 0x3000, 0x4000, 0x5000
+LOG = 9
+"""The descriptor of the log; any other map is the page."""
 _BITS = (1 << 64) - 1
 # Rounds of a loop after which may_goto is taken.
 _TIRED = 50
@@ -24,9 +26,12 @@ class Machine:
     cookies: dict[int, int] = field(default_factory=dict)
     thread: int | None = 7
     has_page: bool = True
+    log_size: int = 2
+    has_room: bool = True
 
     def __post_init__(self) -> None:
         self.page = bytearray(PAGE)
+        self.log = bytearray(16 * self.log_size)
         self.context = bytearray(64)
         self.written: list[tuple[int, bytes]] = []
         self.destroyed: list[int] = []
@@ -94,6 +99,9 @@ class Machine:
     def _call(self, helper: int, given: list[int]) -> int:
         match helper:
             case 1:
+                if given[0] == LOG:
+                    key = self._load(given[1], 4)
+                    return LOG_AT + 16 * key if key < self.log_size else 0
                 assert self._load(given[1], 4) == 0
                 return PAGE_AT if self.has_page else 0
             case 46:
@@ -111,6 +119,8 @@ class Machine:
                 return 0
             case _:
                 assert helper == 127
+                if not self.has_room:
+                    return _BITS - 74  # EOVERFLOW
                 self.written.append((given[0], bytes(self._load(given[1] + n, 1) for n in range(given[2]))))
                 return 0
 
@@ -119,7 +129,10 @@ class Machine:
         return 0
 
     def _region(self, address: int, size: int) -> tuple[bytearray, int]:
-        regions = ((STACK, self._stack), (PAGE_AT, self.page), (CONTEXT, self.context), (OBJECTS, self.objects))
+        regions = (
+            *((STACK, self._stack), (PAGE_AT, self.page), (CONTEXT, self.context), (OBJECTS, self.objects)),
+            (LOG_AT, self.log),
+        )
         for base, region in regions:
             if base <= address and address + size <= base + len(region):
                 return region, address - base

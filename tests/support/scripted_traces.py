@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
@@ -11,7 +11,7 @@ from sockiter.cases import loads
 from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.history import Event, History, Returned
 from sockiter.operations import Open, Operation
-from sockiter.readers import FEATURES
+from sockiter.readers import FEATURES, Feature
 from sockiter.report.trace import Names, Trace, trace
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Grow
 from sockiter.simulation import SchemeTarget
@@ -75,6 +75,7 @@ class Scripted:
     unable: ClassVar[dict[Hazard, str]] = {}
     has_tail = True
     features = frozenset(FEATURES)
+    lacks: Mapping[Feature, str] = {}
     detected_scheme = None
     is_real = True
 

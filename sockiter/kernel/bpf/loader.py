@@ -110,16 +110,18 @@ def at_entry(function: str, instructions: bytes) -> Iterator[None]:
 
 
 @contextmanager
-def shared_page(size: int) -> Iterator[tuple[int, memoryview]]:
-    """A map of one value, shared by programs and this process: its descriptor, and its 64-bit words; raises
-    `Unavailable`."""
-    attributes = struct.pack("=IIIII44x", _ARRAY, 4, size, 1, _TO_BE_MAPPED)
+def shared_array(size: int, count: int = 1) -> Iterator[tuple[int, memoryview]]:
+    """A map of `count` values of `size` bytes, a multiple of 8, shared by programs and this process: its descriptor, and
+    its 64-bit words; raises `Unavailable`."""
+    attributes = struct.pack("=IIIII44x", _ARRAY, 4, size, count, _TO_BE_MAPPED)
     try:
         fd = libc.bpf(_MAP_CREATE, attributes, len(attributes))
     except OSError as error:
         raise libc.unavailable("bpf(BPF_MAP_CREATE)", error, takes=_TAKES) from error
     try:
-        with mmap.mmap(fd, os.sysconf("SC_PAGE_SIZE")) as page, memoryview(page) as view, view.cast("Q") as words:
+        page_size = os.sysconf("SC_PAGE_SIZE")
+        mapped = -(-size * count // page_size) * page_size
+        with mmap.mmap(fd, mapped) as pages, memoryview(pages) as view, view.cast("Q") as words:
             yield fd, words
     finally:
         os.close(fd)

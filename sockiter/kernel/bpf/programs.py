@@ -24,11 +24,17 @@ _PID_AND_TGID = 120
 _SEQ_WRITE = 127
 
 # The shared page, in words of 8 bytes.
-STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, DESTROY, TIMED_OUT = range(0, 64, 8)
-PAGE = 64
+STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, DESTROY, TIMED_OUT, MODE, STORED = range(0, 80, 8)
+PAGE = 80
 IDLE, ARMED, ASKED = 0, 1, 2
 """States: no stop needed; stop at the next point; stopped, with the point and its subject on the page."""
 SHOW, ALLOCATION = 1, 2
+STORING, SILENT, DESTROYING, FILTERING = 1, 2, 4, 8
+"""Bits of the mode: store each record in the log; write no record, which requires `STORING`; destroy each socket once its
+record is written and stored, which requires `STORING`; leave out sockets with the mark `UNWANTED`."""
+UNWANTED = 0x50C417
+"""The mark (SO_MARK) of sockets that the program filters out. It routes no packet: private namespaces have no such rules."""
+_REQUEST, _TIME_WAIT = 12, 6  # TCP_NEW_SYN_RECV and TCP_TIME_WAIT, the states of smaller objects than a socket
 _ALLOWED_TO_WAIT = 0x80  # __GFP_FS, which GFP_USER has and GFP_NOWAIT has not
 _WITHOUT_WARNING = 0x2000  # __GFP_NOWARN
 _NOBODY = 1  # SEQ_START_TOKEN, which is shown before the first socket, and is no socket
@@ -63,8 +69,24 @@ class OfWalk:
 BucketSource: TypeAlias = InContext | OfSocket | OfWalk
 
 
+@dataclass(frozen=True, slots=True)
+class MarkOffsets:
+    """The offsets of a socket's state, and of the mark of a socket, of a request socket, and of a TIME_WAIT entry."""
+
+    state: int
+    socket: int
+    request: int
+    time_wait: int
+
+
 def record_program(
-    bucket: BucketSource, *, page: int | None = None, destroy: int | None = None, stops: bool = False
+    bucket: BucketSource,
+    *,
+    page: int | None = None,
+    destroy: int | None = None,
+    stops: bool = False,
+    log: int | None = None,
+    marks: MarkOffsets | None = None,
 ) -> bytes:
     """The program for an iterator whose context holds meta and, behind it, the socket.
 
@@ -72,6 +94,9 @@ def record_program(
     nothing. With `page`, a map, and `destroy`, the BTF id of bpf_sock_destroy: the program destroys the socket with the
     cookie under `DESTROY`, and writes no record of it. With `stops`, while the page is armed, the program waits for an
     answer at each socket. The kernel holds the socket's lock during that wait.
+
+    The mode on the page takes effect with `log`, a map of records, or, for `FILTERING`, with `marks`. If the log is full,
+    `STORED` counts on, and the program neither stores nor destroys.
     """
     to = Assembly()
     to.load(6, 1, 8)  # the socket, a pointer that may be NULL
@@ -96,8 +121,9 @@ def record_program(
     to.call(_GET_SOCKET_COOKIE)
     to.store(STACK, _RECORD_AT, 0)
     if page is not None:
-        _look_up(to, page, "write")
+        _begin_look_up(to, page)
         to.move(9, 0)
+        to.jump_if(9, "==", 0, "write")
         if stops:
             to.load(1, 9, STATE)
             to.jump_if(1, "!=", ARMED, "go on")
@@ -110,16 +136,37 @@ def record_program(
             to.load(1, 9, DESTROY)
             to.load(2, STACK, _RECORD_AT)
             to.subtract(1, 2)
-            to.jump_if(1, "!=", 0, "write")
+            to.jump_if(1, "!=", 0, "shown")
             to.store_constant(9, DESTROY, 0)
             to.move(1, 6)
             to.call_function(destroy)
             to.jump("end")
+        to.place("shown")
+        if marks is not None:
+            _leave_out_unwanted(to, marks)
+        if log is not None:
+            to.load(1, 9, MODE)
+            to.jump_if(1, "bit", SILENT, "store")
     to.place("write")
     to.move(1, 7)
     to.address(2, STACK, _RECORD_AT)
     to.constant(3, RECORD.size)
     to.call(_SEQ_WRITE)
+    if page is not None and log is not None:
+        to.jump_if(0, "!=", 0, "end")  # it did not fit
+        to.jump_if(9, "==", 0, "end")
+        to.load(1, 9, MODE)
+        to.jump_if(1, "bit", STORING, "store")
+        to.jump("end")
+        to.place("store")
+        _store(to, log)
+        if destroy is not None:
+            to.load(1, 9, MODE)
+            to.jump_if(1, "bit", DESTROYING, "destroy")
+            to.jump("end")
+            to.place("destroy")
+            to.move(1, 6)
+            to.call_function(destroy)
     to.place("end")
     to.leave()
     return to.done()
@@ -190,6 +237,52 @@ def entry_stop_program(
     return to.done()
 
 
+def _leave_out_unwanted(to: Assembly, marks: MarkOffsets) -> None:
+    # The socket in register 6. Where its mark is depends on its state.
+    to.load(1, 9, MODE)
+    to.jump_if(1, "bit", FILTERING, "which mark")
+    to.jump("wanted")
+    to.place("which mark")
+    to.store_constant(STACK, _READ_AT, 0)
+    _read(to, marks.state, 1)
+    to.load(1, STACK, _READ_AT)
+    to.address(3, 6, marks.request)
+    to.jump_if(1, "==", _REQUEST, "read mark")
+    to.address(3, 6, marks.time_wait)
+    to.jump_if(1, "==", _TIME_WAIT, "read mark")
+    to.address(3, 6, marks.socket)
+    to.place("read mark")
+    to.address(1, STACK, _READ_AT)
+    to.constant(2, 4)
+    to.call(_READ_KERNEL)
+    to.load(1, STACK, _READ_AT, width=4)
+    to.jump_if(1, "==", UNWANTED, "end")
+    to.place("wanted")
+
+
+def _read(to: Assembly, offset: int, size: int) -> None:
+    # Reads a member of the socket in register 6 to the stack.
+    to.address(1, STACK, _READ_AT)
+    to.constant(2, size)
+    to.address(3, 6, offset)
+    to.call(_READ_KERNEL)
+
+
+def _store(to: Assembly, log: int) -> None:
+    # Stores the record in the next place of the log. Goes to the end if there is none.
+    to.load(1, 9, STORED)
+    to.store(STACK, _KEY_AT, 1, width=4)
+    to.add_constant(1, 1)
+    to.store(9, STORED, 1)
+    to.address(2, STACK, _KEY_AT)
+    to.map_of(1, log)
+    to.call(_LOOK_UP)
+    to.jump_if(0, "==", 0, "end")
+    for word in (0, 8):
+        to.load(1, STACK, _RECORD_AT + word)
+        to.store(0, word, 1)
+
+
 def _count(to: Assembly, counter: int) -> None:
     to.load(1, 9, counter)
     to.add_constant(1, 1)
@@ -212,8 +305,13 @@ def _stand_still(to: Assembly, point: int) -> None:
 
 def _look_up(to: Assembly, page: int, otherwise: str) -> None:
     # Puts the page into register 0.
+    _begin_look_up(to, page)
+    to.jump_if(0, "==", 0, otherwise)
+
+
+def _begin_look_up(to: Assembly, page: int) -> None:
+    # Puts the page into register 0, or 0.
     to.store_constant(STACK, _KEY_AT, 0, width=4)
     to.address(2, STACK, _KEY_AT)
     to.map_of(1, page)
     to.call(_LOOK_UP)
-    to.jump_if(0, "==", 0, otherwise)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sockiter.errors import Inconclusive
+from sockiter.kernel.bpf.programs import UNWANTED
 from sockiter.kernel.libc import connect, unavailable
 from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
@@ -30,6 +31,7 @@ Socket = _socket.socket
 """The base class of socket.socket, at half the cost: a fuzzer makes tens of thousands of sockets a second."""
 
 _SO_COOKIE = 57
+_SO_MARK = 36
 _LOCAL_PORT_RANGE = 51  # IP_LOCAL_PORT_RANGE, Linux 6.3
 _LOCAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 
@@ -189,6 +191,11 @@ def _explain_errors(action: str) -> Iterator[None]:
 def cookie(sock: Socket) -> int:
     """The cookie of a socket, which is unique for the kernel's lifetime."""
     return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
+
+
+def mark_unwanted(sock: Socket) -> None:
+    """Give a socket the mark by which the iterating program filters it out."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_MARK, UNWANTED)
 
 
 def inode(sock: Socket) -> int:

@@ -13,21 +13,29 @@ from sockiter.kernel.bpf.programs import (
     ARMED,
     ASKED,
     DESTROY,
+    DESTROYING,
+    FILTERING,
     IDLE,
+    MODE,
     POINT,
     RECORD,
     SHOW,
     SHOWS,
+    SILENT,
     STATE,
+    STORED,
+    STORING,
     THREAD,
     TIMED_OUT,
+    UNWANTED,
     InContext,
+    MarkOffsets,
     OfSocket,
     OfWalk,
     entry_stop_program,
     record_program,
 )
-from tests.support.bpf_machine import OBJECTS, Machine
+from tests.support.bpf_machine import LOG, OBJECTS, Machine
 
 META, SEQ, SOCKET, WALK = OBJECTS, OBJECTS + 64, OBJECTS + 128, OBJECTS + 192
 COOKIE = 0x1122334455667788
@@ -122,6 +130,93 @@ def test_a_program_without_an_answer_times_out_and_records_it() -> None:
     machine.put(STATE, ARMED)
     machine.run(record_program(InContext(24), page=3, stops=True))
     assert (machine.word(TIMED_OUT), len(machine.written)) == (1, 1)
+
+
+# Modes
+
+
+RECORD_BYTES = RECORD.pack(COOKIE, 3, 0)
+MODES = record_program(InContext(24), page=3, destroy=4, log=LOG)
+
+
+def in_mode(mode: int, **options: bool) -> Machine:
+    machine = walking()
+    for option, value in options.items():
+        setattr(machine, option, value)
+    machine.put(MODE, mode)
+    return machine
+
+
+def test_a_program_without_a_mode_writes_its_records_and_stores_none() -> None:
+    machine = in_mode(0)
+    machine.run(MODES)
+    assert (machine.written, machine.word(STORED), machine.destroyed) == ([(SEQ, RECORD_BYTES)], 0, [])
+
+
+def test_a_silent_program_stores_its_records_in_order_and_writes_none() -> None:
+    machine = in_mode(STORING | SILENT)
+    machine.run(MODES)
+    machine.cookies[SOCKET] = 5
+    machine.run(MODES)
+    assert (machine.written, machine.word(STORED), machine.destroyed) == ([], 2, [])
+    assert bytes(machine.log) == RECORD_BYTES + RECORD.pack(5, 3, 0)
+
+
+def test_a_full_log_counts_on_and_nothing_is_destroyed() -> None:
+    machine = in_mode(STORING | SILENT | DESTROYING)
+    for _ in range(3):
+        machine.run(MODES)
+    assert (machine.word(STORED), machine.destroyed) == (3, [SOCKET, SOCKET])
+
+
+def test_a_destroying_program_writes_and_stores_the_record_first() -> None:
+    machine = in_mode(STORING | DESTROYING)
+    machine.run(MODES)
+    assert (machine.written, machine.word(STORED), machine.destroyed) == ([(SEQ, RECORD_BYTES)], 1, [SOCKET])
+
+
+def test_a_socket_whose_record_does_not_fit_is_neither_stored_nor_destroyed() -> None:
+    machine = in_mode(STORING | DESTROYING, has_room=False)
+    machine.run(MODES)
+    assert (machine.written, machine.word(STORED), machine.destroyed) == ([], 0, [])
+
+
+def test_a_program_that_cannot_destroy_stores_all_the_same() -> None:
+    machine = in_mode(STORING)
+    machine.run(record_program(InContext(24), page=3, log=LOG))
+    assert (len(machine.written), machine.word(STORED)) == (1, 1)
+
+
+def test_without_a_page_there_is_no_mode() -> None:
+    machine = in_mode(STORING | DESTROYING, has_page=False)
+    machine.run(MODES)
+    assert (len(machine.written), machine.word(STORED), machine.destroyed) == (1, 0, [])
+
+
+MARKS = MarkOffsets(state=24, socket=28, request=32, time_wait=36)
+FILTER = record_program(InContext(24), page=3, marks=MARKS)
+
+
+@pytest.mark.parametrize(("state", "at"), [(1, 28), (10, 28), (12, 32), (6, 36)])
+def test_an_unwanted_socket_is_left_out_by_the_mark_of_its_kind(state: int, at: int) -> None:
+    machine = in_mode(FILTERING)
+    machine.objects[SOCKET - OBJECTS + 24] = state
+    machine.objects[SOCKET - OBJECTS + 25] = 0xFF  # the next member
+    machine.run(FILTER)
+    assert len(machine.written) == 1
+    struct.pack_into("<I", machine.objects, SOCKET - OBJECTS + at, UNWANTED)
+    machine.run(FILTER)
+    assert len(machine.written) == 1
+    machine.put(MODE, 0)
+    machine.run(FILTER)
+    assert len(machine.written) == 2
+
+
+def test_an_unwanted_socket_is_neither_stored_nor_destroyed() -> None:
+    machine = in_mode(STORING | SILENT | DESTROYING | FILTERING)
+    struct.pack_into("<I", machine.objects, SOCKET - OBJECTS + 28, UNWANTED)
+    machine.run(record_program(InContext(24), page=3, destroy=4, log=LOG, marks=MARKS))
+    assert (machine.word(STORED), machine.destroyed) == (0, [])
 
 
 # At the entries of functions

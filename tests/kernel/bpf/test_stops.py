@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ from sockiter.kernel.bpf.programs import (
     THREAD,
     TIMED_OUT,
     InContext,
+    MarkOffsets,
     entry_stop_program,
     record_program,
 )
@@ -276,15 +278,16 @@ class Loader:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **refused: str) -> None:
         self.refused = refused
         self.loaded: list[bytes] = []
-        words = memoryview(bytearray(64)).cast("Q")
+        self.words = memoryview(bytearray(64)).cast("Q")
         for name, outcome in {
-            "shared_page": (3, words),
+            "shared_array": self._shared_array,
             "attach_stops": None,
             "stoppable_reads": self._stoppable_reads,
         }.items():
             monkeypatch.setattr(setup, name, self._context(name, outcome))
         monkeypatch.setattr(setup, "walker", self._walker)
         monkeypatch.setattr(setup, "kernel_function", self._function)
+        monkeypatch.setattr(setup, "kernel_member", self._member)
         monkeypatch.setattr(setup, "need_faults", lambda: self._ask("need_faults"))
 
     def load_iterator(self, *, destroys: bool = True) -> LoadedIterator:
@@ -297,19 +300,26 @@ class Loader:
 
     def _context(self, name: str, outcome: object) -> Callable[..., object]:
         @contextmanager
-        def context(*_: object, **options: bool) -> Iterator[object]:
+        def context(*given: int, **options: bool) -> Iterator[object]:
             self._ask(name)
-            yield outcome(**options) if callable(outcome) else outcome
+            yield outcome(*given, **options) if callable(outcome) else outcome
 
         return context
 
-    def _stoppable_reads(self, *, at_entry: bool) -> str:
+    def _shared_array(self, _size: int, count: int = 1) -> tuple[int, memoryview]:
+        if count > 1:
+            self._ask("log")
+        return (6 if count > 1 else 3), self.words
+
+    def _stoppable_reads(self, _: memoryview, *, at_entry: bool) -> str:
         return "at entries" if at_entry else "in the program"
 
     @contextmanager
     def _walker(self, function: str, program: bytes) -> Iterator[Walker]:
-        if program != PLAIN:
+        if b"\xe5" in program[::8]:
             self._ask("stopping")
+        if program[::8].count(0x18) > 1:  # more maps than the page
+            self._ask("storing")
         self._ask("walker")
         self.loaded.append(program)
         yield Walker(function.encode())
@@ -319,14 +329,26 @@ class Loader:
         self._ask("destroy")
         return 5
 
+    def _member(self, of: str, name: str) -> int:
+        self._ask(name)
+        return {"skc_state": 8, "sk_mark": 12, "ir_mark": 16, "tw_mark": 20}[name]
+
 
 PLAIN = record_program(InContext(24))
+MARKS = MarkOffsets(8, 12, 16, 20)
+
+
+def program(**options: Any) -> bytes:
+    """The program with everything, but for these parts."""
+    return record_program(InContext(24), **{"page": 3, "destroy": 5, "log": 6, "marks": MARKS, **options})
 
 
 def test_with_everything_nothing_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     loader = Loader(monkeypatch)
-    assert loader.load_iterator() == LoadedIterator(Walker(b"bpf_iter_udp"), "at entries", True, {})  # type: ignore[arg-type]
-    assert loader.loaded == [record_program(InContext(24), page=3, destroy=5)]
+    iterator = loader.load_iterator()
+    assert (iterator.walker, str(iterator.stops)) == (Walker(b"bpf_iter_udp"), "at entries")
+    assert (iterator.destroys, iterator.unable, iterator.lacks) == (True, {}, {})
+    assert loader.loaded == [program()]
 
 
 def test_where_functions_cannot_be_watched_the_program_stops_itself_and_growth_is_out_of_reach(
@@ -337,7 +359,7 @@ def test_where_functions_cannot_be_watched_the_program_stops_itself_and_growth_i
     why = "functions of this kernel cannot be traced: it must not"
     assert str(iterator.stops) == "in the program"
     assert (iterator.destroys, iterator.unable) == (True, {"realloc": why, "enomem": why})
-    assert loader.loaded == [record_program(InContext(24), page=3, destroy=5, stops=True)]
+    assert loader.loaded == [program(stops=True)]
 
 
 def test_without_fault_injection_only_refused_allocations_are_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,22 +369,54 @@ def test_without_fault_injection_only_refused_allocations_are_out_of_reach(monke
 
 
 @pytest.mark.parametrize("trouble", ["stopping", "stoppable_reads"])
-def test_where_a_read_cannot_be_stopped_the_plain_program_walks(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_a_read_cannot_be_stopped_the_program_stores_and_destroys_all_the_same(
+    trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As before Linux 6.9, whose verifier knows no loop of the program's kind, or with one processor."""
     loader = Loader(monkeypatch, attach_stops="no", **{trouble: "unknown opcode e5"})
     iterator = loader.load_iterator()
     why = "a read cannot be stopped, which requires Linux 6.9 or later: unknown opcode e5"
-    assert (iterator.stops, iterator.destroys) == (None, False)
+    assert (iterator.stops, iterator.destroys) == (None, True)
     assert iterator.unable == dict.fromkeys(("show", "realloc", "enomem"), why)
-    assert loader.loaded[-1] == PLAIN
+    assert (iterator.lacks, loader.loaded[-1]) == ({}, program())
+
+
+def test_where_no_program_stores_records_reads_are_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = Loader(monkeypatch, storing="too large")
+    iterator = loader.load_iterator()
+    why = "this kernel does not load a program that stores records: too large"
+    assert (str(iterator.stops), iterator.destroys) == ("at entries", True)
+    assert (iterator.unable, iterator.lacks) == ({"destroying": why}, dict.fromkeys(("bytes", "silent", "unwanted"), why))
+    assert loader.loaded == [program(log=None, marks=None)]
+
+
+def test_where_nothing_else_can_be_loaded_the_plain_program_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = Loader(monkeypatch, attach_stops="no", stopping="unknown opcode e5", storing="too large")
+    iterator = loader.load_iterator()
+    assert (iterator.stops, iterator.destroys, loader.loaded) == (None, False, [PLAIN])
+    assert set(iterator.unable) == {"show", "realloc", "enomem", "destroying"}
+    assert set(iterator.lacks) == {"bytes", "silent", "unwanted"}
+
+
+def test_without_a_map_there_is_no_log_and_without_offsets_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = Loader(monkeypatch, log="no memory", tw_mark="no such member")
+    iterator = loader.load_iterator()
+    no_log = "the program has no map for its records: no memory"
+    assert iterator.unable == {"destroying": no_log}
+    no_marks = "the program cannot see the mark of a socket: no such member"
+    assert iterator.lacks == {"bytes": no_log, "silent": no_log, "unwanted": no_marks}
+    assert loader.loaded == [program(log=None, marks=None)]
 
 
 @pytest.mark.parametrize("destroys", [True, False])
 def test_a_kernel_without_bpf_sock_destroy_closes_sockets_only(destroys: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """As before Linux 6.5; and UNIX sockets, nowhere."""
     loader = Loader(monkeypatch, **({"destroy": "no such function"} if destroys else {}))
-    assert not loader.load_iterator(destroys=destroys).destroys
-    assert loader.loaded == [record_program(InContext(24), page=3)]
+    iterator = loader.load_iterator(destroys=destroys)
+    assert not iterator.destroys
+    why = "a program cannot destroy sockets, which requires Linux 6.5 or later: no such function"
+    assert iterator.unable == ({"destroying": why} if destroys else {})
+    assert loader.loaded == [program(destroy=None)]
 
 
 def test_without_the_iterator_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
