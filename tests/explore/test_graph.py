@@ -14,7 +14,7 @@ from sockiter.check.result import Scope
 from sockiter.check.search import search
 from sockiter.claims import Hazard
 from sockiter.errors import Unsearchable, Unsound
-from sockiter.explore.graph import GraphState, StateGraph, Walk, explore
+from sockiter.explore.graph import LEFT_OUT, GraphState, StateGraph, Walk, explore
 from sockiter.explore.outlook import DELIVERED, REPEATED, SKIPPED
 from sockiter.explore.page import findings
 from sockiter.operations import Add, At, Open, Read, Remove, check
@@ -101,10 +101,17 @@ def test_every_path_is_judged_by_the_oracle_as_the_graph_has_it(name: str) -> No
 INSIDE: frozenset[Hazard] = frozenset({"show", "between", "realloc", "enomem", "rollover"})
 
 
+def test_a_graph_leaves_out_the_life_of_a_socket_and_names_what_it_left_out() -> None:
+    graph = explore(BY_NAME["index"], {"close", "accept", "destroying", "remove"}, Scope(1, 1, 1), states_max=100)
+    assert graph.hazards == {"remove"}
+    assert graph.left_out == LEFT_OUT
+    assert explore(BY_NAME["offset-udp"], (), Scope(1, 1, 1), states_max=100).left_out == {"destroy", "destroying"}
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_the_shortest_path_to_each_kind_of_violation_is_as_long_as_in_the_search(name: str) -> None:
     scheme, scope = BY_NAME[name], Scope(2, 1, 1)
-    hazards = scheme.hazards - INSIDE
+    hazards = scheme.hazards - INSIDE - LEFT_OUT
     graph = explore(scheme, hazards, scope, states_max=10_000)
     assert graph.cut == ""
     least: dict[str, int] = {}

@@ -12,7 +12,7 @@ from markupsafe import escape
 from sockiter.cases import spell
 from sockiter.check.result import Scope
 from sockiter.claims import HAZARDS, Hazard
-from sockiter.explore.graph import StateGraph, Walk, explore
+from sockiter.explore.graph import LEFT_OUT, StateGraph, Walk, explore
 from sockiter.explore.page import Finding, document, findings, html
 from sockiter.operations import READS_MAX
 from sockiter.report.render import policy
@@ -191,4 +191,5 @@ def test_where_reads_go_on_for_ever_the_way_there_is_a_finding() -> None:
 
 
 def test_every_hazard_can_be_on_a_page() -> None:
-    assert {hazard for hazard in HAZARDS if hazard in html(graph_of(OffsetUdp(), scope=Scope(1, 1, 1)))} == OffsetUdp.hazards
+    page = html(graph_of(OffsetUdp(), scope=Scope(1, 1, 1)))
+    assert {hazard for hazard in HAZARDS if f"<dt>{hazard}</dt>" in page} == OffsetUdp.hazards - LEFT_OUT
