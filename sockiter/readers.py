@@ -75,12 +75,16 @@ class Reader:
 
 PARTIAL = Reader("partial", "read a few records at a time", stops=True)
 WHOLE = Reader("whole", "read with room for all records")
-SILENT = Reader("silent", "let the program store its records in a map, so that a single read walks everything", silent=True)
+SILENT = Reader("silent", "let the program store its records in a map", silent=True)
 
 
 def _destroying(reader: Reader) -> Reader:
-    how = "and destroy each socket" if reader.silent else "from a program that destroys each socket"
-    return replace(reader, name=f"{reader.name}-destroying", advice=f"{reader.advice} {how}", destroys=True)
+    advice = (
+        "let the program destroy each socket and store its record in a map"
+        if reader.silent
+        else f"{reader.advice} from a program that destroys each socket"
+    )
+    return replace(reader, name=f"{reader.name}-destroying", advice=advice, destroys=True)
 
 
 def _twice(reader: Reader) -> Reader:

@@ -95,8 +95,7 @@ def remaining(risks: Sequence[Risk]) -> str:
     parts: dict[str, list[str]] = {}
     for risk in risks:
         if not risk.is_rare and risk.effect != "error":
-            who = "a socket that changes itself" if risk.own else "a socket"
-            parts.setdefault(f"{who} {IN_WORDS[risk.effect]}", []).append(causes(risk))
+            parts.setdefault(f"a socket {IN_WORDS[risk.effect]}", []).append(causes(risk))
     words = [f"{what} when {', or when '.join(dict.fromkeys(when))}" for what, when in parts.items()]
     text = "; ".join(words) if words else "no search found a socket lost or listed twice"
     if any(risk.is_rare and risk.effect != "error" for risk in risks):
@@ -117,8 +116,8 @@ IN_WORDS: dict[Effect, str] = {
 
 
 def causes(risk: Risk) -> str:
-    """The events of a risk in words."""
-    return " and ".join(event.summary for event in risk.events) or "nothing changes"
+    """The events of a risk in words. Of a risk of a socket's own, an event that can be its own is."""
+    return " and ".join(event.own if risk.own and event.own else event.summary for event in risk.events) or "nothing changes"
 
 
 def _badness(way: Way) -> tuple[object, ...]:

@@ -28,20 +28,36 @@ EFFECTIVE: frozenset[Kind] = frozenset(_EFFECT_OF)
 
 
 class Event(NamedTuple):
-    """A kind of event: its name, its description, and its hazards."""
+    """A kind of event: its name, its description, its hazards, and its description where it is the affected socket's own."""
 
     name: str
     summary: str
     hazards: frozenset[Hazard]
+    own: str = ""
 
 
 MEMORY = "an allocation fails"
 EVENTS: tuple[Event, ...] = (
     Event("open", "a socket opens", frozenset({"add-head", "add-tail"})),
     Event("leave", "a socket closes and leaves", frozenset({"remove"})),
-    Event("succeed", "a connection closes into TIME_WAIT or completes its handshake", frozenset({"close", "accept"})),
-    Event("relisten", "a socket stops listening and listens again", frozenset({"reinsert"})),
-    Event("move", "a socket moves to another bucket, as by connect()", frozenset({"rehash"})),
+    Event(
+        "succeed",
+        "a connection closes into TIME_WAIT or completes its handshake",
+        frozenset({"close", "accept"}),
+        "it closes into TIME_WAIT or completes its handshake",
+    ),
+    Event(
+        "relisten",
+        "a socket stops listening and listens again",
+        frozenset({"reinsert"}),
+        "it stops listening and listens again",
+    ),
+    Event(
+        "move",
+        "a socket moves to another bucket, as by connect()",
+        frozenset({"rehash"}),
+        "it moves to another bucket, as by connect()",
+    ),
     Event("memory", MEMORY, frozenset({"enomem"})),
 )
 TIMES: frozenset[Hazard] = frozenset({"show", "between", "realloc"})

@@ -58,7 +58,7 @@ def replay(
     if not replay_run.outcomes and interrupted is None:
         raise replay_run.why_empty()
     if as_json:
-        print_json([_json(one) for one in replay_run.order])
+        print_json([_json(one) for one in replay_run.order if isinstance(one, _Outcome)])
     replay_run.report(has_summary=not as_json and (quiet or len(loaded) > 1))
     if interrupted is not None:
         raise interrupted
@@ -319,12 +319,7 @@ def _not_run_json(one: _NotRun) -> dict[str, object]:
     }
 
 
-def _json(one: _Outcome | _NotRun) -> dict[str, object]:
-    if isinstance(one, _NotRun):
-        fields = _not_run_json(one)
-        case, target = fields.pop("case"), fields.pop("target")
-        nothing = {"reads": [], "verdict": [], "as_expected": True, "compared": False, "claims_broken": []}
-        return {"case": case, "target": target, **nothing, "not_run": fields}
+def _json(one: _Outcome) -> dict[str, object]:
     result = one.result
     return {
         "case": escaped(one.path),
@@ -334,5 +329,4 @@ def _json(one: _Outcome | _NotRun) -> dict[str, object]:
         "as_expected": one.as_expected,
         "compared": one.is_compared,
         "claims_broken": [finding_json(finding) for finding in result.claims_broken],
-        "not_run": None,
     }

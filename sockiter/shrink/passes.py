@@ -1,7 +1,8 @@
 """The passes of shrinking: each pass proposes sequences that may be simpler.
 
 Large cuts come before small ones. A pass may propose a sequence that is impossible (`operations.possible` repairs it),
-longer, or without the failure: `minimize` compares, tries and chooses. No pass adds a hazard to a sequence.
+longer, or without the failure: `minimize` compares, tries and chooses. No pass adds a hazard to a sequence, except for
+`remove` in place of `destroy`, and `close` in place of `accept`: to a walk, each pair is the same change.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sockiter.operations import (
     FIRST,
     Accept,
     Add,
+    At,
     Bucket,
     Change,
     Close,
@@ -45,6 +47,7 @@ from sockiter.shrink.edits import (
     without_lines,
     without_names,
 )
+from sockiter.simulation import RECORD_BYTES
 
 Candidate: TypeAlias = tuple[Operations, int]
 """A sequence and its slots at open."""
@@ -118,15 +121,28 @@ def _merge_reads(best: Candidate) -> Iterator[Candidate]:
         first, second = operations[first_index], operations[second_index]
         assert type(first) is Read
         assert type(second) is Read
-        if first.count is None:
-            merged = Read(None, first.at)
-        elif second.count is None:
-            merged = Read(None, first.at + tuple(replace(at, nth=at.nth + first.count) for at in second.at))
-        else:
-            merged = Read(first.count + second.count, first.at + second.at)
+        merged = _merged(first, second)
         rest = operations[first_index + 1 : second_index]
         yield (*operations[:first_index], merged, *rest, *operations[second_index + 1 :]), slots
         yield (*operations[:first_index], *rest, merged, *operations[second_index + 1 :]), slots
+
+
+def _merged(first: Read, second: Read) -> Read:
+    destroying = first.destroying or second.destroying
+    if first.count is None:
+        return Read(None, first.at, silent=first.silent, destroying=destroying)
+    if second.count is None:
+        later = tuple(replace(at, nth=at.nth + _records(first)) for at in second.at)
+        return Read(None, first.at + later, silent=second.silent, destroying=destroying)
+    if first.unit == second.unit:
+        return replace(first, count=first.count + second.count, at=first.at + second.at, destroying=destroying)
+    return Read(_records(first) + _records(second), first.at + second.at, destroying=destroying)
+
+
+def _records(read: Read) -> int:
+    # The records of a read that stops early.
+    assert read.count is not None
+    return read.count if read.unit == "records" else -(-read.count // RECORD_BYTES)
 
 
 def _merge_moves(best: Candidate) -> Iterator[Candidate]:
@@ -232,7 +248,7 @@ def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
                 properties[name] = change.properties
                 sockets = buckets.setdefault(bucket, [])
                 sockets.insert(0 if end == "head" else len(sockets), name)
-            case Remove(name):
+            case Remove(name) | Destroy(name) if type(change) is Remove or "bound" not in properties[name]:
                 _bucket_of(buckets, name)[1].remove(name)
             case Reinsert(name, end):
                 _, sockets = _bucket_of(buckets, name)
@@ -265,6 +281,61 @@ def _read_on(best: Candidate) -> Iterator[Candidate]:
     # No read gives up at an error.
     operations, slots = best
     yield tuple(replace(op, gives_up=False) if type(op) is Read and op.gives_up else op for op in operations), slots
+
+
+def _read_plainly(best: Candidate) -> Iterator[Candidate]:
+    # Ordinary reads of records in place of silent or destroying reads, and of reads in bytes; all of them, then each.
+    operations, slots = best
+    odd = [index for index, op in enumerate(operations) if type(op) is Read and _simpler_reads(op)]
+    for indexes in (odd, *([index] for index in odd)):
+        for chosen in range(3):
+            changed: dict[int, Operation] = {}
+            for index in indexes:
+                op = operations[index]
+                assert type(op) is Read
+                simpler = _simpler_reads(op)
+                changed[index] = simpler[min(chosen, len(simpler) - 1)]
+            if changed:
+                yield tuple(changed.get(index, op) for index, op in enumerate(operations)), slots
+
+
+def _simpler_reads(op: Read) -> list[Read]:
+    # The plainest read first.
+    simpler: list[Read] = []
+    plain = replace(op, silent=False, destroying=False)
+    if op.unit == "bytes":
+        simpler.append(replace(plain, count=_records(op), unit="records"))
+        if op.destroying:
+            simpler += [replace(op, count=_records(op), unit="records"), plain]
+    elif op.silent or op.destroying:
+        simpler.append(plain)
+        if op.silent and op.destroying:
+            simpler += [replace(op, silent=False), replace(op, destroying=False)]
+    return simpler
+
+
+def _drop_properties(best: Candidate) -> Iterator[Candidate]:
+    operations, slots = best
+    for index, op in enumerate(operations):
+        if type(op) is Add and op.properties:
+            for properties in ((), *combinations(op.properties, len(op.properties) - 1)):
+                yield (*operations[:index], replace(op, properties=properties), *operations[index + 1 :]), slots
+
+
+def _usual_changes(best: Candidate) -> Iterator[Candidate]:
+    # A removal in place of a destroyed socket, and a closed connection in place of a completed handshake: all, then each.
+    operations, slots = best
+    lines = [line for line in lines_of(operations) if type(operation_at(operations, line)) in (Destroy, Accept)]
+    for chosen in (lines, *([line] for line in lines)):
+        usual = operations
+        for line in chosen:
+            change = operation_at(usual, line)
+            if type(change) is Destroy:
+                usual = with_change(usual, line, Remove(change.name))
+            elif type(change) is Accept:
+                usual = with_change(usual, line, Close(change.name))
+                usual = tuple(_without_request(op, change.name) for op in usual)
+        yield usual, slots
 
 
 def _to_kernel_slots(best: Candidate) -> Iterator[Candidate]:
@@ -339,6 +410,22 @@ def _rename(best: Candidate) -> Iterator[Candidate]:
     yield tuple(renamed(op, names) for op in operations), slots
 
 
+def _without_request(op: Operation, name: str) -> Operation:
+    match op:
+        case Add(name=added) if added == name:
+            return replace(op, properties=tuple(word for word in op.properties if word != "request"))
+        case Read(at=inside) if inside:
+            return replace(op, at=tuple(_at_without_request(at, name) for at in inside))
+    return op
+
+
+def _at_without_request(at: At, name: str) -> At:
+    match at.what:
+        case Add(name=added, properties=properties) if added == name:
+            return replace(at, what=replace(at.what, properties=tuple(word for word in properties if word != "request")))
+    return at
+
+
 PASSES: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _cut_after,
     _settle_before_open,
@@ -352,6 +439,9 @@ PASSES: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _merge_reads,
     _out_of_reads,
     _read_on,
+    _read_plainly,
+    _drop_properties,
+    _usual_changes,
     _to_kernel_slots,
     _lower_buckets,
     _forget_and_lower_bucket,

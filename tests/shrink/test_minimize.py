@@ -10,7 +10,7 @@ import pytest
 
 from sockiter.backend import SLOTS, Target, run
 from sockiter.cases import loads, spell
-from sockiter.claims import Hazard, KnownFailure, hazards_of
+from sockiter.claims import Hazard, KnownFailure, hazards_of, implied
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.operations import (
@@ -119,9 +119,11 @@ def test_a_result_is_least_possible_plain_and_reached_without_asking_twice(targe
         assert len(asked) == len(set(asked))
         assert (least, least_slots) in asked
         assert fails(least, least_slots)
-        assert least[-1] == Read(None, least[-1].at if type(least[-1]) is Read else ())
+        last = least[-1]
+        assert isinstance(last, Read)
+        assert last == Read(None, last.at, silent=last.silent, destroying=last.destroying)
         assert length(least) <= length(operations)
-        assert hazards_of(least) <= hazards_of(operations)
+        assert hazards_of(least) <= implied(hazards_of(operations))
         assert names_in(least) == [name_of(number) for number in range(len(names_in(least)))]
         for line in range(length(least)):
             shorter = without_line(least, line)
@@ -191,6 +193,76 @@ def test_a_result_gives_up_where_it_fails_only_so() -> None:
         ops("open | read until error"),
         SLOTS,
     )
+
+
+SKIPS = "add A tail | add B tail | open | read 1 | remove A | read all"
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        "add A tail | add B tail | open | read 1 | destroy A | read all",
+        "add A tail bound | add B tail | add C tail unwanted | open | read 1 | remove A | walk",
+        "add A tail | add B tail | open | read 16 bytes | destroy A | walk until error",
+        "add A tail | add B tail request | open | read 9 bytes | remove A | read all",
+        "add A tail | add B tail | open | read 1 | remove A | read all destroying",
+        "add A tail | add B tail | open | read 1 | remove A | walk destroying",
+        "add A tail | add B tail | add C tail | open | destroy C | again | read 1 | remove A | read all",
+        "add A tail | add C head | destroy C | add B tail | open | read 1 | remove A | read all",
+        "add A tail | add B tail request | open | read 10 bytes | read 6 bytes destroying | remove A | walk",
+    ],
+)
+def test_a_result_has_only_what_its_failure_needs(operations: str) -> None:
+    target = target_named("offset-udp")
+    drawn = possible(ops(operations))
+    fails = failing(target, "skip")
+    least, slots = minimize(drawn, SLOTS, fails)
+
+    assert text(least) == SKIPS
+    assert slots == SLOTS
+
+
+@pytest.mark.parametrize(
+    ("operations", "needs", "expected"),
+    [
+        ("open | read 24 bytes destroying | read all", "destroying", "open | read all destroying"),
+        ("open | read 40 bytes destroying | read all", "bytes", "open | read 1 bytes | read all"),
+        ("open | walk destroying", "destroying", "open | read all destroying"),
+        ("open | walk destroying", "walk", "open | walk"),
+        ("add A tail request unwanted | open | read all", "unwanted", "add A tail unwanted | open | read all"),
+        ("add A tail request unwanted | open | read all", "request", "add A tail request | open | read all"),
+        ("add A tail request | open | accept A | read all", "close", "add A tail | open | close A | read all"),
+        ("add A tail | open | destroy A | read all", "destroy", "add A tail | open | destroy A | read all"),
+        (
+            "open | read 1 |at show 1: add A tail request|at show 1: accept A | read all",
+            "close",
+            "open | add A tail | close A | read all",
+        ),
+        ("add A tail bound | destroy A | open | read all", "bound", "add A tail bound | open | read all"),
+        ("open | read 1 | again | read all", "again", "open | again | read all"),
+    ],
+)
+def test_a_result_keeps_the_word_that_its_failure_needs(operations: str, needs: str, expected: str) -> None:
+    drawn = possible(ops(operations))
+    least, _ = minimize(drawn, SLOTS, lambda candidate, slots: candidate == drawn or needs in text(candidate).split())
+
+    assert text(least) == expected
+
+
+@pytest.mark.parametrize(
+    ("pair", "merged"),
+    [
+        ("read 8 bytes | read 9 bytes", "read 17 bytes"),
+        ("read 20 bytes | read 1 |at show 1: remove A", "read 3 |at show 1: remove A"),
+        ("read 1 destroying | read 1", "read 2 destroying"),
+        ("read 20 bytes | walk |at show 1: remove A", "walk |at show 3: remove A"),
+        ("walk | read 1 destroying", "walk destroying"),
+    ],
+)
+def test_two_reads_of_any_kind_become_one(pair: str, merged: str) -> None:
+    both, one = (ops(f"add A tail | open | {reads} | read all") for reads in (pair, merged))
+
+    assert one in {candidate for candidate, _ in passes._merge_reads((both, SLOTS))}
 
 
 def test_a_sequence_that_always_fails_ends_as_an_iterator_over_nothing() -> None:
