@@ -261,17 +261,22 @@ class Iteration:
         silent = operation.silent and not socket_ids
         if self._stores:
             socket_ids = self._show_stored(socket_ids, silent=silent)
-        elif error is None:
-            if reader.ages:
-                self._show_late(socket_ids, reader.ages)
-            else:
-                self._show(reader.shown(socket_ids))
         names = tuple([self._name(socket_id) for socket_id in socket_ids])
+        events = self.history.events
         if error is None and not silent:
-            returned = Returned(names, cut=reader.is_cut)
+            if self._stores:
+                pass
+            elif reader.ages:
+                self._show_late(socket_ids, reader.ages)
+            elif (shown := reader.shown(socket_ids)) is socket_ids and not self._early:
+                self._turn = None
+                events += map(Shown, names)
+            else:
+                self._show(shown)
+            returned = Returned(names, None, reader.is_cut)
         else:
             returned = Returned(names, error, silent=silent)
-        self.history.events.append(returned)
+        events.append(returned)
         return returned
 
     def _show(self, shown: Sequence[int]) -> None:

@@ -90,10 +90,12 @@ class BpfReader:
         self.is_cut = False
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
-        return self._cookies(os.read(self._fd, _size(count, unit)))
+        size = count * RECORD.size if unit == "records" else count
+        return self._cookies(os.read(self._fd, size if size < BUFFER_SIZE else BUFFER_SIZE))
 
     def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
-        return self._cookies(stops.read(self._fd, _size(count, unit), on_stop))
+        size = count * RECORD.size if unit == "records" else count
+        return self._cookies(stops.read(self._fd, min(size, BUFFER_SIZE), on_stop))
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
         return returned
@@ -109,10 +111,6 @@ class BpfReader:
             read = read[:whole]
             self.is_cut = bool(self._rest)
         return [socket_id for socket_id, _, _ in RECORD.iter_unpack(read)]
-
-
-def _size(count: int, unit: Unit) -> int:
-    return min(count * RECORD.size if unit == "records" else count, BUFFER_SIZE)
 
 
 class ProcWalk:

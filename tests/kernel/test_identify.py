@@ -208,7 +208,7 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
             ended.append("closed")
 
     def iteration(
-        name: str, walk: object, shape: Shape, order: list[Bucket], stops: object, *, destroys: bool
+        name: str, walk: object, shape: Shape, order: list[Bucket], stops: object, *, destroys: bool, modes: object
     ) -> Simulation:
         begun.append(shape)
         return Tried(SCHEME["rank"], shape)
