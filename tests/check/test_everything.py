@@ -101,3 +101,8 @@ def test_every_sequence_of_a_reader_is_one_that_it_makes(reader: Reader) -> None
 def test_a_second_pass_counts_only_behind_the_end_of_the_first() -> None:
     twice = reader_named("partial-twice")
     assert everything.shortest(OffsetUdp(), frozenset({"remove"}), Scope(2, 1, 1, 6), reader=twice) == {}
+
+
+def test_a_destroying_read_makes_no_room_for_more_sockets_than_the_scope_has() -> None:
+    hazards: frozenset[Hazard] = frozenset({"destroying", "add-head", "enomem"})
+    agree(OffsetUdp(), hazards, Scope(1, 1, 1, 5))
