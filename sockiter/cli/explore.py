@@ -115,6 +115,8 @@ def _print(graph: StateGraph) -> None:
     under = ", ".join(in_order(graph.hazards)) or "no hazard"
     click.echo(f"{graph.scheme.name} under {under}: {len(graph.states):,} states, {graph.steps_count:,} steps")
     click.echo(f"Scope: {describe(graph.scope)}.")
+    if graph.left_out:
+        click.echo(f"Not explored: {', '.join(in_order(graph.left_out))}. `sockiter check` searches them.")
     if graph.cut:
         click.echo(f"Cut off {graph.cut}. A smaller scope, fewer hazards or more --states show all.")
     shortest = [f"{one.kind}{' certain' if one.is_certain else ''} {one.lines}" for one in findings(graph)]

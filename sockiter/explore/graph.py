@@ -85,6 +85,11 @@ class StateGraph:
     cut: str = ""
     sees_all: bool = True
 
+    @property
+    def left_out(self) -> frozenset[Hazard]:
+        """The hazards of the scheme that no graph has."""
+        return self.scheme.hazards & LEFT_OUT
+
     def system_state(self, state: GraphState) -> SystemState:
         return self.system.states[state.system]
 
@@ -213,6 +218,10 @@ class Walk:
         return True
 
 
+LEFT_OUT: frozenset[Hazard] = frozenset({"close", "accept", "destroy", "destroying"})
+"""The hazards that a graph never has: its states do not tell a successor, or a read that destroys, from others."""
+
+
 def is_end(effect: Turns, *, has_records: bool) -> bool:
     """Whether a read returns the end with this: it is over, and has neither a record nor an error."""
     return effect.over and not (has_records or effect.refused or effect.handed)
@@ -228,11 +237,12 @@ def explore(
 ) -> StateGraph:
     """The graph of a scheme under some hazards in a scope, or of the part of it that the first states are.
 
-    States are expanded in the order of their shortest histories, until there are so many. `progress` is called with the
+    The hazards in `LEFT_OUT` are not explored. States are expanded in the order of their shortest histories, until there
+    are so many. `progress` is called with the
     states so far and those that wait, after every few hundred. Raises `Unsearchable` for a scheme whose states have no
     canonical form, `Unsound` where a state is not what the oracle says of its shortest history.
     """
-    within = frozenset(hazards) & scheme.hazards
+    within = (frozenset(hazards) & scheme.hazards) - LEFT_OUT
     system = TransitionSystem(scheme, within, scope.sockets, scope.buckets, scope.batch)
     graph = StateGraph(scheme, within, scope, system)
     _Exploration(graph, states_max, progress).run()

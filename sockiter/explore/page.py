@@ -25,7 +25,7 @@ from sockiter.explore.graph import GraphState, StateGraph, Taken
 from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED
 from sockiter.matrix.matrix import describe
 from sockiter.matrix.page import HAZARD_DESCRIPTIONS, KIND_DESCRIPTIONS
-from sockiter.operations import READS_MAX, Accept, Add, Bucket, Change, Close, Destroy, Rehash, Reinsert, Remove
+from sockiter.operations import READS_MAX, Add, Bucket, Change, Rehash, Reinsert, Remove
 from sockiter.report.page import replay_command
 from sockiter.report.render import templates
 from sockiter.schemes.scheme import Grow, Show
@@ -70,6 +70,7 @@ def html(graph: StateGraph) -> str:
             graph=graph,
             cut=graph.cut,
             hazards=[(hazard, HAZARD_DESCRIPTIONS[hazard]) for hazard in in_order(graph.hazards)],
+            left_out=in_order(graph.left_out),
             findings=list(findings(graph)),
             kinds=KIND_DESCRIPTIONS,
             replay=replay_command(graph.scheme.name),
@@ -212,7 +213,6 @@ def _line(change: Change) -> tuple[str, int]:
             return spell(Remove(SOCKET))[0], int(position)
         case Reinsert(position, end):
             return spell(Reinsert(SOCKET, end))[0], int(position)
-        case Rehash(position, bucket):
-            return spell(Rehash(SOCKET, bucket))[0], int(position)
-        case Close(position) | Accept(position) | Destroy(position):
-            return spell(type(change)(SOCKET))[0], int(position)
+    # The graph leaves out all others.
+    assert isinstance(change, Rehash)
+    return spell(Rehash(SOCKET, change.bucket))[0], int(change.name)

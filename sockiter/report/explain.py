@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from sockiter.history import GaveUp, Returned, Shown
-from sockiter.operations import Add, Change, Rehash, Reinsert, Remove, changes
+from sockiter.history import GaveUp, Reopened, Returned, Shown
+from sockiter.operations import Accept, Add, Again, Change, Close, Destroy, Rehash, Reinsert, Remove, changes
 from sockiter.report.trace import Names, Trace, call, listed
 from sockiter.verdict import OF_A_SOCKET, VIOLATIONS, Finding, Kind
 
+_MOVES = (Reinsert, Rehash, Close, Accept)
 # The limits of lists in a sentence: names, and reads.
 NAMES_LISTED_MAX, ORDINALS_MAX = 8, 6
 SENTENCES_MAX = 20
@@ -45,10 +46,17 @@ def sentences(trace: Trace) -> list[tuple[Kind | None, str]]:
     kinds = {finding.kind for finding in trace.verdict}
     if _end(trace) < len(trace.event_times):
         if kinds.isdisjoint(VIOLATIONS):
-            result.append((None, "Every socket that was there from open to the end was delivered exactly once."))
+            result.append((None, _fine(trace)))
     elif "incomplete" not in kinds:
         result.append((None, "No read reported the end, so skips were not judged."))
     return result
+
+
+def _fine(trace: Trace) -> str:
+    operations = trace.case.operations
+    some = any(isinstance(change, Add) and "unwanted" in change.properties for op in operations for change in changes(op))
+    times = "at least once; the reader joins its passes by cookie" if Again() in operations else "exactly once"
+    return f"Every {'wanted ' if some else ''}socket that was there from open to the end was delivered {times}."
 
 
 def turns(trace: Trace) -> dict[Finding, int]:
@@ -70,7 +78,7 @@ def _skips(trace: Trace) -> list[tuple[Kind | None, str]]:
     # There may be thousands of skips, most of them alike. The sentence depends on the event that caused a skip, on the
     # socket's bucket at that event, on its own moves, and on a delivery after the end. So each sentence is made once.
     delivered = {name for read in trace.history.reads for name in read.delivered}
-    moved = {change.name for op in trace.case.operations for change in changes(op) if isinstance(change, (Reinsert, Rehash))}
+    moved = {change.name for op in trace.case.operations for change in changes(op) if isinstance(change, _MOVES)}
     alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
     same: dict[Hashable, tuple[int, tuple[str, ...]]] = {}
     state: Names | None = None
@@ -99,7 +107,8 @@ def _turns_of_skips(trace: Trace) -> dict[str, int]:
     state: Names | None = None
     places: dict[str, int] = {}
     left: list[str] = []
-    for nth, event in enumerate(trace.history.events[:end]):
+    first = _last_pass(trace)
+    for nth, event in enumerate(trace.history.events[first:end], first):
         if not pending:
             break
         if isinstance(event, Shown):
@@ -127,7 +136,7 @@ def _turns_of_others(trace: Trace) -> dict[tuple[Kind, str | None], int]:
             shown.add(event.name)
         elif isinstance(event, Add):
             there.add(event.name)
-        elif isinstance(event, Remove):
+        elif isinstance(event, (Remove, Destroy)):
             there.discard(event.name)
     return found
 
@@ -212,7 +221,7 @@ def _sentence(trace: Trace, finding: Finding, at: int) -> str:
         case "stale":
             by = _delivering(trace, at)
             later = f" {_capital(_ordinals([by]))} delivered it." if by and by != trace.event_times[at].reads + 1 else ""
-            left = [nth for nth, event in enumerate(trace.history.events[:at]) if event == Remove(name)]
+            left = [nth for nth, event in enumerate(trace.history.events[:at]) if event in (Remove(name), Destroy(name))]
             after = f"after {_change(trace, left[-1])}" if left else "when it was not in the table"
             return f"{name} is stale: its turn came {_when(trace, at)}, {after}.{later} {_moved(trace, name)}"
         case "stuck":
@@ -242,19 +251,13 @@ def _sentence(trace: Trace, finding: Finding, at: int) -> str:
 
 def _moved(trace: Trace, name: str) -> str:
     end = _end(trace)
-    moves = [
-        nth
-        for nth, event in enumerate(trace.history.events[:end])
-        if isinstance(event, (Reinsert, Rehash)) and event.name == name
-    ]
+    moves = [nth for nth, event in enumerate(trace.history.events[:end]) if isinstance(event, _MOVES) and event.name == name]
     if moves:
-        return f"{name} itself was moved, {'last ' if len(moves) > 1 else ''}by {_change(trace, moves[-1])}."
+        # A successor with the same cookie is the same socket.
+        how = "got a successor" if isinstance(trace.history.events[moves[-1]], (Close, Accept)) else "was moved"
+        return f"{name} itself {how}, {'last ' if len(moves) > 1 else ''}by {_change(trace, moves[-1])}."
     # A move before open or after the end cannot be the cause.
-    ever = any(
-        isinstance(change, (Reinsert, Rehash)) and change.name == name
-        for op in trace.case.operations
-        for change in changes(op)
-    )
+    ever = any(isinstance(change, _MOVES) and change.name == name for op in trace.case.operations for change in changes(op))
     if not ever:
         return f"{name} itself never moved."
     return f"{name} itself did not move {'between open and the end' if end < len(trace.event_times) else 'after open'}."
@@ -305,9 +308,17 @@ def _when(trace: Trace, nth: int) -> str:
 
 
 def _end(trace: Trace) -> int:
-    # The event that ended the iteration; the number of events if none did.
-    ends = (nth for nth, event in enumerate(trace.history.events) if isinstance(event, Returned) and event.is_the_end)
-    return next(ends, len(trace.history.events))
+    # The event that ended the last pass of the iteration; the number of events if none did.
+    first = _last_pass(trace)
+    events = enumerate(trace.history.events[first:], first)
+    return next(
+        (nth for nth, event in events if isinstance(event, Returned) and event.is_the_end), len(trace.history.events)
+    )
+
+
+def _last_pass(trace: Trace) -> int:
+    # The first event of the last pass.
+    return max((nth + 1 for nth, event in enumerate(trace.history.events) if isinstance(event, Reopened)), default=0)
 
 
 def _deliveries(reads: list[int]) -> str:

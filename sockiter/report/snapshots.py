@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Literal, TypeAlias
 
 from sockiter.history import Returned
-from sockiter.operations import Add, Rehash, Reinsert
+from sockiter.operations import Accept, Add, Close, Rehash, Reinsert
 from sockiter.report.explain import sentences, turns
 from sockiter.report.table import BUCKETS_MAX, columns_of, fold, place_cell, sockets_most, used
 from sockiter.report.trace import NAMES_MAX, Trace, TraceRow, listed
@@ -133,7 +133,7 @@ def _chains(
     for change in row.changes if row is not None else ():
         if isinstance(change, Add):
             added.add(change.name)
-        elif isinstance(change, (Reinsert, Rehash)):
+        elif isinstance(change, (Reinsert, Rehash, Close, Accept)):
             moved.add(change.name)
     present = set(chain.from_iterable(state or ()))
 

@@ -193,27 +193,37 @@ class _Recorder:
         # The change in the history shows which read reached an `at`. An `at` without a change is listed in the first read.
         open_ats = _PendingAts(op.at)
         lines: list[list[int]] = [[]]
+        # The sockets that each read itself destroyed.
+        destroyed: list[list[str]] = [[]]
         made: list[Change] = []
         rows: list[TraceRow] = []
         places = self._places(op)
         table = self._table() if any(isinstance(event, Change) for event in events) else None
         for nth, event in enumerate(events[: last + 1]):
             if isinstance(event, Change):
-                lines[-1].append(open_ats.take(event))
+                line = open_ats.take(event)
+                if line is None:
+                    stays = " (it stays, bound by number)" if isinstance(event, Rehash) else ""
+                    destroyed[-1].append(event.name + stays)
+                else:
+                    lines[-1].append(line)
                 made.append(event)
                 table = self._change(table, event)
             self.event_times.append(EventTime(self._reads, True, self._state))
             if isinstance(event, Returned):
                 self._reads += 1
                 self._time += 1
-                row = self._row((_read_text(event),), made=made, returned=event)
+                row = self._row(_read_text(event, destroyed[-1]), made=made, returned=event)
                 rows.append(row if nth == last else replace(row, place=next(places, "")))
                 lines.append([])
+                destroyed.append([])
                 made = []
         waited: list[TraceRow] = []
         for event in events[last + 1 :]:
             if isinstance(event, Change):
-                at = op.at[open_ats.take(event)]
+                line = open_ats.take(event)
+                assert line is not None  # a program destroys sockets inside reads only
+                at = op.at[line]
                 table = self._change(table, event)
                 self.event_times.append(EventTime(self._reads, False, self._state))
                 waited.append(self._row((call(event), f"  {at.point} {at.nth} was not reached"), made=(event,)))
@@ -266,9 +276,19 @@ class _PendingAts:
         for lines in self._lines.values():
             lines.sort(reverse=True)
 
-    def take(self, change: Change) -> int:
-        """The line of this change; of equal lines that are still pending, the first that the read reaches."""
-        return self._lines[change].pop()[1]
+    def take(self, change: Change) -> int | None:
+        """The line of this change; of equal lines that are still pending, the first that the read reaches.
+
+        None: no line made it, but the read, which destroys the sockets that it shows. A `bound` socket that is destroyed
+        moves back instead.
+        """
+        made_by: list[Change] = [change]
+        if isinstance(change, Rehash):
+            made_by.append(Destroy(change.name))
+        for one in made_by:
+            if self._lines.get(one):
+                return self._lines[one].pop()[1]
+        return None
 
     def left(self) -> list[int]:
         return [line for lines in self._lines.values() for _, line in lines]
@@ -304,8 +324,16 @@ def _buckets(shape: Shape, tables: Sequence[str], start: Names | None) -> tuple[
     return tuple(names) if len(names) > 1 else ("",)
 
 
-def _read_text(returned: Returned) -> str:
-    return f"read(iter_fd) -> {returned.error or listed(returned.delivered, NAMES_MAX) or '0'}"
+def _read_text(returned: Returned, destroyed: Sequence[str] = ()) -> tuple[str, ...]:
+    # What a read returned or stored, and the sockets that its program destroyed.
+    names = listed(returned.delivered, NAMES_MAX)
+    if returned.silent:
+        text = f"read(iter_fd) -> {returned.error or '0'}{f', and stored {names}' if names else ''}"
+    elif returned.cut:
+        text = f"read(iter_fd) -> {f'{names}, ' if names else ''}part of a record"
+    else:
+        text = f"read(iter_fd) -> {returned.error or names or '0'}"
+    return (text, f"  the program destroyed {listed(destroyed, NAMES_MAX)}") if destroyed else (text,)
 
 
 def _inside(ats: Sequence[At]) -> list[str]:

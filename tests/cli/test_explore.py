@@ -27,9 +27,11 @@ def test_a_page_is_written_and_the_command_prints_its_content(tmp_path: Path) ->
     path = tmp_path / "states.html"
     result = sockiter("explore", *SMALL, "--html", path)
     assert (result.exit_code, result.stderr) == (0, f"sockiter: wrote {path} ({path.stat().st_size / 1000:,.0f} kB)\n")
-    first, scope, shortest = result.stdout.splitlines()
+    first, scope, left_out, shortest = result.stdout.splitlines()
     assert first == "offset-udp under remove: 44 states, 127 steps"
     assert scope.startswith("Scope: at most 3 sockets in the table at once, 1 bucket in each table, 2 slots")
+    assert left_out == "Not explored: destroy, destroying. `sockiter check` searches them."
+    assert "Not explored: destroy, destroying." in path.read_text()
     assert shortest == "Shortest ways to what can go wrong: skip certain 5, skip 6."
     assert path.read_text() == html(explore(OffsetUdp(), {"remove"}, Scope(3, 1, 2), states_max=10_000))
 

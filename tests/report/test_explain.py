@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sockiter.history import Event, GaveUp, Returned, Shown
-from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
+from sockiter.operations import Add, Bucket, Destroy, Rehash, Reinsert, Remove
 from sockiter.report.explain import turns, words
 from sockiter.report.trace import Names
+from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.unix import Unix
 from sockiter.verdict import Finding
@@ -258,3 +259,42 @@ def test_a_stale_record_is_described_with_the_read_that_delivered_it() -> None:
         "A is stale: its turn came in the 1st read, after close(A), before the 1st read. The 2nd read delivered it. A "
         "itself never moved."
     )
+
+
+def test_a_successor_is_not_called_moved() -> None:
+    text = "add A tail\nadd B tail request\nadd C tail\nopen\nread 1\naccept B\nremove A\nread all\n"
+    assert words(traced(text, FullBatch())) == (
+        "B is skipped: it was in the table from open to the end, and no read delivered it. B itself got a successor, by "
+        "accept(B), between the 1st and 2nd read. It was passed over in the 2nd read, where C, behind it, came first. The "
+        "last change before that was close(A), between the 1st and 2nd read.",
+    )
+
+
+def test_a_second_pass_is_judged_at_its_end() -> None:
+    text = "add A tail\nadd B tail\nadd C tail\nopen\nread all\nagain\nread all\n"
+    assert words(traced(text, OffsetUdp())) == (
+        "Every socket that was there from open to the end was delivered at least once; the reader joins its passes by "
+        "cookie.",
+    )
+    skipped = "add A tail\nadd B tail\nadd C tail\nopen\nread 1\nagain\nread 1\nremove A\nread all\n"
+    assert words(traced(skipped, OffsetUdp())) == (
+        "B is skipped: it was in the table from open to the end, and no read delivered it. B itself never moved. It was "
+        "passed over in the 3rd read, where C, behind it, came first. The last change before that was close(A), between "
+        "the 2nd and 3rd read.",
+    )
+
+
+def test_sockets_that_the_reader_filters_out_are_not_promised() -> None:
+    assert words(traced("add A tail unwanted\nadd B tail\nopen\nread all\n", OffsetUdp())) == (
+        "Every wanted socket that was there from open to the end was delivered exactly once.",
+    )
+
+
+def test_a_stale_socket_may_have_been_destroyed() -> None:
+    stale = scripted(
+        "add A tail\nopen\ndestroy A\nread all\n",
+        "A",
+        [[Destroy("A")], [Shown("A"), Returned(("A",)), END]],
+        states=[(("A",),), ((),), ((),)],
+    )
+    assert words(stale)[0].startswith("A is stale: its turn came in the 1st read, after destroy(A), before the 1st read.")

@@ -9,7 +9,10 @@ from sockiter.errors import Unavailable
 from sockiter.history import Returned, Shown
 from sockiter.operations import Add, Bucket, Remove
 from sockiter.report.trace import trace
+from sockiter.schemes.cookie_udp import CookieUdp
+from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.scheme import AnyScheme
 from tests.support.scripted_traces import END, Impatient, Scripted, scripted, traced
 
 
@@ -73,3 +76,55 @@ def test_unnamed_buckets_are_numbered() -> None:
 def test_a_case_that_the_target_cannot_carry_out_is_refused() -> None:
     with pytest.raises(Unavailable, match="no table named 'established'"):
         traced("add A head in established:0\nopen\nread 1\n", OffsetUdp())
+
+
+def events_of(text: str, scheme: AnyScheme | None = None) -> list[tuple[str, ...]]:
+    return [row.event for row in traced(text, scheme or OffsetUdp()).rows]
+
+
+def test_a_read_names_the_sockets_that_its_program_destroyed() -> None:
+    text = "add A head in 1 bound\nadd B tail\nadd C tail\nopen\nrehash A to 0\nread 2 destroying\n  at show 1: destroy C\n"
+    assert events_of(text) == [
+        ("rehash(A, 0)",),
+        (
+            "read(iter_fd) -> A, B",
+            "  the program destroyed A (it stays, bound by number), B",
+            "  at show 1: destroy(C)",
+        ),
+    ]
+
+
+def test_a_line_inside_a_read_that_destroys_a_bound_socket_is_listed_as_it_is_written() -> None:
+    text = "add A head in 1 bound\nadd B tail\nopen\nrehash A to 0\nread 1\n  at show 1: destroy A\n  at show 9: destroy B\n"
+    assert events_of(text)[1:] == [
+        ("read(iter_fd) -> A", "  at show 1: destroy(A)"),
+        ("destroy(B)", "  show 9 was not reached"),
+    ]
+
+
+def test_a_cut_record_a_silent_walk_and_a_second_pass_are_described() -> None:
+    text = "add A tail\nadd B tail\nopen\nread 24 bytes\nread 4 bytes\nread all\nagain\nwalk\nwalk\n"
+    assert events_of(text) == [
+        ("read(iter_fd) -> A, part of a record",),
+        ("read(iter_fd) -> part of a record",),
+        ("read(iter_fd) -> B",),
+        ("read(iter_fd) -> 0",),
+        ("open again",),
+        ("read(iter_fd) -> 0, and stored A, B",),
+        ("read(iter_fd) -> 0",),
+    ]
+
+
+def test_a_silent_walk_with_an_error_names_the_error_and_what_it_stored() -> None:
+    text = "batch 1\nadd A tail\nadd B tail in 1\nadd C tail in 1\nopen\nwalk until error\n  at realloc 1: fail\n"
+    assert events_of(text, CookieUdp())[0][0] == "read(iter_fd) -> ENOMEM, and stored A"
+
+
+def test_a_successor_and_a_destroyed_socket_are_followed_in_the_table() -> None:
+    text = "add A tail\nadd B tail request\nadd C tail\nopen\nclose A\naccept B\ndestroy C\nread all\n"
+    rows = traced(text, Index()).rows
+    assert [(row.event[0], row.state) for row in rows[:3]] == [
+        ("shutdown(A)", (("A", "B", "C"),)),
+        ("accept(B)", (("B", "A", "C"),)),
+        ("destroy(C)", (("B", "A"),)),
+    ]
