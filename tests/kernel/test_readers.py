@@ -284,7 +284,8 @@ def compared(target: KernelTarget, session: KernelSession, reader: str, sequence
     scheme = next(scheme for scheme in SCHEMES if scheme.name == target.detected_scheme)
     conformance = Conformance(target, session, scheme, records_max=target.records_max)
     hazards = target.hazards & scheme.hazards - {"destroying"}
-    swarm, random = Swarm(f"readers/{reader}", hazards, Room.of(target)), Random(reader)
+    room = replace(Room.of(target), features=frozenset())  # ordinary reads, which are changed here
+    swarm, random = Swarm(f"readers/{reader}", hazards, room), Random(reader)
     done = 0
     for _ in range(3 * sequences):
         operations, slots = swarm.sequence()
