@@ -32,7 +32,6 @@ from sockiter.errors import Inconclusive, Unavailable
 from sockiter.fuzzing import campaign
 from sockiter.fuzzing.campaign import Campaign, Ended, FuzzJob, Message, SavedFinding, Tick
 from sockiter.fuzzing.triage import TriagedFinding, fails_as
-from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.sockets import base
 from sockiter.kernel.target import KernelTarget
