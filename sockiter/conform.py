@@ -19,6 +19,7 @@ from sockiter.backend import Session, Target, carried_out, run, shape_of
 from sockiter.cases import Case, save
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive
+from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.history import Returned
@@ -26,7 +27,7 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, Again, Bucket, Change, End, Open, Operation, Read, Rehash
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.minimize import Patience, minimize
-from sockiter.simulation import RECORDS_MAX, Simulation
+from sockiter.simulation import Simulation
 from sockiter.workers import undisturbed
 
 # One sequence in _CROWDS gets a crowd: up to _CROWD_MAX more sockets at open, and some larger reads.

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from sockiter import rights
 from sockiter.errors import SchemeFault, Unavailable
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where, known_failures_of
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where, frame_name, known_failures_of, line_bytes_of
 from sockiter.table import Socket, Table
 
 LIMIT_S = 10.0
@@ -185,6 +185,8 @@ class Guarded:
         self.known_failures = known_failures_of(scheme)
         self.hazards = scheme.hazards
         self.tables = scheme.tables
+        self.frame = frame_name(scheme)
+        self.line_bytes = line_bytes_of(scheme)
         self._scheme = scheme
         self._class = type(scheme).__name__
         # The number of waits of the current read since its last shown socket, and its last step. A search resumes other

@@ -16,6 +16,7 @@ from sockiter.cases import Case, Expect
 from sockiter.claims import hazards_of, unexplained
 from sockiter.errors import Inconclusive
 from sockiter.history import Returned
+from sockiter.kernel.target import KernelTarget
 from sockiter.oracle import judge
 from sockiter.schemes import SCHEMES
 from sockiter.verdict import Verdict
@@ -53,15 +54,15 @@ def refused(case: Case, target: Target) -> Reason | None:
 def incomparable(case: Case, target: Target) -> str | None:
     """The reason why a result on this target cannot be compared with the expectations of a case, in one line; None: it can.
 
-    The behaviour of an iterator without a known scheme is known only for the kernel where it was recorded. For example,
-    the number of sockets in a message of a dump differs between kernels.
+    The behaviour of an iterator without a known scheme is known only for the kernel where it was recorded. So is that of a
+    dump in a case whose `batch` is not the number of sockets in a message, which differs between kernels.
     """
-    if target.is_real and case.expects and not _has_scheme(target) and not is_named(case, target):
+    if target.is_real and case.expects and not _is_exact(case, target) and not is_named(case, target):
         return UNNAMED
     seen_on = {expect.remark for expect in case.expects if _is_of(expect, target)}
     if (
         not target.is_real
-        or target.detected_scheme is not None
+        or (target.detected_scheme is not None and not _has_other_messages(case, target))
         or not seen_on
         or not seen_on.isdisjoint({"", _seen_on(target)})
     ):
@@ -105,9 +106,14 @@ def with_expects(case: Case, targets: Iterable[Target]) -> Case:
     return case
 
 
-def _has_scheme(target: Target) -> bool:
-    # Whether a target behaves exactly as a scheme, over the same tables.
-    return any(scheme.name == target.detected_scheme and scheme.tables[0] == target.tables[0] for scheme in SCHEMES)
+def _is_exact(case: Case, target: Target) -> bool:
+    # Whether a target behaves exactly as a scheme in this case, over the same tables.
+    is_modelled = any(scheme.name == target.detected_scheme and scheme.tables[0] == target.tables[0] for scheme in SCHEMES)
+    return is_modelled and not _has_other_messages(case, target)
+
+
+def _has_other_messages(case: Case, target: Target) -> bool:
+    return isinstance(target, KernelTarget) and target.message_records not in (0, case.slots)
 
 
 def is_named(case: Case, target: Target) -> bool:
@@ -117,7 +123,7 @@ def is_named(case: Case, target: Target) -> bool:
 
 def _of_its_scheme(case: Case, target: Target) -> tuple[Expect, ...]:
     # Without lines for a kernel's iterator itself, the lines for its detected scheme.
-    if not _has_scheme(target):
+    if not _is_exact(case, target):
         return ()
     return tuple(expect for expect in case.expects if expect.target == target.detected_scheme and expect.scheme is None)
 

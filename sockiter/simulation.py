@@ -1,8 +1,7 @@
-"""A backend without a kernel: the read(2) frame of every BPF iterator, around a scheme.
+"""A backend without a kernel: a table, a scheme that walks it, and the frame that user space reads through.
 
-Models bpf_seq_read of kernel/bpf/bpf_iter.c (Linux 5.8 to 7.1) with a program that writes one record of 16 bytes for
-every socket. Decided here: the time when a socket is shown, the end of a read, the state after an error, and the time of
-the changes inside a read. Not known here: the place-keeping of a scheme, and the judgement of a history.
+Decided here: the time when a socket is shown, the end of a run of the walk, and the time of the changes inside a read. Not
+known here: the calls of user space (`frames`), the place-keeping of a scheme, and the judgement of a history.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ from typing import Any, NamedTuple
 
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
-from sockiter.history import GaveUp, History, Reopened, Returned, Shown, is_last
+from sockiter.frames import frame_of
+from sockiter.frames.frame import Produced
+from sockiter.history import GaveUp, History, Reopened, Shown, is_last
 from sockiter.operations import (
     Accept,
     Add,
@@ -38,16 +39,12 @@ from sockiter.operations import (
     prevents,
     reads_max,
 )
-from sockiter.readers import FEATURES, Feature
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of
+from sockiter.readers import Feature
+from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of, line_bytes_of
 from sockiter.table import Socket, Table, empty
 
-# The buffer has 8 pages, and a record fits only if space is left behind it: one less than 2048 records of 16 bytes.
-RECORDS_MAX = 2047
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
 OBJECTS_MAX = 1_000_000
-RECORD_BYTES = 16
-"""The size of a record."""
 
 
 @lru_cache
@@ -70,11 +67,12 @@ class Simulation:
         scheme: AnyScheme,
         shape: Shape,
         *,
-        records_max: int = RECORDS_MAX,
+        records_max: int | None = None,
         objects_max: int = OBJECTS_MAX,
         in_place: frozenset[Hazard] = frozenset(),
     ) -> None:
-        """`in_place`: of close and accept those whose successor takes its predecessor's place, and not the head."""
+        """`records_max`: the records of the frame's buffer, if not the usual number. `in_place`: of close and accept those
+        whose successor takes its predecessor's place, and not the head."""
         self.scheme = scheme
         self.table = _laid_out(shape, scheme.tables)
         self.history = History()
@@ -84,16 +82,13 @@ class Simulation:
         self._first_table = scheme.tables[0]
         self._record = self._record_renamed if self._first_table else self.history.events.append
         self._slots = shape.slots
-        self._records_max = records_max
+        self._frame = frame_of(scheme)(shape.slots, line_bytes_of(scheme), records_max)
+        self._records_max = self._frame.records_max
         self._objects_max = objects_max
         # The scheme's state between two reads; None: not open yet.
         self._between: Any = None
         # The scheme's state after each read(2) of the last operation.
         self._behind_reads: list[Any] = []
-        # The records that the next reads return before anything else: those of a failed read, and those that were shown by
-        # a read that ended inside a record; of the first, some bytes may have been returned.
-        self._left: tuple[str, ...] = ()
-        self._left_cut = 0
         self._gone: set[str] = set()
         self._unwanted: set[str] = set()
         self._lives: dict[str, Life] = {}
@@ -117,10 +112,13 @@ class Simulation:
                     [name for bucket in self.table.buckets for name, _ in bucket if name not in unwanted]
                 )
                 self.history.buckets = self.table.places()
+                self._frame.open(self)
             case Again():
                 self._between = self.scheme.open(self._slots, self.table)
-                self._left, self._left_cut = (), 0
                 self.history.events.append(Reopened())
+                self._silent = self._destroying = False
+                self._script = {}
+                self._frame.open(self)
             case _:
                 self._change(operation)
 
@@ -190,13 +188,14 @@ class Simulation:
         self._behind_reads = []
         self._silent, self._destroying = operation.silent, operation.destroying
         self._destroyed = self._destroyed or operation.destroying
+        frame = self._frame
         if operation.count is None:
-            size = (self._records_max + 1) * RECORD_BYTES
+            size = (self._records_max + 1) * frame.record_bytes
         else:
-            size = operation.count * (RECORD_BYTES if operation.unit == "records" else 1)
+            size = operation.count * (frame.record_bytes if operation.unit == "records" else 1)
         events = self.history.events
         for _ in range(reads_max(operation)):
-            returned = self._hand_out(size) if self._left else self._read(size)
+            returned = frame.read(self, size, silent=operation.silent)
             events.append(returned)
             self._behind_reads.append(self._between)
             if is_last(operation, returned):
@@ -209,17 +208,10 @@ class Simulation:
                 if not isinstance(at.what, Fail):
                     self._change_inside(at.what)
 
-    def _hand_out(self, size: int) -> Returned:
-        # Bytes that are left from an earlier read come first, and the iterator makes no step.
-        end = min(self._left_cut + size, len(self._left) * RECORD_BYTES)
-        whole, self._left_cut = divmod(end, RECORD_BYTES)
-        records, self._left = self._left[:whole], self._left[whole:]
-        return Returned(records, cut=self._left_cut > 0)
-
-    def _read(self, size: int) -> Returned:
-        # One read(2) of `size` bytes. The order of the tests follows bpf_seq_read: the step after a shown socket precedes
-        # the check of the size. So a read that stops in mid-bucket leaves the scheme at the first socket that is not shown.
-        records = -(-size // RECORD_BYTES)
+    def run(self, records: int) -> Produced:
+        """One run of the walk, for the frame: from its state between two reads to so many records, an error or the end."""
+        # The step after a shown socket precedes the check of the size. So a run that stops in mid-bucket leaves the scheme
+        # at the first socket that is not shown.
         produced: list[str] = []
         objects = 0
         again = False
@@ -247,15 +239,7 @@ class Simulation:
         self._between, error = step
         if again and error is None:
             error = "EAGAIN"
-        if self._silent:
-            return Returned(tuple(produced), error, silent=True)
-        if error is not None:
-            self._left = tuple(produced)
-            return Returned((), error)
-        if len(produced) * RECORD_BYTES > size:
-            self._left = tuple(produced)
-            return self._hand_out(size)
-        return Returned(tuple(produced))
+        return produced, error
 
     def _show(self, socket: Socket, produced: list[str]) -> bool:
         # False: the record did not fit. The program ran in vain, and the next read starts with this socket.
@@ -309,7 +293,7 @@ class SchemeTarget:
     slots: int | None = None
     has_tail = True
     detected_scheme: str | None = None
-    features = frozenset(FEATURES)
+
     lacks: Mapping[Feature, str] = {}
 
     def __init__(self, scheme: AnyScheme) -> None:
@@ -318,6 +302,7 @@ class SchemeTarget:
         self.summary = scheme.summary
         self.progress = scheme.progress
         self.hazards = scheme.hazards
+        self.features = frame_of(scheme).features
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables

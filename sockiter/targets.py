@@ -80,14 +80,14 @@ def model_of(case: Case, target: Target) -> Target | None:
     """The scheme that stands in for an iterator of a kernel that does not run here; None where no scheme does.
 
     It is the first of these that can carry out the case: a scheme that the case expects this iterator to walk by; one that
-    some kernel is known to use and that the case expects to fail; the one whose known failures the iterator has.
+    some kernel is known to use and that the case expects to fail; the only one that kernels are known to use.
     """
     assert isinstance(target, KernelTarget)
     failing = {expect.target for expect in case.expects}
     names = [
         *(expect.scheme for expect in case.expects if expect.target == target.name),
         *(scheme for scheme in target.schemes if scheme in failing),
-        target.fails_like,
+        *(target.schemes if len(target.schemes) == 1 else ()),
     ]
     shape = shape_of(case.operations, slots=case.slots)
     models = [scheme for name in names for scheme in SCHEME_TARGETS if scheme.name == name]

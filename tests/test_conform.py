@@ -19,6 +19,7 @@ from sockiter.cases import load
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.conform import Conformance, Difference
 from sockiter.errors import Inconclusive
+from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import Add, At, Bucket, Open, Operation, Read, Rehash, Remove
 from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
@@ -26,7 +27,7 @@ from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.simulation import RECORDS_MAX, SchemeTarget, Simulation
+from sockiter.simulation import SchemeTarget, Simulation
 from tests.support.command import sockiter
 
 ALL = frozenset(HAZARDS)

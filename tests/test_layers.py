@@ -21,7 +21,7 @@ LAYERS = (
     ("claims", "history", "table"),
     ("backend",),
     ("oracle", "schemes", "cases"),
-    ("simulation", "kernel", "vm"),
+    ("frames", "simulation", "kernel", "vm"),
     ("guard", "plugins", "targets"),
     ("replay", "workers", "shrink"),
     ("check",),
@@ -52,6 +52,7 @@ ORDERS = {
         "trials",
     ),
     "explore": ("outlook", "graph", "page"),
+    "frames": ("frame", "bpf_seq", "seq_file", "netlink"),
     "fuzzing": (
         *("limits", "sockets", "coverage", "swarm", "triage", "suggest", "violations"),
         *("machine", "drivers", "campaign", "counted"),

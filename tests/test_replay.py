@@ -14,6 +14,8 @@ from sockiter.cases import Case, Expect
 from sockiter.claims import Hazard, KnownFailure
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
+from sockiter.kernel.probe import Capabilities
+from sockiter.kernel.udp import KERNEL_UDP_DIAG
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
 from sockiter.readers import Feature
 from sockiter.replay import ReplayResult, expecting, incomparable, replay, with_expects
@@ -22,6 +24,7 @@ from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.targets import SCHEME_TARGETS, TARGETS, target_named
 from sockiter.verdict import Finding, Verdict
+from tests.support.kernel_targets import with_capabilities
 
 OFFSET, INDEX = target_named("offset-udp"), target_named("index")
 END = Returned(())
@@ -322,6 +325,25 @@ class TestWhatAKernelIsExpectedToDo:
         target.detected_scheme = detected_scheme
         expects = [Expect("kernel:any", "skip", name, None, remark) for name, remark in zip("BC", remarks, strict=False)]
         assert incomparable(replace(SKIPS, expects=(SKIP_B, *expects)), target) == reason
+
+    @pytest.mark.parametrize(
+        ("ahead", "expects", "reason"),
+        [
+            (2, (Expect("udp-diag", "skip", "B"),), None),
+            (18, (Expect("udp-diag", "skip", "B"),), "the case expects nothing of this target"),
+            (2, (Expect("kernel:udp-diag", "skip", "B", "udp-diag", "Linux 6.12"),), None),
+            (
+                18,
+                (Expect("kernel:udp-diag", "skip", "B", "udp-diag", "Linux 6.12"),),
+                "the case has expectations only for Linux 6.12",
+            ),
+        ],
+    )
+    def test_of_a_dump_is_known_where_a_message_has_as_many_sockets_as_a_batch_of_the_case(
+        self, ahead: int, expects: tuple[Expect, ...], reason: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with_capabilities(monkeypatch, Capabilities(scheme="udp-diag", ahead=ahead))
+        assert incomparable(replace(SKIPS, slots=2, expects=expects), KERNEL_UDP_DIAG) == reason
 
     def test_is_written_anew_where_it_was_seen_on_another_kernel_and_no_scheme_is_known(self) -> None:
         target = Real()

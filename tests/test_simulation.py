@@ -14,13 +14,14 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from sockiter.backend import Shape, Target
+from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.history import Event, GaveUp, Returned, Shown
 from sockiter.operations import Add, At, Bucket, Change, End, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import ANY_HAZARD, ONE_TABLE, AnyScheme, Between, Done, Grow, Show
-from sockiter.simulation import OBJECTS_MAX, RECORDS_MAX, Allocation, SchemeTarget, Simulation
+from sockiter.simulation import OBJECTS_MAX, Allocation, SchemeTarget, Simulation
 from sockiter.table import Socket, Table
 
 OFFSET, INDEX = OffsetUdp(), Index()
@@ -361,7 +362,7 @@ class TestAFullBuffer:
 
     def test_and_the_greatest_number_of_objects_are_the_kernels_unless_said_otherwise(self) -> None:
         parameters = inspect.signature(Simulation).parameters
-        assert parameters["records_max"].default == RECORDS_MAX
+        assert parameters["records_max"].default is None
         assert parameters["objects_max"].default == OBJECTS_MAX
 
 

@@ -54,7 +54,7 @@ def schemes_of(walk: str, release: str) -> list[str]:
 def test_a_release_has_the_schemes_that_were_measured_or_merged(release: str, udp: str, tcp: str) -> None:
     assert schemes_of("UDP", release) == [udp]
     assert schemes_of("TCP", release) == [tcp]
-    assert schemes_of("/proc/net/udp", release) == ["rank"]
+    assert schemes_of("/proc/net/udp", release) == ["proc-udp"]
     assert schemes_of("UNIX", release) == ["unix"]
 
 
@@ -76,7 +76,8 @@ def test_a_summary_names_the_mainline_releases() -> None:
         assert summaries[name].endswith(f"({mainline(name)})")
     assert mainline("cookie-tcp") == "TCP, mainline 6.17 and later"
     assert mainline("offset-tcp") == "TCP, mainline 5.15 to 6.16"
-    assert mainline("rank") == "UDP, mainline up to 6.4; /proc/net/udp, mainline 6.1 to 7.1"
+    assert mainline("rank") == "UDP, mainline up to 6.4"
+    assert mainline("proc-udp") == "/proc/net/udp, mainline 6.1 to 7.1"
 
 
 @pytest.mark.skipif(not PAGE.is_file(), reason=f"no {PAGE}: this is not a checkout")

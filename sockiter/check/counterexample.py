@@ -70,7 +70,7 @@ class OperationsBuilder:
     turns: int = 0
     looks: int = 0
     allocations: int = 0
-    # The records of the current read(2), and the records that a failed read left behind.
+    # The records of the current read(2), and the records that a failed read left behind, or that are in the next message.
     records: int = 0
     left: int = 0
     mode: Mode = "one"
@@ -94,6 +94,7 @@ class OperationsBuilder:
             self._read(state, transition, effect)
         else:
             self.operations.append(Open() if isinstance(effect, Opening) else Again())
+            self.left = len(effect.shown)
 
     def finish(self) -> None:
         if self.inside is not None:
@@ -151,7 +152,7 @@ class OperationsBuilder:
         if effect.handed:
             count = self.left
         is_end = not (self.records or effect.refused or effect.handed)
-        self.left = self.records if effect.refused else 0
+        self.left = self.records if effect.refused or effect.handed else 0
         self.records = 0
         if self.is_silent:
             # One read(2) of a silent reader ends with an error or at the end.

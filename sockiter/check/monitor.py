@@ -5,7 +5,7 @@ is the part of a socket's past that can still affect a verdict.
 
 A record counts as delivered when its socket is shown. This read returns the record or, after an error, the next read
 does, and no other read comes between. So the record is delivered before a read can return the end, in every case that is
-read to its end.
+read to its end. The same holds for the records of a dump, which count when their message is filled.
 """
 
 from __future__ import annotations
@@ -110,10 +110,13 @@ class MonitorStep(dict[int, MonitorResult]):
                     started = [state._replace(position=effect.added, changed=NEAR)]
         elif isinstance(effect, Reopening):
             # The reader begins the second pass behind the end of the first.
-            next_state = state._replace(ended=False) if state.ended and not state.in_all else None
+            if state.ended and not state.in_all:
+                status = ONCE if state.position in effect.shown else state.status
+                next_state = state._replace(status=status, ended=False)
         elif state == MonitorState():
             next_state = state
-            started = [MonitorState(position, OWED) for position in range(self._sockets)]
+            shown = effect.shown
+            started = [MonitorState(position, ONCE if position in shown else OWED) for position in range(self._sockets)]
         return MonitorResult(
             -1 if next_state is None else next_state.number, tuple(state.number for state in started), tuple(violations)
         )

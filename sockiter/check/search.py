@@ -23,12 +23,13 @@ from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.check.transitions import Shift, SystemState, Transition, TransitionSystem, Turns
 from sockiter.claims import Hazard
 from sockiter.errors import Unsearchable, Unsound
+from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import READS_MAX, Operation
 from sockiter.oracle import judge
 from sockiter.readers import Reader
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.shrink.order import sort_key
-from sockiter.simulation import RECORDS_MAX, SchemeTarget
+from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
 
 # The number of states between two progress reports.

@@ -1,9 +1,12 @@
 """The transition system of a table and an iterator over it, modulo the names of the sockets.
 
-Models the same read(2) frame of the kernel as `simulation`, one transition at a time. A change during a waiting read is
-an ordinary transition, so any number of changes may happen there. Sockets differ by their positions, and the scheme's
-canonical form (`Canonical`) adds everything else that matters; states with equal forms are merged. The scheme's own step
-functions make every new state, and the state is kept with its table and its value.
+Models the same frames as `simulation`, one transition at a time. A change during a waiting read is an ordinary transition,
+so any number of changes may happen there. Sockets differ by their positions, and the scheme's canonical form (`Canonical`)
+adds everything else that matters; states with equal forms are merged. The scheme's own step functions make every new state,
+and the state is kept with its table and its value.
+
+Read in whole records, a file of /proc/net behaves as a BPF iterator does: both step on before they look at the size. A dump
+is read in whole messages, since a read inside a message makes no step.
 
 Not known here: earlier deliveries, and the sockets that must still be delivered.
 """
@@ -14,8 +17,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sockiter.claims import HAZARD_OF, INSERTIONS_MAX, Hazard, without_implied
+from sockiter.claims import CHANGES, HAZARD_OF, INSERTIONS_MAX, Hazard, in_order, without_implied
 from sockiter.errors import Unsearchable
+from sockiter.frames import reads
+from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import (
     LISTENING,
     Accept,
@@ -35,8 +40,7 @@ from sockiter.operations import (
     prevents,
 )
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where
-from sockiter.simulation import RECORDS_MAX
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where, frame_name
 from sockiter.table import Table, empty
 
 # Changes to a socket that stays in the table. A search counts each as a move.
@@ -66,8 +70,9 @@ class Turns(NamedTuple):
 
     `turns` includes the turns of removed sockets, and `looks` counts visited buckets. `over`: the read returns; without a
     record and without an error, it returned the end. `stops`: it returns because it has all its records. `fresh`: its
-    last turn made a record. `refused`: it returns an error, and `left` its records, if it has any. `handed`: it only
-    returned the records of a failed read. `silent`: it returns no records, and without an error the end.
+    last turn made a record. `refused`: it returns an error, and `left` its records, if it has any. `handed`: it
+    returned the records of a failed read, or a message of a dump. The shown sockets of a dump are those of the next message.
+    `silent`: it returns no records, and without an error the end.
     """
 
     shown: tuple[int, ...] = ()
@@ -84,13 +89,16 @@ class Turns(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The iterator is opened."""
+    """The iterator is opened. `shown`: the sockets of the first message of a dump."""
+
+    shown: tuple[int, ...] = ()
 
 
 class Reopening(NamedTuple):
-    """A new iterator is opened, for the reader's pass of this number."""
+    """A new iterator is opened, for the reader's pass of this number; `shown` as for `Opening`."""
 
     number: int = 2
+    shown: tuple[int, ...] = ()
 
 
 Effect: TypeAlias = Shift | Turns | Opening | Reopening
@@ -115,10 +123,10 @@ class SystemState:
     """A state of the table and the iterator: before open, between two reads, or inside a waiting read.
 
     `at`: the scheme's state or waiting value, None before open. `inside`: the point of a waiting read; `request`: its
-    request. `left`: records of a failed read are still to be returned. `fresh`: the last turn of this read made a record.
-    `where`: the positions of the sockets. `destroying`: the current operation destroys each socket that it shows.
-    `current`: the socket that was just shown, to be destroyed next ("due") or destroyed ("gone"). `second`: in the second
-    pass. `lives`: of the sockets that cannot change as others do.
+    request. `left`: records of a failed read, or the next message of a dump, are still to be returned. `fresh`: the last
+    turn of this read made a record. `where`: the positions of the sockets. `destroying`: the current operation destroys each
+    socket that it shows. `current`: the socket that was just shown, to be destroyed next ("due") or destroyed ("gone").
+    `second`: in the second pass. `lives`: of the sockets that cannot change as others do.
     """
 
     __slots__ = ("at", "current", "destroying", "fresh", "inside", "left", "lives", "request", "second", "table", "where")
@@ -182,6 +190,11 @@ class TransitionSystem:
         self._numbers: dict[Hashable, int] = {}
         self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
         self._hazards = hazards = without_implied(hazards)
+        self._is_dump = frame_name(scheme) == "netlink"
+        if self._is_dump and (inside := in_order(hazards - set(CHANGES))):
+            raise Unsearchable(f"{scheme.name} is dumped in messages: nothing is known about {', '.join(inside)}")
+        if reader is not None and not reads(scheme, reader):
+            raise Unsearchable(f"{scheme.name} cannot be read in this way: {reader.name}")
         self._is_silent = reader is not None and reader.silent
         self._stops = reader is None or reader.stops
         self._twice = reader is not None and reader.passes == 2
@@ -213,15 +226,14 @@ class TransitionSystem:
             scheme_state = self.scheme.open(self._batch, state.table)
             if scheme_state is None:
                 raise Unsearchable(f"{self.scheme.name}: `open` returned None: expected any other hashable value")
-            opened = state.after(scheme_state)
-            transitions.append(Transition(self._number(opened), Opening(), "open"))
+            opened, shown = self._opened(state, scheme_state)
+            transitions.append(Transition(self._number(opened), Opening(shown), "open"))
         elif state.inside == "realloc" and "enomem" in self._hazards:
             transitions += self._resumed(state, False, "fail")
         elif self._twice and not (state.inside or state.second or state.left):
-            second = SystemState(
-                state.table, state.where, self.scheme.open(self._batch, state.table), second=True, lives=state.lives
-            )
-            transitions.append(Transition(self._number(second), Reopening(), "again"))
+            second, shown = self._opened(state, self.scheme.open(self._batch, state.table))
+            second.second = True
+            transitions.append(Transition(self._number(second), Reopening(shown=shown), "again"))
         return transitions
 
     def begun(self, number: int) -> list[Transition]:
@@ -350,8 +362,36 @@ class TransitionSystem:
         )
         return Transition(self._number(after), effect, label)
 
+    def _opened(self, state: SystemState, scheme_state: Any) -> tuple[SystemState, tuple[int, ...]]:
+        # The state behind the opening of an iterator, and the sockets that were shown by then.
+        opened = state.after(scheme_state)
+        return self._filled(opened) if self._is_dump else (opened, ())
+
+    def _filled(self, state: SystemState) -> tuple[SystemState, tuple[int, ...]]:
+        # The state behind the filling of the next message of a dump, and its sockets.
+        shown: list[int] = []
+        waiting = self.scheme.begin(state.at, state.table)
+        for _ in range(RECORDS_MAX):
+            if isinstance(waiting, Done):
+                if waiting.error is not None:
+                    raise Unsearchable(f"{self.scheme.name}: a dump cannot end with {waiting.error}")
+                return state.after(waiting.state, left=bool(shown)), tuple(shown)
+            request = waiting.waits_for
+            fits = True
+            if type(request) is Show:
+                fits = len(shown) < self._batch
+                if fits:
+                    shown.append(state.where.position(request.socket))
+            waiting = self.scheme.resume(waiting, fits, state.table)
+        raise Unsearchable(f"{self.scheme.name} makes more than {RECORDS_MAX} requests in a message")
+
     def _begun(self, state: SystemState, destroying: bool) -> Iterator[Transition]:
         label: Literal["read", "read destroying"] = "read destroying" if destroying else "read"
+        if self._is_dump:
+            # A message is received, and the next one is filled; or the end is received.
+            message, shown = self._filled(state) if state.left else (state.after(state.at), ())
+            yield Transition(self._number(message), Turns(shown, len(shown), over=True, handed=state.left), label)
+            return
         if state.left:
             # The read only returns the records of a failed read.
             after = state.after(state.at, destroying=destroying)

@@ -214,7 +214,7 @@ def _kinds(violation: RaceViolation) -> str:
 
 
 def _scheme(target: KernelTarget) -> str:
-    return target.detected_scheme or (f"like {target.fails_like}" if target.fails_like else "unknown")
+    return target.detected_scheme or "unknown"
 
 
 def _a_second(race: Race, number: int) -> float:

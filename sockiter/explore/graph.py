@@ -22,10 +22,11 @@ from sockiter.check.transitions import Opening, SystemState, TransitionSystem, T
 from sockiter.claims import Hazard
 from sockiter.errors import Unsearchable, Unsound
 from sockiter.explore.outlook import Edge, Edges, outlook, reduced
+from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import READS_MAX, Operation
 from sockiter.oracle import judge
-from sockiter.schemes.scheme import AnyScheme
-from sockiter.simulation import RECORDS_MAX, Simulation
+from sockiter.schemes.scheme import AnyScheme, frame_name
+from sockiter.simulation import Simulation
 from sockiter.verdict import Kind
 
 # States between two calls of `progress`.
@@ -240,8 +241,11 @@ def explore(
     The hazards in `LEFT_OUT` are not explored. States are expanded in the order of their shortest histories, until there
     are so many. `progress` is called with the
     states so far and those that wait, after every few hundred. Raises `Unsearchable` for a scheme whose states have no
-    canonical form, `Unsound` where a state is not what the oracle says of its shortest history.
+    canonical form or that is dumped in messages, `Unsound` where a state is not what the oracle says of its shortest
+    history.
     """
+    if frame_name(scheme) == "netlink":
+        raise Unsearchable("it is dumped in messages, which the page cannot show")
     within = (frozenset(hazards) & scheme.hazards) - LEFT_OUT
     system = TransitionSystem(scheme, within, scope.sockets, scope.buckets, scope.batch)
     graph = StateGraph(scheme, within, scope, system)

@@ -6,53 +6,77 @@ one iterator deliver differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sockiter.backend import Backend, Shape, shape_of
-from sockiter.operations import Add, Bucket, End, Open, Operation, Read, Remove
+from sockiter.history import Shown
+from sockiter.operations import Add, Bucket, Open, Operation, Read, Remove
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import Simulation
+
+AHEAD_MAX = 100
+"""More sockets than a message of a dump has records: a page has room for some twenty."""
 
 _BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
 
 
-def _adds(names: str, bucket: Bucket, end: End = "head") -> list[Operation]:
-    return [Add(name, end, bucket) for name in names]
+def _adds(names: Iterable[str], bucket: Bucket) -> list[Operation]:
+    return [Add(name, "head", bucket) for name in names]
 
 
-def distinguishing_sequences(tables: Sequence[str]) -> list[tuple[Operation, ...]]:
-    """Sequences that any kernel can carry out, and that distinguish the schemes."""
+def distinguishing_sequences(tables: Sequence[str], ahead: int = 1) -> list[tuple[Operation, ...]]:
+    """Sequences that any kernel can carry out, and that distinguish the schemes.
+
+    `ahead`: the number of sockets that the walk shows before the first change: one, or the records of a dump's message.
+    """
     first = Bucket(0, tables[0])
     read_one, read_all = Read(1), Read(None)
+    # From tail to head.
+    seen = [f"A{n}" for n in reversed(range(ahead))]
     return [
         # A seen socket closes: a count skips, a list of remembered sockets does not.
-        (*_adds("CBA", first), Open(), read_one, Remove("A"), read_all),
+        (*_adds(["C", "B", *seen], first), Open(), read_one, Remove("A0"), read_all),
         # A socket enters in front of a seen one: a count repeats.
-        (*_adds("CBA", first), Open(), read_one, *_adds("D", first), read_all),
+        (*_adds(["C", "B", *seen], first), Open(), read_one, *_adds("D", first), read_all),
         # A flag that is never cleared loses the rest of the bucket.
-        (*_adds("BA", first), Open(), read_one, read_all),
+        (*_adds(["B", *seen], first), Open(), read_one, read_all),
         # A rank counts across buckets, a place within a bucket does not.
-        (*_adds("B", Bucket(1, tables[0])), *_adds("A", first), Open(), read_one, *_adds("C", first), read_all),
+        (*_adds("B", Bucket(1, tables[0])), *_adds(seen, first), Open(), read_one, *_adds("C", first), read_all),
+        # A file is walked again from its beginning behind its end, a table of places is not.
+        (*_adds(seen, first), Open(), read_all, *_adds("B", first), read_all),
     ]
 
 
-def identify(begin: Callable[[Shape], Backend], schemes: Sequence[str], tables: Sequence[str]) -> str | None:
-    """The first of these schemes that delivers the same as this kernel in all sequences; None if there is none."""
+def sockets_ahead(begin: Callable[[Shape], Backend], tables: Sequence[str]) -> int:
+    """The number of sockets that a kernel shows when the walk is opened: 0, or the records of a dump's message."""
+    backend = begin(Shape())
+    for operation in (*_adds([f"A{n}" for n in range(AHEAD_MAX)], Bucket(0, tables[0])), Open()):
+        backend.apply(operation)
+    ahead = sum(isinstance(event, Shown) for event in backend.history.events)
+    backend.close()
+    return ahead
+
+
+def identify(begin: Callable[[Shape], Backend], schemes: Sequence[str], tables: Sequence[str], ahead: int = 0) -> str | None:
+    """The first of these schemes that delivers the same as this kernel in all sequences; None if there is none.
+
+    `ahead`: the records of a dump's message, or 0.
+    """
     deliveries = []
-    for operations in distinguishing_sequences(tables):
+    for operations in distinguishing_sequences(tables, ahead or 1):
         backend = begin(shape_of(operations))
         for operation in operations:
             backend.apply(operation)
         deliveries.append((operations, backend.history.reads))
         backend.close()
     for name in schemes:
-        if all(_simulated(name, operations) == reads for operations, reads in deliveries):
+        if all(_simulated(name, operations, ahead or None) == reads for operations, reads in deliveries):
             return name
     return None
 
 
-def _simulated(name: str, operations: Sequence[Operation]) -> object:
-    simulation = Simulation(_BY_NAME[name], shape_of(operations))
+def _simulated(name: str, operations: Sequence[Operation], records_max: int | None) -> object:
+    simulation = Simulation(_BY_NAME[name], shape_of(operations), records_max=records_max)
     for operation in operations:
         simulation.apply(operation)
     return simulation.history.reads

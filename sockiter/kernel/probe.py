@@ -16,14 +16,17 @@ class Capabilities:
     """The result of a probe. `missing`: the reason why a target does not run here, None if it runs.
 
     `unable`: hazards that the target does not support here but elsewhere, with the reasons; `lacks`: the same of
-    features. `scheme`: the name of the detected scheme, None if no scheme matches.
+    features. `scheme`: the name of the detected scheme, None if no scheme matches. `ahead`: the records of a dump's message,
+    0 for other walks.
     """
 
     missing: str | None = None
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True
     scheme: str | None = None
+
     lacks: Mapping[Feature, str] = field(default_factory=dict)
+    ahead: int = 0
 
 
 _capabilities: dict[str, Capabilities] = {}

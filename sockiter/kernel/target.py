@@ -13,9 +13,10 @@ from sockiter import rights
 from sockiter.backend import SLOTS, Backend, Shape, refusal
 from sockiter.claims import Hazard, KnownFailure, within
 from sockiter.errors import Unavailable
+from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stops
-from sockiter.kernel.identify import identify
+from sockiter.kernel.identify import identify, sockets_ahead
 from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
@@ -24,7 +25,6 @@ from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
-from sockiter.simulation import RECORDS_MAX
 
 NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes sockets one by one, without a batch")
 """The reason why walks without a batch do not support the hazards of its growth."""
@@ -72,8 +72,7 @@ class KernelTarget:
 
     `offers`: the hazards that it supports on some machine; `never`: the reasons against the other hazards. `schemes`: the
     schemes that different kernels are known to use. `detected_scheme`: the scheme of this kernel; the iterator has the known
-    failures of that scheme. `fails_like`: for an iterator without an exact scheme, the scheme with its known failures;
-    `besides`: additional known failures. `records_max`: the most sockets that one read can return. `reads`: the features
+    failures of that scheme. `read_max`: the most sockets that one read can return, except for a dump. `reads`: the features
     that it supports on some machine; `never_reads`: the reasons against others.
     """
 
@@ -82,12 +81,10 @@ class KernelTarget:
     set_up: Callable[[], AbstractContextManager[SessionSetup]]
     offers: frozenset[Hazard]
     schemes: tuple[str, ...] = ()
-    fails_like: str = ""
-    besides: tuple[KnownFailure, ...] = ()
     tables: tuple[str, ...] = ("",)
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
-    records_max: int = RECORDS_MAX
+    read_max: int = RECORDS_MAX
     reads: frozenset[Feature] = PROGRAM_READS
     never_reads: Mapping[Feature, str] = field(default_factory=dict)
     progress: str = ""
@@ -138,7 +135,17 @@ class KernelTarget:
 
         Empty for a kernel with an unknown scheme: every finding there is new.
         """
-        return (*_KNOWN_FAILURES.get(self.detected_scheme or self.fails_like, ()), *self.besides)
+        return _KNOWN_FAILURES.get(self.detected_scheme or "", ())
+
+    @property
+    def records_max(self) -> int:
+        """The most sockets that one read can return: the records of a dump's message on this kernel, or `read_max`."""
+        return self.message_records or self.read_max
+
+    @property
+    def message_records(self) -> int:
+        """The sockets in a message of a dump on this kernel; 0 for other walks, and where it does not run."""
+        return self._capabilities.ahead
 
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
@@ -159,8 +166,10 @@ class KernelTarget:
         with self.session() as session:
             setup = session.setup
             session.begin_unchecked(Shape())
-            scheme = identify(session.begin_unchecked, self.schemes, self.tables)
-            return Capabilities(None, setup.unable, setup.has_tail, scheme, setup.lacks)
+            is_dump = setup.walk.is_dump
+            ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
+            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead)
+            return Capabilities(None, setup.unable, setup.has_tail, scheme, setup.lacks, ahead)
 
 
 class KernelSession:

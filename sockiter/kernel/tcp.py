@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from sockiter.backend import Shape
-from sockiter.claims import known_failure
 from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.loader import whole_walk
@@ -101,16 +100,10 @@ KERNEL_PROC_TCP = KernelTarget(
     "partial reads of the running kernel's /proc/net/tcp",
     _proc,
     frozenset({"add-head", "remove", "reinsert", "rehash"}),
-    fails_like="offset-udp",
-    # A read that finds no socket where the last one ended, as behind the end, counts the sockets of all buckets again
-    # (tcp_seq_start and tcp_seek_last_pos of net/ipv4/tcp_ipv4.c).
-    besides=(
-        known_failure("skip", "remove", elsewhere=True),
-        known_failure("repeat", "add-head", elsewhere=True),
-        known_failure("repeat", "rehash", elsewhere=True),
-    ),
+    schemes=("proc-tcp",),
     tables=TABLES,
     slots=None,
+    read_max=(4096 - 1) // _WIDTH,
     never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "add-tail": _IPV4, "show": _HELD},
     reads=FILE_READS,
     never_reads=NO_PROGRAM_IN_FILE,
@@ -120,7 +113,7 @@ KERNEL_TCP_DIAG = KernelTarget(
     "the running kernel's dump of TCP sockets by sock_diag",
     _diag,
     frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash"}),
-    fails_like="offset-udp",
+    schemes=("tcp-diag",),
     tables=TABLES,
     slots=None,
     never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "show": "the kernel does not signal when it fills a message"},

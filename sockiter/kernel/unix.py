@@ -70,7 +70,7 @@ KERNEL_UNIX_DIAG = KernelTarget(
     "the running kernel's dump of UNIX sockets by sock_diag",
     _diag,
     frozenset({"add-head", "remove"}),
-    fails_like="offset-udp",
+    schemes=("unix-diag",),
     slots=None,
     never={**_NEVER, **NO_BATCH, **NO_DESTROYING, "show": "the bucket's lock is held while a message is filled"},
     reads=DUMP_READS,

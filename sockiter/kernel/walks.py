@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from sockiter.errors import Unavailable
 from sockiter.kernel import netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
@@ -51,9 +52,10 @@ class Reader(Protocol):
 
 
 class Walk(Protocol):
-    """A way to walk. `records_max`: the most sockets that one read can return."""
+    """A way to walk. `records_max`: the most sockets that one read can return. `is_dump`: it shows sockets before a read."""
 
     records_max: int
+    is_dump: bool
 
     def socket_id(self, sock: Socket, /) -> int:
         """The number that identifies a socket in this walk."""
@@ -67,6 +69,7 @@ class BpfWalk:
 
     # A record goes into the buffer only if it leaves space behind it.
     records_max = BUFFER_SIZE // RECORD.size - 1
+    is_dump = False
 
     def socket_id(self, sock: Socket, /) -> int:
         return cookie(sock)
@@ -119,6 +122,8 @@ class ProcWalk:
     The kernel fills a buffer of one page, and adds a line only if it leaves space behind it. The first line is a title;
     it is read just before the first socket.
     """
+
+    is_dump = False
 
     def socket_id(self, sock: Socket, /) -> int:
         return inode(sock)
@@ -206,17 +211,20 @@ def lines(text: bytes) -> list[tuple[int, int]]:
     return [(int(words[9]), int(words[0].rstrip(b":"))) for words in split if words[0] != b"sl"]
 
 
-_MESSAGE = 4096
+# The first message has NLMSG_GOODSIZE bytes: a page, at most 8192, less `struct skb_shared_info`. Later ones are as large as
+# the largest receive buffer so far: with a buffer of this size, all messages have room for as many records.
+_MESSAGE = min(os.sysconf("SC_PAGE_SIZE"), 8192) - 320
 
 
 class DiagWalk:
-    """A dump of sock_diag, in messages of at most a page.
+    """A dump of sock_diag, in messages of equal size.
 
     The kernel fills the first message at the request, and every other one when the previous message is received. So a
     socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message.
     """
 
     records_max = _MESSAGE
+    is_dump = True
 
     def socket_id(self, sock: Socket, /) -> int:
         return cookie(sock)
@@ -279,6 +287,8 @@ class DiagReader:
         at = 0
         while at < len(data):
             size, kind = netlink.header(data, at)
+            if at + size > len(data):
+                raise Unavailable(f"sock_diag: this kernel fills messages of more than {_MESSAGE} bytes")
             if kind in (netlink.DONE, netlink.ERROR):
                 self._ended = True
                 if error := netlink.error_of(data, at):

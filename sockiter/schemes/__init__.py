@@ -11,13 +11,19 @@ from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
 from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.proc_tcp import ProcTcp
+from sockiter.schemes.proc_udp import ProcUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.removal_count import RemovalCount
 from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.schemes.tcp_diag import TcpDiag
+from sockiter.schemes.udp_diag import UdpDiag
 from sockiter.schemes.unix import Unix
+from sockiter.schemes.unix_diag import UnixDiag
 
-# The schemes of earlier Linux versions, the RFC's proposal and its alternatives, and the schemes of current Linux.
+# The schemes of earlier Linux versions, the RFC's proposal and its alternatives, and the schemes of current Linux: of its
+# iterators, and then of its files and dumps.
 SCHEMES: tuple[AnyScheme, ...] = (
     OffsetUdp(),
     OffsetTcp(),
@@ -33,4 +39,9 @@ SCHEMES: tuple[AnyScheme, ...] = (
     Restart(),
     CookieUdp(),
     CookieTcp(),
+    ProcUdp(),
+    ProcTcp(),
+    UdpDiag(),
+    TcpDiag(),
+    UnixDiag(),
 )

@@ -57,7 +57,7 @@ class Looking(NamedTuple, Generic[P]):
 class OneByOne(ABC, Generic[P]):
     """A scheme without a batch; `start` is its place before the first socket."""
 
-    tables = ONE_TABLE
+    tables: tuple[str, ...] = ONE_TABLE
     start: P
 
     @abstractmethod
@@ -69,6 +69,10 @@ class OneByOne(ABC, Generic[P]):
 
     def between_reads(self, place: P) -> P:
         """The part of a place that the iterator remembers between reads: all of it, unless overridden."""
+        return place
+
+    def end(self, place: P, table: Table) -> P:
+        """The place at the end of the table, where nothing is behind this place: the same place, unless overridden."""
         return place
 
     def open(self, slots: int, table: Table) -> State[P]:
@@ -95,7 +99,7 @@ class OneByOne(ABC, Generic[P]):
                 return Showing(place, socket, behind)
             case Further(further):
                 return Looking(further)
-        return self._done(place)
+        return self._done(self.end(place, table))
 
     def _done(self, place: P) -> Done[State[P]]:
         return Done(State(self.between_reads(place)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from itertools import chain
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sockiter.claims import HAZARDS, Hazard, KnownFailure
 from sockiter.table import Socket, Table
@@ -176,6 +176,23 @@ class Canonical(Protocol):
 
 
 AnyScheme: TypeAlias = Scheme[Any, Any]
+
+FrameName: TypeAlias = Literal["bpf_seq", "seq_file", "netlink"]
+"""A frame: how the calls of a reader become steps of a walk."""
+LINE_BYTES = 128
+"""The width of a line, for a scheme in the frame `seq_file` that names none."""
+
+
+def frame_name(scheme: AnyScheme) -> FrameName:
+    """The name of a scheme's frame: its attribute `frame`, or "bpf_seq" without one."""
+    name: FrameName = getattr(scheme, "frame", "bpf_seq")
+    return name
+
+
+def line_bytes_of(scheme: AnyScheme) -> int:
+    """The width of a line in the frame `seq_file`: the scheme's attribute `line_bytes`, if it has one."""
+    width: int = getattr(scheme, "line_bytes", LINE_BYTES)
+    return width
 
 
 def known_failures_of(scheme: AnyScheme) -> tuple[KnownFailure, ...]:

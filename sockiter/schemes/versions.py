@@ -39,7 +39,11 @@ KNOWN: tuple[Known, ...] = (
     Known("TCP", "cookie-tcp", "6.12.104", NEWEST, "backport with the fix of CVE-2026-74714; measured on Debian's 6.12.117"),
     Known("TCP", "cookie-tcp", "6.17", NEWEST, "commit f5080f612a1c; measured on 6.18.44"),
     Known("UNIX", "unix", "6.1", "7.1", "commit 855d8e77ffb0; source of 6.1 to 7.1; measured on 6.1.170, 6.12.117, 6.18.44"),
-    Known("/proc/net/udp", "rank", "6.1", "7.1", "source of 6.1 to 7.1; measured on 6.1.170, 6.12.117, 6.18.44"),
+    Known("/proc/net/udp", "proc-udp", "6.1", "7.1", "source of 6.1 to 7.1; measured on 6.1.170, 6.12.117, 6.18.44"),
+    Known("/proc/net/tcp", "proc-tcp", "6.18", "6.18", "source of 6.18; measured on 6.18.44"),
+    Known("sock_diag of UDP", "udp-diag", "6.18", "6.18", "measured on 6.18.44"),
+    Known("sock_diag of TCP", "tcp-diag", "6.18", "6.18", "measured on 6.18.44"),
+    Known("sock_diag of UNIX", "unix-diag", "6.18", "6.18", "measured on 6.18.44"),
 )
 
 

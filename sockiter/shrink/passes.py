@@ -13,6 +13,7 @@ from itertools import chain, combinations, permutations
 from typing import TypeAlias
 
 from sockiter.backend import SLOTS
+from sockiter.frames.bpf_seq import RECORD_BYTES
 from sockiter.operations import (
     FIRST,
     Accept,
@@ -47,7 +48,6 @@ from sockiter.shrink.edits import (
     without_lines,
     without_names,
 )
-from sockiter.simulation import RECORD_BYTES
 
 Candidate: TypeAlias = tuple[Operations, int]
 """A sequence and its slots at open."""

@@ -342,3 +342,8 @@ def test_versions_that_roll_over_are_explored_within_reach() -> None:
     graph = graph_of(IndexNarrow(), states_max=500)
     assert graph.scope == Scope(2, 1, 1)
     assert len(list(chain.from_iterable(state.steps for state in graph.states))) == graph.steps_count
+
+
+def test_a_dump_is_not_explored() -> None:
+    with pytest.raises(Unsearchable, match=r"^it is dumped in messages, which the page cannot show$"):
+        graph_of(BY_NAME["udp-diag"], "remove")

@@ -14,10 +14,7 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.schemes import SCHEMES
 
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
-# An iterator that no scheme models exactly has no schemes, and is not compared.
-WITH_A_SCHEME = pytest.mark.parametrize(
-    "kernel_target", [target for target in KERNEL_TARGETS if target.schemes], ids=lambda target: target.name, indirect=True
-)
+EVERY_TARGET = pytest.mark.parametrize("kernel_target", KERNEL_TARGETS, ids=lambda target: target.name, indirect=True)
 
 
 def compared(target: KernelTarget, sequences: int, cases: Path) -> ComparisonCounts:
@@ -32,7 +29,7 @@ def compared(target: KernelTarget, sequences: int, cases: Path) -> ComparisonCou
     return trial.counts
 
 
-@WITH_A_SCHEME
+@EVERY_TARGET
 def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
     kernel_target: KernelTarget, tmp_path: Path
 ) -> None:
@@ -45,18 +42,6 @@ def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
 
 
 @pytest.mark.slow
-@WITH_A_SCHEME
+@EVERY_TARGET
 def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Path) -> None:
     assert compared(kernel_target, 1_000, tmp_path).sequences == 1_000
-
-
-@pytest.mark.parametrize(
-    "kernel_target",
-    [target for target in KERNEL_TARGETS if not target.schemes],
-    ids=lambda target: target.name,
-    indirect=True,
-)
-def test_an_iterator_of_no_known_scheme_has_the_known_failures_of_a_similar_one(kernel_target: KernelTarget) -> None:
-    assert kernel_target.detected_scheme is None
-    assert kernel_target.known_failures
-    assert set(kernel_target.known_failures) <= {*SCHEME[kernel_target.fails_like].known_failures, *kernel_target.besides}

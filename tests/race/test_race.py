@@ -179,7 +179,7 @@ def pretending(walk: ScriptedWalk) -> KernelTarget:
 
 def having(*known_failures: KnownFailure) -> KernelTarget:
     """A target that has these."""
-    names = {"name": "kernel:pretended", "detected_scheme": "rank", "fails_like": ""}
+    names = {"name": "kernel:pretended", "detected_scheme": "rank"}
     return cast(
         KernelTarget,
         SimpleNamespace(**names, all_known_failures=known_failures, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),

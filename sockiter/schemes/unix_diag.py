@@ -1,0 +1,17 @@
+"""`unix-diag`: the dump of UNIX sockets by sock_diag, as `ss -x` requests it.
+
+Models unix_diag_dump of net/unix/diag.c, Linux 6.1 to 7.1: a slot in cb->args[0], and a number of sockets in it in
+cb->args[1]. The name of a UNIX socket determines its bucket, so that on a kernel no socket moves.
+"""
+
+from __future__ import annotations
+
+from sockiter.schemes.dump import Dump
+from sockiter.schemes.versions import mainline
+
+
+class UnixDiag(Dump):
+    """Claims: those of `Dump`."""
+
+    name = "unix-diag"
+    summary = f"bucket, and count of sockets seen in it ({mainline('unix-diag')})"
