@@ -23,6 +23,9 @@ from sockiter.verdict import Verdict
 
 UNNAMED = "the case expects nothing of this target"
 
+FORMERLY = {"proc-udp": "rank"}
+"""The names of detected schemes in cases of earlier versions. /proc/net/udp walks as `rank`, in a frame of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
@@ -133,4 +136,5 @@ def _seen_on(target: Target) -> str:
 
 
 def _is_of(expect: Expect, target: Target) -> bool:
-    return expect.target == target.name and expect.scheme in (None, target.detected_scheme)
+    schemes = (None, target.detected_scheme, FORMERLY.get(target.detected_scheme or ""))
+    return expect.target == target.name and expect.scheme in schemes
