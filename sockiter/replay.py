@@ -25,6 +25,9 @@ from sockiter.verdict import Verdict
 UNNAMED = "the case expects nothing of this target"
 IN_PLACE = "on this kernel, the successor of a closed or accepted socket takes its predecessor's place, and not the head"
 
+FORMERLY = {"proc-udp": "rank"}
+"""The names of detected schemes in cases of earlier versions. /proc/net/udp walks as `rank`, in a frame of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
@@ -145,4 +148,5 @@ def _seen_on(target: Target) -> str:
 
 
 def _is_of(expect: Expect, target: Target) -> bool:
-    return expect.target == target.name and expect.scheme in (None, target.detected_scheme)
+    schemes = (None, target.detected_scheme, FORMERLY.get(target.detected_scheme or ""))
+    return expect.target == target.name and expect.scheme in schemes

@@ -26,11 +26,10 @@ class Way:
 
 @dataclass(slots=True)
 class SourceAdvice:
-    """All ways to read a source. `scheme`: the scheme that was searched; `approximate`: the source only resembles it."""
+    """All ways to read a source. `scheme`: the scheme that was searched."""
 
     target: Target
     scheme: str
-    approximate: bool = False
     ways: list[Way] = field(default_factory=list)
 
     def best(self, *, destroys: bool) -> Way | None:
@@ -136,11 +135,11 @@ def _badness(way: Way) -> tuple[object, ...]:
 
 
 def surprises(source: SourceAdvice, way: Way) -> list[str]:
-    """The effects that were measured although no search found them, in words; none for an approximate model.
+    """The effects that were measured although no search found them, in words.
 
     Each is a finding: the kernel does what its model cannot do.
     """
-    if source.approximate or way.risks is None or way.risks.incomplete or way.measured is None:
+    if way.risks is None or way.risks.incomplete or way.measured is None:
         return []
     admitted = {(risk.effect, risk.own) for risk in way.risks.risks}
     return [

@@ -140,8 +140,8 @@ def _of_kernel(names: tuple[str, ...], situation: Situation | None) -> list[Sour
         note(f"not here: {of}: {why}")
     sources = []
     for target in chosen:
-        scheme = target.detected_scheme or getattr(target, "fails_like", "")
-        if not scheme:
+        scheme = target.detected_scheme
+        if scheme is None:
             note(f"{target.name} walks by no scheme that is known here; it can only be fuzzed")
             continue
         readers = readers_of(target)
@@ -149,7 +149,7 @@ def _of_kernel(names: tuple[str, ...], situation: Situation | None) -> list[Sour
             if situation.reader not in readers:
                 note(f"{target.name} does not offer the reader {situation.reader.name} here")
             readers = tuple(sorted(readers, key=lambda reader: reader != situation.reader))
-        sources.append(SourceAdvice(target, scheme, target.detected_scheme is None, [Way(reader) for reader in readers]))
+        sources.append(SourceAdvice(target, scheme, [Way(reader) for reader in readers]))
     if not sources:
         raise Unavailable("no source of this kernel has a model: expected --scheme")
     return sources
@@ -162,8 +162,7 @@ def _update(work: AdviceWorkers, bar: Progress, bar_task: TaskID) -> None:
 
 def _print(out: Console, sources: Sequence[SourceAdvice], situation: Situation | None) -> None:
     for source in sources:
-        like = "resembles" if source.approximate else "walks by"
-        title = f"{source.target.name}: {like} {source.scheme}" if source.target.is_real else source.scheme
+        title = f"{source.target.name}: walks by {source.scheme}" if source.target.is_real else source.scheme
         out.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for column in ("reader", "lost", "listed twice", "error"):
@@ -229,7 +228,6 @@ def _source_json(source: SourceAdvice, sockets: int) -> dict[str, Any]:
     return {
         "source": source.target.name,
         "scheme": source.scheme,
-        "approximate": source.approximate,
         "scope": scope_json(scope_of(scheme.scheme, sockets)),
         "to_list": recommendation(source, destroys=False) or None,
         "to_destroy": recommendation(source, destroys=True) or None,

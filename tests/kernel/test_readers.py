@@ -307,10 +307,7 @@ PAIRS = [
     pytest.param(target, reader, id=f"{target.name}-{reader}")
     for target in KERNEL_TARGETS
     for reader, (_, features, destroying) in READERS.items()
-    if target.schemes
-    and features <= target.reads
-    and (not destroying or "destroying" in target.offers)
-    and not (target in FILES and "bytes" in features)
+    if target.schemes and features <= target.reads and (not destroying or "destroying" in target.offers)
 ]
 as_the_model = pytest.mark.parametrize(("kernel_target", "reader"), PAIRS, indirect=["kernel_target"])
 
