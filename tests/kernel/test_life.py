@@ -22,7 +22,7 @@ from sockiter.kernel.sockets import tcp
 from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.sockets.peer import Peer
 from sockiter.kernel.target import KernelSession, KernelTarget
-from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
+from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.operations import (
     Accept,
@@ -48,7 +48,7 @@ SCHEME = {scheme.name: scheme for scheme in SCHEMES}
 # Not the first bucket: `offset-tcp` skips it if nobody listens.
 BUCKETS = (Bucket(1, "established"), Bucket(2, "established"))
 BUCKET, OTHER = BUCKETS
-WITH_CONNECTIONS = (KERNEL_TCP, KERNEL_TCP_ESTABLISHED, KERNEL_TCP_DIAG)
+WITH_CONNECTIONS = (KERNEL_TCP, KERNEL_TCP_ESTABLISHED)
 ALL = Read(None)
 
 
