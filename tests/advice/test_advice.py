@@ -61,7 +61,7 @@ def test_every_situation_has_sources_of_which_one_may_offer_its_reader() -> None
 
 def preferred(*ways: Way, destroys: bool = False) -> str | None:
     best = of_scheme(*ways).best(destroys=destroys)
-    return best and best.reader.name
+    return best.reader.name if best else None
 
 
 def test_a_loss_is_worse_than_a_double() -> None:

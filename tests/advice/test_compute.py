@@ -19,7 +19,6 @@ from sockiter.check.search import StopSearch
 from sockiter.errors import InputError
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.tcp import KERNEL_TCP
-from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.readers import PARTIAL, READERS, WHOLE, Reader
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget
@@ -133,9 +132,7 @@ def test_a_worker_that_ends_without_a_result_is_the_trouble_of_its_ways(monkeypa
     monkeypatch.setattr(compute, "work", end_at_once)
     source = of_scheme(Way(PARTIAL))
     AdviceWorkers(tasks(source), workers=1).run()
-    assert source.ways[0].trouble == (
-        "the worker for offset-udp ended with exit code 0: the scheme or the system ended it"
-    )
+    assert source.ways[0].trouble == "the worker for offset-udp ended with exit code 0: the scheme or the system ended it"
 
 
 # A worker
