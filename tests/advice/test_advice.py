@@ -100,7 +100,7 @@ def test_a_reader_whose_search_was_cut_short_or_is_missing_is_never_preferred() 
 def test_the_recommendation_says_what_to_do_and_what_remains() -> None:
     source = of_scheme(way("silent", risk("lost", "move", own=True)))
     assert recommendation(source, destroys=False) == (
-        "Let the program store its records in a map: a socket is lost when it moves to another bucket, as by connect()."
+        "Let the program store its records in a map: a socket is lost when it moves between buckets, as by connect()."
     )
     assert recommendation(source, destroys=True) == ""
 
@@ -112,8 +112,8 @@ def test_without_a_risk_no_search_found_a_socket_lost_or_listed_twice() -> None:
 def test_risks_with_the_same_effect_are_joined_and_each_cause_is_named_once() -> None:
     found = risk("lost", "leave"), risk("lost", "open", "leave"), risk("lost", "leave", own=True), risk("doubled", "open")
     assert remaining(found) == (
-        "a socket is lost when a socket closes and leaves, or when a socket opens and a socket closes and leaves; "
-        "a socket is listed twice when a socket opens"
+        "a socket is lost when another socket closes and leaves, or when another socket opens and another socket "
+        "closes and leaves; a socket is listed twice when another socket opens"
     )
 
 
@@ -121,7 +121,7 @@ def test_risks_that_take_a_failing_allocation_are_summed_up() -> None:
     rare = risk("lost", "memory")
     assert remaining((rare,)) == "no search found a socket lost or listed twice, unless an allocation fails"
     assert remaining((risk("lost", "leave"), rare)) == (
-        "a socket is lost when a socket closes and leaves; more if an allocation fails"
+        "a socket is lost when another socket closes and leaves; more if an allocation fails"
     )
 
 
@@ -132,7 +132,7 @@ def test_after_an_error_a_reader_starts_over() -> None:
 
 
 def test_a_cause_is_worded_for_the_socket_itself_where_it_can_be_its_own() -> None:
-    assert causes(risk("lost", "relisten")) == "a socket stops listening and listens again"
+    assert causes(risk("lost", "relisten")) == "another socket stops listening and listens again"
     assert causes(risk("lost", "relisten", own=True)) == "it stops listening and listens again"
     assert causes(risk("lost")) == "nothing changes"
 

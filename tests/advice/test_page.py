@@ -26,8 +26,8 @@ def test_a_page_names_its_origin_and_for_each_source_the_recommendation_and_the_
     assert "Made by sockiter 1.2 (commit abc) at today on Linux 6.12: sockiter advise" in text
     assert (
         "To list: Let the program store its records in a map: no search found a socket lost or listed twice. To destroy: "
-        "Let the program destroy each socket and store its record in a map: a socket survives when a socket closes and "
-        "leaves." in text
+        "Let the program destroy each socket and store its record in a map: a socket survives when another socket closes "
+        "and leaves." in text
     )
     assert "Nothing, in the scope." in text
     assert "Scope of the searches: at most 2 sockets in the table at once, 2 buckets in each table" in text
@@ -37,8 +37,8 @@ def test_a_page_names_its_origin_and_for_each_source_the_recommendation_and_the_
 def test_each_risk_has_its_case() -> None:
     text = text_of(of_scheme(way("partial", risk("lost", "open"), risk("doubled", "move", own=True))))
     case = " ".join(dumps(CASE).split())
-    assert f"A socket is lost when a socket opens {case}" in text
-    assert f"A socket is listed twice when it moves to another bucket, as by connect() {case}" in text
+    assert f"A socket is lost when another socket opens {case}" in text
+    assert f"A socket is listed twice when it moves between buckets, as by connect() {case}" in text
 
 
 def test_a_way_without_a_complete_search_has_the_reason_and_no_risks() -> None:

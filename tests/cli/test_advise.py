@@ -86,7 +86,7 @@ def test_the_table_has_the_events_of_each_effect_and_the_reader_to_prefer(monkey
     assert table["silent"] == "silent move* - memory"
     assert "\nTo list: Let the program store its records in a map: a socket is lost when it moves" in result.stdout
     assert "\nTo destroy: Let the program destroy each socket and store its record in a map: " in result.stdout
-    assert "  open     a socket opens\n" in result.stdout
+    assert "  open     another socket opens\n" in result.stdout
 
 
 def test_a_risk_without_an_event_happens_always(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_the_document_has_each_source_with_its_ways_risks_and_measurements(monke
     give(monkeypatch, measured_as_searched)
     document = json.loads(sockiter("advise", "--as", "cilium", "--json", "--sockets", "2").stdout)
     assert document["situation"] == "cilium"
-    assert {"event": "leave", "summary": "a socket closes and leaves", "hazards": ["remove"]} in document["events"]
+    assert {"event": "leave", "summary": "another socket closes and leaves", "hazards": ["remove"]} in document["events"]
     udp, tcp = document["sources"]
     assert (udp["source"], udp["scheme"], tcp["source"]) == ("kernel:udp", "offset-udp", "kernel:tcp")
     assert udp["scope"] == {"sockets": 2, "buckets": 2, "batch": 2, "ops": None}
