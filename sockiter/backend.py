@@ -122,6 +122,10 @@ class Target(Protocol):
         matches."""
 
     @property
+    def in_place(self) -> frozenset[Hazard]:
+        """Of close and accept those whose successor takes its predecessor's place; other successors go to the head."""
+
+    @property
     def has_tail(self) -> bool:
         """Whether sockets can be reinserted at the tail of the first table."""
 

@@ -72,13 +72,25 @@ class ComparisonCounts:
 
 
 class Conformance:
-    """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return."""
+    """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return.
 
-    def __init__(self, target: Target, session: Session, scheme: AnyScheme, *, records_max: int = RECORDS_MAX) -> None:
+    `in_place`: of close and accept those whose successor takes its predecessor's place in the target.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        session: Session,
+        scheme: AnyScheme,
+        *,
+        records_max: int = RECORDS_MAX,
+        in_place: frozenset[Hazard] = frozenset(),
+    ) -> None:
         self._target = target
         self._session = session
         self._scheme = scheme
         self._records_max = records_max
+        self._in_place = in_place
         self.counts = ComparisonCounts()
 
     def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
@@ -108,7 +120,8 @@ class Conformance:
         """The difference between the two on a sequence, or None; raises `Inconclusive` if the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
         model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
-        simulation = Simulation(self._scheme, shape_of(model_operations, slots=slots), records_max=self._records_max)
+        shape = shape_of(model_operations, slots=slots)
+        simulation = Simulation(self._scheme, shape, records_max=self._records_max, in_place=self._in_place)
         model = tuple(carried_out(simulation, model_operations).reads)
         return None if real == model else Difference(operations, slots, real, model)
 
@@ -179,7 +192,13 @@ class ConformanceTrial:
             with self.target.session() as session:
                 until = time.monotonic() + seconds
                 patience = Patience(lambda: time.monotonic() >= until + SHRINKING_S)
-                conformance = Conformance(self.target, session, self.scheme, records_max=self.target.records_max)
+                conformance = Conformance(
+                    self.target,
+                    session,
+                    self.scheme,
+                    records_max=self.target.records_max,
+                    in_place=self.target.in_place,
+                )
                 self.counts = conformance.counts
                 for difference in conformance.differences(self._seed, self.hazards):
                     now_and_then()

@@ -78,6 +78,7 @@ class BrokenPlugin:
     has_tail: bool = True
     detected_scheme: str | None = None
     features: frozenset[Feature] = frozenset()
+    in_place: frozenset[Hazard] = frozenset()
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     lacks: Mapping[Feature, str] = field(default_factory=dict)
 

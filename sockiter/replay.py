@@ -17,11 +17,13 @@ from sockiter.claims import hazards_of, unexplained
 from sockiter.errors import Inconclusive
 from sockiter.history import Returned
 from sockiter.kernel.target import KernelTarget
+from sockiter.operations import Accept, Close, changes
 from sockiter.oracle import judge
 from sockiter.schemes import SCHEMES
 from sockiter.verdict import Verdict
 
 UNNAMED = "the case expects nothing of this target"
+IN_PLACE = "on this kernel, the successor of a closed or accepted socket takes its predecessor's place, and not the head"
 
 FORMERLY = {"proc-udp": "rank"}
 """The names of detected schemes in cases of earlier versions. /proc/net/udp walks as `rank`, in a frame of its own."""
@@ -63,6 +65,8 @@ def incomparable(case: Case, target: Target) -> str | None:
     if target.is_real and case.expects and not _is_exact(case, target) and not is_named(case, target):
         return UNNAMED
     seen_on = {expect.remark for expect in case.expects if _is_of(expect, target)}
+    if case.expects and _seen_on(target) not in seen_on and _succeeds_in_place(case, target):
+        return IN_PLACE
     if (
         not target.is_real
         or (target.detected_scheme is not None and not _has_other_messages(case, target))
@@ -107,6 +111,14 @@ def with_expects(case: Case, targets: Iterable[Target]) -> Case:
             with target.session() as session, suppress(Inconclusive):
                 case = expecting(case, target, session)
     return case
+
+
+def _succeeds_in_place(case: Case, target: Target) -> bool:
+    # Whether a successor of this case takes another place on this kernel than in the models.
+    used = {change for op in case.operations for change in changes(op)}
+    return ("close" in target.in_place and any(isinstance(change, Close) for change in used)) or (
+        "accept" in target.in_place and any(isinstance(change, Accept) for change in used)
+    )
 
 
 def _is_exact(case: Case, target: Target) -> bool:

@@ -1,4 +1,4 @@
-"""The rights of this process: under sudo, those of the calling user, and two capabilities for kernel sessions.
+"""The rights of this process: under sudo, those of the calling user, and three capabilities for kernel sessions.
 
 Under sudo, everything runs as the user who called sudo. Files belong to that user, and files that the user cannot read or
 write stay protected. Sessions on the kernel raise the capabilities. Schemes of other packages are called without them,
@@ -20,9 +20,13 @@ from contextlib import contextmanager, suppress
 from sockiter.errors import InputError, Unavailable
 
 CAP_NET_ADMIN = 1 << 12
+CAP_NET_RAW = 1 << 13
 CAP_SYS_ADMIN = 1 << 21
-NEEDED = CAP_NET_ADMIN | CAP_SYS_ADMIN
-"""The capabilities of a kernel session: private namespace, settings, BPF programs. No capability concerns files or users."""
+NEEDED = CAP_NET_ADMIN | CAP_NET_RAW | CAP_SYS_ADMIN
+"""The capabilities of a kernel session: private namespace, settings, BPF programs, packets of a peer that does not exist.
+
+No capability concerns files or users.
+"""
 
 # The last valid number; the next one means "no user".
 _ID_MAX = (1 << 32) - 2

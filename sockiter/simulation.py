@@ -293,6 +293,7 @@ class SchemeTarget:
     slots: int | None = None
     has_tail = True
     detected_scheme: str | None = None
+    in_place: frozenset[Hazard] = frozenset()
 
     lacks: Mapping[Feature, str] = {}
 

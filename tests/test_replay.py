@@ -16,9 +16,22 @@ from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.history import History, Returned
 from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.udp import KERNEL_UDP_DIAG
-from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Rehash, Remove
+from sockiter.operations import (
+    Accept,
+    Add,
+    At,
+    Bucket,
+    Close,
+    Fail,
+    Open,
+    Operation,
+    Property,
+    Read,
+    Rehash,
+    Remove,
+)
 from sockiter.readers import Feature
-from sockiter.replay import ReplayResult, expecting, incomparable, replay, with_expects
+from sockiter.replay import IN_PLACE, ReplayResult, expecting, incomparable, replay, with_expects
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.simulation import SchemeTarget, Simulation
@@ -51,6 +64,7 @@ class Limited:
     features: frozenset[Feature] = frozenset()
     lacks: Mapping[Feature, str] = field(default_factory=dict)
     detected_scheme: str | None = None
+    in_place: frozenset[Hazard] = frozenset()
     is_real: bool = False
     lack: str | None = None
     began: int = 0
@@ -325,6 +339,26 @@ class TestWhatAKernelIsExpectedToDo:
         target.detected_scheme = detected_scheme
         expects = [Expect("kernel:any", "skip", name, None, remark) for name, remark in zip("BC", remarks, strict=False)]
         assert incomparable(replace(SKIPS, expects=(SKIP_B, *expects)), target) == reason
+
+    @pytest.mark.parametrize(
+        ("change", "in_place", "remark", "reason"),
+        [
+            (Close("A"), {"close"}, "Linux 6.12", IN_PLACE),
+            (Accept("A"), {"accept"}, "Linux 6.12", IN_PLACE),
+            (Close("A"), {"accept"}, "Linux 6.12", None),
+            (Close("A"), set(), "Linux 6.12", None),
+            (Close("A"), {"close"}, f"Linux {platform.release()}", None),
+        ],
+    )
+    def test_is_not_compared_where_successors_enter_elsewhere(
+        self, change: Close | Accept, in_place: set[Hazard], remark: str, reason: str | None
+    ) -> None:
+        target = Real()
+        target.in_place = frozenset(in_place)
+        properties: tuple[Property, ...] = ("request",) if isinstance(change, Accept) else ()
+        operations = (Add("A", "head", Bucket(0, "established"), properties), Open(), change, Read(None))
+        case = Case(operations, expects=(Expect("kernel:any", "skip", "A", "offset-udp", remark),))
+        assert incomparable(case, target) == reason
 
     @pytest.mark.parametrize(
         ("ahead", "expects", "reason"),

@@ -252,7 +252,7 @@ class Machine:
         return 0
 
 
-def test_root_becomes_the_caller_and_keeps_two_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_becomes_the_caller_and_keeps_three_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     environment = {**SUDO, "HOME": "/root"}
     assert rights.settle(environment) == USER
@@ -263,6 +263,7 @@ def test_root_becomes_the_caller_and_keeps_two_capabilities(monkeypatch: pytest.
         ("setresgid", GROUP, GROUP, GROUP),
         ("setresuid", USER, USER, USER),
         ("prctl", 47, 2, 12),
+        ("prctl", 47, 2, 13),
         ("prctl", 47, 2, 21),
         ("prctl", 4, 1, 0),
     ]

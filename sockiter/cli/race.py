@@ -17,7 +17,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from sockiter.backend import barred
-from sockiter.claims import CHANGES, Hazard, KnownFailure, in_order
+from sockiter.claims import Hazard, KnownFailure, in_order
 from sockiter.cli.names import KERNEL_TARGET, expanded, hazard_option, literal
 from sockiter.cli.options import CASES
 from sockiter.cli.output import by_reason, console, known_failure_json, print_json
@@ -26,6 +26,7 @@ from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.race.race import Race, RaceViolation
+from sockiter.race.sides import RACED
 from sockiter.targets import require_running, target_named
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 
@@ -42,7 +43,7 @@ SECONDS = 60.0
     help="Duration for all iterators together.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all rounds; printed; default: random.")
-@hazard_option(CHANGES, "Only this hazard; default: all supported.")
+@hazard_option(RACED, "Only this hazard; default: all supported.")
 @click.option(
     "--cases",
     type=click.Path(path_type=Path, file_okay=False),
@@ -66,7 +67,7 @@ def race(
 
     A TARGET may be a pattern: 'kernel:tcp*'.
     """
-    kinds = frozenset(hazards or CHANGES)
+    kinds = frozenset(hazards or RACED)
     chosen, absent = _choose(names, kinds, frozenset(hazards))
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     races = [Race(target, seed=f"{seed}/{target.name}", kinds=kinds & target.hazards, cases=cases) for target in chosen]

@@ -8,10 +8,12 @@ from rich.markup import escape
 from rich.text import Text
 
 from sockiter.backend import Target
-from sockiter.claims import HAZARDS, in_order
+from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli.names import TARGET, expanded
 from sockiter.cli.output import by_reason, console, known_failure_json, print_json
+from sockiter.kernel.target import KernelTarget
 from sockiter.readers import FEATURES
+from sockiter.schemes.scheme import SUCCESSIONS
 from sockiter.targets import TARGETS, target_named
 from sockiter.verdict import VIOLATIONS
 
@@ -71,6 +73,7 @@ def _print_each(out: Console, chosen: list[Target]) -> None:
         lines = [("runs here", "yes" if missing is None else f"no: {missing}")]
         if target.is_real and missing is None:
             lines.append(("walks by", target.detected_scheme or "no scheme that is known"))
+            lines += [(f"after {hazard}", _SUCCESSION[is_in_place]) for hazard, is_in_place in _successions(target).items()]
         lines.append(("hazards", ", ".join(in_order(target.hazards)) or "none"))
         unable = by_reason((hazard, target.unable[hazard]) for hazard in HAZARDS if hazard in target.unable)
         lines += [(f"not {of}", why) for why, of in unable.items()]
@@ -91,12 +94,26 @@ def _print_each(out: Console, chosen: list[Target]) -> None:
             out.print(f"    {failure}", soft_wrap=True)
 
 
+_SUCCESSION = {
+    True: "the successor takes its predecessor's place",
+    False: "the successor goes to the head of its bucket",
+}
+
+
+def _successions(target: Target) -> dict[Hazard, bool]:
+    # Of close and accept, where a kernel supports them: whether the successor takes its predecessor's place.
+    if not isinstance(target, KernelTarget) or target.missing() is not None:
+        return {}
+    return {hazard: hazard in target.in_place for hazard in in_order(SUCCESSIONS & target.hazards)}
+
+
 def _features(target: Target) -> list[str]:
     return [feature for feature in FEATURES if feature in target.features]
 
 
 def _json(target: Target) -> dict[str, object]:
     missing = target.missing()
+    successions = _successions(target)
     return {
         "target": target.name,
         "summary": target.summary,
@@ -106,4 +123,5 @@ def _json(target: Target) -> dict[str, object]:
         "runs_here": missing is None,
         "missing": missing,
         "walks_by": target.detected_scheme,
+        "in_place": [hazard for hazard, is_in_place in successions.items() if is_in_place] if successions else None,
     }

@@ -6,6 +6,7 @@ The requests ask for no additional attributes. pyroute2 lays out the messages.
 from __future__ import annotations
 
 import socket
+import struct
 
 from sockiter.kernel.netlink import encoded
 
@@ -17,8 +18,15 @@ UNIX_COOKIE_AT = 4 + 4
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
 _DUMP = 0x300
 _ALL = 0xFFFFFFFF
+# All states of sockets in the tables. Another, TCP_BOUND_INACTIVE of Linux 6.8, lists sockets that are only bound.
+_IN_A_TABLE = (1 << 13) - 1
 _EVERYTHING_OF_INET = 0xFF
 _EVERYTHING_OF_UNIX = 0x7F
+# `struct inet_diag_req_v2`: family, protocol, extensions, states; ports, addresses, device, and cookie.
+_ONE = struct.Struct("=BBHI")
+_PORTS = struct.Struct("!HH16s16s")
+_COOKIE = struct.Struct("=IQ")
+_ANY_COOKIE = (1 << 64) - 1
 
 
 def inet_request(family: int, protocol: int) -> bytes:
@@ -26,10 +34,23 @@ def inet_request(family: int, protocol: int) -> bytes:
     from pyroute2.netlink.diag import inet_diag_req  # here, since this import is slow
 
     request = inet_diag_req()
-    fields = {"sdiag_family": family, "sdiag_protocol": protocol, "idiag_states": _ALL, "idiag_ext": _EVERYTHING_OF_INET}
+    fields = {
+        "sdiag_family": family,
+        "sdiag_protocol": protocol,
+        "idiag_states": _IN_A_TABLE,
+        "idiag_ext": _EVERYTHING_OF_INET,
+    }
     for field, value in fields.items():
         request[field] = value
     return encoded(request, _BY_FAMILY, _DUMP)
+
+
+def one_inet_request(
+    family: int, address: str, port: int, other_address: str, other_port: int, cookie: int = _ANY_COOKIE
+) -> bytes:
+    """A request about one TCP socket, without the header, since this one is made for every single socket."""
+    ends = _PORTS.pack(port, other_port, socket.inet_pton(family, address), socket.inet_pton(family, other_address))
+    return _ONE.pack(family, socket.IPPROTO_TCP, 0, _IN_A_TABLE) + ends + _COOKIE.pack(0, cookie)
 
 
 def unix_request() -> bytes:

@@ -7,10 +7,13 @@ one iterator deliver differently.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 from sockiter.backend import Backend, Shape, shape_of
-from sockiter.history import Shown
-from sockiter.operations import Add, Bucket, Open, Operation, Read, Remove
+from sockiter.claims import Hazard
+from sockiter.errors import Inconclusive
+from sockiter.history import Returned, Shown
+from sockiter.operations import Accept, Add, Bucket, Close, Destroy, Open, Operation, Read, Remove
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import Simulation
 
@@ -64,15 +67,56 @@ def identify(begin: Callable[[Shape], Backend], schemes: Sequence[str], tables: 
     """
     deliveries = []
     for operations in distinguishing_sequences(tables, ahead or 1):
-        backend = begin(shape_of(operations))
-        for operation in operations:
-            backend.apply(operation)
-        deliveries.append((operations, backend.history.reads))
-        backend.close()
+        deliveries.append((operations, _delivered(begin, operations)))
     for name in schemes:
         if all(_simulated(name, operations, ahead or None) == reads for operations, reads in deliveries):
             return name
     return None
+
+
+def is_in_place(begin: Callable[[Shape], Backend], hazard: Hazard, table: str) -> bool:
+    """Whether this kernel puts the successor of a socket into its predecessor's place, and not at the head of the bucket.
+
+    `hazard`: close or accept. Raises `Inconclusive`, also for any other place, and `Unavailable`.
+    """
+    adds = [Add(name, "head", _bucket(table), ("request",) if hazard == "accept" else ()) for name in "CBA"]
+    order = _walked(begin, (*adds, Open(), Accept("B") if hazard == "accept" else Close("B")))
+    if order not in ("ABC", "BAC"):
+        raise Inconclusive(f"after {hazard} of the second of three sockets, a walk returned {order or 'nothing'}")
+    return order == "ABC"
+
+
+def leaves(begin: Callable[[Shape], Backend], table: str) -> None:
+    """Raise `Inconclusive` if a destroyed socket does not leave the table."""
+    order = _walked(begin, (*_adds("BA", _bucket(table)), Open(), Destroy("A")))
+    if order != "B":
+        raise Inconclusive(f"after destroying the first of two sockets, a walk returned {order or 'nothing'}")
+
+
+def _bucket(table: str) -> Bucket:
+    # Not the first one: `offset-tcp` skips that of the established sockets if nobody listens.
+    return Bucket(1, table)
+
+
+def _walked(begin: Callable[[Shape], Backend], operations: Sequence[Operation]) -> str:
+    # The names of all sockets after these operations, from a new walk.
+    backend = begin(shape_of(operations))
+    try:
+        for operation in operations:
+            backend.apply(operation)
+        return "".join(chain.from_iterable(backend.state() or ()))
+    finally:
+        backend.close()
+
+
+def _delivered(begin: Callable[[Shape], Backend], operations: Sequence[Operation]) -> list[Returned]:
+    backend = begin(shape_of(operations))
+    try:
+        for operation in operations:
+            backend.apply(operation)
+        return backend.history.reads
+    finally:
+        backend.close()
 
 
 def _simulated(name: str, operations: Sequence[Operation], records_max: int | None) -> object:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from errno import errorcode
 
+from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.history import GaveUp, History, Reopened, Returned, Shown, is_last
 from sockiter.kernel.bpf.faults import fail_next, fail_none
@@ -19,19 +20,25 @@ from sockiter.kernel.sockets.base import Sockets, mark_unwanted
 from sockiter.kernel.walks import Reader, Walk
 from sockiter.operations import (
     READS_MAX,
+    Accept,
     Add,
     Again,
     At,
     Bucket,
     Change,
+    Close,
     Destroy,
+    End,
     Fail,
+    Life,
     Open,
     Operation,
     Read,
     Rehash,
     Reinsert,
     Remove,
+    life_of,
+    prevents,
     reads_max,
 )
 
@@ -41,7 +48,7 @@ class Iteration:
 
     `order`: the available buckets, in the order of the walk. `stops`: stops reads, None if reads cannot be stopped.
     `destroys`: whether the iterating program can destroy a socket. `modes`: switches the program's modes, None for a walk
-    without a program.
+    without a program. `in_place`: as of a `Capabilities`.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class Iteration:
         *,
         destroys: bool,
         modes: Modes | None = None,
+        in_place: frozenset[Hazard] = frozenset(),
     ) -> None:
         self.history = History()
         self._target = target
@@ -62,12 +70,16 @@ class Iteration:
         self._stops = stops
         self._destroys = destroys
         self._modes = modes
+        self._in_place = in_place
         self._reader: Reader | None = None
         # By the walk's number of a socket. Entries stay, since a read may return sockets that were shown earlier.
         self._names: dict[int, str] = {}
         # The table until open; from then on, only the kernel knows it.
         self._order: dict[Bucket, list[str]] = {bucket: [] for bucket in order}
         self._first_table = order[0].table
+        self._lives: dict[str, Life] = {}
+        # The first bucket of each socket that is bound by number.
+        self._homes: dict[str, Bucket] = {}
         # The sockets that the reader filters out.
         self._unwanted: set[str] = set()
         # Whether the program stores the sockets that it shows, and whether it destroys them, in the current operation.
@@ -141,8 +153,15 @@ class Iteration:
             bucket.insert(0 if change.end == "head" else len(bucket), change.name)
             return
         bucket = next(names for names in self._order.values() if change.name in names)
+        if isinstance(change, Destroy) and change.name in self._homes:
+            change = Rehash(change.name, self._homes[change.name])
         match change:
-            case Remove(name):
+            case Close(name) | Accept(name):
+                self._note(change)
+                if ("close" if isinstance(change, Close) else "accept") not in self._in_place:
+                    bucket.remove(name)
+                    bucket.insert(0, name)
+            case Remove(name) | Destroy(name):
                 bucket.remove(name)
             case Reinsert(name, end):
                 bucket.remove(name)
@@ -154,7 +173,7 @@ class Iteration:
     def _open(self) -> None:
         for bucket, names in self._order.items():
             for name in reversed(names):
-                self._add(Add(name, "head", bucket))
+                self._make(name, bucket)
         self._sockets.enter()
         self.history.opened = tuple(name for names in self._order.values() for name in names if name not in self._unwanted)
         self.history.buckets = {
@@ -175,26 +194,63 @@ class Iteration:
         self.history.events.append(Reopened())
         self._show(self._reader.shown(()))
 
-    def _note(self, add: Add) -> None:
-        if "unwanted" in add.properties:
-            self._unwanted.add(add.name)
+    def _make(self, name: str, bucket: Bucket) -> None:
+        # Put a socket of the table at open to the head of its bucket, as what it is by now.
+        life = self._lives.get(name)
+        home = self._homes.get(name, bucket)
+        self._add(name, "head", home, life)
+        if home != bucket:
+            self._sockets.rehash(name, bucket)
+        if life == "closed":
+            self._sockets.finish(name)
 
-    def _add(self, add: Add) -> None:
-        sock = self._sockets.add(add.name, add.end, self._place(add.bucket))
-        if self._unwanted and add.name in self._unwanted:
+    def _add(self, name: str, end: End, bucket: Bucket, life: Life | None) -> None:
+        sockets = self._sockets
+        unwanted = name in self._unwanted
+        if life == "request":
+            self._names[sockets.add_request(name, bucket, unwanted=unwanted)] = name
+            return
+        sock = sockets.add(name, end, bucket, bound=True) if life == "bound" else sockets.add(name, end, bucket)
+        if unwanted:
             mark_unwanted(sock)
-        self._names[self._walk.socket_id(sock)] = add.name
+        self._names[self._walk.socket_id(sock)] = name
+
+    def _note(self, change: Add | Close | Accept) -> None:
+        match change:
+            case Add(name, _, bucket, properties):
+                if "unwanted" in properties:
+                    self._unwanted.add(name)
+                if (life := life_of(change)) is not None:
+                    self._lives[name] = life
+                if life == "bound":
+                    self._homes[name] = self._place(bucket)
+            case Close(name):
+                self._lives[name] = "closed"
+            case Accept(name):
+                del self._lives[name]
 
     def _change(self, change: Change) -> None:
         match change:
-            case Add():
-                if change.properties:
+            case Add(name, end, bucket, properties):
+                if properties:
                     self._note(change)
-                self._add(change)
+                self._add(name, end, self._place(bucket), self._lives.get(name))
             case _ if self._has_destroyed and change.name not in self._sockets:
                 return  # the program destroyed it
             case Remove(name):
                 self._sockets.remove(name)
+            case Close(name):
+                self._note(change)
+                self._sockets.finish(name)
+            case Accept(name):
+                self._note(change)
+                self._sockets.accept(name)
+            case Destroy(name):
+                before = self._sockets.bucket(name)
+                if (home := self._sockets.destroy(name)) is not None:
+                    if home == before:
+                        return
+                    change = Rehash(name, home)
             case Reinsert(name, end):
                 self._sockets.reinsert(name, end)
             case Rehash(name, bucket) if not self._sockets.rehash(name, self._place(bucket)):
@@ -206,6 +262,8 @@ class Iteration:
         self._uncounted = ""
         if self._script:
             self._sockets.prepare(len(self._script))
+            if requests := sum(isinstance(at.what, Add) and "request" in at.what.properties for at in self._script):
+                self._sockets.prepare_requests(requests)
         if self._stops is not None:
             self._stops.begin()
         if operation.silent or operation.destroying or operation.unit == "bytes" or self._unwanted:
@@ -225,6 +283,8 @@ class Iteration:
         if self._modes is None:
             self._read_on(operation)
             return
+        if operation.destroying:
+            self._check_entries()
         self._destroying = operation.destroying
         self._has_destroyed = self._has_destroyed or operation.destroying
         self._stores = self._modes.begin(operation, filters=bool(self._unwanted))
@@ -233,6 +293,16 @@ class Iteration:
         finally:
             self._modes.end()
             self._stores = self._destroying = False
+
+    def _check_entries(self) -> None:
+        # bpf_sock_destroy reads a member that only whole sockets have.
+        become = any(
+            isinstance(at.what, Close) or (isinstance(at.what, Add) and "request" in at.what.properties)
+            for at in self._script
+        )
+        if become or any(self._sockets.small(name) for name in self._names.values()):
+            why = "a program cannot destroy request sockets and connections in TIME_WAIT"
+            raise Inconclusive(f"{self._target}: {why}")
 
     def _read_on(self, operation: Read) -> None:
         for _ in range(reads_max(operation)):
@@ -326,8 +396,11 @@ class Iteration:
         name = self._name(socket_id)
         self.history.events.append(Shown(name))
         if self._destroying and name in self._sockets:
-            self._sockets.release(name)
-            self.history.events.append(Destroy(name))
+            if (home := self._homes.get(name)) is None:
+                self._sockets.release(name)
+                self.history.events.append(Destroy(name))
+            elif self._sockets.has_returned(name, home):
+                self.history.changed(Rehash(name, home), self._first_table)
 
     def _on_stop(self, stop: Stop) -> bool:
         # A read is stopped. All changes of this point are made before it continues.
@@ -346,7 +419,8 @@ class Iteration:
                 fail_next(self._stops.thread)
             else:
                 self._change_inside(at.what, stop)
-        if stop.point == "show" and (name := self._name(stop.cookie)) in self._sockets and name not in self._unwanted:
+        name = self._name(stop.cookie) if stop.point == "show" else ""
+        if name in self._sockets and name not in self._unwanted and self._is_shown(name, stop):
             self._turn = stop.cookie
         return bool(self._script)
 
@@ -357,13 +431,16 @@ class Iteration:
             raise Inconclusive(f"{self._target}: {reason}: {self._uncounted}")
 
     def _change_inside(self, change: Change, stop: Stop | None = None) -> None:
-        # Points are not always reached in the order of their lines. Then a socket may be missing from the table.
-        if not isinstance(change, Add) and change.name not in self._sockets:
+        # Points are not always reached in the order of their lines. Then a socket may be missing from the table, or may not
+        # be able to change in this way yet.
+        if not isinstance(change, Add) and (
+            change.name not in self._sockets or prevents(self._lives.get(change.name), change)
+        ):
             return
         if isinstance(change, Rehash) and self._sockets.bucket(change.name) == self._place(change.bucket):
             return
         at_its_turn = stop is not None and not isinstance(change, Add) and self._names.get(stop.cookie) == change.name
-        if isinstance(change, Remove) and at_its_turn and self._destroys:
+        if isinstance(change, (Remove, Destroy)) and at_its_turn and self._destroys and self._is_whole(change.name, stop):
             # By the iterating program, which runs for this socket.
             assert self._stops is not None
             assert stop is not None
@@ -374,9 +451,22 @@ class Iteration:
         if stop is not None and self._stops is not None and not self._stops.at_entry:
             if at_its_turn:
                 raise Inconclusive(f"{self._target}: this kernel holds the lock of socket {change.name} while it is shown")
-            if isinstance(change, Remove):
+            if isinstance(change, Destroy) and self._sockets.destroys_by_walk:
+                lock = f"this kernel holds the lock of socket {self._name(stop.cookie)} while it is shown"
+                raise Inconclusive(f"{self._target}: {lock}, and destroying {change.name} takes a walk")
+            if isinstance(change, (Remove, Close, Accept, Destroy)):
                 self._uncounted = change.name
         self._change(change)
+
+    def _is_shown(self, name: str, stop: Stop) -> bool:
+        # Whether the iterator holds what is in the table by now: it does not show a socket that has a successor.
+        assert self._stops is not None
+        return not self._stops.at_entry or self._sockets.small(name) == stop.small
+
+    def _is_whole(self, name: str, stop: Stop | None) -> bool:
+        # Whether the iterator holds a socket, which leaves when it is destroyed.
+        held = stop.small if stop is not None else None
+        return held is None and self._sockets.small(name) is None and name not in self._homes
 
     def _name(self, socket_id: int) -> str:
         name = self._names.get(socket_id)

@@ -25,6 +25,7 @@ _CREATE = 0x400
 _UP = 1
 _LOOPBACK = 1  # always the first device
 _LOCAL_TABLE, _LOCAL, _STATIC, _ON_HOST = 255, 2, 4, 254
+_MAIN_TABLE, _UNICAST, _ON_LINK = 254, 1, 253
 
 
 def bring_up(namespace: Namespace) -> None:
@@ -42,6 +43,27 @@ def bring_up(namespace: Namespace) -> None:
     route["attrs"] = [["RTA_DST", "10.0.0.0"], ["RTA_OIF", _LOOPBACK]]
     _request("a loopback device", link, _NEW_LINK)
     _request("a local route", route, _NEW_ROUTE)
+
+
+def lead_nowhere(namespace: Namespace, address: str, source: str) -> None:
+    """Let packets from `source` to an IPv4 address vanish: its route leads to the loopback device; raises `Unavailable`.
+
+    `bring_up` comes first. The device returns such a packet, and the kernel drops it, since the address is not local.
+    """
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+    namespace.enter()
+    route = rtmsg()
+    fields = {"table": _MAIN_TABLE, "type": _UNICAST, "proto": _STATIC, "scope": _ON_LINK, "dst_len": 32}
+    for field, value in {"family": socket.AF_INET, **fields}.items():
+        route[field] = value
+    route["attrs"] = [["RTA_DST", address], ["RTA_PREFSRC", source], ["RTA_OIF", _LOOPBACK]]
+    _request("a route to nowhere", route, _NEW_ROUTE)
+
+
+def with_header(request: bytes, kind: int, *, acknowledged: bool = False) -> bytes:
+    """A request of this type, which gets an answer in any case if `acknowledged`, else a message or an error."""
+    return _HEADER.pack(HEADER_SIZE + len(request), kind, _REQUEST | _ACK * acknowledged, 0, 0) + request
 
 
 def encoded(message: Any, kind: int, flags: int) -> bytes:

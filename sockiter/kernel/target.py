@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from sockiter import rights
-from sockiter.backend import SLOTS, Backend, Shape, refusal
+from sockiter.backend import SLOTS, Backend, Shape, patiently, refusal
 from sockiter.claims import Hazard, KnownFailure, within
-from sockiter.errors import Unavailable
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stops
-from sockiter.kernel.identify import identify, sockets_ahead
+from sockiter.kernel.identify import identify, is_in_place, leaves, sockets_ahead
 from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
@@ -25,6 +26,7 @@ from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
+from sockiter.schemes.scheme import SUCCESSIONS
 
 NO_BATCH: Mapping[Hazard, str] = dict.fromkeys(("realloc", "enomem"), "it takes sockets one by one, without a batch")
 """The reason why walks without a batch do not support the hazards of its growth."""
@@ -123,6 +125,11 @@ class KernelTarget:
         return self._capabilities.scheme
 
     @property
+    def in_place(self) -> frozenset[Hazard]:
+        """Of close and accept those whose successor takes its predecessor's place on this kernel, and not the head."""
+        return self._capabilities.in_place
+
+    @property
     def known_failures(self) -> tuple[KnownFailure, ...]:
         """The known failures of its scheme under the supported hazards."""
         return tuple(
@@ -169,7 +176,27 @@ class KernelTarget:
             is_dump = setup.walk.is_dump
             ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
             scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead)
-            return Capabilities(None, setup.unable, setup.has_tail, scheme, setup.lacks, ahead)
+            unable, in_place = self._try_life(session)
+            unable = {**unable, **setup.unable}
+            return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, in_place)
+
+    def _try_life(self, session: KernelSession) -> tuple[dict[Hazard, str], frozenset[Hazard]]:
+        # The hazards of a socket's life that fail here, with the reasons; and those whose successor enters in place.
+        begin = session.begin_unchecked
+        unable: dict[Hazard, str] = {}
+        in_place: set[Hazard] = set()
+        for hazard in SUCCESSIONS & self.offers - session.setup.unable.keys():
+            try:
+                if patiently(partial(is_in_place, begin, hazard, self.tables[-1])):
+                    in_place.add(hazard)
+            except (Unavailable, Inconclusive) as lack:
+                unable[hazard] = str(lack)
+        if "destroy" in self.offers - session.setup.unable.keys():
+            try:
+                leaves(begin, self.tables[-1])
+            except (Unavailable, Inconclusive) as lack:
+                unable["destroy"] = str(lack)
+        return unable, frozenset(in_place)
 
 
 class KernelSession:
@@ -186,9 +213,9 @@ class KernelSession:
         """A backend with an empty table; raises `Unavailable` for a shape that this kernel's table does not have."""
         if why := refusal(self._target, (), shape):
             raise Unavailable(why.text)
-        return self.begin_unchecked(shape)
+        return self.begin_unchecked(shape, self._target.in_place)
 
-    def begin_unchecked(self, shape: Shape) -> Backend:
+    def begin_unchecked(self, shape: Shape, in_place: frozenset[Hazard] = frozenset()) -> Backend:
         """The same without a check of the target's hazards, for the probe."""
         self.close()
         setup = self.setup
@@ -200,6 +227,7 @@ class KernelSession:
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
             setup.stops,
             destroys=setup.destroys,
+            in_place=in_place,
             modes=setup.modes,
         )
         return self._current

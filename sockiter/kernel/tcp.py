@@ -6,19 +6,22 @@ The module defines the sockets for each walk, and the set-up of its session.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from sockiter.backend import Shape
-from sockiter.errors import Inconclusive
+from sockiter.claims import Hazard
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import OfWalk
-from sockiter.kernel.bpf.setup import LoadedIterator, load_iterator
+from sockiter.kernel.bpf.setup import LoadedIterator, load_destroyer, load_iterator
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
-from sockiter.kernel.netlink import bring_up
+from sockiter.kernel.netlink import bring_up, lead_nowhere
+from sockiter.kernel.sockets.base import Destroyer
+from sockiter.kernel.sockets.peer import ADDRESS, HERE, Peer, a_peer
 from sockiter.kernel.sockets.tcp import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.target import (
     DUMP_READS,
@@ -28,10 +31,12 @@ from sockiter.kernel.target import (
     NO_PROGRAM_IN_DUMP,
     NO_PROGRAM_IN_FILE,
     NO_STOP,
+    PROGRAM_READS,
     KernelTarget,
     SessionSetup,
 )
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
+from sockiter.readers import Feature
 
 # In a namespace with this setting (6.1 and later), the established sockets have a separate table with this number of
 # buckets, which makes a walk short. The table of the listening sockets is shared by all namespaces.
@@ -40,14 +45,27 @@ _SMALL_TABLE = ("/proc/sys/net/ipv4/tcp_child_ehash_entries", str(_BUCKETS))
 _LISTENING_BUCKETS = 64  # the smallest number of any kernel
 _WIDTH = 150  # of a line of /proc/net/tcp
 _IPV4 = "this walk returns IPv4 sockets, which go to the head"
+_NO_INODE = "/proc/net/tcp gives no inode of a connection in TIME_WAIT or of a request socket, so its lines have no identity"
+_SMALL_RECORDS: dict[Hazard, str] = dict.fromkeys(
+    ("close", "accept"), "records of request sockets and of connections in TIME_WAIT are smaller, so more fit into a message"
+)
+# In a namespace with few buckets, the kernel allows half as many connections in TIME_WAIT.
+_TIME_WAIT_MAX = "/proc/sys/net/ipv4/tcp_max_tw_buckets"
+_MANY = "100000"
+_HEAD: frozenset[Hazard] = frozenset({"add-head", "remove", "reinsert", "rehash", "destroy"})
+_INSIDE: frozenset[Hazard] = frozenset({"destroying", "show", "realloc", "enomem"})
+_LIFE: frozenset[Hazard] = frozenset({"close", "accept"})
+_TAIL: frozenset[Hazard] = frozenset({"add-tail"})
+_FEATURES: frozenset[Feature] = frozenset({"request"})
 _HELD = "the bucket's lock is held while sockets are shown"
 
 
 @contextmanager
 def _bpf(first: str) -> Iterator[SessionSetup]:
     with ExitStack() as stack:
-        namespace, iterator, places = _set_up(stack, socket.AF_INET6)
-        walk, make_sockets = BpfWalk(iterator.walker), partial(_make_sockets, namespace, places, first)
+        namespace, iterator, make_sockets, unable = _set_up(stack, socket.AF_INET6, first)
+        walk = BpfWalk(iterator.walker)
+        unable = {**unable, **iterator.unable}
         yield SessionSetup(
             namespace,
             walk,
@@ -55,7 +73,7 @@ def _bpf(first: str) -> Iterator[SessionSetup]:
             iterator.stops,
             iterator.destroys,
             first != ESTABLISHED,
-            iterator.unable,
+            unable,
             iterator.modes,
             iterator.lacks,
         )
@@ -64,47 +82,55 @@ def _bpf(first: str) -> Iterator[SessionSetup]:
 @contextmanager
 def _proc() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
-        namespace, _, places = _set_up(stack, socket.AF_INET)
-        yield SessionSetup(
-            namespace, ProcWalk("tcp", _WIDTH), partial(_make_sockets, namespace, places, TABLES[0]), has_tail=False
-        )
+        namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET, TABLES[0])
+        yield SessionSetup(namespace, ProcWalk("tcp", _WIDTH), make_sockets, has_tail=False, unable=unable)
 
 
 @contextmanager
 def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
-        namespace, _, places = _set_up(stack, socket.AF_INET6)
+        namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET6, TABLES[0])
         walk = DiagWalk(inet_request(socket.AF_INET6, socket.IPPROTO_TCP), INET_COOKIE_AT)
-        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, places, TABLES[0]))
+        yield SessionSetup(namespace, walk, make_sockets, unable=unable)
 
 
 KERNEL_TCP = KernelTarget(
     "kernel:tcp",
     "the running kernel's TCP socket iterator (bpf_iter_tcp), mainly on listening sockets",
     partial(_bpf, TABLES[0]),
-    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "destroying", "show", "realloc", "enomem"}),
+    _HEAD | _TAIL | _LIFE | _INSIDE,
     schemes=("cookie-tcp", "offset-tcp"),
     tables=TABLES,
+    reads=PROGRAM_READS | _FEATURES,
 )
 KERNEL_TCP_ESTABLISHED = KernelTarget(
     "kernel:tcp-established",
     "the same iterator on established sockets only",
     partial(_bpf, ESTABLISHED),
-    frozenset({"add-head", "remove", "reinsert", "rehash", "destroying", "show", "realloc", "enomem"}),
+    _HEAD | _LIFE | _INSIDE,
     schemes=("cookie-tcp", "offset-tcp"),
     tables=(ESTABLISHED,),
+    reads=PROGRAM_READS | _FEATURES,
     never={**NO_STOP, "add-tail": "established sockets go to the head"},
 )
 KERNEL_PROC_TCP = KernelTarget(
     "kernel:proc-tcp",
     "partial reads of the running kernel's /proc/net/tcp",
     _proc,
-    frozenset({"add-head", "remove", "reinsert", "rehash"}),
+    _HEAD,
     schemes=("proc-tcp",),
     tables=TABLES,
     slots=None,
     read_max=(4096 - 1) // _WIDTH,
-    never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "add-tail": _IPV4, "show": _HELD},
+    never={
+        **NO_STOP,
+        **NO_BATCH,
+        **NO_DESTROYING,
+        "add-tail": _IPV4,
+        "show": _HELD,
+        "close": _NO_INODE,
+        "accept": _NO_INODE,
+    },
     reads=FILE_READS,
     never_reads=NO_PROGRAM_IN_FILE,
 )
@@ -112,29 +138,56 @@ KERNEL_TCP_DIAG = KernelTarget(
     "kernel:tcp-diag",
     "the running kernel's dump of TCP sockets by sock_diag",
     _diag,
-    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash"}),
+    _HEAD | _TAIL,
     schemes=("tcp-diag",),
     tables=TABLES,
     slots=None,
-    never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "show": "the kernel does not signal when it fills a message"},
+    never={
+        **NO_STOP,
+        **NO_BATCH,
+        **NO_DESTROYING,
+        "show": "the kernel does not signal when it fills a message",
+        **_SMALL_RECORDS,
+    },
     reads=DUMP_READS,
     never_reads=NO_PROGRAM_IN_DUMP,
 )
 
 
-def _set_up(stack: ExitStack, family: int) -> tuple[Namespace, LoadedIterator, Places]:
+def _set_up(
+    stack: ExitStack, family: int, first: str
+) -> tuple[Namespace, LoadedIterator, Callable[[Shape], TcpSockets], dict[Hazard, str]]:
     namespace = stack.enter_context(private(_SMALL_TABLE))
     bring_up(namespace)
+    lead_nowhere(namespace, ADDRESS, HERE)
     place = OfWalk(
         private=kernel_member("seq_file", "private"),
         bucket=kernel_member("tcp_iter_state", "bucket"),
         table=kernel_member("tcp_iter_state", "state"),
     )
     iterator = load_iterator(stack, "tcp", place)
-    return namespace, iterator, Places(namespace, partial(whole_walk, iterator.walker), family)
+    unable: dict[Hazard, str] = {}
+    peer: Peer | None = None
+    destroyer: Destroyer | None = None
+    no_peer = ""
+    try:
+        peer = stack.enter_context(a_peer())
+        with open(_TIME_WAIT_MAX, "w") as file:
+            file.write(_MANY)
+    except Unavailable as lack:
+        no_peer = f"the peer of a connection needs packets: {lack}"
+        unable.update(dict.fromkeys(("close", "accept"), no_peer))
+    if peer is None or not peer.destroys:
+        try:
+            destroyer = load_destroyer(stack, "tcp", place)
+        except Unavailable as lack:
+            unable["destroy"] = f"this kernel has neither SOCK_DESTROY nor bpf_sock_destroy: {lack}"
+    places = Places(namespace, partial(whole_walk, iterator.walker), family, peer, no_peer)
+    stack.callback(places.close)
+    return namespace, iterator, partial(_make_sockets, namespace, places, first, destroyer), unable
 
 
-def _make_sockets(namespace: Namespace, places: Places, first: str, shape: Shape) -> TcpSockets:
+def _make_sockets(namespace: Namespace, places: Places, first: str, destroyer: Destroyer | None, shape: Shape) -> TcpSockets:
     established = 0
     for table, count in shape.buckets:
         is_established = (table or first) == ESTABLISHED
@@ -144,4 +197,4 @@ def _make_sockets(namespace: Namespace, places: Places, first: str, shape: Shape
             raise Inconclusive(
                 f"the kernel's table of {table or first} sockets has {buckets_max} buckets here; the case needs {count}"
             )
-    return TcpSockets(namespace, places, first, established)
+    return TcpSockets(namespace, places, first, established, destroyer)

@@ -11,13 +11,15 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from sockiter.backend import Shape
+from sockiter.claims import Hazard
 from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import InContext
-from sockiter.kernel.bpf.setup import load_iterator
+from sockiter.kernel.bpf.setup import load_destroyer, load_iterator
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
+from sockiter.kernel.sockets.base import Destroyer
 from sockiter.kernel.sockets.udp import Places, UdpSockets
 from sockiter.kernel.target import (
     DUMP_READS,
@@ -27,16 +29,18 @@ from sockiter.kernel.target import (
     NO_PROGRAM_IN_DUMP,
     NO_PROGRAM_IN_FILE,
     NO_STOP,
+    PROGRAM_READS,
     KernelTarget,
     SessionSetup,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, lines
+from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, Walk, lines
 
 # A namespace with this setting (6.2 and later) has its own table, which makes a walk short. 128 is the minimum.
 _SMALL_TABLE = ("/proc/sys/net/ipv4/udp_child_hash_entries", "128")
 # `struct bpf_iter__udp`: meta, the socket, its owner, and then the bucket.
 _BUCKET_AT = 24
 _WIDTH = 128  # of a line of /proc/net/udp
+_NO_CONNECTION: dict[Hazard, str] = dict.fromkeys(("close", "accept"), "UDP has no handshakes, and no successors of sockets")
 _IPV4 = "this walk returns IPv4 sockets, which go to the head"
 
 
@@ -46,15 +50,16 @@ def _bpf() -> Iterator[SessionSetup]:
         namespace = stack.enter_context(private(_SMALL_TABLE))
         bring_up(namespace)
         iterator = load_iterator(stack, "udp", InContext(_BUCKET_AT))
+        destroyer, unable = _destroyer(stack)
         places = Places(namespace, partial(whole_walk, iterator.walker), family=socket.AF_INET6)
         yield SessionSetup(
             namespace,
             BpfWalk(iterator.walker),
-            partial(_make_sockets, namespace, places),
+            partial(_make_sockets, namespace, places, destroyer),
             iterator.stops,
             iterator.destroys,
             places.has_tail,
-            iterator.unable,
+            {**unable, **iterator.unable},
             iterator.modes,
             iterator.lacks,
         )
@@ -62,34 +67,47 @@ def _bpf() -> Iterator[SessionSetup]:
 
 @contextmanager
 def _proc() -> Iterator[SessionSetup]:
-    with private(_SMALL_TABLE) as namespace:
+    with ExitStack() as stack:
+        namespace = stack.enter_context(private(_SMALL_TABLE))
         walk = ProcWalk("udp", _WIDTH)
-        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, _by_port(namespace)), has_tail=False)
+        yield _by_port(stack, namespace, walk)
 
 
 @contextmanager
 def _diag() -> Iterator[SessionSetup]:
-    with private(_SMALL_TABLE) as namespace:
+    with ExitStack() as stack:
+        namespace = stack.enter_context(private(_SMALL_TABLE))
         walk = DiagWalk(inet_request(socket.AF_INET, socket.IPPROTO_UDP), INET_COOKIE_AT)
-        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, _by_port(namespace)), has_tail=False)
+        yield _by_port(stack, namespace, walk)
 
 
 KERNEL_UDP = KernelTarget(
     "kernel:udp",
     "the running kernel's UDP socket iterator (bpf_iter_udp)",
     _bpf,
-    frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "destroying", "show", "realloc", "enomem"}),
+    frozenset(
+        {"add-head", "add-tail", "remove", "reinsert", "rehash", "destroy", "destroying", "show", "realloc", "enomem"}
+    ),
     schemes=("cookie-udp", "offset-udp", "rank"),
+    never={**NO_STOP, **_NO_CONNECTION},
+    reads=PROGRAM_READS | {"bound"},
 )
 KERNEL_PROC_UDP = KernelTarget(
     "kernel:proc-udp",
     "partial reads of the running kernel's /proc/net/udp",
     _proc,
-    frozenset({"add-head", "remove", "reinsert", "rehash"}),
+    frozenset({"add-head", "remove", "reinsert", "rehash", "destroy"}),
     schemes=("proc-udp",),
     slots=None,
     read_max=(4096 - 1) // _WIDTH,
-    never={**NO_STOP, **NO_BATCH, **NO_DESTROYING, "add-tail": _IPV4, "show": "the bucket's lock is held for a whole read"},
+    never={
+        **NO_STOP,
+        **NO_BATCH,
+        **NO_DESTROYING,
+        **_NO_CONNECTION,
+        "add-tail": _IPV4,
+        "show": "the bucket's lock is held for a whole read",
+    },
     reads=FILE_READS,
     never_reads=NO_PROGRAM_IN_FILE,
 )
@@ -97,13 +115,14 @@ KERNEL_UDP_DIAG = KernelTarget(
     "kernel:udp-diag",
     "the running kernel's dump of UDP sockets by sock_diag",
     _diag,
-    frozenset({"add-head", "remove", "reinsert", "rehash"}),
+    frozenset({"add-head", "remove", "reinsert", "rehash", "destroy"}),
     schemes=("udp-diag",),
     slots=None,
     never={
         **NO_STOP,
         **NO_BATCH,
         **NO_DESTROYING,
+        **_NO_CONNECTION,
         "add-tail": _IPV4,
         "show": "the bucket's lock is held while a message is filled",
     },
@@ -112,16 +131,25 @@ KERNEL_UDP_DIAG = KernelTarget(
 )
 
 
-def _make_sockets(namespace: Namespace, places: Places, shape: Shape) -> UdpSockets:
-    return UdpSockets(namespace, places, places.ports(max(number for _, number in shape.buckets)))
+def _make_sockets(namespace: Namespace, places: Places, destroyer: Destroyer | None, shape: Shape) -> UdpSockets:
+    return UdpSockets(namespace, places, places.ports(max(number for _, number in shape.buckets)), destroyer)
 
 
-def _by_port(namespace: Namespace) -> Places:
+def _destroyer(stack: ExitStack) -> tuple[Destroyer | None, dict[Hazard, str]]:
+    # SOCK_DESTROY does not find every UDP socket: it looks one up by addresses, which several sockets may share.
+    try:
+        return load_destroyer(stack, "udp", InContext(_BUCKET_AT)), {}
+    except Unavailable as lack:
+        return None, {"destroy": f"UDP sockets that share a port can only be destroyed by bpf_sock_destroy: {lack}"}
+
+
+def _by_port(stack: ExitStack, namespace: Namespace, walk: Walk) -> SessionSetup:
     bring_up(namespace)
+    destroyer, unable = _destroyer(stack)
     places = Places(namespace, _seen_in_proc, family=socket.AF_INET, by_inode=True)
     if places.by_address:
         raise Unavailable("/proc/net/udp does not list sockets in the order of the table by port")
-    return places
+    return SessionSetup(namespace, walk, partial(_make_sockets, namespace, places, destroyer), has_tail=False, unable=unable)
 
 
 def _seen_in_proc() -> list[tuple[int, int]]:

@@ -30,7 +30,16 @@ from sockiter.kernel.target import (
 from sockiter.kernel.walks import BpfWalk, DiagWalk
 
 _NAMED = "the name of a UNIX socket is permanent and determines its bucket"
-_NEVER: dict[Hazard, str] = {**NO_STOP, "add-tail": "UNIX sockets go to the head", "reinsert": _NAMED, "rehash": _NAMED}
+_NO_CONNECTION = "this table has no handshakes, and no successors of sockets"
+_UNDESTROYABLE = "the kernel destroys only TCP and UDP sockets on request"
+_NEVER: dict[Hazard, str] = {
+    **NO_STOP,
+    **dict.fromkeys(("close", "accept"), _NO_CONNECTION),
+    "destroy": _UNDESTROYABLE,
+    "add-tail": "UNIX sockets go to the head",
+    "reinsert": _NAMED,
+    "rehash": _NAMED,
+}
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from sockiter.verdict import KINDS, Finding, Verdict
 _TWO_CALLS: dict[Hazard, frozenset[Hazard]] = {
     "reinsert": frozenset({"remove", "add-head", "add-tail"}),
     "rehash": frozenset({"remove", "add-head"}),
+    "close": frozenset(),
 }
+_LEAVES: frozenset[Hazard] = frozenset({"remove", "destroy"})
 # Without synchronization of the two sides, changes also happen inside reads.
 _ALWAYS: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 _NEVER = 1 << 63
@@ -127,7 +129,7 @@ def judge_round(race_round: Round) -> Iterator[WalkFindings]:
     A socket without a record of its changes may be delivered or not.
     """
     names = {change.socket_id: change.name for change in race_round.changes}
-    gone = {change.socket_id: change.end for change in race_round.changes if change.hazard == "remove"}
+    gone = {change.socket_id: change.end for change in race_round.changes if change.hazard in _LEAVES}
     untouched_intervals = _UntouchedIntervals(race_round.changes)
     for number, walk in enumerate(race_round.walks):
         start, end = walk.calls[0].start, walk.calls[-1].end
@@ -168,7 +170,7 @@ class _UntouchedIntervals:
         for change in changes:
             if change.socket_id in untouched_since:
                 intervals.append((untouched_since.pop(change.socket_id), change.start, change.socket_id))
-            if change.hazard != "remove":
+            if change.hazard not in _LEAVES:
                 untouched_since[change.socket_id] = change.end
             if change.hazard in _TWO_CALLS:
                 self._moves.setdefault(change.socket_id, []).append((change.start, change.end))

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from sockiter import rights
 from sockiter.backend import SLOTS
-from sockiter.claims import CHANGES, Hazard, KnownFailure, explaining, in_order
+from sockiter.claims import Hazard, KnownFailure, explaining, in_order
 from sockiter.errors import SockiterError, Unavailable
 from sockiter.files import own_path, write_whole
 from sockiter.fuzzing.limits import Room
@@ -31,7 +31,7 @@ from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.walks import Walk
 from sockiter.race.judge import RaceCounts, Round, TimedChange, WalkCall, WalkFindings, judge_round
-from sockiter.race.sides import Mutator, RoundPlan, walk_repeatedly
+from sockiter.race.sides import RACED, Mutator, RoundPlan, walk_repeatedly
 from sockiter.verdict import VIOLATIONS, Kind, describe
 from sockiter.workers import serving, start_server, undisturbed
 
@@ -213,7 +213,7 @@ class Race:
 def draw_plan(seed: str, room: Room, kinds: frozenset[Hazard]) -> RoundPlan:
     """The plan of a round with some of these kinds of changes; `kinds` must not be empty."""
     random = Random(seed)
-    all_kinds = [kind for kind in CHANGES if kind in kinds]
+    all_kinds = [kind for kind in RACED if kind in kinds]
     on = tuple([kind for kind in all_kinds if random.random() < 0.5]) or (random.choice(all_kinds),)
     # Without additions, removals would soon empty the table.
     changing = random.choice((0, 2, 8, 24) if {"add-head", "add-tail"} & set(on) else (2, 8, 24, 200))

@@ -13,7 +13,7 @@ from errno import errorcode
 from random import Random
 
 from sockiter.backend import Shape
-from sockiter.claims import Hazard
+from sockiter.claims import CHANGES, Hazard
 from sockiter.kernel.sockets.base import Socket, Sockets
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End, has_tail
@@ -21,6 +21,9 @@ from sockiter.race.judge import TimedChange, WalkCall, WalkRecord
 
 READS_WHEN_QUIET = 10_000
 """The most reads of a walk after the last change. A walk with more reads is stuck: there are never so many sockets."""
+
+RACED: tuple[Hazard, ...] = tuple(hazard for hazard in CHANGES if hazard != "accept")
+"""The kinds of changes of a race. A walk at the same time would show the socket that listens for a handshake."""
 
 _ENDS: tuple[End, ...] = ("head", "tail")
 
@@ -98,6 +101,7 @@ class Mutator:
         self._random = Random(f"{plan.seed}/changes")
         self._socket_ids: dict[str, int] = {}
         self._names: list[str] = []  # of the changing sockets
+        self._closed: set[str] = set()  # of these, the closed connections
 
     def make_sockets(self) -> None:
         """Make the sockets for the beginning of a round."""
@@ -137,16 +141,22 @@ class Mutator:
             return True
         nth = random.randrange(len(self._names))
         name = self._names[nth]
-        if kind == "remove":
+        if kind in ("remove", "destroy"):
             self._names[nth] = self._names[-1]
             self._names.pop()
-            self._remove(name)
+            self._remove(name, destroys=kind == "destroy")
             return True
+        if name in self._closed or (kind == "close" and not self._sockets.connects(self._sockets.bucket(name))):
+            return True  # this one cannot change in this way
         bucket = random.choice(plan.buckets) if kind == "rehash" else self._sockets.bucket(name)
         end = self._possible_end(random.choice(_ENDS), bucket)
         start = time.monotonic_ns()
         if kind == "rehash":
             changed = self._sockets.rehash(name, bucket)
+        elif kind == "close":
+            self._sockets.finish(name)
+            self._closed.add(name)
+            changed = True
         else:
             self._sockets.reinsert(name, end)
             changed = True
@@ -165,10 +175,14 @@ class Mutator:
         self.changes.append(TimedChange(kind, name, self._socket_ids[name], start, end_time, bucket))
         return name
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str, *, destroys: bool = False) -> None:
         start = time.monotonic_ns()
-        self._sockets.remove(name)
-        self.changes.append(TimedChange("remove", name, self._socket_ids.pop(name), start, time.monotonic_ns()))
+        if destroys:
+            self._sockets.destroy(name)
+        else:
+            self._sockets.remove(name)
+        kind: Hazard = "destroy" if destroys else "remove"
+        self.changes.append(TimedChange(kind, name, self._socket_ids.pop(name), start, time.monotonic_ns()))
 
     def _possible_end(self, preferred: End, bucket: Bucket) -> End:
         return preferred if self._sockets.has_tail and has_tail(bucket.table) else "head"

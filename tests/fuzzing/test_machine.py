@@ -203,7 +203,7 @@ def test_a_machine_has_the_rules_of_its_hazards_and_no_others(hazards: Iterable[
         ({"bound"}, (), set()),
         ({"bound"}, {"destroy"}, {"destroy", "add_with_property"}),
     ],
-    ids=str,
+    ids=lambda names: "-".join(sorted(names)) or "none",
 )
 def test_a_machine_has_the_rules_of_its_features_and_no_others(
     features: set[Feature], hazards: Iterable[Hazard], expected: set[str]

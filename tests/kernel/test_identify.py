@@ -16,13 +16,13 @@ from sockiter.claims import Hazard, explaining, hazards_of
 from sockiter.errors import Unavailable
 from sockiter.kernel import KERNEL_TARGETS, identify, probe
 from sockiter.kernel.probe import Capabilities
-from sockiter.kernel.target import NO_STOP, KernelTarget, SessionSetup
+from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP
 from sockiter.kernel.unix import KERNEL_UNIX
 from sockiter.operations import Add, At, Bucket, Fail, Open, Operation, Read, Reinsert, Remove
 from sockiter.schemes import SCHEMES
-from sockiter.schemes.scheme import ANY_HAZARD
+from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS
 from sockiter.simulation import Simulation
 from sockiter.verdict import Kind, Signature
 from tests.support.kernel_targets import with_capabilities
@@ -74,7 +74,7 @@ def test_a_target_has_the_known_failures_of_its_scheme_under_its_own_hazards(mon
     with_capabilities(monkeypatch, Capabilities(unable=unable, scheme="cookie-udp"))
     assert KERNEL_UDP.detected_scheme == "cookie-udp"
     assert KERNEL_UDP.missing() is None
-    assert KERNEL_UDP.unable == {**NO_STOP, **unable}
+    assert KERNEL_UDP.unable == {**KERNEL_UDP.never, **unable}
     assert KERNEL_UDP.hazards == KERNEL_UDP.offers - {"realloc", "enomem"}
     assert set(KERNEL_UDP.known_failures) < set(SCHEME["cookie-udp"].known_failures)
     assert all(known_failure.hazards <= KERNEL_UDP.hazards for known_failure in KERNEL_UDP.known_failures)
@@ -107,7 +107,7 @@ def test_no_kernel_stops_a_walk_between_two_buckets(target: KernelTarget) -> Non
 
 @pytest.mark.parametrize("target", KERNEL_TARGETS, ids=lambda target: target.name)
 def test_what_a_target_is_never_put_through_has_a_reason_and_all_else_it_offers(target: KernelTarget) -> None:
-    assert target.offers | set(target.never) == ANY_HAZARD
+    assert target.offers | set(target.never) | {"destroying"} == ANY_HAZARD | SUCCESSIONS
     assert not target.offers & set(target.never)
     assert all(target.never.values())
     assert target.is_real
@@ -207,7 +207,7 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
             ended.append("closed")
 
     def iteration(
-        name: str, walk: object, shape: Shape, order: list[Bucket], stops: object, *, destroys: bool, modes: object
+        name: str, walk: object, shape: Shape, order: list[Bucket], stops: object, **options: object
     ) -> Simulation:
         begun.append(shape)
         return Tried(SCHEME["rank"], shape)
@@ -230,8 +230,8 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
     probe.forget()
     try:
         assert (target.missing(), target.detected_scheme, target.has_tail) == (None, "rank", False)
-        assert target.unable == {**NO_STOP, "enomem": "it was not built for it"}
-        assert len(begun) == 1 + len(identify.distinguishing_sequences(("",)))
+        assert target.unable == {**KERNEL_UDP.never, "enomem": "it was not built for it"}
+        assert len(begun) == 2 + len(identify.distinguishing_sequences(("",)))
         assert ended[-1] == "all"
         assert ended.count("closed") >= len(begun)
     finally:

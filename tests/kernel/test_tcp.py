@@ -180,10 +180,9 @@ def test_a_removed_established_socket_leaves_nothing_behind_in_another_state(ses
 
 
 def test_a_reset_that_does_not_come_is_reported(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockiter.kernel.sockets.tcp._RESET_MS", 0)
-    monkeypatch.setattr("sockiter.kernel.sockets.tcp.select.poll", Deaf)
+    monkeypatch.setattr("sockiter.kernel.sockets.peer.select.poll", Deaf)
     backend = begun(session, [*adds("AB", "head", 0, ESTABLISHED), Open()])
-    with pytest.raises(Unavailable, match=r"^an established socket is still present 0 s after its reset$"):
+    with pytest.raises(Unavailable, match=r"^an established socket is still present after the reset from its peer$"):
         backend.apply(Remove("A"))
 
 
@@ -254,7 +253,7 @@ def test_more_sockets_than_there_are_addresses_for_are_refused(
 
 
 def test_more_sockets_than_there_are_ports_for_are_refused(session: KernelSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockiter.kernel.sockets.tcp._ESTABLISHED_PORT", 1024 + 128)
+    monkeypatch.setattr("sockiter.kernel.sockets.tcp._REMOTE_PORTS_END", 1024 + 128)
     with pytest.raises(Unavailable, match=r"^no further port leads to bucket 0 of the established sockets$"):
         begun(session, [*adds([f"s{n}" for n in range(64)], "head", 0, ESTABLISHED), Open()])
 

@@ -228,9 +228,10 @@ def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatc
 
     monkeypatch.setattr(udp, "bring_up", lambda _: None)
     monkeypatch.setattr(udp, "Places", lambda *_, **__: Elsewhere())
-    namespace: Any = None
+    monkeypatch.setattr(udp, "load_destroyer", lambda *_: None)
+    nothing: Any = None
     with pytest.raises(Unavailable, match=r"^/proc/net/udp does not list sockets in the order of the table by port$"):
-        udp._by_port(namespace)
+        udp._by_port(nothing, nothing, nothing)
 
 
 # Messages of sock_diag
@@ -333,7 +334,7 @@ def test_a_dump_that_is_refused_is_unavailable(asked: Ask) -> None:
 def test_requests_are_laid_out_as_the_kernel_reads_them() -> None:
     inet = inet_request(socket.AF_INET6, socket.IPPROTO_TCP)
     assert struct.unpack_from("=IHH", inet) == (len(inet), 20, 0x301)
-    assert struct.unpack_from("=BBBBI", inet, 16) == (socket.AF_INET6, socket.IPPROTO_TCP, 0xFF, 0, 0xFFFFFFFF)
+    assert struct.unpack_from("=BBBBI", inet, 16) == (socket.AF_INET6, socket.IPPROTO_TCP, 0xFF, 0, 0x1FFF)
     unix = unix_request()
     assert struct.unpack_from("=IHH", unix) == (len(unix), 20, 0x301)
     assert struct.unpack_from("=BBHIII", unix, 16) == (socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, 0x7F)

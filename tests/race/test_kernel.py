@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from sockiter.backend import Shape
-from sockiter.claims import CHANGES
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel.namespace import where
 from sockiter.kernel.target import KernelTarget
@@ -24,6 +23,7 @@ from sockiter.operations import Bucket
 from sockiter.race import race
 from sockiter.race.judge import judge_round
 from sockiter.race.race import Race, draw_plan, race_session
+from sockiter.race.sides import RACED
 from sockiter.verdict import Finding
 from tests.support.command import read_all, unmeasured
 
@@ -39,7 +39,7 @@ def test_a_kernel_keeps_the_claims_of_its_scheme_in_a_race(
     with race_session(kernel_target):
         pass  # the server that starts processes stays, and their shared memory
     descriptors = len(os.listdir("/proc/self/fd"))
-    the_race = Race(kernel_target, seed="a short one", kinds=kernel_target.hazards & frozenset(CHANGES), cases=tmp_path)
+    the_race = Race(kernel_target, seed="a short one", kinds=kernel_target.hazards & frozenset(RACED), cases=tmp_path)
     for _ in range(20):
         the_race.run(0.1)
         if the_race.result.counts.changes:
@@ -52,7 +52,7 @@ def test_a_kernel_keeps_the_claims_of_its_scheme_in_a_race(
 
 
 def test_a_walk_in_another_process_meets_the_sockets_of_this_one_and_no_others(kernel_target: KernelTarget) -> None:
-    kinds = draw_plan("7", Room.of(kernel_target), kernel_target.hazards & frozenset(CHANGES))
+    kinds = draw_plan("7", Room.of(kernel_target), kernel_target.hazards & frozenset(RACED))
     with race_session(kernel_target) as arena:
         race_round = arena.run(kinds)
     socket_ids = {change.socket_id for change in race_round.changes}

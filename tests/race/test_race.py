@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 
 from sockiter.backend import SLOTS, Shape
-from sockiter.claims import CHANGES, Hazard, KnownFailure, known_failure
+from sockiter.claims import Hazard, KnownFailure, known_failure
 from sockiter.errors import Unavailable
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
@@ -32,12 +32,12 @@ from sockiter.race import race
 from sockiter.race import sides as module
 from sockiter.race.judge import Round, TimedChange, WalkCall, WalkRecord
 from sockiter.race.race import HEADER, RECORDS_KEPT, RERUNS, Arena, Race, draw_plan, race_session
-from sockiter.race.sides import Mutator, RoundPlan
+from sockiter.race.sides import RACED, Mutator, RoundPlan
 from tests.support.command import NO_KERNEL, sockiter
 
 pytestmark = pytest.mark.interpreter
 
-ANY: frozenset[Hazard] = frozenset(CHANGES)
+ANY: frozenset[Hazard] = frozenset(RACED)
 
 
 def plan(*kinds: Hazard, **others: Any) -> RoundPlan:
@@ -71,7 +71,19 @@ class StubSockets:
         del self.held[name]
         self.done.append(("remove", name))
 
+    def destroy(self, name: str) -> None:
+        del self.held[name]
+        self.done.append(("destroy", name))
+
+    def finish(self, name: str) -> None:
+        assert self.connects(self.held[name])
+        self.done.append(("finish", name))
+
+    def connects(self, bucket: Bucket) -> bool:
+        return bucket.number != 0
+
     def reinsert(self, name: str, end: End) -> None:
+        assert ("finish", name) not in self.done
         self.done.append(("reinsert", name, end, self.held[name]))
 
     def rehash(self, name: str, bucket: Bucket) -> bool:
@@ -179,7 +191,7 @@ def pretending(walk: ScriptedWalk) -> KernelTarget:
 
 def having(*known_failures: KnownFailure) -> KernelTarget:
     """A target that has these."""
-    names = {"name": "kernel:pretended", "detected_scheme": "rank"}
+    names = {"name": "kernel:pretended", "detected_scheme": "rank", "features": frozenset()}
     return cast(
         KernelTarget,
         SimpleNamespace(**names, all_known_failures=known_failures, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
@@ -282,22 +294,25 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("ticking")
 def test_sockets_that_are_to_be_left_alone_are_and_all_else_is_noted() -> None:
-    mutator, sockets = mutated(*CHANGES, changes=3000, untouched=4, changing=3, changing_max=6)
+    mutator, sockets = mutated(*RACED, changes=3000, untouched=4, changing=3, changing_max=6)
     laid, later = mutator.changes[:7], mutator.changes[7:]
     assert [change.name for change in laid] == [f"s{n}" for n in range(1, 8)]
     assert {change.hazard for change in laid} == {"add-head", "add-tail"}
-    assert {change.hazard for change in later} == set(CHANGES)
+    assert {change.hazard for change in later} == set(RACED)
     touched = {change.name for change in later}
     assert len({change.name for change in laid} - touched) == 4
     assert len(mutator.changes) == sum(what[0] != "prepare" and what[-1] is not False for what in sockets.done)
     assert sockets.done[0] == ("prepare", 20)
+    finished = {what[1] for what in sockets.done if what[0] == "finish"}
+    assert finished == {change.name for change in later if change.hazard == "close"}
     times = [time for change in mutator.changes for time in (change.start, change.end)]
     assert times == sorted(times)
-    there = {change.name for change in mutator.changes} - {c.name for c in mutator.changes if c.hazard == "remove"}
-    assert set(sockets.held) == there
+    gone = {change.name for change in mutator.changes if change.hazard in ("remove", "destroy")}
+    assert set(sockets.held) == {change.name for change in mutator.changes} - gone
     mutator.remove_all()
     assert sockets.held == {}
-    assert {c.name for c in mutator.changes if c.hazard == "remove"} == {change.name for change in mutator.changes}
+    gone = {change.name for change in mutator.changes if change.hazard in ("remove", "destroy")}
+    assert gone == {change.name for change in mutator.changes}
 
 
 @pytest.mark.usefixtures("ticking")
@@ -317,7 +332,7 @@ def test_a_round_of_removals_is_over_when_all_are_gone_that_are_not_left_alone()
 
 @pytest.mark.usefixtures("ticking")
 def test_where_there_is_no_tail_everything_goes_to_the_head() -> None:
-    mutator, sockets = mutated(*CHANGES, changes=300, has_tail=False)
+    mutator, sockets = mutated(*RACED, changes=300, has_tail=False)
     assert "add-tail" not in {change.hazard for change in mutator.changes}
     assert {what[2] for what in sockets.done if what[0] in ("add", "reinsert")} == {"head"}
 
@@ -727,7 +742,7 @@ def test_the_document_has_all_of_it_and_is_the_only_output(rounds: list[Round], 
     assert (document["seed"], document["interrupted"], document["not_here"]) == (7, False, [])
     (target,) = document["targets"]
     assert (target["target"], target["walks_by"], target["trouble"]) == ("kernel:proc-udp", "rank", "no more rounds")
-    assert target["hazards"] == ["add-head", "remove", "reinsert", "rehash"]
+    assert target["hazards"] == ["add-head", "remove", "reinsert", "rehash", "destroy"]
     # A repeated round is not counted.
     assert (target["rounds"], target["walks"], target["reads"], target["changes"]) == (2, 3, 6, 1)
     assert (target["changes_during_reads"], target["changes_inside_one_read"]) == (1, 0)

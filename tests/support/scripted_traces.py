@@ -76,6 +76,7 @@ class Scripted:
     has_tail = True
     features = frozenset(FEATURES)
     lacks: Mapping[Feature, str] = {}
+    in_place: ClassVar[frozenset[Hazard]] = frozenset()
     detected_scheme = None
     is_real = True
 

@@ -24,8 +24,8 @@ _PID_AND_TGID = 120
 _SEQ_WRITE = 127
 
 # The shared page, in words of 8 bytes.
-STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, DESTROY, TIMED_OUT, MODE, STORED = range(0, 80, 8)
-PAGE = 80
+STATE, POINT, ABOUT, ALLOCATIONS, SHOWS, THREAD, DESTROY, TIMED_OUT, MODE, STORED, HELD = range(0, 88, 8)
+PAGE = 88
 IDLE, ARMED, ASKED = 0, 1, 2
 """States: no stop needed; stop at the next point; stopped, with the point and its subject on the page."""
 SHOW, ALLOCATION = 1, 2
@@ -179,15 +179,16 @@ def entry_stop_program(
     namespace: tuple[int, int],
     argument: int | None,
     cookie: int = 0,
+    state: int = 0,
     unwarned: bool = False,
 ) -> bytes:
     """The program for the entry of a kernel function. While the page is armed, it stops the thread named on the page.
 
-    At a show, `argument` is the index of the socket argument, and `cookie` is the offset of the cookie in a socket. The
-    page then has that cookie. At an allocation, `argument` is the index of the flags, None for none. The page then has 1
-    if others can make changes meanwhile, and 0 if the bucket's lock is held. `unwarned`: stop only at allocations whose
-    failure causes no warning, such as a batch's. The program waits for the answer, or for a timeout, which it records.
-    `namespace`: device and inode of the namespace of our process ids.
+    At a show, `argument` is the index of the socket argument, and `cookie` and `state` are the offsets of the cookie and
+    the state in a socket. The page then has that cookie, and that state under `HELD`. At an allocation, `argument` is the
+    index of the flags, None for none. The page then has 1 if others can make changes meanwhile, and 0 if the bucket's lock
+    is held. `unwarned`: stop only at allocations whose failure causes no warning, such as a batch's. The program waits for
+    the answer, or for a timeout, which it records. `namespace`: device and inode of the namespace of our process ids.
     """
     to = Assembly()
     to.move(6, 1)
@@ -216,6 +217,14 @@ def entry_stop_program(
         to.call(_READ_KERNEL)
         to.load(1, STACK, _READ_AT)
         to.store(9, ABOUT, 1)
+        to.load(3, 6, 8 * argument)
+        to.add_constant(3, state)
+        to.store_constant(STACK, _READ_AT, 0)
+        to.address(1, STACK, _READ_AT)
+        to.constant(2, 1)
+        to.call(_READ_KERNEL)
+        to.load(1, STACK, _READ_AT)
+        to.store(9, HELD, 1)
         _stand_still(to, SHOW)
     else:
         if unwarned:

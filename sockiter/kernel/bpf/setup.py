@@ -5,7 +5,7 @@ Some parts are optional: if the kernel lacks them, the session does not support 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +14,9 @@ from sockiter.claims import Hazard
 from sockiter.errors import Unavailable
 from sockiter.kernel.bpf.btf import kernel_function, kernel_member
 from sockiter.kernel.bpf.faults import need_faults
-from sockiter.kernel.bpf.loader import Walker, shared_array, walker
+from sockiter.kernel.bpf.loader import Walker, shared_array, walker, whole_walk
 from sockiter.kernel.bpf.modes import LOG_SIZE, Modes
-from sockiter.kernel.bpf.programs import PAGE, RECORD, BucketSource, MarkOffsets, record_program
+from sockiter.kernel.bpf.programs import DESTROY, PAGE, RECORD, BucketSource, MarkOffsets, record_program
 from sockiter.kernel.bpf.stops import Stops, attach_stops, stoppable_reads
 from sockiter.readers import Feature
 
@@ -107,6 +107,25 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
     if parts.no_marks:
         lacks["unwanted"] = parts.no_marks
     return LoadedIterator(loaded, stops, parts.destroy is not None, unable, Modes(words, parts.log_words), lacks)
+
+
+def load_destroyer(stack: ExitStack, family: str, bucket: BucketSource) -> Callable[[int], None]:
+    """A function that destroys the socket with a given cookie, by bpf_sock_destroy in a walk of its own.
+
+    Loaded until the stack ends; raises `Unavailable`, as the function does if it does not find the socket.
+    """
+    page, words = stack.enter_context(shared_array(PAGE))
+    program = record_program(bucket, page=page, destroy=kernel_function("bpf_sock_destroy"))
+    loaded = stack.enter_context(walker(f"bpf_iter_{family}", program))
+
+    def destroy(cookie: int) -> None:
+        words[DESTROY // 8] = cookie
+        whole_walk(loaded)
+        if words[DESTROY // 8]:
+            words[DESTROY // 8] = 0
+            raise Unavailable("bpf_sock_destroy: a walk for this purpose did not meet the socket")
+
+    return destroy
 
 
 def _parts(stack: ExitStack, *, destroys: bool) -> _Parts:

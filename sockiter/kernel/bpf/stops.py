@@ -27,6 +27,7 @@ from sockiter.kernel.bpf.programs import (
     ARMED,
     ASKED,
     DESTROY,
+    HELD,
     IDLE,
     POINT,
     SHOWS,
@@ -35,10 +36,13 @@ from sockiter.kernel.bpf.programs import (
     TIMED_OUT,
     entry_stop_program,
 )
+from sockiter.kernel.sockets.base import Small
 from sockiter.operations import Point
 
 # Since 6.10, and before.
 _ALLOCATING_FUNCTIONS = ("__kvmalloc_node_noprof", "kvmalloc_node")
+# TCP_NEW_SYN_RECV and TCP_TIME_WAIT: the states of objects that are no sockets. Only a stop at an entry reports a state.
+_SMALL: dict[int, Small] = {12: "request", 6: "TIME_WAIT"}
 _PROCESSES = "/proc/thread-self/ns/pid"
 
 
@@ -46,13 +50,15 @@ _PROCESSES = "/proc/thread-self/ns/pid"
 class Stop:
     """The point of a stop: the n-th show, of the socket with this cookie, or the n-th allocation.
 
-    `others_can_act`: whether others can make changes meanwhile; otherwise the bucket's lock is held.
+    `others_can_act`: whether others can make changes meanwhile; otherwise the bucket's lock is held. `small`: the kind of
+    the object that the iterator holds, None for a socket.
     """
 
     point: Point
     nth: int
     cookie: int = 0
     others_can_act: bool = True
+    small: Small | None = None
 
 
 OnStop: TypeAlias = Callable[[Stop], bool]
@@ -115,7 +121,7 @@ class Stops:
         about = words[ABOUT // 8]
         if words[POINT // 8] == ALLOCATION:
             return Stop("realloc", words[ALLOCATIONS // 8], others_can_act=bool(about))
-        return Stop("show", words[SHOWS // 8], about)
+        return Stop("show", words[SHOWS // 8], about, small=_SMALL.get(words[HELD // 8]))
 
 
 def two_processors(purpose: str = "stopping a read") -> tuple[int, int]:
@@ -146,7 +152,8 @@ def attach_stops(family: str, page: int) -> Iterator[None]:
     namespace = status.st_dev, status.st_ino
     show = f"bpf_iter_{family}_seq_show"
     cookie = kernel_member("sock_common", "skc_cookie")
-    show_program = entry_stop_program("show", page=page, namespace=namespace, argument=1, cookie=cookie)
+    state = kernel_member("sock_common", "skc_state")
+    show_program = entry_stop_program("show", page=page, namespace=namespace, argument=1, cookie=cookie, state=state)
     grow, is_any = _allocating_function(family)
     # Before 6.16 there are no flags: every allocation may wait.
     flags = kernel_types().argument(kernel_function(grow), "flags")

@@ -14,8 +14,9 @@ import resource
 import socket
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal, TypeAlias
 
 from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.programs import UNWANTED
@@ -30,6 +31,12 @@ _SPARE_FILES = 500
 Socket = _socket.socket
 """The base class of socket.socket, at half the cost: a fuzzer makes tens of thousands of sockets a second."""
 
+Small: TypeAlias = Literal["request", "TIME_WAIT"]
+"""The kinds of objects that take a socket's place in the kernel's table, and have no descriptor."""
+
+Destroyer: TypeAlias = Callable[[int], None]
+"""Destroys the socket with this cookie, from outside of any walk under test; raises `Unavailable`."""
+
 _SO_COOKIE = 57
 _SO_MARK = 36
 _LOCAL_PORT_RANGE = 51  # IP_LOCAL_PORT_RANGE, Linux 6.3
@@ -40,6 +47,8 @@ class Sockets(ABC):
     """The sockets of one iteration. A target does not offer operations that its kind of sockets lacks."""
 
     has_tail = True
+    destroys_by_walk = False
+    """Whether a destruction walks the table, and so waits for the lock of a socket that is shown meanwhile."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
@@ -58,16 +67,18 @@ class Sockets(ABC):
         """Make sure that the calling thread is in the private namespace."""
         self._namespace.stay()
 
-    def add(self, name: str, end: End, bucket: Bucket) -> Socket:
-        """Make a socket and put it into its bucket; raises `Inconclusive`."""
-        if len(self._held) >= self._room:
-            raise Inconclusive(f"an iteration can have {self._room} sockets at a time here; the case needs more")
+    def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False) -> Socket:
+        """Make a socket and put it into its bucket, `bound` by number or not; raises `Inconclusive`."""
+        self._check_room()
         self.enter()
         new = None
         try:
-            with _explain_errors(f"one more socket at the {end} of bucket {bucket}"):
+            with explain_errors(f"one more socket at the {end} of bucket {bucket}"):
                 new = self._new()
-                self._put(new, bucket, end)
+                if bound:
+                    self._put_bound(new, bucket, end)
+                else:
+                    self._put(new, bucket, end)
         except BaseException:
             if new is not None:
                 new.close()
@@ -75,18 +86,59 @@ class Sockets(ABC):
         self._held[name] = new, bucket
         return new
 
+    def add_request(self, name: str, bucket: Bucket, *, unwanted: bool = False) -> int:
+        """Put a request socket at the head of its bucket, and return its cookie; raises `Inconclusive`.
+
+        `unwanted`: with the mark by which the iterating program filters it out.
+        """
+        raise NotImplementedError  # for kinds with connections
+
+    def finish(self, name: str) -> None:
+        """Close a connection from both sides. The kernel puts a successor into its bucket."""
+        raise NotImplementedError  # for kinds with connections
+
+    def accept(self, name: str) -> None:
+        """Complete the handshake of a request socket. The kernel puts a successor into its bucket."""
+        raise NotImplementedError  # for kinds with connections
+
+    def connects(self, bucket: Bucket) -> bool:
+        """Whether the sockets of this bucket are connections."""
+        return False
+
+    def small(self, name: str) -> Small | None:
+        """The kind of the object in the table, if it is smaller than a socket; None for a socket."""
+        return None
+
+    def destroy(self, name: str) -> Bucket | None:
+        """Destroy a socket as another process does. It leaves, unless it is bound by number; then its new bucket."""
+        gone, bucket = self._held[name]
+        self._namespace.stay()
+        if (home := self._destroy(gone, bucket)) is not None:
+            self._held[name] = gone, home
+            return home
+        del self._held[name]
+        self._forget(gone)
+        gone.close()
+        return None
+
     def remove(self, name: str) -> None:
         """Remove a socket for good."""
         gone, bucket = self._held.pop(name)
-        self._forget(gone)
         try:
             self._leave(gone, bucket)
         finally:
+            self._forget(gone)
             gone.close()
 
     def release(self, name: str) -> None:
         """Stop tracking a socket that the kernel removes; `sweep` closes it."""
         self._released.append(self._held.pop(name)[0])
+
+    def has_returned(self, name: str, home: Bucket) -> bool:
+        """Record the bucket of a bound socket that the program destroyed; return whether it was in another one."""
+        survivor, bucket = self._held[name]
+        self._held[name] = survivor, home
+        return bucket != home
 
     def sweep(self) -> None:
         """Close released sockets; does nothing if there are none."""
@@ -95,14 +147,22 @@ class Sockets(ABC):
             self._forget(gone)
             gone.close()
 
+    def prepare_requests(self, changes: int) -> None:
+        """Learn in advance what this number of request sockets needs, as `prepare` does."""
+        raise NotImplementedError  # for kinds with connections
+
     def prepare(self, changes: int) -> None:  # noqa: B027
         """Learn in advance what this number of changes may need: inside a read, a walk would wait for it."""
+
+    def _check_room(self) -> None:
+        if len(self._held) >= self._room:
+            raise Inconclusive(f"an iteration can have {self._room} sockets at a time here; the case needs more")
 
     def reinsert(self, name: str, end: End) -> None:
         """Take a socket out of its bucket, and put it in again at that end."""
         moved, bucket = self._held[name]
         self._namespace.stay()
-        with _explain_errors(f"a socket, again at the {end} of bucket {bucket}"):
+        with explain_errors(f"a socket, again at the {end} of bucket {bucket}"):
             self._take(moved, bucket)
             self._put(moved, bucket, end)
 
@@ -112,7 +172,7 @@ class Sockets(ABC):
         if old == bucket:
             return False
         self._namespace.stay()
-        with _explain_errors(f"a socket, from bucket {old} to {bucket}"):
+        with explain_errors(f"a socket, from bucket {old} to {bucket}"):
             self._move(moved, old, bucket)
         self._held[name] = moved, bucket
         return True
@@ -136,6 +196,12 @@ class Sockets(ABC):
     @abstractmethod
     def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
         """Put a socket that is in no bucket into this one; raises OSError."""
+
+    def _put_bound(self, new: Socket, bucket: Bucket, end: End) -> None:
+        raise NotImplementedError  # for kinds that stay in the table after they are destroyed
+
+    def _destroy(self, gone: Socket, bucket: Bucket) -> Bucket | None:
+        raise NotImplementedError  # for kinds that can be destroyed
 
     @abstractmethod
     def _take(self, old: Socket, bucket: Bucket) -> None:
@@ -181,7 +247,8 @@ class LocalPort:
 
 
 @contextmanager
-def _explain_errors(action: str) -> Iterator[None]:
+def explain_errors(action: str) -> Iterator[None]:
+    """Turn an OSError of an action into an `Unavailable`."""
     try:
         yield
     except OSError as error:
@@ -193,9 +260,9 @@ def cookie(sock: Socket) -> int:
     return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
 
 
-def mark_unwanted(sock: Socket) -> None:
-    """Give a socket the mark by which the iterating program filters it out."""
-    sock.setsockopt(socket.SOL_SOCKET, _SO_MARK, UNWANTED)
+def mark_unwanted(sock: Socket, *, is_unwanted: bool = True) -> None:
+    """Give a socket the mark by which the iterating program filters it out, or take it away."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_MARK, UNWANTED if is_unwanted else 0)
 
 
 def inode(sock: Socket) -> int:

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.sockets.base import LocalPort, Socket, Sockets, cookie, disconnect, inode
+from sockiter.kernel.sockets.base import Destroyer, LocalPort, Socket, Sockets, cookie, disconnect, inode
 from sockiter.operations import Bucket, End
 
 Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
@@ -96,6 +96,12 @@ class Places:
         self._local_port.choose(new, port)
         new.bind(("", 0))
 
+    def bind_by_number(self, new: Socket, port: int, end: End) -> None:
+        """Bind a socket to a port for good; raises OSError."""
+        if self._family == socket.AF_INET6:
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
+        new.bind(("", port))
+
     def _spelled(self, address: str) -> str:
         return f"::ffff:{address}" if self._family == socket.AF_INET6 else address
 
@@ -137,15 +143,25 @@ class UdpSockets(Sockets):
     """UDP sockets in the buckets of `ports`, each given by its number and a port in it.
 
     In the table by address, connecting moves a socket. In the table by port, only another port does, which takes the
-    socket out for a moment.
+    socket out for a moment. `destroyer`: destroys a socket, wherever it is.
     """
 
-    def __init__(self, namespace: Namespace, places: Places, ports: list[tuple[int, int]]) -> None:
+    destroys_by_walk = True
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        places: Places,
+        ports: list[tuple[int, int]],
+        destroyer: Destroyer | None = None,
+    ) -> None:
         super().__init__(namespace)
+        self._destroyer = destroyer
         self._places = places
         self._ports = ports
         self.has_tail = places.has_tail
         self._home: dict[Socket, int] = {}  # each socket's index in `ports` of its bound port
+        self._bound: set[Socket] = set()  # the sockets that are bound by number
 
     def prepare(self, changes: int) -> None:
         if self._places.by_address:
@@ -161,11 +177,24 @@ class UdpSockets(Sockets):
         self._places.bind(new, self._ports[bucket.number][1], end)
         self._home[new] = bucket.number
 
+    def _put_bound(self, new: Socket, bucket: Bucket, end: End) -> None:
+        self._places.bind_by_number(new, self._ports[bucket.number][1], end)
+        self._home[new] = bucket.number
+        self._bound.add(new)
+
     def _take(self, old: Socket, bucket: Bucket) -> None:
         disconnect(old)
 
+    def _destroy(self, gone: Socket, bucket: Bucket) -> Bucket | None:
+        assert self._destroyer is not None  # otherwise a target does not offer this
+        self._destroyer(cookie(gone))
+        return Bucket(self._home[gone], bucket.table) if gone in self._bound else None
+
     def _move(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
         home = self._home[moved]
+        if moved in self._bound:
+            self._move_bound(moved, old, bucket)
+            return
         if not self._places.by_address or bucket.number == home:
             super()._move(moved, old, bucket)
             return
@@ -174,8 +203,17 @@ class UdpSockets(Sockets):
             self._put(moved, Bucket(home), "head")
         self._places.connect(moved, self._ports[home][1], self._ports[bucket.number][0])
 
+    def _move_bound(self, moved: Socket, old: Bucket, bucket: Bucket) -> None:
+        # A disconnected socket keeps its port, and returns to the bucket of the wildcard address.
+        home = self._home[moved]
+        if old.number != home:
+            disconnect(moved)
+        if bucket.number != home:
+            self._places.connect(moved, self._ports[home][1], self._ports[bucket.number][0])
+
     def _forget(self, gone: Socket) -> None:
         self._home.pop(gone, None)
+        self._bound.discard(gone)
 
 
 def _address(number: int) -> str:

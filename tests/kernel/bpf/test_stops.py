@@ -25,6 +25,7 @@ from sockiter.kernel.bpf.programs import (
     ASKED,
     DESTROY,
     IDLE,
+    PAGE,
     POINT,
     SHOW,
     SHOWS,
@@ -48,7 +49,7 @@ class Kernel:
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, *points: tuple[int, int], returns: bytes | OSError = b"done"
     ) -> None:
-        self.words = memoryview(bytearray(64)).cast("Q")
+        self.words = memoryview(bytearray(PAGE)).cast("Q")
         self.points = points
         self.returns = returns
         self.given: tuple[int, int] = (0, 0)
@@ -216,7 +217,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
         watched.append((function, b""))
 
     monkeypatch.setattr(module, "at_entry", at_entry)
-    monkeypatch.setattr(module, "kernel_member", lambda of, name: {("sock_common", "skc_cookie"): 72}[of, name])
+    monkeypatch.setattr(module, "kernel_member", lambda of, name: {"skc_cookie": 72, "skc_state": 18}[name])
     return watched
 
 
@@ -251,7 +252,10 @@ def test_what_shows_and_what_allocates_is_watched(
     namespace = message.st_dev, message.st_ino
     with module.attach_stops("udp", 3):
         assert entries == [
-            ("bpf_iter_udp_seq_show", entry_stop_program("show", page=3, namespace=namespace, argument=1, cookie=72)),
+            (
+                "bpf_iter_udp_seq_show",
+                entry_stop_program("show", page=3, namespace=namespace, argument=1, cookie=72, state=18),
+            ),
             (
                 watched,
                 entry_stop_program("allocation", page=3, namespace=namespace, argument=argument, unwarned=unwarned),
@@ -278,7 +282,7 @@ class Loader:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **refused: str) -> None:
         self.refused = refused
         self.loaded: list[bytes] = []
-        self.words = memoryview(bytearray(64)).cast("Q")
+        self.words = memoryview(bytearray(PAGE)).cast("Q")
         for name, outcome in {
             "shared_array": self._shared_array,
             "attach_stops": None,

@@ -450,6 +450,7 @@ class FewPorts:
     """Addresses of which the second has no port for bucket 0, and the others none for bucket 1."""
 
     family = socket.AF_INET6
+    peer = None
 
     def listening(self, number: int, bucket: int) -> tuple[str, int] | None:
         return (f"fd00::{number}", 2000) if (number == 2) == (bucket == 1) else None
