@@ -246,8 +246,7 @@ def _hazard(change: Change) -> Hazard:
             return "close"
         case Accept():
             return "accept"
-        case Destroy():
-            return "destroy"
+    return "destroy"
 
 
 def _inside(at: At) -> Hazard:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sockiter.history import Event, GaveUp, History, Returned, Shown
+from sockiter.history import Event, GaveUp, History, Reopened, Returned, Shown
 from sockiter.operations import FIRST, Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.oracle import judge
 from sockiter.verdict import KINDS, OF_A_SOCKET, VIOLATIONS, Finding, Verdict, describe
@@ -224,6 +224,15 @@ class TestElsewhere:
 
     def test_is_judged_at_the_end_and_not_later(self) -> None:
         assert Finding("skip", "A", elsewhere=True) in self.judged(END, Add("C", "head"), END)
+
+    def test_is_judged_at_the_end_of_the_last_pass(self) -> None:
+        add = Add("C", "head")
+        assert Finding("skip", "A", elsewhere=False) in self.judged(END, Reopened(), add, END)
+        assert Finding("skip", "A", elsewhere=True) in self.judged(END, Reopened(), END, add)
+
+    def test_is_a_repeat_in_a_walk_that_the_reader_gave_up(self) -> None:
+        findings = self.judged(*got("A", "B", "A"), GaveUp())
+        assert findings == (Finding("repeat", "A", elsewhere=True), Finding("stuck"))
 
     def test_is_a_repeat_whose_second_turn_came_before_the_change(self) -> None:
         assert self.judged(*got("A", "B", "A"), Add("C", "head"), END) == (Finding("repeat", "A", elsewhere=True),)

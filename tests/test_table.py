@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockiter.operations import Add, Bucket, Change, End, Rehash, Reinsert, Remove
-from sockiter.table import Phase, Socket, Table, empty
+from sockiter.operations import Accept, Add, Bucket, Change, Close, End, Rehash, Reinsert, Remove
+from sockiter.table import LARGE, Phase, Socket, Table, empty
 from tests.support.scheme_steps import blank, changed, table
 
 
@@ -201,6 +201,25 @@ def test_a_socket_that_is_gone_stays_as_it_was_when_it_left() -> None:
     assert moved.now(Socket("A", 1)) == Socket("A", -3)
     both = moved.after(Remove("B")).after(Add("C", "tail"))
     assert both.gone == both.after(Reinsert("C", "head")).gone == (Socket("A", -3), Socket("B", 2))
+
+
+def test_a_socket_with_a_successor_stays_as_it_was_and_the_successor_has_its_own_values() -> None:
+    for close in (Close("A"), Accept("A")):
+        succeeded = table("AB").after(close)
+        assert succeeded.names == (("A", "B"),)
+        assert succeeded.now(Socket("A", 1)) == Socket("A", 1)
+        assert succeeded.now(Socket("A", -3)) == Socket("A", -3)
+        assert succeeded.after(Reinsert("A", "tail")).now(Socket("A", -3)) == Socket("A", 4)
+
+
+def test_a_socket_of_a_large_table_has_its_latest_values_or_those_when_it_left() -> None:
+    made = table("AB")
+    for number in range(LARGE):
+        made = made.after(Add(f"n{number}", "tail"))
+    made = made.after(Remove("A")).after(Reinsert("B", "head"))
+    assert made.now(Socket("A", 1)) == Socket("A", 1)
+    assert made.now(Socket("B", 2)) == Socket("B", -made.ver)
+    assert made.now(Socket("X", 7)) == Socket("X", 7)
 
 
 def test_a_socket_that_was_never_there_is_as_it_is_said_to_be() -> None:

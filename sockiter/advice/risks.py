@@ -38,25 +38,25 @@ class Event(NamedTuple):
 
 MEMORY = "an allocation fails"
 EVENTS: tuple[Event, ...] = (
-    Event("open", "a socket opens", frozenset({"add-head", "add-tail"})),
-    Event("leave", "a socket closes and leaves", frozenset({"remove"})),
+    Event("open", "another socket opens", frozenset({"add-head", "add-tail"})),
+    Event("leave", "another socket closes and leaves", frozenset({"remove"})),
     Event(
         "succeed",
-        "a connection closes into TIME_WAIT or completes its handshake",
+        "another connection closes into TIME_WAIT or completes its handshake",
         frozenset({"close", "accept"}),
         "it closes into TIME_WAIT or completes its handshake",
     ),
     Event(
         "relisten",
-        "a socket stops listening and listens again",
+        "another socket stops listening and listens again",
         frozenset({"reinsert"}),
         "it stops listening and listens again",
     ),
     Event(
         "move",
-        "a socket moves to another bucket, as by connect()",
+        "another socket moves between buckets, as by connect()",
         frozenset({"rehash"}),
-        "it moves to another bucket, as by connect()",
+        "it moves between buckets, as by connect()",
     ),
     Event("memory", MEMORY, frozenset({"enomem"})),
 )
