@@ -12,7 +12,7 @@ import pytest
 
 from sockiter.cases import load, loads
 from sockiter.check.result import Scope
-from sockiter.claims import known_failure
+from sockiter.claims import Hazard, known_failure
 from sockiter.cli.options import bytes_of
 from sockiter.matrix.compute import OPS_WITHOUT_END, CellWorkers, within_reach
 from sockiter.operations import length
@@ -189,8 +189,9 @@ def test_a_scope_is_as_asked_for_unless_versions_roll_over_or_sockets_close_besi
     assert asked.under(["rollover", "add-tail"]) == Scope(3, 1, 2, 9)
     assert asked.under(["rollover", "add-tail", "remove"]) == Scope(2, 1, 2, 9)
     assert Scope(1, 1, 2).under(["rollover", "add-tail", "remove"]) == Scope(1, 1, 2)
-    few = ["add-head", "add-tail", "remove"]
-    for succession in (["close"], ["accept"], ["close", "accept"]):
+    few: tuple[Hazard, ...] = ("add-head", "add-tail", "remove")
+    successions: list[tuple[Hazard, ...]] = [("close",), ("accept",), ("close", "accept")]
+    for succession in successions:
         assert asked.under([*few, "destroy", *succession]) == asked
         assert asked.under([*few, "show", *succession]) == Scope(3, 1, 2, 9)
     assert Scope(2, 1, 2).under([*few, "show", "close"]) == Scope(2, 1, 2)
