@@ -142,18 +142,23 @@ def hazards_of(operations: Sequence[Operation], *, narrow: bool = False) -> froz
     opened = False
     insertions = 0
     bound: set[str] = set()
+    # Bound sockets in another bucket than their own, to which a destruction moves them back.
+    away: set[str] = set()
     for op in operations:
         if type(op) is Open:
             opened = True
             continue
         if type(op) is Read and op.destroying:
-            used.add("destroying")
+            used.update(("destroying", "rehash") if away else ("destroying",))
         for change in changes(op):
             insertions += type(change) not in _WITHOUT_INSERTION
             if type(change) is Add and "bound" in change.properties:
                 bound.add(change.name)
             elif type(change) is Rehash and change.name in bound:
                 insertions += 1
+                away.add(change.name)
+            if opened and type(change) is Destroy and change.name in away:
+                used.add("rehash")
             if opened:
                 used.add(_hazard(change))
         if type(op) is Read:

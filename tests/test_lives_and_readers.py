@@ -323,6 +323,13 @@ def test_a_bound_socket_that_moves_counts_as_two_insertions() -> None:
     assert "rollover" in hazards_of(ops(text.replace("add E tail", "rehash A to 0")), narrow=True)
 
 
+def test_a_bound_socket_that_a_destruction_moves_back_is_moved() -> None:
+    text = "add A tail bound; add B tail; rehash A to 1; open; read 1; destroy A; read all"
+    assert hazards_of(ops(text)) == {"destroy", "rehash"}
+    assert hazards_of(ops(text.replace("destroy A", "read 1 destroying"))) == {"destroying", "rehash"}
+    assert hazards_of(ops(text.replace("rehash A to 1; ", ""))) == {"destroy"}
+
+
 def test_the_simpler_of_two_sequences_has_the_usual_words() -> None:
     def key(text: str) -> tuple[object, ...]:
         return sort_key((ops(text), 16))

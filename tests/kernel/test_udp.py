@@ -12,6 +12,7 @@ import pytest
 
 from sockiter.backend import Session, Shape
 from sockiter.errors import Unavailable
+from sockiter.history import Returned, Shown
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.operations import Add, Bucket, End, Open, Operation, Read, Remove

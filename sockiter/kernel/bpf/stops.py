@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import get_native_id
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from sockiter.errors import TooBusy, Unavailable
 from sockiter.kernel.bpf.btf import kernel_function, kernel_member, kernel_types
@@ -36,12 +36,13 @@ from sockiter.kernel.bpf.programs import (
     TIMED_OUT,
     entry_stop_program,
 )
-from sockiter.kernel.sockets.base import Small
 from sockiter.operations import Point
 
 # Since 6.10, and before.
 _ALLOCATING_FUNCTIONS = ("__kvmalloc_node_noprof", "kvmalloc_node")
 # TCP_NEW_SYN_RECV and TCP_TIME_WAIT: the states of objects that are no sockets. Only a stop at an entry reports a state.
+Small: TypeAlias = Literal["request", "TIME_WAIT"]
+"""The kinds of objects that take a socket's place in the kernel's table, and have no descriptor."""
 _SMALL: dict[int, Small] = {12: "request", 6: "TIME_WAIT"}
 _PROCESSES = "/proc/thread-self/ns/pid"
 

@@ -16,10 +16,11 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.programs import UNWANTED
+from sockiter.kernel.bpf.stops import Small
 from sockiter.kernel.libc import connect, unavailable
 from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
@@ -30,9 +31,6 @@ _SPARE_FILES = 500
 
 Socket = _socket.socket
 """The base class of socket.socket, at half the cost: a fuzzer makes tens of thousands of sockets a second."""
-
-Small: TypeAlias = Literal["request", "TIME_WAIT"]
-"""The kinds of objects that take a socket's place in the kernel's table, and have no descriptor."""
 
 Destroyer: TypeAlias = Callable[[int], None]
 """Destroys the socket with this cookie, from outside of any walk under test; raises `Unavailable`."""

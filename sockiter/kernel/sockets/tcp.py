@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
+from sockiter.kernel.bpf.stops import Small
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.sockets.base import (
     Destroyer,
     LocalPort,
-    Small,
     Socket,
     Sockets,
     cookie,
