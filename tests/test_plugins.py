@@ -236,9 +236,9 @@ def foreign(install: Install, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     (target,) = install(f"foreign = foreign:{request.param}")
     modules = ["sockiter.targets", *(f"sockiter.cli.{command}" for command in ("replay", "subject", "targets"))]
     for module in modules:
-        monkeypatch.setattr(sys.modules[module], "TARGETS", (*SCHEME_TARGETS, target, *KERNEL_TARGETS))
+        monkeypatch.setattr(import_module(module), "TARGETS", (*SCHEME_TARGETS, target, *KERNEL_TARGETS))
     for module in ("sockiter.targets", "sockiter.cli.replay"):
-        monkeypatch.setattr(sys.modules[module], "PLUGIN_TARGETS", (target,))
+        monkeypatch.setattr(import_module(module), "PLUGIN_TARGETS", (target,))
     return target
 
 
@@ -385,6 +385,7 @@ def test_a_broken_one_is_listed_with_the_reason(foreign: Target) -> None:
         "runs_here": False,
         "missing": "foreign:a_text is no scheme: `place` is '0:0': expected a method",
         "walks_by": None,
+        "in_place": None,
     }
     assert "foreign:a_text is no scheme:" in sockiter("targets").stdout
 
@@ -490,8 +491,9 @@ def test_a_state_that_is_none_would_pass_for_an_iterator_that_is_not_open_and_is
 @pytest.mark.usefixtures("foreign")
 @with_foreign("Foreign")
 def test_the_states_of_a_scheme_of_another_package_can_be_explored(tmp_path: Path) -> None:
-    result = sockiter("explore", "foreign", "--buckets", 1, "--hazard", "remove", "--html", tmp_path / "states.html")
-    assert (result.exit_code, result.stderr) == (0, "")
+    page = tmp_path / "states.html"
+    result = sockiter("explore", "foreign", "--buckets", 1, "--hazard", "remove", "--html", page)
+    assert (result.exit_code, result.stderr) == (0, f"sockiter: wrote {page} ({page.stat().st_size / 1000:,.0f} kB)\n")
     assert result.stdout.startswith("foreign under remove: 44 states, 127 steps\n")
 
 

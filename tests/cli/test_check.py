@@ -12,7 +12,7 @@ import pytest
 
 from sockiter.cases import load, loads
 from sockiter.check.result import Scope
-from sockiter.claims import known_failure
+from sockiter.claims import Hazard, known_failure
 from sockiter.cli.options import bytes_of
 from sockiter.matrix.compute import OPS_WITHOUT_END, CellWorkers, within_reach
 from sockiter.operations import length
@@ -69,7 +69,7 @@ def test_without_hazards_the_scheme_is_searched_under_all_and_each_claim_by_itse
     (searched,) = document("cookie-udp", "--sockets", 2, "--buckets", 1)
     assert set(searched["hazards"]) == CookieUdp.hazards
     claims = [set(one["hazards"]) for one in searched["claims"]]
-    assert CookieUdp.hazards - {"reinsert", "rehash", "remove"} in claims
+    assert CookieUdp.hazards - {"reinsert", "rehash", "remove", "destroy", "destroying"} in claims
     assert all(one["scheme"] == "cookie-udp" and one["complete"] for one in searched["claims"])
 
 
@@ -107,7 +107,7 @@ def test_a_smaller_scope_is_reported_if_versions_roll_over() -> None:
     result = sockiter("check", "index-detect", "--sockets", 4, "--buckets", 2, *under("rollover", "add-tail"))
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
-    assert "at most 3 sockets in the table at once, 1 bucket in each table" in text
+    assert "with at most 3 sockets, 1 bucket" in text
     assert "Scope: at most 4 sockets in the table at once, 2 buckets in each table" in text
 
 
@@ -183,12 +183,19 @@ def test_a_scheme_that_is_not_there_is_unavailable(monkeypatch: pytest.MonkeyPat
     assert "index does not run here: it is broken" in result.stderr
 
 
-def test_a_scope_is_as_asked_for_unless_versions_roll_over() -> None:
+def test_a_scope_is_as_asked_for_unless_versions_roll_over_or_sockets_close_beside_many_other_changes() -> None:
     asked = Scope(5, 2, 2, 9)
     assert asked.under(["remove", "show"]) == asked
     assert asked.under(["rollover", "add-tail"]) == Scope(3, 1, 2, 9)
     assert asked.under(["rollover", "add-tail", "remove"]) == Scope(2, 1, 2, 9)
     assert Scope(1, 1, 2).under(["rollover", "add-tail", "remove"]) == Scope(1, 1, 2)
+    few: tuple[Hazard, ...] = ("add-head", "add-tail", "remove")
+    successions: list[tuple[Hazard, ...]] = [("close",), ("accept",), ("close", "accept")]
+    for succession in successions:
+        assert asked.under([*few, "destroy", *succession]) == asked
+        assert asked.under([*few, "show", *succession]) == Scope(3, 1, 2, 9)
+    assert Scope(2, 1, 2).under([*few, "show", "close"]) == Scope(2, 1, 2)
+    assert asked.under([*few, "show", "realloc"]) == asked
 
 
 def test_the_memory_limit_defaults_to_half_of_the_memory() -> None:

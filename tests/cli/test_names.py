@@ -135,6 +135,7 @@ def test_a_matched_target_that_does_not_run_here_is_left_out() -> None:
     assert [line for line in shown.stdout.splitlines() if line.startswith(f"{RFC_SKIP} on ")] == [
         f"{RFC_SKIP} on offset-udp",
         f"{RFC_SKIP} on cookie-udp",
+        f"{RFC_SKIP} on proc-udp",
     ]
 
 
@@ -154,7 +155,7 @@ def test_a_matched_target_that_cannot_carry_out_a_case_is_left_out(tmp_path: Pat
     case = tmp_path / "one.case"
     case.write_text("add A head in established:0\nopen\nread all\n")
     titles = [line for line in sockiter("show", case, "--target", "*-tcp").stdout.splitlines() if " on " in line]
-    assert titles == [f"{case} on offset-tcp", f"{case} on cookie-tcp"]
+    assert titles == [f"{case} on offset-tcp", f"{case} on cookie-tcp", f"{case} on proc-tcp"]
     one = sockiter("show", case, "--target", "*cp", "--target", "rank")
     assert (one.exit_code, one.stderr) == (3, f"sockiter: {case}: rank has no table named 'established'\n")
     none = sockiter("show", case, "--target", "index*")

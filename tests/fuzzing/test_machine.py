@@ -323,8 +323,8 @@ def test_the_reads_of_a_machine_are_those_of_a_case() -> None:
 def test_every_sequence_with_features_is_possible_on_its_target(scheme: type[Exact]) -> None:
     target = Recording(scheme())
     target.has_tail = scheme is not ExactWithoutATail
-    triage = Triage.of(target, target, HAZARDS)
-    machine = machine_for(triage, frozenset(HAZARDS), features=target.features)
+    triage = Triage.of(target, target, target.hazards)
+    machine = machine_for(triage, target.hazards, features=target.features)
     profile = settings(max_examples=60, stateful_step_count=HYPOTHESIS_STEPS, database=None, phases=[Phase.generate])
     run_state_machine_as_test(seed(1)(machine), settings=profile)
 

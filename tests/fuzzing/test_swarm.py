@@ -174,11 +174,14 @@ class TestTheRoom:
             ("cookie-tcp", Room(("listening", "established"), None, None, features=frozenset(FEATURES))),
             ("index-narrow", Room(("",), None, INSERTIONS_MAX, features=frozenset(FEATURES))),
             ("index-detect", Room(("",), None, INSERTIONS_MAX, features=frozenset(FEATURES))),
-            ("kernel:udp", Room(("",), SLOTS, None)),
         ],
     )
     def test_follows_from_the_target(self, target: str, room: Room) -> None:
         assert Room.of(target_named(target)) == room
+
+    def test_of_a_kernels_iterator_has_its_slots_and_the_features_of_this_machine(self) -> None:
+        target = target_named("kernel:udp")
+        assert Room.of(target) == Room(("",), SLOTS, None, features=target.features)
 
     def test_is_by_default_one_table_any_slots_and_any_number_of_insertions(self) -> None:
         assert Room(features=frozenset(FEATURES)) == Room.of(target_named("offset-udp"))

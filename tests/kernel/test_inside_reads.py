@@ -249,7 +249,7 @@ def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_reported(mo
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     try:
         assert KERNEL_UDP.missing() is None
-        assert KERNEL_UDP.hazards == {"add-head", "add-tail", "remove", "reinsert", "rehash", "destroy"}
+        assert KERNEL_UDP.hazards == {"add-head", "add-tail", "remove", "reinsert", "rehash", "destroy", "destroying"}
         assert {KERNEL_UDP.unable[hazard] for hazard in ("show", "realloc", "enomem")} == {
             "a read cannot be stopped, which requires Linux 6.9 or later: "
             "stopping a read requires two processors; there is one"

@@ -37,7 +37,7 @@ class TestRank:
         assert walk(self.scheme, state, changed(now, Add("C", "tail"))) == ("C", at(3))
 
     def test_holds_the_lock_of_its_bucket_all_the_time_and_allocates_nothing(self) -> None:
-        assert set(HAZARDS) - self.scheme.hazards == {"show", "realloc", "enomem", "rollover"}
+        assert set(HAZARDS) - self.scheme.hazards == {"close", "accept", "show", "realloc", "enomem", "rollover"}
 
     def test_is_written_as_the_number(self) -> None:
         assert self.scheme.place(at(3)) == "3"
