@@ -16,6 +16,7 @@ from sockiter.claims import (
     known_failure,
     largest_claims,
     unexplained,
+    within,
 )
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
 from sockiter.schemes import SCHEMES
@@ -140,6 +141,16 @@ def test_hazards_are_put_in_order_each_once() -> None:
 )
 def test_a_known_failure_is_printed_in_one_line(admitted: KnownFailure, text: str) -> None:
     assert str(admitted) == text
+
+
+def test_known_failures_within_some_hazards_need_no_others_than_these_and_those_that_they_imply() -> None:
+    remove, close = known_failure("skip", "remove"), known_failure("repeat", "close")
+    both = known_failure("skip", "remove", "show")
+    failures = (remove, close, both)
+    assert within(failures, ()) == frozenset()
+    assert within(failures, {"remove", "add-head"}) == within(failures, {"destroy"}) == {remove}
+    assert within(failures, {"destroying"}) == {remove, both}
+    assert within(failures, {"accept"}) == {close}
 
 
 def test_a_known_failure_is_of_an_unmoved_socket_by_default() -> None:

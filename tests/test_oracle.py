@@ -199,6 +199,13 @@ def test_a_history_lists_its_reads_in_order() -> None:
     assert History((), [*got("A"), Remove("A"), ENOMEM, END]).reads == [Returned(("A",)), ENOMEM, END]
 
 
+def test_a_history_leaves_out_the_name_of_the_first_table() -> None:
+    history = History()
+    for change in (Add("A", "tail", Bucket(1, "first")), Rehash("A", Bucket(2, "second")), Remove("A")):
+        history.changed(change, "first")
+    assert history.events == [Add("A", "tail", Bucket(1)), Rehash("A", Bucket(2, "second")), Remove("A")]
+
+
 class TestElsewhere:
     """Whether anything had changed in the bucket of the finding's socket."""
 

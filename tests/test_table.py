@@ -217,6 +217,7 @@ def test_a_socket_of_a_large_table_has_its_latest_values_or_those_when_it_left()
     for number in range(LARGE):
         made = made.after(Add(f"n{number}", "tail"))
     made = made.after(Remove("A")).after(Reinsert("B", "head"))
+    assert [name for name in ("A", "B", "n0") if made.has(name)] == ["B", "n0"]
     assert made.now(Socket("A", 1)) == Socket("A", 1)
     assert made.now(Socket("B", 2)) == Socket("B", -made.ver)
     assert made.now(Socket("X", 7)) == Socket("X", 7)

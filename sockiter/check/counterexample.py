@@ -12,13 +12,10 @@ from typing import NamedTuple
 from sockiter.check.monitor import Mode
 from sockiter.check.transitions import Opening, Shift, SystemState, Transition, Turns
 from sockiter.operations import (
-    Accept,
     Add,
     Again,
     At,
     Change,
-    Close,
-    Destroy,
     Fail,
     Open,
     Operation,
@@ -124,8 +121,8 @@ class OperationsBuilder:
                 change = Reinsert(self.names[int(position)], end)
             case Rehash(position, bucket):
                 change = Rehash(self.names[int(position)], bucket)
-            case Close(position) | Accept(position) | Destroy(position):
-                change = type(label)(self.names[int(position)])
+            case _:
+                change = type(label)(self.names[int(label.name)])
         now = {to: name for name, to in zip(self.names, effect.to, strict=True) if to >= 0}
         if effect.added >= 0:
             now[effect.added] = change.name

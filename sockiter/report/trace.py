@@ -151,8 +151,7 @@ def call(change: Change) -> str:
             return f"shutdown({name})"
         case Accept(name):
             return f"accept({name})"
-        case Destroy(name):
-            return f"destroy({name})"
+    return f"destroy({change.name})"
 
 
 def listed(names: Sequence[str], most: int) -> str:

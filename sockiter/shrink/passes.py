@@ -254,13 +254,13 @@ def _settle_before_open(best: Candidate) -> Iterator[Candidate]:
                 _, sockets = _bucket_of(buckets, name)
                 sockets.remove(name)
                 sockets.insert(0 if end == "head" else len(sockets), name)
-            case Close() | Accept() | Destroy():
-                return  # no other operation makes such a socket, or it depends on its life
             case Rehash():
                 bucket, sockets = _bucket_of(buckets, change.name)
                 if bucket != change.bucket:
                     sockets.remove(change.name)
                     buckets.setdefault(change.bucket, []).insert(0, change.name)
+            case _:
+                return  # no other operation makes a closed or accepted socket; a destroyed one depends on its life
     settled = tuple(Add(name, "tail", bucket, properties[name]) for bucket in sorted(buckets) for name in buckets[bucket])
     yield settled + operations[opened:], slots
 
@@ -332,7 +332,8 @@ def _usual_changes(best: Candidate) -> Iterator[Candidate]:
             change = operation_at(usual, line)
             if type(change) is Destroy:
                 usual = with_change(usual, line, Remove(change.name))
-            elif type(change) is Accept:
+            else:
+                assert type(change) is Accept
                 usual = with_change(usual, line, Close(change.name))
                 usual = tuple(_without_request(op, change.name) for op in usual)
         yield usual, slots

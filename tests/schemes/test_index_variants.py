@@ -189,6 +189,12 @@ class TestDetection:
         assert resumed(DETECT, now, "B", Add("H", "tail", Bucket(1))) == "A B C D E F G H"
         assert resumed(DETECT, now, "B", Remove("D"), Remove("A")) == "B C E F G"
 
+    def test_has_equivalent_places_in_every_past_epoch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sockiter.schemes.index_detect.EPOCH", 4)
+        now = table("ABCDEFG")
+        assert {DETECT.matters(now, 0, Place(idx, 0), 0) for idx in (None, 1, 3)} == {"over"}
+        assert [DETECT.matters(now, 0, Place(idx, 1), 0) for idx in (None, 1, 3)] == [None, 1, 3]
+
     def test_remembers_the_epoch_by_then_so_that_it_walks_a_bucket_again_once_for_each(self) -> None:
         eight = changed(SEVEN, Add("H", "tail"))
         asked, state = walk(DETECT, stopped(DETECT, SEVEN, "C"), eight, stop="D")
