@@ -134,7 +134,8 @@ def test_files_read_in_lines_have_the_failures_of_the_same_walk_in_a_bpf_iterato
 
 @pytest.mark.parametrize("scheme", [ProcUdp(), UdpDiag(), TcpDiag()], ids=lambda scheme: scheme.name)
 def test_files_and_dumps_have_their_known_failures_and_no_others(scheme: AnyScheme) -> None:
-    for hazards in ({"add-head", "add-tail"}, {"remove"}, {"reinsert"}, {"rehash"}):
+    all_hazards: tuple[set[Hazard], ...] = ({"add-head", "add-tail"}, {"remove"}, {"reinsert"}, {"rehash"})
+    for hazards in all_hazards:
         found = search(scheme, hazards, Scope(3, 1, 1) if len(scheme.tables) == 2 else Scope(3, 2, 1))
         known = {failure.signature for failure in scheme.known_failures if failure.hazards <= hazards}
         # A socket whose bucket did not change is rarer, and needs a third bucket if others move.

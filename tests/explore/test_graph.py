@@ -25,6 +25,7 @@ from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme, Show, frame_name
+from sockiter.schemes.udp_diag import UdpDiag
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Kind
 from tests.check.test_search import AgainAndAgain, Counting, Gives, NeverAnswers, Twice, Unlike
@@ -347,4 +348,4 @@ def test_versions_that_roll_over_are_explored_within_reach() -> None:
 
 def test_a_dump_is_not_explored() -> None:
     with pytest.raises(Unsearchable, match=r"^it is dumped in messages, which the page cannot show$"):
-        graph_of(BY_NAME["udp-diag"], "remove")
+        graph_of(UdpDiag(), "remove")

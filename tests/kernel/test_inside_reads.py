@@ -17,7 +17,7 @@ from sockiter.kernel import KERNEL_TARGETS, probe
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.udp import KERNEL_UDP
 from sockiter.operations import Add, At, Bucket, Change, Fail, Open, Operation, Read, Rehash, Reinsert, Remove
-from tests.support.kernel_reads import ONE, adds, at_show, begun, events
+from tests.support.kernel_reads import ONE, adds, at_show, begun
 from tests.support.kernel_targets import here
 
 BPF = [target for target in KERNEL_TARGETS if "show" in target.offers]
@@ -256,7 +256,7 @@ def test_with_one_processor_no_read_can_be_stopped_and_the_reason_is_reported(mo
         }
         with KERNEL_UDP.session() as session:
             backend = begun(session, [*ABC, Open(), ONE])
-            assert events(backend)[-1] == "Returned(delivered=('A',), error=None)"
+            assert backend.history.events[-1] == Returned(("A",))
             with pytest.raises(Unavailable, match=r"^kernel:udp does not support changes inside a read here$"):
                 backend.apply(at_show(1, Add("D", "head")))
     finally:

@@ -142,6 +142,7 @@ class ScriptedWalk:
     """Each walk is of a new `ScriptedReader`."""
 
     records_max = 100
+    is_dump = False
 
     def __init__(self, *returns: Sequence[int] | OSError) -> None:
         self.returns = returns

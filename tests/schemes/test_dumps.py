@@ -27,24 +27,24 @@ def at(bucket: int, seen: int) -> State[Place]:
 
 @pytest.mark.parametrize("scheme", [UDP, UnixDiag()], ids=lambda scheme: scheme.name)
 class TestADump:
-    def test_starts_at_the_first_bucket_and_goes_through_all(self, scheme: Dump) -> None:
+    def test_starts_at_the_first_bucket_and_goes_through_all(self, scheme: UdpDiag | UnixDiag) -> None:
         now = table("AB", "", "C")
         assert walk(scheme, scheme.open(9, now), now) == ("A B C", at(3, 0))
 
-    def test_stops_at_the_socket_that_does_not_fit_also_behind_its_bucket(self, scheme: Dump) -> None:
+    def test_stops_at_the_socket_that_does_not_fit_also_behind_its_bucket(self, scheme: UdpDiag | UnixDiag) -> None:
         now = table("AB", "", "CD")
         assert walk(scheme, at(0, 0), now, stop="B") == ("A B", at(0, 1))
         assert walk(scheme, at(0, 0), now, stop="C") == ("A B C", at(2, 0))
 
-    def test_counts_the_sockets_of_its_bucket_only(self, scheme: Dump) -> None:
+    def test_counts_the_sockets_of_its_bucket_only(self, scheme: UdpDiag | UnixDiag) -> None:
         assert walk(scheme, at(1, 1), table("ABC", "DEF", "G"))[0] == "E F G"
         assert walk(scheme, at(1, 5), table("ABC", "DEF", "G"))[0] == "G"
         assert walk(scheme, at(1, 5), table("", "", "G"))[0] == "G"
 
-    def test_is_over_after_its_end(self, scheme: Dump) -> None:
+    def test_is_over_after_its_end(self, scheme: UdpDiag | UnixDiag) -> None:
         assert walk(scheme, at(2, 0), table("AB", "C")) == ("", at(2, 0))
 
-    def test_is_written_as_bucket_and_count(self, scheme: Dump) -> None:
+    def test_is_written_as_bucket_and_count(self, scheme: UdpDiag | UnixDiag) -> None:
         assert scheme.place(at(2, 1)) == "2:1"
 
 

@@ -15,6 +15,7 @@ from sockiter.operations import (
     Change,
     Close,
     Destroy,
+    End,
     Impossible,
     Open,
     Operation,
@@ -54,6 +55,9 @@ def lives(
     random = Random(seed)
     while True:
         yield _Sequence(random, buckets, kinds, special, inside).drawn()
+
+
+ENDS: tuple[End, ...] = ("head", "tail")
 
 
 class _Sequence:
@@ -123,5 +127,5 @@ class _Sequence:
         name = next(self._names)
         (self._others if bucket.table == LISTENING else self._connections).append(name)
         is_special = bucket.table != LISTENING and random.random() < 0.5
-        end = random.choice(("head", "tail")) if has_tail(bucket.table) else "head"
+        end: End = random.choice(ENDS) if has_tail(bucket.table) else "head"
         return Add(name, end, bucket, (self._special,) if is_special else ())

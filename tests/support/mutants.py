@@ -548,10 +548,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "proc-tcp",
-        "the offset of a bucket is kept in the next one",
+        "the last socket of a bucket is left out",
         "schemes.proc_tcp",
-        'return _onwards(Looking(shown + 1, phase, bucket + 1, 0, -1, "on"), table)',
-        'return _onwards(Looking(shown + 1, phase, bucket + 1, offset, bucket + 1, "seek"), table)',
+        "if offset + 1 < len(sockets):",
+        "if offset + 2 < len(sockets):",
         "two_ports",
     ),
     Mutant(
@@ -576,6 +576,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "schemes.dump",
         "following = table.first_filled(bucket + 1)",
         "following = bucket + 1 if table.buckets[bucket + 1 : bucket + 2] not in ((), ((),)) else len(table.buckets)",
-        "unix-diag-empty-bucket",
+        "empty_bucket",
     ),
 )

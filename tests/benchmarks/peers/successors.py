@@ -205,7 +205,7 @@ def followed(scheme: AnyScheme, sockets: int) -> tuple[tuple[int, int], Followin
 
     A violation leads to a state of its own, whose system state is -1.
     """
-    inner = _Search(scheme, HAZARDS, Scope(sockets, 1, SLOTS), frozenset(MONITORED))
+    inner = _Search(scheme, HAZARDS, Scope(sockets, 1, SLOTS), None, frozenset(MONITORED))
     every = len(inner.monitor_states)
     can_matter = [can_violate(monitor, frozenset(MONITORED), moves=False) for monitor in inner.monitor_states]
 
