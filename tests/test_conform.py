@@ -267,7 +267,7 @@ def test_where_only_the_first_could_be_saved_both_are_reported(monkeypatch: pyte
 
 @pytest.mark.usefixtures("terminal")
 def test_on_a_terminal_the_progress_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sockiter.conform._PROGRESS_S", 0.0)
+    monkeypatch.setattr("sockiter.conform._PROGRESS_S", 0.02)
     with kernels(Likeness(OffsetUdp())):
         result = conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path)
     assert "kernel:twin and cookie-udp: " in result.stderr

@@ -231,9 +231,8 @@ class _ReplayRun:
         for failure in self.failures:
             click.echo(f"sockiter: {failure}", err=True)
         if self._is_alone and self._is_silent:
-            for left_out in self._not_run:
-                if left_out.reason.kind != "failed":
-                    click.echo(f"sockiter: {left_out}", err=True)
+            for left_out in [one for one in self._not_run if one.reason.kind != "failed"]:
+                click.echo(f"sockiter: {left_out}", err=True)
 
     def _leave_out(self, path: Path, target: Target, reason: Reason) -> None:
         self.order.append(_NotRun(path, target.name, reason))

@@ -110,9 +110,9 @@ def drive_hypothesis(
     # Hypothesis keeps data for every machine class that it ever ran.
     machines: dict[tuple[frozenset[Hazard], bool], Any] = {}
     left = sequences_max
-    for run in count():
-        if left <= 0:
-            return
+    runs = count()
+    while left > 0:
+        run = next(runs)
         aims = sorted((known_failure.hazards for known_failure in triage.pending), key=sorted) if run % 2 else []
         on = random.choice(aims) if aims else hazards
         has_features = run % 4 == 2

@@ -226,8 +226,8 @@ class Iteration:
                     self._homes[name] = self._place(bucket)
             case Close(name):
                 self._lives[name] = "closed"
-            case Accept(name):
-                del self._lives[name]
+            case _:
+                del self._lives[change.name]
 
     def _change(self, change: Change) -> None:
         match change:

@@ -140,3 +140,11 @@ def test_a_terminal_shows_its_progress(tmp_path: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 0
     assert "states, at most 600" in screen.getvalue()
     assert "offset-udp" in screen.getvalue()
+
+
+def test_a_scheme_whose_hazards_are_all_explored_has_no_line_about_others(capsys: pytest.CaptureFixture[str]) -> None:
+    class Plain(OffsetUdp):
+        hazards = frozenset({"remove"})
+
+    EXPLORE._print(explore(Plain(), {"remove"}, Scope(1, 1, 1), states_max=100))
+    assert "Not explored" not in capsys.readouterr().out

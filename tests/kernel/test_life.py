@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sockiter.backend import run, shape_of
+from sockiter.claims import Hazard
 from sockiter.conform import Conformance
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
 from sockiter.history import Shown
@@ -464,6 +465,24 @@ def test_what_fails_when_it_is_tried_is_not_supported(monkeypatch: pytest.Monkey
         assert {target.unable[hazard] for hazard in ("close", "accept", "destroy")} == {"it was not there"}
 
 
+def test_successors_that_enter_in_place_are_a_property_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    here(KERNEL_TCP_ESTABLISHED)
+    monkeypatch.setattr("sockiter.kernel.target.is_in_place", lambda *_: True)
+    with probed_anew():
+        assert here(KERNEL_TCP_ESTABLISHED).in_place == {"close", "accept"}
+
+
+@pytest.mark.parametrize(("in_place", "order"), [(frozenset(), ("B", "A")), (frozenset({"close"}), ("A", "B"))])
+def test_a_connection_that_closes_before_open_is_where_this_kernel_puts_its_successor(
+    in_place: frozenset[Hazard], order: tuple[str, ...]
+) -> None:
+    kernel: Any = Kernel()
+    iteration = Iteration("kernel:any", kernel, kernel, [Bucket(0)], None, destroys=False, in_place=in_place)
+    for operation in (Add("B", "head"), Add("A", "head"), Close("B")):
+        iteration.apply(operation)
+    assert iteration.state() == (order,)
+
+
 # The object that the iterator holds, with simulated answers of the kernel
 
 
@@ -536,4 +555,5 @@ def test_kinds_without_connections_have_no_such_calls() -> None:
         with pytest.raises(NotImplementedError):
             call()
     assert plain.small("A") is None
+    assert not plain.connects(BUCKET)
     assert shape_of([Add("A", "head", BUCKET)]).buckets[-1] == ("established", 2)

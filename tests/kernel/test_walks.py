@@ -463,3 +463,10 @@ def test_more_udp_buckets_than_the_kernel_has_are_refused(kernel_target: KernelT
     with pytest.raises(Unavailable, match=r"^the kernel's UDP table has \d+ buckets here; the case needs 1000000$"):
         session.begin(Shape((("", 1_000_000),)))
     assert begun(session, [Open(), Add("A", "head", Bucket(127))]).state() == (*[()] * 127, ("A",))
+
+
+def test_a_message_that_is_cut_off_is_reported() -> None:
+    reader = object.__new__(walks.DiagReader)
+    message = struct.pack("=IHHII", 5000, 20, 0, 0, 0)
+    with pytest.raises(Unavailable, match=r"^sock_diag: this kernel fills messages of more than [0-9]+ bytes$"):
+        reader._cookies(message)

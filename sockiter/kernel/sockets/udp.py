@@ -98,8 +98,7 @@ class Places:
 
     def bind_by_number(self, new: Socket, port: int, end: End) -> None:
         """Bind a socket to a port for good; raises OSError."""
-        if self._family == socket.AF_INET6:
-            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
         new.bind(("", port))
 
     def _spelled(self, address: str) -> str:
