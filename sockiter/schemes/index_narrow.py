@@ -26,6 +26,7 @@ class IndexNarrow(Index):
         *Index.known_failures,
         known_failure("skip", "rollover", elsewhere=True),
         known_failure("repeat", "rollover", elsewhere=True),
+        known_failure("repeat", "close", "rollover", moved=True),
     )
 
     def unseen(self, table: Table, bucket: int, place: PrevIdx) -> tuple[tuple[Socket, ...], PrevIdx]:
