@@ -50,6 +50,9 @@ HAZARDS: tuple[Hazard, ...] = get_args(Hazard)
 # allocation, and narrow versions.
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash", "close", "accept", "destroy")
 
+MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash", "close", "accept"})
+"""The changes of a socket that stays in the table, of which a finding is `moved`."""
+
 IMPLIES: dict[Hazard, frozenset[Hazard]] = {
     "accept": frozenset({"close"}),
     "destroy": frozenset({"remove"}),

@@ -319,6 +319,18 @@ def prevents(life: Life | None, change: Change) -> str:
     return ""
 
 
+def update_lives(lives: dict[str, Life], change: Change) -> None:
+    """Update the lives of sockets by name after a change; most sockets have none, and a socket that leaves keeps its own."""
+    match change:
+        case Add():
+            if change.properties and (life := life_of(change)) is not None:
+                lives[change.name] = life
+        case Close(name):
+            lives[name] = "closed"
+        case Accept(name):
+            lives.pop(name, None)
+
+
 class _Sockets:
     # The names so far: the table and the life of each present socket.
 
@@ -339,8 +351,7 @@ class _Sockets:
                 return f"table {change.bucket.table!r} takes sockets at the head only; expected `head`"
             self._known.add(name)
             tables[name] = change.bucket.table
-            if change.properties and (life := life_of(change)) is not None:
-                self._lives[name] = life
+            update_lives(self._lives, change)
             return ""
         if name not in tables:
             gone = "is not in the table any more" if name in self._known else "was never added"
@@ -353,8 +364,6 @@ class _Sockets:
             tables[name] = change.bucket.table
         elif type(change) is Reinsert and change.end == "tail" and not has_tail(tables[name]):
             return f"socket {name!r} is in table {tables[name]!r}, which takes sockets at the head only; expected `head`"
-        elif type(change) is Close:
-            self._lives[name] = "closed"
-        elif type(change) is Accept:
-            del self._lives[name]
+        else:
+            update_lives(self._lives, change)
         return ""

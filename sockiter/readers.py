@@ -66,6 +66,14 @@ class Reader:
     destroys: bool = False
     passes: int = 1
 
+    def is_offered(self, features: frozenset[Feature], *, destroys: bool) -> bool:
+        """Whether a walk with these features, whose sockets a reader can destroy or not, can be read in this way."""
+        return (
+            (not self.silent or "silent" in features)
+            and (not self.destroys or destroys)
+            and (self.passes == 1 or "again" in features)
+        )
+
     def allows(self, operations: Sequence[Operation]) -> bool:
         """Whether a sequence reads in this way, apart from the sizes of its reads; it may end before the last pass."""
         reads = [op for op in operations if type(op) is Read]

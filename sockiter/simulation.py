@@ -35,9 +35,9 @@ from sockiter.operations import (
     Read,
     Rehash,
     Remove,
-    life_of,
     prevents,
     reads_max,
+    update_lives,
 )
 from sockiter.readers import Feature
 from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of, line_bytes_of
@@ -154,18 +154,13 @@ class Simulation:
     def _note(self, add: Add) -> None:
         if "unwanted" in add.properties:
             self._unwanted.add(add.name)
-        if (life := life_of(add)) is not None:
-            self._lives[add.name] = life
-            if life == "bound":
-                self._homes[add.name] = add.bucket
+        if "bound" in add.properties:
+            self._homes[add.name] = add.bucket
+        update_lives(self._lives, add)
 
     def _succeeded(self, change: Close | Accept) -> Table:
-        if type(change) is Close:
-            self._lives[change.name] = "closed"
-            is_in_place = "close" in self._in_place
-        else:
-            self._lives.pop(change.name, None)
-            is_in_place = "accept" in self._in_place
+        update_lives(self._lives, change)
+        is_in_place = ("close" if type(change) is Close else "accept") in self._in_place
         return self.table.succeeded_in_place(change) if is_in_place else self.table.after(change)
 
     def _record_renamed(self, change: Change) -> None:

@@ -33,14 +33,14 @@ class SourceAdvice:
     ways: list[Way] = field(default_factory=list)
 
     def best(self, *, destroys: bool) -> Way | None:
-        """The way with the fewest risks, of those that destroy or of those that do not; None without a complete search."""
+        """The destroying way with the fewest risks, or the other way with the fewest; None without a complete search."""
         ways = [way for way in self.ways if way.reader.destroys == destroys and way.risks and not way.risks.incomplete]
         return min(ways, key=_badness, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A user's situation: its readers, in their words, and the sources that they read, as patterns."""
+    """A kind of program: its description, its way to read, and patterns for its sources."""
 
     name: str
     summary: str
@@ -72,13 +72,8 @@ SITUATIONS: tuple[Situation, ...] = (
 
 def readers_of(target: Target) -> tuple[Reader, ...]:
     """The readers that a target offers on this machine."""
-    return tuple(
-        reader
-        for reader in READERS
-        if (not reader.silent or "silent" in target.features)
-        and (not reader.destroys or "destroying" in target.hazards)
-        and (reader.passes == 1 or "again" in target.features)
-    )
+    destroys = "destroying" in target.hazards
+    return tuple(reader for reader in READERS if reader.is_offered(target.features, destroys=destroys))
 
 
 def recommendation(source: SourceAdvice, *, destroys: bool) -> str:

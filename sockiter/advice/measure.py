@@ -1,4 +1,4 @@
-"""Measures a reader on the kernel: random changes during walks that read in this way, and what came of it."""
+"""Measures a reader on the kernel: walks with random changes, and the number of walks with each effect."""
 
 from __future__ import annotations
 

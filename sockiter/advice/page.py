@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sockiter.advice.advice import IN_WORDS, Situation, SourceAdvice, causes, recommendation, surprises
-from sockiter.advice.risks import EVENTS
 from sockiter.cases import dumps
 from sockiter.matrix.matrix import describe
 from sockiter.matrix.page import Origin
@@ -21,7 +20,6 @@ def html(sources: Sequence[SourceAdvice], situation: Situation | None, origin: O
             sources=sources,
             situation=situation,
             origin=origin,
-            events=EVENTS,
             recommendation=recommendation,
             surprises=surprises,
             causes=causes,

@@ -36,7 +36,6 @@ class Event(NamedTuple):
     own: str = ""
 
 
-MEMORY = "an allocation fails"
 EVENTS: tuple[Event, ...] = (
     Event("open", "another socket opens", frozenset({"add-head", "add-tail"})),
     Event("leave", "another socket closes and leaves", frozenset({"remove"})),
@@ -58,7 +57,7 @@ EVENTS: tuple[Event, ...] = (
         frozenset({"rehash"}),
         "it moves between buckets, as by connect()",
     ),
-    Event("memory", MEMORY, frozenset({"enomem"})),
+    Event("memory", "an allocation fails", frozenset({"enomem"})),
 )
 TIMES: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 """The hazards of changes inside a read, which no program can rule out."""
@@ -78,22 +77,17 @@ class Risk:
     @property
     def is_rare(self) -> bool:
         """Whether an allocation has to fail."""
-        return any(event.summary == MEMORY for event in self.events)
+        return any("enomem" in event.hazards for event in self.events)
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderRisks:
-    """All risks of a reader of a scheme in a scope. `incomplete`: the reason why there may be more; "" if there are not.
-
-    `events`: those that were searched. `states`: of the largest search.
-    """
+    """All risks of a reader of a scheme in a scope. `incomplete`: the reason why there may be more; "" if there are not."""
 
     scheme: str
     reader: Reader
     scope: Scope
-    events: tuple[Event, ...]
     risks: tuple[Risk, ...]
-    states: int
     incomplete: str = ""
 
 
@@ -132,11 +126,11 @@ def risks_of(
                 least.append(causes)
                 found.append(Risk(effect_of(shortest.kind, reader), shortest.moved, causes, shortest.case))
     found.sort(key=lambda risk: (EFFECTS.index(risk.effect), risk.own, len(risk.events)))
-    return ReaderRisks(scheme.name, reader, scope, events, tuple(found), everything.states, incomplete)
+    return ReaderRisks(scheme.name, reader, scope, tuple(found), incomplete)
 
 
 def effect_of(kind: Kind, reader: Reader) -> Effect:
-    """The effect of a finding, for this reader. One that destroys what it is shown leaves alive what it is not shown."""
+    """The effect of a finding, for this reader. A skipped socket survives a reader that destroys."""
     return "survives" if kind == "skip" and reader.destroys else _EFFECT_OF[kind]
 
 

@@ -21,7 +21,7 @@ from sockiter.check.counterexample import PathStep, to_operations
 from sockiter.check.monitor import MONITORED, Judged, Mode, MonitorState, MonitorStep, monitor_states, monitor_step, relevant
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.check.transitions import Shift, SystemState, Transition, TransitionSystem, Turns
-from sockiter.claims import Hazard
+from sockiter.claims import MOVES, Hazard
 from sockiter.errors import Unsearchable, Unsound
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import READS_MAX, Operation
@@ -37,7 +37,6 @@ REPORT = 4096
 INTERRUPTED = "interrupted"
 # The most cases of the same length that are compared.
 ENDS_MAX = 256
-_MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash", "close", "accept"})
 
 
 class StopSearch(Exception):
@@ -146,7 +145,7 @@ class _Search:
         layer = [0]
         lines = popped = 0
         while layer and not self.signatures <= self.found.keys():
-            moves = bool(self.hazards & _MOVES)
+            moves = bool(self.hazards & MOVES)
             # Monitor states that lead to no new violation are dropped, but only between layers: within one, all lengths
             # are equal.
             wanted = self.signatures.difference(self.found)

@@ -36,8 +36,8 @@ from sockiter.operations import (
     Reinsert,
     Remove,
     has_tail,
-    life_of,
     prevents,
+    update_lives,
 )
 from sockiter.readers import Reader
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where, frame_name
@@ -471,15 +471,11 @@ class TransitionSystem:
 
 
 def _lives_after(lives: Lives, change: Change) -> Lives:
-    name = change.name
-    match change:
-        case Add():
-            life = life_of(change) if change.properties else None
-            return {**lives, name: life} if life is not None else lives
-        case Close():
-            return {**lives, name: "closed"}
-        case _ if name in lives and isinstance(change, (Accept, Remove, Destroy)):
-            return {other: life for other, life in lives.items() if other != name}
+    if isinstance(change, (Remove, Destroy)):
+        return {name: life for name, life in lives.items() if name != change.name} if lives else lives
+    if isinstance(change, (Close, Accept)) or (type(change) is Add and change.properties):
+        update_lives(after := dict(lives), change)
+        return after
     return lives
 
 

@@ -23,5 +23,4 @@ def frame_of(scheme: AnyScheme) -> type[Frame]:
 
 def reads(scheme: AnyScheme, reader: Reader) -> bool:
     """Whether user space can read in this way through the frame of a scheme."""
-    can_be_silent = "silent" in frame_of(scheme).features
-    return (can_be_silent or not reader.silent) and ("destroying" in scheme.hazards or not reader.destroys)
+    return reader.is_offered(frame_of(scheme).features, destroys="destroying" in scheme.hazards)

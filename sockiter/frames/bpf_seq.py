@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sockiter.frames.frame import Walk
+from sockiter.frames.frame import Walk, handed_out
 from sockiter.history import Returned
 from sockiter.readers import FEATURES, Feature
 
@@ -50,7 +50,5 @@ class BpfSeq:
         return Returned(tuple(produced))
 
     def _hand_out(self, size: int) -> Returned:
-        end = min(self._cut + size, len(self._left) * RECORD_BYTES)
-        whole, self._cut = divmod(end, RECORD_BYTES)
-        records, self._left = self._left[:whole], self._left[whole:]
+        records, self._left, self._cut = handed_out(self._left, self._cut, size, RECORD_BYTES)
         return Returned(records, cut=self._cut > 0)

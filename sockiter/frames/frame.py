@@ -11,6 +11,17 @@ Produced: TypeAlias = tuple[list[str], str | None]
 """The records of one run of a walk, and the name of an errno, or None."""
 
 
+def handed_out(
+    left: tuple[str, ...], cut: int, size: int, record_bytes: int
+) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    """The records that a call for `size` bytes completes, of those that are left; the rest of these, and its `cut`.
+
+    `cut`: the bytes of the first left record that were returned. A record counts with its last byte.
+    """
+    whole, cut = divmod(min(cut + size, len(left) * record_bytes), record_bytes)
+    return left[:whole], left[whole:], cut
+
+
 class Walk(Protocol):
     """The walk that a frame drives."""
 

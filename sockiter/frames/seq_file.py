@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sockiter.frames.frame import Walk
+from sockiter.frames.frame import Walk, handed_out
 from sockiter.history import Returned
 from sockiter.readers import Feature
 
@@ -51,7 +51,5 @@ class SeqFile:
         return Returned(before + self._hand_out(size), cut=self._cut > 0)
 
     def _hand_out(self, size: int) -> tuple[str, ...]:
-        end = min(self._cut + size, len(self._left) * self.record_bytes)
-        whole, self._cut = divmod(end, self.record_bytes)
-        records, self._left = self._left[:whole], self._left[whole:]
+        records, self._left, self._cut = handed_out(self._left, self._cut, size, self.record_bytes)
         return records

@@ -18,8 +18,8 @@ from sockiter.operations import (
     Rehash,
     Reinsert,
     Remove,
-    life_of,
     prevents,
+    update_lives,
 )
 from sockiter.shrink.edits import name_of
 
@@ -133,16 +133,11 @@ class Sockets:
             case Add(name, _, bucket):
                 self.tables[name] = bucket.table
                 self.added += 1
-                if (own := life_of(change)) is not None:
-                    self.lives[name] = own
             case Rehash(name, bucket):
                 self.tables[name] = bucket.table
                 self.inserted += life == "bound"
-            case Close():
-                self.lives[name] = "closed"
-            case Accept():
-                del self.lives[name]
             case Remove() | Destroy() if type(change) is Remove or life != "bound":
                 del self.tables[name]
                 self.lives.pop(name, None)
+        update_lives(self.lives, change)
         self.inserted += not isinstance(change, (Remove, Destroy))

@@ -37,9 +37,9 @@ from sockiter.operations import (
     Rehash,
     Reinsert,
     Remove,
-    life_of,
     prevents,
     reads_max,
+    update_lives,
 )
 
 
@@ -216,18 +216,12 @@ class Iteration:
         self._names[self._walk.socket_id(sock)] = name
 
     def _note(self, change: Add | Close | Accept) -> None:
-        match change:
-            case Add(name, _, bucket, properties):
-                if "unwanted" in properties:
-                    self._unwanted.add(name)
-                if (life := life_of(change)) is not None:
-                    self._lives[name] = life
-                if life == "bound":
-                    self._homes[name] = self._place(bucket)
-            case Close(name):
-                self._lives[name] = "closed"
-            case _:
-                del self._lives[change.name]
+        if isinstance(change, Add):
+            if "unwanted" in change.properties:
+                self._unwanted.add(change.name)
+            if "bound" in change.properties:
+                self._homes[change.name] = self._place(change.bucket)
+        update_lives(self._lives, change)
 
     def _change(self, change: Change) -> None:
         match change:

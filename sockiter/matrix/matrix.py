@@ -16,6 +16,7 @@ from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.claims import (
     HAZARDS,
     IMPLIES,
+    MOVES,
     Hazard,
     KnownFailure,
     explaining,
@@ -25,9 +26,6 @@ from sockiter.claims import (
     within,
 )
 from sockiter.verdict import KINDS, Kind, Signature, signatures_of
-
-MOVES: frozenset[Hazard] = frozenset({"reinsert", "rehash", "close", "accept"})
-"""The hazards under which a socket counts as moved. The successor of a closed or accepted socket has moved."""
 
 SIGNATURES: tuple[Signature, ...] = signatures_of(kind for kind in KINDS if kind != "incomplete")
 """The signatures that a cell has a verdict on, in order."""

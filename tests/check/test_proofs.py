@@ -12,8 +12,8 @@ import pytest
 
 from sockiter.check.result import Scope
 from sockiter.check.search import search
-from sockiter.claims import Hazard, in_order, within
-from sockiter.matrix.matrix import ALL, MOVES, NONE, SIGNATURES, Cell, Column, claims, verdicts
+from sockiter.claims import MOVES, Hazard, in_order, within
+from sockiter.matrix.matrix import ALL, NONE, SIGNATURES, Cell, Column, claims, verdicts
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import SCHEME_TARGETS
 from sockiter.verdict import Signature

@@ -28,7 +28,7 @@ def risk(effect: Effect, *events: str, own: bool = False) -> Risk:
 
 
 def risks(reader: str, *found: Risk, incomplete: str = "") -> ReaderRisks:
-    return ReaderRisks("offset-udp", reader_named(reader), SCOPE, EVENTS, found, 10, incomplete)
+    return ReaderRisks("offset-udp", reader_named(reader), SCOPE, found, incomplete)
 
 
 def way(reader: str, *found: Risk, incomplete: str = "", measured: Measured | None = None) -> Way:
