@@ -58,7 +58,7 @@ ORDERS = {
         *("machine", "drivers", "campaign", "counted"),
     ),
     "kernel": (
-        *("libc", "namespace", "netlink", "diag", "bpf", "sockets", "walks", "iteration"),
+        *("libc", "namespace", "netlink", "diag", "bpf", "elements", "sockets", "walks", "iteration"),
         *("identify", "probe", "target", "udp", "tcp", "unix"),
     ),
     "kernel.bpf": ("assembly", "programs", "btf", "loader", "modes", "stops", "faults", "setup"),

@@ -20,7 +20,7 @@ from sockiter.kernel.bpf.setup import LoadedIterator, load_destroyer, load_itera
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up, lead_nowhere
-from sockiter.kernel.sockets.base import Destroyer
+from sockiter.kernel.sockets.base import Destroyer, Socket, cookie, inode
 from sockiter.kernel.sockets.peer import ADDRESS, HERE, Peer, a_peer
 from sockiter.kernel.sockets.tcp import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.target import (
@@ -82,7 +82,7 @@ def _bpf(first: str) -> Iterator[SessionSetup]:
 @contextmanager
 def _proc() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
-        namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET, TABLES[0])
+        namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET, TABLES[0], inode)
         yield SessionSetup(namespace, ProcWalk("tcp", _WIDTH), make_sockets, has_tail=False, unable=unable)
 
 
@@ -155,7 +155,7 @@ KERNEL_TCP_DIAG = KernelTarget(
 
 
 def _set_up(
-    stack: ExitStack, family: int, first: str
+    stack: ExitStack, family: int, first: str, number_of: Callable[[Socket], int] = cookie
 ) -> tuple[Namespace, LoadedIterator, Callable[[Shape], TcpSockets], dict[Hazard, str]]:
     namespace = stack.enter_context(private(_SMALL_TABLE))
     bring_up(namespace)
@@ -184,10 +184,17 @@ def _set_up(
             unable["destroy"] = f"this kernel has neither SOCK_DESTROY nor bpf_sock_destroy: {lack}"
     places = Places(namespace, partial(whole_walk, iterator.walker), family, peer, no_peer)
     stack.callback(places.close)
-    return namespace, iterator, partial(_make_sockets, namespace, places, first, destroyer), unable
+    return namespace, iterator, partial(_make_sockets, namespace, places, first, destroyer, number_of), unable
 
 
-def _make_sockets(namespace: Namespace, places: Places, first: str, destroyer: Destroyer | None, shape: Shape) -> TcpSockets:
+def _make_sockets(
+    namespace: Namespace,
+    places: Places,
+    first: str,
+    destroyer: Destroyer | None,
+    number_of: Callable[[Socket], int],
+    shape: Shape,
+) -> TcpSockets:
     established = 0
     for table, count in shape.buckets:
         is_established = (table or first) == ESTABLISHED
@@ -197,4 +204,4 @@ def _make_sockets(namespace: Namespace, places: Places, first: str, destroyer: D
             raise Inconclusive(
                 f"the kernel's table of {table or first} sockets has {buckets_max} buckets here; the case needs {count}"
             )
-    return TcpSockets(namespace, places, first, established, destroyer)
+    return TcpSockets(namespace, places, first, established, destroyer, number_of)

@@ -17,12 +17,11 @@ from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.bpf.stops import OnStop, Stops
 from sockiter.kernel.libc import unavailable
-from sockiter.kernel.sockets.base import Socket, cookie, inode
 from sockiter.operations import Unit
 
 
 class Reader(Protocol):
-    """One walk. Sockets are numbers, as `Walk.socket_id` returns them.
+    """One walk. Elements are numbers, as `Elements.add` returns them.
 
     `is_cut`: whether the last read(2) ended inside a record. `ages`: how many read(2) calls before the last one each
     returned socket was shown; empty if none was shown earlier.
@@ -57,9 +56,6 @@ class Walk(Protocol):
     records_max: int
     is_dump: bool
 
-    def socket_id(self, sock: Socket, /) -> int:
-        """The number that identifies a socket in this walk."""
-
     def open(self) -> Reader:
         """Begin a walk over the sockets in the calling thread's network namespace; raises `Unavailable`."""
 
@@ -70,9 +66,6 @@ class BpfWalk:
     # A record goes into the buffer only if it leaves space behind it.
     records_max = BUFFER_SIZE // RECORD.size - 1
     is_dump = False
-
-    def socket_id(self, sock: Socket, /) -> int:
-        return cookie(sock)
 
     def __init__(self, walker: Walker) -> None:
         self._walker = walker
@@ -124,9 +117,6 @@ class ProcWalk:
     """
 
     is_dump = False
-
-    def socket_id(self, sock: Socket, /) -> int:
-        return inode(sock)
 
     def __init__(self, name: str, width: int) -> None:
         self._path = f"/proc/thread-self/net/{name}"
@@ -225,9 +215,6 @@ class DiagWalk:
 
     records_max = _MESSAGE
     is_dump = True
-
-    def socket_id(self, sock: Socket, /) -> int:
-        return cookie(sock)
 
     def __init__(self, request: bytes, cookie_at: int) -> None:
         self._request = request

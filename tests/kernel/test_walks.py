@@ -231,7 +231,7 @@ def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatc
     monkeypatch.setattr(udp, "load_destroyer", lambda *_: None)
     nothing: Any = None
     with pytest.raises(Unavailable, match=r"^/proc/net/udp does not list sockets in the order of the table by port$"):
-        udp._by_port(nothing, nothing, nothing)
+        udp._by_port(nothing, nothing, nothing, nothing)
 
 
 # Messages of sock_diag

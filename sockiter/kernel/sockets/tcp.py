@@ -255,9 +255,15 @@ class TcpSockets(Sockets):
     """
 
     def __init__(
-        self, namespace: Namespace, places: Places, first: str, established: int, destroyer: Destroyer | None = None
+        self,
+        namespace: Namespace,
+        places: Places,
+        first: str,
+        established: int,
+        destroyer: Destroyer | None = None,
+        number_of: Callable[[Socket], int] = cookie,
     ) -> None:
-        super().__init__(namespace)
+        super().__init__(namespace, number_of)
         self._established = established
         self._places = places
         self._first = first
