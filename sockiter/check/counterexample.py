@@ -71,6 +71,8 @@ class OperationsBuilder:
     records: int = 0
     left: int = 0
     mode: Mode = "one"
+    # Whether the last read was refused for want of room, so that a larger one would not be.
+    lacked_room: bool = False
 
     def add(self, state: SystemState, transition: Transition, mode: Mode) -> None:
         effect = transition.effect
@@ -98,7 +100,7 @@ class OperationsBuilder:
             self.operations.append(self._made(Read(None, tuple(self.inside))))
             return
         last = self.operations[-1]
-        if isinstance(last, Read):
+        if isinstance(last, Read) and not self.lacked_room:
             self.operations[-1] = self._made(Read(None, last.at))
         else:
             self.operations.append(self._made(Read(None)))
@@ -148,6 +150,7 @@ class OperationsBuilder:
         count = self.records if effect.fresh else self.records + 1
         if effect.handed:
             count = self.left
+        self.lacked_room = effect.stops and effect.refused
         is_end = not (self.records or effect.refused or effect.handed)
         self.left = self.records if effect.refused or effect.handed else 0
         self.records = 0

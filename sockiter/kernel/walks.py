@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from sockiter.errors import Unavailable
 from sockiter.kernel import netlink
@@ -109,23 +109,30 @@ class BpfReader:
         return [socket_id for socket_id, _, _ in RECORD.iter_unpack(read)]
 
 
+Parse: TypeAlias = Callable[[bytes], list[tuple[int, int]]]
+
+
 class ProcWalk:
     """A file of /proc/net with lines of equal width.
 
     The kernel fills a buffer of one page, and adds a line only if it leaves space behind it. The first line is a title;
-    it is read just before the first socket.
+    it is read just before the first socket. `title`: its width, None for that of the others. `parse`: returns the inode of
+    each of some whole lines, with another number.
     """
 
     is_dump = False
 
-    def __init__(self, name: str, width: int) -> None:
+    def __init__(self, name: str, width: int, *, title: int | None = None, parse: Parse | None = None) -> None:
         self._path = f"/proc/thread-self/net/{name}"
         self._width = width
+        self._title = width if title is None else title
+        self._parse = parse or lines
         self.records_max = (os.sysconf("SC_PAGE_SIZE") - 1) // width
 
     def open(self) -> ProcReader:
         try:
-            return ProcReader(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), self._width)
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            return ProcReader(fd, self._width, title=self._title, parse=self._parse)
         except OSError as error:
             raise unavailable(f"open {self._path}", error) from error
 
@@ -137,12 +144,14 @@ class ProcReader:
     (seq_read_iter of fs/seq_file.c).
     """
 
-    __slots__ = ("_begun", "_fd", "_kept", "_number", "_rest", "_shown_in", "_width", "ages", "is_cut")
+    __slots__ = ("_fd", "_kept", "_number", "_parse", "_rest", "_shown_in", "_title", "_width", "ages", "is_cut")
 
-    def __init__(self, fd: int, width: int) -> None:
+    def __init__(self, fd: int, width: int, *, title: int, parse: Parse) -> None:
         self._fd = fd
         self._width = width
-        self._begun = False
+        self._parse = parse
+        # The width of a title that is still to be read.
+        self._title = title
         # The first bytes of a line, and the number of bytes that the kernel keeps for the next read.
         self._rest = b""
         self._kept = 0
@@ -154,20 +163,22 @@ class ProcReader:
         self.is_cut = False
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
-        if not self._begun:
-            os.read(self._fd, self._width)
-            self._begun = True
+        if self._title:
+            os.read(self._fd, self._title)
+            self._title = 0
         size = count * self._width if unit == "records" else count
         read = os.read(self._fd, size)
         if self._kept or unit == "bytes":
             self._follow(size, len(read))
-            read, end, self._rest = (self._rest + read).rpartition(b"\n")
+            read = self._rest + read
+            whole = len(read) // self._width * self._width
+            read, self._rest = read[:whole], read[whole:]
             self.is_cut = bool(self._rest)
-            numbers = [number for number, _ in lines(read + end)]
+            numbers = [number for number, _ in self._parse(read)]
             self.ages = [self._number - self._shown_in.popleft() for _ in numbers]
             return numbers
         self.ages = ()
-        return [number for number, _ in lines(read)]
+        return [number for number, _ in self._parse(read)]
 
     def _follow(self, size: int, returned: int) -> None:
         # Work out which lines this read produced, and how much the kernel keeps of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sockiter.schemes.conntrack import Conntrack
 from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld
@@ -9,21 +10,27 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.listns import Listns
+from sockiter.schemes.map_batch import MapBatch
+from sockiter.schemes.map_iter import MapIter
+from sockiter.schemes.map_next_key import MapNextKey
 from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.proc_tcp import ProcTcp
 from sockiter.schemes.proc_udp import ProcUdp
+from sockiter.schemes.proc_unix import ProcUnix
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.removal_count import RemovalCount
 from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.schemes.tcp_diag import TcpDiag
+from sockiter.schemes.threads import Threads
 from sockiter.schemes.udp_diag import UdpDiag
 from sockiter.schemes.unix import Unix
 from sockiter.schemes.unix_diag import UnixDiag
 
 # The schemes of earlier Linux versions, the RFC's proposal and its alternatives, and the schemes of current Linux: of its
-# iterators, and then of its files and dumps.
+# iterators, and then of its files and dumps; and those of tables of other things than sockets.
 SCHEMES: tuple[AnyScheme, ...] = (
     OffsetUdp(),
     OffsetTcp(),
@@ -44,4 +51,11 @@ SCHEMES: tuple[AnyScheme, ...] = (
     UdpDiag(),
     TcpDiag(),
     UnixDiag(),
+    MapNextKey(),
+    MapBatch(),
+    MapIter(),
+    ProcUnix(),
+    Threads(),
+    Conntrack(),
+    Listns(),
 )
