@@ -144,7 +144,7 @@ class ProcReader:
     (seq_read_iter of fs/seq_file.c).
     """
 
-    __slots__ = ("_fd", "_kept", "_number", "_parse", "_rest", "_shown_in", "_title", "_width", "ages", "is_cut")
+    __slots__ = ("_fd", "_kept", "_late", "_number", "_parse", "_rest", "_shown_in", "_title", "_width", "ages", "is_cut")
 
     def __init__(self, fd: int, width: int, *, title: int, parse: Parse) -> None:
         self._fd = fd
@@ -155,6 +155,8 @@ class ProcReader:
         # The first bytes of a line, and the number of bytes that the kernel keeps for the next read.
         self._rest = b""
         self._kept = 0
+        # The number of lines of the last read that an earlier one has cut.
+        self._late = 0
         # The number of the last read; and, for each line that was not returned to its end, the number of the read that
         # produced it.
         self._number = 0
@@ -170,15 +172,18 @@ class ProcReader:
         read = os.read(self._fd, size)
         if self._kept or unit == "bytes":
             self._follow(size, len(read))
-            read = self._rest + read
-            whole = len(read) // self._width * self._width
-            read, self._rest = read[:whole], read[whole:]
-            self.is_cut = bool(self._rest)
-            numbers = [number for number, _ in self._parse(read)]
+            numbers = self._numbers(read)
             self.ages = [self._number - self._shown_in.popleft() for _ in numbers]
             return numbers
         self.ages = ()
-        return [number for number, _ in self._parse(read)]
+        return self._numbers(read)
+
+    def _numbers(self, read: bytes) -> list[int]:
+        # A race may meet lines of another width, and so reads that cut a line.
+        self._late = 1 if self._rest else 0
+        read, end, self._rest = (self._rest + read).rpartition(b"\n")
+        self.is_cut = bool(self._rest)
+        return [number for number, _ in self._parse(read + end)]
 
     def _follow(self, size: int, returned: int) -> None:
         # Work out which lines this read produced, and how much the kernel keeps of them.
@@ -200,7 +205,7 @@ class ProcReader:
         raise NotImplementedError  # targets with this walk do not offer stops
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
-        return returned
+        return returned[self._late :] if self._late else returned
 
     def close(self) -> None:
         os.close(self._fd)

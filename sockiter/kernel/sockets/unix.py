@@ -52,6 +52,8 @@ class Places:
             with ExitStack() as stack:
                 tried = {}
                 for number in range(self._tried, self._tried + _CHUNK):
+                    if b"\n" in name(number, 0):
+                        continue  # it would end a line of /proc/net/unix
                     stack.callback((sock := Socket(socket.AF_UNIX, socket.SOCK_STREAM)).close)
                     sock.bind(name(number, 0))
                     tried[cookie(sock)] = number
@@ -78,7 +80,10 @@ class UnixSockets(Sockets):
         return Socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
-        new.bind(self._name(new, self._places[bucket.number][1], self._made))
+        beginning = self._places[bucket.number][1]
+        while b"\n" in name(beginning, self._made):
+            self._made += 1
+        new.bind(self._name(new, beginning, self._made))
         self._made += 1
 
     def _name(self, new: Socket, beginning: int, number: int) -> bytes:
@@ -100,11 +105,8 @@ class LinedUnixSockets(UnixSockets):
 
 
 def inodes(text: bytes) -> list[tuple[int, int]]:
-    """The inode of each line of /proc/net/unix, and 0 in place of a bucket; the lines are those of `LinedUnixSockets`.
-
-    A name may contain any byte, also the end of a line.
-    """
-    return [(int(text[at + _INODE_AT :].split(None, 1)[0]), 0) for at in range(0, len(text), LINE_BYTES)]
+    """The inode of each line of /proc/net/unix, and 0 in place of a bucket."""
+    return [(int(line[_INODE_AT:].split(None, 1)[0]), 0) for line in text.split(b"\n")[:-1]]
 
 
 def name(beginning: int, number: int) -> bytes:
