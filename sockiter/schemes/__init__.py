@@ -22,26 +22,14 @@ from sockiter.schemes.udp_diag import UdpDiag
 from sockiter.schemes.unix import Unix
 from sockiter.schemes.unix_diag import UnixDiag
 
-# The schemes of earlier Linux versions, the RFC's proposal and its alternatives, and the schemes of current Linux: of its
-# iterators, and then of its files and dumps.
-SCHEMES: tuple[AnyScheme, ...] = (
-    OffsetUdp(),
-    OffsetTcp(),
-    Rank(),
-    Unix(),
-    Index(),
-    IndexSnapshot(),
-    IndexNarrow(),
-    IndexDetect(),
-    RemovalCount(),
-    FullBatch(),
-    FullBatchHeld(),
-    Restart(),
-    CookieUdp(),
-    CookieTcp(),
-    ProcUdp(),
-    ProcTcp(),
-    UdpDiag(),
-    TcpDiag(),
-    UnixDiag(),
+GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
+    ("Linux's socket iterators that resume by position", (OffsetUdp(), OffsetTcp(), Rank(), Unix())),
+    (
+        "The RFC's proposal, and its alternatives",
+        (Index(), IndexSnapshot(), IndexNarrow(), IndexDetect(), RemovalCount(), FullBatch(), FullBatchHeld(), Restart()),
+    ),
+    ("Linux's socket iterators that resume by cookie", (CookieUdp(), CookieTcp())),
+    ("Linux's files and dumps of sockets", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag())),
 )
+"""The schemes in groups, each with its title."""
+SCHEMES: tuple[AnyScheme, ...] = tuple(scheme for _, schemes in GROUPS for scheme in schemes)
