@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sockiter import rights
@@ -22,7 +22,7 @@ from sockiter.kernel.identify import identify, is_in_place, leaves, sockets_ahea
 from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
-from sockiter.kernel.walks import Walk
+from sockiter.kernel.walks import DiagWalk, Walk
 from sockiter.operations import Bucket
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
@@ -66,6 +66,12 @@ class SessionSetup:
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     modes: Modes | None = None
     lacks: Mapping[Feature, str] = field(default_factory=dict)
+
+
+def with_destruction(setup: SessionSetup, walk: DiagWalk) -> SessionSetup:
+    """The set-up of a dump whose reader destroys the sockets of its records, if this kernel can do that."""
+    why = walk.cannot_destroy()
+    return replace(setup, unable={**setup.unable, "destroying": why}) if why else setup
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,12 @@ KERNEL_UNIX_DIAG = KernelTarget(
     frozenset({"add-head", "remove"}),
     schemes=("unix-diag",),
     slots=None,
-    never={**_NEVER, **NO_BATCH, **NO_DESTROYING, "show": "the bucket's lock is held while a message is filled"},
+    never={
+        **_NEVER,
+        **NO_BATCH,
+        "destroying": _UNDESTROYABLE,
+        "show": "the bucket's lock is held while a message is filled",
+    },
     reads=DUMP_READS,
     never_reads=NO_PROGRAM_IN_DUMP,
 )

@@ -5,6 +5,7 @@ A walk opens, reads and closes one of these, and identifies each socket by a num
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections import deque
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from sockiter.errors import Unavailable
-from sockiter.kernel import netlink
+from sockiter.kernel import diag, netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.bpf.stops import OnStop, Stops
@@ -226,7 +227,8 @@ class DiagWalk:
     """A dump of sock_diag, in messages of equal size.
 
     The kernel fills the first message at the request, and every other one when the previous message is received. So a
-    socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message.
+    socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message. A reader
+    can destroy the sockets that it received, if they are TCP or UDP sockets.
     """
 
     records_max = _MESSAGE
@@ -245,18 +247,35 @@ class DiagWalk:
         except OSError as error:
             netlink_socket.close()
             raise unavailable("sock_diag", error) from error
-        return DiagReader(netlink_socket, self._cookie_at)
+        kind = self._request[netlink.HEADER_SIZE : netlink.HEADER_SIZE + 2]
+        return DiagReader(netlink_socket, self._cookie_at, kind)
+
+    def cannot_destroy(self) -> str:
+        """The reason why a reader cannot destroy sockets in the calling thread's network namespace; "" if it can."""
+        reader = self.open()
+        try:
+            # The kernel looks for a socket only if it can destroy one.
+            reader.request_destruction(diag.NO_ADDRESSES)
+        except OSError as error:
+            return f"SOCK_DESTROY: {error.strerror}"
+        finally:
+            reader.close()
+        return ""
 
 
 class DiagReader:
-    __slots__ = ("_cookie_at", "_ended", "_left", "_shown", "_socket")
+    __slots__ = ("_cookie_at", "_destroyer", "_ended", "_kind", "_left", "_received", "_shown", "_socket")
 
     is_cut = False
     ages: Sequence[int] = ()
 
-    def __init__(self, netlink_socket: socket.socket, cookie_at: int) -> None:
+    def __init__(self, netlink_socket: socket.socket, cookie_at: int, kind: bytes = b"") -> None:
+        """`kind`: the family and the protocol of sockets that can be destroyed."""
         self._socket = netlink_socket
         self._cookie_at = cookie_at
+        self._kind = kind
+        self._received = b""
+        self._destroyer: socket.socket | None = None
         self._left: list[int] = []
         self._ended = False
         self._shown: list[int] = []
@@ -264,7 +283,8 @@ class DiagReader:
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         if not self._left and not self._ended:
-            self._left = self._cookies(self._socket.recv(_MESSAGE))
+            self._received = self._socket.recv(_MESSAGE)
+            self._left = self._cookies(self._received)
             if not self._ended:
                 self._look_ahead()
         returned, self._left = self._left[:count], self._left[count:]
@@ -277,8 +297,28 @@ class DiagReader:
         shown, self._shown = self._shown, []
         return shown
 
+    def destroy(self, number: int) -> bool:
+        """Destroy a socket of the last message, as `ss -K` does; False if its addresses lead to no socket, or to another."""
+        data, at = self._received, 0
+        while self._cookie(data, at) != number:
+            at += netlink.header(data, at)[0] + 3 & ~3
+        return self.request_destruction(diag.addresses_in(data, at + netlink.HEADER_SIZE))
+
+    def request_destruction(self, addresses: bytes) -> bool:
+        """Request to destroy the socket with these addresses and this cookie; False if there is none; raises OSError."""
+        if (destroyer := self._destroyer) is None:
+            self._destroyer = destroyer = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
+        request = diag.destroy_request(self._kind, addresses)
+        destroyer.send(netlink.with_header(request, diag.DESTROY, acknowledged=True))
+        error = netlink.error_of(destroyer.recv(_MESSAGE))
+        if error is not None and error.errno != errno.ENOENT:
+            raise error
+        return error is None
+
     def close(self) -> None:
         self._socket.close()
+        if self._destroyer is not None:
+            self._destroyer.close()
 
     def _look_ahead(self) -> None:
         ended = self._ended
@@ -297,6 +337,9 @@ class DiagReader:
                 if error := netlink.error_of(data, at):
                     raise error
                 break
-            cookies.append(int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little"))
+            cookies.append(self._cookie(data, at))
             at += size + 3 & ~3
         return cookies
+
+    def _cookie(self, data: bytes, at: int) -> int:
+        return int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little")

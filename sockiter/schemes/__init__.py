@@ -29,33 +29,16 @@ from sockiter.schemes.udp_diag import UdpDiag
 from sockiter.schemes.unix import Unix
 from sockiter.schemes.unix_diag import UnixDiag
 
-# The schemes of earlier Linux versions, the RFC's proposal and its alternatives, and the schemes of current Linux: of its
-# iterators, and then of its files and dumps; and those of tables of other things than sockets.
-SCHEMES: tuple[AnyScheme, ...] = (
-    OffsetUdp(),
-    OffsetTcp(),
-    Rank(),
-    Unix(),
-    Index(),
-    IndexSnapshot(),
-    IndexNarrow(),
-    IndexDetect(),
-    RemovalCount(),
-    FullBatch(),
-    FullBatchHeld(),
-    Restart(),
-    CookieUdp(),
-    CookieTcp(),
-    ProcUdp(),
-    ProcTcp(),
-    UdpDiag(),
-    TcpDiag(),
-    UnixDiag(),
-    MapNextKey(),
-    MapBatch(),
-    MapIter(),
-    ProcUnix(),
-    Threads(),
-    Conntrack(),
-    Listns(),
+GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
+    ("Linux's socket iterators that resume by position", (OffsetUdp(), OffsetTcp(), Rank(), Unix())),
+    (
+        "The RFC's proposal, and its alternatives",
+        (Index(), IndexSnapshot(), IndexNarrow(), IndexDetect(), RemovalCount(), FullBatch(), FullBatchHeld(), Restart()),
+    ),
+    ("Linux's socket iterators that resume by cookie", (CookieUdp(), CookieTcp())),
+    ("Linux's files and dumps of sockets", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag(), ProcUnix())),
+    ("Linux's walks over BPF maps", (MapNextKey(), MapBatch(), MapIter())),
+    ("Linux's walks over other tables", (Threads(), Conntrack(), Listns())),
 )
+"""The schemes in groups, each with its title."""
+SCHEMES: tuple[AnyScheme, ...] = tuple(scheme for _, schemes in GROUPS for scheme in schemes)

@@ -17,5 +17,6 @@ class ProcUnix(Dump):
 
     name = "proc-unix"
     summary = f"bucket, and count of sockets read in it ({mainline('proc-unix')})"
+    hazards = Dump.hazards - {"destroying"}
     frame: FrameName = "seq_file"
     line_bytes = 160

@@ -199,10 +199,28 @@ def frame_name(scheme: AnyScheme) -> FrameName:
     return name
 
 
+def is_dump(scheme: AnyScheme) -> bool:
+    """Whether a scheme is walked message by message, each filled before the one before it is read."""
+    return frame_name(scheme) == "netlink"
+
+
 def line_bytes_of(scheme: AnyScheme) -> int:
     """The width of a line in the frame `seq_file`: the scheme's attribute `line_bytes`, if it has one."""
     width: int = getattr(scheme, "line_bytes", LINE_BYTES)
     return width
+
+
+def is_met(scheme: AnyScheme, name: str, bucket: int, table: Table) -> bool:
+    """Whether a request to destroy the socket of a record meets that socket.
+
+    The kernel looks it up by the addresses of the record, and then compares the cookie. `bucket`: the position of the
+    socket's bucket when it was shown. A moved socket has other addresses. Sockets that share one address differ only by
+    their places: of a scheme with `shares_addresses`, a request meets the first socket of the bucket.
+    """
+    if not table.has(name):
+        return False
+    number, position = table.where(name)
+    return number == bucket and (position == 0 or not getattr(scheme, "shares_addresses", False))
 
 
 def known_failures_of(scheme: AnyScheme) -> tuple[KnownFailure, ...]:
