@@ -36,12 +36,13 @@ from sockiter.operations import (
     Read,
     Rehash,
     Remove,
+    has_tail,
     prevents,
     reads_max,
     update_lives,
 )
 from sockiter.readers import Feature
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, is_dump, is_met, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import AnyScheme, Done, Grow, Room, Show, is_dump, is_met, known_failures_of, line_bytes_of
 from sockiter.table import Socket, Table, empty
 
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
@@ -241,6 +242,8 @@ class Simulation:
                     granted = self._show(request.socket, produced)
             elif type(request) is Grow:
                 granted = self._allocate(request.locked)
+            elif type(request) is Room:
+                granted = len(produced) + request.sockets <= records
             else:
                 self._looks += 1
                 if self._script:
@@ -303,7 +306,6 @@ class SchemeTarget:
 
     is_real = False
     slots: int | None = None
-    has_tail = True
     detected_scheme: str | None = None
     in_place: frozenset[Hazard] = frozenset()
 
@@ -319,6 +321,7 @@ class SchemeTarget:
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
+        self.has_tail = has_tail(scheme.tables[0])
 
     def missing(self) -> str | None:
         return None
