@@ -28,6 +28,7 @@ LAYERS = (
     ("fuzzing",),
     ("conform", "race"),
     ("report",),
+    ("export",),
     ("matrix",),
     ("advice",),
     ("api",),
@@ -52,6 +53,7 @@ ORDERS = {
         "trials",
     ),
     "explore": ("outlook", "graph", "page"),
+    "export": ("forms", "instructions", "steps", "source", "selftest", "mail"),
     "frames": ("frame", "bpf_seq", "seq_file", "netlink", "loop"),
     "fuzzing": (
         *("limits", "sockets", "coverage", "swarm", "triage", "suggest", "violations"),

@@ -74,6 +74,7 @@ def test_the_shortest_case_is_as_long_as_is_known(
     assert lengths(search(BY_NAME[name], hazards, Scope(3, 2, 2)))[signature] == operations
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 def test_known_failures_explain_all_that_happens_in_a_small_scope_under_all_hazards(scheme: AnyScheme) -> None:
     hazards = scheme.hazards - {"rollover"}
