@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from sockiter.cli.ktap import KtapTest, outcome_of, print_ktap
+from sockiter.errors import Unavailable
+from sockiter.targets import target_named
 from tests.support.command import sockiter
+from tests.support.inline_workers import work_inline
 from tests.support.ktap import Result, parsed
 from tests.support.paths import CASES
 
 RFC_SKIP = CASES / "rfc_skip.case"
+FUZZ = ("fuzz", "--driver", "swarm", "--workers", "1", "--seed", "7", "--ktap")
 
 
 @pytest.mark.usefixtures("on_any_machine")
@@ -72,6 +77,37 @@ def test_a_fuzz_has_a_test_for_each_target(tmp_path: Path) -> None:
     assert rank.lines[0] == "30 sequences, seed 1"
     assert rank.lines[1].startswith("known failure: ")
     assert rank.lines[1].endswith(".case")
+
+
+@pytest.fixture
+def _inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    work_inline(monkeypatch)
+
+
+@pytest.mark.usefixtures("_inline", "absent_kernel")
+def test_a_broken_claim_is_not_ok_and_has_its_case_and_absent_targets_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_named("offset-udp"), "known_failures", ())
+    result = sockiter(*FUZZ, "offset-udp", "kernel:*", "--sequences", "60", "--hazard", "remove", "--cases", tmp_path)
+    assert result.exit_code == 1
+    broken, *absent = parsed(result.stdout)
+    (path,) = tmp_path.glob("*.case")
+    assert (broken.name, broken.is_ok) == ("offset-udp", False)
+    assert broken.lines[1] == f"claim broken: offset-udp: skip under remove: {path}"
+    assert {one.directive for one in absent} == {"SKIP"}
+
+
+@pytest.mark.usefixtures("_inline")
+def test_a_target_that_stops_running_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def session() -> AbstractContextManager[None]:
+        raise Unavailable("it went away")
+
+    monkeypatch.setattr(target_named("offset-udp"), "session", session)
+    result = sockiter(*FUZZ, "offset-udp", "--sequences", "5", "--cases", tmp_path)
+    assert result.exit_code == 3
+    (only,) = parsed(result.stdout)
+    assert (only.is_ok, only.directive, only.why) == (False, "ERROR", "it went away")
 
 
 def test_the_outcome_of_parts_is_skip_only_if_all_are_skipped() -> None:

@@ -143,6 +143,22 @@ def test_a_string_becomes_a_literal_of_c(text: str, literal: str) -> None:
     assert c_string(text) == literal
 
 
+@pytest.mark.parametrize(
+    ("life", "lines", "has", "lacks"),
+    [
+        (" request", "", "request_mark", "time_wait_mark"),
+        ("", "close A\n", "time_wait_mark", "request_mark"),
+        ("", "", "sk_mark", "sock_state"),
+    ],
+)
+def test_a_program_looks_for_the_mark_where_the_sockets_of_its_case_have_it(
+    life: str, lines: str, has: str, lacks: str
+) -> None:
+    program = source(f"add A head{life} unwanted\nopen\nread 1\n{lines}read all\n", "kernel:tcp-established")
+    assert has in program
+    assert lacks not in program
+
+
 def test_a_jump_of_the_program_leads_to_its_end() -> None:
     lines = [line for line in program_of(form_of(kernel("kernel:udp")), frozenset()).lines if not line.startswith("/*")]
     jump = next(nth for nth, line in enumerate(lines) if line.startswith("JUMP_IF"))
@@ -203,7 +219,7 @@ def test_a_stop_inside_a_read_is_refused_with_its_line() -> None:
 
 
 def test_a_target_without_a_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(FORMS, "kernel:unix")  # type: ignore[attr-defined]  # a dict
+    monkeypatch.delitem(FORMS, "kernel:unix")
     with pytest.raises(Unavailable) as error:
         c_program(Case(case_of(LISTENING).operations), kernel("kernel:unix"), "x")
     assert str(error.value).startswith("kernel:unix: no C form yet: expected one of kernel:udp, kernel:proc-udp, ")
