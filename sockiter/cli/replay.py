@@ -12,7 +12,7 @@ import click
 
 from sockiter.backend import Reason, Session, Target
 from sockiter.cases import STDIN, Case, Expect, Origin, dumps, files, loads, origin
-from sockiter.cli.ktap import Test, ktap_option, outcome_of, print_ktap
+from sockiter.cli.ktap import KtapTest, ktap_option, outcome_of, print_ktap
 from sockiter.cli.names import literal, target_option
 from sockiter.cli.output import finding_json, print_json, write
 from sockiter.cli.replay_summary import Tally
@@ -347,16 +347,16 @@ def _json(one: _Outcome) -> dict[str, object]:
     }
 
 
-def _ktap(order: Sequence[_Outcome | _NotRun]) -> list[Test]:
+def _ktap(order: Sequence[_Outcome | _NotRun]) -> list[KtapTest]:
     # A test for each case, with one for each target in it.
-    cases: dict[str, list[Test]] = {}
+    cases: dict[str, list[KtapTest]] = {}
     for one in order:
         cases.setdefault(escaped(one.path), []).append(_ktap_part(one))
-    return [Test(path, outcome_of(parts), parts=parts) for path, parts in cases.items()]
+    return [KtapTest(path, outcome_of(parts), parts=parts) for path, parts in cases.items()]
 
 
-def _ktap_part(one: _Outcome | _NotRun) -> Test:
+def _ktap_part(one: _Outcome | _NotRun) -> KtapTest:
     if isinstance(one, _NotRun):
-        return Test(one.target, "error" if one.reason.kind == "failed" else "skip", one.reason.text)
+        return KtapTest(one.target, "error" if one.reason.kind == "failed" else "skip", one.reason.text)
     # Behind the hash sign, "skip" alone would be a directive.
-    return Test(one.result.target, "ok" if one.is_fine else "not ok", f"verdict: {_in_words(one)}")
+    return KtapTest(one.result.target, "ok" if one.is_fine else "not ok", f"verdict: {_in_words(one)}")
