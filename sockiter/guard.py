@@ -27,6 +27,7 @@ from sockiter.schemes.scheme import (
     Room,
     Show,
     Where,
+    buckets_max_of,
     frame_name,
     known_failures_of,
     line_bytes_of,
@@ -198,6 +199,7 @@ class Guarded:
         self.tables = scheme.tables
         self.frame = frame_name(scheme)
         self.line_bytes = line_bytes_of(scheme)
+        self.buckets_max = buckets_max_of(scheme)
         self._scheme = scheme
         self._class = type(scheme).__name__
         # The number of waits of the current read since its last shown socket, and its last step. A search resumes other

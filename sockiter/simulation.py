@@ -42,7 +42,18 @@ from sockiter.operations import (
     update_lives,
 )
 from sockiter.readers import Feature
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Room, Show, is_dump, is_met, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import (
+    AnyScheme,
+    Done,
+    Grow,
+    Room,
+    Show,
+    buckets_max_of,
+    is_dump,
+    is_met,
+    known_failures_of,
+    line_bytes_of,
+)
 from sockiter.table import Socket, Table, empty
 
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
@@ -321,6 +332,7 @@ class SchemeTarget:
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
+        self.buckets_max = buckets_max_of(scheme)
         self.has_tail = has_tail(scheme.tables[0])
 
     def missing(self) -> str | None:
