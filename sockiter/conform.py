@@ -275,4 +275,4 @@ def _crowded(operations: tuple[Operation, ...], random: Random, has_tail: bool) 
 
 
 def _read_text(returned: Returned) -> str:
-    return returned.error or (" ".join(returned.delivered) or "nothing")
+    return (returned.error or " ".join(returned.delivered) or "nothing") + " (interrupted)" * returned.interrupted

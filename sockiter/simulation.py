@@ -41,7 +41,17 @@ from sockiter.operations import (
     update_lives,
 )
 from sockiter.readers import Feature
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, is_dump, is_met, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import (
+    AnyScheme,
+    Done,
+    Grow,
+    Show,
+    generation_of,
+    is_dump,
+    is_met,
+    known_failures_of,
+    line_bytes_of,
+)
 from sockiter.table import Socket, Table, empty
 
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
@@ -250,6 +260,9 @@ class Simulation:
         if again and error is None:
             error = "EAGAIN"
         return produced, error
+
+    def generation(self) -> int:
+        return generation_of(self.scheme, self.table)
 
     def _show(self, socket: Socket, produced: list[str]) -> bool:
         # False: the record did not fit. The program ran in vain, and the next read starts with this socket.

@@ -338,7 +338,8 @@ class Iteration:
                 events += map(Shown, names)
             else:
                 self._show(shown)
-            returned = Returned(names, None, reader.is_cut)
+            # Of the readers, only a dump's can be interrupted.
+            returned = Returned(names, None, reader.is_cut, interrupted=getattr(reader, "interrupted", False))
         else:
             returned = Returned(names, error, silent=silent)
         events.append(returned)

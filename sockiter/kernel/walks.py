@@ -24,7 +24,8 @@ from sockiter.operations import Unit
 class Reader(Protocol):
     """One walk. Elements are numbers, as `Elements.add` returns them.
 
-    `is_cut`: whether the last read(2) ended inside a record. `ages`: how many read(2) calls before the last one each
+    `is_cut`: whether the last read(2) ended inside a record. `interrupted`: of a dump, whether the kernel said with the last
+    read that the table has changed since the message before. `ages`: how many read(2) calls before the last one each
     returned socket was shown; empty if none was shown earlier.
     """
 
@@ -248,7 +249,10 @@ class DiagWalk:
 
 
 class DiagReader:
-    __slots__ = ("_cookie_at", "_destroyer", "_ended", "_kind", "_left", "_received", "_shown", "_socket")
+    __slots__ = (
+        *("_cookie_at", "_destroyer", "_ended", "_has_changed", "_kind", "_left", "_received", "_shown", "_socket"),
+        "interrupted",
+    )
 
     is_cut = False
     ages: Sequence[int] = ()
@@ -263,12 +267,17 @@ class DiagReader:
         self._left: list[int] = []
         self._ended = False
         self._shown: list[int] = []
+        # Whether one of the last messages that were looked at has the flag of an interrupted dump.
+        self._has_changed = self.interrupted = False
         self._look_ahead()
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
+        self.interrupted = False
         if not self._left and not self._ended:
             self._received = self._socket.recv(_MESSAGE)
+            self._has_changed = False
             self._left = self._cookies(self._received)
+            self.interrupted = self._has_changed
             if not self._ended:
                 self._look_ahead()
         returned, self._left = self._left[:count], self._left[count:]
@@ -316,6 +325,7 @@ class DiagReader:
             size, kind = netlink.header(data, at)
             if at + size > len(data):
                 raise Unavailable(f"sock_diag: this kernel fills messages of more than {_MESSAGE} bytes")
+            self._has_changed = self._has_changed or netlink.is_interrupted(data, at)
             if kind in (netlink.DONE, netlink.ERROR):
                 self._ended = True
                 if error := netlink.error_of(data, at):

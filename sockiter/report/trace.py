@@ -356,7 +356,7 @@ def _read_text(returned: Returned, destroyed: Sequence[str] = ()) -> tuple[str, 
     elif returned.cut:
         text = f"read(iter_fd) -> {f'{names}, ' if names else ''}part of a record"
     else:
-        text = f"read(iter_fd) -> {returned.error or names or '0'}"
+        text = f"read(iter_fd) -> {returned.error or names or '0'}{' (interrupted)' * returned.interrupted}"
     return (text, f"  the program destroyed {listed(destroyed, NAMES_MAX)}") if destroyed else (text,)
 
 

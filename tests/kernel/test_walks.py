@@ -237,9 +237,9 @@ def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatc
 # Messages of sock_diag
 
 
-def message(kind: int, body: bytes) -> bytes:
+def message(kind: int, body: bytes, flags: int = 2) -> bytes:
     size = 16 + len(body)
-    return (struct.pack("=IHHII", size, kind, 2, 0, 0) + body).ljust(size + 3 & ~3, b"\0")
+    return (struct.pack("=IHHII", size, kind, flags, 0, 0) + body).ljust(size + 3 & ~3, b"\0")
 
 
 def about(*cookies: int) -> bytes:
@@ -307,6 +307,14 @@ def test_a_dump_is_handed_out_message_by_message_and_shown_one_ahead(asked: Ask)
     assert reader.read(9) == []
     reader.close()
     assert asking.closed
+
+
+def test_the_read_that_begins_a_message_with_the_flag_is_interrupted(asked: Ask) -> None:
+    flagged = message(20, bytes(8) + struct.pack("=Q", 3), flags=18)
+    asked(about(1, 2), flagged + about(4), message(netlink.DONE, struct.pack("=i", 0), flags=18))
+    reader = WALK.open()
+    reads = [(list(reader.read(1)), reader.interrupted) for _ in range(6)]
+    assert reads == [([1], False), ([2], False), ([3], True), ([4], False), ([], True), ([], False)]
 
 
 def test_an_end_may_stand_in_the_message_of_the_last_sockets(asked: Ask) -> None:
