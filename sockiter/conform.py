@@ -119,7 +119,7 @@ class Conformance:
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
         """The difference between the two on a sequence, or None; raises `Inconclusive` if the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
-        model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
+        model_operations = tuple(in_tables_of(operations, self._target.tables[0], self._scheme.tables[0]))
         shape = shape_of(model_operations, slots=slots)
         simulation = Simulation(self._scheme, shape, records_max=self._records_max, in_place=self._in_place)
         model = tuple(carried_out(simulation, model_operations).reads)
@@ -238,8 +238,9 @@ class _NowAndThen:
             self._call()
 
 
-def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
-    # Renames the target's first table, where the scheme's first table has another name.
+def in_tables_of(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
+    """The operations for a scheme with another first table than the target, whose first table then has its own name."""
+
     def bucket(old: Bucket) -> Bucket:
         return old if old.table else replace(old, table=first)
 

@@ -218,8 +218,12 @@ class TransitionSystem:
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
         self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
-        self._hazards = hazards = without_implied(hazards)
+        hazards = without_implied(hazards)
         self._is_dump = is_dump(scheme)
+        if self._is_dump and "remove" in hazards:
+            # A reader that destroys makes the same changes, between the same reads.
+            hazards -= {"destroying"}
+        self._hazards = hazards
         if self._is_dump and (inside := in_order(hazards - set(CHANGES) - {"destroying"})):
             raise Unsearchable(f"{scheme.name} is dumped in messages: nothing is known about {', '.join(inside)}")
         if reader is not None and not reads(scheme, reader):
