@@ -36,6 +36,7 @@ from sockiter.operations import (
     Read,
     Rehash,
     Remove,
+    has_tail,
     prevents,
     reads_max,
     update_lives,
@@ -45,6 +46,7 @@ from sockiter.schemes.scheme import (
     AnyScheme,
     Done,
     Grow,
+    Room,
     Show,
     generation_of,
     is_dump,
@@ -251,6 +253,8 @@ class Simulation:
                     granted = self._show(request.socket, produced)
             elif type(request) is Grow:
                 granted = self._allocate(request.locked)
+            elif type(request) is Room:
+                granted = len(produced) + request.sockets <= records
             else:
                 self._looks += 1
                 if self._script:
@@ -316,7 +320,6 @@ class SchemeTarget:
 
     is_real = False
     slots: int | None = None
-    has_tail = True
     detected_scheme: str | None = None
     in_place: frozenset[Hazard] = frozenset()
 
@@ -332,6 +335,7 @@ class SchemeTarget:
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
+        self.has_tail = has_tail(scheme.tables[0])
 
     def missing(self) -> str | None:
         return None

@@ -73,6 +73,8 @@ class OperationsBuilder:
     # Of a message of a dump, the records that the current read returned.
     taken: int = 0
     mode: Mode = "one"
+    # Whether the last read was refused for want of room, so that a larger one would not be.
+    lacked_room: bool = False
 
     def add(self, state: SystemState, transition: Transition, mode: Mode) -> None:
         effect = transition.effect
@@ -100,7 +102,7 @@ class OperationsBuilder:
             self.operations.append(self._made(Read(None, tuple(self.inside))))
             return
         last = self.operations[-1]
-        if isinstance(last, Read):
+        if isinstance(last, Read) and not self.lacked_room:
             self.operations[-1] = self._made(Read(None, last.at))
         else:
             self.operations.append(self._made(Read(None)))
@@ -151,6 +153,7 @@ class OperationsBuilder:
         count = self.records if effect.fresh else self.records + 1
         if effect.handed:
             count = self.taken or self.left
+        self.lacked_room = effect.stops and effect.refused
         is_end = not (self.records or effect.refused or effect.handed)
         self.left = self.records if effect.refused or effect.handed else 0
         self.records = self.taken = 0

@@ -7,7 +7,8 @@ and the state is kept with its table and its value.
 
 Read in whole records, a file of /proc/net behaves as a BPF iterator does: both step on before they look at the size. A dump
 is read in whole messages, since a read inside a message makes no step. If its reader can destroy sockets, it reads any part
-of a message: then the table may change between two requests to destroy.
+of a message: then the table may change between two requests to destroy. A call of a user-space loop ends where its room
+ends.
 
 Not known here: earlier deliveries, and the sockets that must still be delivered.
 """
@@ -41,7 +42,20 @@ from sockiter.operations import (
     update_lives,
 )
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import GONE, AnyScheme, Between, Done, Grow, Show, Waiting, Where, is_dump, is_met
+from sockiter.schemes.scheme import (
+    GONE,
+    AnyScheme,
+    Between,
+    Done,
+    Grow,
+    Room,
+    Show,
+    Waiting,
+    Where,
+    frame_name,
+    is_dump,
+    is_met,
+)
 from sockiter.table import Table, empty
 
 # Changes to a socket that stays in the table. A search counts each as a move.
@@ -220,12 +234,14 @@ class TransitionSystem:
         self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
         hazards = without_implied(hazards)
         self._is_dump = is_dump(scheme)
+        self._is_loop = frame_name(scheme) == "loop"
         if self._is_dump and "remove" in hazards:
             # A reader that destroys makes the same changes, between the same reads.
             hazards -= {"destroying"}
         self._hazards = hazards
-        if self._is_dump and (inside := in_order(hazards - set(CHANGES) - {"destroying"})):
-            raise Unsearchable(f"{scheme.name} is dumped in messages: nothing is known about {', '.join(inside)}")
+        if (self._is_dump or self._is_loop) and (inside := in_order(hazards - set(CHANGES) - {"destroying"})):
+            how = "dumped in messages" if self._is_dump else "walked by a loop"
+            raise Unsearchable(f"{scheme.name} is {how}: nothing is known about {', '.join(inside)}")
         if reader is not None and not reads(scheme, reader):
             raise Unsearchable(f"{scheme.name} cannot be read in this way: {reader.name}")
         self._is_silent = reader is not None and reader.silent
@@ -504,7 +520,7 @@ class TransitionSystem:
                 yield from self._over(state, waiting, turns, label, destroying)
                 return
             request = waiting.waits_for
-            if type(request) is Show and turns.fresh and self._stops:
+            if self._stops and self._may_stop(request, turns):
                 stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
                     raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
@@ -527,6 +543,12 @@ class TransitionSystem:
                 return
             waiting = self.scheme.resume(waiting, True, table)
         raise Unsearchable(f"{self.scheme.name} makes more than {RECORDS_MAX} requests in a read")
+
+    def _may_stop(self, request: object, turns: Turns) -> bool:
+        # Whether there is a size with which a read stops here, and not earlier.
+        if isinstance(request, Room):
+            return turns.fresh or request.sockets > 1
+        return type(request) is Show and turns.fresh and not self._is_loop
 
     def _due(self, state: SystemState, waiting: Waiting, turns: Turns, label: ReadLabel) -> Transition:
         # The current socket was shown, and is destroyed next.
@@ -552,6 +574,8 @@ class TransitionSystem:
             return "show" if "show" in hazards else None
         if isinstance(request, Grow):
             return "realloc" if "enomem" in hazards or ("realloc" in hazards and not request.locked) else None
+        if isinstance(request, Room):
+            return None
         return "bucket" if "between" in hazards else None
 
 
@@ -608,4 +632,6 @@ def _answered(turns: Turns, request: object, where: Where) -> Turns:
         return turns._replace(turns=turns.turns + 1, fresh=True, shown=(*turns.shown, position))
     if isinstance(request, Grow):
         return turns._replace(allocations=turns.allocations + 1)
+    if isinstance(request, Room):
+        return turns
     return turns._replace(looks=turns.looks + 1)

@@ -9,8 +9,8 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from sockiter.errors import Unavailable
 from sockiter.kernel import diag, netlink
@@ -111,23 +111,30 @@ class BpfReader:
         return [socket_id for socket_id, _, _ in RECORD.iter_unpack(read)]
 
 
+Parse: TypeAlias = Callable[[bytes], list[tuple[int, int]]]
+
+
 class ProcWalk:
     """A file of /proc/net with lines of equal width.
 
     The kernel fills a buffer of one page, and adds a line only if it leaves space behind it. The first line is a title;
-    it is read just before the first socket.
+    it is read just before the first socket. `title`: its width, None for that of the others. `parse`: returns the inode of
+    each of some whole lines, with another number.
     """
 
     is_dump = False
 
-    def __init__(self, name: str, width: int) -> None:
+    def __init__(self, name: str, width: int, *, title: int | None = None, parse: Parse | None = None) -> None:
         self._path = f"/proc/thread-self/net/{name}"
         self._width = width
+        self._title = width if title is None else title
+        self._parse = parse or lines
         self.records_max = (os.sysconf("SC_PAGE_SIZE") - 1) // width
 
     def open(self) -> ProcReader:
         try:
-            return ProcReader(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), self._width)
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            return ProcReader(fd, self._width, title=self._title, parse=self._parse)
         except OSError as error:
             raise unavailable(f"open {self._path}", error) from error
 
@@ -139,15 +146,19 @@ class ProcReader:
     (seq_read_iter of fs/seq_file.c).
     """
 
-    __slots__ = ("_begun", "_fd", "_kept", "_number", "_rest", "_shown_in", "_width", "ages", "is_cut")
+    __slots__ = ("_fd", "_kept", "_late", "_number", "_parse", "_rest", "_shown_in", "_title", "_width", "ages", "is_cut")
 
-    def __init__(self, fd: int, width: int) -> None:
+    def __init__(self, fd: int, width: int, *, title: int, parse: Parse) -> None:
         self._fd = fd
         self._width = width
-        self._begun = False
+        self._parse = parse
+        # The width of a title that is still to be read.
+        self._title = title
         # The first bytes of a line, and the number of bytes that the kernel keeps for the next read.
         self._rest = b""
         self._kept = 0
+        # The number of lines of the last read that an earlier one has cut.
+        self._late = 0
         # The number of the last read; and, for each line that was not returned to its end, the number of the read that
         # produced it.
         self._number = 0
@@ -156,20 +167,25 @@ class ProcReader:
         self.is_cut = False
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
-        if not self._begun:
-            os.read(self._fd, self._width)
-            self._begun = True
+        if self._title:
+            os.read(self._fd, self._title)
+            self._title = 0
         size = count * self._width if unit == "records" else count
         read = os.read(self._fd, size)
         if self._kept or unit == "bytes":
             self._follow(size, len(read))
-            read, end, self._rest = (self._rest + read).rpartition(b"\n")
-            self.is_cut = bool(self._rest)
-            numbers = [number for number, _ in lines(read + end)]
+            numbers = self._numbers(read)
             self.ages = [self._number - self._shown_in.popleft() for _ in numbers]
             return numbers
         self.ages = ()
-        return [number for number, _ in lines(read)]
+        return self._numbers(read)
+
+    def _numbers(self, read: bytes) -> list[int]:
+        # A race may meet lines of another width, and so reads that cut a line.
+        self._late = 1 if self._rest else 0
+        read, end, self._rest = (self._rest + read).rpartition(b"\n")
+        self.is_cut = bool(self._rest)
+        return [number for number, _ in self._parse(read + end)]
 
     def _follow(self, size: int, returned: int) -> None:
         # Work out which lines this read produced, and how much the kernel keeps of them.
@@ -191,7 +207,7 @@ class ProcReader:
         raise NotImplementedError  # targets with this walk do not offer stops
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
-        return returned
+        return returned[self._late :] if self._late else returned
 
     def close(self) -> None:
         os.close(self._fd)

@@ -39,7 +39,17 @@ class Between(NamedTuple):
 
 BETWEEN = Between()
 
-Request: TypeAlias = Show | Grow | Between
+
+class Room(NamedTuple):
+    """In a user-space loop, the walk is about to take `sockets` at once, and shows them one by one.
+
+    Granted if the reader's call has room for so many more records. Refused: the call ends, with an error or without.
+    """
+
+    sockets: int
+
+
+Request: TypeAlias = Show | Grow | Between | Room
 
 S = TypeVar("S", bound=Hashable)
 W = TypeVar("W", bound="Waiting")
@@ -177,7 +187,7 @@ class Canonical(Protocol):
 
 AnyScheme: TypeAlias = Scheme[Any, Any]
 
-FrameName: TypeAlias = Literal["bpf_seq", "seq_file", "netlink"]
+FrameName: TypeAlias = Literal["bpf_seq", "seq_file", "netlink", "loop"]
 """A frame: how the calls of a reader become steps of a walk."""
 LINE_BYTES = 128
 """The width of a line, for a scheme in the frame `seq_file` that names none."""

@@ -22,6 +22,7 @@ from sockiter.kernel import libc, netlink, udp, walks
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.diag import INET_COOKIE_AT, UNIX_COOKIE_AT, inet_request, unix_request
+from sockiter.kernel.sockets.unix import inodes
 from sockiter.kernel.target import KernelSession, KernelTarget, SessionSetup, with_destruction
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
@@ -515,3 +516,20 @@ def test_a_message_that_is_cut_off_is_reported() -> None:
     message = struct.pack("=IHHII", 5000, 20, 0, 0, 0)
     with pytest.raises(Unavailable, match=r"^sock_diag: this kernel fills messages of more than [0-9]+ bytes$"):
         reader._cookies(message)
+
+
+def test_a_line_that_a_read_has_cut_was_shown_in_that_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only races meet lines of another width, such as those of UNIX sockets that have no name yet.
+    def line(inode: int) -> bytes:
+        return b"0000000000000000: 00000002 00000000 00010000 0001 01 %5d @name\n" % inode
+
+    monkeypatch.setattr(os, "open", lambda *_: 7)
+    reader = ProcWalk("unix", 80, title=3, parse=inodes).open()
+    title_and_lines = [b"Num", line(11) + line(12)[:9], line(12)[9:] + line(13), b""]
+    asked = reading(monkeypatch, *title_and_lines)
+    shown = []
+    for _ in range(3):
+        returned = reader.read(1)
+        shown.append((list(returned), list(reader.shown(returned)), reader.is_cut))
+    assert shown == [([11], [11], True), ([12, 13], [13], False), ([], [], False)]
+    assert asked == [3, 80, 80, 80]
