@@ -28,10 +28,10 @@ INSIDE = frozenset({"show", "between", "realloc", "enomem"})
 class Follower:
     """A model whose table is the kernel's: it reads, and carries out no change."""
 
-    def __init__(self, target: KernelTarget, operations: tuple[Operation, ...], slots: int) -> None:
+    def __init__(self, target: KernelTarget, operations: tuple[Operation, ...], slots: int, records_max: int) -> None:
         scheme = next(scheme for scheme in SCHEMES if scheme.name == target.detected_scheme)
         own = tuple(in_tables_of(operations, target.tables[0], scheme.tables[0]))
-        self.model = Simulation(scheme, shape_of(own, slots=slots), records_max=target.records_max)
+        self.model = Simulation(scheme, shape_of(own, slots=slots), records_max=records_max)
         phases = shape_of(operations, slots=slots).phases(target.tables)
         buckets = [Bucket(number, table) for table, count in phases for number in range(count)]
         self.positions = [self.model.table.number(bucket) for bucket in buckets]
@@ -57,7 +57,7 @@ def compared(target: KernelTarget, session: KernelSession, sequences: int) -> in
     reads = 0
     for _ in range(sequences):
         operations, slots = swarm.sequence()
-        follower = Follower(target, operations, slots)
+        follower = Follower(target, operations, slots, session.records_max())
         try:
             backend = session.begin(shape_of(operations, slots=slots))
             for operation in operations:
