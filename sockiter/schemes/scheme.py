@@ -216,6 +216,14 @@ def line_bytes_of(scheme: AnyScheme) -> int:
     return width
 
 
+def generation_of(scheme: AnyScheme, table: Table) -> int:
+    """The generation of a table, by which the kernel detects that a dump was interrupted; 0 if the walk keeps none.
+
+    A scheme with the attribute `has_generation` keeps one. Every change of the table raises it.
+    """
+    return 1 + table.ver + sum(table.removals) if getattr(scheme, "has_generation", False) else 0
+
+
 def is_met(scheme: AnyScheme, name: str, bucket: int, table: Table) -> bool:
     """Whether a request to destroy the socket of a record meets that socket.
 
