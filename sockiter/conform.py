@@ -74,7 +74,7 @@ class ComparisonCounts:
 class Conformance:
     """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return.
 
-    `in_place`: of close and accept those whose successor takes its predecessor's place in the target.
+    `message_of`: for a dump, the records of a message for a case with so many slots. `in_place`: of close and accept those whose successor takes its predecessor's place in the target.
     """
 
     def __init__(
@@ -84,12 +84,14 @@ class Conformance:
         scheme: AnyScheme,
         *,
         records_max: int = RECORDS_MAX,
+        message_of: Callable[[int], int] = lambda _: 0,
         in_place: frozenset[Hazard] = frozenset(),
     ) -> None:
         self._target = target
         self._session = session
         self._scheme = scheme
         self._records_max = records_max
+        self._message_of = message_of
         self._in_place = in_place
         self.counts = ComparisonCounts()
 
@@ -121,7 +123,8 @@ class Conformance:
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
         model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
         shape = shape_of(model_operations, slots=slots)
-        simulation = Simulation(self._scheme, shape, records_max=self._records_max, in_place=self._in_place)
+        records_max = self._message_of(slots) or self._records_max
+        simulation = Simulation(self._scheme, shape, records_max=records_max, in_place=self._in_place)
         model = tuple(carried_out(simulation, model_operations).reads)
         return None if real == model else Difference(operations, slots, real, model)
 
@@ -197,6 +200,7 @@ class ConformanceTrial:
                     session,
                     self.scheme,
                     records_max=self.target.records_max,
+                    message_of=self.target.message_of,
                     in_place=self.target.in_place,
                 )
                 self.counts = conformance.counts

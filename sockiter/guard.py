@@ -19,7 +19,18 @@ from typing import Any, TypeVar
 
 from sockiter import rights
 from sockiter.errors import SchemeFault, Unavailable
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where, frame_name, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import (
+    AnyScheme,
+    Between,
+    Done,
+    Grow,
+    Show,
+    Where,
+    buckets_max_of,
+    frame_name,
+    known_failures_of,
+    line_bytes_of,
+)
 from sockiter.table import Socket, Table
 
 LIMIT_S = 10.0
@@ -187,6 +198,7 @@ class Guarded:
         self.tables = scheme.tables
         self.frame = frame_name(scheme)
         self.line_bytes = line_bytes_of(scheme)
+        self.buckets_max = buckets_max_of(scheme)
         self._scheme = scheme
         self._class = type(scheme).__name__
         # The number of waits of the current read since its last shown socket, and its last step. A search resumes other

@@ -40,7 +40,15 @@ from sockiter.operations import (
     update_lives,
 )
 from sockiter.readers import Feature
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import (
+    AnyScheme,
+    Done,
+    Grow,
+    Show,
+    buckets_max_of,
+    known_failures_of,
+    line_bytes_of,
+)
 from sockiter.table import Socket, Table, empty
 
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
@@ -302,6 +310,7 @@ class SchemeTarget:
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
+        self.buckets_max = buckets_max_of(scheme)
 
     def missing(self) -> str | None:
         return None

@@ -40,7 +40,7 @@ from sockiter.operations import (
     update_lives,
 )
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where, frame_name
+from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where, buckets_max_of, frame_name
 from sockiter.table import Table, empty
 
 # Changes to a socket that stays in the table. A search counts each as a move.
@@ -204,6 +204,7 @@ class TransitionSystem:
             self._destroying = (True, False) if "destroying" in hazards else (False,)
         # Insertions are counted if versions could roll over and must not.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
+        buckets = min(buckets, buckets_max_of(scheme) or buckets)
         table = empty(tuple((name, buckets) for name in scheme.tables))
         # Buckets of the first table have no table name in a case.
         self._buckets = [

@@ -61,9 +61,9 @@ def lead_nowhere(namespace: Namespace, address: str, source: str) -> None:
     _request("a route to nowhere", route, _NEW_ROUTE)
 
 
-def with_header(request: bytes, kind: int, *, acknowledged: bool = False) -> bytes:
+def with_header(request: bytes, kind: int, *, acknowledged: bool = False, flags: int = 0) -> bytes:
     """A request of this type, which gets an answer in any case if `acknowledged`, else a message or an error."""
-    return _HEADER.pack(HEADER_SIZE + len(request), kind, _REQUEST | _ACK * acknowledged, 0, 0) + request
+    return _HEADER.pack(HEADER_SIZE + len(request), kind, _REQUEST | _ACK * acknowledged | flags, 0, 0) + request
 
 
 def encoded(message: Any, kind: int, flags: int) -> bytes:

@@ -5,14 +5,14 @@ The modules `udp`, `tcp` and `unix` define the targets, their sockets and their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from sockiter import rights
-from sockiter.backend import SLOTS, Backend, Shape, patiently, refusal
-from sockiter.claims import Hazard, KnownFailure, within
+from sockiter.backend import SLOTS, Backend, Shape, patiently, refusal, shape_of
+from sockiter.claims import Hazard, KnownFailure, hazards_of, within
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.kernel.bpf.modes import Modes
@@ -22,8 +22,8 @@ from sockiter.kernel.identify import identify, is_in_place, leaves, sockets_ahea
 from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
-from sockiter.kernel.walks import Walk
-from sockiter.operations import Bucket
+from sockiter.kernel.walks import DiagWalk, Walk
+from sockiter.operations import Bucket, Operation
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import SUCCESSIONS
@@ -84,6 +84,7 @@ class KernelTarget:
     offers: frozenset[Hazard]
     schemes: tuple[str, ...] = ()
     tables: tuple[str, ...] = ("",)
+    buckets_max: int | None = None
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     read_max: int = RECORDS_MAX
@@ -154,6 +155,11 @@ class KernelTarget:
         """The sockets in a message of a dump on this kernel; 0 for other walks, and where it does not run."""
         return self._capabilities.ahead
 
+    def message_of(self, slots: int) -> int:
+        """The records of a message for a case with so many slots: at least `message_records`, and more where the size of a
+        message is chosen; 0 for other walks."""
+        return max(self.message_records, min(slots, self._capabilities.largest))
+
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
         """Loaded programs, and a private namespace for the calling thread until the end, with the necessary capabilities."""
@@ -175,10 +181,18 @@ class KernelTarget:
             session.begin_unchecked(Shape())
             is_dump = setup.walk.is_dump
             ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
-            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead)
+            able = partial(self._is_able, frozenset(self.offers))
+            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead, able)
             unable, in_place = self._try_life(session)
             unable = {**unable, **setup.unable}
-            return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, in_place)
+            largest = setup.walk.largest if isinstance(setup.walk, DiagWalk) else 0
+            return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, largest, in_place)
+
+    def _is_able(self, offers: frozenset[Hazard], operations: Sequence[Operation]) -> bool:
+        # Whether this target can carry out the operations, whatever is found out about this machine.
+        return hazards_of(operations) <= offers and (
+            self.buckets_max is None or all(number <= self.buckets_max for _, number in shape_of(operations).buckets)
+        )
 
     def _try_life(self, session: KernelSession) -> tuple[dict[Hazard, str], frozenset[Hazard]]:
         # The hazards of a socket's life that fail here, with the reasons; and those whose successor enters in place.
@@ -222,7 +236,7 @@ class KernelSession:
         setup.namespace.enter()
         self._current = Iteration(
             self._target.name,
-            setup.walk,
+            setup.walk.sized(shape.slots) if isinstance(setup.walk, DiagWalk) else setup.walk,
             setup.make_elements(shape),
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
             setup.stops,

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
 from sockiter.errors import Unavailable
 from sockiter.kernel import netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.elements import Elements
 from sockiter.kernel.libc import unavailable
-from sockiter.operations import Unit
+from sockiter.operations import Bucket, Unit
 
 
 class Reader(Protocol):
@@ -201,46 +204,97 @@ def lines(text: bytes) -> list[tuple[int, int]]:
     return [(int(words[9]), int(words[0].rstrip(b":"))) for words in split if words[0] != b"sl"]
 
 
-# The first message has NLMSG_GOODSIZE bytes: a page, at most 8192, less `struct skb_shared_info`. Later ones are as large as
-# the largest receive buffer so far: with a buffer of this size, all messages have room for as many records.
+# A message has NLMSG_GOODSIZE bytes: a page, at most 8192, less `struct skb_shared_info`. It has more where the socket has
+# received with a larger buffer, up to the size of four or eight pages. With a buffer of this size, all messages have room for
+# as many records.
 _MESSAGE = min(os.sysconf("SC_PAGE_SIZE"), 8192) - 320
+_LARGEST = 32_768 - 320
+_NOOP = 1
 
 
+@dataclass(frozen=True, slots=True)
 class DiagWalk:
-    """A dump of sock_diag, in messages of equal size.
+    """A dump, in messages of equal size: of sock_diag, or of another netlink `protocol`, which is called `dump` in errors.
 
-    The kernel fills the first message at the request, and every other one when the previous message is received. So a
-    socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message.
+    The kernel fills the first message at the request, and every other one when the previous message is received. So an
+    element is shown earlier than it is delivered. A read returns the rest of one message, or else the next message.
+
+    `number_at`, `number_bytes`: the place of an element's number in a record. `record_bytes`: the size of all records, 0 if
+    it was not measured. `message_bytes`: the size of a message.
     """
 
-    records_max = _MESSAGE
-    is_dump = True
+    request: bytes
+    number_at: int
+    number_bytes: int = 8
+    protocol: int = netlink.SOCK_DIAG
+    dump: str = "sock_diag"
+    record_bytes: int = 0
+    message_bytes: int = _MESSAGE
 
-    def __init__(self, request: bytes, cookie_at: int) -> None:
-        self._request = request
-        self._cookie_at = netlink.HEADER_SIZE + cookie_at
+    records_max: ClassVar[int] = _LARGEST
+    is_dump: ClassVar[bool] = True
+
+    def measured(self, elements: Elements) -> DiagWalk:
+        """The same walk, with the size of a record of these elements, of which there are none; raises `Unavailable`."""
+        elements.enter()
+        try:
+            elements.add("measured", "head" if elements.has_head else "tail", Bucket())
+            reader = self.open()
+            try:
+                if not (size := reader.first_bytes()):
+                    raise Unavailable(f"{self.dump}: the dump of one element is empty")
+            finally:
+                reader.close()
+        finally:
+            elements.close()
+        return replace(self, record_bytes=size)
+
+    @property
+    def largest(self) -> int:
+        """The records of the largest message; 0 if a record was not measured."""
+        return _LARGEST // self.record_bytes if self.record_bytes else 0
+
+    def sized(self, records: int) -> DiagWalk:
+        """The same walk in messages of so many records, or as many as possible; but not in smaller messages than usual."""
+        size = min(records * self.record_bytes, _LARGEST)
+        return replace(self, message_bytes=size) if size > self.message_bytes else self
+
+    def whole(self) -> list[int]:
+        """The numbers of all elements in the calling thread's namespace, by a dump of its own."""
+        reader = replace(self, message_bytes=_LARGEST).open()
+        try:
+            numbers: list[int] = []
+            while more := reader.read(_LARGEST):
+                numbers += more
+            return numbers
+        finally:
+            reader.close()
 
     def open(self) -> DiagReader:
-        netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
+        netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.protocol)
         try:
             # Too small for a second message, so that at most one is filled in advance.
             netlink_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-            netlink_socket.send(self._request)
+            if self.message_bytes > _MESSAGE:
+                # An acknowledgment, received with a larger buffer.
+                netlink_socket.send(netlink.with_header(b"", _NOOP, acknowledged=True))
+                netlink_socket.recv(self.message_bytes)
+            netlink_socket.send(self.request)
         except OSError as error:
             netlink_socket.close()
-            raise unavailable("sock_diag", error) from error
-        return DiagReader(netlink_socket, self._cookie_at)
+            raise unavailable(self.dump, error) from error
+        return DiagReader(netlink_socket, self)
 
 
 class DiagReader:
-    __slots__ = ("_cookie_at", "_ended", "_left", "_shown", "_socket")
+    __slots__ = ("_ended", "_left", "_shown", "_socket", "_walk")
 
     is_cut = False
     ages: Sequence[int] = ()
 
-    def __init__(self, netlink_socket: socket.socket, cookie_at: int) -> None:
+    def __init__(self, netlink_socket: socket.socket, walk: DiagWalk) -> None:
         self._socket = netlink_socket
-        self._cookie_at = cookie_at
+        self._walk = walk
         self._left: list[int] = []
         self._ended = False
         self._shown: list[int] = []
@@ -248,7 +302,7 @@ class DiagReader:
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         if not self._left and not self._ended:
-            self._left = self._cookies(self._socket.recv(_MESSAGE))
+            self._left = self._numbers(self._socket.recv(self._walk.message_bytes))
             if not self._ended:
                 self._look_ahead()
         returned, self._left = self._left[:count], self._left[count:]
@@ -266,21 +320,31 @@ class DiagReader:
 
     def _look_ahead(self) -> None:
         ended = self._ended
-        self._shown += self._cookies(self._socket.recv(_MESSAGE, socket.MSG_PEEK))
+        self._shown += self._numbers(self._peek())
         self._ended = ended
 
-    def _cookies(self, data: bytes) -> list[int]:
-        cookies = []
+    def first_bytes(self) -> int:
+        """The size of the first record of the next message, with its padding; 0 if there is none."""
+        size, kind = netlink.header(self._peek(), 0)
+        return 0 if kind in (netlink.DONE, netlink.ERROR) else size + 3 & ~3
+
+    def _peek(self) -> bytes:
+        return self._socket.recv(self._walk.message_bytes, socket.MSG_PEEK)
+
+    def _numbers(self, data: bytes) -> list[int]:
+        walk = self._walk
+        number_at = netlink.HEADER_SIZE + walk.number_at
+        numbers = []
         at = 0
         while at < len(data):
             size, kind = netlink.header(data, at)
             if at + size > len(data):
-                raise Unavailable(f"sock_diag: this kernel fills messages of more than {_MESSAGE} bytes")
+                raise Unavailable(f"{walk.dump}: this kernel fills messages of more than {walk.message_bytes} bytes")
             if kind in (netlink.DONE, netlink.ERROR):
                 self._ended = True
                 if error := netlink.error_of(data, at):
                     raise error
                 break
-            cookies.append(int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little"))
+            numbers.append(int.from_bytes(data[at + number_at : at + number_at + walk.number_bytes], sys.byteorder))
             at += size + 3 & ~3
-        return cookies
+        return numbers

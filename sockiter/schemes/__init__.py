@@ -9,8 +9,11 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.nsid import Nsid
+from sockiter.schemes.nsid_count import NsidCount
 from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.packet_diag import PacketDiag
 from sockiter.schemes.proc_tcp import ProcTcp
 from sockiter.schemes.proc_udp import ProcUdp
 from sockiter.schemes.rank import Rank
@@ -44,4 +47,7 @@ SCHEMES: tuple[AnyScheme, ...] = (
     UdpDiag(),
     TcpDiag(),
     UnixDiag(),
+    PacketDiag(),
+    Nsid(),
+    NsidCount(),
 )
