@@ -74,7 +74,8 @@ class ComparisonCounts:
 class Conformance:
     """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return.
 
-    `message_of`: for a dump, the records of a message for a case with so many slots. `in_place`: of close and accept those whose successor takes its predecessor's place in the target.
+    `message_of`: for a dump, the records of a message for a case with so many slots, else 0. `in_place`: of close and accept
+    those whose successor takes its predecessor's place in the target.
     """
 
     def __init__(

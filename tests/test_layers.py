@@ -59,10 +59,10 @@ ORDERS = {
     ),
     "kernel": (
         *("libc", "namespace", "netlink", "diag", "bpf", "elements", "sockets", "peers", "walks", "iteration"),
-        *("identify", "probe", "target", "udp", "tcp", "unix", "packet", "nsid"),
+        *("identify", "probe", "target", "udp", "tcp", "unix", "packet", "nsid", "rhashtable"),
     ),
     "kernel.bpf": ("assembly", "programs", "btf", "loader", "modes", "stops", "faults", "setup"),
-    "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet"),
+    "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),

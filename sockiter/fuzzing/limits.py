@@ -27,7 +27,8 @@ class Room:
     `slots`: the only supported number, None for any. `insertions`: the most insertions without a rollover, None for any.
     `has_tail`: whether sockets can be reinserted at the tail. `features`: those of sequences that the target supports.
     `buckets_drawn`: the buckets of each table that sequences use. `message`: of a kernel's dump, the records of the smallest
-    message, else 0; `largest`: of the largest one, 0 if the size of a message is not chosen.
+    message, else 0; `largest`: of the largest one, 0 if the size of a message is not chosen. `holds`: the most sockets in a
+    bucket, None for any number.
     """
 
     tables: tuple[str, ...] = ("",)
@@ -38,13 +39,21 @@ class Room:
     buckets_drawn: int = BUCKETS_DRAWN
     message: int = 0
     largest: int = 0
+    holds: int | None = None
 
     @classmethod
     def of(cls, target: Target) -> Room:
         """The room of a target."""
         insertions = INSERTIONS_MAX if "rollover" in target.hazards else None
         buckets = min(BUCKETS_DRAWN, target.buckets_max or BUCKETS_DRAWN)
-        return cls(target.tables, target.slots, insertions, target.has_tail, target.features, buckets, *_messages(target))
+        message, largest, holds = 0, 0, None
+        if isinstance(target, KernelTarget):
+            message, largest, holds = target.message_records, target.message_of(MESSAGE_MAX), target.bucket_holds
+            if holds is not None and target.buckets_max is not None:
+                buckets = target.buckets_max
+                largest = min(largest, buckets * holds // 2)
+        features = target.features
+        return cls(target.tables, target.slots, insertions, target.has_tail, features, buckets, message, largest, holds)
 
     @property
     def slots_drawn(self) -> tuple[int, ...]:
@@ -55,7 +64,8 @@ class Room:
             return SLOTS_DRAWN
         # Messages of 4 KB, mostly; of 8 KB and 32 KB, if user space has received with such a buffer.
         small = self.message
-        return (small, small, small, min(2 * small, self.largest), min(8 * small, self.largest)) if self.largest else (small,)
+        larger = (min(2 * small, self.largest), min(8 * small, self.largest)) if self.largest else ()
+        return (small, small, small, *larger)
 
     @property
     def sockets_max(self) -> int:
@@ -93,10 +103,6 @@ class Room:
         if "request" not in self.features:
             left_out.add("accept")
         return frozenset(hazards) - left_out
-
-
-def _messages(target: Target) -> tuple[int, int]:
-    return (target.message_records, target.message_of(MESSAGE_MAX)) if isinstance(target, KernelTarget) else (0, 0)
 
 
 @cache

@@ -199,9 +199,10 @@ class SocketMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_open and self.sockets.may_insert)
     @rule(more=st.integers(0, 3))
     def fill(self, more: int) -> None:
-        # As many sockets as a message of a dump has records, or some more.
-        while len(self.sockets.tables) < self.slots + more:
-            self.add(self.sockets.new_name, "tail")
+        # As many sockets as a message of a dump has records, or some more; in all buckets where one has little room.
+        buckets = tuple(self.buckets) if self.room.holds is not None else (0,)
+        while (number := len(self.sockets.tables)) < self.slots + more:
+            self.add(self.sockets.new_name, "tail", buckets[number % len(buckets)])
 
     @precondition(lambda self: not self.is_open)
     @rule()

@@ -98,6 +98,7 @@ class Swarm:
         # Mostly one bucket of one table; more for several tables, and for moves between buckets.
         self._more = 0.73 * len(room.buckets)
         self._message = room.message
+        self._holds = room.holds
         self._crowding = 3 if len(room.tables) == 1 else 1.5
 
     def sequence(self) -> tuple[tuple[Operation, ...], int]:
@@ -125,16 +126,17 @@ class Swarm:
         if "rollover" in on:
             sockets += int(chance() * 8)
             insertions = UNLIMITED
-        places = self._places[int(buckets)]
+        spreads = self._holds is not None and sockets > self._holds // 2
+        places = self._places[-1 if spreads else int(buckets)]
         sockets = min(sockets, insertions)
         if features or self._reader or not _OF_LIVES.isdisjoint(on):
             lively = _LivelySequence(self._random, on, places, sockets, insertions)
             lively.read_by(self._reader, features)
             lively.binds = self._binds and (lively.destroys or "destroy" in on)
-            lively.message = slots if self._message else 0
+            lively.message, lively.spreads = slots if self._message else 0, spreads
             return lively.drawn(), slots
         plain = _Sequence(self._random, on, places, sockets, insertions)
-        plain.message = slots if self._message else 0
+        plain.message, plain.spreads = slots if self._message else 0, spreads
         return plain.drawn(), slots
 
 
@@ -156,7 +158,7 @@ class _Places:
 class _Sequence:
     # One sequence during its construction: its possible operations, and the present sockets.
 
-    __slots__ = ("chance", "insertions", "inside", "kinds", "message", "places", "present", "tailless", "unused")
+    __slots__ = ("chance", "insertions", "inside", "kinds", "message", "places", "present", "spreads", "tailless", "unused")
 
     def __init__(self, random: Random, on: Sequence[Hazard], places: _Places, sockets: int, insertions: int) -> None:
         self.chance = random.random
@@ -170,6 +172,7 @@ class _Sequence:
         self.tailless: set[int] = set()
         # The records of a message, if some reads return a whole one.
         self.message = 0
+        self.spreads = False
 
     def drawn(self) -> tuple[Operation, ...]:
         chance = self.chance
@@ -197,7 +200,9 @@ class _Sequence:
 
     def add(self, number: int, at_tail: bool) -> Add:
         adds = self.places.add_tail if at_tail else self.places.add_head
-        add = adds[int(self.chance() * len(adds))][number]
+        # Where a bucket has little room, the sockets that fill a message are spread.
+        nth = number % len(adds) if self.spreads and number < len(self.present) else int(self.chance() * len(adds))
+        add = adds[nth][number]
         if not self.places.have_tails and not has_tail(add.bucket.table):
             self.tailless.add(number)
         return add

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sockiter.kernel.nsid import KERNEL_NSID
 from sockiter.kernel.packet import KERNEL_PACKET_DIAG
+from sockiter.kernel.rhashtable import KERNEL_NETLINK_DIAG
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
@@ -21,4 +22,5 @@ KERNEL_TARGETS: tuple[KernelTarget, ...] = (
     KERNEL_UNIX_DIAG,
     KERNEL_PACKET_DIAG,
     KERNEL_NSID,
+    KERNEL_NETLINK_DIAG,
 )

@@ -16,6 +16,8 @@ INET_COOKIE_AT = 4 + 4 + 32 + 4
 UNIX_COOKIE_AT = 4 + 4
 # In `struct packet_diag_msg`, the cookie follows four bytes and an inode.
 PACKET_COOKIE_AT = 4 + 4
+# In `struct netlink_diag_msg`, it follows four bytes, two port ids, a group and an inode.
+NETLINK_COOKIE_AT = 4 + 4 + 4 + 4 + 4
 
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
 _DUMP = 0x300
@@ -25,12 +27,13 @@ _IN_A_TABLE = (1 << 13) - 1
 _EVERYTHING_OF_INET = 0xFF
 _EVERYTHING_OF_UNIX = 0x7F
 _EVERYTHING_OF_PACKET = 0x7F
+_EVERYTHING_OF_NETLINK = 0xF
 # `struct inet_diag_req_v2`: family, protocol, extensions, states; ports, addresses, device, and cookie.
 _ONE = struct.Struct("=BBHI")
 _PORTS = struct.Struct("!HH16s16s")
 _COOKIE = struct.Struct("=IQ")
-# `struct packet_diag_req`: family, protocol, padding, inode, attributes, and cookie, with padding at its end.
-_PACKET = struct.Struct("=BBHIIQ")
+# `struct packet_diag_req` and `struct netlink_diag_req`: family, protocol, padding, inode, attributes, and cookie.
+_LIST = struct.Struct("=BBHIIQ")
 _ANY_COOKIE = (1 << 64) - 1
 
 
@@ -71,5 +74,11 @@ def unix_request() -> bytes:
 
 def packet_request() -> bytes:
     """A request for all packet sockets."""
-    request = _PACKET.pack(socket.AF_PACKET, 0, 0, 0, _EVERYTHING_OF_PACKET, _ANY_COOKIE)
+    request = _LIST.pack(socket.AF_PACKET, 0, 0, 0, _EVERYTHING_OF_PACKET, _ANY_COOKIE)
+    return with_header(request, _BY_FAMILY, flags=_DUMP)
+
+
+def netlink_request(protocol: int, *, everything: bool = True) -> bytes:
+    """A request for all netlink sockets of a protocol; `everything`: with all attributes."""
+    request = _LIST.pack(socket.AF_NETLINK, protocol, 0, 0, _EVERYTHING_OF_NETLINK * everything, _ANY_COOKIE)
     return with_header(request, _BY_FAMILY, flags=_DUMP)

@@ -80,6 +80,17 @@ def header(data: bytes | memoryview, at: int) -> tuple[int, int]:
     return size, kind
 
 
+def is_last(data: bytes) -> bool:
+    """Whether a message of a dump contains the end of the dump."""
+    at = 0
+    while at < len(data):
+        size, kind = header(data, at)
+        if kind in (DONE, ERROR):
+            return True
+        at += size + 3 & ~3
+    return False
+
+
 def error_of(data: bytes, at: int = 0) -> OSError | None:
     """The error in a message of type `ERROR` or `DONE`; None if it reports success."""
     number = -struct.unpack_from("=i", data, at + HEADER_SIZE)[0]

@@ -39,10 +39,10 @@ def _diag() -> Iterator[SessionSetup]:
     with private() as namespace, closing_threads() as closers:
         walk = DiagWalk(packet_request(), PACKET_COOKIE_AT)
 
-        def make_sockets(shape: Shape = Shape()) -> PacketSockets:
+        def make_sockets(_: Shape) -> PacketSockets:
             return PacketSockets(namespace, closers, walk.whole)
 
-        yield SessionSetup(namespace, walk.measured(make_sockets()), make_sockets)
+        yield SessionSetup(namespace, walk.measured(make_sockets(Shape())), make_sockets)
 
 
 KERNEL_PACKET_DIAG = KernelTarget(

@@ -72,6 +72,7 @@ class SessionSetup:
 class KernelTarget:
     """An iterator of the running kernel.
 
+    `bucket_holds`: the most elements in a bucket, None for any number.
     `offers`: the hazards that it supports on some machine; `never`: the reasons against the other hazards. `schemes`: the
     schemes that different kernels are known to use. `detected_scheme`: the scheme of this kernel; the iterator has the known
     failures of that scheme. `read_max`: the most sockets that one read can return, except for a dump. `reads`: the features
@@ -85,6 +86,7 @@ class KernelTarget:
     schemes: tuple[str, ...] = ()
     tables: tuple[str, ...] = ("",)
     buckets_max: int | None = None
+    bucket_holds: int | None = None
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     read_max: int = RECORDS_MAX
@@ -180,9 +182,13 @@ class KernelTarget:
             setup = session.setup
             session.begin_unchecked(Shape())
             is_dump = setup.walk.is_dump
-            ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
+            walk = setup.walk
+            if isinstance(walk, DiagWalk) and walk.record_bytes:
+                ahead = walk.message_bytes // walk.record_bytes
+            else:
+                ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
             able = partial(self._is_able, frozenset(self.offers))
-            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead, able)
+            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead, able, self.bucket_holds)
             unable, in_place = self._try_life(session)
             unable = {**unable, **setup.unable}
             largest = setup.walk.largest if isinstance(setup.walk, DiagWalk) else 0

@@ -56,8 +56,11 @@ class Reader(Protocol):
 class Walk(Protocol):
     """A way to walk. `records_max`: the most sockets that one read can return. `is_dump`: it shows sockets before a read."""
 
-    records_max: int
-    is_dump: bool
+    @property
+    def records_max(self) -> int: ...
+
+    @property
+    def is_dump(self) -> bool: ...
 
     def open(self) -> Reader:
         """Begin a walk over the sockets in the calling thread's network namespace; raises `Unavailable`."""
@@ -205,8 +208,8 @@ def lines(text: bytes) -> list[tuple[int, int]]:
 
 
 # A message has NLMSG_GOODSIZE bytes: a page, at most 8192, less `struct skb_shared_info`. It has more where the socket has
-# received with a larger buffer, up to the size of four or eight pages. With a buffer of this size, all messages have room for
-# as many records.
+# received with a larger buffer, up to 32 KB. With a buffer of the size of its messages, all of them have room for as many
+# records.
 _MESSAGE = min(os.sysconf("SC_PAGE_SIZE"), 8192) - 320
 _LARGEST = 32_768 - 320
 _NOOP = 1

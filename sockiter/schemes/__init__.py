@@ -9,6 +9,7 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.netlink_diag import NetlinkDiag
 from sockiter.schemes.nsid import Nsid
 from sockiter.schemes.nsid_count import NsidCount
 from sockiter.schemes.offset_tcp import OffsetTcp
@@ -50,4 +51,5 @@ SCHEMES: tuple[AnyScheme, ...] = (
     PacketDiag(),
     Nsid(),
     NsidCount(),
+    NetlinkDiag(),
 )

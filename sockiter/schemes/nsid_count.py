@@ -1,8 +1,8 @@
 """`nsid-count`: the dump of the ids of peer network namespaces before Linux 6.10, by a count.
 
 Models rtnl_net_dumpid and rtnl_net_dumpid_one of net/core/net_namespace.c, Linux 4.0 to 6.9: a number of ids in cb->args[0].
-The ids are in an idr, in their order. So a new id enters at the head if it is lower than all others, and at the tail if it is
-higher. An id leaves when its namespace ends.
+The ids are in an idr, in their order. So a new id enters at the head if it is lower than all others, and at the tail if it
+is higher. An id leaves when its namespace ends.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def is_crowd(operations: Operations) -> bool:
 
 def _smallest_message(best: Candidate) -> Iterator[Candidate]:
     # The smallest message of a dump.
-    operations, slots = best
+    operations, _ = best
     if is_crowd(operations):
         yield operations, SLOTS
         yield operations, 1

@@ -1,7 +1,7 @@
 """Real packet sockets, in the one list of a namespace of their own, at its tail.
 
-A socket enters the list when it is made, and leaves it when it is closed. It is bound to no protocol, so it receives nothing.
-Each has a filter, since then fewer sockets fit into a message of sock_diag.
+A socket enters the list when it is made, and leaves it when it is closed. It is bound to no protocol, so it receives
+nothing. Each has a filter, since then fewer sockets fit into a message of sock_diag.
 
 A closing socket leaves the list at once, but close(2) then waits for a grace period of RCU. So other threads close sockets.
 The sockets of an iteration are in a new namespace: those of the last one may still be closing.
