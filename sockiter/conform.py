@@ -99,14 +99,15 @@ class Conformance:
     def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
         """Draw random sequences without end, and yield the difference of each; None for equal results or a skipped
         sequence."""
-        swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, Room.of(self._target))
+        room = Room.of(self._target)
+        swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, room)
         random = Random(seed)
         number = 0
         while True:
             operations, slots = swarm.sequence()
             number += 1
             if number % _CROWDS == 0:
-                operations = _crowded(operations, random, "add-tail" in hazards & self._target.hazards)
+                operations = _crowded(operations, random, room, "add-tail" in hazards & self._target.hazards)
             try:
                 found = self.compare(operations, slots)
             except Inconclusive as error:
@@ -263,15 +264,22 @@ def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> 
             yield change(op)
 
 
-def _crowded(operations: tuple[Operation, ...], random: Random, has_tail: bool) -> tuple[Operation, ...]:
+def _crowded(operations: tuple[Operation, ...], random: Random, room: Room, has_tail: bool) -> tuple[Operation, ...]:
     # The same sequence, with many more sockets in the table at open, and larger reads.
     open_at = operations.index(Open())
     ends: tuple[End, ...] = ("head", "tail") if has_tail else ("head",)
     buckets = sorted({op.bucket for op in operations[:open_at] if isinstance(op, Add)})
-    crowd = [
-        Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
-        for n in range(random.randrange(_CROWD_MAX))
-    ]
+    if room.holds is None:
+        crowd = [
+            Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
+            for n in range(random.randrange(_CROWD_MAX))
+        ]
+    else:
+        # In all buckets, each of which has room for some more.
+        most = len(room.buckets) * (room.holds - 2)
+        crowd = [
+            Add(f"crowd{n}", random.choice(ends), room.buckets[n % len(room.buckets)]) for n in range(random.randrange(most))
+        ]
     rest = [
         replace(op, count=op.count * random.randrange(1, 60)) if isinstance(op, Read) and op.count else op
         for op in operations[open_at:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sockiter.kernel.nsid import KERNEL_NSID
 from sockiter.kernel.packet import KERNEL_PACKET_DIAG
-from sockiter.kernel.rhashtable import KERNEL_NETLINK_DIAG
+from sockiter.kernel.rhashtable import KERNEL_NETLINK, KERNEL_NETLINK_DIAG, KERNEL_PROC_NETLINK
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
@@ -23,4 +23,6 @@ KERNEL_TARGETS: tuple[KernelTarget, ...] = (
     KERNEL_PACKET_DIAG,
     KERNEL_NSID,
     KERNEL_NETLINK_DIAG,
+    KERNEL_NETLINK,
+    KERNEL_PROC_NETLINK,
 )

@@ -10,6 +10,7 @@ from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
 from sockiter.schemes.netlink_diag import NetlinkDiag
+from sockiter.schemes.netlink_walk import Netlink, ProcNetlink
 from sockiter.schemes.nsid import Nsid
 from sockiter.schemes.nsid_count import NsidCount
 from sockiter.schemes.offset_tcp import OffsetTcp
@@ -52,4 +53,6 @@ SCHEMES: tuple[AnyScheme, ...] = (
     Nsid(),
     NsidCount(),
     NetlinkDiag(),
+    Netlink(),
+    ProcNetlink(),
 )

@@ -46,6 +46,8 @@ KNOWN: tuple[Known, ...] = (
     Known("sock_diag of UNIX", "unix-diag", "6.18", "6.18", "measured on 6.18.44"),
     Known("sock_diag of packet sockets", "packet-diag", "6.18", "6.18", "measured on 6.18.44"),
     Known("sock_diag of netlink sockets", "netlink-diag", "6.18", "6.18", "measured on 6.18.44"),
+    Known("bpf_iter_netlink", "netlink", "6.18", "6.18", "measured on 6.18.44"),
+    Known("/proc/net/netlink", "proc-netlink", "6.18", "6.18", "measured on 6.18.44"),
     Known("RTM_GETNSID", "nsid-count", "", "6.9", "commit 1514b06aff16 (6.10) ended it"),
     Known("RTM_GETNSID", "nsid", "6.10", NEWEST, "commit 1514b06aff16; measured on 6.18.44"),
 )

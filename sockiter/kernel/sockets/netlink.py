@@ -20,6 +20,7 @@ from itertools import groupby
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
 from sockiter.kernel.libc import unavailable
 from sockiter.kernel.namespace import Namespace
+from sockiter.kernel.netlink import SOCK_DIAG
 from sockiter.kernel.sockets.base import Socket, Sockets, cookie
 from sockiter.operations import Bucket, End
 
@@ -36,6 +37,7 @@ SOCKETS_MAX = 52
 _TRIED = SOCKETS_MAX - CHAINS_MAX
 _TRIES_MAX = 5_000
 _NEAR = 3
+_OTHERS = 40
 # The port ids of a chain that are learned at first.
 _FIRST = 4
 _PORTS = 1 << 16, (1 << 31) - 1
@@ -167,8 +169,10 @@ class NetlinkSockets(Sockets):
 
     has_tail = False
 
-    def __init__(self, namespace: Namespace, chains: Chains, buckets: int) -> None:
-        super().__init__(namespace)
+    def __init__(
+        self, namespace: Namespace, chains: Chains, buckets: int, number_of: Callable[[Socket], int] = cookie
+    ) -> None:
+        super().__init__(namespace, number_of)
         if buckets > CHAINS_MAX:
             raise Inconclusive(f"an iteration can have {CHAINS_MAX} chains here; the case needs {buckets}")
         self._chains = chains
@@ -204,6 +208,18 @@ class NetlinkSockets(Sockets):
 
     def _forget(self, gone: Socket) -> None:
         self._ports.pop(gone, None)
+
+
+@contextmanager
+def others(namespace: Namespace) -> Iterator[None]:
+    """Until the end, sockets of a later protocol in a namespace: more than a case adds behind open."""
+    namespace.enter()
+    with ExitStack() as stack:
+        for _ in range(_OTHERS):
+            sock = Socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG)
+            stack.callback(sock.close)
+            sock.bind((0, 0))
+        yield
 
 
 def check_protocol() -> None:
