@@ -15,6 +15,7 @@ from rich.progress import Progress, TaskID
 from sockiter.backend import barred
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
+from sockiter.cli.ktap import Test, ktap_option, print_ktap
 from sockiter.cli.names import KERNEL_TARGET, SCHEME, hazard_option
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
@@ -43,7 +44,8 @@ _SEQUENCES = 10_000
     show_default=True,
     help="Directory for the shortest case of a difference.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--json", "as_json", is_flag=True, is_eager=True, help="One JSON document on standard output.")
+@ktap_option
 def conform(
     name: str,
     scheme_name: str | None,
@@ -54,6 +56,7 @@ def conform(
     hazards: tuple[Hazard, ...],
     cases: Path,
     as_json: bool,
+    as_ktap: bool,
 ) -> None:
     """Run random sequences on a kernel's iterator and on a scheme, and compare the deliveries of every read.
 
@@ -86,6 +89,8 @@ def conform(
         click.echo(f"sockiter: {kept.trouble}: this case could not be saved:\n{dumps(kept.case)}", err=True)
     if as_json:
         print_json(_json(trial, seed, took))
+    elif as_ktap:
+        print_ktap([_ktap(trial, seed)])
     else:
         _print(trial, seed)
     if trial.interrupted:
@@ -137,6 +142,17 @@ def _print(trial: ConformanceTrial, seed: int) -> None:
     least = "" if kept.is_least else ", not completely shrunk"
     click.echo(f"A DIFFERENCE at read {kept.difference.at} of this case, which is {where}{least}:\n")
     click.echo(dumps(kept.case), nl=False)
+
+
+def _ktap(trial: ConformanceTrial, seed: int) -> Test:
+    counts, kept = trial.counts, trial.kept
+    lines = [f"{counts.sequences:,} sequences, {counts.operations:,} operations, {counts.left_out:,} left out, seed {seed}"]
+    if kept is not None:
+        lines += [f"a difference at read {kept.difference.at} of {kept.path or 'a case that was not saved'}"]
+    name = f"{trial.target.name} and {trial.scheme.name}"
+    if kept is None and trial.interrupted:
+        return Test(name, "skip", "interrupted", lines)
+    return Test(name, "ok" if kept is None else "not ok", lines=lines)
 
 
 def _json(trial: ConformanceTrial, seed: int, took: float) -> dict[str, object]:

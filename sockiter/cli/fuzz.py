@@ -16,7 +16,8 @@ from rich.progress import Progress, TaskID
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
-from sockiter.cli.fuzz_summary import print_summary, summary_json
+from sockiter.cli.fuzz_summary import print_summary, summary_json, summary_ktap
+from sockiter.cli.ktap import ktap_option, print_ktap
 from sockiter.cli.names import TARGET, hazard_option, literal
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
@@ -58,7 +59,8 @@ SECONDS = 60.0
 )
 @click.option("--suggest", "suggests", is_flag=True, help="Print the known failures to declare for what broke a claim.")
 @click.option("--verbose", is_flag=True, help="List the known failures that were not seen.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--json", "as_json", is_flag=True, is_eager=True, help="One JSON document on standard output.")
+@ktap_option
 def fuzz(
     names: tuple[str, ...],
     *,
@@ -72,6 +74,7 @@ def fuzz(
     suggests: bool,
     verbose: bool,
     as_json: bool,
+    as_ktap: bool,
 ) -> None:
     """Fuzz targets, and save every failure as a shortest case.
 
@@ -116,6 +119,8 @@ def fuzz(
     if as_json:
         document = summary_json(campaign, took, absent)
         print_json(document | {"suggested": suggestions_json(campaign) if suggests else None})
+    elif as_ktap:
+        print_ktap(summary_ktap(campaign, absent))
     else:
         print_summary(console(), campaign, took, workers, absent, detailed=bool(names), verbose=verbose)
         if suggests:

@@ -12,6 +12,7 @@ import click
 
 from sockiter.backend import Reason, Session, Target
 from sockiter.cases import STDIN, Case, Expect, dumps, files, loads
+from sockiter.cli.ktap import Test, ktap_option, outcome_of, print_ktap
 from sockiter.cli.names import literal, target_option
 from sockiter.cli.output import finding_json, print_json, write
 from sockiter.cli.replay_summary import Tally
@@ -30,9 +31,17 @@ from sockiter.verdict import describe
 @click.option("-q", "--quiet", is_flag=True, help="Print only results that are not as expected, and the summary.")
 @click.option("-x", "--exitfirst", "stops", is_flag=True, help="Stop at the first result that is not as expected.")
 @click.option("--record", is_flag=True, help="Write the results into the case, in place of its `expect` lines.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--json", "as_json", is_flag=True, is_eager=True, help="One JSON document on standard output.")
+@ktap_option
 def replay(
-    cases: tuple[Path, ...], *, names: tuple[str, ...], quiet: bool, stops: bool, record: bool, as_json: bool
+    cases: tuple[Path, ...],
+    *,
+    names: tuple[str, ...],
+    quiet: bool,
+    stops: bool,
+    record: bool,
+    as_json: bool,
+    as_ktap: bool,
 ) -> None:
     """Run cases, and compare the results with the expectations and with the claims of the targets.
 
@@ -48,7 +57,7 @@ def replay(
     drop_unneeded_rights(targets)
     if record:
         loaded = [(path, _recorded(path, case, targets)) for path, case in loaded]
-    replay_run = _ReplayRun(len(loaded), targets, is_alone=bool(names), is_silent=as_json, is_quiet=quiet)
+    replay_run = _ReplayRun(len(loaded), targets, is_alone=bool(names), is_silent=as_json or as_ktap, is_quiet=quiet)
     interrupted = None
     with _sessions(targets) as sessions:
         try:
@@ -59,7 +68,9 @@ def replay(
         raise replay_run.why_empty()
     if as_json:
         print_json([_json(one) for one in replay_run.order if isinstance(one, _Outcome)])
-    replay_run.report(has_summary=not as_json and (quiet or len(loaded) > 1))
+    if as_ktap:
+        print_ktap(_ktap(replay_run.order))
+    replay_run.report(has_summary=not (as_json or as_ktap) and (quiet or len(loaded) > 1))
     if interrupted is not None:
         raise interrupted
     if status := replay_run.status:
@@ -329,3 +340,18 @@ def _json(one: _Outcome) -> dict[str, object]:
         "compared": one.is_compared,
         "claims_broken": [finding_json(finding) for finding in result.claims_broken],
     }
+
+
+def _ktap(order: Sequence[_Outcome | _NotRun]) -> list[Test]:
+    # A test for each case, with one for each target in it.
+    cases: dict[str, list[Test]] = {}
+    for one in order:
+        cases.setdefault(escaped(one.path), []).append(_ktap_part(one))
+    return [Test(path, outcome_of(parts), parts=parts) for path, parts in cases.items()]
+
+
+def _ktap_part(one: _Outcome | _NotRun) -> Test:
+    if isinstance(one, _NotRun):
+        return Test(one.target, "error" if one.reason.kind == "failed" else "skip", one.reason.text)
+    # Behind the hash sign, "skip" alone would be a directive.
+    return Test(one.result.target, "ok" if one.is_fine else "not ok", f"verdict: {_in_words(one)}")

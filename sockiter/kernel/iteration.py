@@ -17,7 +17,7 @@ from sockiter.kernel.bpf.faults import fail_next, fail_none
 from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stop, Stops
 from sockiter.kernel.elements import Elements
-from sockiter.kernel.walks import Reader, Walk
+from sockiter.kernel.walks import DiagReader, Reader, Walk
 from sockiter.operations import (
     READS_MAX,
     Accept,
@@ -275,6 +275,7 @@ class Iteration:
     def _read_in_mode(self, operation: Read) -> None:
         # The mode ends before anything else walks: the sockets learn their buckets by walks with the same program.
         if self._modes is None:
+            self._has_destroyed = self._has_destroyed or operation.destroying
             self._read_on(operation)
             return
         if operation.destroying:
@@ -341,7 +342,18 @@ class Iteration:
         else:
             returned = Returned(names, error, silent=silent)
         events.append(returned)
+        if operation.destroying and self._modes is None:
+            self._destroy_received(numbers)
         return returned
+
+    def _destroy_received(self, numbers: Sequence[int]) -> None:
+        # As `ss -K`, which goes on if a socket is not found.
+        assert isinstance(self._reader, DiagReader)
+        for number in numbers:
+            if self._reader.destroy(number):
+                name = self._name(number)
+                self._elements.release(name)
+                self.history.events.append(Destroy(name))
 
     def _show(self, shown: Sequence[int]) -> None:
         self._turn = None

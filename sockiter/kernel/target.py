@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sockiter import rights
@@ -66,6 +66,12 @@ class SessionSetup:
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     modes: Modes | None = None
     lacks: Mapping[Feature, str] = field(default_factory=dict)
+
+
+def with_destruction(setup: SessionSetup, walk: DiagWalk) -> SessionSetup:
+    """The set-up of a dump whose reader destroys the sockets of its records, if this kernel can do that."""
+    why = walk.cannot_destroy()
+    return replace(setup, unable={**setup.unable, "destroying": why}) if why else setup
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from sockiter.kernel.target import (
     PROGRAM_READS,
     KernelTarget,
     SessionSetup,
+    with_destruction,
 )
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 from sockiter.readers import Feature
@@ -91,7 +92,7 @@ def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET6, TABLES[0])
         walk = DiagWalk(inet_request(socket.AF_INET6, socket.IPPROTO_TCP), INET_COOKIE_AT)
-        yield SessionSetup(namespace, walk, make_sockets, unable=unable)
+        yield with_destruction(SessionSetup(namespace, walk, make_sockets, unable=unable), walk)
 
 
 KERNEL_TCP = KernelTarget(
@@ -138,14 +139,13 @@ KERNEL_TCP_DIAG = KernelTarget(
     "kernel:tcp-diag",
     "the running kernel's dump of TCP sockets by sock_diag",
     _diag,
-    _HEAD | _TAIL,
+    _HEAD | _TAIL | {"destroying"},
     schemes=("tcp-diag",),
     tables=TABLES,
     slots=None,
     never={
         **NO_STOP,
         **NO_BATCH,
-        **NO_DESTROYING,
         "show": "the kernel does not signal when it fills a message",
         **_SMALL_RECORDS,
     },

@@ -32,6 +32,7 @@ from sockiter.kernel.target import (
     PROGRAM_READS,
     KernelTarget,
     SessionSetup,
+    with_destruction,
 )
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, Walk, lines
 
@@ -77,7 +78,7 @@ def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace = stack.enter_context(private(_SMALL_TABLE))
         walk = DiagWalk(inet_request(socket.AF_INET, socket.IPPROTO_UDP), INET_COOKIE_AT)
-        yield _by_port(stack, namespace, walk, cookie)
+        yield with_destruction(_by_port(stack, namespace, walk, cookie), walk)
 
 
 KERNEL_UDP = KernelTarget(
@@ -114,13 +115,12 @@ KERNEL_UDP_DIAG = KernelTarget(
     "kernel:udp-diag",
     "the running kernel's dump of UDP sockets by sock_diag",
     _diag,
-    frozenset({"add-head", "remove", "reinsert", "rehash", "destroy"}),
+    frozenset({"add-head", "remove", "reinsert", "rehash", "destroy", "destroying"}),
     schemes=("udp-diag",),
     slots=None,
     never={
         **NO_STOP,
         **NO_BATCH,
-        **NO_DESTROYING,
         **_NO_CONNECTION,
         "add-tail": _IPV4,
         "show": "the bucket's lock is held while a message is filled",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from errno import errorcode
+from errno import ENOSPC, errorcode
 from random import Random
 
 from sockiter.backend import Shape
@@ -67,14 +67,16 @@ def _walk_once(walk: Walk, size: Callable[[], int], is_quiet: Callable[[], bool]
     try:
         calls = [WalkCall(start, now(), tuple(reader.shown(())), ())]
         reads_left = READS_WHEN_QUIET
+        least = 1  # a call for whole buckets may need more
         while reads_left:
-            records, error = size(), ""
+            records, error = max(size(), least), ""
             delivered: Sequence[int] = ()
             start = now()
             try:
                 delivered = reader.read(records)
             except OSError as refusal:
                 error = errorcode.get(refusal.errno or 0, str(refusal.errno))
+                least = 2 * records if refusal.errno == ENOSPC else least
             calls.append(WalkCall(start, now(), tuple(reader.shown(delivered)), tuple(delivered), error))
             if not delivered and not error:
                 return WalkRecord(tuple(calls), ended=True, stuck=False)

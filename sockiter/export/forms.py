@@ -1,0 +1,126 @@
+"""The kernel targets that have a C form, and the cases that a C program can carry out.
+
+Decided here: what is refused, and why. Not known here: how an operation is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Literal, TypeAlias, cast
+
+from sockiter.backend import Target, refusal, shape_of
+from sockiter.cases import Case
+from sockiter.errors import Unavailable
+from sockiter.kernel.target import KernelTarget
+from sockiter.operations import Add, Close, Operation, Read, changes
+
+Kind: TypeAlias = Literal["udp", "tcp", "unix"]
+WalkKind: TypeAlias = Literal["bpf", "proc", "diag"]
+
+ESTABLISHED = "established"
+ESTABLISHED_BUCKETS = 16
+LISTENING_BUCKETS = 64
+OPERATIONS_MAX = 500
+"""The most operations of a case in C: each is a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a kernel target is written in C. `title`: what walks; `files`: the kernel's files that a report concerns."""
+
+    title: str
+    kind: Kind
+    walk: WalkKind
+    is_v6: bool
+    files: tuple[str, ...]
+    line_width: int = 0
+
+
+_UDP, _TCP, _UNIX = "net/ipv4/udp.c", "net/ipv4/tcp_ipv4.c", "net/unix/af_unix.c"
+_DIAG = "net/ipv4/inet_diag.c"
+
+FORMS: Mapping[str, Form] = {
+    "kernel:udp": Form("bpf_iter_udp", "udp", "bpf", True, (_UDP,)),
+    "kernel:proc-udp": Form("/proc/net/udp", "udp", "proc", False, (_UDP,), 128),
+    "kernel:udp-diag": Form("sock_diag's dump of UDP sockets", "udp", "diag", False, ("net/ipv4/udp_diag.c", _DIAG)),
+    "kernel:tcp": Form("bpf_iter_tcp", "tcp", "bpf", True, (_TCP,)),
+    "kernel:tcp-established": Form("bpf_iter_tcp", "tcp", "bpf", True, (_TCP,)),
+    "kernel:proc-tcp": Form("/proc/net/tcp", "tcp", "proc", False, (_TCP,), 150),
+    "kernel:tcp-diag": Form("sock_diag's dump of TCP sockets", "tcp", "diag", True, ("net/ipv4/tcp_diag.c", _DIAG)),
+    "kernel:unix": Form("bpf_iter_unix", "unix", "bpf", False, (_UNIX,)),
+    "kernel:unix-diag": Form("sock_diag's dump of UNIX sockets", "unix", "diag", False, ("net/unix/diag.c", _UNIX)),
+}
+"""The kernel targets that have a C form."""
+
+
+def form_of(target: Target) -> Form:
+    """The C form of a target; raises `Unavailable` for a target without one."""
+    if target.name not in FORMS:
+        why = "no C form yet" if target.is_real else "only iterators of the kernel have a C form"
+        raise Unavailable(f"{target.name}: {why}: expected one of {', '.join(FORMS)}")
+    return FORMS[target.name]
+
+
+def check(case: Case, target: Target, *, file: str = "", lines: Sequence[tuple[int, ...]] = ()) -> None:
+    """Raise `Unavailable` if a C program for this target cannot carry out the case on any kernel.
+
+    `file`: for the message. `lines`: the lines of each operation, and of those inside it, for the message.
+    """
+    form_of(target)
+    assert isinstance(target, KernelTarget)
+    before = f"{file}: " if file else ""
+    for index, op in enumerate(case.operations):
+        if isinstance(op, Read) and op.at:
+            where = f"{file}:{lines[index][1]}: " if lines else before
+            stop = f"at {op.at[0].point} {op.at[0].nth}:"
+            raise Unavailable(f"{where}`{stop}` is a stop inside a read, for which there is no C form yet")
+    if (why := _refusal(case, target)) is not None:
+        raise Unavailable(f"{before}{why}")
+
+
+def _refusal(case: Case, target: KernelTarget) -> str | None:
+    operations = case.operations
+    shape = shape_of(operations, slots=case.slots)
+    if (why := refusal(_on_any_kernel(target), operations, shape)) is not None:
+        return why.text
+    if not any(isinstance(op, Read) for op in operations):
+        return "the case reads nothing, so there is nothing to reproduce"
+    if len(operations) > OPERATIONS_MAX:
+        return f"the case has {len(operations):,} operations; a C program has at most {OPERATIONS_MAX}"
+    if FORMS[target.name].kind == "tcp":
+        for table, count in shape.buckets:
+            most = ESTABLISHED_BUCKETS if (table or target.tables[0]) == ESTABLISHED else LISTENING_BUCKETS
+            if count > most:
+                return (
+                    f"the kernel's table of {table or target.tables[0]} sockets has {most} buckets; the case needs {count}"
+                )
+    if any(isinstance(op, Read) and op.destroying for op in operations) and _has_entries(operations):
+        return "a program cannot destroy request sockets and connections in TIME_WAIT"
+    return None
+
+
+def _on_any_kernel(target: KernelTarget) -> Target:
+    # The target with everything that it supports on some kernel. Another kernel than this one may run the program.
+    return cast(
+        Target,
+        SimpleNamespace(
+            name=target.name,
+            hazards=target.offers,
+            unable=target.never,
+            features=target.reads,
+            lacks=target.never_reads,
+            has_tail="add-tail" in target.offers,
+            tables=target.tables,
+            slots=target.slots,
+        ),
+    )
+
+
+def _has_entries(operations: Sequence[Operation]) -> bool:
+    return any(
+        isinstance(change, Close) or (isinstance(change, Add) and "request" in change.properties)
+        for op in operations
+        for change in changes(op)
+    )
