@@ -169,7 +169,11 @@ def shape_of(operations: Iterable[Operation], *, slots: int = SLOTS) -> Shape:
 
 def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> Reason | None:
     """The reason why this target cannot carry out the operations on any machine; None: it can."""
-    if why := barred(target, hazards_of(operations)):
+    hazards = hazards_of(operations)
+    if target.is_real and any(type(op) is Close for op in operations):
+        # Also above `open`: on a kernel, the connection has to be there to be closed.
+        hazards |= {"close"}
+    if why := barred(target, hazards):
         return why
     if missing := lacking(features_of(operations), target.features):
         reasons = [f" ({target.lacks[feature]})" if feature in target.lacks else "" for feature in missing]

@@ -72,7 +72,8 @@ class ComparisonCounts:
 
 
 class Conformance:
-    """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return.
+    """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return; a
+    function, if that may change from sequence to sequence.
 
     `message_of`: for a dump, the records of a message for a case with so many slots, else 0. `in_place`: of close and accept
     those whose successor takes its predecessor's place in the target.
@@ -84,7 +85,7 @@ class Conformance:
         session: Session,
         scheme: AnyScheme,
         *,
-        records_max: int = RECORDS_MAX,
+        records_max: int | Callable[[], int] = RECORDS_MAX,
         message_of: Callable[[int], int] = lambda _: 0,
         in_place: frozenset[Hazard] = frozenset(),
     ) -> None:
@@ -123,9 +124,11 @@ class Conformance:
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
         """The difference between the two on a sequence, or None; raises `Inconclusive` if the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
-        model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
+        model_operations = tuple(in_tables_of(operations, self._target.tables[0], self._scheme.tables[0]))
         shape = shape_of(model_operations, slots=slots)
-        records_max = self._message_of(slots) or self._records_max
+        records_max = self._message_of(slots)
+        if not records_max:
+            records_max = self._records_max() if callable(self._records_max) else self._records_max
         simulation = Simulation(self._scheme, shape, records_max=records_max, in_place=self._in_place)
         model = tuple(carried_out(simulation, model_operations).reads)
         return None if real == model else Difference(operations, slots, real, model)
@@ -201,7 +204,7 @@ class ConformanceTrial:
                     self.target,
                     session,
                     self.scheme,
-                    records_max=self.target.records_max,
+                    records_max=session.records_max,
                     message_of=self.target.message_of,
                     in_place=self.target.in_place,
                 )
@@ -244,8 +247,9 @@ class _NowAndThen:
             self._call()
 
 
-def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
-    # Renames the target's first table, where the scheme's first table has another name.
+def in_tables_of(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
+    """The operations for a scheme with another first table than the target, whose first table then has its own name."""
+
     def bucket(old: Bucket) -> Bucket:
         return old if old.table else replace(old, table=first)
 
@@ -288,4 +292,4 @@ def _crowded(operations: tuple[Operation, ...], random: Random, room: Room, has_
 
 
 def _read_text(returned: Returned) -> str:
-    return returned.error or (" ".join(returned.delivered) or "nothing")
+    return (returned.error or " ".join(returned.delivered) or "nothing") + " (interrupted)" * returned.interrupted

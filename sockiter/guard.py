@@ -200,6 +200,8 @@ class Guarded:
         self.frame = frame_name(scheme)
         self.line_bytes = line_bytes_of(scheme)
         self.buckets_max = buckets_max_of(scheme)
+        self.has_generation = getattr(scheme, "has_generation", False)
+        self.shares_addresses = getattr(scheme, "shares_addresses", False)
         self._scheme = scheme
         self._class = type(scheme).__name__
         # The number of waits of the current read since its last shown socket, and its last step. A search resumes other

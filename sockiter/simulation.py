@@ -49,6 +49,7 @@ from sockiter.schemes.scheme import (
     Room,
     Show,
     buckets_max_of,
+    generation_of,
     is_dump,
     is_met,
     known_failures_of,
@@ -264,6 +265,9 @@ class Simulation:
         if again and error is None:
             error = "EAGAIN"
         return produced, error
+
+    def generation(self) -> int:
+        return generation_of(self.scheme, self.table)
 
     def _show(self, socket: Socket, produced: list[str]) -> bool:
         # False: the record did not fit. The program ran in vain, and the next read starts with this socket.

@@ -17,7 +17,7 @@ from rich.table import Table
 from sockiter.backend import Target
 from sockiter.cases import dumps
 from sockiter.claims import KnownFailure, in_order, within
-from sockiter.cli.ktap import Test
+from sockiter.cli.ktap import KtapTest
 from sockiter.cli.output import by_reason, known_failure_json
 from sockiter.fuzzing.campaign import SavedFinding, Track
 from sockiter.fuzzing.counted import AnyCampaign
@@ -137,13 +137,13 @@ def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, 
     }
 
 
-def summary_ktap(campaign: AnyCampaign, absent: list[tuple[Target, str]]) -> list[Test]:
+def summary_ktap(campaign: AnyCampaign, absent: list[tuple[Target, str]]) -> list[KtapTest]:
     """The summary as KTAP: a test for each target, which fails if a claim was broken."""
     tests = [_target_ktap(campaign, target) for target in targets_of(campaign)]
-    return tests + [Test(target.name, "skip", missing) for target, missing in absent]
+    return tests + [KtapTest(target.name, "skip", missing) for target, missing in absent]
 
 
-def _target_ktap(campaign: AnyCampaign, target: Target) -> Test:
+def _target_ktap(campaign: AnyCampaign, target: Target) -> KtapTest:
     tracks = tracks_on(campaign, target)
     sequences = sum(track.sequences for track in tracks)
     found = _first(campaign, target)
@@ -153,11 +153,11 @@ def _target_ktap(campaign: AnyCampaign, target: Target) -> Test:
         words = f"claim broken: {kept.found}" if failure is None else f"known failure: {kept.found}"
         lines.append(f"{words}: {kept.path or kept.trouble}")
     if any(failure is None for failure, _ in found):
-        return Test(target.name, "not ok", lines=lines)
+        return KtapTest(target.name, "not ok", lines=lines)
     troubles = [trouble for track in tracks for trouble in track.troubles]
     if troubles:
-        return Test(target.name, "error", troubles[0], lines)
-    return Test(target.name, "ok" if sequences else "skip", "" if sequences else "no sequence was finished", lines)
+        return KtapTest(target.name, "error", troubles[0], lines)
+    return KtapTest(target.name, "ok" if sequences else "skip", "" if sequences else "no sequence was finished", lines)
 
 
 def _work(campaign: AnyCampaign) -> Table:

@@ -326,19 +326,13 @@ class Iteration:
         silent = operation.silent and not numbers
         if self._stores:
             numbers = self._show_stored(numbers, silent=silent)
+        elif error is None:
+            self._show_read(reader, numbers)
         names = tuple([self._name(number) for number in numbers])
         events = self.history.events
         if error is None and not silent:
-            if self._stores:
-                pass
-            elif reader.ages:
-                self._show_late(numbers, reader.ages)
-            elif (shown := reader.shown(numbers)) is numbers and not self._early:
-                self._turn = None
-                events += map(Shown, names)
-            else:
-                self._show(shown)
-            returned = Returned(names, None, reader.is_cut)
+            # Of the readers, only a dump's can be interrupted.
+            returned = Returned(names, None, reader.is_cut, interrupted=getattr(reader, "interrupted", False))
         else:
             returned = Returned(names, error, silent=silent)
         events.append(returned)
@@ -354,6 +348,16 @@ class Iteration:
                 name = self._name(number)
                 self._elements.release(name)
                 self.history.events.append(Destroy(name))
+
+    def _show_read(self, reader: Reader, numbers: Sequence[int]) -> None:
+        # The sockets that were shown by a read that returned these, and whose program stored none.
+        if reader.ages:
+            self._show_late(numbers, reader.ages)
+        elif (shown := reader.shown(numbers)) is numbers and not self._early:
+            self._turn = None
+            self.history.events += [Shown(self._name(number)) for number in numbers]
+        else:
+            self._show(shown)
 
     def _show(self, shown: Sequence[int]) -> None:
         self._turn = None

@@ -20,6 +20,7 @@ HEADER_SIZE = _HEADER.size
 DONE, ERROR = 3, 2
 
 _REQUEST, _ACK = 1, 4
+_INTERRUPTED = 16  # NLM_F_DUMP_INTR
 _NEW_LINK, _NEW_ROUTE = 16, 24
 _CREATE = 0x400
 _UP = 1
@@ -89,6 +90,11 @@ def is_last(data: bytes) -> bool:
             return True
         at += size + 3 & ~3
     return False
+
+
+def is_interrupted(data: bytes | memoryview, at: int) -> bool:
+    """Whether the message at this offset has the flag of a dump whose table has changed since the message before."""
+    return bool(_HEADER.unpack_from(data, at)[2] & _INTERRUPTED)
 
 
 def error_of(data: bytes, at: int = 0) -> OSError | None:

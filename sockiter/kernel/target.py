@@ -39,6 +39,9 @@ _NO_PROGRAM = "no program runs for its sockets"
 FILE_READS: frozenset[Feature] = frozenset({"bytes", "again"})
 NO_PROGRAM_IN_FILE: Mapping[Feature, str] = {"silent": _NO_PROGRAM, "unwanted": _NO_PROGRAM}
 """The features of a file of /proc, and the reasons against the others."""
+UNPADDED_READS: frozenset[Feature] = frozenset({"again"})
+NO_BYTES_OF_UNPADDED: Mapping[Feature, str] = {**NO_PROGRAM_IN_FILE, "bytes": "the width of a line depends on its inode"}
+"""The same of a file whose lines are not padded."""
 DUMP_READS: frozenset[Feature] = frozenset({"again"})
 NO_PROGRAM_IN_DUMP: Mapping[Feature, str] = {**NO_PROGRAM_IN_FILE, "bytes": "the kernel chooses the size of a message"}
 """The features of a dump, and the reasons against the others."""
@@ -257,6 +260,10 @@ class KernelSession:
             modes=setup.modes,
         )
         return self._current
+
+    def records_max(self) -> int:
+        """The most sockets that one read can return at present."""
+        return self._target.message_records or self.setup.walk.records_max
 
     def close(self) -> None:
         """End the current iteration."""

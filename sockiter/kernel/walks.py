@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, TypeAlias
 
-from sockiter.errors import Unavailable
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel import diag, netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
@@ -27,7 +27,8 @@ from sockiter.operations import Bucket, Unit
 class Reader(Protocol):
     """One walk. Elements are numbers, as `Elements.add` returns them.
 
-    `is_cut`: whether the last read(2) ended inside a record. `ages`: how many read(2) calls before the last one each
+    `is_cut`: whether the last read(2) ended inside a record. `interrupted`: of a dump, whether the kernel said with the last
+    read that the table has changed since the message before. `ages`: how many read(2) calls before the last one each
     returned socket was shown; empty if none was shown earlier.
     """
 
@@ -144,14 +145,39 @@ class ProcWalk:
             raise unavailable(f"open {self._path}", error) from error
 
 
+class UnpaddedWalk(ProcWalk):
+    """A file of /proc/net whose lines are not padded. They have equal width as long as all inodes have as many digits.
+
+    Its width is measured before each walk; lines of other widths are inconclusive. `width`: where there are no lines.
+    """
+
+    def open(self) -> ProcReader:
+        try:
+            with open(self._path, "rb") as file:
+                title, *others = file.read().splitlines(keepends=True)
+        except OSError as error:
+            raise unavailable(f"open {self._path}", error) from error
+        self._title = len(title)
+        if others:
+            self._width = len(others[0])
+            self.records_max = (os.sysconf("SC_PAGE_SIZE") - 1) // self._width
+        reader = super().open()
+        reader.need_equal_width = True
+        return reader
+
+
 class ProcReader:
     """Reads lines. The kernel keeps the rest of a line for the next read.
 
     When a read ends with the last byte of such a rest, the kernel produces the next line all the same, and keeps it
-    (seq_read_iter of fs/seq_file.c).
+    (seq_read_iter of fs/seq_file.c). `need_equal_width`: reads are in whole lines, and a line of another width is
+    inconclusive.
     """
 
-    __slots__ = ("_fd", "_kept", "_late", "_number", "_parse", "_rest", "_shown_in", "_title", "_width", "ages", "is_cut")
+    __slots__ = (
+        *("_fd", "_kept", "_late", "_number", "_parse", "_rest", "_shown_in", "_title", "_width", "ages", "is_cut"),
+        "need_equal_width",
+    )
 
     def __init__(self, fd: int, width: int, *, title: int, parse: Parse) -> None:
         self._fd = fd
@@ -170,6 +196,7 @@ class ProcReader:
         self._shown_in: deque[int] = deque()
         self.ages: Sequence[int] = ()
         self.is_cut = False
+        self.need_equal_width = False
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         if self._title:
@@ -186,6 +213,8 @@ class ProcReader:
         return self._numbers(read)
 
     def _numbers(self, read: bytes) -> list[int]:
+        if self.need_equal_width and any(line[self._width - 1 :] != b"\n" for line in read.splitlines(keepends=True)):
+            raise Inconclusive(f"lines of this file are not all {self._width} bytes wide: their inodes differ in length")
         # A race may meet lines of another width, and so reads that cut a line.
         self._late = 1 if self._rest else 0
         read, end, self._rest = (self._rest + read).rpartition(b"\n")
@@ -395,7 +424,10 @@ class DiagWalk:
 
 
 class DiagReader:
-    __slots__ = ("_destroyer", "_ended", "_left", "_received", "_shown", "_socket", "_walk")
+    __slots__ = (
+        *("_destroyer", "_ended", "_has_changed", "_left", "_received", "_shown", "_socket", "_walk"),
+        "interrupted",
+    )
 
     is_cut = False
     ages: Sequence[int] = ()
@@ -408,12 +440,17 @@ class DiagReader:
         self._left: list[int] = []
         self._ended = False
         self._shown: list[int] = []
+        # Whether one of the last messages that were looked at has the flag of an interrupted dump.
+        self._has_changed = self.interrupted = False
         self._look_ahead()
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
+        self.interrupted = False
         if not self._left and not self._ended:
             self._received = self._socket.recv(self._walk.message_bytes)
+            self._has_changed = False
             self._left = self._numbers(self._received)
+            self.interrupted = self._has_changed
             if not self._ended:
                 self._look_ahead()
         returned, self._left = self._left[:count], self._left[count:]
@@ -472,6 +509,7 @@ class DiagReader:
             size, kind = netlink.header(data, at)
             if at + size > len(data):
                 raise Unavailable(f"{walk.dump}: this kernel fills messages of more than {walk.message_bytes} bytes")
+            self._has_changed = self._has_changed or netlink.is_interrupted(data, at)
             if kind in (netlink.DONE, netlink.ERROR):
                 self._ended = True
                 if error := netlink.error_of(data, at):

@@ -52,6 +52,7 @@ _REQUEST_PORT = 50001
 _FIRST_REMOTE_PORT = 1024
 _REMOTE_PORTS_END = 50000
 _LEAST_PORT = 1024
+_TWO_DIGITS = 10
 # An address that no socket of an iteration gets, and a bucket of every kernel, behind all established ones.
 _NOBODYS = 0
 _FAR_BEHIND = 63
@@ -94,6 +95,9 @@ class Places:
 
     Buckets of both tables have the kernel's own numbers, from 0.
     """
+
+    lines_up = False
+    """Whether the lines of listening sockets in /proc/net/tcp6 are as wide as those of others."""
 
     def __init__(self, namespace: Namespace, look: Look, family: int, peer: Peer | None = None, no_peer: str = "") -> None:
         namespace.stay()
@@ -180,6 +184,9 @@ class Places:
         new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, end == "tail")
         self.local_port.choose(new, port)
         new.bind((address, 0))
+        if self.lines_up:
+            # The last number of the line: where others have -1.
+            new.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, _TWO_DIGITS)
         new.listen(1)
 
     def new(self) -> Socket:
