@@ -19,7 +19,18 @@ from typing import Any, TypeVar
 
 from sockiter import rights
 from sockiter.errors import SchemeFault, Unavailable
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Where, frame_name, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import (
+    AnyScheme,
+    Between,
+    Done,
+    Grow,
+    Room,
+    Show,
+    Where,
+    frame_name,
+    known_failures_of,
+    line_bytes_of,
+)
 from sockiter.table import Socket, Table
 
 LIMIT_S = 10.0
@@ -214,8 +225,9 @@ class Guarded:
 
         def resumed() -> Any:
             step = self._step("resume", self._scheme.resume(waiting, granted, table), table)
-            if not granted and not isinstance(step, Done) and type(waiting.waits_for) is Show:
-                raise self._fault(f"resume returned {text(step)} for a Show that was refused: expected Done")
+            request = type(waiting.waits_for)
+            if not granted and not isinstance(step, Done) and request in (Show, Room):
+                raise self._fault(f"resume returned {text(step)} for a {request.__name__} that was refused: expected Done")
             return step
 
         return self._call("resume", resumed)
@@ -290,8 +302,13 @@ class Guarded:
                 raise self._fault(f"{at} is a Grow of slots={text(request.slots)}: expected a positive int")
             if type(request.locked) is not bool:
                 raise self._fault(f"{at} is a Grow of locked={text(request.locked)}: expected a bool")
+        elif type(request) is Room:
+            if self.frame != "loop":
+                raise self._fault(f"{at} is a Room, in the frame {self.frame!r}: expected one in a loop")
+            if type(request.sockets) is not int or request.sockets < 1:
+                raise self._fault(f"{at} is a Room of sockets={text(request.sockets)}: expected a positive int")
         elif type(request) is not Between:
-            raise self._fault(f"{at} is {text(request)}: expected Show, Grow or Between")
+            raise self._fault(f"{at} is {text(request)}: expected Show, Grow, Between or Room")
         self._waits += 1
         if self._waits > WAITS_MAX:
             raise self._fault(f"{method} never ends a read: it waited {WAITS_MAX:,} times and showed nothing")

@@ -52,12 +52,16 @@ LISTENING = "listening"
 """The table of TCP's listening sockets. Sockets in any other table may be connections."""
 
 
+_WITHOUT_TAIL = frozenset({"established", "map"})
+
+
 def has_tail(table: str) -> bool:
     """Whether sockets can enter a table's buckets at the tail.
 
-    TCP's established sockets cannot: their lists have only a head (inet_ehash_insert of net/ipv4/inet_hashtables.c).
+    TCP's established sockets and the elements of a BPF map cannot: they always enter at the head (inet_ehash_insert of
+    net/ipv4/inet_hashtables.c, htab_map_update_elem of kernel/bpf/hashtab.c).
     """
-    return table != "established"
+    return table not in _WITHOUT_TAIL
 
 
 @final

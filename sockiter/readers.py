@@ -86,11 +86,14 @@ WHOLE = Reader("whole", "read with room for all records")
 SILENT = Reader("silent", "let the program store its records in a map", silent=True)
 
 
+FROM_A_PROGRAM = " from a program that destroys each socket"
+
+
 def _destroying(reader: Reader) -> Reader:
     advice = (
         "let the program destroy each socket and store its record in a map"
         if reader.silent
-        else f"{reader.advice} from a program that destroys each socket"
+        else f"{reader.advice}{FROM_A_PROGRAM}"
     )
     return replace(reader, name=f"{reader.name}-destroying", advice=advice, destroys=True)
 

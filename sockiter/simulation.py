@@ -6,6 +6,7 @@ known here: the calls of user space (`frames`), the place-keeping of a scheme, a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -35,12 +36,13 @@ from sockiter.operations import (
     Read,
     Rehash,
     Remove,
+    has_tail,
     prevents,
     reads_max,
     update_lives,
 )
 from sockiter.readers import Feature
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import AnyScheme, Done, Grow, Room, Show, is_dump, is_met, known_failures_of, line_bytes_of
 from sockiter.table import Socket, Table, empty
 
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
@@ -97,6 +99,10 @@ class Simulation:
         self._in_place = in_place
         # The current operation is silent; the current operation destroys, or an earlier one did.
         self._silent = self._destroying = self._destroyed = False
+        # A dump has no program: its reader destroys the sockets of the records that it received. The buckets in which the
+        # sockets of all further records were shown.
+        self._is_dump = is_dump(scheme)
+        self._shown_in: deque[int] = deque()
         # The changes inside the current read that are still due, and the progress of that read.
         self._script: dict[tuple[Point, int], list[tuple[int, At]]] = {}
         self._shows = self._looks = 0
@@ -118,6 +124,7 @@ class Simulation:
                 self.history.events.append(Reopened())
                 self._silent = self._destroying = False
                 self._script = {}
+                self._shown_in.clear()
                 self._frame.open(self)
             case _:
                 self._change(operation)
@@ -181,7 +188,7 @@ class Simulation:
         self._shows = self._looks = 0
         self.allocations = []
         self._behind_reads = []
-        self._silent, self._destroying = operation.silent, operation.destroying
+        self._silent, self._destroying = operation.silent, operation.destroying and not self._is_dump
         self._destroyed = self._destroyed or operation.destroying
         frame = self._frame
         if operation.count is None:
@@ -193,6 +200,8 @@ class Simulation:
             returned = frame.read(self, size, silent=operation.silent)
             events.append(returned)
             self._behind_reads.append(self._between)
+            if self._is_dump:
+                self._received(returned.delivered, destroying=operation.destroying)
             if is_last(operation, returned):
                 break
         else:
@@ -202,6 +211,13 @@ class Simulation:
             for _, at in sorted(chain.from_iterable(self._script.values()), key=itemgetter(0)):
                 if not isinstance(at.what, Fail):
                     self._change_inside(at.what)
+
+    def _received(self, delivered: Sequence[str], *, destroying: bool) -> None:
+        # The records of a dump were received. Their reader destroys the sockets, one after the other.
+        for name in delivered:
+            bucket = self._shown_in.popleft()
+            if destroying and is_met(self.scheme, name, bucket, self.table):
+                self._change_inside(Destroy(name))
 
     def run(self, records: int) -> Produced:
         """One run of the walk, for the frame: from its state between two reads to so many records, an error or the end."""
@@ -226,6 +242,8 @@ class Simulation:
                     granted = self._show(request.socket, produced)
             elif type(request) is Grow:
                 granted = self._allocate(request.locked)
+            elif type(request) is Room:
+                granted = len(produced) + request.sockets <= records
             else:
                 self._looks += 1
                 if self._script:
@@ -252,6 +270,8 @@ class Simulation:
             return False
         produced.append(name)
         self.history.events.append(Shown(name))
+        if self._is_dump:
+            self._shown_in.append(self.table.where(name)[0])
         if self._destroying:
             # Only now: a program destroys a socket once its record fits.
             self._change_inside(Destroy(name))
@@ -286,7 +306,6 @@ class SchemeTarget:
 
     is_real = False
     slots: int | None = None
-    has_tail = True
     detected_scheme: str | None = None
     in_place: frozenset[Hazard] = frozenset()
 
@@ -302,6 +321,7 @@ class SchemeTarget:
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
+        self.has_tail = has_tail(scheme.tables[0])
 
     def missing(self) -> str | None:
         return None

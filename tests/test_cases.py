@@ -422,6 +422,7 @@ def whole_cases(draw: st.DrawFn) -> Case:
     )
 
 
+@pytest.mark.unmeasured
 @given(whole_cases())
 def test_every_case_is_read_back_as_it_was_written_with_the_line_ends_of_windows_too(case: Case) -> None:
     assert loads(dumps(case)) == case
@@ -436,6 +437,7 @@ SENTENCES = st.lists(st.sampled_from(VOCABULARY.split()), max_size=6).map(" ".jo
 TEXTS = st.lists(st.tuples(st.sampled_from(("", "", "  ", "#")), SENTENCES).map("".join), max_size=8).map("\n".join)
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=400)
 @given(st.text() | TEXTS | TEXTS.map(lambda text: f"add A tail\nopen\nread 1\n{text}"))
 @example("add A tail\nopen\nread 1\n  at show 1: remove A")

@@ -29,7 +29,7 @@ from sockiter.plugins import BrokenPlugin
 from sockiter.schemes.cookie_udp import CookieUdp, State
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
-from sockiter.schemes.scheme import Between, Done, Grow, Show, Where
+from sockiter.schemes.scheme import Between, Done, Grow, Room, Show, Where
 from sockiter.simulation import SchemeTarget, Simulation
 from sockiter.table import Socket, empty
 
@@ -116,7 +116,10 @@ def test_a_scheme_without_a_canonical_form_has_none_under_guard() -> None:
             {"begin": giving(Waits(Between(), [{}]))},
             "begin returned a value that has no hash: Waits.seen is [{}], a list",
         ),
-        ({"begin": giving(Waits("A"))}, "begin returned Waits, whose waits_for is 'A': expected Show, Grow or Between"),
+        (
+            {"begin": giving(Waits("A"))},
+            "begin returned Waits, whose waits_for is 'A': expected Show, Grow, Between or Room",
+        ),
         (
             {"begin": giving(Waits(Show("A")))},  # type: ignore[arg-type]
             "begin returned Waits, whose waits_for is a Show of socket='A': expected a Socket of the table",
@@ -136,6 +139,18 @@ def test_a_scheme_without_a_canonical_form_has_none_under_guard() -> None:
         (
             {"begin": giving(Waits(Grow(1, 0)))},  # type: ignore[arg-type]
             "begin returned Waits, whose waits_for is a Grow of locked=0: expected a bool",
+        ),
+        (
+            {"begin": giving(Waits(Room(1)))},
+            "begin returned Waits, whose waits_for is a Room, in the frame 'bpf_seq': expected one in a loop",
+        ),
+        (
+            {"begin": giving(Waits(Room(0))), "frame": "loop"},
+            "begin returned Waits, whose waits_for is a Room of sockets=0: expected a positive int",
+        ),
+        (
+            {"begin": giving(Waits(Room(9999))), "resume": giving(Waits(Room(1))), "frame": "loop"},
+            "resume returned Waits(waits_for=Room(sockets=1), seen=()) for a Room that was refused: expected Done",
         ),
         ({"resume": giving(7)}, "resume returned 7: expected Done, or a value that has `waits_for`"),
     ],

@@ -191,6 +191,49 @@ def test_a_destroying_read_destroys_what_it_shows_and_no_more() -> None:
         assert backend.history.events[-1] == Returned(("B",))
 
 
+def events_of(text: str, scheme: str = "udp-diag", slots: int = 2) -> list[Event]:
+    with (target := target_named(scheme)).session() as session:
+        return run(session, target, ops(text), slots=slots).events
+
+
+def test_a_reader_of_a_dump_destroys_what_it_received_when_the_next_message_is_filled() -> None:
+    assert events_of("add A tail; add B tail; add C tail; open; read 1 destroying; read all destroying") == [
+        *(Shown("A"), Shown("B"), Shown("C")),
+        *(Returned(("A",)), Destroy("A")),
+        *(Returned(("B",)), Destroy("B")),
+        *(Returned(("C",)), Destroy("C")),
+        END,
+    ]
+    # A and B are destroyed when C is shown, and D comes too early.
+    text = f"{'; '.join(f'add {name} tail' for name in 'ABCDEF')}; open; read all destroying"
+    assert judge(run_of(text)) == (Finding("skip", "E"), Finding("skip", "F"))
+
+
+def run_of(text: str) -> History:
+    with (target := target_named("udp-diag")).session() as session:
+        return run(session, target, ops(text), slots=2)
+
+
+@pytest.mark.parametrize("change", ["add X head", "reinsert B head"])
+def test_of_udp_sockets_that_share_a_port_only_the_first_is_destroyed(change: str) -> None:
+    text = f"add A tail; add B tail; open; {change}; read 1 destroying; read all"
+    assert Destroy("A") not in events_of(text)
+    assert Destroy("A") in events_of(text, "tcp-diag")
+
+
+def test_a_socket_that_has_moved_is_not_where_its_record_says() -> None:
+    text = "add A tail; add B tail in 1; open; rehash A to 1; read all destroying"
+    assert [event for event in events_of(text) if isinstance(event, Destroy)] == []
+    assert [event for event in events_of(text, "tcp-diag") if isinstance(event, Destroy)] == [Destroy("B")]
+    assert Destroy("A") in events_of(text.replace("to 1;", "to 1; rehash A to 0;"))
+    assert Destroy("A") not in events_of(text.replace("rehash A to 1", "remove A"))
+
+
+def test_a_second_dump_destroys_by_its_own_records() -> None:
+    text = "add A tail; add B tail; add C tail; open; again; read all destroying"
+    assert [event.name for event in events_of(text) if isinstance(event, Destroy)] == ["A", "B", "C"]
+
+
 def test_a_bound_socket_that_is_destroyed_returns_to_its_bucket() -> None:
     text = "add A tail in 1 bound; add B tail; open; rehash A to 0; destroy A; destroy A; read all"
     target = target_named("index")

@@ -6,12 +6,15 @@ A source is a way to list or to destroy sockets: an iterator, a file or a dump o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sockiter.advice.measure import Measured
 from sockiter.advice.risks import EFFECTS, Effect, ReaderRisks, Risk
 from sockiter.backend import Target
-from sockiter.readers import PARTIAL, READERS, Reader, reader_named
+from sockiter.readers import FROM_A_PROGRAM, PARTIAL, READERS, Reader, reader_named
+from sockiter.schemes import SCHEMES
+from sockiter.schemes.scheme import is_dump
+from sockiter.simulation import SchemeTarget
 
 
 @dataclass(slots=True)
@@ -77,11 +80,29 @@ def readers_of(target: Target) -> tuple[Reader, ...]:
 
 
 def recommendation(source: SourceAdvice, *, destroys: bool) -> str:
-    """One sentence: the way to prefer, and its remaining risks; "" without a complete search."""
+    """One sentence: the way to prefer, and its remaining risks; "" without a complete search.
+
+    A dump has no program. Its reader can also destroy sockets when the dump is over.
+    """
     way = source.best(destroys=destroys)
     if way is None or way.risks is None:
         return ""
-    return f"{way.reader.advice[:1].upper()}{way.reader.advice[1:]}: {remaining(way.risks.risks)}."
+    advice, risks = way.reader.advice, way.risks.risks
+    if destroys and _is_dump(source):
+        advice = advice.replace(FROM_A_PROGRAM, ", and destroy each socket by a request")
+        listing = source.best(destroys=False)
+        if listing is not None and listing.risks is not None and _badness(listing)[:-3] < _badness(way)[:-3]:
+            advice = f"list all sockets first, and destroy them then; to list, {listing.reader.advice}"
+            risks = tuple(
+                replace(risk, effect="survives") if risk.effect == "lost" else risk for risk in listing.risks.risks
+            )
+    return f"{advice[:1].upper()}{advice[1:]}: {remaining(risks)}."
+
+
+def _is_dump(source: SourceAdvice) -> bool:
+    schemes = {scheme.name: scheme for scheme in SCHEMES}
+    scheme = source.target.scheme if isinstance(source.target, SchemeTarget) else schemes.get(source.scheme)
+    return scheme is not None and is_dump(scheme)
 
 
 def remaining(risks: Sequence[Risk]) -> str:
@@ -114,19 +135,25 @@ def causes(risk: Risk) -> str:
     return " and ".join(event.own if risk.own and event.own else event.summary for event in risk.events) or "nothing changes"
 
 
+# To a reader that destroys, a lost socket survives.
+_IS_LOST: dict[Effect, Effect] = {"survives": "lost"}
+
+
 def _badness(way: Way) -> tuple[object, ...]:
-    # Losses are worse than doubles; those that befall others are worse than those of a socket that changed itself; and those
-    # that need an allocation to fail are rare. Between equals, the way with less work.
+    # A walk that loses sockets by itself is worst. Losses are worse than doubles; those that befall others are worse than
+    # those of a socket that changed itself; and those that need an allocation to fail are rare. Between equals, the way with
+    # less work.
     assert way.risks is not None
     ordinary = [risk for risk in way.risks.risks if not risk.is_rare]
     counts = [
-        sum((risk.effect, risk.own) == (effect, own) for risk in risks)
+        sum((_IS_LOST.get(risk.effect, risk.effect), risk.own) == (effect, own) for risk in risks)
         for risks in (ordinary, way.risks.risks)
         for effect in EFFECTS
         for own in (False, True)
     ]
     reader = way.reader
-    return (*counts, reader.passes, not reader.silent, reader.stops)
+    always = any(not risk.events and _IS_LOST.get(risk.effect, risk.effect) == "lost" for risk in ordinary)
+    return (always, *counts, reader.passes, not reader.silent, reader.stops)
 
 
 def surprises(source: SourceAdvice, way: Way) -> list[str]:

@@ -7,7 +7,7 @@ while a socket is shown, between two buckets, and while memory is allocated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from sockiter.cases import Case
@@ -16,7 +16,7 @@ from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.check.search import search
 from sockiter.claims import Hazard, hazards_of
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme, known_failures_of
+from sockiter.schemes.scheme import AnyScheme, is_dump, known_failures_of
 from sockiter.verdict import Kind, Signature
 
 Effect: TypeAlias = Literal["lost", "survives", "doubled", "endless", "error"]
@@ -63,6 +63,8 @@ TIMES: frozenset[Hazard] = frozenset({"show", "between", "realloc"})
 """The hazards of changes inside a read, which no program can rule out."""
 SOCKETS = 3
 """Sockets at once in the searches: every known failure of the kernels' schemes needs at most so many."""
+SOCKETS_ALONE = 7
+"""Sockets at once where only the reader changes the table: two dumps that destroy lose none of fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ class ReaderRisks:
 
 
 def scope_of(scheme: AnyScheme, sockets: int = SOCKETS) -> Scope:
-    """The scope for a scheme: two buckets, in one table or in two, and batches that have to grow."""
-    return Scope(sockets=sockets, buckets=2 if len(scheme.tables) == 1 else 1, batch=2)
+    """The scope for a scheme: two buckets, in one table or in two, and batches that have to grow, or dumps of several
+    messages."""
+    return Scope(sockets=sockets, buckets=2 if len(scheme.tables) == 1 else 1, batch=1 if is_dump(scheme) else 2)
 
 
 def risks_of(
@@ -106,8 +109,11 @@ def risks_of(
     events = tuple(event for event in EVENTS if event.hazards & scheme.hazards)
 
     def searched(events: Iterable[Event], signatures: Iterable[Signature]) -> SearchResult:
-        hazards = TIMES.union(*(event.hazards for event in events))
-        return search(scheme, hazards, scope, reader=reader, signatures=frozenset(signatures), progress=progress)
+        hazards = TIMES.union(*(event.hazards for event in events)) - (TIMES if is_dump(scheme) else set())
+        size = scope
+        if not events and reader.destroys:
+            size = replace(scope, sockets=max(scope.sockets, SOCKETS_ALONE), buckets=1)
+        return search(scheme, hazards, size, reader=reader, signatures=frozenset(signatures), progress=progress)
 
     everything = searched(events, MONITORED)
     found: list[Risk] = []
@@ -116,7 +122,9 @@ def risks_of(
         signatures = {violation.signature for violation in alike}
         least: list[tuple[Event, ...]] = []
         # Fewer events first. A violation under some events is one under any more.
-        for causes in sorted(_causes(scheme, alike, events), key=len):
+        for causes in sorted(
+            _causes(scheme, alike, events), key=lambda of: (len(of), [events.index(event) for event in of])
+        ):
             if any(set(fewer) <= set(causes) for fewer in least):
                 continue
             result = everything if set(causes) == set(events) else searched(causes, signatures)

@@ -70,7 +70,11 @@ class OperationsBuilder:
     # The records of the current read(2), and the records that a failed read left behind, or that are in the next message.
     records: int = 0
     left: int = 0
+    # Of a message of a dump, the records that the current read returned.
+    taken: int = 0
     mode: Mode = "one"
+    # Whether the last read was refused for want of room, so that a larger one would not be.
+    lacked_room: bool = False
 
     def add(self, state: SystemState, transition: Transition, mode: Mode) -> None:
         effect = transition.effect
@@ -98,7 +102,7 @@ class OperationsBuilder:
             self.operations.append(self._made(Read(None, tuple(self.inside))))
             return
         last = self.operations[-1]
-        if isinstance(last, Read):
+        if isinstance(last, Read) and not self.lacked_room:
             self.operations[-1] = self._made(Read(None, last.at))
         else:
             self.operations.append(self._made(Read(None)))
@@ -142,15 +146,17 @@ class OperationsBuilder:
         self.looks += effect.looks
         self.allocations += effect.allocations
         self.records += len(effect.shown)
+        self.taken = effect.taken or self.taken
         if not effect.over:
             return
         # The smallest number of records with which the read does not stop earlier.
         count = self.records if effect.fresh else self.records + 1
         if effect.handed:
-            count = self.left
+            count = self.taken or self.left
+        self.lacked_room = effect.stops and effect.refused
         is_end = not (self.records or effect.refused or effect.handed)
         self.left = self.records if effect.refused or effect.handed else 0
-        self.records = 0
+        self.records = self.taken = 0
         if self.is_silent:
             # One read(2) of a silent reader ends with an error or at the end.
             if self.mode == "one" or not effect.refused:

@@ -75,7 +75,7 @@ class Merging(TransitionSystem):
 
 
 def _concrete(state: SystemState) -> Hashable:
-    return state.table, state.at, state.left, state.fresh, state.inside
+    return state.table, state.at, state.left, state.fresh, state.inside, state.messages
 
 
 def compared(

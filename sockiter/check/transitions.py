@@ -6,7 +6,9 @@ adds everything else that matters; states with equal forms are merged. The schem
 and the state is kept with its table and its value.
 
 Read in whole records, a file of /proc/net behaves as a BPF iterator does: both step on before they look at the size. A dump
-is read in whole messages, since a read inside a message makes no step.
+is read in whole messages, since a read inside a message makes no step. If its reader can destroy sockets, it reads any part
+of a message: then the table may change between two requests to destroy. A call of a user-space loop ends where its room
+ends.
 
 Not known here: earlier deliveries, and the sockets that must still be delivered.
 """
@@ -40,7 +42,20 @@ from sockiter.operations import (
     update_lives,
 )
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show, Waiting, Where, frame_name
+from sockiter.schemes.scheme import (
+    GONE,
+    AnyScheme,
+    Between,
+    Done,
+    Grow,
+    Room,
+    Show,
+    Waiting,
+    Where,
+    frame_name,
+    is_dump,
+    is_met,
+)
 from sockiter.table import Table, empty
 
 # Changes to a socket that stays in the table. A search counts each as a move.
@@ -72,7 +87,7 @@ class Turns(NamedTuple):
     record and without an error, it returned the end. `stops`: it returns because it has all its records. `fresh`: its
     last turn made a record. `refused`: it returns an error, and `left` its records, if it has any. `handed`: it
     returned the records of a failed read, or a message of a dump. The shown sockets of a dump are those of the next message.
-    `silent`: it returns no records, and without an error the end.
+    `silent`: it returns no records, and without an error the end. `taken`: the records of a part of a message.
     """
 
     shown: tuple[int, ...] = ()
@@ -86,6 +101,7 @@ class Turns(NamedTuple):
     left: bool = False
     handed: bool = False
     silent: bool = False
+    taken: int = 0
 
 
 class Opening(NamedTuple):
@@ -119,6 +135,27 @@ Lives: TypeAlias = Mapping[str, Life]
 NO_LIVES: Lives = MappingProxyType({})
 
 
+class Record(NamedTuple):
+    """A record of a dump: the name of its socket, and the position of the bucket in which that was shown."""
+
+    name: str
+    bucket: int
+
+
+class Messages(NamedTuple):
+    """The records of a dump: the rest of the message that is read, and the next message.
+
+    `due`: records that were returned, and whose sockets are to be destroyed.
+    """
+
+    rest: tuple[Record, ...] = ()
+    filled: tuple[Record, ...] = ()
+    due: tuple[Record, ...] = ()
+
+
+NO_MESSAGES = Messages()
+
+
 class SystemState:
     """A state of the table and the iterator: before open, between two reads, or inside a waiting read.
 
@@ -126,10 +163,14 @@ class SystemState:
     request. `left`: records of a failed read, or the next message of a dump, are still to be returned. `fresh`: the last
     turn of this read made a record. `where`: the positions of the sockets. `destroying`: the current operation destroys each
     socket that it shows. `current`: the socket that was just shown, to be destroyed next ("due") or destroyed ("gone").
-    `second`: in the second pass. `lives`: of the sockets that cannot change as others do.
+    `second`: in the second pass. `lives`: of the sockets that cannot change as others do. `messages`: of a dump whose reader
+    can destroy sockets.
     """
 
-    __slots__ = ("at", "current", "destroying", "fresh", "inside", "left", "lives", "request", "second", "table", "where")
+    __slots__ = (
+        *("at", "current", "destroying", "fresh", "inside", "left", "lives", "messages", "request", "second", "table"),
+        "where",
+    )
 
     def __init__(
         self,
@@ -145,6 +186,7 @@ class SystemState:
         current: Literal["", "due", "gone"] = "",
         second: bool = False,
         lives: Lives = NO_LIVES,
+        messages: Messages = NO_MESSAGES,
     ) -> None:
         self.table = table
         self.where = where
@@ -157,6 +199,7 @@ class SystemState:
         self.current = current
         self.second = second
         self.lives = lives
+        self.messages = messages
 
     def after(self, at: Any, **others: Any) -> SystemState:
         """A state behind this one, between two reads or inside one, with the same table."""
@@ -190,9 +233,11 @@ class TransitionSystem:
         self._numbers: dict[Hashable, int] = {}
         self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
         self._hazards = hazards = without_implied(hazards)
-        self._is_dump = frame_name(scheme) == "netlink"
-        if self._is_dump and (inside := in_order(hazards - set(CHANGES))):
-            raise Unsearchable(f"{scheme.name} is dumped in messages: nothing is known about {', '.join(inside)}")
+        self._is_dump = is_dump(scheme)
+        self._is_loop = frame_name(scheme) == "loop"
+        if (self._is_dump or self._is_loop) and (inside := in_order(hazards - set(CHANGES) - {"destroying"})):
+            how = "dumped in messages" if self._is_dump else "walked by a loop"
+            raise Unsearchable(f"{scheme.name} is {how}: nothing is known about {', '.join(inside)}")
         if reader is not None and not reads(scheme, reader):
             raise Unsearchable(f"{scheme.name} cannot be read in this way: {reader.name}")
         self._is_silent = reader is not None and reader.silent
@@ -202,6 +247,8 @@ class TransitionSystem:
             self._destroying: tuple[bool, ...] = (reader.destroys,)
         else:
             self._destroying = (True, False) if "destroying" in hazards else (False,)
+        # Otherwise a dump is read in whole messages.
+        self._takes_parts = self._is_dump and True in self._destroying
         # Insertions are counted if versions could roll over and must not.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
         table = empty(tuple((name, buckets) for name in scheme.tables))
@@ -250,6 +297,8 @@ class TransitionSystem:
         state = self.states[number]
         if not state.is_open:
             return []
+        if self._takes_parts and state.current == "due":
+            return [self._destroyed_next(state)]
         if state.current == "due":
             assert isinstance(state.request, Show)
             return [self._changed(state, Destroy(state.request.socket.name), None, current="gone")]
@@ -271,6 +320,7 @@ class TransitionSystem:
         lives = tuple(sorted([(state.where[name], life) for name, life in state.lives.items()])) if state.lives else ()
         return (
             (type(at), state.left, state.fresh, state.destroying, state.current, state.second, lives),
+            tuple([_placed(records, state) for records in state.messages]) if self._takes_parts else (),
             state.where.position(request.socket) if type(request) is Show else request is not None,
             tuple([len(bucket) for bucket in table.buckets]),
             self._canonical(at, table, state.where),
@@ -333,7 +383,7 @@ class TransitionSystem:
         return made
 
     def _changed(
-        self, state: SystemState, change: Change, label: Change | None, *, current: Literal["", "gone"] = ""
+        self, state: SystemState, change: Change, label: Change | None, *, current: Literal["", "due", "gone"] = ""
     ) -> Transition:
         table = state.table.after(change)
         where = Where(table, self._sockets)
@@ -349,6 +399,7 @@ class TransitionSystem:
             current=current,
             second=state.second,
             lives=_lives_after(state.lives, change),
+            messages=state.messages,
         )
         touched = {table.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
         if type(change) is not Add:
@@ -370,23 +421,30 @@ class TransitionSystem:
     def _filled(self, state: SystemState) -> tuple[SystemState, tuple[int, ...]]:
         # The state behind the filling of the next message of a dump, and its sockets.
         shown: list[int] = []
+        records: list[Record] = []
         waiting = self.scheme.begin(state.at, state.table)
         for _ in range(RECORDS_MAX):
             if isinstance(waiting, Done):
                 if waiting.error is not None:
                     raise Unsearchable(f"{self.scheme.name}: a dump cannot end with {waiting.error}")
-                return state.after(waiting.state, left=bool(shown)), tuple(shown)
+                messages = Messages((), tuple(records)) if self._takes_parts else NO_MESSAGES
+                return state.after(waiting.state, left=bool(shown), messages=messages), tuple(shown)
             request = waiting.waits_for
             fits = True
             if type(request) is Show:
                 fits = len(shown) < self._batch
                 if fits:
                     shown.append(state.where.position(request.socket))
+                    if self._takes_parts:
+                        records.append(Record(request.socket.name, state.table.where(request.socket.name)[0]))
             waiting = self.scheme.resume(waiting, fits, state.table)
         raise Unsearchable(f"{self.scheme.name} makes more than {RECORDS_MAX} requests in a message")
 
     def _begun(self, state: SystemState, destroying: bool) -> Iterator[Transition]:
         label: Literal["read", "read destroying"] = "read destroying" if destroying else "read"
+        if self._takes_parts:
+            yield from self._taken(state, destroying, label)
+            return
         if self._is_dump:
             # A message is received, and the next one is filled; or the end is received.
             message, shown = self._filled(state) if state.left else (state.after(state.at), ())
@@ -398,6 +456,45 @@ class TransitionSystem:
             yield Transition(self._number(after), Turns(over=True, handed=True), label)
             return
         yield from self._runs(state, self.scheme.begin(state.at, state.table), Turns(), label, destroying)
+
+    def _taken(self, state: SystemState, destroying: bool, label: ReadLabel) -> Iterator[Transition]:
+        # The rest of a message, or a message that is received, or a part of either; or the end.
+        rest, filled, _ = state.messages
+        shown: tuple[int, ...] = ()
+        after = state
+        if not rest and filled:
+            rest = filled
+            after, shown = self._filled(state)
+            filled = after.messages.filled
+        for count in range(1 if self._stops and rest else len(rest), len(rest) + 1):
+            is_due = destroying and bool(rest)
+            turns = Turns(shown, len(shown), over=not is_due, stops=count < len(rest), handed=bool(rest), taken=count)
+            messages = Messages(rest[count:], filled)
+            left = bool(messages.rest or filled)
+            if is_due:
+                messages = messages._replace(due=rest[:count])
+            to = after.after(
+                after.at,
+                left=left,
+                destroying=destroying,
+                inside="show" if is_due else None,
+                current="due" if is_due else "",
+                messages=messages,
+            )
+            yield Transition(self._number(to), turns, label)
+
+    def _destroyed_next(self, state: SystemState) -> Transition:
+        # The reader destroys the sockets of the returned records, one after the other; then its read is over.
+        messages = state.messages
+        while messages.due:
+            (name, bucket), messages = messages.due[0], messages._replace(due=messages.due[1:])
+            if is_met(self.scheme, name, bucket, state.table):
+                before = state.after(
+                    state.at, left=state.left, inside="show", destroying=True, current="due", messages=messages
+                )
+                return self._changed(before, Destroy(name), None, current="due")
+        over = state.after(state.at, left=state.left, destroying=True, messages=messages)
+        return Transition(self._number(over), Turns(over=True, handed=True), None)
 
     def _resumed(self, state: SystemState, is_granted: bool, label: Literal["fail"] | None) -> Iterator[Transition]:
         turns = Turns(fresh=True)
@@ -419,7 +516,7 @@ class TransitionSystem:
                 yield from self._over(state, waiting, turns, label, destroying)
                 return
             request = waiting.waits_for
-            if type(request) is Show and turns.fresh and self._stops:
+            if self._stops and self._may_stop(request, turns):
                 stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
                     raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
@@ -442,6 +539,12 @@ class TransitionSystem:
                 return
             waiting = self.scheme.resume(waiting, True, table)
         raise Unsearchable(f"{self.scheme.name} makes more than {RECORDS_MAX} requests in a read")
+
+    def _may_stop(self, request: object, turns: Turns) -> bool:
+        # Whether there is a size with which a read stops here, and not earlier.
+        if isinstance(request, Room):
+            return turns.fresh or request.sockets > 1
+        return type(request) is Show and turns.fresh and not self._is_loop
 
     def _due(self, state: SystemState, waiting: Waiting, turns: Turns, label: ReadLabel) -> Transition:
         # The current socket was shown, and is destroyed next.
@@ -467,7 +570,15 @@ class TransitionSystem:
             return "show" if "show" in hazards else None
         if isinstance(request, Grow):
             return "realloc" if "enomem" in hazards or ("realloc" in hazards and not request.locked) else None
+        if isinstance(request, Room):
+            return None
         return "bucket" if "between" in hazards else None
+
+
+def _placed(records: tuple[Record, ...], state: SystemState) -> Hashable:
+    # A socket that has left cannot be destroyed, wherever it was.
+    where = state.where
+    return tuple([(where[name], bucket) if name in where else GONE for name, bucket in records])
 
 
 def _lives_after(lives: Lives, change: Change) -> Lives:
@@ -517,4 +628,6 @@ def _answered(turns: Turns, request: object, where: Where) -> Turns:
         return turns._replace(turns=turns.turns + 1, fresh=True, shown=(*turns.shown, position))
     if isinstance(request, Grow):
         return turns._replace(allocations=turns.allocations + 1)
+    if isinstance(request, Room):
+        return turns
     return turns._replace(looks=turns.looks + 1)

@@ -34,7 +34,6 @@ from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.matrix.matrix import describe
-from sockiter.readers import READERS
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
 
@@ -123,7 +122,7 @@ def _of_schemes(schemes: tuple[str, ...], names: tuple[str, ...]) -> list[Source
         target = target_named(name)
         if not isinstance(target, SchemeTarget):
             raise InputError(f"{name} is no scheme: expected a source without --scheme, or a scheme")
-        sources.append(SourceAdvice(target, name, ways=[Way(reader) for reader in READERS]))
+        sources.append(SourceAdvice(target, name, ways=[Way(reader) for reader in readers_of(target)]))
     note("from the model alone: nothing was measured, and which scheme a kernel uses is shown by `sockiter targets`")
     return sources
 

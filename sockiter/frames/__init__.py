@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from sockiter.frames.bpf_seq import BpfSeq
 from sockiter.frames.frame import Frame
+from sockiter.frames.loop import Loop
 from sockiter.frames.netlink import Netlink
 from sockiter.frames.seq_file import SeqFile
 from sockiter.readers import Reader
 from sockiter.schemes.scheme import AnyScheme, frame_name
 
-FRAMES: dict[str, type[Frame]] = {"bpf_seq": BpfSeq, "seq_file": SeqFile, "netlink": Netlink}
+FRAMES: dict[str, type[Frame]] = {"bpf_seq": BpfSeq, "seq_file": SeqFile, "netlink": Netlink, "loop": Loop}
 """All frames, by the names that schemes use."""
 
 

@@ -6,7 +6,8 @@ received. So a socket is shown earlier than it is delivered. A record that does 
 records is the end of the dump.
 
 A read returns the rest of one message, or else the next message. For a dump, the `batch` of a case is the number of records
-that fit into a message.
+that fit into a message. A reader that destroys sends a request for each record that a read returned, as `ss -K` does: the
+next message was filled before.
 
 Not modelled: changes while a message is filled, and NLM_F_DUMP_INTR, which sock_diag never sets.
 """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sockiter.kernel.bpf_map import KERNEL_MAP_BATCH, KERNEL_MAP_ITER, KERNEL_MAP_NEXT_KEY
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
-from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
+from sockiter.kernel.unix import KERNEL_PROC_UNIX, KERNEL_UNIX, KERNEL_UNIX_DIAG
 
 KERNEL_TARGETS: tuple[KernelTarget, ...] = (
     KERNEL_UDP,
@@ -17,4 +18,8 @@ KERNEL_TARGETS: tuple[KernelTarget, ...] = (
     KERNEL_UDP_DIAG,
     KERNEL_TCP_DIAG,
     KERNEL_UNIX_DIAG,
+    KERNEL_MAP_NEXT_KEY,
+    KERNEL_MAP_BATCH,
+    KERNEL_MAP_ITER,
+    KERNEL_PROC_UNIX,
 )

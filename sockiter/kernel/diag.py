@@ -16,6 +16,9 @@ INET_COOKIE_AT = 4 + 4 + 32 + 4
 UNIX_COOKIE_AT = 4 + 4
 
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
+DESTROY = 21  # SOCK_DESTROY
+_ADDRESSES_AT = 4  # `struct inet_diag_sockid` in `struct inet_diag_msg`
+_ADDRESSES_SIZE = 48
 _DUMP = 0x300
 _ALL = 0xFFFFFFFF
 # All states of sockets in the tables. Another, TCP_BOUND_INACTIVE of Linux 6.8, lists sockets that are only bound.
@@ -51,6 +54,23 @@ def one_inet_request(
     """A request about one TCP socket, without the header, since this one is made for every single socket."""
     ends = _PORTS.pack(port, other_port, socket.inet_pton(family, address), socket.inet_pton(family, other_address))
     return _ONE.pack(family, socket.IPPROTO_TCP, 0, _IN_A_TABLE) + ends + _COOKIE.pack(0, cookie)
+
+
+def addresses_in(answer: bytes | memoryview, at: int = 0) -> bytes:
+    """The addresses and the cookie of a socket in an answer to `inet_request`."""
+    return bytes(answer[at + _ADDRESSES_AT : at + _ADDRESSES_AT + _ADDRESSES_SIZE])
+
+
+def destroy_request(kind: bytes, addresses: bytes) -> bytes:
+    """A request to destroy the socket with these addresses and this cookie, without the header.
+
+    `kind`: its family and its protocol, as in `inet_request`.
+    """
+    return _ONE.pack(*kind, 0, _IN_A_TABLE) + addresses
+
+
+NO_ADDRESSES = bytes(_ADDRESSES_SIZE)
+"""The addresses of no socket."""
 
 
 def unix_request() -> bytes:

@@ -16,8 +16,8 @@ from sockiter.history import GaveUp, History, Reopened, Returned, Shown, is_last
 from sockiter.kernel.bpf.faults import fail_next, fail_none
 from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stop, Stops
-from sockiter.kernel.sockets.base import Sockets, mark_unwanted
-from sockiter.kernel.walks import Reader, Walk
+from sockiter.kernel.elements import Elements
+from sockiter.kernel.walks import DiagReader, Reader, Walk
 from sockiter.operations import (
     READS_MAX,
     Accept,
@@ -55,7 +55,7 @@ class Iteration:
         self,
         target: str,
         walk: Walk,
-        sockets: Sockets,
+        elements: Elements,
         order: Sequence[Bucket],
         stops: Stops | None,
         *,
@@ -66,7 +66,7 @@ class Iteration:
         self.history = History()
         self._target = target
         self._walk = walk
-        self._sockets = sockets
+        self._elements = elements
         self._stops = stops
         self._destroys = destroys
         self._modes = modes
@@ -112,7 +112,7 @@ class Iteration:
         """The names in each bucket, from a new walk; None if that walk does not return all sockets."""
         if self._reader is None:
             return tuple(map(tuple, self._order.values()))
-        self._sockets.enter()
+        self._elements.enter()
         buckets: dict[Bucket, list[str]] = {bucket: [] for bucket in self._order}
         fresh = self._walk.open()
         try:
@@ -120,13 +120,13 @@ class Iteration:
                 if not (seen := fresh.read(self._walk.records_max + 1)):
                     break
                 for name in map(self._name, seen):
-                    buckets[self._sockets.bucket(name)].append(name)
+                    buckets[self._elements.bucket(name)].append(name)
         except OSError:
             return None
         finally:
             fresh.close()
         # An iterator that skips without any change does not return all sockets.
-        return tuple(map(tuple, buckets.values())) if sum(map(len, buckets.values())) == len(self._sockets) else None
+        return tuple(map(tuple, buckets.values())) if sum(map(len, buckets.values())) == len(self._elements) else None
 
     def place(self) -> str:
         """An empty string: the place is unknown."""
@@ -139,7 +139,7 @@ class Iteration:
             if reader is not None:
                 reader.close()
         finally:
-            self._sockets.close()
+            self._elements.close()
 
     def _place(self, bucket: Bucket) -> Bucket:
         # A bucket without a table name belongs to the first table.
@@ -174,7 +174,7 @@ class Iteration:
         for bucket, names in self._order.items():
             for name in reversed(names):
                 self._make(name, bucket)
-        self._sockets.enter()
+        self._elements.enter()
         self.history.opened = tuple(name for names in self._order.values() for name in names if name not in self._unwanted)
         self.history.buckets = {
             name: bucket if bucket.table != self._first_table else Bucket(bucket.number)
@@ -185,7 +185,7 @@ class Iteration:
         self._show(self._reader.shown(()))
 
     def _open_again(self) -> None:
-        self._sockets.enter()
+        self._elements.enter()
         reader, self._reader = self._reader, None
         assert reader is not None
         reader.close()
@@ -200,20 +200,20 @@ class Iteration:
         home = self._homes.get(name, bucket)
         self._add(name, "head", home, life)
         if home != bucket:
-            self._sockets.rehash(name, bucket)
+            self._elements.rehash(name, bucket)
         if life == "closed":
-            self._sockets.finish(name)
+            self._elements.finish(name)
 
     def _add(self, name: str, end: End, bucket: Bucket, life: Life | None) -> None:
-        sockets = self._sockets
+        elements = self._elements
         unwanted = name in self._unwanted
         if life == "request":
-            self._names[sockets.add_request(name, bucket, unwanted=unwanted)] = name
-            return
-        sock = sockets.add(name, end, bucket, bound=True) if life == "bound" else sockets.add(name, end, bucket)
-        if unwanted:
-            mark_unwanted(sock)
-        self._names[self._walk.socket_id(sock)] = name
+            number = elements.add_request(name, bucket, unwanted=unwanted)
+        elif life == "bound" or unwanted:
+            number = elements.add(name, end, bucket, bound=life == "bound", unwanted=unwanted)
+        else:
+            number = elements.add(name, end, bucket)
+        self._names[number] = name
 
     def _note(self, change: Add | Close | Accept) -> None:
         if isinstance(change, Add):
@@ -229,25 +229,25 @@ class Iteration:
                 if properties:
                     self._note(change)
                 self._add(name, end, self._place(bucket), self._lives.get(name))
-            case _ if self._has_destroyed and change.name not in self._sockets:
+            case _ if self._has_destroyed and change.name not in self._elements:
                 return  # the program destroyed it
             case Remove(name):
-                self._sockets.remove(name)
+                self._elements.remove(name)
             case Close(name):
                 self._note(change)
-                self._sockets.finish(name)
+                self._elements.finish(name)
             case Accept(name):
                 self._note(change)
-                self._sockets.accept(name)
+                self._elements.accept(name)
             case Destroy(name):
-                before = self._sockets.bucket(name)
-                if (home := self._sockets.destroy(name)) is not None:
+                before = self._elements.bucket(name)
+                if (home := self._elements.destroy(name)) is not None:
                     if home == before:
                         return
                     change = Rehash(name, home)
             case Reinsert(name, end):
-                self._sockets.reinsert(name, end)
-            case Rehash(name, bucket) if not self._sockets.rehash(name, self._place(bucket)):
+                self._elements.reinsert(name, end)
+            case Rehash(name, bucket) if not self._elements.rehash(name, self._place(bucket)):
                 return
         self.history.changed(change, self._first_table)
 
@@ -255,9 +255,9 @@ class Iteration:
         self._script = list(operation.at)
         self._uncounted = ""
         if self._script:
-            self._sockets.prepare(len(self._script))
+            self._elements.prepare(len(self._script))
             if requests := sum(isinstance(at.what, Add) and "request" in at.what.properties for at in self._script):
-                self._sockets.prepare_requests(requests)
+                self._elements.prepare_requests(requests)
         if self._stops is not None:
             self._stops.begin()
         if operation.silent or operation.destroying or operation.unit == "bytes" or self._unwanted:
@@ -266,7 +266,7 @@ class Iteration:
             self._read_on(operation)
         if self._stops is not None and any(isinstance(at.what, Fail) for at in operation.at):
             fail_none(self._stops.thread)
-        self._sockets.sweep()
+        self._elements.sweep()
         self._check_turns_are_counted()
         for at in self._script:
             if not isinstance(at.what, Fail):
@@ -275,6 +275,7 @@ class Iteration:
     def _read_in_mode(self, operation: Read) -> None:
         # The mode ends before anything else walks: the sockets learn their buckets by walks with the same program.
         if self._modes is None:
+            self._has_destroyed = self._has_destroyed or operation.destroying
             self._read_on(operation)
             return
         if operation.destroying:
@@ -294,7 +295,7 @@ class Iteration:
             isinstance(at.what, Close) or (isinstance(at.what, Add) and "request" in at.what.properties)
             for at in self._script
         )
-        if become or any(self._sockets.small(name) for name in self._names.values()):
+        if become or any(self._elements.small(name) for name in self._names.values()):
             why = "a program cannot destroy request sockets and connections in TIME_WAIT"
             raise Inconclusive(f"{self._target}: {why}")
 
@@ -310,29 +311,29 @@ class Iteration:
         reader = self._reader
         assert reader is not None
         count = self._walk.records_max + 1 if operation.count is None else operation.count
-        socket_ids: Sequence[int] = ()
+        numbers: Sequence[int] = ()
         error = None
         try:
             if self._script:
                 if self._stops is None:
                     raise Unavailable(f"{self._target} does not support changes inside a read here")
-                socket_ids = reader.read_with_stops(count, operation.unit, self._stops, self._on_stop)
+                numbers = reader.read_with_stops(count, operation.unit, self._stops, self._on_stop)
             else:
-                socket_ids = reader.read(count, operation.unit)
+                numbers = reader.read(count, operation.unit)
         except OSError as problem:
             error = errorcode.get(problem.errno or 0, str(problem.errno))
         # What was left from earlier reads comes first, also in a silent read, whose program does not run then.
-        silent = operation.silent and not socket_ids
+        silent = operation.silent and not numbers
         if self._stores:
-            socket_ids = self._show_stored(socket_ids, silent=silent)
-        names = tuple([self._name(socket_id) for socket_id in socket_ids])
+            numbers = self._show_stored(numbers, silent=silent)
+        names = tuple([self._name(number) for number in numbers])
         events = self.history.events
         if error is None and not silent:
             if self._stores:
                 pass
             elif reader.ages:
-                self._show_late(socket_ids, reader.ages)
-            elif (shown := reader.shown(socket_ids)) is socket_ids and not self._early:
+                self._show_late(numbers, reader.ages)
+            elif (shown := reader.shown(numbers)) is numbers and not self._early:
                 self._turn = None
                 events += map(Shown, names)
             else:
@@ -341,15 +342,26 @@ class Iteration:
         else:
             returned = Returned(names, error, silent=silent)
         events.append(returned)
+        if operation.destroying and self._modes is None:
+            self._destroy_received(numbers)
         return returned
+
+    def _destroy_received(self, numbers: Sequence[int]) -> None:
+        # As `ss -K`, which goes on if a socket is not found.
+        assert isinstance(self._reader, DiagReader)
+        for number in numbers:
+            if self._reader.destroy(number):
+                name = self._name(number)
+                self._elements.release(name)
+                self.history.events.append(Destroy(name))
 
     def _show(self, shown: Sequence[int]) -> None:
         self._turn = None
-        for socket_id in shown:
-            if socket_id in self._early:
-                self._early.remove(socket_id)
+        for number in shown:
+            if number in self._early:
+                self._early.remove(number)
             else:
-                self.history.events.append(Shown(self._name(socket_id)))
+                self.history.events.append(Shown(self._name(number)))
 
     def _show_stored(self, returned: Sequence[int], *, silent: bool) -> Sequence[int]:
         # The program stored the sockets that it showed; some were recorded at stops. Returns the delivered sockets.
@@ -357,25 +369,25 @@ class Iteration:
         self._turn = None
         if stored := self._modes.take():
             recorded, self._early = self._early, []
-            for socket_id in stored:
-                if socket_id in recorded:
-                    recorded.remove(socket_id)
+            for number in stored:
+                if number in recorded:
+                    recorded.remove(number)
                 else:
-                    self._record_shown(socket_id)
+                    self._record_shown(number)
             if not silent:
                 self._early += stored
         if silent:
             return stored
-        for socket_id in returned:
-            self._early.remove(socket_id)
+        for number in returned:
+            self._early.remove(number)
         return returned
 
     def _show_late(self, returned: Sequence[int], ages: Sequence[int]) -> None:
         # Records the turn of each socket in the read that produced its line. That can be one read too early, when the walk
         # was at its end by then. So it is not before the socket was added.
         events = self.history.events
-        for socket_id, age in zip(returned, ages, strict=True):
-            name = self._name(socket_id)
+        for number, age in zip(returned, ages, strict=True):
+            name = self._name(number)
             at = len(events)
             while age:
                 at -= 1
@@ -386,14 +398,14 @@ class Iteration:
                     break
             events.insert(at, Shown(name))
 
-    def _record_shown(self, socket_id: int) -> None:
-        name = self._name(socket_id)
+    def _record_shown(self, number: int) -> None:
+        name = self._name(number)
         self.history.events.append(Shown(name))
-        if self._destroying and name in self._sockets:
+        if self._destroying and name in self._elements:
             if (home := self._homes.get(name)) is None:
-                self._sockets.release(name)
+                self._elements.release(name)
                 self.history.events.append(Destroy(name))
-            elif self._sockets.has_returned(name, home):
+            elif self._elements.has_returned(name, home):
                 self.history.changed(Rehash(name, home), self._first_table)
 
     def _on_stop(self, stop: Stop) -> bool:
@@ -414,7 +426,7 @@ class Iteration:
             else:
                 self._change_inside(at.what, stop)
         name = self._name(stop.cookie) if stop.point == "show" else ""
-        if name in self._sockets and name not in self._unwanted and self._is_shown(name, stop):
+        if name in self._elements and name not in self._unwanted and self._is_shown(name, stop):
             self._turn = stop.cookie
         return bool(self._script)
 
@@ -428,10 +440,10 @@ class Iteration:
         # Points are not always reached in the order of their lines. Then a socket may be missing from the table, or may not
         # be able to change in this way yet.
         if not isinstance(change, Add) and (
-            change.name not in self._sockets or prevents(self._lives.get(change.name), change)
+            change.name not in self._elements or prevents(self._lives.get(change.name), change)
         ):
             return
-        if isinstance(change, Rehash) and self._sockets.bucket(change.name) == self._place(change.bucket):
+        if isinstance(change, Rehash) and self._elements.bucket(change.name) == self._place(change.bucket):
             return
         at_its_turn = stop is not None and not isinstance(change, Add) and self._names.get(stop.cookie) == change.name
         if isinstance(change, (Remove, Destroy)) and at_its_turn and self._destroys and self._is_whole(change.name, stop):
@@ -439,13 +451,13 @@ class Iteration:
             assert self._stops is not None
             assert stop is not None
             self._stops.destroy(stop.cookie)
-            self._sockets.release(change.name)
+            self._elements.release(change.name)
             self.history.events.append(change)
             return
         if stop is not None and self._stops is not None and not self._stops.at_entry:
             if at_its_turn:
                 raise Inconclusive(f"{self._target}: this kernel holds the lock of socket {change.name} while it is shown")
-            if isinstance(change, Destroy) and self._sockets.destroys_by_walk:
+            if isinstance(change, Destroy) and self._elements.destroys_by_walk:
                 lock = f"this kernel holds the lock of socket {self._name(stop.cookie)} while it is shown"
                 raise Inconclusive(f"{self._target}: {lock}, and destroying {change.name} takes a walk")
             if isinstance(change, (Remove, Close, Accept, Destroy)):
@@ -455,17 +467,15 @@ class Iteration:
     def _is_shown(self, name: str, stop: Stop) -> bool:
         # Whether the iterator holds what is in the table by now: it does not show a socket that has a successor.
         assert self._stops is not None
-        return not self._stops.at_entry or self._sockets.small(name) == stop.small
+        return not self._stops.at_entry or self._elements.small(name) == stop.small
 
     def _is_whole(self, name: str, stop: Stop | None) -> bool:
         # Whether the iterator holds a socket, which leaves when it is destroyed.
         held = stop.small if stop is not None else None
-        return held is None and self._sockets.small(name) is None and name not in self._homes
+        return held is None and self._elements.small(name) is None and name not in self._homes
 
-    def _name(self, socket_id: int) -> str:
-        name = self._names.get(socket_id)
+    def _name(self, number: int) -> str:
+        name = self._names.get(number)
         if name is None:  # impossible: this namespace has no other sockets
-            raise RuntimeError(
-                f"{self._target} delivered socket number {socket_id}, which does not belong to this iteration"
-            )
+            raise RuntimeError(f"{self._target} delivered socket number {number}, which does not belong to this iteration")
         return name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sockiter import rights
@@ -17,12 +17,12 @@ from sockiter.errors import Inconclusive, Unavailable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stops
+from sockiter.kernel.elements import Elements
 from sockiter.kernel.identify import identify, is_in_place, leaves, sockets_ahead
 from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
-from sockiter.kernel.sockets.base import Sockets
-from sockiter.kernel.walks import Walk
+from sockiter.kernel.walks import DiagWalk, Walk
 from sockiter.operations import Bucket
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
@@ -52,20 +52,26 @@ _KNOWN_FAILURES = {scheme.name: scheme.known_failures for scheme in SCHEMES}
 class SessionSetup:
     """The set-up of a session, shared by many iterations.
 
-    `make_sockets` raises `Inconclusive` for a shape that this kernel has no room for. `unable`: the hazards that this
+    `make_elements` raises `Inconclusive` for a shape that this kernel has no room for. `unable`: the hazards that this
     kernel does not support, with the reasons; `lacks`: the same of features. `modes`: switches the modes of the iterating
     program, None for a walk without a program.
     """
 
     namespace: Namespace
     walk: Walk
-    make_sockets: Callable[[Shape], Sockets]
+    make_elements: Callable[[Shape], Elements]
     stops: Stops | None = None
     destroys: bool = False
     has_tail: bool = True
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     modes: Modes | None = None
     lacks: Mapping[Feature, str] = field(default_factory=dict)
+
+
+def with_destruction(setup: SessionSetup, walk: DiagWalk) -> SessionSetup:
+    """The set-up of a dump whose reader destroys the sockets of its records, if this kernel can do that."""
+    why = walk.cannot_destroy()
+    return replace(setup, unable={**setup.unable, "destroying": why}) if why else setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +229,7 @@ class KernelSession:
         self._current = Iteration(
             self._target.name,
             setup.walk,
-            setup.make_sockets(shape),
+            setup.make_elements(shape),
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
             setup.stops,
             destroys=setup.destroys,

@@ -20,7 +20,7 @@ from sockiter.kernel.bpf.setup import LoadedIterator, load_destroyer, load_itera
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up, lead_nowhere
-from sockiter.kernel.sockets.base import Destroyer
+from sockiter.kernel.sockets.base import Destroyer, Socket, cookie, inode
 from sockiter.kernel.sockets.peer import ADDRESS, HERE, Peer, a_peer
 from sockiter.kernel.sockets.tcp import ESTABLISHED, TABLES, Places, TcpSockets
 from sockiter.kernel.target import (
@@ -34,6 +34,7 @@ from sockiter.kernel.target import (
     PROGRAM_READS,
     KernelTarget,
     SessionSetup,
+    with_destruction,
 )
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 from sockiter.readers import Feature
@@ -82,7 +83,7 @@ def _bpf(first: str) -> Iterator[SessionSetup]:
 @contextmanager
 def _proc() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
-        namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET, TABLES[0])
+        namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET, TABLES[0], inode)
         yield SessionSetup(namespace, ProcWalk("tcp", _WIDTH), make_sockets, has_tail=False, unable=unable)
 
 
@@ -91,7 +92,7 @@ def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET6, TABLES[0])
         walk = DiagWalk(inet_request(socket.AF_INET6, socket.IPPROTO_TCP), INET_COOKIE_AT)
-        yield SessionSetup(namespace, walk, make_sockets, unable=unable)
+        yield with_destruction(SessionSetup(namespace, walk, make_sockets, unable=unable), walk)
 
 
 KERNEL_TCP = KernelTarget(
@@ -138,14 +139,13 @@ KERNEL_TCP_DIAG = KernelTarget(
     "kernel:tcp-diag",
     "the running kernel's dump of TCP sockets by sock_diag",
     _diag,
-    _HEAD | _TAIL,
+    _HEAD | _TAIL | {"destroying"},
     schemes=("tcp-diag",),
     tables=TABLES,
     slots=None,
     never={
         **NO_STOP,
         **NO_BATCH,
-        **NO_DESTROYING,
         "show": "the kernel does not signal when it fills a message",
         **_SMALL_RECORDS,
     },
@@ -155,7 +155,7 @@ KERNEL_TCP_DIAG = KernelTarget(
 
 
 def _set_up(
-    stack: ExitStack, family: int, first: str
+    stack: ExitStack, family: int, first: str, number_of: Callable[[Socket], int] = cookie
 ) -> tuple[Namespace, LoadedIterator, Callable[[Shape], TcpSockets], dict[Hazard, str]]:
     namespace = stack.enter_context(private(_SMALL_TABLE))
     bring_up(namespace)
@@ -184,10 +184,17 @@ def _set_up(
             unable["destroy"] = f"this kernel has neither SOCK_DESTROY nor bpf_sock_destroy: {lack}"
     places = Places(namespace, partial(whole_walk, iterator.walker), family, peer, no_peer)
     stack.callback(places.close)
-    return namespace, iterator, partial(_make_sockets, namespace, places, first, destroyer), unable
+    return namespace, iterator, partial(_make_sockets, namespace, places, first, destroyer, number_of), unable
 
 
-def _make_sockets(namespace: Namespace, places: Places, first: str, destroyer: Destroyer | None, shape: Shape) -> TcpSockets:
+def _make_sockets(
+    namespace: Namespace,
+    places: Places,
+    first: str,
+    destroyer: Destroyer | None,
+    number_of: Callable[[Socket], int],
+    shape: Shape,
+) -> TcpSockets:
     established = 0
     for table, count in shape.buckets:
         is_established = (table or first) == ESTABLISHED
@@ -197,4 +204,4 @@ def _make_sockets(namespace: Namespace, places: Places, first: str, destroyer: D
             raise Inconclusive(
                 f"the kernel's table of {table or first} sockets has {buckets_max} buckets here; the case needs {count}"
             )
-    return TcpSockets(namespace, places, first, established, destroyer)
+    return TcpSockets(namespace, places, first, established, destroyer, number_of)

@@ -6,7 +6,7 @@ The module defines the sockets for each walk, and the set-up of its session.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -19,7 +19,7 @@ from sockiter.kernel.bpf.setup import load_destroyer, load_iterator
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
-from sockiter.kernel.sockets.base import Destroyer
+from sockiter.kernel.sockets.base import Destroyer, Socket, cookie, inode
 from sockiter.kernel.sockets.udp import Places, UdpSockets
 from sockiter.kernel.target import (
     DUMP_READS,
@@ -32,6 +32,7 @@ from sockiter.kernel.target import (
     PROGRAM_READS,
     KernelTarget,
     SessionSetup,
+    with_destruction,
 )
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, Walk, lines
 
@@ -55,7 +56,7 @@ def _bpf() -> Iterator[SessionSetup]:
         yield SessionSetup(
             namespace,
             BpfWalk(iterator.walker),
-            partial(_make_sockets, namespace, places, destroyer),
+            partial(_make_sockets, namespace, places, destroyer, cookie),
             iterator.stops,
             iterator.destroys,
             places.has_tail,
@@ -69,8 +70,7 @@ def _bpf() -> Iterator[SessionSetup]:
 def _proc() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace = stack.enter_context(private(_SMALL_TABLE))
-        walk = ProcWalk("udp", _WIDTH)
-        yield _by_port(stack, namespace, walk)
+        yield _by_port(stack, namespace, ProcWalk("udp", _WIDTH), inode)
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace = stack.enter_context(private(_SMALL_TABLE))
         walk = DiagWalk(inet_request(socket.AF_INET, socket.IPPROTO_UDP), INET_COOKIE_AT)
-        yield _by_port(stack, namespace, walk)
+        yield with_destruction(_by_port(stack, namespace, walk, cookie), walk)
 
 
 KERNEL_UDP = KernelTarget(
@@ -115,13 +115,12 @@ KERNEL_UDP_DIAG = KernelTarget(
     "kernel:udp-diag",
     "the running kernel's dump of UDP sockets by sock_diag",
     _diag,
-    frozenset({"add-head", "remove", "reinsert", "rehash", "destroy"}),
+    frozenset({"add-head", "remove", "reinsert", "rehash", "destroy", "destroying"}),
     schemes=("udp-diag",),
     slots=None,
     never={
         **NO_STOP,
         **NO_BATCH,
-        **NO_DESTROYING,
         **_NO_CONNECTION,
         "add-tail": _IPV4,
         "show": "the bucket's lock is held while a message is filled",
@@ -131,8 +130,10 @@ KERNEL_UDP_DIAG = KernelTarget(
 )
 
 
-def _make_sockets(namespace: Namespace, places: Places, destroyer: Destroyer | None, shape: Shape) -> UdpSockets:
-    return UdpSockets(namespace, places, places.ports(max(number for _, number in shape.buckets)), destroyer)
+def _make_sockets(
+    namespace: Namespace, places: Places, destroyer: Destroyer | None, number_of: Callable[[Socket], int], shape: Shape
+) -> UdpSockets:
+    return UdpSockets(namespace, places, places.ports(max(number for _, number in shape.buckets)), destroyer, number_of)
 
 
 def _destroyer(stack: ExitStack) -> tuple[Destroyer | None, dict[Hazard, str]]:
@@ -143,13 +144,14 @@ def _destroyer(stack: ExitStack) -> tuple[Destroyer | None, dict[Hazard, str]]:
         return None, {"destroy": f"UDP sockets that share a port can only be destroyed by bpf_sock_destroy: {lack}"}
 
 
-def _by_port(stack: ExitStack, namespace: Namespace, walk: Walk) -> SessionSetup:
+def _by_port(stack: ExitStack, namespace: Namespace, walk: Walk, number_of: Callable[[Socket], int]) -> SessionSetup:
     bring_up(namespace)
     destroyer, unable = _destroyer(stack)
-    places = Places(namespace, _seen_in_proc, family=socket.AF_INET, by_inode=True)
+    places = Places(namespace, _seen_in_proc, family=socket.AF_INET, number_of=inode)
     if places.by_address:
         raise Unavailable("/proc/net/udp does not list sockets in the order of the table by port")
-    return SessionSetup(namespace, walk, partial(_make_sockets, namespace, places, destroyer), has_tail=False, unable=unable)
+    make_sockets = partial(_make_sockets, namespace, places, destroyer, number_of)
+    return SessionSetup(namespace, walk, make_sockets, has_tail=False, unable=unable)
 
 
 def _seen_in_proc() -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The walks over UNIX sockets: bpf_iter_unix, and sock_diag.
+"""The walks over UNIX sockets: bpf_iter_unix, sock_diag, and /proc/net/unix.
 
 The module defines the set-up of a session for each walk.
 """
@@ -17,17 +17,19 @@ from sockiter.kernel.bpf.programs import OfSocket
 from sockiter.kernel.bpf.setup import LoadedIterator, load_iterator
 from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
 from sockiter.kernel.namespace import Namespace, private
-from sockiter.kernel.sockets.unix import Places, UnixSockets
+from sockiter.kernel.sockets.unix import LINE_BYTES, TITLE_BYTES, LinedUnixSockets, Places, UnixSockets, inodes
 from sockiter.kernel.target import (
     DUMP_READS,
+    FILE_READS,
     NO_BATCH,
     NO_DESTROYING,
     NO_PROGRAM_IN_DUMP,
+    NO_PROGRAM_IN_FILE,
     NO_STOP,
     KernelTarget,
     SessionSetup,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk
+from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
 
 _NAMED = "the name of a UNIX socket is permanent and determines its bucket"
 _NO_CONNECTION = "this table has no handshakes, and no successors of sockets"
@@ -49,7 +51,7 @@ def _bpf() -> Iterator[SessionSetup]:
         yield SessionSetup(
             namespace,
             BpfWalk(iterator.walker),
-            partial(_make_sockets, namespace, places),
+            partial(_make_sockets, namespace, places, UnixSockets),
             iterator.stops,
             has_tail=False,
             unable=iterator.unable,
@@ -63,7 +65,15 @@ def _diag() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace, _, places = _set_up(stack)
         walk = DiagWalk(unix_request(), UNIX_COOKIE_AT)
-        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, places), has_tail=False)
+        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, places, UnixSockets), has_tail=False)
+
+
+@contextmanager
+def _proc() -> Iterator[SessionSetup]:
+    with ExitStack() as stack:
+        namespace, _, places = _set_up(stack)
+        walk = ProcWalk("unix", LINE_BYTES, title=TITLE_BYTES, parse=inodes)
+        yield SessionSetup(namespace, walk, partial(_make_sockets, namespace, places, LinedUnixSockets), has_tail=False)
 
 
 KERNEL_UNIX = KernelTarget(
@@ -81,9 +91,28 @@ KERNEL_UNIX_DIAG = KernelTarget(
     frozenset({"add-head", "remove"}),
     schemes=("unix-diag",),
     slots=None,
-    never={**_NEVER, **NO_BATCH, **NO_DESTROYING, "show": "the bucket's lock is held while a message is filled"},
+    never={
+        **_NEVER,
+        **NO_BATCH,
+        "destroying": _UNDESTROYABLE,
+        "show": "the bucket's lock is held while a message is filled",
+    },
     reads=DUMP_READS,
     never_reads=NO_PROGRAM_IN_DUMP,
+)
+
+
+KERNEL_PROC_UNIX = KernelTarget(
+    "kernel:proc-unix",
+    "partial reads of the running kernel's /proc/net/unix",
+    _proc,
+    frozenset({"add-head", "remove"}),
+    schemes=("proc-unix",),
+    slots=None,
+    never={**_NEVER, **NO_BATCH, **NO_DESTROYING, "show": "the bucket's lock is held from its first line to its last"},
+    read_max=(4096 - 1) // LINE_BYTES,
+    reads=FILE_READS,
+    never_reads=NO_PROGRAM_IN_FILE,
 )
 
 
@@ -93,5 +122,5 @@ def _set_up(stack: ExitStack) -> tuple[Namespace, LoadedIterator, Places]:
     return namespace, iterator, Places(namespace, partial(whole_walk, iterator.walker))
 
 
-def _make_sockets(namespace: Namespace, places: Places, shape: Shape) -> UnixSockets:
-    return UnixSockets(namespace, places.buckets(max(number for _, number in shape.buckets)))
+def _make_sockets(namespace: Namespace, places: Places, kind: type[UnixSockets], shape: Shape) -> UnixSockets:
+    return kind(namespace, places.buckets(max(number for _, number in shape.buckets)))

@@ -5,24 +5,24 @@ A walk opens, reads and closes one of these, and identifies each socket by a num
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from sockiter.errors import Unavailable
-from sockiter.kernel import netlink
+from sockiter.kernel import diag, netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.bpf.stops import OnStop, Stops
 from sockiter.kernel.libc import unavailable
-from sockiter.kernel.sockets.base import Socket, cookie, inode
 from sockiter.operations import Unit
 
 
 class Reader(Protocol):
-    """One walk. Sockets are numbers, as `Walk.socket_id` returns them.
+    """One walk. Elements are numbers, as `Elements.add` returns them.
 
     `is_cut`: whether the last read(2) ended inside a record. `ages`: how many read(2) calls before the last one each
     returned socket was shown; empty if none was shown earlier.
@@ -57,9 +57,6 @@ class Walk(Protocol):
     records_max: int
     is_dump: bool
 
-    def socket_id(self, sock: Socket, /) -> int:
-        """The number that identifies a socket in this walk."""
-
     def open(self) -> Reader:
         """Begin a walk over the sockets in the calling thread's network namespace; raises `Unavailable`."""
 
@@ -70,9 +67,6 @@ class BpfWalk:
     # A record goes into the buffer only if it leaves space behind it.
     records_max = BUFFER_SIZE // RECORD.size - 1
     is_dump = False
-
-    def socket_id(self, sock: Socket, /) -> int:
-        return cookie(sock)
 
     def __init__(self, walker: Walker) -> None:
         self._walker = walker
@@ -116,26 +110,30 @@ class BpfReader:
         return [socket_id for socket_id, _, _ in RECORD.iter_unpack(read)]
 
 
+Parse: TypeAlias = Callable[[bytes], list[tuple[int, int]]]
+
+
 class ProcWalk:
     """A file of /proc/net with lines of equal width.
 
     The kernel fills a buffer of one page, and adds a line only if it leaves space behind it. The first line is a title;
-    it is read just before the first socket.
+    it is read just before the first socket. `title`: its width, None for that of the others. `parse`: returns the inode of
+    each of some whole lines, with another number.
     """
 
     is_dump = False
 
-    def socket_id(self, sock: Socket, /) -> int:
-        return inode(sock)
-
-    def __init__(self, name: str, width: int) -> None:
+    def __init__(self, name: str, width: int, *, title: int | None = None, parse: Parse | None = None) -> None:
         self._path = f"/proc/thread-self/net/{name}"
         self._width = width
+        self._title = width if title is None else title
+        self._parse = parse or lines
         self.records_max = (os.sysconf("SC_PAGE_SIZE") - 1) // width
 
     def open(self) -> ProcReader:
         try:
-            return ProcReader(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), self._width)
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            return ProcReader(fd, self._width, title=self._title, parse=self._parse)
         except OSError as error:
             raise unavailable(f"open {self._path}", error) from error
 
@@ -147,15 +145,19 @@ class ProcReader:
     (seq_read_iter of fs/seq_file.c).
     """
 
-    __slots__ = ("_begun", "_fd", "_kept", "_number", "_rest", "_shown_in", "_width", "ages", "is_cut")
+    __slots__ = ("_fd", "_kept", "_late", "_number", "_parse", "_rest", "_shown_in", "_title", "_width", "ages", "is_cut")
 
-    def __init__(self, fd: int, width: int) -> None:
+    def __init__(self, fd: int, width: int, *, title: int, parse: Parse) -> None:
         self._fd = fd
         self._width = width
-        self._begun = False
+        self._parse = parse
+        # The width of a title that is still to be read.
+        self._title = title
         # The first bytes of a line, and the number of bytes that the kernel keeps for the next read.
         self._rest = b""
         self._kept = 0
+        # The number of lines of the last read that an earlier one has cut.
+        self._late = 0
         # The number of the last read; and, for each line that was not returned to its end, the number of the read that
         # produced it.
         self._number = 0
@@ -164,20 +166,25 @@ class ProcReader:
         self.is_cut = False
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
-        if not self._begun:
-            os.read(self._fd, self._width)
-            self._begun = True
+        if self._title:
+            os.read(self._fd, self._title)
+            self._title = 0
         size = count * self._width if unit == "records" else count
         read = os.read(self._fd, size)
         if self._kept or unit == "bytes":
             self._follow(size, len(read))
-            read, end, self._rest = (self._rest + read).rpartition(b"\n")
-            self.is_cut = bool(self._rest)
-            numbers = [number for number, _ in lines(read + end)]
+            numbers = self._numbers(read)
             self.ages = [self._number - self._shown_in.popleft() for _ in numbers]
             return numbers
         self.ages = ()
-        return [number for number, _ in lines(read)]
+        return self._numbers(read)
+
+    def _numbers(self, read: bytes) -> list[int]:
+        # A race may meet lines of another width, and so reads that cut a line.
+        self._late = 1 if self._rest else 0
+        read, end, self._rest = (self._rest + read).rpartition(b"\n")
+        self.is_cut = bool(self._rest)
+        return [number for number, _ in self._parse(read + end)]
 
     def _follow(self, size: int, returned: int) -> None:
         # Work out which lines this read produced, and how much the kernel keeps of them.
@@ -199,7 +206,7 @@ class ProcReader:
         raise NotImplementedError  # targets with this walk do not offer stops
 
     def shown(self, returned: Sequence[int]) -> Sequence[int]:
-        return returned
+        return returned[self._late :] if self._late else returned
 
     def close(self) -> None:
         os.close(self._fd)
@@ -220,14 +227,12 @@ class DiagWalk:
     """A dump of sock_diag, in messages of equal size.
 
     The kernel fills the first message at the request, and every other one when the previous message is received. So a
-    socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message.
+    socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message. A reader
+    can destroy the sockets that it received, if they are TCP or UDP sockets.
     """
 
     records_max = _MESSAGE
     is_dump = True
-
-    def socket_id(self, sock: Socket, /) -> int:
-        return cookie(sock)
 
     def __init__(self, request: bytes, cookie_at: int) -> None:
         self._request = request
@@ -242,18 +247,35 @@ class DiagWalk:
         except OSError as error:
             netlink_socket.close()
             raise unavailable("sock_diag", error) from error
-        return DiagReader(netlink_socket, self._cookie_at)
+        kind = self._request[netlink.HEADER_SIZE : netlink.HEADER_SIZE + 2]
+        return DiagReader(netlink_socket, self._cookie_at, kind)
+
+    def cannot_destroy(self) -> str:
+        """The reason why a reader cannot destroy sockets in the calling thread's network namespace; "" if it can."""
+        reader = self.open()
+        try:
+            # The kernel looks for a socket only if it can destroy one.
+            reader.request_destruction(diag.NO_ADDRESSES)
+        except OSError as error:
+            return f"SOCK_DESTROY: {error.strerror}"
+        finally:
+            reader.close()
+        return ""
 
 
 class DiagReader:
-    __slots__ = ("_cookie_at", "_ended", "_left", "_shown", "_socket")
+    __slots__ = ("_cookie_at", "_destroyer", "_ended", "_kind", "_left", "_received", "_shown", "_socket")
 
     is_cut = False
     ages: Sequence[int] = ()
 
-    def __init__(self, netlink_socket: socket.socket, cookie_at: int) -> None:
+    def __init__(self, netlink_socket: socket.socket, cookie_at: int, kind: bytes = b"") -> None:
+        """`kind`: the family and the protocol of sockets that can be destroyed."""
         self._socket = netlink_socket
         self._cookie_at = cookie_at
+        self._kind = kind
+        self._received = b""
+        self._destroyer: socket.socket | None = None
         self._left: list[int] = []
         self._ended = False
         self._shown: list[int] = []
@@ -261,7 +283,8 @@ class DiagReader:
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         if not self._left and not self._ended:
-            self._left = self._cookies(self._socket.recv(_MESSAGE))
+            self._received = self._socket.recv(_MESSAGE)
+            self._left = self._cookies(self._received)
             if not self._ended:
                 self._look_ahead()
         returned, self._left = self._left[:count], self._left[count:]
@@ -274,8 +297,28 @@ class DiagReader:
         shown, self._shown = self._shown, []
         return shown
 
+    def destroy(self, number: int) -> bool:
+        """Destroy a socket of the last message, as `ss -K` does; False if its addresses lead to no socket, or to another."""
+        data, at = self._received, 0
+        while self._cookie(data, at) != number:
+            at += netlink.header(data, at)[0] + 3 & ~3
+        return self.request_destruction(diag.addresses_in(data, at + netlink.HEADER_SIZE))
+
+    def request_destruction(self, addresses: bytes) -> bool:
+        """Request to destroy the socket with these addresses and this cookie; False if there is none; raises OSError."""
+        if (destroyer := self._destroyer) is None:
+            self._destroyer = destroyer = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
+        request = diag.destroy_request(self._kind, addresses)
+        destroyer.send(netlink.with_header(request, diag.DESTROY, acknowledged=True))
+        error = netlink.error_of(destroyer.recv(_MESSAGE))
+        if error is not None and error.errno != errno.ENOENT:
+            raise error
+        return error is None
+
     def close(self) -> None:
         self._socket.close()
+        if self._destroyer is not None:
+            self._destroyer.close()
 
     def _look_ahead(self) -> None:
         ended = self._ended
@@ -294,6 +337,9 @@ class DiagReader:
                 if error := netlink.error_of(data, at):
                     raise error
                 break
-            cookies.append(int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little"))
+            cookies.append(self._cookie(data, at))
             at += size + 3 & ~3
         return cookies
+
+    def _cookie(self, data: bytes, at: int) -> int:
+        return int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little")

@@ -36,6 +36,7 @@ from sockiter.report.page import replay_command
 from sockiter.report.render import templates
 from sockiter.report.snapshots import Snapshot, looks, snapshots
 from sockiter.report.trace import Trace, trace
+from sockiter.schemes import GROUPS
 from sockiter.schemes.versions import KNOWN, NEWEST, in_words
 from sockiter.verdict import Kind, Signature
 
@@ -67,6 +68,10 @@ KIND_DESCRIPTIONS: dict[Kind, str] = {
     "stuck": "The iteration did not end, although no more changes happened.",
     "refused": "A read returned an error. The program knows of the failure, but its iteration is incomplete.",
 }
+
+
+_OTHERS = "Schemes of other packages"
+_RUNNING = "The running kernel, measured and not proved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +155,13 @@ def html(matrix: Matrix, traces: Traces, origin: Origin | None = None) -> str:
     for row in matrix.rows:
         cells = tuple(_page_cell(matrix.scope, row, cell, traces, cases, anchors) for cell in row.cells)
         page_rows.append(_page_row(row, cells))
-    groups = [
-        (
-            "Models, each proved in its scope or refuted by its shortest case",
-            [row for row in page_rows if not row.target.is_real],
-        ),
-        ("The running kernel, measured and not proved", [row for row in page_rows if row.target.is_real]),
-    ]
     return (
         templates()
         .get_template("matrix.html")
         .render(
             matrix=matrix,
             scope=describe(matrix.scope),
-            groups=[(title, rows) for title, rows in groups if rows],
+            groups=_groups(page_rows),
             rows=page_rows,
             cases=list(cases.values()),
             broken=len(broken(matrix)),
@@ -182,6 +180,15 @@ def html(matrix: Matrix, traces: Traces, origin: Origin | None = None) -> str:
             newest=NEWEST,
         )
     )
+
+
+def _groups(rows: Iterable[PageRow]) -> list[tuple[str, list[PageRow]]]:
+    title_of = {scheme.name: title for title, schemes in GROUPS for scheme in schemes}
+    groups: dict[str, list[PageRow]] = {title: [] for title, _ in GROUPS}
+    for row in rows:
+        title = _RUNNING if row.target.is_real else title_of.get(row.target.name, _OTHERS)
+        groups.setdefault(title, []).append(row)
+    return [(title, group) for title, group in groups.items() if group]
 
 
 def found_kinds(rows: Iterable[PageRow]) -> frozenset[Kind]:

@@ -278,10 +278,10 @@ class _TwoProcesses:
     def run(self, plan: RoundPlan) -> Round:
         setup = self._setup
         setup.namespace.enter()
-        sockets = setup.make_sockets(plan.shape)
-        mutator = Mutator(sockets, setup.walk.socket_id, plan, lambda: f"s{next(self._numbers)}")
+        elements = setup.make_elements(plan.shape)
+        mutator = Mutator(elements, plan, lambda: f"s{next(self._numbers)}")
         try:
-            mutator.make_sockets()
+            mutator.make_elements()
             self._quiet.value = 0
             try:
                 self._send(plan)
@@ -292,7 +292,7 @@ class _TwoProcesses:
             walks = self._receive()
             mutator.remove_all()
         finally:
-            sockets.close()
+            elements.close()
         race_round = Round((*self._removed_before, *mutator.changes), walks)
         self._removed_before = [change for change in mutator.changes if change.hazard == "remove"]
         return race_round

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from errno import errorcode
+from errno import ENOSPC, errorcode
 from random import Random
 
 from sockiter.backend import Shape
 from sockiter.claims import CHANGES, Hazard
-from sockiter.kernel.sockets.base import Socket, Sockets
+from sockiter.kernel.elements import Elements
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End, has_tail
 from sockiter.race.judge import TimedChange, WalkCall, WalkRecord
@@ -67,14 +67,16 @@ def _walk_once(walk: Walk, size: Callable[[], int], is_quiet: Callable[[], bool]
     try:
         calls = [WalkCall(start, now(), tuple(reader.shown(())), ())]
         reads_left = READS_WHEN_QUIET
+        least = 1  # a call for whole buckets may need more
         while reads_left:
-            records, error = size(), ""
+            records, error = max(size(), least), ""
             delivered: Sequence[int] = ()
             start = now()
             try:
                 delivered = reader.read(records)
             except OSError as refusal:
                 error = errorcode.get(refusal.errno or 0, str(refusal.errno))
+                least = 2 * records if refusal.errno == ENOSPC else least
             calls.append(WalkCall(start, now(), tuple(reader.shown(delivered)), tuple(delivered), error))
             if not delivered and not error:
                 return WalkRecord(tuple(calls), ended=True, stuck=False)
@@ -88,26 +90,23 @@ def _walk_once(walk: Walk, size: Callable[[], int], is_quiet: Callable[[], bool]
 
 
 class Mutator:
-    """Makes sockets, changes some of them at random, and records each change. `new_name` returns an unused name."""
+    """Makes elements, changes some of them at random, and records each change. `new_name` returns an unused name."""
 
-    def __init__(
-        self, sockets: Sockets, socket_id: Callable[[Socket], int], plan: RoundPlan, new_name: Callable[[], str]
-    ) -> None:
+    def __init__(self, elements: Elements, plan: RoundPlan, new_name: Callable[[], str]) -> None:
         self.changes: list[TimedChange] = []
-        self._sockets = sockets
-        self._socket_id = socket_id
+        self._elements = elements
         self._plan = plan
         self._new_name = new_name
         self._random = Random(f"{plan.seed}/changes")
-        self._socket_ids: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
         self._names: list[str] = []  # of the changing sockets
         self._closed: set[str] = set()  # of these, the closed connections
 
-    def make_sockets(self) -> None:
-        """Make the sockets for the beginning of a round."""
-        sockets, plan = self._sockets, self._plan
+    def make_elements(self) -> None:
+        """Make the elements for the beginning of a round."""
+        elements, plan = self._elements, self._plan
         # The buckets are learned with other sockets, before a walk could show those.
-        sockets.prepare(2 * (plan.untouched + plan.changing_max))
+        elements.prepare(2 * (plan.untouched + plan.changing_max))
         untouched = [True] * plan.untouched + [False] * plan.changing
         self._random.shuffle(untouched)
         for is_untouched in untouched:
@@ -116,15 +115,15 @@ class Mutator:
                 self._names.append(name)
 
     def mutate(self) -> None:
-        """Make changes until the time of the plan is over, or no socket is left to change."""
+        """Make changes until the time of the plan is over, or no element is left to change."""
         until = time.monotonic_ns() + int(self._plan.seconds * 1e9)
         while time.monotonic_ns() < until and self._change():
             if self._plan.pause_s:
                 time.sleep(self._plan.pause_s)
 
     def remove_all(self) -> None:
-        """Remove all sockets."""
-        for name in list(self._socket_ids):
+        """Remove all elements."""
+        for name in list(self._numbers):
             self._remove(name)
 
     def _change(self) -> bool:
@@ -146,43 +145,43 @@ class Mutator:
             self._names.pop()
             self._remove(name, destroys=kind == "destroy")
             return True
-        if name in self._closed or (kind == "close" and not self._sockets.connects(self._sockets.bucket(name))):
+        if name in self._closed or (kind == "close" and not self._elements.connects(self._elements.bucket(name))):
             return True  # this one cannot change in this way
-        bucket = random.choice(plan.buckets) if kind == "rehash" else self._sockets.bucket(name)
+        bucket = random.choice(plan.buckets) if kind == "rehash" else self._elements.bucket(name)
         end = self._possible_end(random.choice(_ENDS), bucket)
         start = time.monotonic_ns()
         if kind == "rehash":
-            changed = self._sockets.rehash(name, bucket)
+            changed = self._elements.rehash(name, bucket)
         elif kind == "close":
-            self._sockets.finish(name)
+            self._elements.finish(name)
             self._closed.add(name)
             changed = True
         else:
-            self._sockets.reinsert(name, end)
+            self._elements.reinsert(name, end)
             changed = True
         if changed:
-            self.changes.append(TimedChange(kind, name, self._socket_ids[name], start, time.monotonic_ns(), bucket))
+            self.changes.append(TimedChange(kind, name, self._numbers[name], start, time.monotonic_ns(), bucket))
         return True
 
     def _add(self, bucket: Bucket, preferred: End) -> str:
         end = self._possible_end(preferred, bucket)
         name = self._new_name()
         start = time.monotonic_ns()
-        socket = self._sockets.add(name, end, bucket)
+        number = self._elements.add(name, end, bucket)
         end_time = time.monotonic_ns()
-        self._socket_ids[name] = self._socket_id(socket)
+        self._numbers[name] = number
         kind: Hazard = "add-head" if end == "head" else "add-tail"
-        self.changes.append(TimedChange(kind, name, self._socket_ids[name], start, end_time, bucket))
+        self.changes.append(TimedChange(kind, name, self._numbers[name], start, end_time, bucket))
         return name
 
     def _remove(self, name: str, *, destroys: bool = False) -> None:
         start = time.monotonic_ns()
         if destroys:
-            self._sockets.destroy(name)
+            self._elements.destroy(name)
         else:
-            self._sockets.remove(name)
+            self._elements.remove(name)
         kind: Hazard = "destroy" if destroys else "remove"
-        self.changes.append(TimedChange(kind, name, self._socket_ids.pop(name), start, time.monotonic_ns()))
+        self.changes.append(TimedChange(kind, name, self._numbers.pop(name), start, time.monotonic_ns()))
 
     def _possible_end(self, preferred: End, bucket: Bucket) -> End:
-        return preferred if self._sockets.has_tail and has_tail(bucket.table) else "head"
+        return preferred if self._elements.has_tail and has_tail(bucket.table) else "head"

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from sockiter.backend import Backend, Session, Shape, Target, patiently, refusal, shape_of
 from sockiter.cases import Case
 from sockiter.errors import Unavailable
-from sockiter.history import Event, History, Returned
+from sockiter.history import Event, History, Returned, Shown
 from sockiter.operations import (
     FIRST,
     Accept,
@@ -196,14 +196,20 @@ class _Recorder:
         destroyed: list[list[str]] = [[]]
         made: list[Change] = []
         rows: list[TraceRow] = []
+        # Of a dump: the sockets that its reader destroyed after the last row; None once another record is made.
+        requested: list[str] | None = None
         places = self._places(op)
         table = self._table() if any(isinstance(event, Change) for event in events) else None
         for nth, event in enumerate(events[: last + 1]):
-            if isinstance(event, Change):
+            if isinstance(event, Shown):
+                requested = None
+            elif isinstance(event, Change):
                 line = open_ats.take(event)
+                if line is None and requested is not None:
+                    table = self._requested(rows, requested, event, table)
+                    continue
                 if line is None:
-                    stays = " (it stays, bound by number)" if isinstance(event, Rehash) else ""
-                    destroyed[-1].append(event.name + stays)
+                    destroyed[-1].append(_destroyed_text(event))
                 else:
                     lines[-1].append(line)
                 made.append(event)
@@ -217,11 +223,15 @@ class _Recorder:
                 lines.append([])
                 destroyed.append([])
                 made = []
+                requested = []
         waited: list[TraceRow] = []
         for event in events[last + 1 :]:
             if isinstance(event, Change):
                 line = open_ats.take(event)
-                assert line is not None  # a program destroys sockets inside reads only
+                if line is None:
+                    assert requested is not None  # a program destroys sockets inside reads only
+                    table = self._requested(rows, requested, event, table)
+                    continue
                 at = op.at[line]
                 table = self._change(table, event)
                 self.event_times.append(EventTime(self._reads, False, self._state))
@@ -236,6 +246,21 @@ class _Recorder:
             ),
             *waited,
         ]
+
+    def _requested(self, rows: list[TraceRow], requested: list[str], change: Change, table: Table | None) -> Table | None:
+        # The reader of a dump destroys a socket of the last row.
+        after = self._change(table, change)
+        self.event_times.append(EventTime(self._reads, False, self._state))
+        requested.append(_destroyed_text(change))
+        row = rows[-1]
+        rows[-1] = replace(
+            row,
+            event=(row.event[0], f"  the reader destroyed {listed(requested, NAMES_MAX)}"),
+            state=self._state,
+            until=len(self.event_times),
+            changes=(*row.changes, change),
+        )
+        return after
 
     def _places(self, op: Read) -> Iterator[str]:
         # Only a model reports its place between two reads of one operation; with changes inside, only after the first read.
@@ -333,6 +358,10 @@ def _read_text(returned: Returned, destroyed: Sequence[str] = ()) -> tuple[str, 
     else:
         text = f"read(iter_fd) -> {returned.error or names or '0'}"
     return (text, f"  the program destroyed {listed(destroyed, NAMES_MAX)}") if destroyed else (text,)
+
+
+def _destroyed_text(change: Change) -> str:
+    return change.name + (" (it stays, bound by number)" if isinstance(change, Rehash) else "")
 
 
 def _inside(ats: Sequence[At]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sockiter.schemes.conntrack import Conntrack
 from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.full_batch import FullBatch, FullBatchHeld
@@ -9,39 +10,35 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.listns import Listns
+from sockiter.schemes.map_batch import MapBatch
+from sockiter.schemes.map_iter import MapIter
+from sockiter.schemes.map_next_key import MapNextKey
 from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.proc_tcp import ProcTcp
 from sockiter.schemes.proc_udp import ProcUdp
+from sockiter.schemes.proc_unix import ProcUnix
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.removal_count import RemovalCount
 from sockiter.schemes.restart import Restart
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.schemes.tcp_diag import TcpDiag
+from sockiter.schemes.threads import Threads
 from sockiter.schemes.udp_diag import UdpDiag
 from sockiter.schemes.unix import Unix
 from sockiter.schemes.unix_diag import UnixDiag
 
-# The schemes of earlier Linux versions, the RFC's proposal and its alternatives, and the schemes of current Linux: of its
-# iterators, and then of its files and dumps.
-SCHEMES: tuple[AnyScheme, ...] = (
-    OffsetUdp(),
-    OffsetTcp(),
-    Rank(),
-    Unix(),
-    Index(),
-    IndexSnapshot(),
-    IndexNarrow(),
-    IndexDetect(),
-    RemovalCount(),
-    FullBatch(),
-    FullBatchHeld(),
-    Restart(),
-    CookieUdp(),
-    CookieTcp(),
-    ProcUdp(),
-    ProcTcp(),
-    UdpDiag(),
-    TcpDiag(),
-    UnixDiag(),
+GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
+    ("Sockets by count", (OffsetUdp(), OffsetTcp(), Rank(), Unix())),
+    (
+        "The RFC's ways",
+        (Index(), IndexSnapshot(), IndexNarrow(), IndexDetect(), RemovalCount(), FullBatch(), FullBatchHeld(), Restart()),
+    ),
+    ("Sockets by cookie", (CookieUdp(), CookieTcp())),
+    ("Files and dumps", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag(), ProcUnix())),
+    ("BPF maps", (MapNextKey(), MapBatch(), MapIter())),
+    ("Other tables", (Threads(), Conntrack(), Listns())),
 )
+"""The schemes in groups, each with its title."""
+SCHEMES: tuple[AnyScheme, ...] = tuple(scheme for _, schemes in GROUPS for scheme in schemes)

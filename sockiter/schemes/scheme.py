@@ -39,7 +39,17 @@ class Between(NamedTuple):
 
 BETWEEN = Between()
 
-Request: TypeAlias = Show | Grow | Between
+
+class Room(NamedTuple):
+    """In a user-space loop, the walk is about to take `sockets` at once, and shows them one by one.
+
+    Granted if the reader's call has room for so many more records. Refused: the call ends, with an error or without.
+    """
+
+    sockets: int
+
+
+Request: TypeAlias = Show | Grow | Between | Room
 
 S = TypeVar("S", bound=Hashable)
 W = TypeVar("W", bound="Waiting")
@@ -177,7 +187,7 @@ class Canonical(Protocol):
 
 AnyScheme: TypeAlias = Scheme[Any, Any]
 
-FrameName: TypeAlias = Literal["bpf_seq", "seq_file", "netlink"]
+FrameName: TypeAlias = Literal["bpf_seq", "seq_file", "netlink", "loop"]
 """A frame: how the calls of a reader become steps of a walk."""
 LINE_BYTES = 128
 """The width of a line, for a scheme in the frame `seq_file` that names none."""
@@ -189,10 +199,28 @@ def frame_name(scheme: AnyScheme) -> FrameName:
     return name
 
 
+def is_dump(scheme: AnyScheme) -> bool:
+    """Whether a scheme is walked message by message, each filled before the one before it is read."""
+    return frame_name(scheme) == "netlink"
+
+
 def line_bytes_of(scheme: AnyScheme) -> int:
     """The width of a line in the frame `seq_file`: the scheme's attribute `line_bytes`, if it has one."""
     width: int = getattr(scheme, "line_bytes", LINE_BYTES)
     return width
+
+
+def is_met(scheme: AnyScheme, name: str, bucket: int, table: Table) -> bool:
+    """Whether a request to destroy the socket of a record meets that socket.
+
+    The kernel looks it up by the addresses of the record, and then compares the cookie. `bucket`: the position of the
+    socket's bucket when it was shown. A moved socket has other addresses. Sockets that share one address differ only by
+    their places: of a scheme with `shares_addresses`, a request meets the first socket of the bucket.
+    """
+    if not table.has(name):
+        return False
+    number, position = table.where(name)
+    return number == bucket and (position == 0 or not getattr(scheme, "shares_addresses", False))
 
 
 def known_failures_of(scheme: AnyScheme) -> tuple[KnownFailure, ...]:

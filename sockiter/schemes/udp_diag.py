@@ -2,6 +2,9 @@
 
 Models udp_dump of net/ipv4/udp_diag.c, Linux 6.1 to 7.1: a slot in cb->args[0], and a number of sockets in it in
 cb->args[1]. The walk is over the hash of the port alone, as in `proc-udp`.
+
+A request to destroy a socket (__udp_diag_destroy) looks it up as for a packet. Of the sockets that share an address and a
+port by SO_REUSEADDR, it meets the first. If its cookie is another one, nothing is destroyed.
 """
 
 from __future__ import annotations
@@ -14,4 +17,5 @@ class UdpDiag(Dump):
     """Claims: those of `Dump`."""
 
     name = "udp-diag"
+    shares_addresses = True
     summary = f"bucket, and count of sockets seen in it ({mainline('udp-diag')})"

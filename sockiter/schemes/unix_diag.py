@@ -1,7 +1,8 @@
 """`unix-diag`: the dump of UNIX sockets by sock_diag, as `ss -x` requests it.
 
 Models unix_diag_dump of net/unix/diag.c, Linux 6.1 to 7.1: a slot in cb->args[0], and a number of sockets in it in
-cb->args[1]. The name of a UNIX socket determines its bucket, so that on a kernel no socket moves.
+cb->args[1]. The name of a UNIX socket determines its bucket, so that on a kernel no socket moves. The kernel destroys no
+UNIX socket on request.
 """
 
 from __future__ import annotations
@@ -14,4 +15,5 @@ class UnixDiag(Dump):
     """Claims: those of `Dump`."""
 
     name = "unix-diag"
+    hazards = Dump.hazards - {"destroying"}
     summary = f"bucket, and count of sockets seen in it ({mainline('unix-diag')})"

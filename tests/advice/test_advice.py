@@ -9,6 +9,7 @@ import pytest
 from sockiter.advice.advice import (
     IN_WORDS,
     SITUATIONS,
+    SourceAdvice,
     Way,
     causes,
     readers_of,
@@ -18,8 +19,9 @@ from sockiter.advice.advice import (
 )
 from sockiter.advice.risks import EFFECTS
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.kernel.udp import KERNEL_UDP
+from sockiter.kernel.udp import KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.readers import READERS, WHOLE
+from sockiter.targets import target_named
 from tests.support.advising import detected, measured, of_kernel, of_scheme, risk, way
 
 NAMES = [reader.name for reader in READERS]
@@ -94,6 +96,11 @@ def test_a_reader_whose_search_was_cut_short_or_is_missing_is_never_preferred() 
     assert preferred(way("silent", incomplete="enough"), Way(WHOLE)) is None
 
 
+def test_a_loss_without_any_event_is_worst() -> None:
+    others = risk("lost", "open"), risk("lost", "leave"), risk("lost", "move")
+    assert preferred(way("partial", risk("lost")), way("whole", *others)) == "whole"
+
+
 # The sentence
 
 
@@ -103,6 +110,28 @@ def test_the_recommendation_says_what_to_do_and_what_remains() -> None:
         "Let the program store its records in a map: a socket is lost when it moves between buckets, as by connect()."
     )
     assert recommendation(source, destroys=True) == ""
+
+
+def of_dump(*ways: Way, kernel: bool = False) -> SourceAdvice:
+    return SourceAdvice(KERNEL_UDP_DIAG if kernel else target_named("udp-diag"), "udp-diag", list(ways))
+
+
+@pytest.mark.parametrize("kernel", [False, True], ids=["model", "kernel"])
+def test_sockets_of_a_dump_are_destroyed_when_it_is_over_if_fewer_survive_then(kernel: bool) -> None:
+    ways = way("whole", risk("lost", "leave"), risk("doubled", "open")), way("whole-destroying", risk("survives"))
+    assert recommendation(of_dump(*ways, kernel=kernel), destroys=True) == (
+        "List all sockets first, and destroy them then; to list, read with room for all records: a socket survives when "
+        "another socket closes and leaves; a socket is listed twice when another socket opens."
+    )
+
+
+def test_a_dump_has_no_program_that_destroys() -> None:
+    ways = way("whole", risk("lost", "leave")), way("whole-destroying", risk("survives", "leave"))
+    assert recommendation(of_dump(*ways), destroys=True) == (
+        "Read with room for all records, and destroy each socket by a request: a socket survives when another socket closes "
+        "and leaves."
+    )
+    assert recommendation(of_dump(ways[1]), destroys=True).startswith("Read with room for all records, and destroy each")
 
 
 def test_without_a_risk_no_search_found_a_socket_lost_or_listed_twice() -> None:

@@ -50,6 +50,13 @@ def test_a_socket_that_a_destroying_reader_loses_survives() -> None:
     assert "lost" not in effects
 
 
+@pytest.mark.parametrize("reader", ["partial-destroying", "partial-destroying-twice"])
+def test_a_dump_that_destroys_loses_sockets_although_nothing_else_changes(reader: str) -> None:
+    scheme = SCHEME["udp-diag"]
+    found = briefly(risks_of(scheme, reader_named(reader), scope_of(scheme, 2)))
+    assert {risk for risk in found if risk[:2] == ("survives", False)} == {("survives", False, "")}
+
+
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_each_case_of_a_risk_reads_as_its_reader_does_and_has_the_effect(reader: Reader) -> None:
     target = SchemeTarget(SCHEME["cookie-udp"])

@@ -190,7 +190,7 @@ def test_the_close_button_and_a_click_beside_it_close_a_case(opened: Opened) -> 
         if is_beside:
             page.mouse.click(3, 3)
         else:
-            page.get_by_role("button", name="Close").click()
+            page.get_by_role("button", name="Close", exact=True).click()
         assert not page.locator("#viewer").is_visible()
         assert focused(page) == "cell-offset-udp-remove-skip"
 
@@ -331,8 +331,28 @@ def test_a_search_leaves_the_targets_that_have_all_words(opened: Opened) -> None
     assert shown_rows(page) == [*TARGETS, "kernel:udp"]
     page.locator("#search").fill("bucket INDEX")
     assert shown_rows(page) == ["index"]
-    assert page.locator("#shown").inner_text().startswith("1 of 8 targets, all 12 columns, ")
-    assert page.locator(".group").nth(1).is_hidden()
+    assert page.locator("#shown").inner_text().startswith("1 of 8 targets, all 14 columns, ")
+    assert page.locator(".group").nth(0).is_hidden()
+    assert page.locator(".group").nth(1).is_visible()
+    page.get_by_role("button", name="Show all").click()
+    assert shown_rows(page) == [*TARGETS, "kernel:udp"]
+    assert "?" not in page.url
+
+
+def test_a_group_folds_says_what_it_hides_and_stays_folded_in_a_link(opened: Opened) -> None:
+    page = opened()
+    first = page.locator(".fold").first
+    assert first.get_attribute("aria-expanded") == "true"
+    first.focus()
+    page.keyboard.press("Enter")
+    assert shown_rows(page) == [*TARGETS[2:], "kernel:udp"]
+    assert re.fullmatch(r"2 targets, \d\d findings", page.locator(".group small").first.inner_text())
+    page.reload()
+    assert first.get_attribute("aria-expanded") == "false"
+    assert shown_rows(page) == [*TARGETS[2:], "kernel:udp"]
+    page.locator("#search").fill("offset-udp")
+    assert shown_rows(page) == []
+    assert page.locator(".group small").first.inner_text().startswith("1 target, ")
     page.get_by_role("button", name="Show all").click()
     assert shown_rows(page) == [*TARGETS, "kernel:udp"]
     assert "?" not in page.url
@@ -354,7 +374,7 @@ def test_hazards_and_kinds_and_targets_are_filtered_by_keyboard_and_the_result_i
     assert page.locator("#cell-offset-udp-remove").inner_text() == "no repeat"
     status = page.locator("#shown")
     assert status.get_attribute("role") == "status"
-    assert status.inner_text() == "1 of 8 targets, 1 of 12 columns, 0 findings of repeat."
+    assert status.inner_text() == "1 of 8 targets, 1 of 14 columns, 0 findings of repeat."
     assert page.url.endswith("?scheme=offset-udp&hazard=remove&kind=repeat")
 
 

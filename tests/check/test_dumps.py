@@ -142,3 +142,40 @@ def test_files_and_dumps_have_their_known_failures_and_no_others(scheme: AnySche
         assert {violation.signature._replace(elsewhere=False) for violation in found.violations} == {
             signature._replace(elsewhere=False) for signature in known
         }
+
+
+DESTROYING: tuple[tuple[AnyScheme, set[Hazard], int, int], ...] = (
+    (UdpDiag(), {"destroying"}, 3, 1),
+    (UdpDiag(), {"destroying", "add-head"}, 2, 1),
+    (UdpDiag(), {"destroying", "add-head", "remove"}, 2, 1),
+    (UdpDiag(), {"destroying", "reinsert"}, 2, 2),
+    (UdpDiag(), {"destroying", "rehash"}, 2, 1),
+    (TcpDiag(), {"destroying", "add-head"}, 2, 2),
+)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "hazards", "sockets", "batch"),
+    DESTROYING,
+    ids=lambda value: "-".join(sorted(value)) if isinstance(value, set) else getattr(value, "name", str(value)),
+)
+def test_the_search_finds_what_every_destroying_sequence_finds(
+    scheme: AnyScheme, hazards: set[Hazard], sockets: int, batch: int
+) -> None:
+    scope = Scope(sockets, 1 + ("rehash" in hazards), batch, 5)
+    assert lengths(scheme, hazards, scope) == everything.shortest(scheme, frozenset(hazards), scope)
+
+
+def test_a_dump_that_destroys_skips_from_the_third_message_on() -> None:
+    [skip] = search(UdpDiag(), {"destroying"}, Scope(3, 1, 1)).violations
+    assert skip.signature == NEAR[0]
+    assert dumps(skip.case).splitlines()[3:] == [*("add A tail", "add B tail", "add C tail"), "open", "read all destroying"]
+
+
+def test_a_message_of_all_sockets_destroys_all() -> None:
+    assert lengths(UdpDiag(), {"destroying"}, Scope(3, 1, 3)) == {}
+
+
+def test_two_dumps_that_destroy_leave_no_socket_alive_in_the_end() -> None:
+    twice = reader_named("partial-destroying-twice")
+    assert lengths(UdpDiag(), {"destroying"}, Scope(3, 1, 1), reader=twice) == {}

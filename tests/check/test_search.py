@@ -74,12 +74,13 @@ def test_the_shortest_case_is_as_long_as_is_known(
     assert lengths(search(BY_NAME[name], hazards, Scope(3, 2, 2)))[signature] == operations
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 def test_known_failures_explain_all_that_happens_in_a_small_scope_under_all_hazards(scheme: AnyScheme) -> None:
     hazards = scheme.hazards - {"rollover"}
     result = search(scheme, hazards, Scope(2, 1 if scheme.tables != ONE_TABLE else 2, 1))
     assert result.complete
-    assert result.violations
+    assert bool(result.violations) == bool(scheme.known_failures)
     assert all(explaining(scheme.known_failures, one.signature, hazards) for one in result.violations)
 
 

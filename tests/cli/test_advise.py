@@ -62,6 +62,16 @@ def rows(stdout: str) -> dict[str, str]:
 # A scheme
 
 
+def test_a_scheme_is_read_only_in_the_ways_of_its_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, searched)
+    read = {"partial", "whole", "partial-twice", "whole-twice"}
+    destroying = {f"{name}-destroying" for name in ("partial", "whole")}
+    destroying |= {f"{name}-twice" for name in destroying}
+    for scheme, expected in (("proc-udp", read), ("udp-diag", read | destroying)):
+        assert set(rows(sockiter("advise", "--scheme", scheme).stdout)) >= expected
+        assert "silent" not in rows(sockiter("advise", "--scheme", scheme).stdout)
+
+
 def test_a_scheme_is_searched_for_every_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     work_inline(monkeypatch, "sockiter.advice.compute")
     result = sockiter("advise", "--scheme", "rank", "--sockets", "1", "--workers", "1")

@@ -19,6 +19,7 @@ from sockiter.schemes.proc_tcp import ProcTcp
 from sockiter.schemes.proc_udp import ProcUdp
 from sockiter.schemes.scheme import FrameName
 from sockiter.schemes.udp_diag import UdpDiag
+from sockiter.schemes.unix_diag import UnixDiag
 from sockiter.simulation import SchemeTarget, Simulation
 from tests.test_simulation import Steps, adds, done, error
 
@@ -70,9 +71,10 @@ def test_a_target_has_the_features_of_its_frame(scheme: Steps) -> None:
     assert SchemeTarget(scheme).features == frame_of(scheme).features
 
 
-def test_only_programs_can_be_silent_and_destroy() -> None:
+def test_only_programs_can_be_silent_and_no_reader_of_a_file_destroys() -> None:
     assert all(reads(CookieUdp(), reader) for reader in READERS)
-    for scheme in (ProcUdp(), UdpDiag()):
+    assert [reader for reader in READERS if reads(UdpDiag(), reader)] == [r for r in READERS if not r.silent]
+    for scheme in (ProcUdp(), UnixDiag()):
         assert [reader for reader in READERS if reads(scheme, reader)] == [
             reader for reader in READERS if not reader.silent and not reader.destroys
         ]

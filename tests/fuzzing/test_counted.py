@@ -78,6 +78,7 @@ def whole(run: CountedCampaign, cases: Path) -> tuple[dict[str, bytes], list[obj
     return {path.name: path.read_bytes() for path in cases.iterdir()}, counts
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("names", "drivers", "sequences", "slice_sequences"),
     [

@@ -86,6 +86,7 @@ def all_found(driver: str, triage: Triage, hazards: Iterable[Hazard], seed: str,
     return [bite.found for bite in bitten if bite.found is not None]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("driver", "seed"),
     [

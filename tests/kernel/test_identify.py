@@ -220,7 +220,7 @@ def test_a_target_is_tried_by_a_session_of_its_own(monkeypatch: pytest.MonkeyPat
 
     @contextmanager
     def set_up() -> Iterator[SessionSetup]:
-        made: dict[str, Any] = {"namespace": Here(), "walk": walk, "make_sockets": lambda shape: shape}
+        made: dict[str, Any] = {"namespace": Here(), "walk": walk, "make_elements": lambda shape: shape}
         yield SessionSetup(**made, has_tail=False, unable={"enomem": "it was not built for it"})
         ended.append("all")
 

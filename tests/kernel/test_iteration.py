@@ -12,7 +12,6 @@ import pytest
 
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.history import Event, Reopened, Returned, Shown
-from sockiter.kernel import iteration as module
 from sockiter.kernel.bpf.stops import OnStop, Stop
 from sockiter.kernel.iteration import Iteration
 from sockiter.operations import (
@@ -59,6 +58,7 @@ class Kernel:
         self.is_cut = False
         self.ages: list[int] = []
         self.stored: list[list[str]] = []
+        self.marked: list[str] = []
 
     # Sockets
 
@@ -71,11 +71,13 @@ class Kernel:
     def enter(self) -> None:
         self.calls.append("enter")
 
-    def add(self, name: str, end: End, bucket: Bucket) -> str:
+    def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
         self.calls.append(f"add {name} {end} {bucket}")
+        if unwanted:
+            self.marked.append(name)
         self.numbers[name] = len(self.numbers) + 1
         self.places[name] = bucket
-        return name
+        return self.numbers[name]
 
     def remove(self, name: str) -> None:
         self.calls.append(f"remove {name}")
@@ -108,9 +110,6 @@ class Kernel:
         self.closed += 1
 
     # The walk, and its reader
-
-    def socket_id(self, name: Any) -> int:
-        return self.numbers[name]
 
     def open(self) -> Kernel:
         return self
@@ -378,14 +377,10 @@ def test_bytes_left_by_a_read_that_stored_are_handed_out_by_any_read(begin: Begi
     assert happened(backend) == [Shown("A"), Returned((), cut=True), Returned(("A",), cut=True)]
 
 
-def test_an_unwanted_socket_is_marked_filtered_out_and_owed_to_nobody(
-    begin: Begin, watched: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    marked: list[object] = []
-    monkeypatch.setattr(module, "mark_unwanted", marked.append)
+def test_an_unwanted_socket_is_marked_filtered_out_and_owed_to_nobody(begin: Begin, watched: Kernel) -> None:
     unwanted = [Add(name, "head", properties=("unwanted",)) for name in "UV"]
     backend = begin(*AB, unwanted[0], Open(), unwanted[1])
-    assert (backend.history.opened, marked) == (("A", "B"), ["U", "V"])
+    assert (backend.history.opened, watched.marked) == (("A", "B"), ["U", "V"])
     watched.stop("show", 1, "U")
     watched.stop("show", 2, "A")
     watched.reads = [["A"]]
@@ -497,8 +492,8 @@ def test_the_turn_of_a_socket_that_is_gone_is_counted_and_shows_nothing(begin: B
 def failed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Whose next allocation was made to fail, and whose none."""
     done: list[str] = []
-    monkeypatch.setattr(module, "fail_next", lambda thread: done.append(f"next of {thread}"))
-    monkeypatch.setattr(module, "fail_none", lambda thread: done.append(f"none of {thread}"))
+    monkeypatch.setattr("sockiter.kernel.iteration.fail_next", lambda thread: done.append(f"next of {thread}"))
+    monkeypatch.setattr("sockiter.kernel.iteration.fail_none", lambda thread: done.append(f"none of {thread}"))
     return done
 
 

@@ -345,7 +345,7 @@ def test_without_sock_destroy_the_program_destroys(monkeypatch: pytest.MonkeyPat
         with target.session() as session:
             there = [Add("L", "head", Bucket(3)), *connections("BA"), Open()]
             assert order(session, *there, Destroy("L"), Destroy("A")) == "B"
-            assert begun(session, there)._sockets.destroys_by_walk  # type: ignore[attr-defined]
+            assert begun(session, there)._elements.destroys_by_walk  # type: ignore[attr-defined]
 
 
 def test_without_any_way_to_destroy_the_reason_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +378,7 @@ def test_where_time_wait_cannot_be_destroyed_it_is_reset(
 
 
 def test_a_destroyer_that_does_not_meet_its_socket_says_so(udp: KernelSession) -> None:
-    sockets: Any = begun(udp, [Add("A", "head"), Open()])._sockets  # type: ignore[attr-defined]
+    sockets: Any = begun(udp, [Add("A", "head"), Open()])._elements  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match=r"^bpf_sock_destroy: a walk for this purpose did not meet the socket$"):
         sockets._destroyer(1 << 60)
 

@@ -5,27 +5,34 @@ The kernel delivers as the model of its scheme, also in random sequences.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
 
-from sockiter.backend import refusal, run, shape_of
+from sockiter.backend import Shape, refusal, run, shape_of
 from sockiter.conform import Conformance
 from sockiter.errors import Inconclusive
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.history import Event, Reopened, Returned, Shown
 from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
-from sockiter.operations import Add, Again, Destroy, Open, Operation, Read, Remove
+from sockiter.kernel.walks import DiagWalk
+from sockiter.operations import Add, Again, Bucket, Destroy, Open, Operation, Read, Rehash, Remove
+from sockiter.oracle import judge
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
 from tests.support.kernel_reads import adds, at_show, begun
+from tests.support.kernel_targets import here
 
 PROGRAMS = (KERNEL_UDP, KERNEL_TCP, KERNEL_TCP_ESTABLISHED, KERNEL_UNIX)
 FILES = (KERNEL_PROC_UDP, KERNEL_PROC_TCP)
@@ -190,6 +197,87 @@ def test_a_second_pass_begins_at_the_first_socket(kernel_target: KernelTarget, s
     assert [event for event in backend.history.events if isinstance(event, Reopened)] == [Reopened()] * 2
 
 
+INET_DUMPS = (KERNEL_UDP_DIAG, KERNEL_TCP_DIAG)
+
+
+@of(*INET_DUMPS)
+def test_a_reader_of_a_dump_destroys_each_socket_that_it_received(
+    kernel_target: KernelTarget, session: KernelSession
+) -> None:
+    need(kernel_target, destroying=True)
+    backend = begun(session, [*ABC, Open(), Read(2, destroying=True), Remove("A")])
+    assert backend.history.events[3:] == [Returned(("A", "B")), Destroy("A"), Destroy("B")]
+    state = backend.state()
+    assert state is not None
+    assert state[0] == ("C",)
+
+
+@of(*INET_DUMPS)
+def test_a_dump_of_several_messages_that_destroys_skips_sockets_although_nothing_else_changes(
+    kernel_target: KernelTarget, session: KernelSession
+) -> None:
+    need(kernel_target, destroying=True)
+    room = kernel_target.records_max
+    names = [f"s{number}" for number in range(5 * room)]
+    history = run(session, kernel_target, [*adds(reversed(names), "head"), Open(), Read(None, destroying=True)])
+    # The first message is destroyed when the second is filled, and the third begins one message too far.
+    skipped = [finding.socket for finding in judge(history) if finding.kind == "skip"]
+    assert skipped == sorted(names[2 * room : 3 * room] + names[4 * room :])
+
+
+def test_of_udp_sockets_that_share_a_port_only_the_first_is_destroyed() -> None:
+    with here(KERNEL_UDP_DIAG).session() as session:
+        need(KERNEL_UDP_DIAG, destroying=True)
+        backend = begun(session, [*ABC, Open(), Add("D", "head"), Read(None, destroying=True)])
+        assert not any(isinstance(event, Destroy) for event in backend.history.events)
+
+
+def test_an_established_socket_that_returns_to_its_bucket_has_its_addresses_again() -> None:
+    with here(KERNEL_TCP_DIAG).session() as session:
+        need(KERNEL_TCP_DIAG, destroying=True)
+        there, elsewhere = Bucket(0, "established"), Bucket(1, "established")
+        operations: list[Operation] = [
+            Add("A", "head", there),
+            Open(),
+            Rehash("A", elsewhere),
+            Add("B", "head", there),
+            Rehash("A", there),
+        ]
+        backend = begun(session, [*operations, Read(1, destroying=True)])
+        assert backend.history.events[-1] == Destroy("A")
+        backend.apply(Rehash("B", elsewhere))
+        backend.apply(Remove("B"))
+
+
+def test_known_sock_destroy_of_a_listener_that_shares_its_address_may_meet_another() -> None:
+    # The kernel chooses one of them by a hash. So no target has such sockets: each listening socket has its own address.
+    with here(KERNEL_TCP_DIAG).session() as session:
+        need(KERNEL_TCP_DIAG, destroying=True)
+        session.begin(Shape())
+        with ExitStack() as stack:
+            for _ in range(8):
+                sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                sock.bind(("127.0.0.1", 45_000))
+                sock.listen()
+            walk = DiagWalk(inet_request(socket.AF_INET, socket.IPPROTO_TCP), INET_COOKIE_AT)
+
+            def dumped() -> tuple[list[int], int]:
+                reader = walk.open()
+                received: list[int] = []
+                destroyed = 0
+                while some := list(reader.read(100)):
+                    received += some
+                    destroyed += sum(map(reader.destroy, some))
+                reader.close()
+                return received, destroyed
+
+            listening = [dumped() for _ in range(3)]
+        # All that were destroyed have left; the requests for the others met a socket with another cookie.
+        for (before, destroyed), (after, _) in pairwise(listening):
+            assert len(after) == len(before) - destroyed
+
+
 # What does not go together
 
 
@@ -200,6 +288,11 @@ def test_a_second_pass_begins_at_the_first_socket(kernel_target: KernelTarget, s
         (KERNEL_UDP_DIAG, Read(5, unit="bytes"), "reads in bytes (the kernel chooses the size of a message)"),
         (KERNEL_UNIX, Read(5, destroying=True), ": destroying (bpf_sock_destroy takes TCP and UDP sockets only)"),
         (KERNEL_PROC_TCP, Read(5, destroying=True), ": destroying (no program runs for its sockets)"),
+        (
+            KERNEL_UNIX_DIAG,
+            Read(5, destroying=True),
+            ": destroying (the kernel destroys only TCP and UDP sockets on request)",
+        ),
         (
             KERNEL_TCP_DIAG,
             Add("B", "head", properties=("unwanted",)),

@@ -22,7 +22,8 @@ from sockiter.kernel import libc, netlink, udp, walks
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.diag import INET_COOKIE_AT, UNIX_COOKIE_AT, inet_request, unix_request
-from sockiter.kernel.target import KernelSession, KernelTarget
+from sockiter.kernel.sockets.unix import inodes
+from sockiter.kernel.target import KernelSession, KernelTarget, SessionSetup, with_destruction
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
 from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
@@ -231,7 +232,7 @@ def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatc
     monkeypatch.setattr(udp, "load_destroyer", lambda *_: None)
     nothing: Any = None
     with pytest.raises(Unavailable, match=r"^/proc/net/udp does not list sockets in the order of the table by port$"):
-        udp._by_port(nothing, nothing, nothing)
+        udp._by_port(nothing, nothing, nothing, nothing)
 
 
 # Messages of sock_diag
@@ -313,6 +314,43 @@ def test_an_end_may_stand_in_the_message_of_the_last_sockets(asked: Ask) -> None
     asked(about(1, 2) + DONE)
     reader = WALK.open()
     assert [reader.read(1), reader.read(5), reader.read(5)] == [[1], [2], []]
+
+
+INET = DiagWalk(inet_request(socket.AF_INET, socket.IPPROTO_UDP), INET_COOKIE_AT)
+
+
+def acknowledged(error: int = 0) -> bytes:
+    return message(netlink.ERROR, struct.pack("=i", -error))
+
+
+def test_a_socket_is_destroyed_by_the_addresses_in_its_own_record(asked: Ask) -> None:
+    records = [bytes([2, 7, 0, 0]) + bytes([n]) * 40 + struct.pack("=Q", n) + bytes(20) for n in (1, 2)]
+    asking = asked(b"".join(message(20, record) for record in records), DONE)
+    reader = INET.open()
+    assert reader.read(5) == [1, 2]
+    asking.messages += [acknowledged(), acknowledged(errno.ENOENT), acknowledged(errno.EPERM)]
+    del asking.messages[0]
+    assert reader.destroy(2)
+    header = struct.pack("=IHHII", 16 + 56, 21, 5, 0, 0)  # SOCK_DESTROY, to be acknowledged
+    assert asking.sent == header + struct.pack("=BBHI", socket.AF_INET, socket.IPPROTO_UDP, 0, 0x1FFF) + records[1][4:52]
+    assert not reader.destroy(1)
+    with pytest.raises(PermissionError):
+        reader.destroy(1)
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [(errno.ENOENT, ""), (errno.EOPNOTSUPP, f"SOCK_DESTROY: {os.strerror(errno.EOPNOTSUPP)}")],
+    ids=["supported", "not supported"],
+)
+def test_a_request_about_no_socket_shows_whether_the_kernel_destroys(error: int, why: str, asked: Ask) -> None:
+    asking = asked(DONE, acknowledged(error))
+    asking.recv = lambda size, flags=0: asking.messages[0] if flags else acknowledged(error)  # type: ignore[method-assign]
+    assert INET.cannot_destroy() == why
+    nothing: Any = None
+    setup = SessionSetup(nothing, nothing, nothing, unable={"destroy": "no"})
+    assert with_destruction(setup, INET).unable == {"destroy": "no", **({"destroying": why} if why else {})}
 
 
 @pytest.mark.parametrize("kind", [netlink.ERROR, netlink.DONE])
@@ -470,3 +508,20 @@ def test_a_message_that_is_cut_off_is_reported() -> None:
     message = struct.pack("=IHHII", 5000, 20, 0, 0, 0)
     with pytest.raises(Unavailable, match=r"^sock_diag: this kernel fills messages of more than [0-9]+ bytes$"):
         reader._cookies(message)
+
+
+def test_a_line_that_a_read_has_cut_was_shown_in_that_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only races meet lines of another width, such as those of UNIX sockets that have no name yet.
+    def line(inode: int) -> bytes:
+        return b"0000000000000000: 00000002 00000000 00010000 0001 01 %5d @name\n" % inode
+
+    monkeypatch.setattr(os, "open", lambda *_: 7)
+    reader = ProcWalk("unix", 80, title=3, parse=inodes).open()
+    title_and_lines = [b"Num", line(11) + line(12)[:9], line(12)[9:] + line(13), b""]
+    asked = reading(monkeypatch, *title_and_lines)
+    shown = []
+    for _ in range(3):
+        returned = reader.read(1)
+        shown.append((list(returned), list(reader.shown(returned)), reader.is_cut))
+    assert shown == [([11], [11], True), ([12, 13], [13], False), ([], [], False)]
+    assert asked == [3, 80, 80, 80]

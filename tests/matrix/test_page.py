@@ -109,7 +109,7 @@ def test_the_table_is_one_to_those_who_cannot_see_it(whole: Page) -> None:
     scopes = [attrs["scope"] for attrs in whole.named("th") if attrs.get("role")]
     assert scopes.count("col") == 1 + 14
     assert scopes.count("row") == 6
-    assert scopes.count("rowgroup") == 2
+    assert scopes.count("rowgroup") == 3
     assert whole.named("html") == [{"lang": "en"}]
     assert all(attrs["role"] == "cell" for attrs in whole.named("td") if attrs.get("id"))
 

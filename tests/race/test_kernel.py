@@ -88,10 +88,10 @@ def test_another_process_gets_the_same_namespace_and_the_same_iterator(
             there = where()
         mine.enter()
         assert where() == there != host
-        sockets = session.setup.make_sockets(Shape())
-        new = sockets.add("s1", "head", Bucket())
+        sockets = session.setup.make_elements(Shape())
+        number = sockets.add("s1", "head", Bucket())
         reader = their_walk.open()
-        assert list(reader.read(10)) == [walk.socket_id(new)]
+        assert list(reader.read(10)) == [number]
         reader.close()
         sockets.close()
     for fd in fds:

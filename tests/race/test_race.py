@@ -23,8 +23,8 @@ from sockiter.errors import Unavailable
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.elements import Elements
 from sockiter.kernel.probe import Capabilities
-from sockiter.kernel.sockets.base import Socket, Sockets
 from sockiter.kernel.target import KernelTarget, SessionSetup
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End, Unit
@@ -61,11 +61,11 @@ class StubSockets:
     def prepare(self, changes: int) -> None:
         self.done.append(("prepare", changes))
 
-    def add(self, name: str, end: End, bucket: Bucket) -> str:
+    def add(self, name: str, end: End, bucket: Bucket) -> int:
         assert name not in self.held
         self.held[name] = bucket
         self.done.append(("add", name, end, bucket))
-        return name
+        return int(name[1:])
 
     def remove(self, name: str) -> None:
         del self.held[name]
@@ -148,9 +148,6 @@ class ScriptedWalk:
         self.returns = returns
         self.readers: list[ScriptedReader] = []
 
-    def socket_id(self, name: Any) -> int:
-        return int(name[1:])
-
     def open(self) -> ScriptedReader:
         self.readers.append(ScriptedReader(*self.returns))
         return self.readers[-1]
@@ -181,7 +178,7 @@ class Apart(ScriptedWalk):
 
 def pretending(walk: ScriptedWalk) -> KernelTarget:
     """A target with such walks, over pretended sockets."""
-    session_setup = SessionSetup(cast(Any, StubNamespace()), cast(Walk, walk), lambda shape: cast(Sockets, StubSockets()))
+    session_setup = SessionSetup(cast(Any, StubNamespace()), cast(Walk, walk), lambda shape: cast(Elements, StubSockets()))
 
     @contextmanager
     def session() -> Iterator[Any]:
@@ -277,12 +274,9 @@ def mutated(*kinds: Hazard, changes: int, has_tail: bool = True, **others: Any) 
     """A side that sets up a round, makes this many changes if enough sockets are left, and then ends."""
     sockets, numbers = StubSockets(), count(1)
     sockets.has_tail = has_tail
-    walks = ScriptedWalk()
     round_plan = plan(*kinds, **{"seconds": changes / 1e9, **others})
-    mutator = Mutator(
-        cast(Sockets, sockets), cast(Callable[[Socket], int], walks.socket_id), round_plan, lambda: f"s{next(numbers)}"
-    )
-    mutator.make_sockets()
+    mutator = Mutator(cast(Elements, sockets), round_plan, lambda: f"s{next(numbers)}")
+    mutator.make_elements()
     mutator.mutate()
     return mutator, sockets
 
@@ -343,8 +337,8 @@ def test_a_table_without_a_tail_is_not_added_to_at_the_tail() -> None:
     buckets = Bucket(0), Bucket(0, "established")
     sockets, numbers = StubSockets(), count(1)
     round_plan = RoundPlan("7", Shape(), buckets, ("add-tail", "remove"), 2, 3, 8, 1, 0.0, 1e-6)
-    mutator = Mutator(cast(Sockets, sockets), cast(Any, ScriptedWalk().socket_id), round_plan, lambda: f"s{next(numbers)}")
-    mutator.make_sockets()
+    mutator = Mutator(cast(Elements, sockets), round_plan, lambda: f"s{next(numbers)}")
+    mutator.make_elements()
     mutator.mutate()
     added = [what for what in sockets.done if what[0] == "add"]
     assert {what[3] for what in added[5:]} == {Bucket(0)}
@@ -450,7 +444,7 @@ def test_an_interrupted_round_leaves_no_process_behind(monkeypatch: pytest.Monke
 def test_a_process_that_could_not_be_started_need_not_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     target = pretending(ScriptedWalk(()))
     with target.session() as session:
-        session.setup.walk.socket_id = lambda socket: 1  # type: ignore[method-assign]  # which cannot be sent
+        session.setup.walk.open = lambda: cast(Any, None)  # type: ignore[method-assign]  # which cannot be sent
     with pytest.raises(Exception, match=r"pickle|Can't get local object"), race_session(target):
         raise AssertionError
 

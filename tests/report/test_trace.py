@@ -7,12 +7,14 @@ import pytest
 from sockiter.cases import loads
 from sockiter.errors import Unavailable
 from sockiter.history import Returned, Shown
-from sockiter.operations import Add, Bucket, Remove
+from sockiter.operations import Add, Bucket, Destroy, Remove
 from sockiter.report.trace import trace
 from sockiter.schemes.cookie_udp import CookieUdp
 from sockiter.schemes.index import Index
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import AnyScheme
+from sockiter.schemes.tcp_diag import TcpDiag
+from sockiter.schemes.udp_diag import UdpDiag
 from tests.support.scripted_traces import END, Impatient, Scripted, scripted, traced
 
 
@@ -92,6 +94,27 @@ def test_a_read_names_the_sockets_that_its_program_destroyed() -> None:
             "  at show 1: destroy(C)",
         ),
     ]
+
+
+def test_a_read_of_a_dump_names_the_sockets_that_its_reader_destroyed_then() -> None:
+    text = "batch 2\nadd A tail\nadd B tail\nadd C tail\nadd D tail\nopen\nread 1 destroying\nread all destroying\n"
+    trace = traced(text, TcpDiag())
+    assert [row.event for row in trace.rows] == [
+        ("read(iter_fd) -> A", "  the reader destroyed A"),
+        ("read(iter_fd) -> B", "  the reader destroyed B"),
+        ("read(iter_fd) -> C, D", "  the reader destroyed C, D"),
+        ("read(iter_fd) -> 0",),
+    ]
+    assert [row.state for row in trace.rows] == [((tuple(left),)) for left in ("BCD", "CD", "", "")]
+    assert [row.changes for row in trace.rows][:2] == [(Destroy("A"),), (Destroy("B"),)]
+    assert len(trace.event_times) == len(trace.history.events)
+    bound = "batch 2\nadd A tail in 1 bound\nadd B tail in 1\nopen\nread 2 destroying\nread all\n"
+    assert events_of(bound, UdpDiag())[0] == ("read(iter_fd) -> A, B",)
+    moved = bound.replace("add B tail in 1", "add B head in 0 bound\nrehash A to 0\nrehash B to 1")
+    assert events_of(moved, TcpDiag())[0] == (
+        "read(iter_fd) -> A, B",
+        "  the reader destroyed A (it stays, bound by number), B (it stays, bound by number)",
+    )
 
 
 def test_a_line_inside_a_read_that_destroys_a_bound_socket_is_listed_as_it_is_written() -> None:

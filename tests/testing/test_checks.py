@@ -100,6 +100,7 @@ def test_a_search_breaks_a_claim_with_its_shortest_case() -> None:
 
 def test_a_walk_that_never_ends_is_a_broken_claim_although_nothing_shrinks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "SHRINKING_S", -1.0)
+    monkeypatch.setattr("sockiter.operations.READS_MAX", 3)
     with pytest.raises(ClaimBroken, match=r"^next-key: (repeat|stuck) under "):
         assert_nothing_new_is_fuzzed(Still())
 

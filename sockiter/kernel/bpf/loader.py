@@ -82,11 +82,17 @@ def whole_walk(walker: Walker) -> list[tuple[int, int, int]]:
 
 
 @contextmanager
-def walker(function: str, instructions: bytes) -> Iterator[Walker]:
-    """Load a program and link it to the iterator with this BTF function; raises `Unavailable`."""
+def walker(function: str, instructions: bytes, about: bytes = b"") -> Iterator[Walker]:
+    """Load a program and link it to the iterator with this BTF function; raises `Unavailable`.
+
+    `about`: the map or the process whose elements the iterator walks (`union bpf_iter_link_info`).
+    """
     program = _load(instructions, function, _TRACE_ITER)
     try:
-        link = _linked("bpf(BPF_LINK_CREATE)", _LINK_CREATE, struct.pack("=IIII32x", program, 0, _TRACE_ITER, 0))
+        info = ctypes.create_string_buffer(about, len(about)) if about else None
+        address = 0 if info is None else ctypes.addressof(info)
+        attributes = struct.pack("=IIIIQI20x", program, 0, _TRACE_ITER, 0, address, len(about))
+        link = _linked("bpf(BPF_LINK_CREATE)", _LINK_CREATE, attributes)
     finally:
         os.close(program)  # the link keeps the program alive
     try:

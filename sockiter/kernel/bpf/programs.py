@@ -66,7 +66,36 @@ class OfWalk:
     table: int
 
 
-BucketSource: TypeAlias = InContext | OfSocket | OfWalk
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The bucket is not recorded."""
+
+
+BucketSource: TypeAlias = InContext | OfSocket | OfWalk | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """The element is a socket, identified by its cookie. The context has meta and, behind it, the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The element is of a BPF map, identified by its value of 64 bits. The context has meta, map, key and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadId:
+    """The element is a thread, identified by its id. The context has meta and the thread. A leader of a process is left out.
+
+    `pid` and `tgid`: the offsets of both ids in a task.
+    """
+
+    pid: int
+    tgid: int
+
+
+ElementSource: TypeAlias = Cookie | Value | ThreadId
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +111,16 @@ class MarkOffsets:
 def record_program(
     bucket: BucketSource,
     *,
+    element: ElementSource = Cookie(),
     page: int | None = None,
     destroy: int | None = None,
     stops: bool = False,
     log: int | None = None,
     marks: MarkOffsets | None = None,
 ) -> bytes:
-    """The program for an iterator whose context holds meta and, behind it, the socket.
+    """The program for an iterator whose context holds meta and, behind it, the socket, or another kind of element.
 
-    The kernel calls this context `struct bpf_iter__udp` and similar. The kernel's last call, without a socket, writes
+    The kernel calls this context `struct bpf_iter__udp` and similar. The kernel's last call, without an element, writes
     nothing. With `page`, a map, and `destroy`, the BTF id of bpf_sock_destroy: the program destroys the socket with the
     cookie under `DESTROY`, and writes no record of it. With `stops`, while the page is armed, the program waits for an
     answer at each socket. The kernel holds the socket's lock during that wait.
@@ -99,7 +129,7 @@ def record_program(
     `STORED` counts on, and the program neither stores nor destroys.
     """
     to = Assembly()
-    to.load(6, 1, 8)  # the socket, a pointer that may be NULL
+    to.load(6, 1, 24 if isinstance(element, Value) else 8)  # the element, a pointer that may be NULL
     to.jump_if(6, "==", 0, "end")
     to.load(7, 1, 0)
     to.load(7, 7, 0)  # meta->seq
@@ -117,9 +147,20 @@ def record_program(
             to.constant(2, 4)
             to.address(3, 8, offset)
             to.call(_READ_KERNEL)
-    to.move(1, 6)
-    to.call(_GET_SOCKET_COOKIE)
-    to.store(STACK, _RECORD_AT, 0)
+    match element:
+        case Cookie():
+            to.move(1, 6)
+            to.call(_GET_SOCKET_COOKIE)
+            to.store(STACK, _RECORD_AT, 0)
+        case Value():
+            to.load(1, 6, 0)
+            to.store(STACK, _RECORD_AT, 1)
+        case ThreadId(pid, tgid):
+            to.load(1, 6, pid, width=4)
+            to.store(STACK, _RECORD_AT, 1)
+            to.load(2, 6, tgid, width=4)
+            to.subtract(1, 2)
+            to.jump_if(1, "==", 0, "end")
     if page is not None:
         _begin_look_up(to, page)
         to.move(9, 0)

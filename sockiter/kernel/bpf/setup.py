@@ -16,7 +16,16 @@ from sockiter.kernel.bpf.btf import kernel_function, kernel_member
 from sockiter.kernel.bpf.faults import need_faults
 from sockiter.kernel.bpf.loader import Walker, shared_array, walker, whole_walk
 from sockiter.kernel.bpf.modes import LOG_SIZE, Modes
-from sockiter.kernel.bpf.programs import DESTROY, PAGE, RECORD, BucketSource, MarkOffsets, record_program
+from sockiter.kernel.bpf.programs import (
+    DESTROY,
+    PAGE,
+    RECORD,
+    BucketSource,
+    ElementSource,
+    MarkOffsets,
+    Unknown,
+    record_program,
+)
 from sockiter.kernel.bpf.stops import Stops, attach_stops, stoppable_reads
 from sockiter.readers import Feature
 
@@ -107,6 +116,25 @@ def load_iterator(stack: ExitStack, family: str, bucket: BucketSource, *, destro
     if parts.no_marks:
         lacks["unwanted"] = parts.no_marks
     return LoadedIterator(loaded, stops, parts.destroy is not None, unable, Modes(words, parts.log_words), lacks)
+
+
+def load_recorder(
+    stack: ExitStack, function: str, element: ElementSource, about: bytes
+) -> tuple[Walker, Modes, Mapping[Feature, str]]:
+    """A program that records the elements of an iterator, loaded until the stack ends, without stops; raises `Unavailable`.
+
+    `about`: as of `loader.walker`. Also the switch of its modes, and the features that this kernel lacks, with the reasons.
+    """
+    page, words = stack.enter_context(shared_array(PAGE))
+    parts = _parts(stack, destroys=False)
+    program = partial(record_program, Unknown(), element=element)
+    try:
+        loaded = stack.enter_context(walker(function, program(page=page, log=parts.log), about))
+    except Unavailable as lack:
+        loaded = stack.enter_context(walker(function, program(), about))
+        parts.leave_out(lack)
+    lacks: dict[Feature, str] = {"bytes": parts.no_log, "silent": parts.no_log} if parts.no_log else {}
+    return loaded, Modes(words, parts.log_words), lacks
 
 
 def load_destroyer(stack: ExitStack, family: str, bucket: BucketSource) -> Callable[[int], None]:

@@ -13,14 +13,14 @@ import os
 import resource
 import socket
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
 from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.programs import UNWANTED
-from sockiter.kernel.bpf.stops import Small
+from sockiter.kernel.elements import Elements
 from sockiter.kernel.libc import connect, unavailable
 from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
@@ -41,15 +41,15 @@ _LOCAL_PORT_RANGE = 51  # IP_LOCAL_PORT_RANGE, Linux 6.3
 _LOCAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
-class Sockets(ABC):
-    """The sockets of one iteration. A target does not offer operations that its kind of sockets lacks."""
+class Sockets(Elements):
+    """The sockets of one iteration. A target does not offer operations that its kind of sockets lacks.
 
-    has_tail = True
-    destroys_by_walk = False
-    """Whether a destruction walks the table, and so waits for the lock of a socket that is shown meanwhile."""
+    `number_of`: the number of a socket in a walk: its cookie or inode.
+    """
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, number_of: Callable[[Socket], int] | None = None) -> None:
         self._namespace = namespace
+        self._number_of = number_of or cookie
         self._held: dict[str, tuple[Socket, Bucket]] = {}
         self._released: list[Socket] = []
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -62,11 +62,9 @@ class Sockets(ABC):
         return name in self._held
 
     def enter(self) -> None:
-        """Make sure that the calling thread is in the private namespace."""
         self._namespace.stay()
 
-    def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False) -> Socket:
-        """Make a socket and put it into its bucket, `bound` by number or not; raises `Inconclusive`."""
+    def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
         self._check_room()
         self.enter()
         new = None
@@ -77,38 +75,17 @@ class Sockets(ABC):
                     self._put_bound(new, bucket, end)
                 else:
                     self._put(new, bucket, end)
+                if unwanted:
+                    mark_unwanted(new)
+                number = self._number_of(new)
         except BaseException:
             if new is not None:
                 new.close()
             raise
         self._held[name] = new, bucket
-        return new
-
-    def add_request(self, name: str, bucket: Bucket, *, unwanted: bool = False) -> int:
-        """Put a request socket at the head of its bucket, and return its cookie; raises `Inconclusive`.
-
-        `unwanted`: with the mark by which the iterating program filters it out.
-        """
-        raise NotImplementedError  # for kinds with connections
-
-    def finish(self, name: str) -> None:
-        """Close a connection from both sides. The kernel puts a successor into its bucket."""
-        raise NotImplementedError  # for kinds with connections
-
-    def accept(self, name: str) -> None:
-        """Complete the handshake of a request socket. The kernel puts a successor into its bucket."""
-        raise NotImplementedError  # for kinds with connections
-
-    def connects(self, bucket: Bucket) -> bool:
-        """Whether the sockets of this bucket are connections."""
-        return False
-
-    def small(self, name: str) -> Small | None:
-        """The kind of the object in the table, if it is smaller than a socket; None for a socket."""
-        return None
+        return number
 
     def destroy(self, name: str) -> Bucket | None:
-        """Destroy a socket as another process does. It leaves, unless it is bound by number; then its new bucket."""
         gone, bucket = self._held[name]
         self._namespace.stay()
         if (home := self._destroy(gone, bucket)) is not None:
@@ -120,7 +97,6 @@ class Sockets(ABC):
         return None
 
     def remove(self, name: str) -> None:
-        """Remove a socket for good."""
         gone, bucket = self._held.pop(name)
         try:
             self._leave(gone, bucket)
@@ -129,35 +105,24 @@ class Sockets(ABC):
             gone.close()
 
     def release(self, name: str) -> None:
-        """Stop tracking a socket that the kernel removes; `sweep` closes it."""
         self._released.append(self._held.pop(name)[0])
 
     def has_returned(self, name: str, home: Bucket) -> bool:
-        """Record the bucket of a bound socket that the program destroyed; return whether it was in another one."""
         survivor, bucket = self._held[name]
         self._held[name] = survivor, home
         return bucket != home
 
     def sweep(self) -> None:
-        """Close released sockets; does nothing if there are none."""
         while self._released:
             gone = self._released.pop()
             self._forget(gone)
             gone.close()
-
-    def prepare_requests(self, changes: int) -> None:
-        """Learn in advance what this number of request sockets needs, as `prepare` does."""
-        raise NotImplementedError  # for kinds with connections
-
-    def prepare(self, changes: int) -> None:  # noqa: B027
-        """Learn in advance what this number of changes may need: inside a read, a walk would wait for it."""
 
     def _check_room(self) -> None:
         if len(self._held) >= self._room:
             raise Inconclusive(f"an iteration can have {self._room} sockets at a time here; the case needs more")
 
     def reinsert(self, name: str, end: End) -> None:
-        """Take a socket out of its bucket, and put it in again at that end."""
         moved, bucket = self._held[name]
         self._namespace.stay()
         with explain_errors(f"a socket, again at the {end} of bucket {bucket}"):
@@ -165,7 +130,6 @@ class Sockets(ABC):
             self._put(moved, bucket, end)
 
     def rehash(self, name: str, bucket: Bucket) -> bool:
-        """Move a socket to the head of another bucket; return False, without a change, if it is in that bucket already."""
         moved, old = self._held[name]
         if old == bucket:
             return False
@@ -176,11 +140,9 @@ class Sockets(ABC):
         return True
 
     def bucket(self, name: str) -> Bucket:
-        """The current bucket of a socket."""
         return self._held[name][1]
 
     def close(self) -> None:
-        """Remove all sockets; a second call does nothing."""
         self.sweep()
         while self._held:
             gone, _ = self._held.popitem()[1]
@@ -209,10 +171,10 @@ class Sockets(ABC):
         self._take(moved, old)
         self._put(moved, bucket, "head")
 
-    def _leave(self, gone: Socket, bucket: Bucket) -> None:  # noqa: B027
+    def _leave(self, gone: Socket, bucket: Bucket) -> None:
         """Make a closing socket leave its bucket, for kinds where close(2) alone is not enough, or not the only way."""
 
-    def _forget(self, gone: Socket) -> None:  # noqa: B027
+    def _forget(self, gone: Socket) -> None:
         """Forget the data that a kind keeps about a socket."""
 
 

@@ -255,9 +255,15 @@ class TcpSockets(Sockets):
     """
 
     def __init__(
-        self, namespace: Namespace, places: Places, first: str, established: int, destroyer: Destroyer | None = None
+        self,
+        namespace: Namespace,
+        places: Places,
+        first: str,
+        established: int,
+        destroyer: Destroyer | None = None,
+        number_of: Callable[[Socket], int] = cookie,
     ) -> None:
-        super().__init__(namespace)
+        super().__init__(namespace, number_of)
         self._established = established
         self._places = places
         self._first = first
@@ -268,6 +274,8 @@ class TcpSockets(Sockets):
         self._free: list[int] = []
         self._given = _NOBODYS + 1
         self._connections: dict[Socket, tuple[int, Connection]] = {}  # of established sockets: bucket and connection
+        # By socket and bucket, the connection that it had there: a socket that returns has its address again.
+        self._kept: dict[Socket, dict[int, Connection]] = {}
         self._entries: dict[str, tuple[Entry, Bucket]] = {}
         self._removed = 0
 
@@ -396,7 +404,8 @@ class TcpSockets(Sockets):
 
     def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
         if self._is_established(bucket):
-            connection = self._places.unused(bucket.number)
+            kept = self._kept.get(new, {}).pop(bucket.number, None)
+            connection = kept or self._places.unused(bucket.number)
             self._connections[new] = bucket.number, connection
             self._places.connect(new, connection)
         else:
@@ -406,7 +415,11 @@ class TcpSockets(Sockets):
         if self._is_established(bucket):
             disconnect(old)
             old.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
-            self._places.give_back(*self._connections.pop(old))
+            number, connection = self._connections.pop(old)
+            if connection.local_port == _ESTABLISHED_PORT:
+                self._kept.setdefault(old, {})[number] = connection
+            else:
+                self._places.give_back(number, connection)
         else:
             old.shutdown(socket.SHUT_RD)
 
@@ -446,6 +459,8 @@ class TcpSockets(Sockets):
             self._free.append(number)
         if (place := self._connections.pop(gone, None)) is not None:
             self._places.give_back(*place)
+        for number, connection in self._kept.pop(gone, {}).items():
+            self._places.give_back(number, connection)
 
     def _address(self, new: Socket, bucket: int) -> tuple[str, int]:
         # The socket's own address, or, if that address has no port for this bucket, another unused one.

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.sockets.base import Destroyer, LocalPort, Socket, Sockets, cookie, disconnect, inode
+from sockiter.kernel.sockets.base import Destroyer, LocalPort, Socket, Sockets, cookie, disconnect
 from sockiter.operations import Bucket, End
 
 Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
@@ -35,19 +35,25 @@ _ADDRESSES_MAX = 8 * _CHUNK
 class Places:
     """The bucket of each port, and the address that leads from a port to a bucket; learned on demand, and kept.
 
-    `look`: a walk over the iterated table, which returns cookies or (`by_inode`) inodes. `has_tail`: whether sockets can
-    be put at the tail. `by_address`: whether connecting moves a socket, since the address counts as well.
+    `look`: a walk over the iterated table. `number_of`: the number of a socket in it, its cookie or inode. `has_tail`:
+    whether sockets can be put at the tail. `by_address`: whether connecting moves a socket, since the address counts
+    as well.
     """
 
     __slots__ = (
-        *("_addresses", "_by_inode", "_family", "_local_port", "_look", "_namespace", "_next", "_ports"),
-        *("by_address", "has_tail"),
+        *("_addresses", "_family", "_local_port", "_look", "_namespace", "_next", "_number_of", "_ports"),
+        *(
+            "by_address",
+            "has_tail",
+        ),
     )
 
-    def __init__(self, namespace: Namespace, look: Look, *, family: int, by_inode: bool = False) -> None:
+    def __init__(
+        self, namespace: Namespace, look: Look, *, family: int, number_of: Callable[[Socket], int] = cookie
+    ) -> None:
         self._namespace = namespace
         self._look = look
-        self._by_inode = by_inode
+        self._number_of = number_of
         self._family = family
         self._local_port = LocalPort()
         self._next = _FIRST_PORT
@@ -134,7 +140,7 @@ class Places:
                 self.bind(sock, port, ends[number] if ends else "head")
                 if address is not None:
                     sock.connect((self._spelled(address), 9))
-                numbers[(inode if self._by_inode else cookie)(sock)] = number
+                numbers[self._number_of(sock)] = number
             return [(numbers[socket_id], bucket) for socket_id, bucket, *_ in self._look() if socket_id in numbers]
 
 
@@ -153,8 +159,9 @@ class UdpSockets(Sockets):
         places: Places,
         ports: list[tuple[int, int]],
         destroyer: Destroyer | None = None,
+        number_of: Callable[[Socket], int] = cookie,
     ) -> None:
-        super().__init__(namespace)
+        super().__init__(namespace, number_of)
         self._destroyer = destroyer
         self._places = places
         self._ports = ports

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from sockiter.errors import Inconclusive
 from sockiter.kernel.namespace import Namespace
-from sockiter.kernel.sockets.base import Socket, Sockets, cookie
+from sockiter.kernel.sockets.base import Socket, Sockets, cookie, inode
 from sockiter.operations import Bucket, End
 
 Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
@@ -26,6 +26,14 @@ Look: TypeAlias = Callable[[], Sequence[tuple[int, ...]]]
 _CHUNK = 512
 _LONGEST = 108
 _NAMES_MAX = 16 * _CHUNK
+LINE_BYTES = 160
+"""The width of a line of /proc/net/unix."""
+TITLE_BYTES = 56
+"""The width of its title."""
+# Where the inode is in a line, at least how long it is, and how long the line is without the inode and the name.
+_INODE_AT = 53
+_INODE_DIGITS = 5
+_BESIDE = _INODE_AT + 2
 
 
 class Places:
@@ -44,6 +52,8 @@ class Places:
             with ExitStack() as stack:
                 tried = {}
                 for number in range(self._tried, self._tried + _CHUNK):
+                    if b"\n" in name(number, 0):
+                        continue  # it would end a line of /proc/net/unix
                     stack.callback((sock := Socket(socket.AF_UNIX, socket.SOCK_STREAM)).close)
                     sock.bind(name(number, 0))
                     tried[cookie(sock)] = number
@@ -70,11 +80,33 @@ class UnixSockets(Sockets):
         return Socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def _put(self, new: Socket, bucket: Bucket, end: End) -> None:
-        new.bind(name(self._places[bucket.number][1], self._made))
+        beginning = self._places[bucket.number][1]
+        while b"\n" in name(beginning, self._made):
+            self._made += 1
+        new.bind(self._name(new, beginning, self._made))
         self._made += 1
+
+    def _name(self, new: Socket, beginning: int, number: int) -> bytes:
+        return name(beginning, number)
 
     def _take(self, old: Socket, bucket: Bucket) -> None:
         raise NotImplementedError  # its targets do not offer this
+
+
+class LinedUnixSockets(UnixSockets):
+    """UNIX sockets whose lines in /proc/net/unix have equal width: the longer the inode, the shorter the name."""
+
+    def __init__(self, namespace: Namespace, places: list[tuple[int, int]]) -> None:
+        super().__init__(namespace, places)
+        self._number_of = inode
+
+    def _name(self, new: Socket, beginning: int, number: int) -> bytes:
+        return name(beginning, number)[: LINE_BYTES - _BESIDE - max(len(str(inode(new))), _INODE_DIGITS)]
+
+
+def inodes(text: bytes) -> list[tuple[int, int]]:
+    """The inode of each line of /proc/net/unix, and 0 in place of a bucket."""
+    return [(int(line[_INODE_AT:].split(None, 1)[0]), 0) for line in text.split(b"\n")[:-1]]
 
 
 def name(beginning: int, number: int) -> bytes:

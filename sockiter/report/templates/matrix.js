@@ -104,6 +104,16 @@
     return schemes;
   };
 
+  // A folded group shows only its title, with what it hides. The address has the numbers of folded groups.
+  const folds = groups.map(group => group.querySelector(".fold"));
+  const isFolded = group => folds[groups.indexOf(group)].getAttribute("aria-expanded") === "false";
+  const folded = () => groups.map((group, nth) => isFolded(group) ? nth + 1 : 0).filter(Boolean);
+  folds.forEach(fold => fold.addEventListener("click", () => {
+    fold.setAttribute("aria-expanded", String(fold.getAttribute("aria-expanded") === "false"));
+    apply();
+    remember();
+  }));
+
   const plural = (count, all, noun) => `${count === all ? "All" : `${count} of`} ${all} ${noun}`;
   const apply = () => {
     const [targets, hazards, kinds] = menus.map(name => new Set(chosen(name)));
@@ -129,18 +139,23 @@
       }
     }
     const visible = columns.filter(column => !isHidden.column(column)).length;
-    for (const group of groups) {
-      group.hidden = !group.querySelector("tr[data-target]:not([hidden])");
-      group.querySelector(".group th").colSpan = visible + 1;
-    }
     const shown = rows.filter(row => !row.hidden).length;
+    for (const group of groups) {
+      const left = [...group.querySelectorAll("tr[data-target]")].filter(row => !row.hidden);
+      group.hidden = !left.length;
+      group.querySelector(".group th").colSpan = visible + 1;
+      const chips = left.flatMap(row => [...row.querySelectorAll("td:not([hidden]) a.chip:not([hidden])")]).length;
+      group.querySelector("small").textContent = isFolded(group)
+        ? `${left.length} target${left.length === 1 ? "" : "s"}, ${chips} finding${chips === 1 ? "" : "s"}` : "";
+      if (isFolded(group)) left.forEach(row => { row.hidden = true; });
+    }
     byId("shown").textContent = `${plural(shown, rows.length, "targets")}, ${plural(visible, columns.length, "columns").toLowerCase()}, `
       + `${findings} finding${findings === 1 ? "" : "s"}${kinds.size ? ` of ${[...kinds].join(", ")}` : ""}.`;
     for (const name of menus) document.querySelector(`[data-count=${name}]`).textContent = chosen(name).length || "";
   };
   const remember = () => keep({
     search: byId("search").value.trim(), kernel: byId("kernel").value.trim(),
-    ...Object.fromEntries(menus.map(name => [name, chosen(name).join(",")])),
+    ...Object.fromEntries(menus.map(name => [name, chosen(name).join(",")])), fold: folded().join(","),
   });
   const recall = () => {
     const query = parameters();
@@ -149,6 +164,8 @@
       const values = (query.get(name) || "").split(",");
       boxes(name).forEach(box => { box.checked = values.includes(box.value); });
     }
+    const numbers = (query.get("fold") || "").split(",");
+    folds.forEach((fold, nth) => fold.setAttribute("aria-expanded", String(!numbers.includes(String(nth + 1)))));
     apply();
   };
   filters.addEventListener("input", () => { apply(); remember(); });
@@ -158,6 +175,7 @@
     event.preventDefault();
     for (const name of ["search", "kernel"]) byId(name).value = "";
     menus.forEach(name => boxes(name).forEach(box => { box.checked = false; }));
+    folds.forEach(fold => fold.setAttribute("aria-expanded", "true"));
     apply();
     remember();
   });

@@ -49,7 +49,7 @@ class Kind(Sockets):
 
     def __init__(self) -> None:
         here: Any = Here()
-        super().__init__(here)
+        super().__init__(here, id)
         self.here = here
         self.did: list[str] = []
         self.made: list[Plain] = []
