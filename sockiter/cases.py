@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sockiter.backend import SLOTS
 from sockiter.errors import InputError
@@ -167,6 +168,24 @@ def spell(operation: Operation) -> list[str]:
             ]
         case _:
             return [_spell_change(operation)]
+
+
+class Origin(NamedTuple):
+    """Where a case was found: the seed of the fuzz, and the release of the kernel; each "" if the comment does not say."""
+
+    seed: str
+    kernel: str
+
+    def __str__(self) -> str:
+        return ", ".join([f"seed {self.seed}"] * bool(self.seed) + [f"Linux {self.kernel}"] * bool(self.kernel))
+
+
+def origin(case: Case) -> Origin:
+    """The origin of a case, from the comment that a fuzz gave it."""
+    comment = "\n".join(case.comment)
+    seed = re.search(r"^Seed (\S+?)\.(?: |$)", comment, re.MULTILINE)
+    kernel = re.search(r"\bon Linux (\S+?)\.?$", comment, re.MULTILINE)
+    return Origin(seed[1] if seed else "", kernel[1] if kernel else "")
 
 
 def save(case: Case, directory: Path, stem: str) -> Path:

@@ -48,6 +48,7 @@ from sockiter.schemes.scheme import (
     Grow,
     Room,
     Show,
+    buckets_max_of,
     generation_of,
     is_dump,
     is_met,
@@ -335,6 +336,7 @@ class SchemeTarget:
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
+        self.buckets_max = buckets_max_of(scheme)
         self.has_tail = has_tail(scheme.tables[0])
 
     def missing(self) -> str | None:

@@ -29,6 +29,7 @@ from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.simulation import SchemeTarget, Simulation
 from tests.support.command import sockiter
+from tests.support.ktap import parsed
 
 ALL = frozenset(HAZARDS)
 
@@ -217,6 +218,27 @@ def test_a_difference_is_kept_as_a_case_and_is_status_1(tmp_path: Path) -> None:
     assert path.name.startswith("kernel-twin-cookie-udp-difference-")
     assert load(path).operations[-1] == Read(None)
     assert output["difference"] == {"case": str(path), "read": 2, "least": True}
+
+
+def test_the_ktap_of_a_comparison_has_one_test_that_fails_with_its_case(tmp_path: Path) -> None:
+    with kernels(Likeness(OffsetUdp())):
+        result = conform("kernel:twin", "--sequences", 30, "--seed", 1, "--cases", tmp_path, "--ktap")
+        (fine,) = parsed(result.stdout)
+        assert (result.exit_code, fine.name, fine.is_ok) == (0, "kernel:twin and offset-udp", True)
+        assert re.fullmatch(r"30 sequences, \d+ operations, 0 left out, seed 1", fine.lines[0])
+        result = conform("kernel:twin", "cookie-udp", "--hazard", "remove", "--cases", tmp_path, "--ktap")
+        (differs,) = parsed(result.stdout)
+        assert (result.exit_code, differs.is_ok) == (1, False)
+        (path,) = tmp_path.iterdir()
+        assert differs.lines[1] == f"a difference at read 2 of {path}"
+
+
+def test_the_ktap_of_an_interrupted_comparison_is_a_skipped_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(monkeypatch, Conformance, "compare")
+    with kernels(Likeness(OffsetUdp())):
+        result = conform("kernel:twin", "--seed", 1, "--ktap")
+    (only,) = parsed(result.stdout)
+    assert (result.exit_code, only.directive, only.why) == (130, "SKIP", "interrupted")
 
 
 def test_a_difference_that_cannot_be_saved_is_reported_whole(tmp_path: Path) -> None:

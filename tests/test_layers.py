@@ -62,6 +62,7 @@ ORDERS = {
     "kernel": (
         *("libc", "namespace", "netlink", "diag", "bpf", "elements", "sockets", "maps", "walks", "iteration"),
         *("identify", "probe", "target", "udp", "tcp", "unix", "bpf_map"),
+        *("thread_process", "threads"),
     ),
     "kernel.bpf": ("assembly", "programs", "btf", "loader", "hash_map", "modes", "stops", "faults", "setup"),
     "kernel.maps": ("keys", "elements", "walks"),

@@ -52,6 +52,7 @@ from sockiter.schemes.scheme import (
     Show,
     Waiting,
     Where,
+    buckets_max_of,
     frame_name,
     is_dump,
     is_met,
@@ -255,6 +256,7 @@ class TransitionSystem:
         self._takes_parts = self._is_dump and True in self._destroying
         # Insertions are counted if versions could roll over and must not.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
+        buckets = min(buckets, buckets_max_of(scheme) or buckets)
         table = empty(tuple((name, buckets) for name in scheme.tables))
         # Buckets of the first table have no table name in a case.
         self._buckets = [

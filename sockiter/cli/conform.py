@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 from sockiter.backend import barred
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard, in_order
-from sockiter.cli.ktap import Test, ktap_option, print_ktap
+from sockiter.cli.ktap import KtapTest, ktap_option, print_ktap
 from sockiter.cli.names import KERNEL_TARGET, SCHEME, hazard_option
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
@@ -154,15 +154,15 @@ def _print(trial: ConformanceTrial, seed: int) -> None:
     click.echo(dumps(kept.case), nl=False)
 
 
-def _ktap(trial: ConformanceTrial, seed: int) -> Test:
+def _ktap(trial: ConformanceTrial, seed: int) -> KtapTest:
     counts, kept = trial.counts, trial.kept
     lines = [f"{counts.sequences:,} sequences, {counts.operations:,} operations, {counts.left_out:,} left out, seed {seed}"]
     if kept is not None:
         lines += [f"a difference at read {kept.difference.at} of {kept.path or 'a case that was not saved'}"]
     name = f"{trial.target.name} and {trial.scheme.name}"
     if kept is None and trial.interrupted:
-        return Test(name, "skip", "interrupted", lines)
-    return Test(name, "ok" if kept is None else "not ok", lines=lines)
+        return KtapTest(name, "skip", "interrupted", lines)
+    return KtapTest(name, "ok" if kept is None else "not ok", lines=lines)
 
 
 def _json(trial: ConformanceTrial, seed: int, took: float) -> dict[str, object]:

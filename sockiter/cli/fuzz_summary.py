@@ -17,11 +17,12 @@ from rich.table import Table
 from sockiter.backend import Target
 from sockiter.cases import dumps
 from sockiter.claims import KnownFailure, in_order, within
-from sockiter.cli.ktap import Test
+from sockiter.cli.ktap import KtapTest
 from sockiter.cli.output import by_reason, known_failure_json
 from sockiter.fuzzing.campaign import SavedFinding, Track
 from sockiter.fuzzing.counted import AnyCampaign
 from sockiter.operations import length
+from sockiter.schemes import GROUPS
 from sockiter.verdict import Kind
 
 # The columns of the overview: each kind, for moved sockets and for others.
@@ -38,6 +39,8 @@ _COLUMNS: tuple[tuple[Kind, bool], ...] = (
 _CLAIMED = "-"
 # So narrow, columns stand close.
 _NARROW = 100
+# With more targets, the models of a group share a row.
+_ROWS_MAX = 30
 # So many targets are named in a sentence.
 _NAMES_MAX = 3
 
@@ -62,7 +65,7 @@ def print_summary(
     if campaign.is_whole is False:
         out.print("[bold]Not the whole run[/bold]: it was cut. The whole run with this seed may find more or other cases.")
     out.print(_work(campaign))
-    for line in _overview(out, campaign):
+    for line in _overview(out, campaign, verbose=verbose):
         out.print(line)
     if detailed and (details := _details(campaign)).row_count:
         out.print(details)
@@ -134,13 +137,13 @@ def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, 
     }
 
 
-def summary_ktap(campaign: AnyCampaign, absent: list[tuple[Target, str]]) -> list[Test]:
+def summary_ktap(campaign: AnyCampaign, absent: list[tuple[Target, str]]) -> list[KtapTest]:
     """The summary as KTAP: a test for each target, which fails if a claim was broken."""
     tests = [_target_ktap(campaign, target) for target in targets_of(campaign)]
-    return tests + [Test(target.name, "skip", missing) for target, missing in absent]
+    return tests + [KtapTest(target.name, "skip", missing) for target, missing in absent]
 
 
-def _target_ktap(campaign: AnyCampaign, target: Target) -> Test:
+def _target_ktap(campaign: AnyCampaign, target: Target) -> KtapTest:
     tracks = tracks_on(campaign, target)
     sequences = sum(track.sequences for track in tracks)
     found = _first(campaign, target)
@@ -150,11 +153,11 @@ def _target_ktap(campaign: AnyCampaign, target: Target) -> Test:
         words = f"claim broken: {kept.found}" if failure is None else f"known failure: {kept.found}"
         lines.append(f"{words}: {kept.path or kept.trouble}")
     if any(failure is None for failure, _ in found):
-        return Test(target.name, "not ok", lines=lines)
+        return KtapTest(target.name, "not ok", lines=lines)
     troubles = [trouble for track in tracks for trouble in track.troubles]
     if troubles:
-        return Test(target.name, "error", troubles[0], lines)
-    return Test(target.name, "ok" if sequences else "skip", "" if sequences else "no sequence was finished", lines)
+        return KtapTest(target.name, "error", troubles[0], lines)
+    return KtapTest(target.name, "ok" if sequences else "skip", "" if sequences else "no sequence was finished", lines)
 
 
 def _work(campaign: AnyCampaign) -> Table:
@@ -169,12 +172,10 @@ def _work(campaign: AnyCampaign) -> Table:
     return work
 
 
-def _overview(out: Console, campaign: AnyCampaign) -> Iterator[Table | str]:
+def _overview(out: Console, campaign: AnyCampaign, *, verbose: bool) -> Iterator[Table | str]:
     # The table, without the columns of what all targets claim and keep, and how to read it.
-    cells: dict[str, list[str]] = {}
-    for target in targets_of(campaign):
-        admitted = within(target.known_failures, tracks_on(campaign, target)[0].hazards)
-        cells[target.name] = [_cell(campaign, target, admitted, *column) for column in _COLUMNS]
+    rows = _rows(targets_of(campaign), verbose=verbose)
+    cells = {label: [_cell(campaign, targets, *column) for column in _COLUMNS] for label, targets in rows.items()}
     used = [nth for nth, _ in enumerate(_COLUMNS) if any(row[nth] != _CLAIMED for row in cells.values())]
     overview = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0 if out.width < _NARROW else 1))
     overview.add_column("target", no_wrap=True)
@@ -182,10 +183,12 @@ def _overview(out: Console, campaign: AnyCampaign) -> Iterator[Table | str]:
     for nth in used:
         kind, moved = _COLUMNS[nth]
         overview.add_column(f"{kind}*" if moved else kind)
-    for target in targets_of(campaign):
-        sequences = sum(track.sequences for track in tracks_on(campaign, target))
-        overview.add_row(escape(target.name), f"{sequences:,}", *(cells[target.name][nth] for nth in used))
+    for label, targets in rows.items():
+        sequences = sum(track.sequences for target in targets for track in tracks_on(campaign, target))
+        overview.add_row(escape(label), f"{sequences:,}", *(cells[label][nth] for nth in used))
     yield overview
+    if any(len(targets) > 1 for targets in rows.values()):
+        yield "A name with a number stands for so many models; --verbose gives each a line."
     if used:
         yield "4/5 in 6: four of five known failures seen; the shortest case has 6 operations."
         yield "-: claimed not to happen. *: of a socket that had itself been moved."
@@ -195,15 +198,31 @@ def _overview(out: Console, campaign: AnyCampaign) -> Iterator[Table | str]:
     yield ""
 
 
-def _cell(campaign: AnyCampaign, target: Target, admitted: frozenset[KnownFailure], kind: Kind, moved: bool) -> str:
+def _rows(targets: Sequence[Target], *, verbose: bool) -> dict[str, list[Target]]:
+    # The targets of each row, by its label. Many models are a row for each group of schemes, so that the table stays short.
+    if verbose or len(targets) <= _ROWS_MAX:
+        return {target.name: [target] for target in targets}
+    title_of = {scheme.name: title for title, schemes in GROUPS for scheme in schemes}
+    groups: dict[str, list[Target]] = {}
+    for target in targets:
+        groups.setdefault(title_of.get(target.name, target.name), []).append(target)
+    return {f"{title} ({len(group)})" if len(group) > 1 else group[0].name: group for title, group in groups.items()}
+
+
+def _cell(campaign: AnyCampaign, targets: Sequence[Target], kind: Kind, moved: bool) -> str:
     found = [
         (failure, group[0])
+        for target in targets
         for failure, group in _first(campaign, target)
         if (group[0].found.kind, group[0].found.moved) == (kind, moved)
     ]
     if any(failure is None for failure, _ in found):
         return "[bold red]BROKEN[/bold red]"
-    may = sum((failure.kind, failure.moved) == (kind, moved) for failure in admitted)
+    may = sum(
+        (failure.kind, failure.moved) == (kind, moved)
+        for target in targets
+        for failure in within(target.known_failures, tracks_on(campaign, target)[0].hazards)
+    )
     least = f" in {min(length(kept.found.case.operations) for _, kept in found)}" if found else ""
     return f"{len(found)}/{may}{least}" if may else _CLAIMED
 

@@ -15,7 +15,7 @@ Outcome: TypeAlias = Literal["ok", "not ok", "skip", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class KtapTest:
     """One result. `why`: behind the directive of a skipped test or an error; of another one, the diagnostic data.
 
     `lines`: diagnostic lines above the result. A test with `parts` has their outcomes as its own: `outcome_of` them.
@@ -25,10 +25,10 @@ class Test:
     outcome: Outcome
     why: str = ""
     lines: Sequence[str] = ()
-    parts: Sequence[Test] = ()
+    parts: Sequence[KtapTest] = ()
 
 
-def outcome_of(parts: Sequence[Test]) -> Outcome:
+def outcome_of(parts: Sequence[KtapTest]) -> Outcome:
     """The outcome of a test with these parts: it fails with any of them, and is skipped if all of them are."""
     outcomes = [part.outcome for part in parts]
     if all(outcome == "skip" for outcome in outcomes):
@@ -36,7 +36,7 @@ def outcome_of(parts: Sequence[Test]) -> Outcome:
     return "ok" if all(outcome in ("ok", "skip") for outcome in outcomes) else "not ok"
 
 
-def print_ktap(tests: Sequence[Test]) -> None:
+def print_ktap(tests: Sequence[KtapTest]) -> None:
     """Print the results as KTAP on standard output."""
     for line in _document(tests):
         click.echo(line)
@@ -55,7 +55,7 @@ def _without_json(context: click.Context, option: click.Parameter, value: bool) 
     return value
 
 
-def _document(tests: Sequence[Test]) -> Iterator[str]:
+def _document(tests: Sequence[KtapTest]) -> Iterator[str]:
     yield "KTAP version 1"
     yield f"1..{len(tests)}"
     for number, test in enumerate(tests, start=1):
@@ -67,7 +67,7 @@ def _document(tests: Sequence[Test]) -> Iterator[str]:
         yield _result(number, test)
 
 
-def _result(number: int, test: Test) -> str:
+def _result(number: int, test: KtapTest) -> str:
     # A name has no hash sign, behind which a directive would begin.
     words = [
         "ok" if test.outcome in ("ok", "skip") else "not ok",

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from sockiter.backend import Reason, Session, Target
-from sockiter.cases import STDIN, Case, Expect, dumps, files, loads
-from sockiter.cli.ktap import Test, ktap_option, outcome_of, print_ktap
+from sockiter.cases import STDIN, Case, Expect, Origin, dumps, files, loads, origin
+from sockiter.cli.ktap import KtapTest, ktap_option, outcome_of, print_ktap
 from sockiter.cli.names import literal, target_option
 from sockiter.cli.output import finding_json, print_json, write
 from sockiter.cli.replay_summary import Tally
@@ -125,6 +125,7 @@ class _Outcome:
     path: Path
     result: ReplayResult
     unsaid: str | None
+    origin: Origin
 
     @property
     def is_compared(self) -> bool:
@@ -211,7 +212,7 @@ class _ReplayRun:
                 self.tally.failed += 1
                 self._echo(target, f"failed: {failure}", is_fine=False)
             else:
-                outcome = _Outcome(path, result, unsaid if case.expects else None)
+                outcome = _Outcome(path, result, unsaid if case.expects else None, origin(case))
                 self.order.append(outcome)
                 self.tally.count(
                     is_compared=outcome.is_compared, is_broken=bool(result.claims_broken), is_fine=outcome.is_fine
@@ -296,6 +297,8 @@ def _in_words(outcome: _Outcome) -> str:
         words += ", CLAIM BROKEN"
         if result.claims_broken != result.verdict:
             words += f" by {describe(result.claims_broken)}"
+        if any(outcome.origin):
+            words += f" (found with {outcome.origin})"
     elif not outcome.is_compared and any(finding.kind != "incomplete" for finding in result.verdict):
         words += ", a known failure"
     if outcome.unsaid:
@@ -339,19 +342,21 @@ def _json(one: _Outcome) -> dict[str, object]:
         "as_expected": one.as_expected,
         "compared": one.is_compared,
         "claims_broken": [finding_json(finding) for finding in result.claims_broken],
+        "seed": one.origin.seed or None,
+        "found_on_linux": one.origin.kernel or None,
     }
 
 
-def _ktap(order: Sequence[_Outcome | _NotRun]) -> list[Test]:
+def _ktap(order: Sequence[_Outcome | _NotRun]) -> list[KtapTest]:
     # A test for each case, with one for each target in it.
-    cases: dict[str, list[Test]] = {}
+    cases: dict[str, list[KtapTest]] = {}
     for one in order:
         cases.setdefault(escaped(one.path), []).append(_ktap_part(one))
-    return [Test(path, outcome_of(parts), parts=parts) for path, parts in cases.items()]
+    return [KtapTest(path, outcome_of(parts), parts=parts) for path, parts in cases.items()]
 
 
-def _ktap_part(one: _Outcome | _NotRun) -> Test:
+def _ktap_part(one: _Outcome | _NotRun) -> KtapTest:
     if isinstance(one, _NotRun):
-        return Test(one.target, "error" if one.reason.kind == "failed" else "skip", one.reason.text)
+        return KtapTest(one.target, "error" if one.reason.kind == "failed" else "skip", one.reason.text)
     # Behind the hash sign, "skip" alone would be a directive.
-    return Test(one.result.target, "ok" if one.is_fine else "not ok", f"verdict: {_in_words(one)}")
+    return KtapTest(one.result.target, "ok" if one.is_fine else "not ok", f"verdict: {_in_words(one)}")

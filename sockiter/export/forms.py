@@ -87,6 +87,8 @@ def _refusal(case: Case, target: KernelTarget) -> str | None:
         return why.text
     if not any(isinstance(op, Read) for op in operations):
         return "the case reads nothing, so there is nothing to reproduce"
+    if not any(isinstance(change, Add) for op in operations for change in changes(op)):
+        return "the case has no socket, so there is nothing to reproduce"
     if len(operations) > OPERATIONS_MAX:
         return f"the case has {len(operations):,} operations; a C program has at most {OPERATIONS_MAX}"
     if FORMS[target.name].kind == "tcp":
@@ -107,6 +109,7 @@ def _on_any_kernel(target: KernelTarget) -> Target:
         Target,
         SimpleNamespace(
             name=target.name,
+            is_real=True,
             hazards=target.offers,
             unable=target.never,
             features=target.reads,

@@ -83,14 +83,15 @@ def _two_sentences(target: KernelTarget, trace: Trace) -> list[str]:
 
 
 def _kernels(case: Case, target: KernelTarget, runs: list[Run]) -> list[str]:
-    lines = [f"Linux {run.kernel}: {describe(run.trace.verdict)}" for run in runs if run.kernel]
+    results = {f"Linux {run.kernel}": describe(run.trace.verdict) for run in runs if run.kernel}
+    lines = [f"{kernel}: {result}" for kernel, result in results.items()]
     recorded: dict[tuple[str, str], list[str]] = {}
     for expect in case.expects:
         if expect.target == target.name:
             key = expect.remark or "a kernel that the case does not name", expect.scheme or ""
             recorded.setdefault(key, []).append(f"{expect.kind} {expect.socket}" if expect.socket else expect.kind)
     for (kernel, scheme), found in recorded.items():
-        if not any(line.startswith(f"{kernel}:") for line in lines):
+        if kernel not in results:
             lines.append(
                 f"{kernel}: {', '.join(found)}{f' (it walks as {scheme})' if scheme else ''}, as recorded in the case"
             )

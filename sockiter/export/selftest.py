@@ -125,10 +125,11 @@ class _Writer:
                 names.insert(0 if end == "head" else len(names), name)
             case Remove(name):
                 _bucket_of(order, name).remove(name)
-            case Reinsert(name, end):
-                names = _bucket_of(order, name)
-                names.remove(name)
-                names.insert(0 if end == "head" else len(names), name)
+            case _:
+                assert isinstance(change, Reinsert)
+                names = _bucket_of(order, change.name)
+                names.remove(change.name)
+                names.insert(0 if change.end == "head" else len(names), change.name)
 
     def _calls(self, op: Operation) -> list[str]:
         match op:

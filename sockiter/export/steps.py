@@ -164,8 +164,9 @@ class _Builder:
             case Reinsert(_, end):
                 names.remove(name)
                 self._enter(name, place, end)
-            case Rehash(_, bucket):
-                self._move(name, self._place(bucket))
+            case _:
+                assert isinstance(change, Rehash)
+                self._move(name, self._place(change.bucket))
 
     def _move(self, name: str, to: Bucket) -> None:
         if self._where[name] != to:
@@ -189,7 +190,7 @@ class _Builder:
                     calls += self._rehash(name, place)
                 if self._lives.get(name) == "closed":
                     calls += self._close(name)
-            bucket = f"bucket {place}" if self._several else "the bucket"
+            bucket = f"bucket {place}" if self._several or self._form.kind == "tcp" else "the bucket"
             self._step([f"The table at open, from head to tail of {bucket}: {' '.join(names)}."], calls)
 
     # From open on.
@@ -202,8 +203,6 @@ class _Builder:
                 self._step([f"{words}: a second walk."], ["open_again();"])
             case Read():
                 self._step([f"{words}: {_read_in_words(op)}."], self._read(op))
-            case Open():
-                raise AssertionError  # a case has one
             case Add(name, end, bucket, properties):
                 place = self._place(bucket)
                 if "bound" in properties:
@@ -227,9 +226,10 @@ class _Builder:
                 self._use("accept")
                 self._entries.discard(name)
                 self._step([f"{words}: the handshake completes."], [f"accept_connection({self._of(name)});"])
-            case Destroy(name):
+            case _:
+                assert isinstance(op, Destroy)
                 how = "SOCK_DESTROY" if self._form.kind == "tcp" else "bpf_sock_destroy, in a walk of its own"
-                self._step([f"{words}: by {how}."], self._destroy(name))
+                self._step([f"{words}: by {how}."], self._destroy(op.name))
 
     def _of(self, name: str) -> str:
         return f"&{self._variables[name]}"

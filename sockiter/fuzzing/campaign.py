@@ -23,7 +23,7 @@ from sockiter.cases import Case, save
 from sockiter.claims import Hazard, KnownFailure, in_order, within
 from sockiter.errors import SockiterError
 from sockiter.fuzzing import machine  # noqa: F401  # `drivers` uses it: loaded before the server forks the workers
-from sockiter.fuzzing.drivers import DRIVERS
+from sockiter.fuzzing.drivers import DRIVERS, FASTEST
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
@@ -182,7 +182,9 @@ class Campaign(Workers[Track, FuzzJob]):
         self.sequences: int | None = None
         self.is_whole: bool | None = None
         self.tracks = tracks_of(targets, drivers)
-        super().__init__(self.tracks, workers=workers, work=work)
+        # The fast driver first, and kernels first: so a short campaign on a busy machine still reaches every target.
+        order = sorted(self.tracks, key=lambda track: (track.driver != FASTEST, not track.target.is_real))
+        super().__init__(order, workers=workers, work=work)
         self._seconds = seconds
         self._share = seconds * workers / len(self.tracks)
         self._cases = cases

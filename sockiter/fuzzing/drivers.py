@@ -134,4 +134,6 @@ def drive_hypothesis(
             raise KeyboardInterrupt
 
 
+FASTEST = "swarm"
+"""The driver with the most sequences a second."""
 DRIVERS: dict[str, Driver] = {"hypothesis": drive_hypothesis, "swarm": drive_swarm}

@@ -14,7 +14,7 @@ from sockiter.readers import Feature
 # Small batches make growth and partial batches likely; the kernels' 16 slots keep the draw realistic.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
 BUCKETS_DRAWN = 3
-"""The number of buckets of each table that sequences use."""
+"""The number of buckets of each table that sequences use, where a target has as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Room:
 
     `slots`: the only supported number, None for any. `insertions`: the most insertions without a rollover, None for any.
     `has_tail`: whether sockets can be reinserted at the tail. `features`: those of sequences that the target supports.
+    `buckets_drawn`: the buckets of each table that sequences use.
     """
 
     tables: tuple[str, ...] = ("",)
@@ -30,12 +31,14 @@ class Room:
     insertions: int | None = None
     has_tail: bool = True
     features: frozenset[Feature] = frozenset()
+    buckets_drawn: int = BUCKETS_DRAWN
 
     @classmethod
     def of(cls, target: Target) -> Room:
         """The room of a target."""
         insertions = INSERTIONS_MAX if "rollover" in target.hazards else None
-        return cls(target.tables, target.slots, insertions, target.has_tail, target.features)
+        buckets = min(BUCKETS_DRAWN, target.buckets_max or BUCKETS_DRAWN)
+        return cls(target.tables, target.slots, insertions, target.has_tail, target.features, buckets)
 
     @property
     def slots_drawn(self) -> tuple[int, ...]:
@@ -45,7 +48,7 @@ class Room:
     @property
     def buckets(self) -> tuple[Bucket, ...]:
         """The possible buckets: the first bucket of each table before all second ones; the first table has no name."""
-        return _buckets(self.tables)
+        return _buckets(self.tables, self.buckets_drawn)
 
     @property
     def buckets_with_tail(self) -> tuple[Bucket, ...]:
@@ -58,7 +61,7 @@ class Room:
 
     def shape(self, slots: int) -> Shape:
         """The dimensions of a backend for every drawn sequence."""
-        return Shape(tuple((table, BUCKETS_DRAWN) for table in ("", *self.tables[1:])), slots)
+        return Shape(tuple((table, self.buckets_drawn) for table in ("", *self.tables[1:])), slots)
 
     def connects(self, table: str) -> bool:
         """Whether the sockets of a table can be connections."""
@@ -76,5 +79,5 @@ class Room:
 
 
 @cache
-def _buckets(tables: tuple[str, ...]) -> tuple[Bucket, ...]:
-    return tuple(Bucket(nth, table) for nth in range(BUCKETS_DRAWN) for table in ("", *tables[1:]))
+def _buckets(tables: tuple[str, ...], number: int) -> tuple[Bucket, ...]:
+    return tuple(Bucket(nth, table) for nth in range(number) for table in ("", *tables[1:]))

@@ -442,6 +442,8 @@ def machine_for(
         absent |= set(_INSIDE)
     if "realloc" not in hazards:
         absent.add("refuse_and_change")
+    if not members["others"]:
+        absent.add("add_elsewhere")
     if not members["tailless"]:
         absent.add("add_at_head")
     if all(map(room.reinserts_at_tail, room.tables)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sockiter.kernel.bpf_map import KERNEL_MAP_BATCH, KERNEL_MAP_ITER, KERNEL_MAP_NEXT_KEY
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_PROC_TCP6, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
+from sockiter.kernel.threads import KERNEL_THREADS
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_PROC_UDP6, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_PROC_UNIX, KERNEL_UNIX, KERNEL_UNIX_DIAG
 
@@ -22,6 +23,7 @@ KERNEL_TARGETS: tuple[KernelTarget, ...] = (
     KERNEL_MAP_BATCH,
     KERNEL_MAP_ITER,
     KERNEL_PROC_UNIX,
+    KERNEL_THREADS,
     KERNEL_PROC_UDP6,
     KERNEL_PROC_TCP6,
 )

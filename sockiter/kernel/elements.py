@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from sockiter.kernel.bpf.stops import Small
+from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
 
 
@@ -16,6 +17,10 @@ class Elements(ABC):
     """The elements of one iteration. A target does not offer operations that its kind of elements lacks."""
 
     has_tail = True
+    has_head = True
+    """Whether elements can be put at the head of a bucket; otherwise they go to its tail."""
+    own_namespace: Namespace | None = None
+    """The private namespace of these elements alone; None: they are in the session's, or in none."""
     destroys_by_walk = False
     """Whether a destruction walks the table, and so waits for the lock of an element that is shown meanwhile."""
 

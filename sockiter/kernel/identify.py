@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-from sockiter.backend import Backend, Shape, shape_of
+from sockiter.backend import SLOTS, Backend, Shape, shape_of
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive
 from sockiter.history import Returned, Shown
@@ -17,8 +17,8 @@ from sockiter.operations import Accept, Add, Bucket, Close, Destroy, Open, Opera
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import Simulation
 
-AHEAD_MAX = 100
-"""More sockets than a message of a dump has records: a page has room for some twenty."""
+AHEAD_MAX = 150
+"""More elements than a message of a dump has records: the smallest have 28 bytes."""
 
 _BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
 
@@ -45,6 +45,8 @@ def distinguishing_sequences(tables: Sequence[str], ahead: int = 1) -> list[tupl
         (*_adds(["B", *seen], first), Open(), read_one, read_all),
         # A rank counts across buckets, a place within a bucket does not.
         (*_adds("B", Bucket(1, tables[0])), *_adds(seen, first), Open(), read_one, *_adds("C", first), read_all),
+        # A dump that ends with its first message does not go on with what enters behind it.
+        (*_adds(seen, first), Open(), read_one, Add("B", "tail", first), read_all),
         # A file is walked again from its beginning behind its end, a table of places is not.
         (*_adds(seen, first), Open(), read_all, *_adds("B", first), read_all),
     ]
@@ -52,7 +54,7 @@ def distinguishing_sequences(tables: Sequence[str], ahead: int = 1) -> list[tupl
 
 def sockets_ahead(begin: Callable[[Shape], Backend], tables: Sequence[str]) -> int:
     """The number of sockets that a kernel shows when the walk is opened: 0, or the records of a dump's message."""
-    backend = begin(Shape())
+    backend = begin(Shape(slots=1))
     for operation in (*_adds([f"A{n}" for n in range(AHEAD_MAX)], Bucket(0, tables[0])), Open()):
         backend.apply(operation)
     ahead = sum(isinstance(event, Shown) for event in backend.history.events)
@@ -60,14 +62,20 @@ def sockets_ahead(begin: Callable[[Shape], Backend], tables: Sequence[str]) -> i
     return ahead
 
 
-def identify(begin: Callable[[Shape], Backend], schemes: Sequence[str], tables: Sequence[str], ahead: int = 0) -> str | None:
+def identify(
+    begin: Callable[[Shape], Backend],
+    schemes: Sequence[str],
+    tables: Sequence[str],
+    ahead: int = 0,
+    is_able: Callable[[Sequence[Operation]], bool] = lambda _: True,
+) -> str | None:
     """The first of these schemes that delivers the same as this kernel in all sequences; None if there is none.
 
-    `ahead`: the records of a dump's message, or 0.
+    `ahead`: the records of a dump's message, or 0. `is_able`: whether this kernel can carry out a sequence.
     """
     deliveries = []
-    for operations in distinguishing_sequences(tables, ahead or 1):
-        deliveries.append((operations, _delivered(begin, operations)))
+    for operations in filter(is_able, distinguishing_sequences(tables, ahead or 1)):
+        deliveries.append((operations, _delivered(begin, operations, 1 if ahead else SLOTS)))
     for name in schemes:
         if all(_simulated(name, operations, ahead or None) == reads for operations, reads in deliveries):
             return name
@@ -109,8 +117,9 @@ def _walked(begin: Callable[[Shape], Backend], operations: Sequence[Operation]) 
         backend.close()
 
 
-def _delivered(begin: Callable[[Shape], Backend], operations: Sequence[Operation]) -> list[Returned]:
-    backend = begin(shape_of(operations))
+def _delivered(begin: Callable[[Shape], Backend], operations: Sequence[Operation], slots: int) -> list[Returned]:
+    # With one slot, the messages of a dump are as small as they get.
+    backend = begin(shape_of(operations, slots=slots))
     try:
         for operation in operations:
             backend.apply(operation)

@@ -173,7 +173,7 @@ class Iteration:
     def _open(self) -> None:
         self._elements.check_room({bucket: len(names) for bucket, names in self._order.items()})
         for bucket, names in self._order.items():
-            for name in reversed(names):
+            for name in reversed(names) if self._elements.has_head else names:
                 self._make(name, bucket)
         self._elements.enter()
         self.history.opened = tuple(name for names in self._order.values() for name in names if name not in self._unwanted)
@@ -196,10 +196,10 @@ class Iteration:
         self._show(self._reader.shown(()))
 
     def _make(self, name: str, bucket: Bucket) -> None:
-        # Put a socket of the table at open to the head of its bucket, as what it is by now.
+        # Put a socket of the table at open to the head of its bucket, or to the only end, as what it is by now.
         life = self._lives.get(name)
         home = self._homes.get(name, bucket)
-        self._add(name, "head", home, life)
+        self._add(name, "head" if self._elements.has_head else "tail", home, life)
         if home != bucket:
             self._elements.rehash(name, bucket)
         if life == "closed":

@@ -5,14 +5,14 @@ The modules `udp`, `tcp` and `unix` define the targets, their sockets and their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sockiter import rights
-from sockiter.backend import SLOTS, Backend, Shape, patiently, refusal
-from sockiter.claims import Hazard, KnownFailure, within
+from sockiter.backend import SLOTS, Backend, Shape, patiently, refusal, shape_of
+from sockiter.claims import Hazard, KnownFailure, hazards_of, within
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.kernel.bpf.modes import Modes
@@ -23,7 +23,7 @@ from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
 from sockiter.kernel.walks import DiagWalk, Walk
-from sockiter.operations import Bucket
+from sockiter.operations import Bucket, Operation
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import SUCCESSIONS
@@ -93,6 +93,7 @@ class KernelTarget:
     offers: frozenset[Hazard]
     schemes: tuple[str, ...] = ()
     tables: tuple[str, ...] = ("",)
+    buckets_max: int | None = None
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     read_max: int = RECORDS_MAX
@@ -184,10 +185,18 @@ class KernelTarget:
             session.begin_unchecked(Shape())
             is_dump = setup.walk.is_dump
             ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
-            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead)
+            scheme = identify(
+                session.begin_unchecked, self.schemes, self.tables, ahead, partial(self._is_able, frozenset(self.offers))
+            )
             unable, in_place = self._try_life(session)
             unable = {**unable, **setup.unable}
             return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, in_place)
+
+    def _is_able(self, offers: frozenset[Hazard], operations: Sequence[Operation]) -> bool:
+        # Whether this target can carry out the operations, whatever is found out about this machine.
+        return hazards_of(operations) <= offers and (
+            self.buckets_max is None or all(number <= self.buckets_max for _, number in shape_of(operations).buckets)
+        )
 
     def _try_life(self, session: KernelSession) -> tuple[dict[Hazard, str], frozenset[Hazard]]:
         # The hazards of a socket's life that fail here, with the reasons; and those whose successor enters in place.

@@ -30,15 +30,15 @@ from sockiter.schemes.unix import Unix
 from sockiter.schemes.unix_diag import UnixDiag
 
 GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
-    ("Linux's socket iterators that resume by position", (OffsetUdp(), OffsetTcp(), Rank(), Unix())),
+    ("Sockets by count", (OffsetUdp(), OffsetTcp(), Rank(), Unix())),
     (
-        "The RFC's proposal, and its alternatives",
+        "The RFC's ways",
         (Index(), IndexSnapshot(), IndexNarrow(), IndexDetect(), RemovalCount(), FullBatch(), FullBatchHeld(), Restart()),
     ),
-    ("Linux's socket iterators that resume by cookie", (CookieUdp(), CookieTcp())),
-    ("Linux's files and dumps of sockets", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag(), ProcUnix())),
-    ("Linux's walks over BPF maps", (MapNextKey(), MapBatch(), MapIter())),
-    ("Linux's walks over other tables", (Threads(), Conntrack(), Listns())),
+    ("Sockets by cookie", (CookieUdp(), CookieTcp())),
+    ("Files and dumps", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag(), ProcUnix())),
+    ("BPF maps", (MapNextKey(), MapBatch(), MapIter())),
+    ("Other tables", (Threads(), Conntrack(), Listns())),
 )
 """The schemes in groups, each with its title."""
 SCHEMES: tuple[AnyScheme, ...] = tuple(scheme for _, schemes in GROUPS for scheme in schemes)

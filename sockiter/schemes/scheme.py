@@ -204,6 +204,12 @@ def is_dump(scheme: AnyScheme) -> bool:
     return frame_name(scheme) == "netlink"
 
 
+def buckets_max_of(scheme: AnyScheme) -> int | None:
+    """The most buckets of each table of a scheme: its attribute `buckets_max`, 1 for one list; None, any number, without."""
+    most: int | None = getattr(scheme, "buckets_max", None)
+    return most
+
+
 def line_bytes_of(scheme: AnyScheme) -> int:
     """The width of a line in the frame `seq_file`: the scheme's attribute `line_bytes`, if it has one."""
     width: int = getattr(scheme, "line_bytes", LINE_BYTES)

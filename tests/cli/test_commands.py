@@ -906,6 +906,33 @@ def test_a_summary_names_no_claim_of_all_targets_if_each_kind_was_seen(
     assert "Claimed by all" not in sockiter(*QUICK, *BOTH, "--cases", tmp_path).stdout
 
 
+def test_in_a_long_summary_models_share_rows_by_group_unless_it_is_verbose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "_ROWS_MAX", 2)
+    run = (
+        "fuzz",
+        "offset-udp",
+        "rank",
+        "index",
+        "--driver",
+        "swarm",
+        "--sequences",
+        "20",
+        "--seed",
+        "7",
+        "--cases",
+        tmp_path,
+    )
+    text = sockiter(*run).stdout
+    assert re.search(r"^ Sockets by count \(2\) +40 ", text, re.MULTILINE)
+    assert re.search(r"^ index +20 ", text, re.MULTILINE)
+    assert "A name with a number stands for so many models; --verbose gives each a line." in text
+    verbose = sockiter(*run, "--verbose").stdout
+    assert re.findall(r"^ (\S+) +20 ", verbose, re.MULTILINE) == ["offset-udp", "rank", "index"]
+    assert "A name with a number" not in verbose
+
+
 @pytest.mark.usefixtures("inline", "three")
 def test_the_json_of_a_run_has_the_work_the_findings_and_the_missing_ones(tmp_path: Path) -> None:
     hazards = ("--hazard", "remove", "--hazard", "add-head", "--hazard", "rehash")

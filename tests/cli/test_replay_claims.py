@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from sockiter.cases import load
+from sockiter.cases import dumps, load, loads
 from sockiter.claims import known_failure
+from sockiter.fuzzing.campaign import annotated
+from sockiter.fuzzing.triage import TriagedFinding
 from sockiter.kernel.probe import Capabilities
 from sockiter.kernel.target import KernelTarget
 from sockiter.targets import target_named
@@ -54,6 +57,21 @@ def test_a_broken_claim_that_the_case_expects_is_status_1(tmp_path: Path) -> Non
     skip = {"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}
     assert outcome(as_json)["claims_broken"] == outcome(as_json)["verdict"] == [skip]
     assert (outcome(as_json)["as_expected"], outcome(as_json)["compared"]) == (True, True)
+
+
+@pytest.mark.usefixtures("lying")
+def test_a_broken_claim_is_reported_with_the_seed_and_the_kernel_of_its_fuzz(tmp_path: Path) -> None:
+    found = TriagedFinding("offset-udp", "skip", False, loads(SKIPS), frozenset({"remove"}), None, 1, 1, 1, shortest=True)
+    target = target_named("offset-udp")
+    with target.session() as session:
+        case = annotated(found, session, driver="swarm", seed="7/offset-udp/swarm/0")
+    path = written(tmp_path, dumps(case))
+    origin = f"(found with seed 7/offset-udp/swarm/0, Linux {platform.release()})"
+    assert f"  offset-udp  skip B, CLAIM BROKEN {origin}\n" in sockiter("replay", path, *ON_OFFSET, "-q").stdout
+    as_json = outcome(sockiter("replay", path, *ON_OFFSET, "--json"))
+    assert (as_json["seed"], as_json["found_on_linux"]) == ("7/offset-udp/swarm/0", platform.release())
+    bare = outcome(sockiter("replay", written(tmp_path, SKIPS), *ON_OFFSET, "--json"))
+    assert (bare["seed"], bare["found_on_linux"]) == (None, None)
 
 
 @pytest.mark.usefixtures("lying")

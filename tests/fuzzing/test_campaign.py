@@ -17,10 +17,12 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from sockiter import __version__, workers
+from sockiter.backend import Target
 from sockiter.cases import Case, load, loads
 from sockiter.claims import Hazard, hazards_of, known_failure
 from sockiter.errors import Unavailable
@@ -285,10 +287,10 @@ def test_the_time_of_all_workers_is_shared_equally_and_every_track_has_a_short_f
     run.run()
     assert run.left_s == pytest.approx(0)
     assert [(job.target, job.driver) for job in jobs[:4]] == [
-        ("offset-udp", "hypothesis"),
         ("offset-udp", "swarm"),
-        ("index", "hypothesis"),
         ("index", "swarm"),
+        ("offset-udp", "hypothesis"),
+        ("index", "hypothesis"),
     ]
     for track in run.tracks:
         of_track = [job for job in jobs if (job.target, job.driver) == (track.target.name, track.driver)]
@@ -296,6 +298,25 @@ def test_the_time_of_all_workers_is_shared_equally_and_every_track_has_a_short_f
         assert [job.since for job in of_track] == [0, 1, 61]
         assert (track.seconds, track.sequences, track.operations) == (75, 30, 300)
     assert not run.interrupted
+
+
+def test_the_fast_driver_runs_first_and_kernels_before_models(tmp_path: Path) -> None:
+    kernel = SimpleNamespace(name="kernel:pretended", known_failures=(), is_real=True)
+    run = Campaign(
+        [(target_named("index"), BOTH), (cast(Target, kernel), BOTH)],
+        drivers=sorted(DRIVERS),
+        seed=7,
+        seconds=LONG_S,
+        workers=1,
+        cases=tmp_path,
+    )
+    order = [(track.driver, track.target.name) for track in run._waiting]
+    assert order == [
+        ("swarm", "kernel:pretended"),
+        ("swarm", "index"),
+        ("hypothesis", "kernel:pretended"),
+        ("hypothesis", "index"),
+    ]
 
 
 def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_their_findings(
@@ -307,7 +328,7 @@ def test_the_first_slices_of_a_short_campaign_leave_time_to_shrink_their_finding
 
 def test_every_slice_draws_from_a_seed_of_its_own(jobs: list[FuzzJob], tmp_path: Path) -> None:
     two(tmp_path, seconds=100, drivers=tuple(sorted(DRIVERS))).run()
-    assert jobs[0].seed == "7/offset-udp/hypothesis/0"
+    assert jobs[0].seed == "7/offset-udp/swarm/0"
     assert len({job.seed for job in jobs}) == len(jobs) == 8
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sockiter.backend import run, shape_of
+from sockiter.backend import refusal, run, shape_of
 from sockiter.claims import Hazard
 from sockiter.conform import Conformance
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
@@ -557,3 +557,11 @@ def test_kinds_without_connections_have_no_such_calls() -> None:
     assert plain.small("A") is None
     assert not plain.connects(BUCKET)
     assert shape_of([Add("A", "head", BUCKET)]).buckets[-1] == ("established", 2)
+
+
+@pytest.mark.parametrize("target", [KERNEL_UDP, KERNEL_PROC_UDP, KERNEL_PROC_TCP], ids=lambda target: target.name)
+def test_a_target_that_closes_no_connection_refuses_one_above_open_as_well(target: KernelTarget) -> None:
+    operations = (Add("A", "head", Bucket(0, target.tables[-1])), Close("A"), Open(), ALL)
+    why = refusal(here(target), operations, shape_of(operations))
+    assert why is not None
+    assert (why.kind, why.hazards) == ("hazard", ("close",))
