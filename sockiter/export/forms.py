@@ -14,7 +14,7 @@ from sockiter.backend import Target, refusal, shape_of
 from sockiter.cases import Case
 from sockiter.errors import Unavailable
 from sockiter.kernel.target import KernelTarget
-from sockiter.operations import Add, Close, Operation, Read, changes
+from sockiter.operations import Add, At, Close, Destroy, Operation, Read, changes
 
 Kind: TypeAlias = Literal["udp", "tcp", "unix"]
 WalkKind: TypeAlias = Literal["bpf", "proc", "diag"]
@@ -72,12 +72,20 @@ def check(case: Case, target: Target, *, file: str = "", lines: Sequence[tuple[i
     assert isinstance(target, KernelTarget)
     before = f"{file}: " if file else ""
     for index, op in enumerate(case.operations):
-        if isinstance(op, Read) and op.at:
-            where = f"{file}:{lines[index][1]}: " if lines else before
-            stop = f"at {op.at[0].point} {op.at[0].nth}:"
-            raise Unavailable(f"{where}`{stop}` is a stop inside a read, for which there is no C form yet")
+        for nth, at in enumerate(op.at if isinstance(op, Read) else (), start=1):
+            if (inside := _refused_inside(at, form_of(target))) is not None:
+                where = f"{file}:{lines[index][nth]}: " if lines else before
+                raise Unavailable(f"{where}`at {at.point} {at.nth}:` has no C form: {inside}")
     if (why := _refusal(case, target)) is not None:
         raise Unavailable(f"{before}{why}")
+
+
+def _refused_inside(at: At, form: Form) -> str | None:
+    if at.point != "show":
+        return "a program of its own would have to stop the kernel at that point"
+    if form.walk != "bpf":
+        return "no program runs for the sockets of this walk"
+    return "another program cannot walk to the socket meanwhile" if isinstance(at.what, Destroy) else None
 
 
 def _refusal(case: Case, target: KernelTarget) -> str | None:
@@ -100,6 +108,9 @@ def _refusal(case: Case, target: KernelTarget) -> str | None:
                 )
     if any(isinstance(op, Read) and op.destroying for op in operations) and _has_entries(operations):
         return "a program cannot destroy request sockets and connections in TIME_WAIT"
+    reads = [op for op in operations if isinstance(op, Read)]
+    if any(read.at for read in reads) and any(read.destroying or read.silent or read.unit == "bytes" for read in reads):
+        return "a case with changes inside a read has no C form if the program also stores or destroys what it shows"
     return None
 
 

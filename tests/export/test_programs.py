@@ -13,6 +13,7 @@ from sockiter.export.source import c_program
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
 from sockiter.kernel.target import KernelSession, KernelTarget
+from sockiter.operations import Read
 from sockiter.replay import refused, replay
 from sockiter.targets import target_named
 from tests.export.programs import MIXED, case_of
@@ -30,7 +31,11 @@ def check_agrees(
     """Fails if the program says something else than `replay`."""
     program = compiled(c_program(case, target, path.name, in_place=target.in_place), path, compiler=compiler, flags=flags)
     found, status = outcome(program)
-    expected = {(finding.kind, finding.socket) for finding in replay(case, target, session).verdict}
+    try:
+        expected = {(finding.kind, finding.socket) for finding in replay(case, target, session).verdict}
+    except Inconclusive:
+        assert status == 4
+        return
     assert found == expected, path.name
     assert status == (4 if ("incomplete", None) in expected else 1 if expected - {("refused", None)} else 0)
 
@@ -67,14 +72,14 @@ def test_a_program_of_each_case_of_the_corpus_says_what_replay_says(kernel_targe
             try:
                 c_program(case, kernel_target, path.stem)
             except Unavailable:
-                assert any(getattr(op, "at", ()) for op in case.operations) or refused(case, kernel_target)
+                stops = [at for op in case.operations if isinstance(op, Read) for at in op.at]
+                assert any(at.point == "realloc" for at in stops) or refused(case, kernel_target)
                 continue
-            for compiler in compilers():
-                try:
-                    check_agrees(case, kernel_target, session, tmp_path / path.stem, compiler=compiler, flags=FLAGS)
-                except Inconclusive:
-                    continue
-                ran += 1
+            if refused(case, kernel_target):
+                continue
+            compiler = compilers()[ran % len(compilers())]
+            check_agrees(case, kernel_target, session, tmp_path / path.stem, compiler=compiler, flags=FLAGS)
+            ran += 1
     assert ran > 5
 
 
@@ -82,7 +87,7 @@ def test_a_program_of_each_case_of_the_corpus_says_what_replay_says(kernel_targe
 @pytest.mark.unmeasured
 def test_a_program_of_a_random_sequence_says_what_replay_says(kernel_target: KernelTarget, tmp_path: Path) -> None:
     compiler = compilers()[0]
-    swarm = Swarm(1, kernel_target.hazards - {"show", "realloc", "enomem"}, Room.of(kernel_target))
+    swarm = Swarm(1, kernel_target.hazards - {"realloc", "enomem"}, Room.of(kernel_target))
     with kernel_target.session() as session:
         for nth in range(SEQUENCES):
             case = Case(*swarm.sequence())
