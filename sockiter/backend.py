@@ -138,6 +138,10 @@ class Target(Protocol):
         """The names of its tables in the order of the walk; the first is also called ""."""
 
     @property
+    def buckets_max(self) -> int | None:
+        """The most buckets of each table, 1 for a target that walks one list; None: any number."""
+
+    @property
     def slots(self) -> int | None:
         """The only number of slots at open that this target supports; None: any number."""
 
@@ -180,9 +184,11 @@ def refusal(target: Target, operations: Sequence[Operation], shape: Shape) -> Re
         return Reason("connection", text)
     if not target.has_tail and (name := _reinserted_at_tail(operations)) is not None:
         return Reason("tail", f"{target.name} has buckets without a tail: {name} cannot be reinserted there")
-    for table, _ in shape.buckets:
+    for table, number in shape.buckets:
         if table and table not in target.tables:
             return Reason("table", f"{target.name} has no table named {table!r}")
+        if target.buckets_max is not None and number > target.buckets_max:
+            return Reason("table", f"{target.name} has {_buckets(target.buckets_max)}; the case needs {number}")
     if target.slots is not None and shape.slots != target.slots:
         return Reason("slots", f"{target.name} has {target.slots} slots at open; the case needs {shape.slots}")
     return None
@@ -193,6 +199,10 @@ def barred(target: Target, hazards: Iterable[Hazard]) -> Reason | None:
     unable = in_order(frozenset(hazards) - target.hazards)
     reasons = [f"{hazard} ({target.unable[hazard]})" if hazard in target.unable else hazard for hazard in unable]
     return Reason("hazard", f"{target.name} does not support: {', '.join(reasons)}", tuple(unable)) if unable else None
+
+
+def _buckets(number: int) -> str:
+    return "one bucket" if number == 1 else f"{number} buckets"
 
 
 def _reinserted_at_tail(operations: Sequence[Operation]) -> str | None:

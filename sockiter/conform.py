@@ -33,6 +33,8 @@ from sockiter.workers import undisturbed
 # One sequence in _CROWDS gets a crowd: up to _CROWD_MAX more sockets at open, and some larger reads.
 _CROWDS = 25
 _CROWD_MAX = 400
+# The most records of a read with a crowd in every sequence.
+_RECORDS_MAX = 4096
 _PROGRESS_S = 0.1
 # The extra time for shrinking, after the time limit of the run.
 SHRINKING_S = 2.0
@@ -72,9 +74,11 @@ class ComparisonCounts:
 
 
 class Conformance:
-    """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return.
+    """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return; a
+    function, if that may change from sequence to sequence.
 
-    `in_place`: of close and accept those whose successor takes its predecessor's place in the target.
+    `message_of`: for a dump, the records of a message for a case with so many slots, else 0. `in_place`: of close and accept
+    those whose successor takes its predecessor's place in the target.
     """
 
     def __init__(
@@ -83,27 +87,31 @@ class Conformance:
         session: Session,
         scheme: AnyScheme,
         *,
-        records_max: int = RECORDS_MAX,
+        records_max: int | Callable[[], int] = RECORDS_MAX,
+        message_of: Callable[[int], int] = lambda _: 0,
         in_place: frozenset[Hazard] = frozenset(),
     ) -> None:
         self._target = target
         self._session = session
         self._scheme = scheme
         self._records_max = records_max
+        self._message_of = message_of
         self._in_place = in_place
         self.counts = ComparisonCounts()
 
-    def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
+    def differences(self, seed: str, hazards: frozenset[Hazard], crowd: int = 0) -> Iterator[Difference | None]:
         """Draw random sequences without end, and yield the difference of each; None for equal results or a skipped
-        sequence."""
-        swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, Room.of(self._target))
+        sequence. `crowd`: every sequence has up to so many more sockets at open, and reads of up to 4096 records."""
+        room = Room.of(self._target)
+        swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, room)
         random = Random(seed)
         number = 0
         while True:
             operations, slots = swarm.sequence()
             number += 1
-            if number % _CROWDS == 0:
-                operations = _crowded(operations, random, "add-tail" in hazards & self._target.hazards)
+            if crowd or number % _CROWDS == 0:
+                has_tail = "add-tail" in hazards & self._target.hazards
+                operations = _crowded(operations, random, room, crowd, has_tail=has_tail)
             try:
                 found = self.compare(operations, slots)
             except Inconclusive as error:
@@ -119,9 +127,12 @@ class Conformance:
     def compare(self, operations: tuple[Operation, ...], slots: int) -> Difference | None:
         """The difference between the two on a sequence, or None; raises `Inconclusive` if the target cannot carry it out."""
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
-        model_operations = tuple(_for_scheme(operations, self._target.tables[0], self._scheme.tables[0]))
+        model_operations = tuple(in_tables_of(operations, self._target.tables[0], self._scheme.tables[0]))
         shape = shape_of(model_operations, slots=slots)
-        simulation = Simulation(self._scheme, shape, records_max=self._records_max, in_place=self._in_place)
+        records_max = self._message_of(slots)
+        if not records_max:
+            records_max = self._records_max() if callable(self._records_max) else self._records_max
+        simulation = Simulation(self._scheme, shape, records_max=records_max, in_place=self._in_place)
         model = tuple(carried_out(simulation, model_operations).reads)
         return None if real == model else Difference(operations, slots, real, model)
 
@@ -168,10 +179,20 @@ class KeptDifference:
 
 
 class ConformanceTrial:
-    """Random sequences, drawn from `seed`, on a target and a scheme, until they differ. The case is saved in `cases`."""
+    """Random sequences, drawn from `seed`, on a target and a scheme, until they differ. The case is saved in `cases`.
+
+    `crowd`: as for `Conformance.differences`.
+    """
 
     def __init__(
-        self, target: KernelTarget, scheme: AnyScheme, *, seed: str, hazards: frozenset[Hazard], cases: Path
+        self,
+        target: KernelTarget,
+        scheme: AnyScheme,
+        *,
+        seed: str,
+        hazards: frozenset[Hazard],
+        cases: Path,
+        crowd: int = 0,
     ) -> None:
         self.target = target
         self.scheme = scheme
@@ -181,6 +202,7 @@ class ConformanceTrial:
         self.interrupted = False
         self._seed = seed
         self._cases = cases
+        self.crowd = crowd
 
     def run(self, sequences: int, seconds: float = math.inf, progress: Callable[[], None] = lambda: None) -> None:
         """Compare the given number of sequences, but stop at a difference, a KeyboardInterrupt, or the time limit.
@@ -196,11 +218,12 @@ class ConformanceTrial:
                     self.target,
                     session,
                     self.scheme,
-                    records_max=self.target.records_max,
+                    records_max=session.records_max,
+                    message_of=self.target.message_of,
                     in_place=self.target.in_place,
                 )
                 self.counts = conformance.counts
-                for difference in conformance.differences(self._seed, self.hazards):
+                for difference in conformance.differences(self._seed, self.hazards, self.crowd):
                     now_and_then()
                     if difference is not None:
                         self._keep(conformance, difference)
@@ -238,8 +261,9 @@ class _NowAndThen:
             self._call()
 
 
-def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
-    # Renames the target's first table, where the scheme's first table has another name.
+def in_tables_of(operations: Sequence[Operation], first: str, of_scheme: str) -> Iterator[Operation]:
+    """The operations for a scheme with another first table than the target, whose first table then has its own name."""
+
     def bucket(old: Bucket) -> Bucket:
         return old if old.table else replace(old, table=first)
 
@@ -258,21 +282,31 @@ def _for_scheme(operations: Sequence[Operation], first: str, of_scheme: str) -> 
             yield change(op)
 
 
-def _crowded(operations: tuple[Operation, ...], random: Random, has_tail: bool) -> tuple[Operation, ...]:
+def _crowded(
+    operations: tuple[Operation, ...], random: Random, room: Room, crowd: int, *, has_tail: bool
+) -> tuple[Operation, ...]:
     # The same sequence, with many more sockets in the table at open, and larger reads.
     open_at = operations.index(Open())
     ends: tuple[End, ...] = ("head", "tail") if has_tail else ("head",)
     buckets = sorted({op.bucket for op in operations[:open_at] if isinstance(op, Add)})
-    crowd = [
-        Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
-        for n in range(random.randrange(_CROWD_MAX))
-    ]
-    rest = [
-        replace(op, count=op.count * random.randrange(1, 60)) if isinstance(op, Read) and op.count else op
-        for op in operations[open_at:]
-    ]
-    return (*crowd, *operations[:open_at], *rest)
+    if room.holds is None:
+        adds = [
+            Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
+            for n in range(random.randrange(1 + crowd if crowd else _CROWD_MAX))
+        ]
+    else:
+        # In all buckets, each of which has room for some more.
+        most = len(room.buckets) * (room.holds - 2)
+        adds = [
+            Add(f"crowd{n}", random.choice(ends), room.buckets[n % len(room.buckets)]) for n in range(random.randrange(most))
+        ]
+
+    def larger(count: int) -> int:
+        return int(_RECORDS_MAX ** random.random()) if crowd else count * random.randrange(1, 60)
+
+    rest = [replace(op, count=larger(op.count)) if isinstance(op, Read) and op.count else op for op in operations[open_at:]]
+    return (*adds, *operations[:open_at], *rest)
 
 
 def _read_text(returned: Returned) -> str:
-    return returned.error or (" ".join(returned.delivered) or "nothing")
+    return (returned.error or " ".join(returned.delivered) or "nothing") + " (interrupted)" * returned.interrupted

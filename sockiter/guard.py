@@ -27,6 +27,7 @@ from sockiter.schemes.scheme import (
     Room,
     Show,
     Where,
+    buckets_max_of,
     frame_name,
     known_failures_of,
     line_bytes_of,
@@ -198,6 +199,9 @@ class Guarded:
         self.tables = scheme.tables
         self.frame = frame_name(scheme)
         self.line_bytes = line_bytes_of(scheme)
+        self.buckets_max = buckets_max_of(scheme)
+        self.has_generation = getattr(scheme, "has_generation", False)
+        self.shares_addresses = getattr(scheme, "shares_addresses", False)
         self._scheme = scheme
         self._class = type(scheme).__name__
         # The number of waits of the current read since its last shown socket, and its last step. A search resumes other

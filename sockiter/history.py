@@ -22,13 +22,16 @@ class Returned:
     """A read(2) returned the records of these sockets in order, or the name of an errno.
 
     A record counts with its last byte. `cut`: the read also returned the first bytes of another record, or bytes from
-    inside one. For a silent read, `delivered` has the sockets that the program stored, and `silent` is true.
+    inside one. For a silent read, `delivered` has the sockets that the program stored, and `silent` is true. `interrupted`:
+    the message that this read began, or the end, has the flag NLM_F_DUMP_INTR. So the kernel says that the table has
+    changed since the message before.
     """
 
     delivered: tuple[str, ...]
     error: str | None = None
     cut: bool = False
     silent: bool = False
+    interrupted: bool = False
 
     @property
     def is_the_end(self) -> bool:

@@ -73,6 +73,7 @@ class BrokenPlugin:
     hazards: frozenset[Hazard] = frozenset()
     known_failures: tuple[KnownFailure, ...] = ()
     tables: tuple[str, ...] = ONE_TABLE
+    buckets_max: int | None = None
     slots: int | None = None
     is_real: bool = False
     has_tail: bool = True

@@ -42,7 +42,19 @@ from sockiter.operations import (
     update_lives,
 )
 from sockiter.readers import Feature
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Room, Show, is_dump, is_met, known_failures_of, line_bytes_of
+from sockiter.schemes.scheme import (
+    AnyScheme,
+    Done,
+    Grow,
+    Room,
+    Show,
+    buckets_max_of,
+    generation_of,
+    is_dump,
+    is_met,
+    known_failures_of,
+    line_bytes_of,
+)
 from sockiter.table import Socket, Table, empty
 
 # The maximum number of objects of one read, shown or not. The read then returns to let the scheduler run (MAX_ITER_OBJECTS).
@@ -254,6 +266,9 @@ class Simulation:
             error = "EAGAIN"
         return produced, error
 
+    def generation(self) -> int:
+        return generation_of(self.scheme, self.table)
+
     def _show(self, socket: Socket, produced: list[str]) -> bool:
         # False: the record did not fit. The program ran in vain, and the next read starts with this socket.
         name = socket.name
@@ -262,7 +277,7 @@ class Simulation:
             for at in self._reached("show", self._shows):
                 assert not isinstance(at.what, Fail)
                 self._change_inside(at.what)
-        if name in self._gone or name in self._unwanted:
+        if name in self._gone or name in self._unwanted or not name:
             return True
         if self.table.successors and self.table.is_succeeded(socket):
             return True
@@ -321,6 +336,7 @@ class SchemeTarget:
         self.unable: Mapping[Hazard, str] = {}
         self.known_failures = known_failures_of(scheme)
         self.tables = scheme.tables
+        self.buckets_max = buckets_max_of(scheme)
         self.has_tail = has_tail(scheme.tables[0])
 
     def missing(self) -> str | None:

@@ -58,6 +58,7 @@ class Limited:
     hazards: frozenset[Hazard] = frozenset({"remove"})
     known_failures: tuple[KnownFailure, ...] = ()
     tables: tuple[str, ...] = ("listening", "established")
+    buckets_max: int | None = None
     slots: int | None = SLOTS
     unable: Mapping[Hazard, str] = field(default_factory=dict)
     has_tail: bool = True

@@ -38,7 +38,7 @@ from sockiter.operations import (
 )
 from sockiter.oracle import judge
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme
+from sockiter.schemes.scheme import AnyScheme, buckets_max_of
 from sockiter.shrink.edits import name_of
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
@@ -121,7 +121,8 @@ def sequences(
     """
     assert scope.ops is not None
     tables = {"" if nth == 0 else name: name for nth, name in enumerate(scheme.tables)}
-    buckets = [Bucket(number, table) for table in tables for number in range(scope.buckets)]
+    in_each = min(scope.buckets, buckets_max_of(scheme) or scope.buckets)
+    buckets = [Bucket(number, table) for table in tables for number in range(in_each)]
 
     def changes(
         present: tuple[str, ...], added: int, on: frozenset[Hazard], destroyed: bool

@@ -52,6 +52,7 @@ from sockiter.schemes.scheme import (
     Show,
     Waiting,
     Where,
+    buckets_max_of,
     frame_name,
     is_dump,
     is_met,
@@ -232,9 +233,13 @@ class TransitionSystem:
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
         self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
-        self._hazards = hazards = without_implied(hazards)
+        hazards = without_implied(hazards)
         self._is_dump = is_dump(scheme)
         self._is_loop = frame_name(scheme) == "loop"
+        if self._is_dump and "remove" in hazards:
+            # A reader that destroys makes the same changes, between the same reads.
+            hazards -= {"destroying"}
+        self._hazards = hazards
         if (self._is_dump or self._is_loop) and (inside := in_order(hazards - set(CHANGES) - {"destroying"})):
             how = "dumped in messages" if self._is_dump else "walked by a loop"
             raise Unsearchable(f"{scheme.name} is {how}: nothing is known about {', '.join(inside)}")
@@ -251,6 +256,7 @@ class TransitionSystem:
         self._takes_parts = self._is_dump and True in self._destroying
         # Insertions are counted if versions could roll over and must not.
         self._insertions = INSERTIONS_MAX if "rollover" in scheme.hazards - hazards else None
+        buckets = min(buckets, buckets_max_of(scheme) or buckets)
         table = empty(tuple((name, buckets) for name in scheme.tables))
         # Buckets of the first table have no table name in a case.
         self._buckets = [

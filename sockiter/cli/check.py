@@ -57,8 +57,8 @@ def check(
 ) -> None:
     """Search every history in a scope. Each claim is proved there, or refuted by a shortest case.
 
-    Default: all schemes. A SCHEME may be a pattern. If versions roll over, the scope is smaller than requested; the output
-    has the smaller scope.
+    Default: all schemes. A SCHEME may be a pattern. If versions roll over, or connections close or are accepted, the scope
+    is smaller than requested; the output has the smaller scope.
     """
     chosen = _choose(names)
     drop_unneeded_rights(chosen)

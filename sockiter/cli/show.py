@@ -72,7 +72,16 @@ def show(case_file: Path, *, names: tuple[str, ...], html: Path | None, svg: Pat
 def _json(target: Target, case_trace: Trace) -> dict[str, object]:
     return {
         "target": target.name,
-        "rows": [{"time": row.time, "event": row.event, "state": row.state, "place": row.place} for row in case_trace.rows],
+        "rows": [
+            {
+                "time": row.time,
+                "event": row.event,
+                "state": row.state,
+                "place": row.place,
+                "interrupted": row.returned is not None and row.returned.interrupted,
+            }
+            for row in case_trace.rows
+        ],
         "verdict": [finding_json(finding) for finding in case_trace.verdict],
         "words": list(words(case_trace)),
     }

@@ -32,6 +32,9 @@ class Walk(Protocol):
         with an error, and with a record that does not fit into the buffer: the next run then starts with that socket.
         """
 
+    def generation(self) -> int:
+        """The generation of the table, of a walk that keeps such a counter; 0 for others."""
+
 
 class Frame(Protocol):
     """One way to call a walk, with the records that wait for the next call.

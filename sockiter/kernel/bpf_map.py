@@ -20,7 +20,7 @@ from sockiter.kernel.maps.elements import ELEMENTS_MAX, MapElements
 from sockiter.kernel.maps.keys import KEY_BYTES
 from sockiter.kernel.maps.walks import BatchWalk, NextKeyWalk
 from sockiter.kernel.namespace import Namespace, private
-from sockiter.kernel.target import NO_BATCH, NO_DESTROYING, NO_PROGRAM_IN_FILE, NO_STOP, KernelTarget, SessionSetup
+from sockiter.kernel.target import NO_BATCH, NO_PROGRAM_IN_FILE, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk, Walk
 from sockiter.readers import Feature
 from sockiter.schemes.map_next_key import MAP, MAP_HAZARDS
@@ -30,8 +30,8 @@ _INSIDE_CALL = "nothing stops a call"
 _NEVER: dict[Hazard, str] = {
     **NO_STOP,
     **NO_BATCH,
-    **NO_DESTROYING,
     **dict.fromkeys(("close", "accept", "destroy"), _NO_SOCKET),
+    "destroying": "no program deletes the elements",
     "add-tail": "an update puts an element at the head",
     "rehash": "a key determines its bucket",
 }
@@ -72,7 +72,7 @@ def _made() -> Iterator[tuple[ExitStack, Namespace, HashMap]]:
 
 def _setup(namespace: Namespace, elements: HashMap, walk: Walk) -> SessionSetup:
     def make(shape: Shape) -> MapElements:
-        return MapElements(elements)
+        return MapElements(namespace, elements)
 
     return SessionSetup(namespace, walk, make, has_tail=False)
 

@@ -6,8 +6,10 @@ A walk identifies each element by a number. Not known here: the kind of the elem
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from sockiter.kernel.bpf.stops import Small
+from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
 
 
@@ -15,6 +17,10 @@ class Elements(ABC):
     """The elements of one iteration. A target does not offer operations that its kind of elements lacks."""
 
     has_tail = True
+    has_head = True
+    """Whether elements can be put at the head of a bucket; otherwise they go to its tail."""
+    own_namespace: Namespace | None = None
+    """The private namespace of these elements alone; None: they are in the session's, or in none."""
     destroys_by_walk = False
     """Whether a destruction walks the table, and so waits for the lock of an element that is shown meanwhile."""
 
@@ -47,6 +53,9 @@ class Elements(ABC):
 
     def enter(self) -> None:  # noqa: B027
         """Make sure that the calling thread is in the private namespace, if there is one."""
+
+    def check_room(self, elements: Mapping[Bucket, int]) -> None:  # noqa: B027
+        """Raise `Inconclusive` if this number of elements does not fit into each of these buckets, before any is made."""
 
     def prepare(self, changes: int) -> None:  # noqa: B027
         """Learn in advance what this number of changes may need: inside a read, a walk would wait for it."""

@@ -7,9 +7,10 @@ one iterator deliver differently.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 
-from sockiter.backend import Backend, Shape, shape_of
+from sockiter.backend import SLOTS, Backend, Shape, patiently, shape_of
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive
 from sockiter.history import Returned, Shown
@@ -17,8 +18,8 @@ from sockiter.operations import Accept, Add, Bucket, Close, Destroy, Open, Opera
 from sockiter.schemes import SCHEMES
 from sockiter.simulation import Simulation
 
-AHEAD_MAX = 100
-"""More sockets than a message of a dump has records: a page has room for some twenty."""
+AHEAD_MAX = 150
+"""More elements than a message of a dump has records: the smallest have 28 bytes."""
 
 _BY_NAME = {scheme.name: scheme for scheme in SCHEMES}
 
@@ -27,12 +28,15 @@ def _adds(names: Iterable[str], bucket: Bucket) -> list[Operation]:
     return [Add(name, "head", bucket) for name in names]
 
 
-def distinguishing_sequences(tables: Sequence[str], ahead: int = 1) -> list[tuple[Operation, ...]]:
+def distinguishing_sequences(tables: Sequence[str], ahead: int = 1, holds: int | None = None) -> list[tuple[Operation, ...]]:
     """Sequences that any kernel can carry out, and that distinguish the schemes.
 
     `ahead`: the number of sockets that the walk shows before the first change: one, or the records of a dump's message.
+    `holds`: the most sockets in a bucket, if there is a limit; the seen ones then fill buckets in front of the others.
     """
     first = Bucket(0, tables[0])
+    if holds is not None:
+        return _in_chains(tables[0], ahead, holds)
     read_one, read_all = Read(1), Read(None)
     # From tail to head.
     seen = [f"A{n}" for n in reversed(range(ahead))]
@@ -45,14 +49,33 @@ def distinguishing_sequences(tables: Sequence[str], ahead: int = 1) -> list[tupl
         (*_adds(["B", *seen], first), Open(), read_one, read_all),
         # A rank counts across buckets, a place within a bucket does not.
         (*_adds("B", Bucket(1, tables[0])), *_adds(seen, first), Open(), read_one, *_adds("C", first), read_all),
+        # A dump that ends with its first message does not go on with what enters behind it.
+        (*_adds(seen, first), Open(), read_one, Add("B", "tail", first), read_all),
         # A file is walked again from its beginning behind its end, a table of places is not.
         (*_adds(seen, first), Open(), read_all, *_adds("B", first), read_all),
     ]
 
 
+def _in_chains(table: str, ahead: int, holds: int) -> list[tuple[Operation, ...]]:
+    # The same for buckets of a limited size: so many sockets fill a message, and three more are in one bucket behind them.
+    seen = [Add(f"A{n}", "head", Bucket(n // holds, table)) for n in range(ahead)]
+    last = Bucket((ahead - 1) // holds + 1, table)
+    there: list[Operation] = [*seen, *_adds("EDCB", last), Open()]
+    read_one, read_all = Read(1), Read(None)
+    return [
+        # The record that does not fit is lost, or not.
+        (*there, read_all),
+        # A seen socket closes: a count over the whole table skips, a count in a chain does not.
+        (*there, read_one, Remove("A0"), read_all),
+        # The socket that was taken last closes: a count skips another one.
+        (*there, read_one, Remove("B"), read_all),
+        (*there, read_one, *_adds("F", last), read_all),
+    ]
+
+
 def sockets_ahead(begin: Callable[[Shape], Backend], tables: Sequence[str]) -> int:
     """The number of sockets that a kernel shows when the walk is opened: 0, or the records of a dump's message."""
-    backend = begin(Shape())
+    backend = begin(Shape(slots=1))
     for operation in (*_adds([f"A{n}" for n in range(AHEAD_MAX)], Bucket(0, tables[0])), Open()):
         backend.apply(operation)
     ahead = sum(isinstance(event, Shown) for event in backend.history.events)
@@ -60,14 +83,23 @@ def sockets_ahead(begin: Callable[[Shape], Backend], tables: Sequence[str]) -> i
     return ahead
 
 
-def identify(begin: Callable[[Shape], Backend], schemes: Sequence[str], tables: Sequence[str], ahead: int = 0) -> str | None:
+def identify(
+    begin: Callable[[Shape], Backend],
+    schemes: Sequence[str],
+    tables: Sequence[str],
+    ahead: int = 0,
+    is_able: Callable[[Sequence[Operation]], bool] = lambda _: True,
+    holds: int | None = None,
+) -> str | None:
     """The first of these schemes that delivers the same as this kernel in all sequences; None if there is none.
 
-    `ahead`: the records of a dump's message, or 0.
+    `ahead`: the records of a dump's message, or 0. `is_able`: whether this kernel can carry out a sequence. `holds`: the
+    most sockets in a bucket.
     """
     deliveries = []
-    for operations in distinguishing_sequences(tables, ahead or 1):
-        deliveries.append((operations, _delivered(begin, operations)))
+    for operations in filter(is_able, distinguishing_sequences(tables, ahead or 1, holds)):
+        reads = patiently(partial(_delivered, begin, operations, 1 if ahead else SLOTS))
+        deliveries.append((operations, reads))
     for name in schemes:
         if all(_simulated(name, operations, ahead or None) == reads for operations, reads in deliveries):
             return name
@@ -109,8 +141,9 @@ def _walked(begin: Callable[[Shape], Backend], operations: Sequence[Operation]) 
         backend.close()
 
 
-def _delivered(begin: Callable[[Shape], Backend], operations: Sequence[Operation]) -> list[Returned]:
-    backend = begin(shape_of(operations))
+def _delivered(begin: Callable[[Shape], Backend], operations: Sequence[Operation], slots: int) -> list[Returned]:
+    # With one slot, the messages of a dump are as small as they get.
+    backend = begin(shape_of(operations, slots=slots))
     try:
         for operation in operations:
             backend.apply(operation)

@@ -171,8 +171,9 @@ class Iteration:
                 destination.insert(0, name)
 
     def _open(self) -> None:
+        self._elements.check_room({bucket: len(names) for bucket, names in self._order.items()})
         for bucket, names in self._order.items():
-            for name in reversed(names):
+            for name in reversed(names) if self._elements.has_head else names:
                 self._make(name, bucket)
         self._elements.enter()
         self.history.opened = tuple(name for names in self._order.values() for name in names if name not in self._unwanted)
@@ -195,10 +196,10 @@ class Iteration:
         self._show(self._reader.shown(()))
 
     def _make(self, name: str, bucket: Bucket) -> None:
-        # Put a socket of the table at open to the head of its bucket, as what it is by now.
+        # Put a socket of the table at open to the head of its bucket, or to the only end, as what it is by now.
         life = self._lives.get(name)
         home = self._homes.get(name, bucket)
-        self._add(name, "head", home, life)
+        self._add(name, "head" if self._elements.has_head else "tail", home, life)
         if home != bucket:
             self._elements.rehash(name, bucket)
         if life == "closed":
@@ -326,19 +327,13 @@ class Iteration:
         silent = operation.silent and not numbers
         if self._stores:
             numbers = self._show_stored(numbers, silent=silent)
+        elif error is None:
+            self._show_read(reader, numbers)
         names = tuple([self._name(number) for number in numbers])
         events = self.history.events
         if error is None and not silent:
-            if self._stores:
-                pass
-            elif reader.ages:
-                self._show_late(numbers, reader.ages)
-            elif (shown := reader.shown(numbers)) is numbers and not self._early:
-                self._turn = None
-                events += map(Shown, names)
-            else:
-                self._show(shown)
-            returned = Returned(names, None, reader.is_cut)
+            # Of the readers, only a dump's can be interrupted.
+            returned = Returned(names, None, reader.is_cut, interrupted=getattr(reader, "interrupted", False))
         else:
             returned = Returned(names, error, silent=silent)
         events.append(returned)
@@ -354,6 +349,16 @@ class Iteration:
                 name = self._name(number)
                 self._elements.release(name)
                 self.history.events.append(Destroy(name))
+
+    def _show_read(self, reader: Reader, numbers: Sequence[int]) -> None:
+        # The sockets that were shown by a read that returned these, and whose program stored none.
+        if reader.ages:
+            self._show_late(numbers, reader.ages)
+        elif (shown := reader.shown(numbers)) is numbers and not self._early:
+            self._turn = None
+            self.history.events += [Shown(self._name(number)) for number in numbers]
+        else:
+            self._show(shown)
 
     def _show(self, shown: Sequence[int]) -> None:
         self._turn = None

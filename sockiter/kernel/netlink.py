@@ -20,6 +20,7 @@ HEADER_SIZE = _HEADER.size
 DONE, ERROR = 3, 2
 
 _REQUEST, _ACK = 1, 4
+_INTERRUPTED = 16  # NLM_F_DUMP_INTR
 _NEW_LINK, _NEW_ROUTE = 16, 24
 _CREATE = 0x400
 _UP = 1
@@ -61,9 +62,9 @@ def lead_nowhere(namespace: Namespace, address: str, source: str) -> None:
     _request("a route to nowhere", route, _NEW_ROUTE)
 
 
-def with_header(request: bytes, kind: int, *, acknowledged: bool = False) -> bytes:
+def with_header(request: bytes, kind: int, *, acknowledged: bool = False, flags: int = 0) -> bytes:
     """A request of this type, which gets an answer in any case if `acknowledged`, else a message or an error."""
-    return _HEADER.pack(HEADER_SIZE + len(request), kind, _REQUEST | _ACK * acknowledged, 0, 0) + request
+    return _HEADER.pack(HEADER_SIZE + len(request), kind, _REQUEST | _ACK * acknowledged | flags, 0, 0) + request
 
 
 def encoded(message: Any, kind: int, flags: int) -> bytes:
@@ -78,6 +79,22 @@ def header(data: bytes | memoryview, at: int) -> tuple[int, int]:
     """The size and type of the message at this offset."""
     size, kind, _, _, _ = _HEADER.unpack_from(data, at)
     return size, kind
+
+
+def is_last(data: bytes) -> bool:
+    """Whether a message of a dump contains the end of the dump."""
+    at = 0
+    while at < len(data):
+        size, kind = header(data, at)
+        if kind in (DONE, ERROR):
+            return True
+        at += size + 3 & ~3
+    return False
+
+
+def is_interrupted(data: bytes | memoryview, at: int) -> bool:
+    """Whether the message at this offset has the flag of a dump whose table has changed since the message before."""
+    return bool(_HEADER.unpack_from(data, at)[2] & _INTERRUPTED)
 
 
 def error_of(data: bytes, at: int = 0) -> OSError | None:

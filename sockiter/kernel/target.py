@@ -5,14 +5,14 @@ The modules `udp`, `tcp` and `unix` define the targets, their sockets and their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sockiter import rights
-from sockiter.backend import SLOTS, Backend, Shape, patiently, refusal
-from sockiter.claims import Hazard, KnownFailure, within
+from sockiter.backend import SLOTS, Backend, Shape, patiently, refusal, shape_of
+from sockiter.claims import Hazard, KnownFailure, hazards_of, within
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.kernel.bpf.modes import Modes
@@ -23,7 +23,7 @@ from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
 from sockiter.kernel.walks import DiagWalk, Walk
-from sockiter.operations import Bucket
+from sockiter.operations import Bucket, Operation
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES
 from sockiter.schemes.scheme import SUCCESSIONS
@@ -39,6 +39,9 @@ _NO_PROGRAM = "no program runs for its sockets"
 FILE_READS: frozenset[Feature] = frozenset({"bytes", "again"})
 NO_PROGRAM_IN_FILE: Mapping[Feature, str] = {"silent": _NO_PROGRAM, "unwanted": _NO_PROGRAM}
 """The features of a file of /proc, and the reasons against the others."""
+UNPADDED_READS: frozenset[Feature] = frozenset({"again"})
+NO_BYTES_OF_UNPADDED: Mapping[Feature, str] = {**NO_PROGRAM_IN_FILE, "bytes": "the width of a line depends on its inode"}
+"""The same of a file whose lines are not padded."""
 DUMP_READS: frozenset[Feature] = frozenset({"again"})
 NO_PROGRAM_IN_DUMP: Mapping[Feature, str] = {**NO_PROGRAM_IN_FILE, "bytes": "the kernel chooses the size of a message"}
 """The features of a dump, and the reasons against the others."""
@@ -78,6 +81,7 @@ def with_destruction(setup: SessionSetup, walk: DiagWalk) -> SessionSetup:
 class KernelTarget:
     """An iterator of the running kernel.
 
+    `bucket_holds`: the most elements in a bucket, None for any number.
     `offers`: the hazards that it supports on some machine; `never`: the reasons against the other hazards. `schemes`: the
     schemes that different kernels are known to use. `detected_scheme`: the scheme of this kernel; the iterator has the known
     failures of that scheme. `read_max`: the most sockets that one read can return, except for a dump. `reads`: the features
@@ -90,6 +94,8 @@ class KernelTarget:
     offers: frozenset[Hazard]
     schemes: tuple[str, ...] = ()
     tables: tuple[str, ...] = ("",)
+    buckets_max: int | None = None
+    bucket_holds: int | None = None
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     read_max: int = RECORDS_MAX
@@ -160,6 +166,11 @@ class KernelTarget:
         """The sockets in a message of a dump on this kernel; 0 for other walks, and where it does not run."""
         return self._capabilities.ahead
 
+    def message_of(self, slots: int) -> int:
+        """The records of a message for a case with so many slots: at least `message_records`, and more where the size of a
+        message is chosen; 0 for other walks."""
+        return max(self.message_records, min(slots, self._capabilities.largest))
+
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
         """Loaded programs, and a private namespace for the calling thread until the end, with the necessary capabilities."""
@@ -180,11 +191,23 @@ class KernelTarget:
             setup = session.setup
             session.begin_unchecked(Shape())
             is_dump = setup.walk.is_dump
-            ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
-            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead)
+            walk = setup.walk
+            if isinstance(walk, DiagWalk) and walk.record_bytes:
+                ahead = walk.message_bytes // walk.record_bytes
+            else:
+                ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
+            able = partial(self._is_able, frozenset(self.offers))
+            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead, able, self.bucket_holds)
             unable, in_place = self._try_life(session)
             unable = {**unable, **setup.unable}
-            return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, in_place)
+            largest = setup.walk.largest if isinstance(setup.walk, DiagWalk) else 0
+            return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, largest, in_place)
+
+    def _is_able(self, offers: frozenset[Hazard], operations: Sequence[Operation]) -> bool:
+        # Whether this target can carry out the operations, whatever is found out about this machine.
+        return hazards_of(operations) <= offers and (
+            self.buckets_max is None or all(number <= self.buckets_max for _, number in shape_of(operations).buckets)
+        )
 
     def _try_life(self, session: KernelSession) -> tuple[dict[Hazard, str], frozenset[Hazard]]:
         # The hazards of a socket's life that fail here, with the reasons; and those whose successor enters in place.
@@ -228,7 +251,7 @@ class KernelSession:
         setup.namespace.enter()
         self._current = Iteration(
             self._target.name,
-            setup.walk,
+            setup.walk.sized(shape.slots) if isinstance(setup.walk, DiagWalk) else setup.walk,
             setup.make_elements(shape),
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
             setup.stops,
@@ -237,6 +260,10 @@ class KernelSession:
             modes=setup.modes,
         )
         return self._current
+
+    def records_max(self) -> int:
+        """The most sockets that one read can return at present."""
+        return self._target.message_records or self.setup.walk.records_max
 
     def close(self) -> None:
         """End the current iteration."""

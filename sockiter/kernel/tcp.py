@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from sockiter.backend import Shape
@@ -27,16 +28,18 @@ from sockiter.kernel.target import (
     DUMP_READS,
     FILE_READS,
     NO_BATCH,
+    NO_BYTES_OF_UNPADDED,
     NO_DESTROYING,
     NO_PROGRAM_IN_DUMP,
     NO_PROGRAM_IN_FILE,
     NO_STOP,
     PROGRAM_READS,
+    UNPADDED_READS,
     KernelTarget,
     SessionSetup,
     with_destruction,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
+from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, UnpaddedWalk
 from sockiter.readers import Feature
 
 # In a namespace with this setting (6.1 and later), the established sockets have a separate table with this number of
@@ -45,6 +48,7 @@ _BUCKETS = 16
 _SMALL_TABLE = ("/proc/sys/net/ipv4/tcp_child_ehash_entries", str(_BUCKETS))
 _LISTENING_BUCKETS = 64  # the smallest number of any kernel
 _WIDTH = 150  # of a line of /proc/net/tcp
+_WIDTH6 = 181  # of a line of /proc/net/tcp6 with an inode of 8 digits
 _IPV4 = "this walk returns IPv4 sockets, which go to the head"
 _NO_INODE = "/proc/net/tcp gives no inode of a connection in TIME_WAIT or of a request socket, so its lines have no identity"
 _SMALL_RECORDS: dict[Hazard, str] = dict.fromkeys(
@@ -85,6 +89,13 @@ def _proc() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET, TABLES[0], inode)
         yield SessionSetup(namespace, ProcWalk("tcp", _WIDTH), make_sockets, has_tail=False, unable=unable)
+
+
+@contextmanager
+def _proc6() -> Iterator[SessionSetup]:
+    with ExitStack() as stack:
+        namespace, _, make_sockets, unable = _set_up(stack, socket.AF_INET6, TABLES[0], inode, lines_up=True)
+        yield SessionSetup(namespace, UnpaddedWalk("tcp6", _WIDTH6), make_sockets, unable=unable)
 
 
 @contextmanager
@@ -135,6 +146,17 @@ KERNEL_PROC_TCP = KernelTarget(
     reads=FILE_READS,
     never_reads=NO_PROGRAM_IN_FILE,
 )
+KERNEL_PROC_TCP6 = replace(
+    KERNEL_PROC_TCP,
+    name="kernel:proc-tcp6",
+    summary="partial reads of the running kernel's /proc/net/tcp6",
+    set_up=_proc6,
+    offers=_HEAD | _TAIL,
+    read_max=(4096 - 1) // _WIDTH6,
+    never={hazard: why for hazard, why in KERNEL_PROC_TCP.never.items() if hazard != "add-tail"},
+    reads=UNPADDED_READS,
+    never_reads=NO_BYTES_OF_UNPADDED,
+)
 KERNEL_TCP_DIAG = KernelTarget(
     "kernel:tcp-diag",
     "the running kernel's dump of TCP sockets by sock_diag",
@@ -155,7 +177,12 @@ KERNEL_TCP_DIAG = KernelTarget(
 
 
 def _set_up(
-    stack: ExitStack, family: int, first: str, number_of: Callable[[Socket], int] = cookie
+    stack: ExitStack,
+    family: int,
+    first: str,
+    number_of: Callable[[Socket], int] = cookie,
+    *,
+    lines_up: bool = False,
 ) -> tuple[Namespace, LoadedIterator, Callable[[Shape], TcpSockets], dict[Hazard, str]]:
     namespace = stack.enter_context(private(_SMALL_TABLE))
     bring_up(namespace)
@@ -183,6 +210,7 @@ def _set_up(
         except Unavailable as lack:
             unable["destroy"] = f"this kernel has neither SOCK_DESTROY nor bpf_sock_destroy: {lack}"
     places = Places(namespace, partial(whole_walk, iterator.walker), family, peer, no_peer)
+    places.lines_up = lines_up
     stack.callback(places.close)
     return namespace, iterator, partial(_make_sockets, namespace, places, first, destroyer, number_of), unable
 

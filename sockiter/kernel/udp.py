@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from sockiter.backend import Shape
@@ -25,22 +26,25 @@ from sockiter.kernel.target import (
     DUMP_READS,
     FILE_READS,
     NO_BATCH,
+    NO_BYTES_OF_UNPADDED,
     NO_DESTROYING,
     NO_PROGRAM_IN_DUMP,
     NO_PROGRAM_IN_FILE,
     NO_STOP,
     PROGRAM_READS,
+    UNPADDED_READS,
     KernelTarget,
     SessionSetup,
     with_destruction,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, Walk, lines
+from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, UnpaddedWalk, Walk, lines
 
 # A namespace with this setting (6.2 and later) has its own table, which makes a walk short. 128 is the minimum.
 _SMALL_TABLE = ("/proc/sys/net/ipv4/udp_child_hash_entries", "128")
 # `struct bpf_iter__udp`: meta, the socket, its owner, and then the bucket.
 _BUCKET_AT = 24
 _WIDTH = 128  # of a line of /proc/net/udp
+_WIDTH6 = 170  # of a line of /proc/net/udp6 with an inode of 8 digits
 _NO_CONNECTION: dict[Hazard, str] = dict.fromkeys(("close", "accept"), "UDP has no handshakes, and no successors of sockets")
 _IPV4 = "this walk returns IPv4 sockets, which go to the head"
 
@@ -71,6 +75,13 @@ def _proc() -> Iterator[SessionSetup]:
     with ExitStack() as stack:
         namespace = stack.enter_context(private(_SMALL_TABLE))
         yield _by_port(stack, namespace, ProcWalk("udp", _WIDTH), inode)
+
+
+@contextmanager
+def _proc6() -> Iterator[SessionSetup]:
+    with ExitStack() as stack:
+        namespace = stack.enter_context(private(_SMALL_TABLE))
+        yield _by_port(stack, namespace, UnpaddedWalk("udp6", _WIDTH6), inode, socket.AF_INET6)
 
 
 @contextmanager
@@ -111,6 +122,17 @@ KERNEL_PROC_UDP = KernelTarget(
     reads=FILE_READS,
     never_reads=NO_PROGRAM_IN_FILE,
 )
+KERNEL_PROC_UDP6 = replace(
+    KERNEL_PROC_UDP,
+    name="kernel:proc-udp6",
+    summary="partial reads of the running kernel's /proc/net/udp6",
+    set_up=_proc6,
+    offers=KERNEL_PROC_UDP.offers | {"add-tail"},
+    read_max=(4096 - 1) // _WIDTH6,
+    never={hazard: why for hazard, why in KERNEL_PROC_UDP.never.items() if hazard != "add-tail"},
+    reads=UNPADDED_READS,
+    never_reads=NO_BYTES_OF_UNPADDED,
+)
 KERNEL_UDP_DIAG = KernelTarget(
     "kernel:udp-diag",
     "the running kernel's dump of UDP sockets by sock_diag",
@@ -144,16 +166,23 @@ def _destroyer(stack: ExitStack) -> tuple[Destroyer | None, dict[Hazard, str]]:
         return None, {"destroy": f"UDP sockets that share a port can only be destroyed by bpf_sock_destroy: {lack}"}
 
 
-def _by_port(stack: ExitStack, namespace: Namespace, walk: Walk, number_of: Callable[[Socket], int]) -> SessionSetup:
+def _by_port(
+    stack: ExitStack,
+    namespace: Namespace,
+    walk: Walk,
+    number_of: Callable[[Socket], int],
+    family: int = socket.AF_INET,
+) -> SessionSetup:
     bring_up(namespace)
     destroyer, unable = _destroyer(stack)
-    places = Places(namespace, _seen_in_proc, family=socket.AF_INET, number_of=inode)
+    name = "udp" if family == socket.AF_INET else "udp6"
+    places = Places(namespace, partial(_seen_in_proc, name), family=family, number_of=inode)
     if places.by_address:
-        raise Unavailable("/proc/net/udp does not list sockets in the order of the table by port")
+        raise Unavailable(f"/proc/net/{name} does not list sockets in the order of the table by port")
     make_sockets = partial(_make_sockets, namespace, places, destroyer, number_of)
-    return SessionSetup(namespace, walk, make_sockets, has_tail=False, unable=unable)
+    return SessionSetup(namespace, walk, make_sockets, has_tail=places.has_tail, unable=unable)
 
 
-def _seen_in_proc() -> list[tuple[int, int]]:
-    with open("/proc/thread-self/net/udp", "rb") as file:
+def _seen_in_proc(name: str) -> list[tuple[int, int]]:
+    with open(f"/proc/thread-self/net/{name}", "rb") as file:
         return lines(file.read())

@@ -89,6 +89,8 @@ OPS_WITHOUT_END = 7
 def within_reach(target: Target, hazards: frozenset[Hazard], scope: Scope) -> Scope:
     """The part of a scope that can be searched completely, for this target under these hazards."""
     scope = scope.under(hazards)
+    if target.buckets_max is not None:
+        scope = replace(scope, buckets=min(scope.buckets, target.buckets_max))
     if (scheme := scheme_of(target)) is not None and not hasattr(scheme, "canonical") and scope.ops is None:
         scope = replace(scope, ops=OPS_WITHOUT_END)
     return scope

@@ -184,4 +184,6 @@ class Mutator:
         self.changes.append(TimedChange(kind, name, self._numbers.pop(name), start, time.monotonic_ns()))
 
     def _possible_end(self, preferred: End, bucket: Bucket) -> End:
+        if not self._elements.has_head:
+            return "tail"
         return preferred if self._elements.has_tail and has_tail(bucket.table) else "head"

@@ -137,7 +137,11 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
 
 
 def call(change: Change) -> str:
-    """A change as the call that made it."""
+    """A change as the call that made it.
+
+    A socket is removed by close(2). A connection is closed (`Close`) by shutdown(2), and its peer's FIN: close(2) alone
+    would leave FIN_WAIT entries.
+    """
     match change:
         case Add(name, end, bucket):
             return f"add({name}, {end}{f', {bucket}' if bucket != FIRST else ''})"
@@ -356,7 +360,7 @@ def _read_text(returned: Returned, destroyed: Sequence[str] = ()) -> tuple[str, 
     elif returned.cut:
         text = f"read(iter_fd) -> {f'{names}, ' if names else ''}part of a record"
     else:
-        text = f"read(iter_fd) -> {returned.error or names or '0'}"
+        text = f"read(iter_fd) -> {returned.error or names or '0'}{' (interrupted)' * returned.interrupted}"
     return (text, f"  the program destroyed {listed(destroyed, NAMES_MAX)}") if destroyed else (text,)
 
 

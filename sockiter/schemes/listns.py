@@ -21,9 +21,8 @@ from sockiter.table import Socket, Table
 
 
 class State(NamedTuple):
-    """The last id is the index of a namespace in its bucket; None before the first. `ended`: a call reported the end."""
+    """`last`: the last id, which is the index of a namespace; None before the first. `ended`: a call reported the end."""
 
-    bucket: int = 0
     last: int | None = None
     ended: bool = False
 
@@ -31,7 +30,6 @@ class State(NamedTuple):
 class Looking(NamedTuple):
     """The call is about to take one more id."""
 
-    bucket: int
     last: int | None
 
     @property
@@ -42,7 +40,6 @@ class Looking(NamedTuple):
 class Returning(NamedTuple):
     """The call returns the id of `socket`."""
 
-    bucket: int
     socket: Socket
 
     @property
@@ -61,6 +58,7 @@ class Listns:
     progress = "Last Id"
     hazards: frozenset[Hazard] = frozenset({"add-tail", "remove"})
     tables = ONE_TABLE
+    buckets_max = 1
     frame: FrameName = "loop"
     known_failures: tuple[KnownFailure, ...] = ()
 
@@ -68,27 +66,24 @@ class Listns:
         return State()
 
     def begin(self, state: State, table: Table) -> Step:
-        return Done(state) if state.ended else Looking(state.bucket, state.last)
+        return Done(state) if state.ended else Looking(state.last)
 
     def resume(self, waiting: Looking | Returning, granted: bool, table: Table) -> Step:
         if isinstance(waiting, Returning):
-            return Looking(waiting.bucket, waiting.socket.idx)
+            return Looking(waiting.socket.idx)
+        last = waiting.last
         if not granted:
-            return Done(State(waiting.bucket, waiting.last))
-        for bucket in range(waiting.bucket, len(table.buckets)):
-            for socket in table.buckets[bucket]:
-                if bucket > waiting.bucket or waiting.last is None or socket.idx > waiting.last:
-                    return Returning(bucket, socket)
-        return Done(State(ended=True))
+            return Done(State(last))
+        following = next((socket for socket in table.buckets[0] if last is None or socket.idx > last), None)
+        return Returning(following) if following is not None else Done(State(ended=True))
 
     def canonical(self, at: State | Looking | Returning | None, table: Table, where: Where) -> Hashable:
-        # A bucket is always sorted by index. So only the number of ids up to the last one matters.
+        # A list is always sorted by index. So only the number of ids up to the last one matters.
         if at is None:
             return None
         if isinstance(at, Returning):
-            return at.bucket, where.position(at.socket)
-        before = None if at.last is None else sum(idx <= at.last for _, idx in table.buckets[at.bucket])
-        return at._replace(last=before)
+            return where.position(at.socket)
+        return at._replace(last=None if at.last is None else sum(idx <= at.last for _, idx in table.buckets[0]))
 
     def place(self, state: State) -> str:
-        return "-" if state.ended else f"{state.bucket}:{'first' if state.last is None else state.last}"
+        return "-" if state.ended else "first" if state.last is None else str(state.last)

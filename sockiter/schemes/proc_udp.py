@@ -2,6 +2,7 @@
 
 Models udp_seq_start, udp_seq_next and udp_get_idx of net/ipv4/udp.c, Linux 6.1 to 7.1. Read in whole lines, this walk has
 the known failures of `rank`. There is no program in it that could destroy a socket.
+/proc/net/udp6 is the same walk, with wider lines.
 """
 
 from __future__ import annotations

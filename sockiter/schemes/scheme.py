@@ -204,10 +204,24 @@ def is_dump(scheme: AnyScheme) -> bool:
     return frame_name(scheme) == "netlink"
 
 
+def buckets_max_of(scheme: AnyScheme) -> int | None:
+    """The most buckets of each table of a scheme: its attribute `buckets_max`, 1 for one list; None, any number, without."""
+    most: int | None = getattr(scheme, "buckets_max", None)
+    return most
+
+
 def line_bytes_of(scheme: AnyScheme) -> int:
     """The width of a line in the frame `seq_file`: the scheme's attribute `line_bytes`, if it has one."""
     width: int = getattr(scheme, "line_bytes", LINE_BYTES)
     return width
+
+
+def generation_of(scheme: AnyScheme, table: Table) -> int:
+    """The generation of a table, by which the kernel detects that a dump was interrupted; 0 if the walk keeps none.
+
+    A scheme with the attribute `has_generation` keeps one. Every change of the table raises it.
+    """
+    return 1 + table.ver + sum(table.removals) if getattr(scheme, "has_generation", False) else 0
 
 
 def is_met(scheme: AnyScheme, name: str, bucket: int, table: Table) -> bool:

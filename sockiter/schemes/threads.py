@@ -45,7 +45,8 @@ class Threads:
     progress = "Next"
     hazards: frozenset[Hazard] = frozenset({"add-tail", "remove", "show"})
     tables = ONE_TABLE
-    known_failures = (known_failure("skip", "remove", elsewhere=True),)
+    buckets_max = 1
+    known_failures = (known_failure("skip", "remove"),)
 
     def open(self, slots: int, table: Table) -> State:
         return State()
@@ -53,11 +54,11 @@ class Threads:
     def begin(self, state: State, table: Table) -> Step:
         thread, is_next = state
         if thread is None:
-            return _behind(None, 0, -1, table)
+            return _behind(None, -1, table)
         if not table.has(thread):
             return Done(state)
-        bucket, position = table.where(thread)
-        return Showing(table.buckets[bucket][position]) if is_next else _behind(thread, bucket, position, table)
+        position = table.where(thread)[1]
+        return Showing(table.buckets[0][position]) if is_next else _behind(thread, position, table)
 
     def resume(self, waiting: Showing, granted: bool, table: Table) -> Step:
         thread = waiting.socket.name
@@ -65,7 +66,7 @@ class Threads:
             return Done(State(thread, is_next=True))
         if not table.has(thread):
             return Done(State(thread))
-        return _behind(thread, *table.where(thread), table)
+        return _behind(thread, table.where(thread)[1], table)
 
     canonical = staticmethod(by_position)
 
@@ -73,9 +74,7 @@ class Threads:
         return state.thread if state.is_next and state.thread is not None else f"behind {state.thread or 'the leader'}"
 
 
-def _behind(thread: str | None, bucket: int, position: int, table: Table) -> Step:
-    # The next thread behind a position. The threads of all buckets are one list.
-    sockets = table.buckets[bucket][position + 1 :]
-    if not sockets and (filled := table.first_filled(bucket + 1)) < len(table.buckets):
-        sockets = table.buckets[filled]
-    return Showing(sockets[0]) if sockets else Done(State(thread))
+def _behind(thread: str | None, position: int, table: Table) -> Step:
+    # The next thread behind a position in the only list.
+    rest = table.buckets[0][position + 1 :]
+    return Showing(rest[0]) if rest else Done(State(thread))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from sockiter.backend import run
+from sockiter.cases import loads
 from sockiter.frames import FRAMES, frame_of, reads
 from sockiter.frames.bpf_seq import RECORD_BYTES
 from sockiter.frames.seq_file import PAGE
@@ -204,3 +206,29 @@ class TestADump:
         assert simulation.history.reads == [got("A"), got("AB"), got("C"), END]
         passes = [event for event in simulation.history.events if event in (Reopened(), Shown("A"))]
         assert passes == [Shown("A"), Reopened(), Shown("A")]
+
+
+class Counting(UdpDiag):
+    """A dump that keeps a generation counter."""
+
+    name = "counting"
+    has_generation = True
+
+
+def interruptions(text: str, scheme: UdpDiag) -> list[tuple[str, bool]]:
+    target = SchemeTarget(scheme)
+    operations = loads(text).operations
+    return [("".join(read.delivered), read.interrupted) for read in run(target, target, operations, slots=2).reads]
+
+
+def test_a_dump_that_counts_generations_is_interrupted_by_a_change_between_two_messages() -> None:
+    table = "batch 2\n" + "".join(f"add {name} tail\n" for name in "ABCDEF") + "open\n"
+    changed = f"{table}remove F\nread 1\nread 1\nread 1\nadd G tail\nread all\n"
+    # The first record of a message has the flag, and the end has it.
+    expected = [("A", False), ("B", False), ("C", True), ("D", False), ("E", False), ("", True)]
+    assert interruptions(changed, Counting()) == expected
+    assert interruptions(changed, UdpDiag()) == [(names, False) for names, _ in expected]
+    late = f"{table}read 4\nread 4\nremove A\nread all\nread all\n"
+    assert interruptions(late, Counting()) == [("AB", False), ("CD", False), ("EF", False), ("", True), ("", False)]
+    again = f"{table}remove A\nagain\nread all\n"
+    assert not any(interrupted for _, interrupted in interruptions(again, Counting()))

@@ -26,6 +26,7 @@ from sockiter.kernel.bpf_map import KERNEL_MAP_BATCH, KERNEL_MAP_ITER, KERNEL_MA
 from sockiter.kernel.maps.elements import MapElements
 from sockiter.kernel.maps.keys import KEY_BYTES, bucket_of, key_of
 from sockiter.kernel.maps.walks import BatchWalk, NextKeyWalk
+from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Add, Bucket, Open, Read, Reinsert, Remove
 from tests.support.kernel_reads import adds, open_files
 from tests.support.kernel_targets import here
@@ -47,6 +48,14 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: int) -> list[int]:
     return commands
 
 
+class Anywhere(Namespace):
+    """A namespace in which every thread is."""
+
+    def __init__(self) -> None: ...
+
+    def stay(self) -> None: ...
+
+
 class TestWithoutAKernel:
     def test_a_map_that_cannot_be_made_is_unavailable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, errno.EPERM)
@@ -56,12 +65,12 @@ class TestWithoutAKernel:
     def test_an_element_that_cannot_be_put_in_is_unavailable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, errno.ENOMEM)
         with pytest.raises(Unavailable, match=r"an element at the head of bucket 3: ENOMEM"):
-            MapElements(HashMap(0, KEY_BYTES)).add("A", "head", Bucket(3))
+            MapElements(Anywhere(), HashMap(0, KEY_BYTES)).add("A", "head", Bucket(3))
 
     def test_a_map_that_is_full_is_inconclusive(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sockiter.kernel.maps.elements.ELEMENTS_MAX", 0)
         with pytest.raises(Inconclusive, match="a map has at most 0 elements here"):
-            MapElements(HashMap(0, KEY_BYTES)).add("A", "head", Bucket())
+            MapElements(Anywhere(), HashMap(0, KEY_BYTES)).add("A", "head", Bucket())
 
     def test_a_loop_makes_no_call_behind_its_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         commands = answering(monkeypatch, errno.ENOENT, errno.ENOENT)
@@ -154,7 +163,7 @@ class TestOnThisKernel:
     def test_elements_are_where_they_were_put(self, preallocated: bool) -> None:
         here(KERNEL_MAP_NEXT_KEY)
         with hash_map(KEY_BYTES, 64, preallocated=preallocated) as made:
-            elements = MapElements(made)
+            elements = MapElements(Anywhere(), made)
             numbers = [elements.add(f"{bucket}{n}", "head", Bucket(bucket)) for bucket in (0, 5, 63) for n in range(3)]
             inside = [numbers[at] for at in (2, 1, 0, 5, 4, 3, 8, 7, 6)]
             assert NextKeyWalk(made).open().read(99) == inside

@@ -225,6 +225,17 @@ def test_a_dump_of_several_messages_that_destroys_skips_sockets_although_nothing
     assert skipped == sorted(names[2 * room : 3 * room] + names[4 * room :])
 
 
+@of(*DUMPS)
+def test_known_sock_diag_does_not_say_that_a_dump_was_interrupted(
+    kernel_target: KernelTarget, session: KernelSession
+) -> None:
+    names = [f"s{number}" for number in range(3 * kernel_target.records_max)]
+    changes: list[Operation] = [Read(1), Remove("s5"), Add("new", "head"), Read(100), Remove("new"), Read(100)]
+    history = run(session, kernel_target, [*adds(reversed(names), "head"), Open(), *changes, Read(None)])
+    assert not any(read.interrupted for read in history.reads)
+    assert history.reads[-1].is_the_end
+
+
 def test_of_udp_sockets_that_share_a_port_only_the_first_is_destroyed() -> None:
     with here(KERNEL_UDP_DIAG).session() as session:
         need(KERNEL_UDP_DIAG, destroying=True)
@@ -375,7 +386,7 @@ def compared(target: KernelTarget, session: KernelSession, reader: str, sequence
     change, features, destroying = READERS[reader]
     need(target, *features, destroying=destroying)
     scheme = next(scheme for scheme in SCHEMES if scheme.name == target.detected_scheme)
-    conformance = Conformance(target, session, scheme, records_max=target.records_max)
+    conformance = Conformance(target, session, scheme, records_max=session.records_max)
     hazards = target.hazards & scheme.hazards - {"destroying"}
     room = replace(Room.of(target), features=frozenset())  # ordinary reads, which are changed here
     swarm, random = Swarm(f"readers/{reader}", hazards, room), Random(reader)

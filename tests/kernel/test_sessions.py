@@ -22,6 +22,7 @@ from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.operations import Add, Bucket, Change, Open, Operation, Read, Remove
 from tests.support.command import members, started, unmeasured, wait_until
 from tests.support.kernel_reads import adds, at_show, begun, events, open_files
+from tests.support.kernel_targets import here
 
 HERE = "/proc/thread-self/ns/net"
 SETTINGS = [
@@ -32,10 +33,17 @@ SETTINGS = [
 
 def sequence(target: KernelTarget) -> list[Operation]:
     """A short sequence within the hazards of this target."""
+    if "add-head" not in target.hazards:
+        return [*adds("FABCD", "tail"), Open(), Read(1), Remove("B"), *adds("E", "tail"), Read(None)]
     inside: list[Change] = [Remove("A"), Add("E", "head")] if "show" in target.hazards else []
     second = Bucket(0, target.tables[-1]) if len(target.tables) > 1 else Bucket(1)
     operations: list[Operation] = [*adds("ABC", "head"), Add("D", "head", second), Open()]
     return [*operations, at_show(1, *inside, count=1), Remove("B"), *adds("F", "head"), Read(None)]
+
+
+def walks_sockets(target: KernelTarget) -> bool:
+    """Whether the elements of a walk are sockets; BPF maps, threads and tracked connections have others."""
+    return not any(part in target.name for part in ("map", "threads", "conntrack", "listns"))
 
 
 def held() -> tuple[dict[str, str], int, str]:
@@ -73,6 +81,8 @@ def test_a_sequence_is_carried_out_and_the_state_is_known(kernel_target: KernelT
     state = backend.state()
     assert state is not None
     there = {"C", "D", "F", "E"} if "show" in kernel_target.hazards else {"A", "C", "D", "F"}
+    if "add-head" not in kernel_target.hazards:
+        there = set("FACDE")
     assert {name for bucket in state for name in bucket} == there
     assert (state[0][0], backend.place()) == ("F", "")
 
@@ -92,7 +102,7 @@ def test_a_session_is_in_a_namespace_of_its_own_and_the_host_sees_nothing_of_it(
                 seen = outside.submit(sockets_of_the_namespace).result()
     finally:
         os.close(host)
-    assert ours
+    assert ours or not walks_sockets(kernel_target)
     assert ours & seen == set()
     assert where() == before
 
@@ -106,10 +116,10 @@ def sockets_of_the_namespace() -> set[str]:
     return found
 
 
-def test_a_session_sees_its_sockets_where_the_host_does_not(session: KernelSession) -> None:
-    begun(session, [*adds("ABC", "head"), Open()])
+def test_a_session_sees_its_sockets_where_the_host_does_not(kernel_target: KernelTarget, session: KernelSession) -> None:
+    begun(session, [*adds("ABC", "head" if "add-head" in kernel_target.hazards else "tail"), Open()])
     ours = {name[8:-1] for name in open_files().values() if name.startswith("socket:[")}
-    assert len(sockets_of_the_namespace() & ours) == 3
+    assert len(sockets_of_the_namespace() & ours) == (3 if walks_sockets(kernel_target) else 0)
 
 
 def test_the_settings_for_small_tables_are_not_made_in_the_host(kernel_target: KernelTarget) -> None:
@@ -154,13 +164,12 @@ def bring_up_loopback() -> None:
 
 @pytest.mark.parametrize("other", KERNEL_TARGETS, ids=lambda target: target.name)
 def test_two_sessions_of_one_thread_can_take_turns(kernel_target: KernelTarget, other: KernelTarget) -> None:
-    with kernel_target.session() as one, other.session() as another:
+    with kernel_target.session() as one, here(other).session() as another:
         first, second = one.begin(Shape()), another.begin(Shape())
-        operations: list[Operation] = [*adds("AB", "head"), Open(), Read(1), *adds("C", "head"), Read(None)]
-        for operation in operations:
+        for operation in (*adds("ABC", "head"), Open(), Read(1), Remove("A"), Read(None)):
             first.apply(operation)
             second.apply(operation)
-        assert first.state() == second.state() == (("C", "B", "A"),)
+        assert first.state() == second.state() == (("C", "B"),)
 
 
 def test_a_session_that_begins_anew_ends_what_it_began(session: KernelSession) -> None:
@@ -195,7 +204,7 @@ def test_descriptors_are_not_inherited(kernel_target: KernelTarget) -> None:
     with kernel_target.session() as session:
         begun(session, [*adds("AB", "head"), Open()])
         new = [int(fd) for fd in open_files() if fd not in before]
-        assert len(new) >= 5  # two namespaces, two sockets, the walk
+        assert len(new) >= 3 + 2 * walks_sockets(kernel_target)  # two namespaces, two sockets, the walk or its table
         assert not any(map(os.get_inheritable, new))
 
 

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 
 from sockiter.backend import Shape, run
-from sockiter.errors import Unavailable
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel import libc, netlink, udp, walks
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.diag import INET_COOKIE_AT, UNIX_COOKIE_AT, inet_request, unix_request
 from sockiter.kernel.sockets.unix import inodes
 from sockiter.kernel.target import KernelSession, KernelTarget, SessionSetup, with_destruction
-from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
+from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_PROC_UDP6, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
+from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, UnpaddedWalk
 from sockiter.operations import Add, Bucket, Open, Operation, Read, Rehash, Reinsert, Remove
 from tests.support.kernel_reads import ONE, adds, begun, open_files
 
@@ -210,6 +210,51 @@ def test_a_page_holds_so_many_lines(proc: ProcWalk) -> None:
         assert KERNEL_PROC_UDP.records_max == proc.records_max == 31
 
 
+TITLE = b"  sl  local_address         remote_address         st\n"
+
+
+@pytest.fixture
+def unpadded(tmp_path: Path) -> UnpaddedWalk:
+    walk = UnpaddedWalk("udp6", 170)
+    walk._path = str(tmp_path / "udp6")
+    return walk
+
+
+def lines6(*numbers: int) -> bytes:
+    return b"".join(LINE.format(bucket=1, inode=number).encode() + b"\n" for number in numbers)
+
+
+def test_the_width_of_unpadded_lines_is_measured_before_each_walk(unpadded: UnpaddedWalk) -> None:
+    file = Path(unpadded._path)
+    page = os.sysconf("SC_PAGE_SIZE")
+    for numbers in ((1001, 1002, 1003), (10_001, 10_002, 10_003)):
+        file.write_bytes(TITLE + lines6(*numbers))
+        reader = unpadded.open()
+        assert unpadded.records_max == (page - 1) // len(lines6(numbers[0]))
+        assert [list(reader.read(2)), list(reader.read(2)), list(reader.read(2))] == [[*numbers[:2]], [numbers[2]], []]
+        reader.close()
+    # Without a line, the width is that of the walk before.
+    file.write_bytes(TITLE)
+    reader = unpadded.open()
+    file.write_bytes(TITLE + lines6(10_004))
+    assert reader.read(1) == [10_004]
+    reader.close()
+
+
+@pytest.mark.parametrize("numbers", [(1001, 10_002), (10_001, 1002)], ids=["wider", "narrower"])
+def test_lines_of_unequal_width_are_inconclusive(numbers: tuple[int, int], unpadded: UnpaddedWalk) -> None:
+    Path(unpadded._path).write_bytes(TITLE + lines6(*numbers))
+    reader = unpadded.open()
+    with pytest.raises(Inconclusive, match=r"^lines of this file are not all [0-9]+ bytes wide: "):
+        reader.read(2)
+    reader.close()
+
+
+def test_an_unpadded_file_that_cannot_be_opened_is_unavailable(unpadded: UnpaddedWalk) -> None:
+    with pytest.raises(Unavailable, match=r"^open .*/udp6: ENOENT"):
+        unpadded.open()
+
+
 def test_a_file_that_cannot_be_opened_is_unavailable(proc: ProcWalk, tmp_path: Path) -> None:
     (tmp_path / "udp").unlink()
     with pytest.raises(Unavailable, match=rf"^open {tmp_path}/udp: ENOENT"):
@@ -238,9 +283,9 @@ def test_a_table_that_proc_does_not_walk_by_port_is_not_taken_for_one(monkeypatc
 # Messages of sock_diag
 
 
-def message(kind: int, body: bytes) -> bytes:
+def message(kind: int, body: bytes, flags: int = 2) -> bytes:
     size = 16 + len(body)
-    return (struct.pack("=IHHII", size, kind, 2, 0, 0) + body).ljust(size + 3 & ~3, b"\0")
+    return (struct.pack("=IHHII", size, kind, flags, 0, 0) + body).ljust(size + 3 & ~3, b"\0")
 
 
 def about(*cookies: int) -> bytes:
@@ -308,6 +353,14 @@ def test_a_dump_is_handed_out_message_by_message_and_shown_one_ahead(asked: Ask)
     assert reader.read(9) == []
     reader.close()
     assert asking.closed
+
+
+def test_the_read_that_begins_a_message_with_the_flag_is_interrupted(asked: Ask) -> None:
+    flagged = message(20, bytes(8) + struct.pack("=Q", 3), flags=18)
+    asked(about(1, 2), flagged + about(4), message(netlink.DONE, struct.pack("=i", 0), flags=18))
+    reader = WALK.open()
+    reads = [(list(reader.read(1)), reader.interrupted) for _ in range(6)]
+    assert reads == [([1], False), ([2], False), ([3], True), ([4], False), ([], True), ([], False)]
 
 
 def test_an_end_may_stand_in_the_message_of_the_last_sockets(asked: Ask) -> None:
@@ -433,7 +486,7 @@ def delivered(target: KernelTarget, session: KernelSession, *operations: Operati
     return ["".join(read.delivered) for read in run(session, target, operations).reads]
 
 
-UDP = (KERNEL_UDP, KERNEL_PROC_UDP, KERNEL_UDP_DIAG)
+UDP = (KERNEL_UDP, KERNEL_PROC_UDP, KERNEL_PROC_UDP6, KERNEL_UDP_DIAG)
 UNIX = (KERNEL_UNIX, KERNEL_UNIX_DIAG)
 
 

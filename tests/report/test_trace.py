@@ -117,6 +117,14 @@ def test_a_read_of_a_dump_names_the_sockets_that_its_reader_destroyed_then() -> 
     )
 
 
+def test_an_interrupted_read_is_marked() -> None:
+    class Counting(UdpDiag):
+        has_generation = True
+
+    text = "batch 1\nadd A tail\nadd B tail\nopen\nremove B\nread all\n"
+    assert events_of(text, Counting())[1:] == [("read(iter_fd) -> A",), ("read(iter_fd) -> 0 (interrupted)",)]
+
+
 def test_a_line_inside_a_read_that_destroys_a_bound_socket_is_listed_as_it_is_written() -> None:
     text = "add A head in 1 bound\nadd B tail\nopen\nrehash A to 0\nread 1\n  at show 1: destroy A\n  at show 9: destroy B\n"
     assert events_of(text)[1:] == [

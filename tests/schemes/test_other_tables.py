@@ -87,8 +87,8 @@ class TestListns:
         assert delivered("listns", f"{FOUR}read 5\nadd E tail\nread all") == ["ABCD", ""]
 
     def test_its_place_is_an_id(self) -> None:
-        states = (ListnsState(), ListnsState(0, 7), ListnsState(ended=True))
-        assert [Listns().place(state) for state in states] == ["0:first", "0:7", "-"]
+        states = (ListnsState(), ListnsState(7), ListnsState(ended=True))
+        assert [Listns().place(state) for state in states] == ["first", "7", "-"]
 
 
 def test_proc_unix_counts_the_sockets_of_a_bucket_as_its_dump_does() -> None:

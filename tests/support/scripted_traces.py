@@ -71,6 +71,7 @@ class Scripted:
     progress = ""
     hazards: frozenset[Hazard] = frozenset(HAZARDS)
     known_failures: tuple[KnownFailure, ...] = ()
+    buckets_max = None
     slots = None
     unable: ClassVar[dict[Hazard, str]] = {}
     has_tail = True

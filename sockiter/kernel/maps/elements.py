@@ -12,6 +12,7 @@ from sockiter.kernel.bpf.hash_map import HashMap
 from sockiter.kernel.elements import Elements
 from sockiter.kernel.libc import unavailable
 from sockiter.kernel.maps.keys import key_of
+from sockiter.kernel.namespace import Namespace
 from sockiter.operations import Bucket, End
 
 ELEMENTS_MAX = 4096
@@ -23,7 +24,8 @@ class MapElements(Elements):
 
     has_tail = False
 
-    def __init__(self, hash_map: HashMap) -> None:
+    def __init__(self, namespace: Namespace, hash_map: HashMap) -> None:
+        self._namespace = namespace
         self._map = hash_map
         self._held: dict[str, tuple[bytes, int, Bucket]] = {}
 
@@ -36,7 +38,11 @@ class MapElements(Elements):
     def bucket(self, name: str) -> Bucket:
         return self._held[name][2]
 
+    def enter(self) -> None:
+        self._namespace.stay()
+
     def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
+        self.enter()
         if len(self._held) >= ELEMENTS_MAX:
             raise Inconclusive(f"a map has at most {ELEMENTS_MAX} elements here; the case needs more")
         self._map.made += 1
