@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from sockiter.backend import Target, refusal, shape_of
 from sockiter.cases import Case
@@ -91,7 +90,7 @@ def _refused_inside(at: At, form: Form) -> str | None:
 def _refusal(case: Case, target: KernelTarget) -> str | None:
     operations = case.operations
     shape = shape_of(operations, slots=case.slots)
-    if (why := refusal(_on_any_kernel(target), operations, shape)) is not None:
+    if (why := refusal(cast(Target, _OnAnyKernel(target)), operations, shape)) is not None:
         return why.text
     if not any(isinstance(op, Read) for op in operations):
         return "the case reads nothing, so there is nothing to reproduce"
@@ -114,22 +113,19 @@ def _refusal(case: Case, target: KernelTarget) -> str | None:
     return None
 
 
-def _on_any_kernel(target: KernelTarget) -> Target:
-    # The target with everything that it supports on some kernel. Another kernel than this one may run the program.
-    return cast(
-        Target,
-        SimpleNamespace(
-            name=target.name,
-            is_real=True,
-            hazards=target.offers,
-            unable=target.never,
-            features=target.reads,
-            lacks=target.never_reads,
-            has_tail="add-tail" in target.offers,
-            tables=target.tables,
-            slots=target.slots,
-        ),
-    )
+class _OnAnyKernel:
+    # A target with everything that it supports on some kernel. Another kernel than this one may run the program.
+
+    def __init__(self, target: KernelTarget) -> None:
+        self._target = target
+        self.hazards = target.offers
+        self.unable = target.never
+        self.features = target.reads
+        self.lacks = target.never_reads
+        self.has_tail = "add-tail" in target.offers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
 
 
 def _has_entries(operations: Sequence[Operation]) -> bool:
