@@ -9,9 +9,11 @@ import pytest
 from sockiter.backend import refusal, shape_of
 from sockiter.cases import Case, load
 from sockiter.errors import Inconclusive, Unavailable
+from sockiter.export.forms import FORMS
 from sockiter.export.source import c_program
 from sockiter.fuzzing.limits import Room
 from sockiter.fuzzing.swarm import Swarm
+from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.operations import Read
 from sockiter.replay import refused, replay
@@ -23,6 +25,12 @@ from tests.support.programs import FLAGS, compiled, compilers, outcome
 
 FAST = ("-O0", *FLAGS[1:])
 SEQUENCES = 15
+with_a_form = pytest.mark.parametrize(
+    "kernel_target",
+    [target for target in KERNEL_TARGETS if target.name in FORMS],
+    indirect=True,
+    ids=lambda target: target.name,
+)
 
 
 def check_agrees(
@@ -64,6 +72,7 @@ def test_a_program_with_all_operations_of_a_target_says_what_replay_says(
 
 @pytest.mark.slow
 @pytest.mark.unmeasured
+@with_a_form
 def test_a_program_of_each_case_of_the_corpus_says_what_replay_says(kernel_target: KernelTarget, tmp_path: Path) -> None:
     ran = 0
     with kernel_target.session() as session:
@@ -85,6 +94,7 @@ def test_a_program_of_each_case_of_the_corpus_says_what_replay_says(kernel_targe
 
 @pytest.mark.slow
 @pytest.mark.unmeasured
+@with_a_form
 def test_a_program_of_a_random_sequence_says_what_replay_says(kernel_target: KernelTarget, tmp_path: Path) -> None:
     compiler = compilers()[0]
     swarm = Swarm(1, kernel_target.hazards - {"realloc", "enomem"}, Room.of(kernel_target))
