@@ -67,12 +67,15 @@ def check(case: Case, target: Target, *, file: str = "", lines: Sequence[tuple[i
 
     `file`: for the message. `lines`: the lines of each operation, and of those inside it, for the message.
     """
-    form_of(target)
-    assert isinstance(target, KernelTarget)
     before = f"{file}: " if file else ""
+    try:
+        form = form_of(target)
+    except Unavailable as error:
+        raise Unavailable(f"{before}{error}") from None
+    assert isinstance(target, KernelTarget)
     for index, op in enumerate(case.operations):
         for nth, at in enumerate(op.at if isinstance(op, Read) else (), start=1):
-            if (inside := _refused_inside(at, form_of(target))) is not None:
+            if (inside := _refused_inside(at, form)) is not None:
                 where = f"{file}:{lines[index][nth]}: " if lines else before
                 raise Unavailable(f"{where}`at {at.point} {at.nth}:` has no C form: {inside}")
     if (why := _refusal(case, target)) is not None:

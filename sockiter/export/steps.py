@@ -206,6 +206,7 @@ class _Builder:
             calls: list[str] = []
             for name in reversed(names):
                 home = self._homes[name] if name in self._bound else place.number
+                self._homes[name] = home
                 calls += self._add(name, "head", Bucket(home, place.table))
                 if home != place.number:
                     calls += self._rehash(name, place)

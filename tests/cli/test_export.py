@@ -240,6 +240,12 @@ def test_a_stop_without_a_c_form_is_refused_with_file_and_line(tmp_path: Path) -
     assert why.startswith(f"{path}:{line}: `at realloc 1:` has no C form: a program of its own would have to stop")
 
 
+def test_a_case_about_a_target_without_a_c_form_is_refused_with_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, f"expect kernel:proc-unix skip B\n{PLAIN}")
+    status, why = refused(path, "--c", tmp_path / "a.c")
+    assert (status, why) == (3, f"{path}: kernel:proc-unix: no C form yet: expected one of {', '.join(FORMS)}")
+
+
 def test_a_case_that_the_target_cannot_carry_out_is_refused_with_the_file(tmp_path: Path) -> None:
     path = CASES / "kernel-tcp-established-skip-moved-accept.case"
     status, why = refused(path, "--target", "kernel:udp", "--c", tmp_path / "a.c")

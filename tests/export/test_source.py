@@ -97,6 +97,13 @@ def test_the_table_at_open_is_arranged_by_all_changes_above_it() -> None:
     )
 
 
+def test_a_socket_of_the_table_at_open_is_bound_where_it_is_by_then() -> None:
+    program = source("add A tail\nrehash A to 1\nopen\nread 1\nrehash A to 2\nread all\n")
+    assert calls(program)[0] == "add(&A, 1);"
+    assert "learn_address(1, 2);" in program
+    assert "learn_address(0, " not in program
+
+
 def test_a_bound_socket_of_the_table_at_open_is_moved_from_the_bucket_of_its_port() -> None:
     program = source("add A tail bound\nrehash A to 1\nopen\nread all\n")
     assert calls(program)[:2] == ["add_bound(&A, 0);", "rehash(&A, 1);"]
