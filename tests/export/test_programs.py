@@ -64,6 +64,19 @@ def mixed(request: pytest.FixtureRequest) -> tuple[KernelTarget, Case]:
 def test_a_program_with_all_operations_of_a_target_says_what_replay_says(
     mixed: tuple[KernelTarget, Case], tmp_path: Path
 ) -> None:
+    # By the compilers in turns: half of the time.
+    target, case = mixed
+    compiler = compilers()[len(case.operations) % len(compilers())]
+    with target.session() as session:
+        check_agrees(case, target, session, tmp_path / compiler, compiler=compiler, flags=FLAGS)
+
+
+@pytest.mark.slow
+@pytest.mark.unmeasured
+@pytest.mark.kernel
+def test_a_program_with_all_operations_of_a_target_compiles_by_each_compiler(
+    mixed: tuple[KernelTarget, Case], tmp_path: Path
+) -> None:
     target, case = mixed
     with target.session() as session:
         for compiler in compilers():
