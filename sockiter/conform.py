@@ -33,6 +33,8 @@ from sockiter.workers import undisturbed
 # One sequence in _CROWDS gets a crowd: up to _CROWD_MAX more sockets at open, and some larger reads.
 _CROWDS = 25
 _CROWD_MAX = 400
+# The most records of a read with a crowd in every sequence.
+_RECORDS_MAX = 4096
 _PROGRESS_S = 0.1
 # The extra time for shrinking, after the time limit of the run.
 SHRINKING_S = 2.0
@@ -97,9 +99,9 @@ class Conformance:
         self._in_place = in_place
         self.counts = ComparisonCounts()
 
-    def differences(self, seed: str, hazards: frozenset[Hazard]) -> Iterator[Difference | None]:
+    def differences(self, seed: str, hazards: frozenset[Hazard], crowd: int = 0) -> Iterator[Difference | None]:
         """Draw random sequences without end, and yield the difference of each; None for equal results or a skipped
-        sequence."""
+        sequence. `crowd`: every sequence has up to so many more sockets at open, and reads of up to 4096 records."""
         room = Room.of(self._target)
         swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, room)
         random = Random(seed)
@@ -107,8 +109,9 @@ class Conformance:
         while True:
             operations, slots = swarm.sequence()
             number += 1
-            if number % _CROWDS == 0:
-                operations = _crowded(operations, random, room, "add-tail" in hazards & self._target.hazards)
+            if crowd or number % _CROWDS == 0:
+                has_tail = "add-tail" in hazards & self._target.hazards
+                operations = _crowded(operations, random, room, crowd, has_tail=has_tail)
             try:
                 found = self.compare(operations, slots)
             except Inconclusive as error:
@@ -176,10 +179,20 @@ class KeptDifference:
 
 
 class ConformanceTrial:
-    """Random sequences, drawn from `seed`, on a target and a scheme, until they differ. The case is saved in `cases`."""
+    """Random sequences, drawn from `seed`, on a target and a scheme, until they differ. The case is saved in `cases`.
+
+    `crowd`: as for `Conformance.differences`.
+    """
 
     def __init__(
-        self, target: KernelTarget, scheme: AnyScheme, *, seed: str, hazards: frozenset[Hazard], cases: Path
+        self,
+        target: KernelTarget,
+        scheme: AnyScheme,
+        *,
+        seed: str,
+        hazards: frozenset[Hazard],
+        cases: Path,
+        crowd: int = 0,
     ) -> None:
         self.target = target
         self.scheme = scheme
@@ -189,6 +202,7 @@ class ConformanceTrial:
         self.interrupted = False
         self._seed = seed
         self._cases = cases
+        self.crowd = crowd
 
     def run(self, sequences: int, seconds: float = math.inf, progress: Callable[[], None] = lambda: None) -> None:
         """Compare the given number of sequences, but stop at a difference, a KeyboardInterrupt, or the time limit.
@@ -209,7 +223,7 @@ class ConformanceTrial:
                     in_place=self.target.in_place,
                 )
                 self.counts = conformance.counts
-                for difference in conformance.differences(self._seed, self.hazards):
+                for difference in conformance.differences(self._seed, self.hazards, self.crowd):
                     now_and_then()
                     if difference is not None:
                         self._keep(conformance, difference)
@@ -268,27 +282,30 @@ def in_tables_of(operations: Sequence[Operation], first: str, of_scheme: str) ->
             yield change(op)
 
 
-def _crowded(operations: tuple[Operation, ...], random: Random, room: Room, has_tail: bool) -> tuple[Operation, ...]:
+def _crowded(
+    operations: tuple[Operation, ...], random: Random, room: Room, crowd: int, *, has_tail: bool
+) -> tuple[Operation, ...]:
     # The same sequence, with many more sockets in the table at open, and larger reads.
     open_at = operations.index(Open())
     ends: tuple[End, ...] = ("head", "tail") if has_tail else ("head",)
     buckets = sorted({op.bucket for op in operations[:open_at] if isinstance(op, Add)})
     if room.holds is None:
-        crowd = [
+        adds = [
             Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
-            for n in range(random.randrange(_CROWD_MAX))
+            for n in range(random.randrange(1 + crowd if crowd else _CROWD_MAX))
         ]
     else:
         # In all buckets, each of which has room for some more.
         most = len(room.buckets) * (room.holds - 2)
-        crowd = [
+        adds = [
             Add(f"crowd{n}", random.choice(ends), room.buckets[n % len(room.buckets)]) for n in range(random.randrange(most))
         ]
-    rest = [
-        replace(op, count=op.count * random.randrange(1, 60)) if isinstance(op, Read) and op.count else op
-        for op in operations[open_at:]
-    ]
-    return (*crowd, *operations[:open_at], *rest)
+
+    def larger(count: int) -> int:
+        return int(_RECORDS_MAX ** random.random()) if crowd else count * random.randrange(1, 60)
+
+    rest = [replace(op, count=larger(op.count)) if isinstance(op, Read) and op.count else op for op in operations[open_at:]]
+    return (*adds, *operations[:open_at], *rest)
 
 
 def _read_text(returned: Returned) -> str:

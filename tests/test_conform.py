@@ -90,6 +90,14 @@ def test_now_and_then_there_is_a_crowd() -> None:
     assert compared(Likeness(OffsetUdp()), OffsetUdp(), 200).counts.sockets > 100
 
 
+def test_every_sequence_can_have_a_crowd_and_large_reads() -> None:
+    target = Likeness(CookieUdp())
+    conformance = Conformance(target, target, CookieUdp(), records_max=lambda: RECORDS_MAX)
+    found = conformance.differences("test", ALL, 600)
+    assert [next(found) for _ in range(4)] == [None] * 4
+    assert 300 < conformance.counts.sockets < 640
+
+
 def test_a_difference_is_shrunk_to_the_least_and_located_at_its_read() -> None:
     target = Likeness(OffsetUdp())
     conformance = Conformance(target, target, CookieUdp())
@@ -181,6 +189,14 @@ def test_an_equal_result_is_reported_with_the_work(tmp_path: Path) -> None:
     assert again["difference"] is None
     assert again["hazards"] == [hazard for hazard in HAZARDS if hazard in OffsetUdp.hazards]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_crowd_is_in_the_document(tmp_path: Path) -> None:
+    with kernels(Likeness(OffsetUdp())):
+        result = conform("kernel:twin", "--sequences", 2, "--crowd", 200, "--seed", 3, "--json", "--cases", tmp_path)
+    document = json.loads(result.output)
+    assert (document["crowd"], document["sequences"]) == (200, 2)
+    assert document["sockets"] > 30
 
 
 def test_sequences_that_cannot_be_judged_are_counted_in_words() -> None:

@@ -22,6 +22,7 @@ from sockiter.cli.progress import watch
 from sockiter.conform import ConformanceTrial
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
+from sockiter.kernel.sockets.base import SOCKETS_MAX
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, require_running, scheme_of, target_named
 
@@ -35,6 +36,12 @@ _SEQUENCES = 10_000
     "--sequences", type=click.IntRange(1), default=_SEQUENCES, show_default=True, help="Number of sequences to compare."
 )
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after this time.")
+@click.option(
+    "--crowd",
+    type=click.IntRange(1, SOCKETS_MAX),
+    metavar="N",
+    help="Up to N more sockets in each sequence, and reads of up to 4096 records.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same sequences again.")
 @hazard_option(HAZARDS, "Only this hazard.")
 @click.option(
@@ -52,6 +59,7 @@ def conform(
     *,
     sequences: int,
     seconds: float | None,
+    crowd: int | None,
     seed: int | None,
     hazards: tuple[Hazard, ...],
     cases: Path,
@@ -80,7 +88,9 @@ def conform(
     if unable := in_order(frozenset(hazards) - scheme.hazards):
         raise Unavailable(f"{scheme.name} does not support: {', '.join(unable)}")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    trial = ConformanceTrial(target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases)
+    trial = ConformanceTrial(
+        target, scheme, seed=f"{seed}/conform", hazards=frozenset(hazards or HAZARDS), cases=cases, crowd=crowd or 0
+    )
     started = time.monotonic()
     _run(trial, sequences, seconds)
     took = time.monotonic() - started
@@ -164,6 +174,7 @@ def _json(trial: ConformanceTrial, seed: int, took: float) -> dict[str, object]:
         "seed": seed,
         "interrupted": trial.interrupted,
         "hazards": in_order(trial.hazards),
+        "crowd": trial.crowd,
         "sequences": counts.sequences,
         "operations": counts.operations,
         "sockets": counts.sockets,

@@ -6,6 +6,7 @@ A walk identifies each element by a number. Not known here: the kind of the elem
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from sockiter.kernel.bpf.stops import Small
 from sockiter.kernel.namespace import Namespace
@@ -52,6 +53,9 @@ class Elements(ABC):
 
     def enter(self) -> None:  # noqa: B027
         """Make sure that the calling thread is in the private namespace, if there is one."""
+
+    def check_room(self, elements: Mapping[Bucket, int]) -> None:  # noqa: B027
+        """Raise `Inconclusive` if this number of elements does not fit into each of these buckets, before any is made."""
 
     def prepare(self, changes: int) -> None:  # noqa: B027
         """Learn in advance what this number of changes may need: inside a read, a walk would wait for it."""

@@ -171,6 +171,7 @@ class Iteration:
                 destination.insert(0, name)
 
     def _open(self) -> None:
+        self._elements.check_room({bucket: len(names) for bucket, names in self._order.items()})
         for bucket, names in self._order.items():
             for name in reversed(names) if self._elements.has_head else names:
                 self._make(name, bucket)

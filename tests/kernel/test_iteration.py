@@ -5,7 +5,7 @@ kernels. Needs no privileges.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -96,6 +96,9 @@ class Kernel:
 
     def bucket(self, name: str) -> Bucket:
         return self.places[name]
+
+    def check_room(self, elements: Mapping[Bucket, int]) -> None:
+        self.wanted = dict(elements)
 
     def small(self, name: str) -> None:
         """None of them is smaller than a socket."""
@@ -221,6 +224,11 @@ def test_at_open_they_are_made_bucket_by_bucket_last_first_at_the_head(begin: Be
 
 
 # Reads
+
+
+def test_room_is_asked_for_before_a_socket_is_made(begin: Begin, kernel: Kernel) -> None:
+    begin(*AB, *adds("C", bucket=1), Open(), buckets=2)
+    assert kernel.wanted == {Bucket(0, "first"): 2, Bucket(1, "first"): 1}
 
 
 def test_a_read_that_fails_returns_the_name_of_its_errno(begin: Begin, kernel: Kernel) -> None:

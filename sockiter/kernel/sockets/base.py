@@ -14,7 +14,7 @@ import resource
 import socket
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -116,6 +116,10 @@ class Sockets(Elements):
             gone = self._released.pop()
             self._forget(gone)
             gone.close()
+
+    def check_room(self, elements: Mapping[Bucket, int]) -> None:
+        if (count := sum(elements.values())) > self._room:
+            raise Inconclusive(f"an iteration can have {self._room} sockets at a time here; the case needs {count}")
 
     def _check_room(self) -> None:
         if len(self._held) >= self._room:

@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -40,6 +40,9 @@ from sockiter.operations import Bucket, End
 ESTABLISHED = "established"
 TABLES = ("listening", ESTABLISHED)
 
+ESTABLISHED_MAX = 3_750
+"""The most established sockets of a bucket at open: at least so many ports of the peer lead to each of 16 buckets."""
+
 Look: TypeAlias = Callable[[], list[tuple[int, int, int]]]
 """A whole walk: the cookie of each socket, the number of its bucket, and the index of its table in `TABLES`."""
 
@@ -50,7 +53,7 @@ _NOWHERE = 40001
 _ESTABLISHED_PORT = 50000
 _REQUEST_PORT = 50001
 _FIRST_REMOTE_PORT = 1024
-_REMOTE_PORTS_END = 50000
+_REMOTE_PORTS_END = 65_000
 _LEAST_PORT = 1024
 _TWO_DIGITS = 10
 # An address that no socket of an iteration gets, and a bucket of every kernel, behind all established ones.
@@ -294,6 +297,13 @@ class TcpSockets(Sockets):
 
     def bucket(self, name: str) -> Bucket:
         return self._entries[name][1] if name in self._entries else super().bucket(name)
+
+    def check_room(self, elements: Mapping[Bucket, int]) -> None:
+        super().check_room(elements)
+        for bucket, count in elements.items():
+            if self._is_established(bucket) and count > ESTABLISHED_MAX:
+                why = f"a bucket of established sockets has room for {ESTABLISHED_MAX} here"
+                raise Inconclusive(f"{why}; the case needs {count} in bucket {bucket.number}")
 
     def connects(self, bucket: Bucket) -> bool:
         return self._is_established(bucket)

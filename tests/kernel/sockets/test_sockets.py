@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from sockiter.errors import Unavailable
+from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel.sockets import base as module
 from sockiter.kernel.sockets import udp, unix
 from sockiter.kernel.sockets.base import LocalPort, Sockets
-from sockiter.kernel.sockets.tcp import TcpSockets
+from sockiter.kernel.sockets.tcp import ESTABLISHED_MAX, TcpSockets
 from sockiter.operations import FIRST, Bucket, End
 
 Trouble = OSError | KeyboardInterrupt | None
@@ -192,6 +192,24 @@ def test_as_many_sockets_fit_as_files_may_be_open_and_some_are_spared(
         kind.remove("0")
         kind.add("more", "head", FIRST)
     assert len(kind) == room
+
+
+def test_too_many_sockets_are_refused_before_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (600, 600))
+    kind = Kind()
+    kind.check_room({FIRST: 60, Bucket(1): 40})
+    with pytest.raises(Unavailable, match=r"^an iteration can have 100 sockets at a time here; the case needs 101$"):
+        kind.check_room({FIRST: 60, Bucket(1): 41})
+
+
+def test_an_established_bucket_has_room_for_so_many_ports_of_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20_000, 20_000))
+    sockets = TcpSockets(None, FewPorts(), "listening", 0)  # type: ignore[arg-type]  # no socket is made
+    established = Bucket(2, "established")
+    sockets.check_room({FIRST: 5_000, established: ESTABLISHED_MAX})
+    why = "a bucket of established sockets has room for 3750 here; the case needs 3751 in bucket 2"
+    with pytest.raises(Inconclusive, match=f"^{why}$"):
+        sockets.check_room({established: ESTABLISHED_MAX + 1})
 
 
 # The port that the kernel chooses
