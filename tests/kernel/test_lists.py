@@ -167,9 +167,7 @@ def ids(namespace: Namespace) -> Iterator[Callable[[], Ids]]:
 
 
 @of(KERNEL_NSID)
-def test_ids_are_in_their_order_and_leave_with_their_namespaces(
-    kernel_target: KernelTarget, session: KernelSession
-) -> None:
+def test_ids_are_in_their_order_and_leave_with_their_namespaces(kernel_target: KernelTarget, session: KernelSession) -> None:
     operations: list[Operation] = [*adds("AB", "tail"), *adds("C", "head"), Open(), Remove("A"), *adds("D", "head")]
     backend = begun(session, operations)
     assert backend.state() == (("D", "C", "B"),)

@@ -67,9 +67,7 @@ def test_netlink_sockets_leave_nothing_behind(kernel_target: KernelTarget) -> No
 
 
 @of(KERNEL_NETLINK, KERNEL_PROC_NETLINK)
-def test_a_read_for_more_sockets_than_there_are_goes_to_the_end(
-    kernel_target: KernelTarget, session: KernelSession
-) -> None:
+def test_a_read_for_more_sockets_than_there_are_goes_to_the_end(kernel_target: KernelTarget, session: KernelSession) -> None:
     # The sockets of a later protocol are behind them.
     there = [*adds("BA", "head"), Open()]
     reads = run(session, kernel_target, [*there, Read(2), *adds("C", "head"), Read(None)]).reads
@@ -216,9 +214,7 @@ def test_a_walk_that_is_begun_anew_teaches_nothing(monkeypatch: pytest.MonkeyPat
         learned.ports(1)
 
 
-def test_ballast_in_a_table_that_is_always_resized_is_refused(
-    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ballast_in_a_table_that_is_always_resized_is_refused(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TRIES_MAX", 3)
 
     @contextmanager
@@ -235,9 +231,7 @@ def test_ballast_in_a_table_that_is_always_resized_is_refused(
     assert where() == before
 
 
-def test_more_chains_than_there_are_port_ids_for_are_refused(
-    monkeypatch: pytest.MonkeyPatch, namespace: Namespace
-) -> None:
+def test_more_chains_than_there_are_port_ids_for_are_refused(monkeypatch: pytest.MonkeyPatch, namespace: Namespace) -> None:
     with pytest.raises(Inconclusive, match=rf"^an iteration can have {CHAINS_MAX} chains here; the case needs 9$"):
         NetlinkSockets(namespace, chains_of(Table(monkeypatch, 64)), 9)
 
