@@ -146,18 +146,17 @@ KERNEL_PROC_NETLINK = KernelTarget(
 )
 
 
-def _order() -> Callable[[], bytes]:
+@contextmanager
+def _order() -> Iterator[Callable[[], bytes]]:
     # The order of the sockets in the calling thread's namespace, as the bytes of a dump.
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
     request = netlink_request(PROTOCOL, everything=False)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG) as sock:
 
-    def order() -> bytes:
-        sock.send(request)
-        dumped = b""
-        while True:
-            message = sock.recv(_ALL)
-            dumped += message
-            if netlink.is_last(message):
-                return dumped
+        def order() -> bytes:
+            sock.send(request)
+            dumped = b""
+            while not netlink.is_last(message := sock.recv(_ALL)):
+                dumped += message
+            return dumped + message
 
-    return order
+        yield order

@@ -20,5 +20,5 @@ class OneList(OneByOne[int]):
     start = 0
 
     def after(self, place: int, table: Table) -> Found[int] | None:
-        (elements,) = table.buckets
+        elements = table.buckets[0]
         return Found(elements[place], place + 1) if place < len(elements) else None

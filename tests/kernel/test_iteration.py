@@ -43,6 +43,7 @@ class Kernel:
     """
 
     records_max = 7
+    has_head = True
     at_entry = False
     thread = 77
 
@@ -221,6 +222,12 @@ def test_at_open_they_are_made_bucket_by_bucket_last_first_at_the_head(begin: Be
     made = [f"add {name} head first:{number}" for name, number in (("B", 0), ("A", 0), ("D", 1), ("C", 1))]
     assert kernel.calls == [*made, "enter"]
     assert backend.history.opened == ("A", "B", "C", "D")
+
+
+def test_at_open_they_are_made_first_to_last_where_there_is_no_head(begin: Begin, kernel: Kernel) -> None:
+    kernel.has_head = False
+    begin(*adds("AB")).apply(Open())
+    assert kernel.calls == ["add A tail first:0", "add B tail first:0", "enter"]
 
 
 # Reads

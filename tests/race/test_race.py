@@ -52,7 +52,8 @@ def plan(*kinds: Hazard, **others: Any) -> RoundPlan:
 class StubSockets:
     """Sockets of no kernel's. Each is known by the number in its name."""
 
-    has_tail = True
+    has_tail = has_head = True
+    own_namespace = None
 
     def __init__(self) -> None:
         self.held: dict[str, Bucket] = {}
@@ -192,7 +193,15 @@ def having(*known_failures: KnownFailure) -> KernelTarget:
     names = {"name": "kernel:pretended", "detected_scheme": "rank", "features": frozenset()}
     return cast(
         KernelTarget,
-        SimpleNamespace(**names, all_known_failures=known_failures, hazards=ANY, tables=("",), slots=SLOTS, has_tail=True),
+        SimpleNamespace(
+            **names,
+            all_known_failures=known_failures,
+            hazards=ANY,
+            tables=("",),
+            buckets_max=None,
+            slots=SLOTS,
+            has_tail=True,
+        ),
     )
 
 

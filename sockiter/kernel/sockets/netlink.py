@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import groupby
 
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
@@ -60,7 +60,7 @@ class Ballast:
 
 
 @contextmanager
-def ballast(session: Namespace, order_in: Callable[[], Callable[[], bytes]]) -> Iterator[Ballast]:
+def ballast(session: Namespace, order_in: Callable[[], AbstractContextManager[Callable[[], bytes]]]) -> Iterator[Ballast]:
     """Ballast until the end. `order_in`: the walk over it, for the calling thread's namespace; raises `Unavailable`."""
     own = session.another()
     with ExitStack() as stack:
@@ -70,7 +70,7 @@ def ballast(session: Namespace, order_in: Callable[[], Callable[[], bytes]]) -> 
             sock = Socket(socket.AF_NETLINK, socket.SOCK_RAW, PROTOCOL)
             stack.callback(sock.close)
             sock.bind((0, 0))
-        order = order_in()
+        order = stack.enter_context(order_in())
         session.enter()
         kept = Ballast(order)
         # The kernel resizes the table in a worker.
@@ -161,7 +161,10 @@ class Chains:
                 stack.callback(sock.close)
                 sock.bind((port, 0))
                 numbers[cookie(sock)] = port
-            return [numbers[number] for number in self._walked()]
+            order = [numbers[number] for number in self._walked()]
+        if len(order) != len(ports):
+            raise TooBusy("a walk over netlink sockets was begun anew, since their table was resized")
+        return order
 
 
 class NetlinkSockets(Sockets):
@@ -179,11 +182,17 @@ class NetlinkSockets(Sockets):
         self._free = chains.ports(buckets)
         self._ports: dict[Socket, int] = {}
         self._in_chain = [0] * buckets
+        self._is_over = False
         self._room = min(self._room, SOCKETS_MAX)
 
     def sweep(self) -> None:
         super().sweep()
-        self._chains.check()
+        if not self._is_over:
+            self._chains.check()
+
+    def close(self) -> None:
+        self._is_over = True
+        super().close()
 
     def _new(self) -> Socket:
         return Socket(socket.AF_NETLINK, socket.SOCK_RAW, PROTOCOL)
