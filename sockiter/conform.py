@@ -77,7 +77,8 @@ class Conformance:
     """Compares a target, in one of its sessions, with a scheme. `records_max`: the most sockets that one read can return; a
     function, if that may change from sequence to sequence.
 
-    `in_place`: of close and accept those whose successor takes its predecessor's place in the target.
+    `message_of`: for a dump, the records of a message for a case with so many slots, else 0. `in_place`: of close and accept
+    those whose successor takes its predecessor's place in the target.
     """
 
     def __init__(
@@ -87,19 +88,22 @@ class Conformance:
         scheme: AnyScheme,
         *,
         records_max: int | Callable[[], int] = RECORDS_MAX,
+        message_of: Callable[[int], int] = lambda _: 0,
         in_place: frozenset[Hazard] = frozenset(),
     ) -> None:
         self._target = target
         self._session = session
         self._scheme = scheme
         self._records_max = records_max
+        self._message_of = message_of
         self._in_place = in_place
         self.counts = ComparisonCounts()
 
     def differences(self, seed: str, hazards: frozenset[Hazard], crowd: int = 0) -> Iterator[Difference | None]:
         """Draw random sequences without end, and yield the difference of each; None for equal results or a skipped
         sequence. `crowd`: every sequence has up to so many more sockets at open, and reads of up to 4096 records."""
-        swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, Room.of(self._target))
+        room = Room.of(self._target)
+        swarm = Swarm(seed, hazards & self._target.hazards & self._scheme.hazards, room)
         random = Random(seed)
         number = 0
         while True:
@@ -107,7 +111,7 @@ class Conformance:
             number += 1
             if crowd or number % _CROWDS == 0:
                 has_tail = "add-tail" in hazards & self._target.hazards
-                operations = _crowded(operations, random, crowd, has_tail=has_tail)
+                operations = _crowded(operations, random, room, crowd, has_tail=has_tail)
             try:
                 found = self.compare(operations, slots)
             except Inconclusive as error:
@@ -125,7 +129,9 @@ class Conformance:
         real = tuple(run(self._session, self._target, operations, slots=slots).reads)
         model_operations = tuple(in_tables_of(operations, self._target.tables[0], self._scheme.tables[0]))
         shape = shape_of(model_operations, slots=slots)
-        records_max = self._records_max() if callable(self._records_max) else self._records_max
+        records_max = self._message_of(slots)
+        if not records_max:
+            records_max = self._records_max() if callable(self._records_max) else self._records_max
         simulation = Simulation(self._scheme, shape, records_max=records_max, in_place=self._in_place)
         model = tuple(carried_out(simulation, model_operations).reads)
         return None if real == model else Difference(operations, slots, real, model)
@@ -213,6 +219,7 @@ class ConformanceTrial:
                     session,
                     self.scheme,
                     records_max=session.records_max,
+                    message_of=self.target.message_of,
                     in_place=self.target.in_place,
                 )
                 self.counts = conformance.counts
@@ -275,21 +282,30 @@ def in_tables_of(operations: Sequence[Operation], first: str, of_scheme: str) ->
             yield change(op)
 
 
-def _crowded(operations: tuple[Operation, ...], random: Random, crowd: int, *, has_tail: bool) -> tuple[Operation, ...]:
+def _crowded(
+    operations: tuple[Operation, ...], random: Random, room: Room, crowd: int, *, has_tail: bool
+) -> tuple[Operation, ...]:
     # The same sequence, with many more sockets in the table at open, and larger reads.
     open_at = operations.index(Open())
     ends: tuple[End, ...] = ("head", "tail") if has_tail else ("head",)
     buckets = sorted({op.bucket for op in operations[:open_at] if isinstance(op, Add)})
-    crowds = [
-        Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
-        for n in range(random.randrange(1 + crowd if crowd else _CROWD_MAX))
-    ]
+    if room.holds is None:
+        adds = [
+            Add(f"crowd{n}", random.choice(ends), random.choice(buckets) if buckets else Bucket())
+            for n in range(random.randrange(1 + crowd if crowd else _CROWD_MAX))
+        ]
+    else:
+        # In all buckets, each of which has room for some more.
+        most = len(room.buckets) * (room.holds - 2)
+        adds = [
+            Add(f"crowd{n}", random.choice(ends), room.buckets[n % len(room.buckets)]) for n in range(random.randrange(most))
+        ]
 
     def larger(count: int) -> int:
         return int(_RECORDS_MAX ** random.random()) if crowd else count * random.randrange(1, 60)
 
     rest = [replace(op, count=larger(op.count)) if isinstance(op, Read) and op.count else op for op in operations[open_at:]]
-    return (*crowds, *operations[:open_at], *rest)
+    return (*adds, *operations[:open_at], *rest)
 
 
 def _read_text(returned: Returned) -> str:

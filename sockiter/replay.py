@@ -128,7 +128,7 @@ def _is_exact(case: Case, target: Target) -> bool:
 
 
 def _has_other_messages(case: Case, target: Target) -> bool:
-    return isinstance(target, KernelTarget) and target.message_records not in (0, case.slots)
+    return isinstance(target, KernelTarget) and target.message_of(case.slots) not in (0, case.slots)
 
 
 def is_named(case: Case, target: Target) -> bool:

@@ -8,11 +8,14 @@ from functools import cache
 
 from sockiter.backend import SLOTS, Shape, Target
 from sockiter.claims import INSERTIONS_MAX, Hazard
+from sockiter.kernel.target import KernelTarget
 from sockiter.operations import LISTENING, Bucket, has_tail
 from sockiter.readers import Feature
 
 # Small batches make growth and partial batches likely; the kernels' 16 slots keep the draw realistic.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
+MESSAGE_MAX = 1_200
+"""The most records of a message in drawn sequences."""
 BUCKETS_DRAWN = 3
 """The number of buckets of each table that sequences use, where a target has as many."""
 
@@ -23,7 +26,9 @@ class Room:
 
     `slots`: the only supported number, None for any. `insertions`: the most insertions without a rollover, None for any.
     `has_tail`: whether sockets can be reinserted at the tail. `features`: those of sequences that the target supports.
-    `buckets_drawn`: the buckets of each table that sequences use.
+    `buckets_drawn`: the buckets of each table that sequences use. `message`: of a kernel's dump, the records of the smallest
+    message, else 0; `largest`: of the largest one, 0 if the size of a message is not chosen. `holds`: the most sockets in a
+    bucket, None for any number.
     """
 
     tables: tuple[str, ...] = ("",)
@@ -32,18 +37,40 @@ class Room:
     has_tail: bool = True
     features: frozenset[Feature] = frozenset()
     buckets_drawn: int = BUCKETS_DRAWN
+    message: int = 0
+    largest: int = 0
+    holds: int | None = None
 
     @classmethod
     def of(cls, target: Target) -> Room:
         """The room of a target."""
         insertions = INSERTIONS_MAX if "rollover" in target.hazards else None
         buckets = min(BUCKETS_DRAWN, target.buckets_max or BUCKETS_DRAWN)
-        return cls(target.tables, target.slots, insertions, target.has_tail, target.features, buckets)
+        message, largest, holds = 0, 0, None
+        if isinstance(target, KernelTarget):
+            message, largest, holds = target.message_records, target.message_of(MESSAGE_MAX), target.bucket_holds
+            if holds is not None and target.buckets_max is not None:
+                buckets = target.buckets_max
+                largest = min(largest, buckets * holds // 2)
+        features = target.features
+        return cls(target.tables, target.slots, insertions, target.has_tail, features, buckets, message, largest, holds)
 
     @property
     def slots_drawn(self) -> tuple[int, ...]:
         """The possible slots at open."""
-        return SLOTS_DRAWN if self.slots is None else (self.slots,)
+        if self.slots is not None:
+            return (self.slots,)
+        if not self.message:
+            return SLOTS_DRAWN
+        # Messages of 4 KB, mostly; of 8 KB and 32 KB, if user space has received with such a buffer.
+        small = self.message
+        larger = (min(2 * small, self.largest), min(8 * small, self.largest)) if self.largest else ()
+        return (small, small, small, *larger)
+
+    @property
+    def sockets_max(self) -> int:
+        """More sockets than a drawn sequence has."""
+        return 2 * max(self.slots_drawn) + 128
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:

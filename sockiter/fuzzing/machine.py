@@ -196,6 +196,14 @@ class SocketMachine(RuleBasedStateMachine):
     )
     add_with_property = precondition(lambda self: self.may_add)(rule(name=NEW, end=ENDS, properties=PROPERTIES)(add))
 
+    @precondition(lambda self: not self.is_open and self.sockets.may_insert)
+    @rule(more=st.integers(0, 3))
+    def fill(self, more: int) -> None:
+        # As many sockets as a message of a dump has records, or some more; in all buckets where one has little room.
+        buckets = tuple(self.buckets) if self.room.holds is not None else (0,)
+        while (number := len(self.sockets.tables)) < self.slots + more:
+            self.add(self.sockets.new_name, "tail", buckets[number % len(buckets)])
+
     @precondition(lambda self: not self.is_open)
     @rule()
     def open(self) -> None:
@@ -438,6 +446,8 @@ def machine_for(
     absent |= {rule for rule, feature in _FEATURES.items() if feature not in features}
     if not properties:
         absent.add("add_with_property")
+    if not room.message:
+        absent.add("fill")
     if not kinds:
         absent |= set(_INSIDE)
     if "realloc" not in hazards:

@@ -12,7 +12,7 @@ from itertools import count
 from random import Random
 
 from sockiter.claims import CHANGES, HAZARD_OF, HAZARDS, Hazard
-from sockiter.fuzzing.limits import Room
+from sockiter.fuzzing.limits import MESSAGE_MAX, Room
 from sockiter.operations import (
     Accept,
     Add,
@@ -39,11 +39,11 @@ from sockiter.operations import (
 from sockiter.readers import Feature, Reader
 from sockiter.shrink.edits import name_of
 
-NAMES = tuple(name_of(number) for number in range(128))
+NAMES = tuple(name_of(number) for number in range(2 * MESSAGE_MAX + 128))
 UNLIMITED = 1_000_000
 BYTES_MAX = 256
 """The largest read in bytes: some records, or two lines of a file in /proc."""
-RECORDS_WHOLE = len(NAMES)
+RECORDS_WHOLE = 128
 """The records of a read that has room for all sockets."""
 # Each of these features is on in one of so many sequences.
 _FEATURES: tuple[Feature, ...] = ("bytes", "silent", "again", "unwanted")
@@ -97,6 +97,8 @@ class Swarm:
         self._places = [_Places(room.buckets[: 1 + number], room) for number in range(len(room.buckets))]
         # Mostly one bucket of one table; more for several tables, and for moves between buckets.
         self._more = 0.73 * len(room.buckets)
+        self._message = room.message
+        self._holds = room.holds
         self._crowding = 3 if len(room.tables) == 1 else 1.5
 
     def sequence(self) -> tuple[tuple[Operation, ...], int]:
@@ -118,27 +120,35 @@ class Swarm:
         # sooner with few. A rollover needs more.
         sockets = slots + 1 + int(chance() * 8) if chance() * 16 < 1 else 1 + int(chance() * 6)
         insertions = self._insertions
+        if self._message and chance() * 3 < 1:
+            # Around the end of a message, mostly the first one.
+            sockets = max(slots * (2 if chance() < 0.2 else 1) - 2 + int(chance() * 8), 1)
         if "rollover" in on:
             sockets += int(chance() * 8)
             insertions = UNLIMITED
-        places = self._places[int(buckets)]
+        spreads = self._holds is not None and sockets > self._holds // 2
+        places = self._places[-1 if spreads else int(buckets)]
         sockets = min(sockets, insertions)
         if features or self._reader or not _OF_LIVES.isdisjoint(on):
             lively = _LivelySequence(self._random, on, places, sockets, insertions)
             lively.read_by(self._reader, features)
             lively.binds = self._binds and (lively.destroys or "destroy" in on)
+            lively.message, lively.spreads = slots if self._message else 0, spreads
             return lively.drawn(), slots
-        return _Sequence(self._random, on, places, sockets, insertions).drawn(), slots
+        plain = _Sequence(self._random, on, places, sockets, insertions)
+        plain.message, plain.spreads = slots if self._message else 0, spreads
+        return plain.drawn(), slots
 
 
 class _Places:
     # Some buckets to draw from, with an operation for each bucket and name.
 
     def __init__(self, buckets: Sequence[Bucket], room: Room) -> None:
+        names = NAMES[: room.sockets_max]
         self.reinsert_tail = _REINSERT_TAIL if room.has_tail else _REINSERT_HEAD
-        self.add_head = [tuple(Add(name, "head", bucket) for name in NAMES) for bucket in buckets]
-        self.add_tail = [tuple(Add(name, "tail", bucket) for name in NAMES) for bucket in buckets if has_tail(bucket.table)]
-        self.rehash = [tuple(Rehash(name, bucket) for name in NAMES) for bucket in buckets]
+        self.add_head = [tuple(Add(name, "head", bucket) for name in names) for bucket in buckets]
+        self.add_tail = [tuple(Add(name, "tail", bucket) for name in names) for bucket in buckets if has_tail(bucket.table)]
+        self.rehash = [tuple(Rehash(name, bucket) for name in names) for bucket in buckets]
         # If all buckets have tails, the tables of the sockets need no tracking.
         self.have_tails = len(self.add_tail) == len(buckets)
         # The buckets whose sockets can be connections.
@@ -148,7 +158,7 @@ class _Places:
 class _Sequence:
     # One sequence during its construction: its possible operations, and the present sockets.
 
-    __slots__ = ("chance", "insertions", "inside", "kinds", "places", "present", "tailless", "unused")
+    __slots__ = ("chance", "insertions", "inside", "kinds", "message", "places", "present", "spreads", "tailless", "unused")
 
     def __init__(self, random: Random, on: Sequence[Hazard], places: _Places, sockets: int, insertions: int) -> None:
         self.chance = random.random
@@ -160,6 +170,9 @@ class _Sequence:
         self.insertions = insertions - sockets
         # The present sockets in tables without tails.
         self.tailless: set[int] = set()
+        # The records of a message, if some reads return a whole one.
+        self.message = 0
+        self.spreads = False
 
     def drawn(self) -> tuple[Operation, ...]:
         chance = self.chance
@@ -177,6 +190,8 @@ class _Sequence:
                     operations.append(change)
             elif self.inside and chance() < 0.5:
                 operations.append(self.read(1 + int(chance() * 4)))
+            elif self.message and chance() < 0.3:
+                operations.append(Read(self.message))
             else:
                 operations.append(_READ[int(chance() * chance() * 4)])
         if self.inside and chance() < 0.3:
@@ -185,7 +200,9 @@ class _Sequence:
 
     def add(self, number: int, at_tail: bool) -> Add:
         adds = self.places.add_tail if at_tail else self.places.add_head
-        add = adds[int(self.chance() * len(adds))][number]
+        # Where a bucket has little room, the sockets that fill a message are spread.
+        nth = number % len(adds) if self.spreads and number < len(self.present) else int(self.chance() * len(adds))
+        add = adds[nth][number]
         if not self.places.have_tails and not has_tail(add.bucket.table):
             self.tailless.add(number)
         return add

@@ -1,6 +1,6 @@
 """sock_diag: the requests for all sockets, and the offset of a socket's cookie in an answer.
 
-The requests ask for no additional attributes. pyroute2 lays out the messages.
+The requests ask for all attributes. pyroute2 lays out the messages.
 """
 
 from __future__ import annotations
@@ -8,12 +8,16 @@ from __future__ import annotations
 import socket
 import struct
 
-from sockiter.kernel.netlink import encoded
+from sockiter.kernel.netlink import encoded, with_header
 
 # In `struct inet_diag_msg`, the cookie follows four bytes and, of `struct inet_diag_sockid`, two ports, two addresses and
 # a device. In `struct unix_diag_msg`, it follows four bytes and an inode.
 INET_COOKIE_AT = 4 + 4 + 32 + 4
 UNIX_COOKIE_AT = 4 + 4
+# In `struct packet_diag_msg`, the cookie follows four bytes and an inode.
+PACKET_COOKIE_AT = 4 + 4
+# In `struct netlink_diag_msg`, it follows four bytes, two port ids, a group and an inode.
+NETLINK_COOKIE_AT = 4 + 4 + 4 + 4 + 4
 
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
 DESTROY = 21  # SOCK_DESTROY
@@ -25,10 +29,14 @@ _ALL = 0xFFFFFFFF
 _IN_A_TABLE = (1 << 13) - 1
 _EVERYTHING_OF_INET = 0xFF
 _EVERYTHING_OF_UNIX = 0x7F
+_EVERYTHING_OF_PACKET = 0x7F
+_EVERYTHING_OF_NETLINK = 0xF
 # `struct inet_diag_req_v2`: family, protocol, extensions, states; ports, addresses, device, and cookie.
 _ONE = struct.Struct("=BBHI")
 _PORTS = struct.Struct("!HH16s16s")
 _COOKIE = struct.Struct("=IQ")
+# `struct packet_diag_req` and `struct netlink_diag_req`: family, protocol, padding, inode, attributes, and cookie.
+_LIST = struct.Struct("=BBHIIQ")
 _ANY_COOKIE = (1 << 64) - 1
 
 
@@ -82,3 +90,15 @@ def unix_request() -> bytes:
     for field, value in fields.items():
         request[field] = value
     return encoded(request, _BY_FAMILY, _DUMP)
+
+
+def packet_request() -> bytes:
+    """A request for all packet sockets."""
+    request = _LIST.pack(socket.AF_PACKET, 0, 0, 0, _EVERYTHING_OF_PACKET, _ANY_COOKIE)
+    return with_header(request, _BY_FAMILY, flags=_DUMP)
+
+
+def netlink_request(protocol: int, *, everything: bool = True) -> bytes:
+    """A request for all netlink sockets of a protocol; `everything`: with all attributes."""
+    request = _LIST.pack(socket.AF_NETLINK, protocol, 0, 0, _EVERYTHING_OF_NETLINK * everything, _ANY_COOKIE)
+    return with_header(request, _BY_FAMILY, flags=_DUMP)

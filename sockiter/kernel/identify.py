@@ -7,9 +7,10 @@ one iterator deliver differently.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 
-from sockiter.backend import SLOTS, Backend, Shape, shape_of
+from sockiter.backend import SLOTS, Backend, Shape, patiently, shape_of
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive
 from sockiter.history import Returned, Shown
@@ -27,12 +28,15 @@ def _adds(names: Iterable[str], bucket: Bucket) -> list[Operation]:
     return [Add(name, "head", bucket) for name in names]
 
 
-def distinguishing_sequences(tables: Sequence[str], ahead: int = 1) -> list[tuple[Operation, ...]]:
+def distinguishing_sequences(tables: Sequence[str], ahead: int = 1, holds: int | None = None) -> list[tuple[Operation, ...]]:
     """Sequences that any kernel can carry out, and that distinguish the schemes.
 
     `ahead`: the number of sockets that the walk shows before the first change: one, or the records of a dump's message.
+    `holds`: the most sockets in a bucket, if there is a limit; the seen ones then fill buckets in front of the others.
     """
     first = Bucket(0, tables[0])
+    if holds is not None:
+        return _in_chains(tables[0], ahead, holds)
     read_one, read_all = Read(1), Read(None)
     # From tail to head.
     seen = [f"A{n}" for n in reversed(range(ahead))]
@@ -52,6 +56,23 @@ def distinguishing_sequences(tables: Sequence[str], ahead: int = 1) -> list[tupl
     ]
 
 
+def _in_chains(table: str, ahead: int, holds: int) -> list[tuple[Operation, ...]]:
+    # The same for buckets of a limited size: so many sockets fill a message, and three more are in one bucket behind them.
+    seen = [Add(f"A{n}", "head", Bucket(n // holds, table)) for n in range(ahead)]
+    last = Bucket((ahead - 1) // holds + 1, table)
+    there: list[Operation] = [*seen, *_adds("EDCB", last), Open()]
+    read_one, read_all = Read(1), Read(None)
+    return [
+        # The record that does not fit is lost, or not.
+        (*there, read_all),
+        # A seen socket closes: a count over the whole table skips, a count in a chain does not.
+        (*there, read_one, Remove("A0"), read_all),
+        # The socket that was taken last closes: a count skips another one.
+        (*there, read_one, Remove("B"), read_all),
+        (*there, read_one, *_adds("F", last), read_all),
+    ]
+
+
 def sockets_ahead(begin: Callable[[Shape], Backend], tables: Sequence[str]) -> int:
     """The number of sockets that a kernel shows when the walk is opened: 0, or the records of a dump's message."""
     backend = begin(Shape(slots=1))
@@ -68,14 +89,17 @@ def identify(
     tables: Sequence[str],
     ahead: int = 0,
     is_able: Callable[[Sequence[Operation]], bool] = lambda _: True,
+    holds: int | None = None,
 ) -> str | None:
     """The first of these schemes that delivers the same as this kernel in all sequences; None if there is none.
 
-    `ahead`: the records of a dump's message, or 0. `is_able`: whether this kernel can carry out a sequence.
+    `ahead`: the records of a dump's message, or 0. `is_able`: whether this kernel can carry out a sequence. `holds`: the
+    most sockets in a bucket.
     """
     deliveries = []
-    for operations in filter(is_able, distinguishing_sequences(tables, ahead or 1)):
-        deliveries.append((operations, _delivered(begin, operations, 1 if ahead else SLOTS)))
+    for operations in filter(is_able, distinguishing_sequences(tables, ahead or 1, holds)):
+        reads = patiently(partial(_delivered, begin, operations, 1 if ahead else SLOTS))
+        deliveries.append((operations, reads))
     for name in schemes:
         if all(_simulated(name, operations, ahead or None) == reads for operations, reads in deliveries):
             return name

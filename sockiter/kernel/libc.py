@@ -21,9 +21,21 @@ CLONE_NEWNET = 0x40000000
 _BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64le": 361}
 
 
+# The number of listns(2), on every machine.
+_LISTNS = 470
+
+
 def bpf(command: int, attributes: bytes | ctypes.Array[ctypes.c_char], size: int) -> int:
     """bpf(2): a file descriptor (close-on-exec) or 0; raises OSError."""
     return _checked(_library().syscall(_bpf_number(), command, attributes, size))
+
+
+def listns(request: bytes, ids: ctypes.Array[ctypes.c_uint64]) -> int:
+    """listns(2): the number of ids; raises OSError."""
+    call = _library()["syscall"]  # a new object, with argument types of its own
+    call.argtypes = (ctypes.c_long, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
+    call.restype = ctypes.c_long
+    return _checked(call(_LISTNS, request, ids, len(ids), 0))
 
 
 def unshare(flags: int) -> None:

@@ -70,6 +70,18 @@ class Namespace:
         finally:
             self.enter()
 
+    def another(self) -> Namespace:
+        """A new private namespace, which the calling thread enters; raises `Unavailable`. Its settings are the kernel's."""
+        self.stay()
+        _leave(where())
+        namespace = Namespace(os.open(HERE, os.O_RDONLY), where())
+        _inside[self._thread] = namespace
+        return namespace
+
+    def fileno(self) -> int:
+        """The descriptor of the namespace, for requests that name it."""
+        return self._fd
+
     def end(self) -> None:
         """Release the namespace; it cannot be entered any more."""
         fd, self._fd = self._fd, -1

@@ -62,9 +62,9 @@ def lead_nowhere(namespace: Namespace, address: str, source: str) -> None:
     _request("a route to nowhere", route, _NEW_ROUTE)
 
 
-def with_header(request: bytes, kind: int, *, acknowledged: bool = False) -> bytes:
+def with_header(request: bytes, kind: int, *, acknowledged: bool = False, flags: int = 0) -> bytes:
     """A request of this type, which gets an answer in any case if `acknowledged`, else a message or an error."""
-    return _HEADER.pack(HEADER_SIZE + len(request), kind, _REQUEST | _ACK * acknowledged, 0, 0) + request
+    return _HEADER.pack(HEADER_SIZE + len(request), kind, _REQUEST | _ACK * acknowledged | flags, 0, 0) + request
 
 
 def encoded(message: Any, kind: int, flags: int) -> bytes:
@@ -79,6 +79,17 @@ def header(data: bytes | memoryview, at: int) -> tuple[int, int]:
     """The size and type of the message at this offset."""
     size, kind, _, _, _ = _HEADER.unpack_from(data, at)
     return size, kind
+
+
+def is_last(data: bytes) -> bool:
+    """Whether a message of a dump contains the end of the dump."""
+    at = 0
+    while at < len(data):
+        size, kind = header(data, at)
+        if kind in (DONE, ERROR):
+            return True
+        at += size + 3 & ~3
+    return False
 
 
 def is_interrupted(data: bytes | memoryview, at: int) -> bool:

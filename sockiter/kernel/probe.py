@@ -17,8 +17,9 @@ class Capabilities:
 
     `unable`: hazards that the target does not support here but elsewhere, with the reasons; `lacks`: the same of
     features. `scheme`: the name of the detected scheme, None if no scheme matches. `ahead`: the records of a dump's message,
-    0 for other walks. `in_place`: of close and accept those whose successor was detected to take its predecessor's place;
-    the successors of others enter at the head.
+    0 for other walks; `largest`: those of the largest message, 0 where the size of a message is not chosen. `in_place`: of
+    close and accept those whose successor was detected to take its predecessor's place; the successors of others enter at
+    the head.
     """
 
     missing: str | None = None
@@ -28,6 +29,7 @@ class Capabilities:
 
     lacks: Mapping[Feature, str] = field(default_factory=dict)
     ahead: int = 0
+    largest: int = 0
     in_place: frozenset[Hazard] = frozenset()
 
 

@@ -81,6 +81,7 @@ def with_destruction(setup: SessionSetup, walk: DiagWalk) -> SessionSetup:
 class KernelTarget:
     """An iterator of the running kernel.
 
+    `bucket_holds`: the most elements in a bucket, None for any number.
     `offers`: the hazards that it supports on some machine; `never`: the reasons against the other hazards. `schemes`: the
     schemes that different kernels are known to use. `detected_scheme`: the scheme of this kernel; the iterator has the known
     failures of that scheme. `read_max`: the most sockets that one read can return, except for a dump. `reads`: the features
@@ -94,6 +95,7 @@ class KernelTarget:
     schemes: tuple[str, ...] = ()
     tables: tuple[str, ...] = ("",)
     buckets_max: int | None = None
+    bucket_holds: int | None = None
     slots: int | None = SLOTS
     never: Mapping[Hazard, str] = field(default_factory=lambda: NO_STOP)
     read_max: int = RECORDS_MAX
@@ -164,6 +166,11 @@ class KernelTarget:
         """The sockets in a message of a dump on this kernel; 0 for other walks, and where it does not run."""
         return self._capabilities.ahead
 
+    def message_of(self, slots: int) -> int:
+        """The records of a message for a case with so many slots: at least `message_records`, and more where the size of a
+        message is chosen; 0 for other walks."""
+        return max(self.message_records, min(slots, self._capabilities.largest))
+
     @contextmanager
     def session(self) -> Iterator[KernelSession]:
         """Loaded programs, and a private namespace for the calling thread until the end, with the necessary capabilities."""
@@ -184,13 +191,17 @@ class KernelTarget:
             setup = session.setup
             session.begin_unchecked(Shape())
             is_dump = setup.walk.is_dump
-            ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
-            scheme = identify(
-                session.begin_unchecked, self.schemes, self.tables, ahead, partial(self._is_able, frozenset(self.offers))
-            )
+            walk = setup.walk
+            if isinstance(walk, DiagWalk) and walk.record_bytes:
+                ahead = walk.message_bytes // walk.record_bytes
+            else:
+                ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
+            able = partial(self._is_able, frozenset(self.offers))
+            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead, able, self.bucket_holds)
             unable, in_place = self._try_life(session)
             unable = {**unable, **setup.unable}
-            return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, in_place)
+            largest = setup.walk.largest if isinstance(setup.walk, DiagWalk) else 0
+            return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, largest, in_place)
 
     def _is_able(self, offers: frozenset[Hazard], operations: Sequence[Operation]) -> bool:
         # Whether this target can carry out the operations, whatever is found out about this machine.
@@ -240,7 +251,7 @@ class KernelSession:
         setup.namespace.enter()
         self._current = Iteration(
             self._target.name,
-            setup.walk,
+            setup.walk.sized(shape.slots) if isinstance(setup.walk, DiagWalk) else setup.walk,
             setup.make_elements(shape),
             [Bucket(n, table) for table, count in shape.phases(self._target.tables) for n in range(count)],
             setup.stops,

@@ -8,17 +8,20 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, TypeAlias
 
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel import diag, netlink
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.elements import Elements
 from sockiter.kernel.libc import unavailable
-from sockiter.operations import Unit
+from sockiter.operations import Bucket, Unit
 
 
 class Reader(Protocol):
@@ -55,8 +58,11 @@ class Reader(Protocol):
 class Walk(Protocol):
     """A way to walk. `records_max`: the most sockets that one read can return. `is_dump`: it shows sockets before a read."""
 
-    records_max: int
-    is_dump: bool
+    @property
+    def records_max(self) -> int: ...
+
+    @property
+    def is_dump(self) -> bool: ...
 
     def open(self) -> Reader:
         """Begin a walk over the sockets in the calling thread's network namespace; raises `Unavailable`."""
@@ -241,43 +247,168 @@ class ProcReader:
         os.close(self._fd)
 
 
+@dataclass(frozen=True, slots=True)
+class NetlinkFileWalk:
+    """/proc/net/netlink, with lines of equal width, of which those of one protocol count.
+
+    `title_bytes`: the first line. `before`: the number of sockets of earlier protocols in the namespace. There are also
+    sockets of later protocols: with the first of them, the walk is read to its end.
+    """
+
+    protocol: int
+    title_bytes: int
+    width: int
+    before: int
+
+    is_dump: ClassVar[bool] = False
+
+    @classmethod
+    def measured(cls, protocol: int) -> NetlinkFileWalk:
+        """For the calling thread's namespace, in which a socket of the protocol is open; raises `Unavailable`."""
+        try:
+            with open(_NETLINK_FILE, "rb") as file:
+                title, *rest = file.read().splitlines(keepends=True)
+        except OSError as error:
+            raise unavailable(f"open {_NETLINK_FILE}", error) from error
+        protocols = [int(line.split()[1]) for line in rest]
+        widths = {len(line) for line in rest}
+        if len(widths) != 1 or protocol not in protocols or max(protocols) == protocol:
+            raise Unavailable(f"{_NETLINK_FILE}: lines of {sorted(widths)} bytes, of the protocols {sorted(set(protocols))}")
+        return cls(protocol, len(title), widths.pop(), sum(other < protocol for other in protocols))
+
+    @property
+    def records_max(self) -> int:
+        return (os.sysconf("SC_PAGE_SIZE") - 1) // self.width
+
+    def open(self) -> NetlinkFileReader:
+        try:
+            return NetlinkFileReader(os.open(_NETLINK_FILE, os.O_RDONLY | os.O_CLOEXEC), self)
+        except OSError as error:
+            raise unavailable(f"open {_NETLINK_FILE}", error) from error
+
+
+class NetlinkFileReader:
+    __slots__ = ("_begun", "_fd", "_walk")
+
+    is_cut = False
+    ages: Sequence[int] = ()
+
+    def __init__(self, fd: int, walk: NetlinkFileWalk) -> None:
+        self._fd = fd
+        self._walk = walk
+        self._begun = False
+
+    def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
+        walk = self._walk
+        if not self._begun:
+            self._begun = True
+            for size in (walk.title_bytes, *[walk.width] * walk.before):
+                os.read(self._fd, size)
+        found = [line.split() for line in os.read(self._fd, count * walk.width).splitlines()]
+        ours = [int(words[-1]) for words in found if int(words[1]) == walk.protocol]
+        if len(ours) < len(found):
+            while os.read(self._fd, BUFFER_SIZE):
+                pass
+        return ours
+
+    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+        raise NotImplementedError  # targets with this walk do not offer stops
+
+    def shown(self, returned: Sequence[int]) -> Sequence[int]:
+        return returned
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 def lines(text: bytes) -> list[tuple[int, int]]:
     """The inode and the first number (for UDP the bucket) of each line of /proc/net/udp, /proc/net/tcp and similar files."""
     split = [line.split() for line in text.splitlines()]
     return [(int(words[9]), int(words[0].rstrip(b":"))) for words in split if words[0] != b"sl"]
 
 
-# The first message has NLMSG_GOODSIZE bytes: a page, at most 8192, less `struct skb_shared_info`. Later ones are as large as
-# the largest receive buffer so far: with a buffer of this size, all messages have room for as many records.
+# A message has NLMSG_GOODSIZE bytes: a page, at most 8192, less `struct skb_shared_info`. It has more where the socket has
+# received with a larger buffer, up to 32 KB. With a buffer of the size of its messages, all of them have room for as many
+# records.
 _MESSAGE = min(os.sysconf("SC_PAGE_SIZE"), 8192) - 320
+_LARGEST = 32_768 - 320
+_NOOP = 1
+_NETLINK_FILE = "/proc/thread-self/net/netlink"
 
 
+@dataclass(frozen=True, slots=True)
 class DiagWalk:
-    """A dump of sock_diag, in messages of equal size.
+    """A dump, in messages of equal size: of sock_diag, or of another netlink `protocol`, which is called `dump` in errors.
 
-    The kernel fills the first message at the request, and every other one when the previous message is received. So a
-    socket is shown earlier than it is delivered. A read returns the rest of one message, or else the next message. A reader
+    The kernel fills the first message at the request, and every other one when the previous message is received. So an
+    element is shown earlier than it is delivered. A read returns the rest of one message, or else the next message. A reader
     can destroy the sockets that it received, if they are TCP or UDP sockets.
+
+    `number_at`, `number_bytes`: the place of an element's number in a record. `record_bytes`: the size of all records, 0 if
+    it was not measured. `message_bytes`: the size of a message.
     """
 
-    records_max = _MESSAGE
-    is_dump = True
+    request: bytes
+    number_at: int
+    number_bytes: int = 8
+    protocol: int = netlink.SOCK_DIAG
+    dump: str = "sock_diag"
+    record_bytes: int = 0
+    message_bytes: int = _MESSAGE
 
-    def __init__(self, request: bytes, cookie_at: int) -> None:
-        self._request = request
-        self._cookie_at = netlink.HEADER_SIZE + cookie_at
+    records_max: ClassVar[int] = _LARGEST
+    is_dump: ClassVar[bool] = True
+
+    def measured(self, elements: Elements) -> DiagWalk:
+        """The same walk, with the size of a record of these elements, of which there are none; raises `Unavailable`."""
+        elements.enter()
+        try:
+            elements.add("measured", "head" if elements.has_head else "tail", Bucket())
+            reader = self.open()
+            try:
+                if not (size := reader.first_bytes()):
+                    raise Unavailable(f"{self.dump}: the dump of one element is empty")
+            finally:
+                reader.close()
+        finally:
+            elements.close()
+        return replace(self, record_bytes=size)
+
+    @property
+    def largest(self) -> int:
+        """The records of the largest message; 0 if a record was not measured."""
+        return _LARGEST // self.record_bytes if self.record_bytes else 0
+
+    def sized(self, records: int) -> DiagWalk:
+        """The same walk in messages of so many records, or as many as possible; but not in smaller messages than usual."""
+        size = min(records * self.record_bytes, _LARGEST)
+        return replace(self, message_bytes=size) if size > self.message_bytes else self
+
+    def whole(self) -> list[int]:
+        """The numbers of all elements in the calling thread's namespace, by a dump of its own."""
+        reader = replace(self, message_bytes=_LARGEST).open()
+        try:
+            numbers: list[int] = []
+            while more := reader.read(_LARGEST):
+                numbers += more
+            return numbers
+        finally:
+            reader.close()
 
     def open(self) -> DiagReader:
-        netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
+        netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.protocol)
         try:
             # Too small for a second message, so that at most one is filled in advance.
             netlink_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-            netlink_socket.send(self._request)
+            if self.message_bytes > _MESSAGE:
+                # An acknowledgment, received with a larger buffer.
+                netlink_socket.send(netlink.with_header(b"", _NOOP, acknowledged=True))
+                netlink_socket.recv(self.message_bytes)
+            netlink_socket.send(self.request)
         except OSError as error:
             netlink_socket.close()
-            raise unavailable("sock_diag", error) from error
-        kind = self._request[netlink.HEADER_SIZE : netlink.HEADER_SIZE + 2]
-        return DiagReader(netlink_socket, self._cookie_at, kind)
+            raise unavailable(self.dump, error) from error
+        return DiagReader(netlink_socket, self)
 
     def cannot_destroy(self) -> str:
         """The reason why a reader cannot destroy sockets in the calling thread's network namespace; "" if it can."""
@@ -294,18 +425,16 @@ class DiagWalk:
 
 class DiagReader:
     __slots__ = (
-        *("_cookie_at", "_destroyer", "_ended", "_has_changed", "_kind", "_left", "_received", "_shown", "_socket"),
+        *("_destroyer", "_ended", "_has_changed", "_left", "_received", "_shown", "_socket", "_walk"),
         "interrupted",
     )
 
     is_cut = False
     ages: Sequence[int] = ()
 
-    def __init__(self, netlink_socket: socket.socket, cookie_at: int, kind: bytes = b"") -> None:
-        """`kind`: the family and the protocol of sockets that can be destroyed."""
+    def __init__(self, netlink_socket: socket.socket, walk: DiagWalk) -> None:
         self._socket = netlink_socket
-        self._cookie_at = cookie_at
-        self._kind = kind
+        self._walk = walk
         self._received = b""
         self._destroyer: socket.socket | None = None
         self._left: list[int] = []
@@ -318,9 +447,9 @@ class DiagReader:
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         self.interrupted = False
         if not self._left and not self._ended:
-            self._received = self._socket.recv(_MESSAGE)
+            self._received = self._socket.recv(self._walk.message_bytes)
             self._has_changed = False
-            self._left = self._cookies(self._received)
+            self._left = self._numbers(self._received)
             self.interrupted = self._has_changed
             if not self._ended:
                 self._look_ahead()
@@ -337,7 +466,7 @@ class DiagReader:
     def destroy(self, number: int) -> bool:
         """Destroy a socket of the last message, as `ss -K` does; False if its addresses lead to no socket, or to another."""
         data, at = self._received, 0
-        while self._cookie(data, at) != number:
+        while self._number(data, at) != number:
             at += netlink.header(data, at)[0] + 3 & ~3
         return self.request_destruction(diag.addresses_in(data, at + netlink.HEADER_SIZE))
 
@@ -345,7 +474,9 @@ class DiagReader:
         """Request to destroy the socket with these addresses and this cookie; False if there is none; raises OSError."""
         if (destroyer := self._destroyer) is None:
             self._destroyer = destroyer = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.SOCK_DIAG)
-        request = diag.destroy_request(self._kind, addresses)
+        # The family and the protocol of the sockets.
+        kind = self._walk.request[netlink.HEADER_SIZE : netlink.HEADER_SIZE + 2]
+        request = diag.destroy_request(kind, addresses)
         destroyer.send(netlink.with_header(request, diag.DESTROY, acknowledged=True))
         error = netlink.error_of(destroyer.recv(_MESSAGE))
         if error is not None and error.errno != errno.ENOENT:
@@ -359,25 +490,35 @@ class DiagReader:
 
     def _look_ahead(self) -> None:
         ended = self._ended
-        self._shown += self._cookies(self._socket.recv(_MESSAGE, socket.MSG_PEEK))
+        self._shown += self._numbers(self._peek())
         self._ended = ended
 
-    def _cookies(self, data: bytes) -> list[int]:
-        cookies = []
+    def first_bytes(self) -> int:
+        """The size of the first record of the next message, with its padding; 0 if there is none."""
+        size, kind = netlink.header(self._peek(), 0)
+        return 0 if kind in (netlink.DONE, netlink.ERROR) else size + 3 & ~3
+
+    def _peek(self) -> bytes:
+        return self._socket.recv(self._walk.message_bytes, socket.MSG_PEEK)
+
+    def _numbers(self, data: bytes) -> list[int]:
+        walk = self._walk
+        numbers = []
         at = 0
         while at < len(data):
             size, kind = netlink.header(data, at)
             if at + size > len(data):
-                raise Unavailable(f"sock_diag: this kernel fills messages of more than {_MESSAGE} bytes")
+                raise Unavailable(f"{walk.dump}: this kernel fills messages of more than {walk.message_bytes} bytes")
             self._has_changed = self._has_changed or netlink.is_interrupted(data, at)
             if kind in (netlink.DONE, netlink.ERROR):
                 self._ended = True
                 if error := netlink.error_of(data, at):
                     raise error
                 break
-            cookies.append(self._cookie(data, at))
+            numbers.append(self._number(data, at))
             at += size + 3 & ~3
-        return cookies
+        return numbers
 
-    def _cookie(self, data: bytes, at: int) -> int:
-        return int.from_bytes(data[at + self._cookie_at : at + self._cookie_at + 8], "little")
+    def _number(self, data: bytes, at: int) -> int:
+        at += netlink.HEADER_SIZE + self._walk.number_at
+        return int.from_bytes(data[at : at + self._walk.number_bytes], sys.byteorder)

@@ -284,7 +284,7 @@ class _TwoProcesses:
             mutator.make_elements()
             self._quiet.value = 0
             try:
-                self._send(plan)
+                self._send((plan, elements.own_namespace))
                 self._receive()  # the walking process is about to begin
                 mutator.mutate()
             finally:
@@ -297,9 +297,9 @@ class _TwoProcesses:
         self._removed_before = [change for change in mutator.changes if change.hazard == "remove"]
         return race_round
 
-    def _send(self, plan: RoundPlan) -> None:
+    def _send(self, sent: tuple[RoundPlan, Namespace | None]) -> None:
         try:
-            self._walker.send(plan)
+            self._walker.send(sent)
         except OSError as error:
             raise Unavailable(f"the walking process has ended: {error.strerror}") from error
 
@@ -316,20 +316,27 @@ class _TwoProcesses:
 
 
 def run_walker(namespace: Namespace, walk: Walk, processor: int, connection: Connection, quiet: Any) -> None:
-    """The main function of the walking process: for each plan received, walk while changes are made, and send the walks."""
+    """The main function of the walking process: for each plan received, walk while changes are made, and send the walks.
+
+    With a plan comes the namespace of its elements, if they have one of their own.
+    """
     with serving(connection), suppress(EOFError), rights.raised():
         os.sched_setaffinity(0, {processor})
         while True:
-            plan = connection.recv()
+            plan, own = connection.recv()
             until = time.monotonic_ns() + int((plan.seconds + _ORPHANED_S) * 1e9)
             try:
-                namespace.enter()
+                (own or namespace).enter()
                 connection.send(None)
                 walks = walk_repeatedly(walk, plan, lambda: bool(quiet.value), until)
             except SockiterError as error:
                 connection.send(str(error))
             else:
                 connection.send(walks)
+            finally:
+                if own is not None:
+                    namespace.enter()
+                    own.end()
 
 
 def _lines(race_round: Round, findings: WalkFindings) -> Iterator[str]:

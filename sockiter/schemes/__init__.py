@@ -14,8 +14,13 @@ from sockiter.schemes.listns import Listns
 from sockiter.schemes.map_batch import MapBatch
 from sockiter.schemes.map_iter import MapIter
 from sockiter.schemes.map_next_key import MapNextKey
+from sockiter.schemes.netlink_diag import NetlinkDiag
+from sockiter.schemes.netlink_walk import Netlink, ProcNetlink
+from sockiter.schemes.nsid import Nsid
+from sockiter.schemes.nsid_count import NsidCount
 from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
+from sockiter.schemes.packet_diag import PacketDiag
 from sockiter.schemes.proc_tcp import ProcTcp
 from sockiter.schemes.proc_udp import ProcUdp
 from sockiter.schemes.proc_unix import ProcUnix
@@ -38,7 +43,9 @@ GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
     ("Sockets by cookie", (CookieUdp(), CookieTcp())),
     ("Files and dumps", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag(), ProcUnix())),
     ("BPF maps", (MapNextKey(), MapBatch(), MapIter())),
-    ("Other tables", (Threads(), Conntrack(), Listns())),
+    ("Netlink and packet sockets", (NetlinkDiag(), Netlink(), ProcNetlink(), PacketDiag())),
+    ("Namespaces", (Nsid(), NsidCount(), Listns())),
+    ("Other tables", (Threads(), Conntrack())),
 )
 """The schemes in groups, each with its title."""
 SCHEMES: tuple[AnyScheme, ...] = tuple(scheme for _, schemes in GROUPS for scheme in schemes)

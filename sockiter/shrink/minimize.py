@@ -14,7 +14,7 @@ from typing import TypeAlias
 from sockiter.operations import Operation, Read, possible
 from sockiter.shrink.edits import Operations
 from sockiter.shrink.order import sort_key
-from sockiter.shrink.passes import PASSES, Candidate
+from sockiter.shrink.passes import PASSES, Candidate, is_crowd, renamed_in_order
 
 Fails: TypeAlias = Callable[[Operations, int], bool]
 """Whether a sequence, run with this number of slots at open, still has the failure that is being shrunk.
@@ -59,12 +59,14 @@ def minimize(
     asked: dict[Candidate, bool] = {}
 
     def holds(candidate: Candidate) -> bool:
-        if candidate not in asked and patience.is_left():
+        # In a crowd, whichever socket is left out: mostly, the rest is the same but for its names.
+        key = renamed_in_order(candidate) if is_crowd(candidate[0]) else candidate
+        if key not in asked and patience.is_left():
             try:
-                asked[candidate] = bool(candidate[0]) and fails(*candidate)
+                asked[key] = bool(candidate[0]) and fails(*candidate)
             except KeyboardInterrupt:
                 patience.interrupt()
-        return asked.get(candidate, False)
+        return asked.get(key, False)
 
     drained = (_drained(best[0]), slots)
     if not holds(drained):

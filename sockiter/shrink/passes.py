@@ -35,6 +35,7 @@ from sockiter.operations import (
     possible,
 )
 from sockiter.shrink.edits import (
+    Line,
     Operations,
     adds,
     buckets_in,
@@ -52,10 +53,73 @@ from sockiter.shrink.edits import (
 Candidate: TypeAlias = tuple[Operations, int]
 """A sequence and its slots at open."""
 
+CROWD = 40
+"""With more sockets, as for a dump with many records in a message, no pass tries all pairs."""
+
+
+def is_crowd(operations: Operations) -> bool:
+    """Whether a sequence has so many sockets that most of them only fill a message or a batch."""
+    return len(names_in(operations)) > CROWD
+
+
+def _smallest_message(best: Candidate) -> Iterator[Candidate]:
+    # The smallest message of a dump.
+    operations, _ = best
+    if is_crowd(operations):
+        yield operations, SLOTS
+        yield operations, 1
+
+
+def _changing(operations: Operations) -> list[str]:
+    # The sockets with changes after open.
+    opened = operations.index(Open())
+    return list(dict.fromkeys(change.name for op in operations[opened:] for change in changes(op)))
+
+
+def _fillers(operations: Operations) -> list[list[str]]:
+    # The other sockets, in runs of neighbours: whichever of a run is left out, the rest is the same but for its names.
+    changing = set(_changing(operations))
+    runs: list[list[str]] = []
+    before: Operation | None = None
+    for op in operations[: operations.index(Open())]:
+        if type(op) is Add and op.name not in changing and not op.properties:
+            if type(before) is Add and (before.end, before.bucket) == (op.end, op.bucket):
+                runs[-1].append(op.name)
+            else:
+                runs.append([op.name])
+            before = op
+        else:
+            before = None
+    return runs
+
+
+def _names_to_try(operations: Operations, *, fillers: bool = True) -> list[str]:
+    # All names; of a crowd, the changing sockets, and one of each run of `fillers`.
+    if not is_crowd(operations):
+        return names_in(operations)
+    return _changing(operations) + ([run[0] for run in _fillers(operations)] if fillers else [])
+
+
+def _lines_to_try(operations: Operations) -> list[Line]:
+    # All lines except open; of a crowd, those behind it.
+    lines = lines_of(operations)
+    if not is_crowd(operations):
+        return lines
+    opened = operations.index(Open())
+    return [line for line in lines if line[0] > opened]
+
 
 def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
     names = names_in(operations)
+    if is_crowd(operations):
+        for run in _fillers(operations):
+            for number in (*_halves(len(run)), *range(min(len(run), 8), 0, -1)):
+                yield without_names(operations, set(run[:number])), slots
+        changing = _changing(operations)
+        for gone in chain(combinations(changing, 1), combinations(changing, 2)):
+            yield without_names(operations, set(gone)), slots
+        return
     for number in range(min(len(names) - 1, 8), 0, -1):
         # Large cuts first: runs of neighbours. Later: pairs and single sockets anywhere.
         for start in range(0, len(names) - number + 1, number):
@@ -64,11 +128,17 @@ def _forget_sockets(best: Candidate) -> Iterator[Candidate]:
         yield without_names(operations, set(pair)), slots
 
 
+def _halves(number: int) -> Iterator[int]:
+    # Less and less than a number, but more than 8.
+    while (number := number // 2) > 8:
+        yield number
+
+
 def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
     # Sockets that only fill the batch are removed together with the same number of its slots.
     operations, slots = best
     names = names_in(operations)
-    if len(names) > slots:
+    if len(names) > slots and not is_crowd(operations):
         for number in range(slots - 1, 0, -1):
             for start in range(0, len(names) - number + 1, number):
                 yield without_names(operations, set(names[start : start + number])), slots - number
@@ -77,7 +147,7 @@ def _forget_and_batch_less(best: Candidate) -> Iterator[Candidate]:
 def _merge_sockets(best: Candidate) -> Iterator[Candidate]:
     # One socket's changes are applied to another socket, and the first socket is removed.
     operations, slots = best
-    names = names_in(operations)
+    names = _names_to_try(operations, fillers=False)
     for gone in reversed(names):
         for heir in names:
             if heir != gone:
@@ -93,7 +163,7 @@ def _cut_after(best: Candidate) -> Iterator[Candidate]:
 
 def _drop_runs(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    lines = lines_of(operations)
+    lines = _lines_to_try(operations)
     size = len(lines) // 2
     while size > 1:
         for start in range(0, len(lines) - size + 1, size):
@@ -103,13 +173,13 @@ def _drop_runs(best: Candidate) -> Iterator[Candidate]:
 
 def _drop_lines(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    for line in reversed(lines_of(operations)):
+    for line in reversed(_lines_to_try(operations)):
         yield without_lines(operations, {line}), slots
 
 
 def _drop_pairs(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    for pair in combinations(reversed(lines_of(operations)), 2):
+    for pair in combinations(reversed(_lines_to_try(operations)), 2):
         yield without_lines(operations, set(pair)), slots
 
 
@@ -196,7 +266,7 @@ def _batch_more(best: Candidate) -> Iterator[Candidate]:
 def _forget_and_batch_more(best: Candidate) -> Iterator[Candidate]:
     # Sockets that only make the batch grow are removed together with that allocation: the batch is larger from the start.
     operations, slots = best
-    names = names_in(operations)
+    names = _names_to_try(operations, fillers=False)
     for gone in chain(combinations(names, 1), combinations(names, 2)):
         rest = tuple(_allocating_less(op) for op in without_names(operations, set(gone)))
         for more in range(1, 4):
@@ -212,7 +282,7 @@ def _allocating_less(op: Operation) -> Operation:
 def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
     # A socket that is only counted is removed together with one record of a read, or with one step to a point in the read.
     operations, slots = best
-    for name in reversed(names_in(operations)):
+    for name in reversed(_names_to_try(operations)):
         without = without_names(operations, {name})
         for lowered, _ in _lower_numbers((without, slots)):
             yield lowered, slots
@@ -221,7 +291,7 @@ def _forget_and_read_less(best: Candidate) -> Iterator[Candidate]:
 def _forget_and_lower_bucket(best: Candidate) -> Iterator[Candidate]:
     # A socket that only leads to a bucket is removed, and that bucket gets a lower number.
     operations, slots = best
-    for name in reversed(names_in(operations)):
+    for name in reversed(_names_to_try(operations)):
         yield from _lower_buckets((without_names(operations, {name}), slots))
 
 
@@ -389,7 +459,7 @@ def _swap_sockets(best: Candidate) -> Iterator[Candidate]:
     # A change is applied to another socket: the same length, but names in order, or one more socket that can be removed.
     operations, slots = best
     opened = operations.index(Open())
-    names = names_in(operations)
+    names = _names_to_try(operations)
     for index, op in enumerate(operations[opened:], opened):
         for name in {change.name for change in changes(op) if type(change) is not Add}:
             for substitute in names:
@@ -399,16 +469,22 @@ def _swap_sockets(best: Candidate) -> Iterator[Candidate]:
 
 def _reorder(best: Candidate) -> Iterator[Candidate]:
     operations, slots = best
-    for index in range(len(operations) - 1):
+    first = operations.index(Open()) if is_crowd(operations) else 0
+    for index in range(first, len(operations) - 1):
         swapped = (operations[index + 1], operations[index])
         if Open() not in swapped:
             yield (*operations[:index], *swapped, *operations[index + 2 :]), slots
 
 
 def _rename(best: Candidate) -> Iterator[Candidate]:
-    operations, slots = best
+    yield renamed_in_order(best)
+
+
+def renamed_in_order(candidate: Candidate) -> Candidate:
+    """The same with the names A, B, C in the order of their appearance."""
+    operations, slots = candidate
     names = {name: name_of(number) for number, name in enumerate(names_in(operations))}
-    yield tuple(renamed(op, names) for op in operations), slots
+    return tuple(renamed(op, names) for op in operations), slots
 
 
 def _without_request(op: Operation, name: str) -> Operation:
@@ -430,6 +506,7 @@ def _at_without_request(at: At, name: str) -> At:
 PASSES: tuple[Callable[[Candidate], Iterator[Candidate]], ...] = (
     _cut_after,
     _settle_before_open,
+    _smallest_message,
     _forget_sockets,
     _forget_and_batch_less,
     _drop_runs,

@@ -16,7 +16,7 @@ from sockiter.backend import SLOTS, Shape, refusal, shape_of
 from sockiter.cases import spell
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, hazards_of
 from sockiter.fuzzing.limits import BUCKETS_DRAWN, SLOTS_DRAWN, Room
-from sockiter.fuzzing.swarm import BYTES_MAX, NAMES, Swarm
+from sockiter.fuzzing.swarm import BYTES_MAX, NAMES, RECORDS_WHOLE, Swarm
 from sockiter.operations import (
     Accept,
     Add,
@@ -473,7 +473,7 @@ def test_the_reads_of_a_reader_stop_early_or_have_room_for_all_or_walk() -> None
         }
 
     assert counts(PARTIAL) == {1, 2, 3, 4, None}
-    assert counts(WHOLE) == {len(NAMES), None}
+    assert counts(WHOLE) == {RECORDS_WHOLE, None}
     assert counts(SILENT) == {None}
 
 

@@ -72,15 +72,17 @@ def serving(monkeypatch: pytest.MonkeyPatch, *requests: int, room: bool = True) 
     """What the process answers to these requests, behind its id."""
     left = [request.to_bytes(4, "little") for request in requests]
     answers: list[int] = []
-    monkeypatch.setattr(program.os, "read", lambda *_: left.pop(0) if left else b"")
-    monkeypatch.setattr(program.os, "write", lambda _, answer: answers.append(int.from_bytes(answer, "little")))
-    monkeypatch.setattr(program._thread, "stack_size", lambda _: None)
+    monkeypatch.setattr("sockiter.kernel.thread_process.os.read", lambda *_: left.pop(0) if left else b"")
+    monkeypatch.setattr(
+        "sockiter.kernel.thread_process.os.write", lambda _, answer: answers.append(int.from_bytes(answer, "little"))
+    )
+    monkeypatch.setattr("sockiter.kernel.thread_process._thread.stack_size", lambda _: None)
     if not room:
 
         def full(*_: object) -> None:
             raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(program._thread, "start_new_thread", full)
+        monkeypatch.setattr("sockiter.kernel.thread_process._thread.start_new_thread", full)
     program.serve()
     assert answers[0] == os.getpid()
     return answers[1:]
@@ -92,7 +94,7 @@ def test_a_request_for_a_thread_is_answered_with_its_id(monkeypatch: pytest.Monk
 
 
 def test_a_thread_exits_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program._thread, "get_native_id", lambda: 77)
+    monkeypatch.setattr("sockiter.kernel.thread_process._thread.get_native_id", lambda: 77)
     assert serving(monkeypatch, 0, 77) == [77]
 
 

@@ -9,14 +9,14 @@ STACK = 10
 
 _MAP_BY_FD = 1  # BPF_PSEUDO_MAP_FD
 _KERNEL_FUNCTION = 2  # BPF_PSEUDO_KFUNC_CALL
-_LOAD = {4: 0x61, 8: 0x79}  # dst = *(src + offset)
+_LOAD = {2: 0x69, 4: 0x61, 8: 0x79}  # dst = *(src + offset)
 _STORE = {4: 0x63, 8: 0x7B}  # *(dst + offset) = src
 _STORE_CONSTANT = {4: 0x62, 8: 0x7A}
 _CONDITIONS = {"==": 0x15, "!=": 0x55, "bit": 0x45}
 
 
 class Assembly:
-    """A program under construction. Registers are numbers, 10 the stack's; widths are in bytes, 4 or 8."""
+    """A program under construction. Registers are numbers, 10 the stack's; widths are in bytes, 4 or 8, of loads also 2."""
 
     def __init__(self) -> None:
         self._instructions: list[tuple[int, int, int, int, int]] = []

@@ -117,6 +117,7 @@ def record_program(
     stops: bool = False,
     log: int | None = None,
     marks: MarkOffsets | None = None,
+    only: tuple[int, int] | None = None,
 ) -> bytes:
     """The program for an iterator whose context holds meta and, behind it, the socket, or another kind of element.
 
@@ -127,10 +128,15 @@ def record_program(
 
     The mode on the page takes effect with `log`, a map of records, or, for `FILTERING`, with `marks`. If the log is full,
     `STORED` counts on, and the program neither stores nor destroys.
+
+    `only`: write nothing of a socket whose 16-bit member at this offset has another value.
     """
     to = Assembly()
     to.load(6, 1, 24 if isinstance(element, Value) else 8)  # the element, a pointer that may be NULL
     to.jump_if(6, "==", 0, "end")
+    if only is not None:
+        to.load(2, 6, only[0], width=2)
+        to.jump_if(2, "!=", only[1], "end")
     to.load(7, 1, 0)
     to.load(7, 7, 0)  # meta->seq
     to.constant(8, 0)

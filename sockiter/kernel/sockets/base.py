@@ -52,8 +52,7 @@ class Sockets(Elements):
         self._number_of = number_of or cookie
         self._held: dict[str, tuple[Socket, Bucket]] = {}
         self._released: list[Socket] = []
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._room = SOCKETS_MAX if files == resource.RLIM_INFINITY else max(min(SOCKETS_MAX, files - _SPARE_FILES), 0)
+        self._room = descriptors(SOCKETS_MAX)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -180,6 +179,12 @@ class Sockets(Elements):
 
     def _forget(self, gone: Socket) -> None:
         """Forget the data that a kind keeps about a socket."""
+
+
+def descriptors(most: int) -> int:
+    """At most so many descriptors, fewer where the limit of open files is lower."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most if files == resource.RLIM_INFINITY else max(min(most, files - _SPARE_FILES), 0)
 
 
 class LocalPort:

@@ -1,0 +1,216 @@
+"""The walk over namespaces by listns(2), Linux 6.19 and later, in calls for some ids.
+
+The namespaces are those of a user namespace that belongs to the session: a call lists no others. A new one comes last.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sockiter.backend import Shape
+from sockiter.claims import Hazard
+from sockiter.errors import Inconclusive, Unavailable
+from sockiter.frames.loop import RECORDS_MAX
+from sockiter.kernel import libc
+from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.elements import Elements
+from sockiter.kernel.namespace import Namespace, private
+from sockiter.kernel.target import NO_BATCH, NO_PROGRAM_IN_FILE, NO_STOP, KernelTarget, SessionSetup
+from sockiter.operations import Bucket, End, Unit
+
+_PROGRAM = Path(__file__).with_name("namespace_process.py")
+# Size, the last id, the kinds of namespaces, and the id of the user namespace that owns them (`struct ns_id_req`).
+_REQUEST = struct.Struct("=I4xQI4xQ")
+_NEW_UTS = 0x04000000
+_NEVER: dict[Hazard, str] = {
+    **NO_STOP,
+    **NO_BATCH,
+    **dict.fromkeys(("close", "accept", "destroy"), "namespaces are no sockets"),
+    **dict.fromkeys(("add-head", "reinsert", "rehash"), "a new namespace comes last, and keeps its id"),
+    "destroying": "no program runs for the namespaces",
+    "show": "nothing stops a call",
+}
+
+
+class NamespaceProcess:
+    """A process that makes and keeps namespaces. `owner`: the id of their user namespace; `first`: the id before theirs."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._requests, self._answers = process.stdin.fileno(), process.stdout.fileno()
+        self.owner = self._answer()
+        self.first = self._answer()
+
+    def make(self) -> int:
+        """Make a namespace, and return its id."""
+        return self._asked(0)
+
+    def give_up(self, number: int) -> None:
+        """Give up a namespace, which is gone at once."""
+        self._asked(number)
+
+    def close(self) -> None:
+        """End the process, and its namespaces."""
+        with self._process:  # closes its input
+            self._process.kill()
+
+    def _asked(self, number: int) -> int:
+        os.write(self._requests, number.to_bytes(8, "little"))
+        return self._answer()
+
+    def _answer(self) -> int:
+        if len(answer := os.read(self._answers, 8)) < 8:
+            raise Unavailable("a process with namespaces of its own has ended: unshare(2) or NS_GET_ID of ioctl(2) failed")
+        return int.from_bytes(answer, "little")
+
+
+class ListedNamespaces(Elements):
+    """The namespaces of one iteration, which has no others before and afterwards."""
+
+    has_head = False
+
+    def __init__(self, namespace: Namespace, process: NamespaceProcess) -> None:
+        self._namespace = namespace
+        self._process = process
+        self._held: dict[str, tuple[int, Bucket]] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held
+
+    def bucket(self, name: str) -> Bucket:
+        return self._held[name][1]
+
+    def enter(self) -> None:
+        self._namespace.stay()
+
+    def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
+        self.enter()
+        if len(self._held) >= RECORDS_MAX:
+            raise Inconclusive(f"an iteration can have {RECORDS_MAX} namespaces at a time; the case needs more")
+        number = self._process.make()
+        self._held[name] = number, bucket
+        return number
+
+    def remove(self, name: str) -> None:
+        self._process.give_up(self._held.pop(name)[0])
+
+    def close(self) -> None:
+        while self._held:
+            self.remove(next(iter(self._held)))
+
+
+class ListnsWalk:
+    """A loop of listns(2) over the namespaces of one owner, behind an id."""
+
+    records_max = RECORDS_MAX
+    is_dump = False
+
+    def __init__(self, owner: int, first: int) -> None:
+        self._owner = owner
+        self._first = first
+
+    def open(self) -> ListnsReader:
+        return ListnsReader(self._owner, self._first)
+
+
+class ListnsReader:
+    """A read is one call. ENOENT ends the loop."""
+
+    __slots__ = ("_ended", "_last", "_owner")
+
+    is_cut = False
+    ages: Sequence[int] = ()
+
+    def __init__(self, owner: int, last: int) -> None:
+        self._owner = owner
+        self._last = last
+        self._ended = False
+
+    def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
+        if self._ended:
+            return ()
+        ids = (ctypes.c_uint64 * min(count, RECORDS_MAX))()
+        try:
+            listed = ids[: libc.listns(_REQUEST.pack(_REQUEST.size, self._last, _NEW_UTS, self._owner), ids)]
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            listed = []
+        # A call with less than it has room for has come to the end of the list.
+        self._ended = len(listed) < len(ids)
+        self._last = listed[-1] if listed else self._last
+        return listed
+
+    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
+        raise NotImplementedError  # the target does not offer stops
+
+    def shown(self, returned: Sequence[int]) -> Sequence[int]:
+        return returned
+
+    def close(self) -> None:
+        """Do nothing: a loop holds no resources."""
+
+
+@contextmanager
+def namespace_process() -> Iterator[NamespaceProcess]:
+    """A process that makes and keeps namespaces, until the end; raises `Unavailable`."""
+    started = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+    )
+    with started:
+        try:
+            yield NamespaceProcess(started)
+        finally:
+            started.kill()
+
+
+@contextmanager
+def _listns() -> Iterator[SessionSetup]:
+    _need_listns()
+    with ExitStack() as stack:
+        namespace = stack.enter_context(private())
+        process = stack.enter_context(namespace_process())
+
+        def make(shape: Shape) -> ListedNamespaces:
+            return ListedNamespaces(namespace, process)
+
+        yield SessionSetup(namespace, ListnsWalk(process.owner, process.first), make)
+
+
+def _need_listns() -> None:
+    try:
+        libc.listns(_REQUEST.pack(_REQUEST.size, 0, _NEW_UTS, 0), (ctypes.c_uint64 * 1)())
+    except OSError as error:
+        raise libc.unavailable("listns(2), which requires Linux 6.19 or later", error) from error
+
+
+KERNEL_LISTNS = KernelTarget(
+    "kernel:listns",
+    "the running kernel's list of namespaces in calls for some ids (listns)",
+    _listns,
+    frozenset({"add-tail", "remove"}),
+    schemes=("listns",),
+    buckets_max=1,
+    slots=None,
+    never=_NEVER,
+    read_max=RECORDS_MAX,
+    reads=frozenset({"again"}),
+    never_reads={**NO_PROGRAM_IN_FILE, "bytes": "a call returns whole ids"},
+)
