@@ -50,6 +50,9 @@ class Likeness(SchemeTarget):
     def missing(self) -> str | None:
         return self.lack
 
+    def message_of(self, slots: int) -> int:
+        return 0
+
     def begin(self, shape: Shape) -> Simulation:
         return Simulation(self.scheme, shape, records_max=self.records_max)
 

@@ -43,6 +43,7 @@ class Kernel:
     """
 
     records_max = 7
+    has_head = True
     at_entry = False
     thread = 77
 
