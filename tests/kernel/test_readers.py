@@ -386,7 +386,7 @@ def compared(target: KernelTarget, session: KernelSession, reader: str, sequence
     change, features, destroying = READERS[reader]
     need(target, *features, destroying=destroying)
     scheme = next(scheme for scheme in SCHEMES if scheme.name == target.detected_scheme)
-    conformance = Conformance(target, session, scheme, records_max=session.records_max)
+    conformance = Conformance(target, session, scheme, records_max=session.records_max, message_of=target.message_of)
     hazards = target.hazards & scheme.hazards - {"destroying"}
     room = replace(Room.of(target), features=frozenset())  # ordinary reads, which are changed here
     swarm, random = Swarm(f"readers/{reader}", hazards, room), Random(reader)
