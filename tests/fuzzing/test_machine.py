@@ -837,7 +837,6 @@ def test_the_goals_that_were_reached_are_events(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("holds", "buckets"), [(None, {0}), (3, {0, 1, 2})])
 def test_sequences_for_a_dump_can_be_filled_up_to_the_end_of_a_message(holds: int | None, buckets: set[int]) -> None:
     machine = machine_on(Recording(OffsetUdp()), {"remove"})
-    assert machine.fill is None
     members = {"room": replace(machine.room, message=6, holds=holds), "fill": SocketMachine.fill}
     filling: Any = type("Filling", (machine,), members)()
     filling.batch(6)

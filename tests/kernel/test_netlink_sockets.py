@@ -237,12 +237,15 @@ def test_more_chains_than_there_are_port_ids_for_are_refused(monkeypatch: pytest
 
 
 def test_a_socket_for_whose_chain_no_port_id_is_left_is_tried_again_with_more(namespace: Namespace) -> None:
+    asked: list[int] = []
+
     class Few(Chains):
         def __init__(self) -> None:
             self._wanted = 0
 
-        def ports(self, chains: int) -> list[list[int]]:
-            return [[]] * chains
+        def ports(self, chains: int, wanted: int = 0) -> list[list[int]]:
+            asked.append(wanted)
+            return [[] for _ in range(chains)]
 
         def check(self) -> None:
             pass
@@ -252,7 +255,15 @@ def test_a_socket_for_whose_chain_no_port_id_is_left_is_tried_again_with_more(na
     with pytest.raises(TooBusy):
         sockets.add("A", "head", Bucket())
     assert few._wanted == CHAIN_MAX
+    # For a race, all are learned in advance; but not any more once sockets are there.
+    sockets.prepare(3)
+    sockets._free[0].append(70_000)
+    sockets.add("A", "head", Bucket())
+    sockets.prepare(3)
+    assert asked == [0, CHAIN_MAX]
     sockets.sweep()
+    with pytest.raises(NotImplementedError):
+        sockets.reinsert("A", "head")
     sockets.close()
 
 
@@ -283,6 +294,9 @@ def test_the_file_is_measured_by_its_lines(tmp_path: Path, monkeypatch: pytest.M
     reader = walk.open()
     assert (reader.read(1), reader.read(5), reader.read(5)) == ([12], [], [])
     assert (reader.shown([12]), reader.is_cut, reader.ages) == ([12], False, ())
+    nothing: Any = None
+    with pytest.raises(NotImplementedError):
+        reader.read_with_stops(1, "records", nothing, nothing)
     reader.close()
     assert walk.records_max == (os.sysconf("SC_PAGE_SIZE") - 1) // 9
 
