@@ -62,7 +62,7 @@ ORDERS = {
     "kernel": (
         *("libc", "namespace", "netlink", "diag", "bpf", "elements", "sockets", "peers", "maps", "walks", "iteration"),
         *("identify", "probe", "target", "udp", "tcp", "unix", "packet", "nsid", "rhashtable", "bpf_map"),
-        *("thread_process", "threads", "namespace_process", "listns"),
+        *("thread_process", "threads", "namespace_process", "listns", "tracker", "conntrack"),
     ),
     "kernel.bpf": ("assembly", "programs", "btf", "loader", "hash_map", "modes", "stops", "faults", "setup"),
     "kernel.maps": ("keys", "elements", "walks"),

@@ -562,6 +562,8 @@ class TransitionSystem:
     ) -> Iterator[Transition]:
         scheme_state, error = done
         turns = turns._replace(refused=error is not None, over=True, silent=self._is_silent)
+        if self._is_loop and not turns.stops:
+            turns = turns._replace(fresh=False)  # it takes room for one more to come to the end
         if turns.refused and not self._is_silent:
             after = state.after(scheme_state, left=True, destroying=destroying)
             yield Transition(self._number(after), turns._replace(left=True), label)

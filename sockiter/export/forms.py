@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from sockiter.backend import Target, refusal, shape_of
 from sockiter.cases import Case
 from sockiter.errors import Unavailable
 from sockiter.kernel.target import KernelTarget
-from sockiter.operations import Add, Close, Operation, Read, changes
+from sockiter.operations import Add, At, Close, Destroy, Operation, Read, changes
 
 Kind: TypeAlias = Literal["udp", "tcp", "unix"]
 WalkKind: TypeAlias = Literal["bpf", "proc", "diag"]
@@ -68,22 +67,33 @@ def check(case: Case, target: Target, *, file: str = "", lines: Sequence[tuple[i
 
     `file`: for the message. `lines`: the lines of each operation, and of those inside it, for the message.
     """
-    form_of(target)
-    assert isinstance(target, KernelTarget)
     before = f"{file}: " if file else ""
+    try:
+        form = form_of(target)
+    except Unavailable as error:
+        raise Unavailable(f"{before}{error}") from None
+    assert isinstance(target, KernelTarget)
     for index, op in enumerate(case.operations):
-        if isinstance(op, Read) and op.at:
-            where = f"{file}:{lines[index][1]}: " if lines else before
-            stop = f"at {op.at[0].point} {op.at[0].nth}:"
-            raise Unavailable(f"{where}`{stop}` is a stop inside a read, for which there is no C form yet")
+        for nth, at in enumerate(op.at if isinstance(op, Read) else (), start=1):
+            if (inside := _refused_inside(at, form)) is not None:
+                where = f"{file}:{lines[index][nth]}: " if lines else before
+                raise Unavailable(f"{where}`at {at.point} {at.nth}:` has no C form: {inside}")
     if (why := _refusal(case, target)) is not None:
         raise Unavailable(f"{before}{why}")
+
+
+def _refused_inside(at: At, form: Form) -> str | None:
+    if at.point != "show":
+        return "a program of its own would have to stop the kernel at that point"
+    if form.walk != "bpf":
+        return "no program runs for the sockets of this walk"
+    return "another program cannot walk to the socket meanwhile" if isinstance(at.what, Destroy) else None
 
 
 def _refusal(case: Case, target: KernelTarget) -> str | None:
     operations = case.operations
     shape = shape_of(operations, slots=case.slots)
-    if (why := refusal(_on_any_kernel(target), operations, shape)) is not None:
+    if (why := refusal(cast(Target, _OnAnyKernel(target)), operations, shape)) is not None:
         return why.text
     if not any(isinstance(op, Read) for op in operations):
         return "the case reads nothing, so there is nothing to reproduce"
@@ -100,25 +110,25 @@ def _refusal(case: Case, target: KernelTarget) -> str | None:
                 )
     if any(isinstance(op, Read) and op.destroying for op in operations) and _has_entries(operations):
         return "a program cannot destroy request sockets and connections in TIME_WAIT"
+    reads = [op for op in operations if isinstance(op, Read)]
+    if any(read.at for read in reads) and any(read.destroying or read.silent or read.unit == "bytes" for read in reads):
+        return "a case with changes inside a read has no C form if the program also stores or destroys what it shows"
     return None
 
 
-def _on_any_kernel(target: KernelTarget) -> Target:
-    # The target with everything that it supports on some kernel. Another kernel than this one may run the program.
-    return cast(
-        Target,
-        SimpleNamespace(
-            name=target.name,
-            is_real=True,
-            hazards=target.offers,
-            unable=target.never,
-            features=target.reads,
-            lacks=target.never_reads,
-            has_tail="add-tail" in target.offers,
-            tables=target.tables,
-            slots=target.slots,
-        ),
-    )
+class _OnAnyKernel:
+    # A target with everything that it supports on some kernel. Another kernel than this one may run the program.
+
+    def __init__(self, target: KernelTarget) -> None:
+        self._target = target
+        self.hazards = target.offers
+        self.unable = target.never
+        self.features = target.reads
+        self.lacks = target.never_reads
+        self.has_tail = "add-tail" in target.offers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
 
 
 def _has_entries(operations: Sequence[Operation]) -> bool:

@@ -21,6 +21,7 @@ MACROS = {
     "JUMP": "JUMP(off) INSN(BPF_JMP | BPF_JA, 0, 0, off, 0)",
     "JUMP_IF": "JUMP_IF(op, dst, imm, off) INSN(BPF_JMP | (op) | BPF_K, dst, 0, off, imm)",
     "JUMP_IF_REG": "JUMP_IF_REG(op, dst, src, off) INSN(BPF_JMP | (op) | BPF_X, dst, src, off, 0)",
+    "MAY_GOTO": "MAY_GOTO(off) INSN(0xe5, 0, 0, off, 0) /* BPF_JMP | BPF_JCOND: when a loop has taken too long */",
     "CALL": "CALL(helper) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper)",
     "CALL_KERNEL": "CALL_KERNEL(id) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, id)",
     "VALUE_OF": (
@@ -109,10 +110,13 @@ def program_of(form: Form, uses: frozenset[str]) -> Program:
     )
     if "shared" in uses:
         to.add("VALUE_OF(BPF_REG_9, map)", comment="r9: what is shared with user space")
+    if "stops" in uses:
+        _add_stop(to, record)
     if "doomed" in uses:
         to.add(
             "LOAD(BPF_DW, BPF_REG_1, BPF_REG_9, offsetof(struct shared, doomed))",
-            "JUMP_IF_REG(BPF_JNE, BPF_REG_1, BPF_REG_0, {spared})",
+            f"LOAD(BPF_DW, BPF_REG_2, BPF_REG_10, {record})",
+            "JUMP_IF_REG(BPF_JNE, BPF_REG_1, BPF_REG_2, {spared})",
             "STORE_IMM(BPF_DW, BPF_REG_9, offsetof(struct shared, doomed), 0)",
             "MOV(BPF_REG_1, BPF_REG_6)",
             "CALL_KERNEL(sock_destroy)",
@@ -169,6 +173,30 @@ def _add_bucket(to: _Listing, form: Form, values: list[str]) -> None:
         )
         to.read(4, "BPF_REG_8", "bucket", "-8")
         to.read(4, "BPF_REG_8", "state", "-4")
+
+
+def _add_stop(to: _Listing, record: int) -> None:
+    to.add(
+        "LOAD(BPF_DW, BPF_REG_1, BPF_REG_9, offsetof(struct shared, state))",
+        "JUMP_IF(BPF_JNE, BPF_REG_1, ARMED, {unstopped})",
+        "LOAD(BPF_DW, BPF_REG_1, BPF_REG_9, offsetof(struct shared, nr_shows))",
+        "ADD_IMM(BPF_REG_1, 1)",
+        "STORE(BPF_DW, BPF_REG_9, offsetof(struct shared, nr_shows), BPF_REG_1)",
+        f"LOAD(BPF_DW, BPF_REG_1, BPF_REG_10, {record})",
+        "STORE(BPF_DW, BPF_REG_9, offsetof(struct shared, about), BPF_REG_1)",
+        "STORE_IMM(BPF_DW, BPF_REG_9, offsetof(struct shared, state), ASKED)",
+        comment="a stop: wait until user space has made its changes",
+    )
+    to.label("wait")
+    to.add(
+        "LOAD(BPF_DW, BPF_REG_1, BPF_REG_9, offsetof(struct shared, state))",
+        "JUMP_IF(BPF_JNE, BPF_REG_1, ASKED, {unstopped})",
+        "MAY_GOTO({too_long})",
+        "JUMP({wait})",
+    )
+    to.label("too_long")
+    to.add("STORE_IMM(BPF_DW, BPF_REG_9, offsetof(struct shared, timed_out), 1)")
+    to.label("unstopped")
 
 
 def _leave_out_unwanted(to: _Listing, uses: frozenset[str], values: list[str]) -> None:

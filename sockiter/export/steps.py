@@ -22,6 +22,7 @@ from sockiter.operations import (
     Close,
     Destroy,
     End,
+    Fail,
     Life,
     Open,
     Operation,
@@ -34,6 +35,14 @@ from sockiter.operations import (
 )
 
 _COMMENT_WIDTH = 105
+_KINDS: Mapping[type[Change], str] = {
+    Add: "ENTERS",
+    Reinsert: "MOVES",
+    Rehash: "MOVES",
+    Remove: "LEAVES",
+    Close: "IS_SUCCEEDED",
+    Accept: "IS_SUCCEEDED",
+}
 _PLAIN = re.compile(r"[A-Z][0-9]{0,3}")
 
 
@@ -54,9 +63,20 @@ class Step:
     calls: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A change inside a read, as a function of its own. `sock`: its socket; `kind`: a constant of the program."""
+
+    nth: int
+    sock: str
+    kind: str
+    function: str
+    calls: Sequence[str]
+
+
 @dataclass(slots=True)
 class Steps:
-    """All steps of a case. `uses`: the parts of a program that they need.
+    """All steps of a case. `uses`: the parts of a program that they need. `inside`: the changes inside reads.
 
     `pairs`: buckets between which a socket is moved by its address. `placements`: how often sockets enter each bucket, of
     the established ones apart for requests. `numbers`: of all buckets.
@@ -65,6 +85,7 @@ class Steps:
     sockets: list[Variable] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)
+    inside: list[list[Inside]] = field(default_factory=list)
     pairs: dict[tuple[int, int], None] = field(default_factory=dict)
     numbers: set[int] = field(default_factory=set)
     listening: int = 0
@@ -185,6 +206,7 @@ class _Builder:
             calls: list[str] = []
             for name in reversed(names):
                 home = self._homes[name] if name in self._bound else place.number
+                self._homes[name] = home
                 calls += self._add(name, "head", Bucket(home, place.table))
                 if home != place.number:
                     calls += self._rehash(name, place)
@@ -195,14 +217,38 @@ class _Builder:
 
     # From open on.
 
+    def _stopped_read(self, op: Read) -> None:
+        self._use("stops")
+        words, *lines = spell(op)
+        written: list[Inside] = []
+        number = len(self.steps.inside) + 1
+        self.steps.inside.append(written)
+        step = len(self.steps.steps)
+        for nth, at in enumerate(op.at, start=1):
+            assert not isinstance(at.what, (Fail, Destroy))
+            stays = isinstance(at.what, Rehash) and self._where[at.what.name] == self._place(at.what.bucket)
+            self._carry_out(at.what)
+            # The comment of the read has the lines of its changes.
+            calls = self.steps.steps.pop().calls
+            kind = "STAYS" if stays else _KINDS[type(at.what)]
+            if kind == "LEAVES" and self._form.kind != "unix":
+                self._use("doomed")
+            written.append(Inside(at.nth, self._of(at.what.name), kind, f"inside_{number}_{nth}", calls))
+        assert len(self.steps.steps) == step
+        comment = [f"{words}: {_read_in_words(op)}. Inside:", *(line.strip() for line in lines)]
+        begin = f"begin_changes(inside_{number}, {len(written)});"
+        self._step(comment, [begin, *self._read(op), "end_changes();"])
+
     def _carry_out(self, op: Operation) -> None:
         words = spell(op)[0]
         match op:
             case Again():
                 self._use("again")
                 self._step([f"{words}: a second walk."], ["open_again();"])
-            case Read():
+            case Read(at=()):
                 self._step([f"{words}: {_read_in_words(op)}."], self._read(op))
+            case Read():
+                self._stopped_read(op)
             case Add(name, end, bucket, properties):
                 place = self._place(bucket)
                 if "bound" in properties:

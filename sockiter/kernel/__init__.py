@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sockiter.kernel.bpf_map import KERNEL_MAP_BATCH, KERNEL_MAP_ITER, KERNEL_MAP_NEXT_KEY
+from sockiter.kernel.conntrack import KERNEL_CONNTRACK, KERNEL_PROC_CONNTRACK
 from sockiter.kernel.listns import KERNEL_LISTNS
 from sockiter.kernel.nsid import KERNEL_NSID
 from sockiter.kernel.packet import KERNEL_PACKET_DIAG
@@ -33,6 +34,8 @@ KERNEL_TARGETS: tuple[KernelTarget, ...] = (
     KERNEL_MAP_ITER,
     KERNEL_PROC_UNIX,
     KERNEL_THREADS,
+    KERNEL_CONNTRACK,
+    KERNEL_PROC_CONNTRACK,
     KERNEL_LISTNS,
     KERNEL_PROC_UDP6,
     KERNEL_PROC_TCP6,

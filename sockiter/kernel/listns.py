@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
@@ -24,9 +23,9 @@ from sockiter.kernel.bpf.stops import OnStop, Stops
 from sockiter.kernel.elements import Elements
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.target import NO_BATCH, NO_PROGRAM_IN_FILE, NO_STOP, KernelTarget, SessionSetup
+from sockiter.kernel.threads import FOLDER, PROGRAM
 from sockiter.operations import Bucket, End, Unit
 
-_PROGRAM = Path(__file__).with_name("namespace_process.py")
 # Size, the last id, the kinds of namespaces, and the id of the user namespace that owns them (`struct ns_id_req`).
 _REQUEST = struct.Struct("=I4xQI4xQ")
 _NEW_UTS = 0x04000000
@@ -44,7 +43,6 @@ class NamespaceProcess:
     """A process that makes and keeps namespaces. `owner`: the id of their user namespace; `first`: the id before theirs."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
         assert process.stdin is not None
         assert process.stdout is not None
         self._requests, self._answers = process.stdin.fileno(), process.stdout.fileno()
@@ -58,11 +56,6 @@ class NamespaceProcess:
     def give_up(self, number: int) -> None:
         """Give up a namespace, which is gone at once."""
         self._asked(number)
-
-    def close(self) -> None:
-        """End the process, and its namespaces."""
-        with self._process:  # closes its input
-            self._process.kill()
 
     def _asked(self, number: int) -> int:
         os.write(self._requests, number.to_bytes(8, "little"))
@@ -168,7 +161,7 @@ class ListnsReader:
 def namespace_process() -> Iterator[NamespaceProcess]:
     """A process that makes and keeps namespaces, until the end; raises `Unavailable`."""
     started = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_PROGRAM)],
+        [sys.executable, "-I", "-S", "-c", PROGRAM.format("namespace_process"), FOLDER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

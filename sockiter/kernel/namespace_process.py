@@ -53,7 +53,3 @@ def _id_of(fd: int) -> int:
 
 def _write(number: int) -> None:
     os.write(1, number.to_bytes(8, "little"))
-
-
-if __name__ == "__main__":
-    serve()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import os
-import sys
 
 
 def serve() -> None:
@@ -17,12 +16,6 @@ def serve() -> None:
     _thread.stack_size(1 << 16)
     staying: dict[int, _thread.LockType] = {}
     made: list[int] = []
-
-    def stay(lock: _thread.LockType, started: _thread.LockType) -> None:
-        made.append(_thread.get_native_id())
-        started.release()
-        lock.acquire()
-
     _write(os.getpid())
     while request := os.read(0, 4):
         if number := int.from_bytes(request, "little"):
@@ -32,7 +25,7 @@ def serve() -> None:
         lock.acquire()
         started.acquire()
         try:
-            _thread.start_new_thread(stay, (lock, started))
+            _thread.start_new_thread(stay, (made, lock, started))
         except RuntimeError:
             _write(0)
             continue
@@ -41,11 +34,12 @@ def serve() -> None:
         _write(number)
 
 
+def stay(made: list[int], lock: _thread.LockType, started: _thread.LockType) -> None:
+    """The life of a thread: until the lock is released."""
+    made.append(_thread.get_native_id())
+    started.release()
+    lock.acquire()
+
+
 def _write(number: int) -> None:
     os.write(1, number.to_bytes(4, "little"))
-
-
-if __name__ == "__main__":
-    serve()
-    sys.stdout.flush()
-    os._exit(0)  # without waiting for its threads

@@ -26,7 +26,9 @@ from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk
 from sockiter.operations import Bucket, End
 
-_PROGRAM = Path(__file__).with_name("thread_process.py")
+PROGRAM = "import sys; sys.path.append(sys.argv[1]); import {0}; {0}.serve()"
+"""Runs a module of this folder as a program of its own; the folder is its argument."""
+FOLDER = str(Path(__file__).parent)
 _PATIENCE_S = 5.0
 _NO_SOCKET = "threads are no sockets"
 _ONE_LIST = "a new thread comes last, and keeps its place"
@@ -122,7 +124,10 @@ def thread_process() -> Iterator[ThreadProcess]:
     """A process without threads but its leader, until the end."""
     made = ThreadProcess(
         subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, "-I", "-S", "-c", PROGRAM.format("thread_process"), FOLDER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
         )
     )
     try:

@@ -408,7 +408,11 @@ class DiagWalk:
         except OSError as error:
             netlink_socket.close()
             raise unavailable(self.dump, error) from error
-        return DiagReader(netlink_socket, self)
+        try:
+            return DiagReader(netlink_socket, self)
+        except BaseException:  # the first message is read already
+            netlink_socket.close()
+            raise
 
     def cannot_destroy(self) -> str:
         """The reason why a reader cannot destroy sockets in the calling thread's network namespace; "" if it can."""

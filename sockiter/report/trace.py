@@ -117,7 +117,8 @@ def trace(case: Case, target: Target, session: Session) -> Trace:
             for op in case.operations[:first]:
                 backend.apply(op)
             start = backend.state()
-            recorder = _Recorder(backend, start, empty(tuple(shape.phases(target.tables))))
+            blank = empty(tuple(shape.phases(target.tables)))
+            recorder = _Recorder(backend, start, blank, has_program="silent" in target.features)
             return start, [recorder.rows_of(op) for op in case.operations[first:]], recorder.event_times, backend.history
         finally:
             backend.close()
@@ -166,10 +167,11 @@ def listed(names: Sequence[str], most: int) -> str:
 class _Recorder:
     # Applies the operations in order; records a row for each, and the times of its events.
 
-    def __init__(self, backend: Backend, state: Names | None, blank: Table) -> None:
+    def __init__(self, backend: Backend, state: Names | None, blank: Table, *, has_program: bool) -> None:
         # A dump already has the records of its first message.
         self.event_times = [EventTime(0, False, state) for _ in backend.history.events]
         self._blank = blank
+        self._has_program = has_program
         self._backend = backend
         self._state = state
         self._time = 0
@@ -242,6 +244,8 @@ class _Recorder:
                 waited.append(self._row((call(event), f"  {at.point} {at.nth} was not reached"), made=(event,)))
             else:
                 self.event_times.append(EventTime(self._reads, False, self._state))
+        if op.destroying and not self._has_program:
+            rows = [_with_survivors(row) for row in rows]
         lines[0] += open_ats.left()
         return [
             *(
@@ -362,6 +366,17 @@ def _read_text(returned: Returned, destroyed: Sequence[str] = ()) -> tuple[str, 
     else:
         text = f"read(iter_fd) -> {returned.error or names or '0'}{' (interrupted)' * returned.interrupted}"
     return (text, f"  the program destroyed {listed(destroyed, NAMES_MAX)}") if destroyed else (text,)
+
+
+def _with_survivors(row: TraceRow) -> TraceRow:
+    # A request to destroy a socket of a dump may meet another one, or none.
+    destroyed = {change.name for change in row.changes}
+    present = {name for bucket in row.state or () for name in bucket}
+    delivered = row.returned.delivered if row.returned is not None else ()
+    survivors = [name for name in delivered if name in present - destroyed]
+    if not survivors:
+        return row
+    return replace(row, event=(*row.event, f"  {listed(survivors, NAMES_MAX)} stayed in the table"))
 
 
 def _destroyed_text(change: Change) -> str:

@@ -21,6 +21,7 @@ from sockiter.schemes.nsid_count import NsidCount
 from sockiter.schemes.offset_tcp import OffsetTcp
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.packet_diag import PacketDiag
+from sockiter.schemes.proc_conntrack import ProcConntrack
 from sockiter.schemes.proc_tcp import ProcTcp
 from sockiter.schemes.proc_udp import ProcUdp
 from sockiter.schemes.proc_unix import ProcUnix
@@ -45,7 +46,7 @@ GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
     ("BPF maps", (MapNextKey(), MapBatch(), MapIter())),
     ("Netlink and packet sockets", (NetlinkDiag(), Netlink(), ProcNetlink(), PacketDiag())),
     ("Namespaces", (Nsid(), NsidCount(), Listns())),
-    ("Other tables", (Threads(), Conntrack())),
+    ("Other tables", (Threads(), Conntrack(), ProcConntrack())),
 )
 """The schemes in groups, each with its title."""
 SCHEMES: tuple[AnyScheme, ...] = tuple(scheme for _, schemes in GROUPS for scheme in schemes)

@@ -54,7 +54,8 @@ KNOWN: tuple[Known, ...] = (
     Known("BPF_MAP_GET_NEXT_KEY", "map-next-key", "6.18", "6.18", "measured on 6.18.44"),
     Known("BPF_MAP_LOOKUP_BATCH", "map-batch", "6.18", "6.18", "measured on 6.18.44"),
     Known("thread iterator", "threads", "6.18", "6.18", "measured on 6.18.44"),
-    Known("ctnetlink", "conntrack", "6.18", "6.18", "measured on 6.18.44"),
+    Known("ctnetlink", "conntrack", "6.18", "6.18", "measured on 6.18.44, by hand"),
+    Known("/proc/net/nf_conntrack", "proc-conntrack", "6.18", "6.18", "measured on 6.18.44, by hand"),
     Known("listns(2)", "listns", "6.19", "6.19", "source, commit 76b6f5dfb3fd; not measured"),
     Known("map iterator", "map-iter", "6.14", "6.14", "source, commit 11ba7ce076e5; not measured"),
 )

@@ -41,7 +41,7 @@ def ratio(tell: Tell) -> Ratio:
         first, second = (median(side) for side in zip(*rounds, strict=True))
         times = median(one / other for one, other in rounds)
         goal = f" (floor {floor:g})" if floor else ""
-        tell(f"{what}: {first:,.0f} against {second:,.0f}, {times:.1f} times{goal}")
+        tell(f"{what}: {first:,.0f} against {second:,.0f}, {times:,.2f} times{goal}")
         return times
 
     return measure

@@ -186,3 +186,11 @@ def test_a_message_of_all_sockets_destroys_all() -> None:
 def test_two_dumps_that_destroy_leave_no_socket_alive_in_the_end() -> None:
     twice = reader_named("partial-destroying-twice")
     assert lengths(UdpDiag(), {"destroying"}, Scope(3, 1, 1), reader=twice) == {}
+
+
+@pytest.mark.parametrize("name", ["whole-destroying", "partial-destroying", "partial-destroying-twice"])
+def test_a_reader_that_destroys_finds_what_its_sequences_find(name: str) -> None:
+    reader = reader_named(name)
+    scope = Scope(3, 1, 1, 5)
+    found = lengths(UdpDiag(), {"add-head"}, scope, reader=reader)
+    assert found == everything.shortest(UdpDiag(), frozenset({"add-head"}), scope, reader=reader)

@@ -231,11 +231,19 @@ def test_an_unknown_target_and_a_model_are_refused(tmp_path: Path, name: str, st
     assert line.startswith(why)
 
 
-def test_a_stop_inside_a_read_is_refused_with_file_and_line(tmp_path: Path) -> None:
-    path = CASES / "index-skip-reinsert-show.case"
-    line = next(n for n, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if text.startswith("  at show"))
+def test_a_stop_without_a_c_form_is_refused_with_file_and_line(tmp_path: Path) -> None:
+    path = CASES / "cookie-udp-skip-rehash-realloc.case"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if text.startswith("  at realloc"))
     status, why = refused(path, "--target", "kernel:udp", "--c", tmp_path / "a.c")
-    assert (status, why) == (3, f"{path}:{line}: `at show 1:` is a stop inside a read, for which there is no C form yet")
+    assert status == 3
+    assert why.startswith(f"{path}:{line}: `at realloc 1:` has no C form: a program of its own would have to stop")
+
+
+def test_a_case_about_a_target_without_a_c_form_is_refused_with_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, f"expect kernel:proc-unix skip B\n{PLAIN}")
+    status, why = refused(path, "--c", tmp_path / "a.c")
+    assert (status, why) == (3, f"{path}: kernel:proc-unix: no C form yet: expected one of {', '.join(FORMS)}")
 
 
 def test_a_case_that_the_target_cannot_carry_out_is_refused_with_the_file(tmp_path: Path) -> None:

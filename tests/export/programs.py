@@ -184,6 +184,57 @@ open
 remove A
 read all
 """
+STOPS_UDP = """
+add A tail
+add B tail
+add C tail
+add D tail in 1 bound
+open
+read 1
+  at show 1: add E head
+  at show 1: rehash C to 1
+  at show 1: rehash C to 1
+read 1
+  at show 1: reinsert A head
+  at show 9: remove C
+read all
+  at show 2: add F tail unwanted
+"""
+STOPS_TCP = """
+add A head in established:1
+add B head in established:1
+add C head in established:1 request
+add D tail
+add E tail
+open
+read 2
+  at show 1: reinsert E tail
+  at show 1: rehash D to 1
+  at show 2: add F head in established:2
+read 1
+  at show 1: close A
+read all
+again
+read all
+  at show 1: accept C
+"""
+STOPS_LEAVE = """
+add A tail
+add B tail
+open
+read all
+  at show 1: remove A
+  at show 2: remove B
+"""
+STOPS_UNIX = """
+add A tail
+add B tail
+open
+read 1
+  at show 1: add C head
+  at show 7: remove A
+read all
+"""
 MIXED = (
     ("kernel:udp", UDP),
     ("kernel:tcp", LISTENING),
@@ -196,6 +247,10 @@ MIXED = (
     ("kernel:udp-diag", DIAG_UDP),
     ("kernel:tcp-diag", DIAG_TCP),
     ("kernel:unix-diag", DIAG_UNIX),
+    ("kernel:udp", STOPS_UDP),
+    ("kernel:udp", STOPS_LEAVE),
+    ("kernel:tcp", STOPS_TCP),
+    ("kernel:unix", STOPS_UNIX),
 )
 
 

@@ -64,12 +64,11 @@ def test_a_selftest_of_each_case_of_the_corpus_fails_where_replay_has_a_violatio
     for path in sorted(CASES.glob("*.case")):
         if refused(load(path), target):
             continue
-        for compiler in compilers():
-            try:
-                check_agrees(path.read_text(encoding="utf-8"), target, tmp_path / path.stem, compiler)
-            except Unavailable:
-                continue
-            ran += 1
+        try:
+            check_agrees(path.read_text(encoding="utf-8"), target, tmp_path / path.stem, compilers()[ran % len(compilers())])
+        except Unavailable:
+            continue
+        ran += 1
     assert ran > 5
 
 

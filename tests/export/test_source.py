@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sockiter.cases import Case, load, loads
+from sockiter.cases import Case, loads
 from sockiter.claims import Hazard
 from sockiter.errors import Unavailable
 from sockiter.export.forms import FORMS, OPERATIONS_MAX, check, form_of
@@ -17,7 +17,6 @@ from sockiter.export.source import c_program, c_string
 from sockiter.kernel.target import KernelTarget
 from sockiter.targets import target_named
 from tests.export.programs import LISTENING, MIXED, RFC, case_of
-from tests.support.paths import CASES
 from tests.support.programs import FLAGS, compilers
 
 pytestmark = pytest.mark.usefixtures("on_any_machine")
@@ -96,6 +95,13 @@ def test_the_table_at_open_is_arranged_by_all_changes_above_it() -> None:
     assert calls(program)[:5] == ["add(&B, 0);", "add_bound(&D, 0);", "add(&C, 1);", "add(&A, 1);", "open_first();"] or (
         set(calls(program)[:4]) == {"add(&B, 0);", "add_bound(&D, 0);", "add(&C, 1);", "add(&A, 1);"}
     )
+
+
+def test_a_socket_of_the_table_at_open_is_bound_where_it_is_by_then() -> None:
+    program = source("add A tail\nrehash A to 1\nopen\nread 1\nrehash A to 2\nread all\n")
+    assert calls(program)[0] == "add(&A, 1);"
+    assert "learn_address(1, 2);" in program
+    assert "learn_address(0, " not in program
 
 
 def test_a_bound_socket_of_the_table_at_open_is_moved_from_the_bucket_of_its_port() -> None:
@@ -208,14 +214,46 @@ def test_a_case_without_a_c_form_is_refused_with_the_reason(name: str, text: str
     assert str(error.value).startswith(why)
 
 
-def test_a_stop_inside_a_read_is_refused_with_its_line() -> None:
-    case = load(path := CASES / "index-skip-reinsert-show.case")
+def test_a_change_inside_a_read_is_a_function_of_its_own() -> None:
+    program = source(
+        "add A tail\nadd B tail\nopen\nread 1\n  at show 1: reinsert A head\n  at show 2: add C tail\nread all\n"
+    )
+    assert "static void inside_1_1(void)\n{\n\treinsert(&A, HEAD);\n}\n" in program
+    assert "\t{ 1, &A, MOVES, inside_1_1 },\n\t{ 2, &C, ENTERS, inside_1_2 },\n" in program
+    assert calls(program)[3:6] == ["begin_changes(inside_1, 2);", "read_once(RECORDS(1));", "end_changes();"]
+    assert comments(program)[2] == (
+        "read 1: one read(2) of 1 record. Inside: at show 1: reinsert A head at show 2: add C tail"
+    )
+    assert "cc -O2 -pthread -Wall" in program
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "why"),
+    [
+        ("kernel:udp", "at realloc 1: add B tail", "a program of its own would have to stop the kernel at that point"),
+        ("kernel:udp", "at realloc 1: fail", "a program of its own would have to stop the kernel at that point"),
+        ("kernel:udp", "at bucket 1: add B tail", "a program of its own would have to stop the kernel at that point"),
+        ("kernel:proc-udp", "at show 1: remove A", "no program runs for the sockets of this walk"),
+        ("kernel:udp", "at show 1: destroy A", "another program cannot walk to the socket meanwhile"),
+    ],
+)
+def test_a_stop_inside_a_read_without_a_c_form_is_refused_with_the_reason(name: str, line: str, why: str) -> None:
+    case = case_of(f"add A tail\nopen\nread 1\n  at show 1: add Z head\n  {line}\nread all\n")
+    if "show" in line:
+        case = case_of(f"add A tail\nopen\nread 1\n  {line}\nread all\n")
+    point = line.partition(":")[0]
     with pytest.raises(Unavailable) as error:
-        check(case, kernel("kernel:udp"))
-    assert str(error.value) == "`at show 1:` is a stop inside a read, for which there is no C form yet"
+        check(case, kernel(name))
+    assert str(error.value) == f"`{point}:` has no C form: {why}"
     with pytest.raises(Unavailable) as error:
-        check(case, kernel("kernel:udp"), file=path.name)
-    assert str(error.value).startswith("index-skip-reinsert-show.case: `at show 1:`")
+        check(case, kernel(name), file="a.case")
+    assert str(error.value) == f"a.case: `{point}:` has no C form: {why}"
+
+
+def test_changes_inside_a_read_of_a_program_that_stores_or_destroys_are_refused() -> None:
+    for line in ("read 3 bytes", "walk", "read 1 destroying"):
+        with pytest.raises(Unavailable, match="a case with changes inside a read has no C form if the program also stores"):
+            source(f"add A tail\nopen\n{line}\nread 1\n  at show 1: add B tail\nread all\n")
 
 
 def test_a_target_without_a_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,7 @@ class TestOnThisKernel:
             inside = [numbers[at] for at in (2, 1, 0, 5, 4, 3, 8, 7, 6)]
             assert NextKeyWalk(made).open().read(99) == inside
             assert BatchWalk(made).open().read(99) == inside
+            assert (len(elements), "51" in elements, elements.bucket("51")) == (9, True, Bucket(5))
             elements.reinsert("51", "head")
             assert NextKeyWalk(made).open().read(99)[3:6] == [numbers[4], numbers[5], numbers[3]]
             elements.close()

@@ -20,7 +20,9 @@ from sockiter.simulation import Simulation
 from sockiter.table import Socket
 from tests.support.kernel_targets import here
 
-WALKS = [pytest.param(target, id=target.name) for target in KERNEL_TARGETS if target.schemes]
+# A table that resizes has no order of its own from one walk to the next.
+RESIZED = ("kernel:netlink", "kernel:netlink-diag", "kernel:proc-netlink")
+WALKS = [pytest.param(target, id=target.name) for target in KERNEL_TARGETS if target.schemes and target.name not in RESIZED]
 # Inside a read, the table cannot be read.
 INSIDE = frozenset({"show", "between", "realloc", "enomem"})
 
@@ -57,7 +59,7 @@ def compared(target: KernelTarget, session: KernelSession, sequences: int) -> in
     reads = 0
     for _ in range(sequences):
         operations, slots = swarm.sequence()
-        follower = Follower(target, operations, slots, session.records_max())
+        follower = Follower(target, operations, slots, target.message_of(slots) or session.records_max())
         try:
             backend = session.begin(shape_of(operations, slots=slots))
             for operation in operations:

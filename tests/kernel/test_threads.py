@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import subprocess
@@ -96,6 +97,14 @@ def test_a_request_for_a_thread_is_answered_with_its_id(monkeypatch: pytest.Monk
 def test_a_thread_exits_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sockiter.kernel.thread_process._thread.get_native_id", lambda: 77)
     assert serving(monkeypatch, 0, 77) == [77]
+
+
+def test_a_thread_says_its_id_and_stays_until_it_is_released() -> None:
+    made: list[int] = []
+    lock, started = _thread.allocate_lock(), _thread.allocate_lock()
+    started.acquire()
+    program.stay(made, lock, started)
+    assert (len(made), lock.locked(), started.locked()) == (1, True, False)
 
 
 def test_a_process_without_room_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -414,6 +414,13 @@ def test_an_error_in_a_dump_is_raised(kind: int, asked: Ask) -> None:
         reader.read(1)
 
 
+def test_a_dump_whose_first_message_is_an_error_leaves_no_socket_open(asked: Ask) -> None:
+    asking = asked(message(netlink.ERROR, struct.pack("=i", -errno.ENOENT)))
+    with pytest.raises(FileNotFoundError):
+        WALK.open()
+    assert asking.closed
+
+
 def test_a_dump_that_is_refused_is_unavailable(asked: Ask) -> None:
     asking = asked()
     asking.refuses = OSError(errno.EPERM, "")
@@ -558,7 +565,7 @@ def test_more_udp_buckets_than_the_kernel_has_are_refused(kernel_target: KernelT
 
 def test_a_message_that_is_cut_off_is_reported() -> None:
     reader = object.__new__(walks.DiagReader)
-    reader._walk = DiagWalk(b"", 0)
+    reader._walk = WALK
     message = struct.pack("=IHHII", 5000, 20, 0, 0, 0)
     with pytest.raises(Unavailable, match=r"^sock_diag: this kernel fills messages of more than [0-9]+ bytes$"):
         reader._numbers(message)

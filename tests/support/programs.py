@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sockiter.backend import TRIES
 from tests.support.command import DEADLINE_S
 from tests.support.ktap import parsed
 
-FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+FLAGS = ("-O2", "-pthread", "-Wall", "-Wextra", "-Werror")
 _FINDING = re.compile(r"(?:(skip|repeat|stale) (\S+): .*|(stuck|refused|incomplete)\b.*)")
 
 
@@ -45,8 +46,14 @@ def compiled(source: str, path: Path, *, compiler: str = "gcc", flags: tuple[str
 
 
 def outcome(program: Path) -> tuple[set[tuple[str, str | None]], int]:
-    """The findings that a program prints, and its exit status. Its output is valid KTAP, and agrees with the status."""
+    """The findings that a program prints, and its exit status. Its output is valid KTAP, and agrees with the status.
+
+    As a sequence on a target, a program that timed out on a busy machine is run again.
+    """
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    for _ in range(TRIES - 1):
+        if "too busy" in done.stdout:
+            done = subprocess.run([str(program)], capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     assert done.stderr == ""
     (result,) = parsed(done.stdout)
     assert {0: (True, ""), 1: (False, ""), 4: (True, "SKIP")}[done.returncode] == (result.is_ok, result.directive), (

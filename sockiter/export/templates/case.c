@@ -32,6 +32,23 @@
 {% include kind ~ '.c' %}
 {% include 'walk_' ~ walk ~ '.c' %}
 {% include 'reads.c' %}
+{% for read in inside %}
+{% for change in read %}
+
+static void {{ change.function }}(void)
+{
+{% for line in change.calls %}
+	{{ line }}
+{% endfor %}
+}
+{% endfor %}
+
+static const struct change inside_{{ loop.index }}[] = {
+{% for change in read %}
+	{ {{ change.nth }}, {{ change.sock }}, {{ change.kind }}, {{ change.function }} },
+{% endfor %}
+};
+{% endfor %}
 
 static void prepare(void)
 {

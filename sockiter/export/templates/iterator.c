@@ -14,8 +14,14 @@ struct shared {
 {% if uses.mode %}
 	__u64 mode;
 {% endif %}
+{% if uses.stops %}
+	__u64 state; /* IDLE; ARMED: stop at the next socket; ASKED: stopped */
+	__u64 about; /* the cookie of the socket at which the read is stopped */
+	__u64 nr_shows;
+	__u64 timed_out;
+{% endif %}
 {% if uses.doomed %}
-	__u64 doomed; /* the cookie of the socket that the next walk destroys */
+	__u64 doomed; /* the cookie of the socket that the program destroys when it meets it */
 {% endif %}
 {% if uses.log %}
 	__u64 nr_stored;
@@ -114,7 +120,7 @@ static int open_iterator(void)
 		call_failed("bpf(BPF_ITER_CREATE)");
 	return fd;
 }
-{% if uses.doomed %}
+{% if uses.walk_for_doomed %}
 
 static void walk_for_doomed(void)
 {

@@ -44,6 +44,9 @@ struct sock {
 	bool is_skipped;
 	bool is_stale;
 	unsigned int delivered;
+{% if uses.stops %}
+	unsigned int nr_shown; /* at stops, and not delivered yet */
+{% endif %}
 {% if uses.shown_late %}
 	unsigned int gone_after; /* this many reads */
 {% endif %}

@@ -470,7 +470,7 @@ static void reinsert(struct sock *s{{ ', enum end end' if uses.tail }})
 		return; /* the program has destroyed it */
 {% endif %}
 	take(s);
-{% if uses.both_tables %}
+{% if uses.both_tables and uses.put_established %}
 	if (s->is_established)
 		put_established(s, s->bucket);
 	else

@@ -14,6 +14,10 @@ static void open_walk(void)
 {% endif %}
 }
 
+{% if uses.stops %}
+{% include 'stops.c' %}
+
+{% endif %}
 {% if uses.log %}
 /* The sockets that the program has shown in this read{{ '; it has destroyed them' if uses.destroying }}. */
 static void take_stored(void)
@@ -56,7 +60,13 @@ static enum outcome read_once(size_t size{{ ', bool is_silent' if uses.silent }}
 	if (is_silent)
 		shared->mode |= SILENT;
 {% endif %}
+{% if uses.stops %}
+	if (size > BUFFER)
+		size = BUFFER;
+	n = next_change < nr_changes ? read_with_stops(records, size) : read(walk, records, size);
+{% else %}
 	n = read(walk, {{ '(char *)records + rest' if uses.bytes else 'records' }}, size < BUFFER ? size : BUFFER);
+{% endif %}
 {% if uses.silent %}
 	shared->mode &= ~(__u64)SILENT;
 {% endif %}
@@ -88,7 +98,12 @@ static enum outcome read_once(size_t size{{ ', bool is_silent' if uses.silent }}
 	for (size_t i = 0; i < whole; i++) {
 		struct sock *s = find_sock(records[i].cookie);
 
-{% if not uses.log %}
+{% if uses.stops %}
+		if (s->nr_shown)
+			s->nr_shown--;
+		else
+			shown(s);
+{% elif not uses.log %}
 		shown(s);
 {% endif %}
 		delivered(s);

@@ -140,11 +140,10 @@ def record_program(
     to.load(7, 1, 0)
     to.load(7, 7, 0)  # meta->seq
     to.constant(8, 0)
-    match bucket:
-        case InContext(offset):
-            to.load(8, 1, offset, width=4)
-        case OfSocket(offset):
-            to.load(8, 6, offset, width=4)
+    if isinstance(bucket, InContext):
+        to.load(8, 1, bucket.offset, width=4)
+    elif isinstance(bucket, OfSocket):
+        to.load(8, 6, bucket.offset, width=4)
     to.store(STACK, _RECORD_AT + 8, 8)
     if isinstance(bucket, OfWalk):
         to.load(8, 7, bucket.private)
@@ -153,20 +152,19 @@ def record_program(
             to.constant(2, 4)
             to.address(3, 8, offset)
             to.call(_READ_KERNEL)
-    match element:
-        case Cookie():
-            to.move(1, 6)
-            to.call(_GET_SOCKET_COOKIE)
-            to.store(STACK, _RECORD_AT, 0)
-        case Value():
-            to.load(1, 6, 0)
-            to.store(STACK, _RECORD_AT, 1)
-        case ThreadId(pid, tgid):
-            to.load(1, 6, pid, width=4)
-            to.store(STACK, _RECORD_AT, 1)
-            to.load(2, 6, tgid, width=4)
-            to.subtract(1, 2)
-            to.jump_if(1, "==", 0, "end")
+    if isinstance(element, Cookie):
+        to.move(1, 6)
+        to.call(_GET_SOCKET_COOKIE)
+        to.store(STACK, _RECORD_AT, 0)
+    elif isinstance(element, Value):
+        to.load(1, 6, 0)
+        to.store(STACK, _RECORD_AT, 1)
+    else:
+        to.load(1, 6, element.pid, width=4)
+        to.store(STACK, _RECORD_AT, 1)
+        to.load(2, 6, element.tgid, width=4)
+        to.subtract(1, 2)
+        to.jump_if(1, "==", 0, "end")
     if page is not None:
         _begin_look_up(to, page)
         to.move(9, 0)
