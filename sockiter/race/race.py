@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from sockiter import rights
 from sockiter.backend import SLOTS
 from sockiter.claims import Hazard, KnownFailure, explaining, in_order
-from sockiter.errors import SockiterError, Unavailable
+from sockiter.errors import SockiterError, TooBusy, Unavailable
 from sockiter.files import own_path, write_whole
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel.bpf.stops import two_processors
@@ -217,14 +217,21 @@ def draw_plan(seed: str, room: Room, kinds: frozenset[Hazard]) -> RoundPlan:
     on = tuple([kind for kind in all_kinds if random.random() < 0.5]) or (random.choice(all_kinds),)
     # Without additions, removals would soon empty the table.
     changing = random.choice((0, 2, 8, 24) if {"add-head", "add-tail"} & set(on) else (2, 8, 24, 200))
+    buckets = room.buckets[: 1 + int(len(room.buckets) * random.random() ** 2)]
+    untouched, more = random.choice((1, 4, 12, 20, 40)), random.choice((2, 8, 24))
+    if room.holds is not None:
+        # All buckets, half of them filled.
+        buckets = room.buckets
+        most = len(buckets) * room.holds // 6
+        untouched, changing, more = min(untouched, most), min(changing, most), min(more, most)
     return RoundPlan(
         seed=seed,
         shape=room.shape(SLOTS),
-        buckets=room.buckets[: 1 + int(len(room.buckets) * random.random() ** 2)],
+        buckets=buckets,
         kinds=on,
-        untouched=random.choice((1, 4, 12, 20, 40)),
+        untouched=untouched,
         changing=changing,
-        changing_max=changing + random.choice((2, 8, 24)),
+        changing_max=changing + more,
         records_max=random.choice((1, 2, 4, 16, 64)),
         pause_s=random.choice((0.0, 0.0, 0.0001, 0.0005)),
         seconds=ROUND_S,
@@ -290,6 +297,10 @@ class _TwoProcesses:
             finally:
                 self._quiet.value = 1
             walks = self._receive()
+            try:
+                elements.sweep()
+            except TooBusy:
+                walks = []  # the table was in another state meanwhile than the changes say
             mutator.remove_all()
         finally:
             elements.close()

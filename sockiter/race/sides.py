@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOSPC, errorcode
 from random import Random
 
 from sockiter.backend import Shape
 from sockiter.claims import CHANGES, Hazard
+from sockiter.errors import Inconclusive
 from sockiter.kernel.elements import Elements
 from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, End, has_tail
@@ -136,7 +138,8 @@ class Mutator:
         if kind in ("add-head", "add-tail"):
             end: End = "head" if kind == "add-head" else "tail"
             buckets = [bucket for bucket in plan.buckets if end == "head" or has_tail(bucket.table)]
-            self._names.append(self._add(random.choice(buckets), end))
+            with suppress(Inconclusive):  # this bucket is full
+                self._names.append(self._add(random.choice(buckets), end))
             return True
         nth = random.randrange(len(self._names))
         name = self._names[nth]

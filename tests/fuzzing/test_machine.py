@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -831,3 +832,16 @@ def test_the_goals_that_were_reached_are_events(monkeypatch: pytest.MonkeyPatch)
 
     assert events
     assert events <= set(GOALS)
+
+
+@pytest.mark.parametrize(("holds", "buckets"), [(None, {0}), (3, {0, 1, 2})])
+def test_sequences_for_a_dump_can_be_filled_up_to_the_end_of_a_message(holds: int | None, buckets: set[int]) -> None:
+    machine = machine_on(Recording(OffsetUdp()), {"remove"})
+    members = {"room": replace(machine.room, message=6, holds=holds), "fill": SocketMachine.fill}
+    filling: Any = type("Filling", (machine,), members)()
+    filling.batch(6)
+    filling.fill(more=2)
+    assert len(filling.sockets.tables) == 8
+    assert {op.bucket.number for op in filling.operations if isinstance(op, Add)} == buckets
+    filling.fill(more=0)
+    assert len(filling.sockets.tables) == 8

@@ -17,6 +17,7 @@ from sockiter.cases import spell
 from sockiter.claims import HAZARDS, INSERTIONS_MAX, Hazard, hazards_of
 from sockiter.fuzzing.limits import BUCKETS_DRAWN, SLOTS_DRAWN, Room
 from sockiter.fuzzing.swarm import BYTES_MAX, NAMES, RECORDS_WHOLE, Swarm
+from sockiter.kernel.probe import Capabilities
 from sockiter.operations import (
     Accept,
     Add,
@@ -40,6 +41,7 @@ from sockiter.schemes.scheme import ANY_HAZARD as ANY_OF_A_SCHEME
 from sockiter.shrink.edits import name_of
 from sockiter.simulation import Simulation
 from sockiter.targets import target_named
+from tests.support.kernel_targets import with_capabilities
 from tests.support.table_uses import table_uses
 
 CHANGES: tuple[Hazard, ...] = ("add-head", "add-tail", "remove", "reinsert", "rehash")
@@ -189,6 +191,41 @@ class TestTheRoom:
     def test_has_all_slots_to_choose_from_or_the_only_ones(self) -> None:
         assert Room().slots_drawn == SLOTS_DRAWN
         assert Room(slots=7).slots_drawn == (7,)
+
+    def test_of_a_dump_has_messages_of_three_sizes(self) -> None:
+        room = Room(message=20, largest=70)
+        assert set(room.slots_drawn) == {20, 40, 70}
+        assert room.sockets_max > 2 * 70
+        assert set(Room(message=20).slots_drawn) == {20}
+
+    def test_of_a_dump_has_sequences_around_the_end_of_a_message(self) -> None:
+        counts: Counter[int] = Counter()
+        whole = 0
+        for operations, slots in drawn(Swarm(0, {"remove", "add-head"}, Room(message=20, largest=70)), 600):
+            counts[operations.index(Open()) - slots] += 1
+            whole += Read(slots) in operations
+        assert all(counts[more] for more in range(-2, 6))
+        assert whole > 50
+        reads = [
+            op
+            for operations, _ in drawn(Swarm(0, ANY_HAZARD, Room(message=20, features=frozenset({"again"}))), 300)
+            for op in operations
+        ]
+        assert Read(20) in reads
+
+    def test_of_buckets_with_little_room_has_sockets_in_all_of_them(self) -> None:
+        room = Room(message=20, buckets_drawn=8, holds=4)
+        for operations, _ in drawn(Swarm(0, {"remove"}, room), 300):
+            there = [op.bucket for op in operations[: operations.index(Open())] if isinstance(op, Add)]
+            if len(there) > 4:
+                assert max(Counter(there).values()) <= -(-len(there) // 8)
+
+    def test_of_a_kernels_dump_follows_from_the_target(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with_capabilities(monkeypatch, Capabilities(ahead=41, largest=352))
+        room = Room.of(target_named("kernel:netlink-diag"))
+        assert (room.message, room.largest, room.holds, room.buckets_drawn) == (41, 32, 8, 8)
+        room = Room.of(target_named("kernel:packet-diag"))
+        assert (room.message, room.largest, room.holds, room.buckets_drawn) == (41, 352, None, 1)
 
     def test_has_the_first_bucket_of_each_table_before_the_second_of_any(self) -> None:
         assert Room().buckets == (Bucket(0), Bucket(1), Bucket(2))

@@ -14,6 +14,8 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.schemes import SCHEMES
 
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
+# For these, so many times fewer: a removal waits for the kernel to end a namespace.
+SLOW = {"kernel:nsid": 10}
 EVERY_TARGET = pytest.mark.parametrize("kernel_target", KERNEL_TARGETS, ids=lambda target: target.name, indirect=True)
 
 
@@ -33,15 +35,17 @@ def compared(target: KernelTarget, sequences: int, cases: Path) -> ComparisonCou
 def test_an_iterator_of_the_kernel_delivers_what_its_scheme_does_at_every_read(
     kernel_target: KernelTarget, tmp_path: Path
 ) -> None:
-    found = compared(kernel_target, 300, tmp_path)
-    assert found.sequences == 300
-    assert found.operations > 300 * 4
-    assert found.sockets > 100  # there were crowds
+    sequences = 300 // SLOW.get(kernel_target.name, 1)
+    found = compared(kernel_target, sequences, tmp_path)
+    assert found.sequences == sequences
+    assert found.operations > sequences * 4
+    assert found.sockets > (40 if kernel_target.bucket_holds else 100)  # there were crowds
     # Most of the sequences are comparable.
-    assert found.left_out < 300
+    assert found.left_out < sequences
 
 
 @pytest.mark.slow
 @EVERY_TARGET
 def test_it_does_so_in_many_sequences(kernel_target: KernelTarget, tmp_path: Path) -> None:
-    assert compared(kernel_target, 1_000, tmp_path).sequences == 1_000
+    sequences = 1_000 // SLOW.get(kernel_target.name, 1)
+    assert compared(kernel_target, sequences, tmp_path).sequences == sequences

@@ -24,7 +24,7 @@ from sockiter.kernel.sockets.base import Socket
 from sockiter.kernel.sockets.packet import Closers, PacketSockets, attach_filter, closing_threads
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.walks import DiagWalk
-from sockiter.operations import Bucket, Open, Operation, Read, Remove
+from sockiter.operations import Bucket, End, Open, Operation, Read, Remove
 from tests.support.kernel_reads import adds, begun, open_files
 from tests.support.kernel_targets import here
 
@@ -136,6 +136,15 @@ def test_a_closing_socket_is_awaited_until_it_has_left_the_list(namespace: Names
     sockets.close()
 
 
+def test_a_packet_socket_is_not_put_in_again(namespace: Namespace) -> None:
+    with closing_threads() as closers:
+        sockets = PacketSockets(namespace, closers, list)
+        sockets.add("A", "tail", Bucket())
+        with pytest.raises(NotImplementedError):
+            sockets.reinsert("A", "tail")
+        sockets.close()
+
+
 def test_only_so_many_sockets_are_closing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packet, "_CLOSING_MAX", 2)
     with ThreadPoolExecutor(1) as threads:
@@ -196,7 +205,8 @@ def test_ip_shows_the_ids_of_one_message(ids: Callable[[], Ids]) -> None:
 def test_an_id_is_a_number_between_two_limits_and_new_in_each_iteration(ids: Callable[[], Ids]) -> None:
     first, second = ids(), ids()
     assert first.bucket("A") == Bucket()
-    numbers = [some.add(name, end, Bucket()) for some in (first, second) for name, end in (("A", "tail"), ("B", "head"))]
+    ends: tuple[tuple[str, End], ...] = (("A", "tail"), ("B", "head"))
+    numbers = [some.add(name, end, Bucket()) for some in (first, second) for name, end in ends]
     assert len(set(numbers)) == 4
     assert numbers[1] == numbers[0] - 1
     assert ("A" in first, "C" in first, len(first)) == (True, False, 2)
@@ -235,6 +245,25 @@ def test_a_namespace_that_does_not_end_is_reported(ids: Callable[[], Ids], monke
     with pytest.raises(TooBusy, match=r"^the kernel has not removed a namespace within 0.01 s$"):
         some.remove("A")
     monkeypatch.undo()
+
+
+def test_other_news_of_ids_are_passed_over(ids: Callable[[], Ids], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def is_removal(message: bytes, number: int) -> bool:
+        asked.append(original(message, number))
+        return len(asked) > 1 or sock_of_another()
+
+    def sock_of_another() -> bool:
+        some.add("C", "tail", Bucket())  # another message follows
+        return False
+
+    original = peers._is_removal
+    monkeypatch.setattr(peers, "_is_removal", is_removal)
+    some = ids()
+    some.add("A", "tail", Bucket())
+    some.remove("A")
+    assert asked == [True, False]
 
 
 def test_only_the_removal_of_the_same_id_counts() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from sockiter.backend import SLOTS, Shape
 from sockiter.claims import Hazard, KnownFailure, known_failure
-from sockiter.errors import Unavailable
+from sockiter.errors import Inconclusive, TooBusy, Unavailable
 from sockiter.fuzzing.limits import Room
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.bpf.stops import OnStop, Stops
@@ -98,6 +98,9 @@ class StubSockets:
 
     def close(self) -> None:
         self.held.clear()
+
+    def sweep(self) -> None:
+        pass
 
 
 class StubNamespace:
@@ -822,3 +825,66 @@ def test_progress_is_shown_on_a_terminal(rounds: list[Round], tmp_path: Path) ->
     result = sockiter("race", "kernel:udp", "kernel:tcp", *UNTIL_STOPPED, "--cases", tmp_path)
     assert "kernel:udp: 2 walks, 0 changes during reads, 1 violations" in result.stderr
     assert "s left" in result.stderr
+
+
+def test_a_plan_for_buckets_of_a_limited_size_has_few_sockets_in_all_buckets() -> None:
+    room = Room(buckets_drawn=8, holds=8)
+    for number in range(60):
+        round_plan = draw_plan(f"7/{number}", room, frozenset({"add-head", "remove"}))
+        assert round_plan.buckets == room.buckets
+        assert round_plan.untouched + round_plan.changing_max <= 8 * 8 // 2
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_full_bucket_takes_no_more_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = StubSockets.add
+
+    def add(sockets: StubSockets, name: str, end: End, bucket: Bucket) -> int:
+        if len(sockets.held) == 5:
+            raise Inconclusive("it is full")
+        return added(sockets, name, end, bucket)
+
+    monkeypatch.setattr(StubSockets, "add", add)
+    mutator, sockets = mutated("add-head", changes=50, untouched=2, changing=1, changing_max=9)
+    assert len(sockets.held) == 5
+    assert len(mutator.changes) == 5
+
+
+@pytest.mark.usefixtures("ticking")
+def test_sockets_without_a_head_are_added_at_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StubSockets, "has_head", False)
+    mutator, _ = mutated("add-tail", changes=50, untouched=2, changing=1, changing_max=4)
+    assert {change.hazard for change in mutator.changes} == {"add-tail"}
+
+
+def test_the_walks_of_a_table_that_was_resized_meanwhile_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sweep(_: StubSockets) -> None:
+        raise TooBusy("resized")
+
+    monkeypatch.setattr(StubSockets, "sweep", sweep)
+    (race_round,) = sides(Apart(), plan("remove", "add-head", seconds=0.05))
+    assert not race_round.walks
+    assert race_round.changes
+
+
+def test_elements_are_walked_in_their_own_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StubSockets, "own_namespace", Own())
+    (race_round,) = sides(Where(), plan("remove", "add-head", seconds=0.05))
+    assert race_round.walks[0].calls[1].delivered == (7,)
+
+
+class Own:
+    """Stands in for a namespace of its own, which only a process that enters it is in."""
+
+    here = 0
+
+    def enter(self) -> None:
+        Own.here = 7
+
+    def end(self) -> None:
+        Own.here = 0
+
+
+class Where(ScriptedWalk):
+    def open(self) -> ScriptedReader:
+        return ScriptedReader((Own.here,), ())

@@ -1,4 +1,4 @@
-"""How walks over netlink sockets keep their place, against net/netlink/diag.c, af_netlink.c and lib/rhashtable.c of Linux."""
+"""How walks over netlink sockets keep their place, against net/netlink and lib/rhashtable.c of Linux."""
 
 from __future__ import annotations
 

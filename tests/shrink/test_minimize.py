@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -895,3 +895,32 @@ def test_dropping_single_lines_gets_stuck_where_the_steps_do_not(
 
     assert dropped_singly(operations, slots, fails) == operations
     assert text(minimize(operations, slots, fails)[0]) == least
+
+
+def test_a_crowd_is_shrunk_to_the_fewest_sockets_that_fill_a_message_with_few_questions() -> None:
+    asked: list[int] = []
+
+    def fails(operations: Sequence[Operation], slots: int) -> bool:
+        """A message has 60 records, and at least as many as slots: a later socket is lost if one of the first leaves."""
+        asked.append(slots)
+        at_open = [op.name for op in operations[: operations.index(Open())] if isinstance(op, Add)]
+        return len(at_open) > max(60, slots) and any(isinstance(op, Remove) for op in operations)
+
+    crowd = [f"add N{n} {'head' if n % 7 else 'tail'}" for n in range(150)]
+    later = ["open", "read 2", "remove N3", "add X tail", "remove N90", "read 3", "remove X", "read all"]
+    least, slots = minimize(ops(" | ".join([*crowd, *later])), 120, fails)
+    assert slots == SLOTS
+    assert len(least) == 61 + 3
+    assert list(least[61:]) == [Open(), Remove("A"), Read(None)]
+    assert len(asked) < 150
+
+
+def test_a_crowd_with_sockets_of_special_kinds_keeps_them_apart() -> None:
+    def fails(operations: Sequence[Operation], slots: int) -> bool:
+        adds = [op for op in operations if isinstance(op, Add)]
+        return len(adds) > 45 and any(op.properties for op in adds)
+
+    crowd = [f"add N{n} tail" for n in range(60)]
+    crowd[30] += " unwanted"
+    least, _ = minimize(ops(" | ".join([*crowd, "open", "read all"])), SLOTS, fails)
+    assert sum(isinstance(op, Add) for op in least) == 46

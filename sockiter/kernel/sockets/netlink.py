@@ -104,8 +104,10 @@ class Chains:
         self._wanted = CHAIN_MAX
         raise TooBusy("port ids of more netlink sockets have to be learned")
 
-    def ports(self, chains: int) -> list[list[int]]:
-        """Some port ids of each of the first chains, by walks in a namespace without other sockets; raises `TooBusy`."""
+    def ports(self, chains: int, wanted: int = 0) -> list[list[int]]:
+        """At least `wanted` port ids of each of the first chains, by walks in a namespace without other sockets; raises
+        `TooBusy`."""
+        self._wanted = max(self._wanted, wanted)
         for _ in range(_TRIES_MAX):
             try:
                 self.check()
@@ -184,6 +186,10 @@ class NetlinkSockets(Sockets):
         self._in_chain = [0] * buckets
         self._is_over = False
         self._room = min(self._room, SOCKETS_MAX)
+
+    def prepare(self, changes: int) -> None:
+        if not self._held:
+            self._free = self._chains.ports(len(self._free), CHAIN_MAX)
 
     def sweep(self) -> None:
         super().sweep()
