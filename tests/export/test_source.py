@@ -263,7 +263,7 @@ def test_changes_inside_a_read_of_a_program_that_stores_or_destroys_are_refused(
 
 def test_a_feature_that_no_program_has_yet_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_FEATURES, "bpf", frozenset({"bytes"}))
-    with pytest.raises(Unavailable, match="kernel:udp: no C form yet for .*again"):
+    with pytest.raises(Unavailable, match=r"kernel:udp: no C form yet for .*again"):
         source("add A tail\nopen\nread all\nagain\nread all\n")
 
 
