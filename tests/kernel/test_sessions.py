@@ -15,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from sockiter.backend import Session, Shape
-from sockiter.kernel import KERNEL_TARGETS, libc, probe
+from sockiter.kernel import libc, probe
+from sockiter.kernel.bpf_map import KERNEL_MAP_NEXT_KEY
 from sockiter.kernel.namespace import private, where
 from sockiter.kernel.sockets.base import Sockets
 from sockiter.kernel.target import KernelSession, KernelTarget
+from sockiter.kernel.tcp import KERNEL_TCP_DIAG
+from sockiter.kernel.udp import KERNEL_UDP
+from sockiter.kernel.unix import KERNEL_PROC_UNIX
 from sockiter.operations import Add, Bucket, Change, Open, Operation, Read, Remove
 from tests.support.command import members, started, unmeasured, wait_until
 from tests.support.kernel_reads import adds, at_show, begun, events, open_files
@@ -162,14 +166,19 @@ def bring_up_loopback() -> None:
 # Sessions among each other
 
 
-@pytest.mark.parametrize("other", KERNEL_TARGETS, ids=lambda target: target.name)
+# One for each way to walk: a program, a dump, a file, and a loop.
+WAYS = [KERNEL_UDP, KERNEL_TCP_DIAG, KERNEL_PROC_UNIX, KERNEL_MAP_NEXT_KEY]
+
+
+@pytest.mark.parametrize("other", WAYS, ids=lambda target: target.name)
 def test_two_sessions_of_one_thread_can_take_turns(kernel_target: KernelTarget, other: KernelTarget) -> None:
     with kernel_target.session() as one, here(other).session() as another:
         first, second = one.begin(Shape()), another.begin(Shape())
         for operation in (*adds("ABC", "head"), Open(), Read(1), Remove("A"), Read(None)):
             first.apply(operation)
             second.apply(operation)
-        assert first.state() == second.state() == (("C", "B"),)
+        for backend in (first, second):
+            assert set((backend.state() or ((),))[0]) == {"B", "C"}
 
 
 def test_a_session_that_begins_anew_ends_what_it_began(session: KernelSession) -> None:
