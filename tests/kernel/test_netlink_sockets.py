@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sockiter.backend import run
+from sockiter.backend import Shape, run
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
 from sockiter.kernel import netlink, walks
 from sockiter.kernel.bpf.programs import InContext, record_program
@@ -346,3 +346,17 @@ def test_in_buckets_of_a_limited_size_the_seen_sockets_come_first() -> None:
         opened = operations.index(Open())
         there = [op for op in operations[:opened] if isinstance(op, Add)]
         assert [op.bucket.number for op in there] == [0] * 4 + [1] * 4 + [2] * 2 + [3] * 4
+
+
+@of(KERNEL_NETLINK)
+def test_room_in_chains_is_asked_for_before_a_socket_is_made(kernel_target: KernelTarget, session: KernelSession) -> None:
+    elements = session.setup.make_elements(Shape())
+    try:
+        elements.check_room({Bucket(): 1})
+        elements.check_room({Bucket(): CHAIN_MAX})
+        with pytest.raises(
+            Inconclusive, match=rf"^an iteration can have {CHAIN_MAX} sockets in a chain here; the case needs 9$"
+        ):
+            elements.check_room({Bucket(): 9})
+    finally:
+        elements.close()

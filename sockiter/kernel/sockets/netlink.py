@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import groupby
 
@@ -186,6 +186,13 @@ class NetlinkSockets(Sockets):
         self._in_chain = [0] * buckets
         self._is_over = False
         self._room = min(self._room, SOCKETS_MAX)
+
+    def check_room(self, elements: Mapping[Bucket, int]) -> None:
+        super().check_room(elements)
+        if (most := max(elements.values(), default=0)) > CHAIN_MAX:
+            raise Inconclusive(f"an iteration can have {CHAIN_MAX} sockets in a chain here; the case needs {most}")
+        if most >= min(map(len, self._free)):
+            self.prepare(most)
 
     def prepare(self, changes: int) -> None:
         if not self._held:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.sockets.base import Socket, Sockets, cookie
@@ -50,6 +51,11 @@ class Closers:
 def closing_threads() -> Iterator[Closers]:
     """Threads that close sockets; at the end, all of these are closed."""
     with ThreadPoolExecutor(_THREADS) as threads:
+        # All threads begin now, so that a session has the same threads all the time.
+        begun = Barrier(_THREADS + 1)
+        for _ in range(_THREADS):
+            threads.submit(begun.wait)
+        begun.wait()
         yield Closers(threads)
 
 
