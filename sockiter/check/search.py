@@ -195,8 +195,11 @@ class _Search:
                 layer.append(base + initial)
 
     def _record(self, violations: tuple[Signature, ...], lines: int, state: int, edge: _Edge | None) -> None:
-        if edge is not None and isinstance(edge.transition.effect, Shift) and not self._system_state(state).inside:
-            lines += 1  # for the last read of the case
+        effect = None if edge is None else edge.transition.effect
+        if (isinstance(effect, Shift) and not self._system_state(state).inside) or (
+            isinstance(effect, Turns) and effect.stops and effect.refused
+        ):
+            lines += 1  # for the last read of the case, which is a `read all`: that always has room
         if self.scope.ops is None or lines <= self.scope.ops:
             for signature in violations:
                 if signature in self.signatures:

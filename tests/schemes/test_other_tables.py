@@ -6,6 +6,8 @@ import pytest
 
 from sockiter.backend import run
 from sockiter.cases import loads
+from sockiter.check.verify import verify
+from sockiter.schemes import SCHEMES
 from sockiter.schemes.conntrack import Conntrack, Place
 from sockiter.schemes.listns import Listns
 from sockiter.schemes.listns import State as ListnsState
@@ -94,3 +96,9 @@ class TestListns:
 def test_proc_unix_counts_the_sockets_of_a_bucket_as_its_dump_does() -> None:
     assert delivered("proc-unix", f"{FOUR}read 2\nremove A\nread all") == ["AB", "D", ""]
     assert SchemeTarget(ProcUnix()).features >= {"bytes"}
+
+
+@pytest.mark.parametrize("name", ["listns", "map-batch"])
+def test_searches_agree_on_one_list_and_on_calls_with_too_little_room(name: str) -> None:
+    (scheme,) = (scheme for scheme in SCHEMES if scheme.name == name)
+    assert verify(scheme).agrees
