@@ -325,7 +325,9 @@ def test_nothing_survives_a_process_that_is_killed(kernel_target: KernelTarget, 
         name, *programs = victim.stdout.readline().split()
         assert name != before[0]
         assert all(program_is_loaded(int(program)) for program in programs)
-        assert os.readlink(f"/proc/{victim.pid}/ns/net") != before[0]
+        now = os.readlink(f"/proc/{victim.pid}/ns/net")
+        # An iteration over one list has a namespace of its own.
+        assert now == name or (kernel_target.buckets_max == 1 and now != before[0])
         victim.send_signal(number)
         victim.wait(30)
     assert victim.returncode == -number
