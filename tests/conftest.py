@@ -59,6 +59,11 @@ def signals() -> Iterator[None]:
 
 
 REAL = {"kernel_udp", "kernel_target"}
+# A target for each kind of elements and each way to walk them: programs, dumps, files and loops.
+WAYS = {
+    *("kernel:udp", "kernel:tcp-established", "kernel:unix-diag", "kernel:proc-tcp", "kernel:packet-diag"),
+    *("kernel:nsid", "kernel:netlink", "kernel:map-next-key", "kernel:threads"),
+}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -70,10 +75,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that need the running kernel."""
+    """Marks the tests that need the running kernel, and the slow ones of `each_way`."""
     for item in items:
         if not REAL.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("kernel")
+        if item.get_closest_marker("each_way") and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            target = item.callspec.params.get("kernel_target")
+            if target is not None and target.name not in WAYS:
+                item.add_marker("slow")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -29,6 +29,8 @@ from tests.support.command import members, started, unmeasured, wait_until
 from tests.support.kernel_reads import adds, at_show, begun, events, open_files
 from tests.support.kernel_targets import here
 
+pytestmark = pytest.mark.each_way
+
 HERE = "/proc/thread-self/ns/net"
 SETTINGS = [
     Path("/proc/sys/net/ipv4") / name

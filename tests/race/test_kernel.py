@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("two_processors")
 UNIX = pytest.mark.parametrize("kernel_target", [KERNEL_UNIX], ids=lambda target: target.name, indirect=True)
 
 
+@pytest.mark.each_way
 @pytest.mark.usefixtures("nothing_left")
 def test_a_kernel_keeps_the_claims_of_its_scheme_in_a_race(
     kernel_target: KernelTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -51,6 +52,7 @@ def test_a_kernel_keeps_the_claims_of_its_scheme_in_a_race(
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
+@pytest.mark.each_way
 def test_a_walk_in_another_process_meets_the_sockets_of_this_one_and_no_others(kernel_target: KernelTarget) -> None:
     kinds = draw_plan("7", Room.of(kernel_target), kernel_target.hazards & frozenset(RACED))
     with race_session(kernel_target) as arena:
@@ -60,6 +62,7 @@ def test_a_walk_in_another_process_meets_the_sockets_of_this_one_and_no_others(k
     assert Finding("stuck") not in [finding for walk in judge_round(race_round) for finding in walk.verdict]
 
 
+@pytest.mark.each_way
 @UNIX
 def test_another_process_gets_the_same_namespace_and_the_same_iterator(
     kernel_target: KernelTarget, monkeypatch: pytest.MonkeyPatch
