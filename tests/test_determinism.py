@@ -63,6 +63,7 @@ def output(program: Path, *, hash_seed: str, workers: int) -> str:
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.unmeasured
 def test_the_same_cases_give_the_same_histories_whatever_the_seed_of_hashes_and_however_many_work_on_them(
     program: Path,
 ) -> None:

@@ -136,6 +136,7 @@ DIMENSIONS: dict[str, Callable[[int], str]] = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 def test_twice_as_much_is_replayed_in_twice_the_steps(dimension: str) -> None:
     def replayed(size: int) -> Callable[[], None]:

@@ -192,6 +192,7 @@ def test_standard_input_cannot_be_recorded_into() -> None:
     assert result.stderr == "sockiter: -: standard input cannot be recorded into: expected files or directories\n"
 
 
+@pytest.mark.unmeasured
 def test_the_corpus_breaks_no_claim() -> None:
     outcomes = json.loads(sockiter("replay", CASES, "--json").stdout)
     assert {one["case"] for one in outcomes if one["claims_broken"]} == set()

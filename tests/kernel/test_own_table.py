@@ -72,6 +72,7 @@ def compared(target: KernelTarget, session: KernelSession, sequences: int) -> in
     return reads
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("target", WALKS)
 def test_a_model_reads_the_kernels_own_table_as_the_kernel_does(target: KernelTarget) -> None:
     with here(target).session() as session:
