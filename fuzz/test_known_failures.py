@@ -28,6 +28,9 @@ TOO_RARE = {
     ("index-detect", "repeat (moved) under close, rollover"),
     ("index-narrow", "repeat (moved) under close, rollover"),
     ("proc-tcp", "skip (elsewhere) under rehash"),
+    ("proc-tcp", "repeat (elsewhere) under remove"),
+    ("kernel:proc-tcp6", "skip (elsewhere) under rehash"),
+    ("kernel:proc-tcp6", "repeat (elsewhere) under remove"),
     # A kernel makes 5,000 sequences, most of them on listening sockets, which do not close into TIME_WAIT.
     ("kernel:tcp", "repeat under close"),
     ("kernel:tcp", "repeat (moved) under close"),

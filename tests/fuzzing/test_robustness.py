@@ -162,7 +162,7 @@ def on_a_disk(options: str, tmp_path: Path, *args: str) -> tuple[subprocess.Comp
     probe = subprocess.run([*private, str(disk), str(kept), "true"], capture_output=True, text=True)
     if probe.returncode:
         pytest.skip(f"no disk of one's own: {probe.stderr.strip()}")
-    command = [*FUZZ, "--workers", "1", "--seconds", "1", "--cases", str(disk), *args]
+    command = [*FUZZ, "--workers", "1", "--sequences", "400", "--cases", str(disk), *args]
     command = [*private, str(disk), str(kept), *command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=unmeasured())
     return done, kept
