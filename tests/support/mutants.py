@@ -640,7 +640,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a call with room left passes over a bucket",
         "schemes.map_batch",
         "return Returning(bucket, rest) if rest else _from(bucket + 1, table, first=False)",
-        "return Returning(bucket, rest) if rest else _from(bucket + 2, table, first=False)",
+        "return Returning(bucket, rest) if rest else _from(min(bucket + 2, len(table.buckets)), table, first=False)",
         "two_ports",
     ),
     Mutant(
@@ -681,14 +681,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "schemes.threads",
         "return Done(State(thread, is_next=True))",
         "return Done(State(thread))",
-        "remove_unseen",
+        "remove_seen",
     ),
     Mutant(
         "listns",
-        "the last id is returned again",
+        "the id behind the next one is returned",
         "schemes.listns",
         "if last is None or socket.idx > last",
-        "if last is None or socket.idx >= last",
+        "if last is None or socket.idx > last + 1",
         "remove_unseen",
     ),
 )
