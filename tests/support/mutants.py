@@ -641,7 +641,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "schemes.map_batch",
         "return Returning(bucket, rest) if rest else _from(bucket + 1, table, first=False)",
         "return Returning(bucket, rest) if rest else _from(min(bucket + 2, len(table.buckets)), table, first=False)",
-        "two_ports",
+        "rank-skip-elsewhere-remove",
     ),
     Mutant(
         "map-iter",
