@@ -28,9 +28,11 @@ from sockiter.check.transitions import Opening, Shift, TransitionSystem, Turns, 
 from sockiter.claims import HAZARDS, Hazard, explaining
 from sockiter.operations import Add, At, Bucket, Fail, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.schemes import SCHEMES
+from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.index import Index
 from sockiter.schemes.index_narrow import IndexNarrow
+from sockiter.schemes.listns import Listns
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import GONE, ONE_TABLE, AnyScheme, Grow, Where, by_position
@@ -72,6 +74,13 @@ def test_the_shortest_case_is_as_long_as_is_known(
     name: str, hazards: set[Hazard], signature: tuple[str, bool], operations: int
 ) -> None:
     assert lengths(search(BY_NAME[name], hazards, Scope(3, 2, 2)))[signature] == operations
+
+
+@pytest.mark.parametrize(
+    ("scheme", "hazards"), [(CookieTcp(), {"add-tail", "remove", "realloc", "enomem"}), (Listns(), {"add-tail", "remove"})]
+)
+def test_a_canonical_form_covers_every_waiting_read(scheme: AnyScheme, hazards: set[Hazard]) -> None:
+    assert search(scheme, hazards, Scope(2, 1, 1)).complete
 
 
 @pytest.mark.unmeasured

@@ -339,7 +339,6 @@ def test_every_sequence_with_features_is_possible_on_its_target(scheme: type[Exa
     assert used >= set(FEATURES) - {"bound", "request"}
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("scheme", [Exact, ExactInTwo, ExactWithoutATail])
 def test_every_sequence_is_possible_and_is_read_to_its_end(scheme: type[Exact]) -> None:
     target = Recording(scheme())

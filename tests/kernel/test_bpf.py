@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -582,3 +583,8 @@ def test_a_machine_without_proc_is_missing_that(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(namespace, "HERE", f"{tmp_path}/absent")
     with pytest.raises(Unavailable, match=r"open .*/absent: ENOENT"), namespace.private():
         pass
+
+
+def test_a_walker_that_another_process_passes_on_has_its_own_descriptor() -> None:
+    link = SimpleNamespace(detach=lambda: 7)
+    assert loader._received(link) == Walker.of(7)

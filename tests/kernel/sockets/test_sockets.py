@@ -477,6 +477,7 @@ class FewPorts:
 def test_a_socket_gets_an_address_that_has_a_port_for_its_bucket_and_keeps_it_until_it_is_gone() -> None:
     sockets = TcpSockets(None, FewPorts(), "listening", 0)  # type: ignore[arg-type]  # no socket is made
     sock, other, third = (_socket.socket.__new__(_socket.socket) for _ in range(3))
+    assert (sockets.connects(Bucket(0, "established")), sockets.connects(Bucket())) == (True, False)
     assert sockets._address(sock, 0) == ("fd00::1", 2000)
     assert sockets._address(other, 0) == ("fd00::3", 2000)  # the second has no port, and is left
     assert sockets._address(third, 1) == ("fd00::2", 2000)
