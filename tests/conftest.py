@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("kernel")
         if item.get_closest_marker("each_way") and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             target = item.callspec.params.get("kernel_target")
-            if target is not None and target.name not in WAYS:
+            if isinstance(target, KernelTarget) and target.name not in WAYS:
                 item.add_marker("slow")
 
 
