@@ -44,7 +44,7 @@ GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
     ("Sockets by cookie", (CookieUdp(), CookieTcp())),
     ("Files and dumps", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag(), ProcUnix())),
     ("BPF maps", (MapNextKey(), MapBatch(), MapIter())),
-    ("Netlink and packet sockets", (NetlinkDiag(), Netlink(), ProcNetlink(), PacketDiag())),
+    ("Netlink and packets", (NetlinkDiag(), Netlink(), ProcNetlink(), PacketDiag())),
     ("Namespaces", (Nsid(), NsidCount(), Listns())),
     ("Other tables", (Threads(), Conntrack(), ProcConntrack())),
 )
