@@ -32,7 +32,7 @@ from sockiter.schemes.cookie_tcp import CookieTcp
 from sockiter.schemes.full_batch import FullBatch
 from sockiter.schemes.index import Index
 from sockiter.schemes.index_narrow import IndexNarrow
-from sockiter.schemes.listns import Listns
+from sockiter.schemes.listns import Listns, Returning
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.rank import Rank
 from sockiter.schemes.scheme import GONE, ONE_TABLE, AnyScheme, Grow, Where, by_position
@@ -77,10 +77,17 @@ def test_the_shortest_case_is_as_long_as_is_known(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "hazards"), [(CookieTcp(), {"add-tail", "remove", "realloc", "enomem"}), (Listns(), {"add-tail", "remove"})]
+    ("scheme", "hazards"),
+    [
+        (CookieTcp(), {"add-tail", "remove", "realloc", "enomem", "show", "between"}),
+        (Listns(), {"add-tail", "remove"}),
+    ],
 )
 def test_a_canonical_form_covers_every_waiting_read(scheme: AnyScheme, hazards: set[Hazard]) -> None:
     assert search(scheme, hazards, Scope(2, 1, 1)).complete
+    table = empty((("", 1),)).after(Add("A", "tail"))
+    assert Listns().canonical(None, table, Where(table, 1)) is None
+    assert Listns().canonical(Returning(table.buckets[0][0]), table, Where(table, 1)) == 0
 
 
 @pytest.mark.unmeasured
