@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive, Unavailable
-from sockiter.kernel.elements import Elements
+from sockiter.kernel.elements import NumberedElements
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.target import (
     DUMP_READS,
@@ -52,28 +52,15 @@ _NEVER: dict[Hazard, str] = {
 }
 
 
-class Connections(Elements):
+class Connections(NumberedElements):
     """The connections of one iteration, each of one bucket of `places`."""
 
     has_tail = False
 
     def __init__(self, namespace: Namespace, tracker: Tracker, places: list[list[int]]) -> None:
-        self._namespace = namespace
+        super().__init__(namespace)
         self._tracker = tracker
         self._free = [list(numbers) for numbers in places]
-        self._held: dict[str, tuple[int, Bucket]] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._held
-
-    def bucket(self, name: str) -> Bucket:
-        return self._held[name][1]
-
-    def enter(self) -> None:
-        self._namespace.stay()
 
     def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
         self.enter()
@@ -85,8 +72,8 @@ class Connections(Elements):
         self._held[name] = number, bucket
         return number_in_walk(number)
 
-    def remove(self, name: str) -> None:
-        self._tracker.delete([self._held.pop(name)[0]])
+    def _end(self, number: int, bucket: Bucket) -> None:
+        self._tracker.delete([number])
 
     def close(self) -> None:
         self._tracker.delete([number for number, _ in self._held.values()])

@@ -109,3 +109,34 @@ class Elements(ABC):
 
     def sweep(self) -> None:  # noqa: B027
         """Close released elements; does nothing if there are none."""
+
+
+class NumberedElements(Elements):
+    """Elements in one namespace, each known by the number with which it was made. A kind implements `add` and `_end`."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._held: dict[str, tuple[int, Bucket]] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held
+
+    def bucket(self, name: str) -> Bucket:
+        return self._held[name][1]
+
+    def enter(self) -> None:
+        self._namespace.stay()
+
+    def remove(self, name: str) -> None:
+        self._end(*self._held.pop(name))
+
+    def close(self) -> None:
+        while self._held:
+            self.remove(next(iter(self._held)))
+
+    @abstractmethod
+    def _end(self, number: int, bucket: Bucket) -> None:
+        """Remove the element with this number from its bucket."""

@@ -20,7 +20,7 @@ from sockiter.errors import Inconclusive, Unavailable
 from sockiter.frames.loop import RECORDS_MAX
 from sockiter.kernel import libc
 from sockiter.kernel.bpf.stops import OnStop, Stops
-from sockiter.kernel.elements import Elements
+from sockiter.kernel.elements import NumberedElements
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.target import NO_BATCH, NO_PROGRAM_IN_FILE, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.threads import FOLDER, PROGRAM
@@ -67,27 +67,14 @@ class NamespaceProcess:
         return int.from_bytes(answer, "little")
 
 
-class ListedNamespaces(Elements):
+class ListedNamespaces(NumberedElements):
     """The namespaces of one iteration, which has no others before and afterwards."""
 
     has_head = False
 
     def __init__(self, namespace: Namespace, process: NamespaceProcess) -> None:
-        self._namespace = namespace
+        super().__init__(namespace)
         self._process = process
-        self._held: dict[str, tuple[int, Bucket]] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._held
-
-    def bucket(self, name: str) -> Bucket:
-        return self._held[name][1]
-
-    def enter(self) -> None:
-        self._namespace.stay()
 
     def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
         self.enter()
@@ -97,12 +84,8 @@ class ListedNamespaces(Elements):
         self._held[name] = number, bucket
         return number
 
-    def remove(self, name: str) -> None:
-        self._process.give_up(self._held.pop(name)[0])
-
-    def close(self) -> None:
-        while self._held:
-            self.remove(next(iter(self._held)))
+    def _end(self, number: int, bucket: Bucket) -> None:
+        self._process.give_up(number)
 
 
 class ListnsWalk:

@@ -20,7 +20,7 @@ from sockiter.errors import Inconclusive, TooBusy, Unavailable
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.programs import ThreadId
 from sockiter.kernel.bpf.setup import load_recorder
-from sockiter.kernel.elements import Elements
+from sockiter.kernel.elements import NumberedElements
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk
@@ -82,28 +82,15 @@ class ThreadProcess:
         return int.from_bytes(answer, "little")
 
 
-class Threads(Elements):
+class Threads(NumberedElements):
     """The threads of one iteration, which has no others before and afterwards."""
 
     has_tail = True
     has_head = False
 
     def __init__(self, namespace: Namespace, process: ThreadProcess) -> None:
-        self._namespace = namespace
+        super().__init__(namespace)
         self._process = process
-        self._held: dict[str, tuple[int, Bucket]] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._held
-
-    def bucket(self, name: str) -> Bucket:
-        return self._held[name][1]
-
-    def enter(self) -> None:
-        self._namespace.stay()
 
     def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
         self.enter()
@@ -111,12 +98,8 @@ class Threads(Elements):
         self._held[name] = number, bucket
         return number
 
-    def remove(self, name: str) -> None:
-        self._process.end(self._held.pop(name)[0])
-
-    def close(self) -> None:
-        while self._held:
-            self.remove(next(iter(self._held)))
+    def _end(self, number: int, bucket: Bucket) -> None:
+        self._process.end(number)
 
 
 @contextmanager

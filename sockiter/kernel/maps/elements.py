@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.hash_map import HashMap
-from sockiter.kernel.elements import Elements
+from sockiter.kernel.elements import NumberedElements
 from sockiter.kernel.libc import unavailable
 from sockiter.kernel.maps.keys import key_of
 from sockiter.kernel.namespace import Namespace
@@ -19,27 +19,14 @@ ELEMENTS_MAX = 4096
 """The most elements of a map, which has as many buckets."""
 
 
-class MapElements(Elements):
+class MapElements(NumberedElements):
     """The elements of one iteration over a map, which is empty before and afterwards."""
 
     has_tail = False
 
     def __init__(self, namespace: Namespace, hash_map: HashMap) -> None:
-        self._namespace = namespace
+        super().__init__(namespace)
         self._map = hash_map
-        self._held: dict[str, tuple[bytes, int, Bucket]] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._held
-
-    def bucket(self, name: str) -> Bucket:
-        return self._held[name][2]
-
-    def enter(self) -> None:
-        self._namespace.stay()
 
     def add(self, name: str, end: End, bucket: Bucket, *, bound: bool = False, unwanted: bool = False) -> int:
         self.enter()
@@ -47,20 +34,16 @@ class MapElements(Elements):
             raise Inconclusive(f"a map has at most {ELEMENTS_MAX} elements here; the case needs more")
         self._map.made += 1
         number = self._map.made
-        self._held[name] = key_of(number, bucket.number), number, bucket
+        self._held[name] = number, bucket
         self.reinsert(name, end)
         return number
 
     def reinsert(self, name: str, end: End) -> None:
-        key, number, bucket = self._held[name]
+        number, bucket = self._held[name]
         try:
-            self._map.update(key, number)
+            self._map.update(key_of(number, bucket.number), number)
         except OSError as error:
             raise unavailable(f"an element at the {end} of bucket {bucket}", error) from error
 
-    def remove(self, name: str) -> None:
-        self._map.delete(self._held.pop(name)[0])
-
-    def close(self) -> None:
-        while self._held:
-            self.remove(next(iter(self._held)))
+    def _end(self, number: int, bucket: Bucket) -> None:
+        self._map.delete(key_of(number, bucket.number))
