@@ -60,9 +60,9 @@ ORDERS = {
         *("machine", "drivers", "campaign", "counted"),
     ),
     "kernel": (
-        *("libc", "namespace", "netlink", "diag", "bpf", "elements", "sockets", "peers", "maps", "walks", "iteration"),
-        *("identify", "probe", "target", "udp", "tcp", "unix", "packet", "nsid", "rhashtable", "bpf_map"),
-        *("thread_process", "threads", "namespace_process", "listns", "tracker", "conntrack"),
+        *("libc", "namespace", "netlink", "diag", "bpf", "elements", "loops", "sockets", "peers", "maps", "dumps", "walks"),
+        *("iteration", "identify", "probe", "target", "udp", "tcp", "unix", "packet", "nsid", "rhashtable", "bpf_map"),
+        *("answering", "thread_process", "threads", "namespace_process", "listns", "tracker", "conntrack"),
     ),
     "kernel.bpf": ("assembly", "programs", "btf", "loader", "hash_map", "modes", "stops", "faults", "setup"),
     "kernel.maps": ("keys", "elements", "walks"),

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive, Unavailable
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.elements import NumberedElements
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.target import (
@@ -34,7 +35,7 @@ from sockiter.kernel.tracker import (
     number_in_walk,
     sources,
 )
-from sockiter.kernel.walks import DiagWalk, ProcWalk
+from sockiter.kernel.walks import ProcWalk
 from sockiter.operations import Bucket, End
 
 BUCKETS_MAX = 1024

@@ -16,8 +16,9 @@ from sockiter.history import GaveUp, History, Reopened, Returned, Shown, is_last
 from sockiter.kernel.bpf.faults import fail_next, fail_none
 from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stop, Stops
+from sockiter.kernel.dumps import DiagReader
 from sockiter.kernel.elements import Elements
-from sockiter.kernel.walks import DiagReader, Reader, Walk
+from sockiter.kernel.walks import Reader, Walk
 from sockiter.operations import (
     READS_MAX,
     Accept,
@@ -332,8 +333,7 @@ class Iteration:
         names = tuple([self._name(number) for number in numbers])
         events = self.history.events
         if error is None and not silent:
-            # Of the readers, only a dump's can be interrupted.
-            returned = Returned(names, None, reader.is_cut, interrupted=getattr(reader, "interrupted", False))
+            returned = Returned(names, None, reader.is_cut, interrupted=reader.interrupted)
         else:
             returned = Returned(names, error, silent=silent)
         events.append(returned)

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
-from sockiter.errors import Inconclusive, Unavailable
+from sockiter.errors import Inconclusive
 from sockiter.frames.loop import RECORDS_MAX
 from sockiter.kernel import libc
-from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.answering import AnsweringProcess, started
 from sockiter.kernel.elements import NumberedElements
+from sockiter.kernel.loops import LoopReader
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.target import NO_BATCH, NO_PROGRAM_IN_FILE, NO_STOP, KernelTarget, SessionSetup
-from sockiter.kernel.threads import FOLDER, PROGRAM
 from sockiter.operations import Bucket, End, Unit
 
 # Size, the last id, the kinds of namespaces, and the id of the user namespace that owns them (`struct ns_id_req`).
@@ -39,13 +37,14 @@ _NEVER: dict[Hazard, str] = {
 }
 
 
-class NamespaceProcess:
+class NamespaceProcess(AnsweringProcess):
     """A process that makes and keeps namespaces. `owner`: the id of their user namespace; `first`: the id before theirs."""
 
+    number_bytes = 8
+    has_ended = "a process with namespaces of its own has ended: unshare(2) or NS_GET_ID of ioctl(2) failed"
+
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._requests, self._answers = process.stdin.fileno(), process.stdout.fileno()
+        super().__init__(process)
         self.owner = self._answer()
         self.first = self._answer()
 
@@ -58,13 +57,8 @@ class NamespaceProcess:
         self._asked(number)
 
     def _asked(self, number: int) -> int:
-        os.write(self._requests, number.to_bytes(8, "little"))
+        self._ask(number)
         return self._answer()
-
-    def _answer(self) -> int:
-        if len(answer := os.read(self._answers, 8)) < 8:
-            raise Unavailable("a process with namespaces of its own has ended: unshare(2) or NS_GET_ID of ioctl(2) failed")
-        return int.from_bytes(answer, "little")
 
 
 class ListedNamespaces(NumberedElements):
@@ -102,18 +96,15 @@ class ListnsWalk:
         return ListnsReader(self._owner, self._first)
 
 
-class ListnsReader:
+class ListnsReader(LoopReader):
     """A read is one call. ENOENT ends the loop."""
 
-    __slots__ = ("_ended", "_last", "_owner")
-
-    is_cut = False
-    ages: Sequence[int] = ()
+    __slots__ = ("_last", "_owner")
 
     def __init__(self, owner: int, last: int) -> None:
+        super().__init__()
         self._owner = owner
         self._last = last
-        self._ended = False
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
         if self._ended:
@@ -130,31 +121,15 @@ class ListnsReader:
         self._last = listed[-1] if listed else self._last
         return listed
 
-    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
-        raise NotImplementedError  # the target does not offer stops
-
-    def shown(self, returned: Sequence[int]) -> Sequence[int]:
-        return returned
-
-    def close(self) -> None:
-        """Do nothing: a loop holds no resources."""
-
 
 @contextmanager
 def namespace_process() -> Iterator[NamespaceProcess]:
     """A process that makes and keeps namespaces, until the end; raises `Unavailable`."""
-    started = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", PROGRAM.format("namespace_process"), FOLDER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,
-    )
-    with started:
+    with started("namespace_process", stderr=subprocess.DEVNULL) as process:
         try:
-            yield NamespaceProcess(started)
+            yield NamespaceProcess(process)
         finally:
-            started.kill()
+            process.kill()
 
 
 @contextmanager

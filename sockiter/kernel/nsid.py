@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sockiter.claims import Hazard
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import private
 from sockiter.kernel.peers import ID_AT, ROUTE, Ids, ids_request, kept_peers
 from sockiter.kernel.target import (
@@ -17,7 +18,6 @@ from sockiter.kernel.target import (
     KernelTarget,
     SessionSetup,
 )
-from sockiter.kernel.walks import DiagWalk
 
 _FINAL = "a namespace keeps its id until it ends"
 _NEVER: dict[Hazard, str] = {

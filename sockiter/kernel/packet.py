@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
 from sockiter.kernel.diag import PACKET_COOKIE_AT, packet_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import private
 from sockiter.kernel.sockets.packet import PacketSockets, closing_threads
 from sockiter.kernel.target import (
@@ -19,7 +20,6 @@ from sockiter.kernel.target import (
     KernelTarget,
     SessionSetup,
 )
-from sockiter.kernel.walks import DiagWalk
 
 _UNMOVED = "a packet socket stays in its place until it is closed"
 _NEVER: dict[Hazard, str] = {

@@ -13,6 +13,7 @@ from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.loader import walker
 from sockiter.kernel.bpf.programs import OfSocket, record_program
 from sockiter.kernel.diag import NETLINK_COOKIE_AT, netlink_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.sockets.base import Socket, cookie, inode
 from sockiter.kernel.sockets.netlink import (
@@ -34,7 +35,7 @@ from sockiter.kernel.target import (
     KernelTarget,
     SessionSetup,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk, NetlinkFileWalk
+from sockiter.kernel.walks import BpfWalk, NetlinkFileWalk
 from sockiter.operations import Bucket
 from sockiter.readers import Feature
 

@@ -17,12 +17,13 @@ from sockiter.errors import Inconclusive, Unavailable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.kernel.bpf.modes import Modes
 from sockiter.kernel.bpf.stops import Stops
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.elements import Elements
 from sockiter.kernel.identify import identify, is_in_place, leaves, sockets_ahead
 from sockiter.kernel.iteration import Iteration
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.probe import Capabilities, need_linux, probe
-from sockiter.kernel.walks import DiagWalk, Walk
+from sockiter.kernel.walks import Walk
 from sockiter.operations import Bucket, Operation
 from sockiter.readers import Feature
 from sockiter.schemes import SCHEMES

@@ -19,6 +19,7 @@ from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import OfWalk
 from sockiter.kernel.bpf.setup import LoadedIterator, load_destroyer, load_iterator
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up, lead_nowhere
 from sockiter.kernel.sockets.base import Destroyer, Socket, cookie, inode
@@ -39,7 +40,7 @@ from sockiter.kernel.target import (
     SessionSetup,
     with_destruction,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, UnpaddedWalk
+from sockiter.kernel.walks import BpfWalk, ProcWalk, UnpaddedWalk
 from sockiter.readers import Feature
 
 # In a namespace with this setting (6.1 and later), the established sockets have a separate table with this number of

@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from sockiter.backend import Shape
 from sockiter.claims import Hazard
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
+from sockiter.kernel.answering import AnsweringProcess, started
 from sockiter.kernel.bpf.btf import kernel_member
 from sockiter.kernel.bpf.programs import ThreadId
 from sockiter.kernel.bpf.setup import load_recorder
@@ -26,9 +25,6 @@ from sockiter.kernel.target import NO_BATCH, NO_STOP, KernelTarget, SessionSetup
 from sockiter.kernel.walks import BpfWalk
 from sockiter.operations import Bucket, End
 
-PROGRAM = "import sys; sys.path.append(sys.argv[1]); import {0}; {0}.serve()"
-"""Runs a module of this folder as a program of its own; the folder is its argument."""
-FOLDER = str(Path(__file__).parent)
 _PATIENCE_S = 5.0
 _NO_SOCKET = "threads are no sockets"
 _ONE_LIST = "a new thread comes last, and keeps its place"
@@ -42,14 +38,14 @@ _NEVER: dict[Hazard, str] = {
 }
 
 
-class ThreadProcess:
+class ThreadProcess(AnsweringProcess):
     """A process whose threads come and go. `pid`: its id, and that of its leader."""
 
+    number_bytes = 4
+    has_ended = "the process with threads has ended"
+
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._requests, self._answers = process.stdin.fileno(), process.stdout.fileno()
+        super().__init__(process)
         self.pid = self._answer()
 
     def start(self) -> int:
@@ -72,14 +68,6 @@ class ThreadProcess:
         """End the process."""
         with self._process:  # closes its input
             self._process.kill()
-
-    def _ask(self, number: int) -> None:
-        os.write(self._requests, number.to_bytes(4, "little"))
-
-    def _answer(self) -> int:
-        if len(answer := os.read(self._answers, 4)) < 4:
-            raise Unavailable("the process with threads has ended")
-        return int.from_bytes(answer, "little")
 
 
 class Threads(NumberedElements):
@@ -105,14 +93,7 @@ class Threads(NumberedElements):
 @contextmanager
 def thread_process() -> Iterator[ThreadProcess]:
     """A process without threads but its leader, until the end."""
-    made = ThreadProcess(
-        subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", PROGRAM.format("thread_process"), FOLDER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
-    )
+    made = ThreadProcess(started("thread_process"))
     try:
         yield made
     finally:

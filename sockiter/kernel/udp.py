@@ -18,6 +18,7 @@ from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import InContext
 from sockiter.kernel.bpf.setup import load_destroyer, load_iterator
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.netlink import bring_up
 from sockiter.kernel.sockets.base import Destroyer, Socket, cookie, inode
@@ -37,7 +38,7 @@ from sockiter.kernel.target import (
     SessionSetup,
     with_destruction,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, UnpaddedWalk, Walk, lines
+from sockiter.kernel.walks import BpfWalk, ProcWalk, UnpaddedWalk, Walk, lines
 
 # A namespace with this setting (6.2 and later) has its own table, which makes a walk short. 128 is the minimum.
 _SMALL_TABLE = ("/proc/sys/net/ipv4/udp_child_hash_entries", "128")

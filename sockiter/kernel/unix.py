@@ -16,6 +16,7 @@ from sockiter.kernel.bpf.loader import whole_walk
 from sockiter.kernel.bpf.programs import OfSocket
 from sockiter.kernel.bpf.setup import LoadedIterator, load_iterator
 from sockiter.kernel.diag import UNIX_COOKIE_AT, unix_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.sockets.unix import LINE_BYTES, TITLE_BYTES, LinedUnixSockets, Places, UnixSockets, inodes
 from sockiter.kernel.target import (
@@ -29,7 +30,7 @@ from sockiter.kernel.target import (
     KernelTarget,
     SessionSetup,
 )
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk
+from sockiter.kernel.walks import BpfWalk, ProcWalk
 
 _NAMED = "the name of a UNIX socket is permanent and determines its bucket"
 _NO_CONNECTION = "this table has no handshakes, and no successors of sockets"

@@ -15,9 +15,9 @@ from sockiter.backend import Shape, run
 from sockiter.errors import Inconclusive, Unavailable
 from sockiter.kernel import conntrack, tracker
 from sockiter.kernel.conntrack import KERNEL_CONNTRACK, KERNEL_PROC_CONNTRACK, Connections
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import Namespace, private
 from sockiter.kernel.tracker import ADDRESS_AT, NETFILTER, Tracker, address, entries_request, groups, number_in_walk, sources
-from sockiter.kernel.walks import DiagWalk
 from sockiter.operations import Bucket, Open, Read, Remove
 from tests.support.kernel_reads import adds
 from tests.support.kernel_targets import here

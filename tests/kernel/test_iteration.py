@@ -44,6 +44,7 @@ class Kernel:
 
     records_max = 7
     has_head = True
+    interrupted = False
     at_entry = False
     thread = 77
 

@@ -15,6 +15,7 @@ from sockiter.backend import Shape, run
 from sockiter.errors import Inconclusive, TooBusy, Unavailable
 from sockiter.kernel import netlink, peers
 from sockiter.kernel.diag import PACKET_COOKIE_AT, packet_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.namespace import Namespace, private, where
 from sockiter.kernel.nsid import KERNEL_NSID
 from sockiter.kernel.packet import KERNEL_PACKET_DIAG
@@ -23,7 +24,6 @@ from sockiter.kernel.sockets import packet
 from sockiter.kernel.sockets.base import Socket
 from sockiter.kernel.sockets.packet import Closers, PacketSockets, attach_filter, closing_threads
 from sockiter.kernel.target import KernelSession, KernelTarget
-from sockiter.kernel.walks import DiagWalk
 from sockiter.operations import Bucket, End, Open, Operation, Read, Remove
 from tests.support.kernel_reads import adds, begun, open_files
 from tests.support.kernel_targets import here

@@ -18,6 +18,7 @@ from sockiter.errors import Inconclusive, TooBusy, Unavailable
 from sockiter.kernel import netlink, walks
 from sockiter.kernel.bpf.programs import InContext, record_program
 from sockiter.kernel.diag import NETLINK_COOKIE_AT, netlink_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.identify import distinguishing_sequences
 from sockiter.kernel.namespace import Namespace, private, where
 from sockiter.kernel.rhashtable import KERNEL_NETLINK, KERNEL_NETLINK_DIAG, KERNEL_PROC_NETLINK
@@ -25,7 +26,7 @@ from sockiter.kernel.sockets import netlink as module
 from sockiter.kernel.sockets.base import Socket
 from sockiter.kernel.sockets.netlink import CHAIN_MAX, CHAINS_MAX, Ballast, Chains, NetlinkSockets, ballast
 from sockiter.kernel.target import KernelSession, KernelTarget
-from sockiter.kernel.walks import DiagWalk, NetlinkFileWalk
+from sockiter.kernel.walks import NetlinkFileWalk
 from sockiter.operations import Add, Bucket, Open, Operation, Read, Remove
 from tests.support.kernel_reads import adds, begun, open_files
 from tests.support.kernel_targets import here

@@ -22,11 +22,11 @@ from sockiter.fuzzing.swarm import Swarm
 from sockiter.history import Event, Reopened, Returned, Shown
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.diag import INET_COOKIE_AT, inet_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.target import KernelSession, KernelTarget
 from sockiter.kernel.tcp import KERNEL_PROC_TCP, KERNEL_TCP, KERNEL_TCP_DIAG, KERNEL_TCP_ESTABLISHED
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
-from sockiter.kernel.walks import DiagWalk
 from sockiter.operations import Add, Again, Bucket, Destroy, Open, Operation, Read, Rehash, Remove
 from sockiter.oracle import judge
 from sockiter.readers import Feature

@@ -18,15 +18,16 @@ import pytest
 
 from sockiter.backend import Shape, run
 from sockiter.errors import Inconclusive, Unavailable
-from sockiter.kernel import libc, netlink, udp, walks
+from sockiter.kernel import dumps, libc, netlink, udp, walks
 from sockiter.kernel.bpf.loader import BUFFER_SIZE, Walker
 from sockiter.kernel.bpf.programs import RECORD
 from sockiter.kernel.diag import INET_COOKIE_AT, UNIX_COOKIE_AT, inet_request, unix_request
+from sockiter.kernel.dumps import DiagWalk
 from sockiter.kernel.sockets.unix import inodes
 from sockiter.kernel.target import KernelSession, KernelTarget, SessionSetup, with_destruction
 from sockiter.kernel.udp import KERNEL_PROC_UDP, KERNEL_PROC_UDP6, KERNEL_UDP, KERNEL_UDP_DIAG
 from sockiter.kernel.unix import KERNEL_UNIX, KERNEL_UNIX_DIAG
-from sockiter.kernel.walks import BpfWalk, DiagWalk, ProcWalk, UnpaddedWalk
+from sockiter.kernel.walks import BpfWalk, ProcWalk, UnpaddedWalk
 from sockiter.operations import Add, Bucket, Open, Operation, Read, Rehash, Reinsert, Remove
 from tests.support.kernel_reads import ONE, adds, begun, open_files
 
@@ -262,7 +263,7 @@ def test_a_file_that_cannot_be_opened_is_unavailable(proc: ProcWalk, tmp_path: P
 
 
 def test_nothing_stops_inside_a_file_or_a_dump(proc: ProcWalk) -> None:
-    with_stops: Any = proc.open().read_with_stops, walks.DiagReader.read_with_stops
+    with_stops: Any = proc.open().read_with_stops, dumps.DiagReader.read_with_stops
     for read in with_stops:
         with pytest.raises(NotImplementedError):
             read(*[None] * (4 if read is with_stops[0] else 5))
@@ -329,7 +330,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Ask:
 
     def with_capabilities(*messages: bytes) -> Asking:
         asking = Asking(*messages)
-        monkeypatch.setattr("sockiter.kernel.walks.socket.socket", lambda *_: asking)
+        monkeypatch.setattr("sockiter.kernel.dumps.socket.socket", lambda *_: asking)
         return asking
 
     return with_capabilities
@@ -564,7 +565,7 @@ def test_more_udp_buckets_than_the_kernel_has_are_refused(kernel_target: KernelT
 
 
 def test_a_message_that_is_cut_off_is_reported() -> None:
-    reader = object.__new__(walks.DiagReader)
+    reader = object.__new__(dumps.DiagReader)
     reader._walk = WALK
     message = struct.pack("=IHHII", 5000, 20, 0, 0, 0)
     with pytest.raises(Unavailable, match=r"^sock_diag: this kernel fills messages of more than [0-9]+ bytes$"):

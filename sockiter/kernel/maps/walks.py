@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sockiter.frames.loop import RECORDS_MAX
 from sockiter.kernel.bpf.hash_map import HashMap
-from sockiter.kernel.bpf.stops import OnStop, Stops
+from sockiter.kernel.loops import LoopReader
 from sockiter.kernel.maps.keys import number_of
 from sockiter.operations import Unit
 
@@ -37,35 +37,14 @@ class BatchWalk:
         return BatchReader(self._map)
 
 
-class LoopReader:
-    """The shared part of both loops. A loop ends at the first call that reports the end, and makes no further call."""
-
-    __slots__ = ("_ended", "_map")
-
-    is_cut = False
-    ages: Sequence[int] = ()
-
-    def __init__(self, hash_map: HashMap) -> None:
-        self._map = hash_map
-        self._ended = False
-
-    def read_with_stops(self, count: int, unit: Unit, stops: Stops, on_stop: OnStop) -> Sequence[int]:
-        raise NotImplementedError  # targets with these walks do not offer stops
-
-    def shown(self, returned: Sequence[int]) -> Sequence[int]:
-        return returned
-
-    def close(self) -> None:
-        """Do nothing: a loop holds no resources."""
-
-
 class NextKeyReader(LoopReader):
     """A call for every element of a read."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_map")
 
     def __init__(self, hash_map: HashMap) -> None:
-        super().__init__(hash_map)
+        super().__init__()
+        self._map = hash_map
         self._key: bytes | None = None
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
@@ -82,10 +61,11 @@ class NextKeyReader(LoopReader):
 class BatchReader(LoopReader):
     """A read is one call. Where it has too little room for the next bucket, the error is ENOSPC."""
 
-    __slots__ = ("_place",)
+    __slots__ = ("_map", "_place")
 
     def __init__(self, hash_map: HashMap) -> None:
-        super().__init__(hash_map)
+        super().__init__()
+        self._map = hash_map
         self._place: bytes | None = None
 
     def read(self, count: int, unit: Unit = "records") -> Sequence[int]:
