@@ -67,6 +67,20 @@ class TestWithoutAKernel:
         with pytest.raises(Unavailable, match=r"an element at the head of bucket 3: ENOMEM"):
             MapElements(Anywhere(), HashMap(0, KEY_BYTES)).add("A", "head", Bucket(3))
 
+    def test_closing_passes_over_an_element_that_was_interrupted_on_its_way_in(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        elements = MapElements(Anywhere(), HashMap(0, KEY_BYTES))
+        monkeypatch.setattr(HashMap, "update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            elements.add("A", "head", Bucket())
+        answering(monkeypatch, errno.ENOENT)
+        elements.close()
+        assert len(elements) == 0
+
     def test_a_map_that_is_full_is_inconclusive(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sockiter.kernel.maps.elements.ELEMENTS_MAX", 0)
         with pytest.raises(Inconclusive, match="a map has at most 0 elements here"):

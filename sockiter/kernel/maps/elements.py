@@ -7,6 +7,8 @@ the same to user space. So the kernel's own way of an update, a new element at t
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sockiter.errors import Inconclusive
 from sockiter.kernel.bpf.hash_map import HashMap
 from sockiter.kernel.elements import NumberedElements
@@ -47,3 +49,9 @@ class MapElements(NumberedElements):
 
     def _end(self, number: int, bucket: Bucket) -> None:
         self._map.delete(key_of(number, bucket.number))
+
+    def close(self) -> None:
+        while self._held:
+            # An element is held before it is in the map, so that an interrupt in between leaves none behind.
+            with suppress(FileNotFoundError):
+                self.remove(next(iter(self._held)))
