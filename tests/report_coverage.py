@@ -1,5 +1,7 @@
 """Report the coverage of the library by the tests; files that drive the kernel are left out if their tests were skipped.
 
+Some targets run on few machines. Other tests cover their files, so these are never left out for them.
+
 Run by tox, after `coverage combine`; fails below the threshold of pyproject.toml.
 """
 
@@ -10,10 +12,13 @@ import sys
 
 from sockiter.kernel import KERNEL_TARGETS
 
+RARE = {"kernel:map-iter", "kernel:listns", "kernel:conntrack", "kernel:proc-conntrack"}
+
 
 def main() -> int:
     command = [sys.executable, "-m", "coverage", "report"]
-    lacks = {target.name: missing for target in KERNEL_TARGETS if (missing := target.missing()) is not None}
+    targets = [target for target in KERNEL_TARGETS if target.name not in RARE]
+    lacks = {target.name: missing for target in targets if (missing := target.missing()) is not None}
     for name, missing in lacks.items():
         print(f"without sockiter/kernel/, whose tests were skipped: {name}: {missing}", flush=True)
     if lacks:
