@@ -446,13 +446,13 @@ def machine_for(
     absent |= {rule for rule, feature in _FEATURES.items() if feature not in features}
     if not properties:
         absent.add("add_with_property")
-    if not room.message:  # pragma: no branch  # messages are those of kernels
+    if not room.message:
         absent.add("fill")
     if not kinds:
         absent |= set(_INSIDE)
     if "realloc" not in hazards:
         absent.add("refuse_and_change")
-    if not members["others"]:  # pragma: no cover  # one list, on kernels
+    if not members["others"]:
         absent.add("add_elsewhere")
     if not members["tailless"]:
         absent.add("add_at_head")

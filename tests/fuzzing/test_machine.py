@@ -18,7 +18,7 @@ from sockiter.errors import Inconclusive
 from sockiter.fuzzing import machine as module
 from sockiter.fuzzing.coverage import GOALS
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS, drive_hypothesis
-from sockiter.fuzzing.limits import SLOTS_DRAWN
+from sockiter.fuzzing.limits import SLOTS_DRAWN, Room
 from sockiter.fuzzing.machine import SocketMachine, machine_for
 from sockiter.fuzzing.triage import Triage
 from sockiter.fuzzing.violations import Refused, Repeated, Skipped, Stale, Violation
@@ -167,8 +167,8 @@ def ran(target: Recording, hazards: Iterable[Hazard], bites: int = 1) -> list[tu
     return [tuple(backend.done) for backend in target.begun]
 
 
-def rules(machine: type[SocketMachine]) -> set[str]:
-    return {name for name in RULES if getattr(machine, name) is not None}
+def rules(machine: type[SocketMachine], names: Iterable[str] = RULES) -> set[str]:
+    return {name for name in names if getattr(machine, name) is not None}
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,16 @@ def test_a_table_without_a_tail_has_rules_of_its_own() -> None:
     assert machine.reinsert_at_head is not None
     assert machine.add_at_head is not None
     assert machine_on(Recording(Exact())).add_at_head is None
+
+
+def test_one_list_has_no_other_bucket_and_a_message_can_be_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Recording(Exact())
+    target.buckets_max = 1
+    assert rules(machine_on(target), ("add_elsewhere", "fill")) == set()
+
+    with_messages = replace(Room.of(target), message=20)
+    monkeypatch.setattr(Room, "of", lambda _: with_messages)
+    assert rules(machine_on(target), ("add_elsewhere", "fill")) == {"fill"}
 
 
 class ExactWithoutATail(Exact):
