@@ -29,7 +29,7 @@ class KtapTest:
 
 
 def outcome_of(parts: Sequence[KtapTest]) -> Outcome:
-    """The outcome of a test with these parts: it fails with any of them, and is skipped if all of them are."""
+    """The outcome of a test with these parts. One part that fails makes it fail; it is skipped if every part is skipped."""
     outcomes = [part.outcome for part in parts]
     if all(outcome == "skip" for outcome in outcomes):
         return "skip"

@@ -78,7 +78,7 @@ class PacketSockets(Sockets):
         self.enter()
         self._closers.close(gone)
         while number in self._listed():
-            time.sleep(0)
+            time.sleep(0)  # otherwise the closing thread would wait for the interpreter
 
     def close(self) -> None:
         while self._held:
