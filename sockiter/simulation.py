@@ -277,6 +277,7 @@ class Simulation:
             for at in self._reached("show", self._shows):
                 assert not isinstance(at.what, Fail)
                 self._change_inside(at.what)
+        # A socket without a name belongs to others, as in a table that all namespaces share.
         if name in self._gone or name in self._unwanted or not name:
             return True
         if self.table.successors and self.table.is_succeeded(socket):

@@ -189,24 +189,21 @@ class KernelTarget:
 
     def _probe(self) -> Capabilities:
         with self.session() as session:
-            setup = session.setup
+            setup, walk = session.setup, session.setup.walk
             session.begin_unchecked(Shape())
-            is_dump = setup.walk.is_dump
-            walk = setup.walk
             if isinstance(walk, DiagWalk) and walk.record_bytes:
                 ahead = walk.message_bytes // walk.record_bytes
             else:
-                ahead = sockets_ahead(session.begin_unchecked, self.tables) if is_dump else 0
-            able = partial(self._is_able, frozenset(self.offers))
-            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead, able, self.bucket_holds)
+                ahead = sockets_ahead(session.begin_unchecked, self.tables) if walk.is_dump else 0
+            scheme = identify(session.begin_unchecked, self.schemes, self.tables, ahead, self._is_able, self.bucket_holds)
             unable, in_place = self._try_life(session)
             unable = {**unable, **setup.unable}
-            largest = setup.walk.largest if isinstance(setup.walk, DiagWalk) else 0
+            largest = walk.largest if isinstance(walk, DiagWalk) else 0
             return Capabilities(None, unable, setup.has_tail, scheme, setup.lacks, ahead, largest, in_place)
 
-    def _is_able(self, offers: frozenset[Hazard], operations: Sequence[Operation]) -> bool:
+    def _is_able(self, operations: Sequence[Operation]) -> bool:
         # Whether this target can carry out the operations, whatever is found out about this machine.
-        return hazards_of(operations) <= offers and (
+        return hazards_of(operations) <= self.offers and (
             self.buckets_max is None or all(number <= self.buckets_max for _, number in shape_of(operations).buckets)
         )
 

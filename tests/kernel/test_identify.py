@@ -63,7 +63,7 @@ def test_a_kernel_without_listed_schemes_has_none_detected() -> None:
 def test_any_kernel_can_carry_out_some_of_the_distinguishing_sequences(tables: tuple[str, ...]) -> None:
     for target in (target for target in KERNEL_TARGETS if target.tables == tables):
         sequences = identify.distinguishing_sequences(tables, holds=target.bucket_holds)
-        able = [operations for operations in sequences if target._is_able(target.offers, operations)]
+        able = [operations for operations in sequences if target._is_able(operations)]
         assert len(able) >= 3
         assert all(refusal(target, operations, shape_of(operations)) is None for operations in able)
         assert all(add.bucket.table == tables[0] for operations in able for add in operations if isinstance(add, Add))
