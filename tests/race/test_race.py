@@ -116,6 +116,8 @@ class StubNamespace:
 class ScriptedReader:
     """Reads with scripted results; the last result is repeated for ever."""
 
+    interrupted = False
+
     def __init__(self, *returns: Sequence[int] | OSError, ahead: Sequence[int] | None = None) -> None:
         self.returns = list(returns)
         self.ahead = ahead
