@@ -29,6 +29,7 @@ LAYERS = (
     ("fuzzing",),
     ("conform", "race"),
     ("report",),
+    ("survey",),
     ("export",),
     ("matrix",),
     ("advice",),
@@ -76,6 +77,7 @@ ORDERS = {
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),
+    "survey": ("survey", "table", "page"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

@@ -19,6 +19,7 @@ NAMES = (
         "race",
         "targets",
         "vm",
+        "kernels",
     ),
     *("advise", "error"),
 )
