@@ -25,6 +25,7 @@ LAYERS = (
     ("guard", "plugins", "targets"),
     ("replay", "workers", "shrink"),
     ("check",),
+    ("prove",),
     ("fuzzing",),
     ("conform", "race"),
     ("report",),
@@ -69,6 +70,10 @@ ORDERS = {
     "kernel.maps": ("keys", "elements", "walks"),
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
+    "prove": (
+        *("logic", "relation", "environment", "index", "relations"),
+        *("words", "result", "tie", "solver", "proof"),
+    ),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),
