@@ -61,7 +61,7 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"{home}: cannot be made: {error.strerror}; set XDG_CACHE_HOME to another folder") from None
-    with _alone(home / f".{name}.lock"):
+    with alone(home / f".{name}.lock"):
         for stale in home.glob(f".{name}.*.part"):
             shutil.rmtree(stale, ignore_errors=True)
         if (image := find(name)) is not None:
@@ -81,12 +81,13 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the lock of a file; waits for another process that holds it, and reports that."""
     with open(lock, "w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            show_progress(f"waiting for another process that makes {lock.name.strip('.').removesuffix('.lock')}")
+            show_progress(f"waiting for another process that works on {lock.name.strip('.').removesuffix('.lock')}")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 

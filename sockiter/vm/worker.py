@@ -23,7 +23,7 @@ from types import FrameType
 from typing import IO, Any
 
 from sockiter.errors import SockiterError, Unavailable
-from sockiter.vm import build, cache, packages
+from sockiter.vm import build, cache, packages, sources
 from sockiter.vm import guest as guests
 
 _INTERRUPTED = 130
@@ -151,7 +151,13 @@ def _build(folder: Path, report: dict[str, Any], *, version: str) -> int:
     return 0
 
 
-ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
+def _build_tree(folder: Path, report: dict[str, Any], *, tree: str, patch: str | None, to: str) -> int:
+    image = sources.build(Path(tree), Path(to), None if patch is None else Path(patch))
+    report |= {"outcome": "built", "image": str(image)}
+    return 0
+
+
+ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build, "build-tree": _build_tree}
 """What a worker can do. Each returns an exit status and adds to a report: the fields of the document of `vm --json` that it
 alone knows."""
 
