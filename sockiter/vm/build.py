@@ -36,7 +36,7 @@ def build(version: str = VERSION) -> Path:
 def _build(version: str, to: Path) -> None:
     toolchain.require(_NEEDED, _SPACE, to.parent)
     source = f"linux-source-{version}"
-    unpacked = packages.get(source, to)
+    unpacked = packages.get([source], to)
     with cache.step(f"unpacking the source in {source}", "vm: unpacking of a kernel's source"):
         programs.run(["tar", "-xf", str(unpacked / "usr" / "src" / f"{source}.tar.xz"), "-C", str(to)])
     tree = to / source
