@@ -32,6 +32,7 @@ LAYERS = (
     ("matrix",),
     ("advice",),
     ("api",),
+    ("survey", "promise"),
     ("explore",),
     ("watch", "cli", "testing", "__main__"),
 )
@@ -68,6 +69,7 @@ ORDERS = {
     "kernel.maps": ("keys", "elements", "walks"),
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
+    "promise": ("promised", "observe", "verdict", "trial"),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),

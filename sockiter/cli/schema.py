@@ -19,7 +19,7 @@ NAMES = (
         "targets",
         "vm",
     ),
-    *("advise", "error"),
+    *("advise", "promise", "error"),
 )
 """The files in `schemas/`."""
 

@@ -91,10 +91,10 @@ class Mirror:
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError, IsADirectoryError):
             (self.copy / path).unlink()
-        for parent in (self.copy / path).parents:
-            if parent == self.copy or not parent.is_dir() or any(parent.iterdir()):
-                break
-            parent.rmdir()
+        folder = (self.copy / path).parent
+        while folder != self.copy and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
 
     def _copy(self, path: str) -> None:
         (self.copy / path).parent.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,9 @@ def build(tree: Path, to: Path, patch: Path | None = None) -> Path:
         mirror = Mirror(tree, home / "source", home / "states.json")
         with cache.step(f"copying the changes of {escaped(tree)}", f"vm: copy of {home.name}"):
             mirror.refresh()
+        if not (home / "source" / "Kbuild").is_file():
+            # As the .gitignore of Debian's source does.
+            raise InputError(f"{escaped(tree)}: Git ignores its files: add them with `git add -f`, or remove .git there")
         if patch is not None:
             mirror.patch(patch)
         _configure(home, tree)

@@ -42,7 +42,8 @@ class Account:
 def hand_over(order: Mapping[str, Any], account: Account | None = None) -> int:
     """Let a worker carry out an order, and return its exit status; an exception here ends the worker and its processes.
 
-    The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With an `account`, standard output goes
+    The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With `is_silent`, the worker prints no
+    error: the caller has it in the report. With an `account`, standard output goes
     there, and not to that of this process.
     """
     if account is None:
@@ -102,17 +103,18 @@ def main() -> int:
     order = json.loads(line)
     folder = Path(order.pop("folder"))
     descriptor: int | None = order.pop("report", None)
+    prints = not order.pop("is_silent", False)
     report: dict[str, Any] = {}
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch, daemon=True).start()
     try:
         return ORDERS[order.pop("do")](folder, report, **order)
     except SockiterError as error:
-        return _failed(report, error, error.status)
+        return _failed(report, error, error.status, prints=prints)
     except BrokenPipeError:
         return _OUTPUT_CLOSED  # the reader of the guest's output has ended
     except OSError as error:
-        return _failed(report, error, Unavailable.status)
+        return _failed(report, error, Unavailable.status, prints=prints)
     except KeyboardInterrupt:
         report["trouble"] = "interrupted"
         return _INTERRUPTED
@@ -123,9 +125,10 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _failed(report: dict[str, Any], error: Exception, status: int) -> int:
+def _failed(report: dict[str, Any], error: Exception, status: int, *, prints: bool) -> int:
     report["trouble"] = str(error)
-    print(f"sockiter: {error}", file=sys.stderr)
+    if prints:
+        print(f"sockiter: {error}", file=sys.stderr)
     return status
 
 

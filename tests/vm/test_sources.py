@@ -253,6 +253,17 @@ def test_what_is_no_source_of_a_kernel_is_wrong_input(build: Callable[..., Path]
         build()
 
 
+def test_a_checkout_that_ignores_its_own_files_is_wrong_input(build: Callable[..., Path], tree: Path) -> None:
+    git(tree, "init", "-q")
+    (tree / ".gitignore").write_text("/*\n")
+    with pytest.raises(
+        InputError, match=r"linux: Git ignores its files: add them with `git add -f`, or remove \.git there$"
+    ):
+        build()
+    git(tree, "add", "-f", ".")
+    assert build().exists()
+
+
 def test_a_tree_with_products_of_a_build_must_be_cleaned_unless_git_knows_them(
     build: Callable[..., Path], tree: Path
 ) -> None:
