@@ -28,11 +28,12 @@ LAYERS = (
     ("fuzzing",),
     ("conform", "race"),
     ("report",),
+    ("survey",),
     ("export",),
     ("matrix",),
     ("advice",),
     ("api",),
-    ("survey", "promise"),
+    ("promise",),
     ("explore",),
     ("watch", "cli", "testing", "__main__"),
 )
@@ -73,6 +74,7 @@ ORDERS = {
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),
+    "survey": ("survey", "table", "page"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

@@ -18,6 +18,7 @@ NAMES = (
         "race",
         "targets",
         "vm",
+        "kernels",
     ),
     *("advise", "promise", "error"),
 )
