@@ -25,6 +25,7 @@ LAYERS = (
     ("guard", "plugins", "targets"),
     ("replay", "workers", "shrink"),
     ("check",),
+    ("prove",),
     ("fuzzing",),
     ("conform", "race"),
     ("report",),
@@ -71,6 +72,10 @@ ORDERS = {
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
     "promise": ("promised", "observe", "verdict", "trial"),
+    "prove": (
+        *("logic", "relation", "environment", "index", "relations"),
+        *("words", "result", "tie", "solver", "proof"),
+    ),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),

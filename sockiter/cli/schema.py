@@ -9,6 +9,7 @@ NAMES = (
         "fuzz",
         "check",
         "check-verify",
+        "prove",
         "explore",
         "matrix",
         "replay",

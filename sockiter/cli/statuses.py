@@ -19,6 +19,7 @@ _FAILURES = {
     "advise": "a measurement shows more than the model admits",
     "check": "a claim was broken, or a search was cut short and proves nothing; with --verify, searches disagree",
     "matrix": "a claim was broken, or a search was cut short",
+    "prove": "the relation of a scheme and its code differ, or a claim is not proved",
     "replay": "a result is not as expected, or breaks a claim",
     "kernels": "a result that is not known to happen on a kernel",
     "conform": "a difference, of which a least case is kept",
