@@ -34,6 +34,7 @@ LAYERS = (
     ("matrix",),
     ("advice",),
     ("api",),
+    ("promise",),
     ("explore",),
     ("watch", "cli", "testing", "__main__"),
 )
@@ -71,6 +72,7 @@ ORDERS = {
     "kernel.maps": ("keys", "elements", "walks"),
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
+    "promise": ("promised", "observe", "verdict", "trial"),
     "prove": (
         *("logic", "relation", "environment", "index", "relations"),
         *("words", "result", "tie", "solver", "proof"),
