@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -199,12 +200,15 @@ def test_swarm_draws_names_in_any_order() -> None:
 
 
 def test_a_state_machine_draws_names_in_any_order() -> None:
+    def by(*numbers: int) -> Callable[[Sequence[Any]], Any]:
+        picks = iter(numbers)
+        return lambda options: options[next(picks)]
+
     def drawn(choices: str) -> str:
         sockets = Sockets(Room(has_keys=True))
         for choice in map(int, choices):
             # A choice among names, and then the first bucket.
-            picks = iter((choice, 0))
-            sockets.carry_over(sockets.change("add-tail", lambda options, picks=picks: options[next(picks)]))
+            sockets.carry_over(sockets.change("add-tail", by(choice, 0)))
         return "".join(sockets.tables)
 
     assert [drawn(choices) for choices in ("000", "210", "100")] == ["ABC", "CBA", "BAC"]
