@@ -25,9 +25,11 @@ LAYERS = (
     ("guard", "plugins", "targets"),
     ("replay", "workers", "shrink"),
     ("check",),
+    ("prove",),
     ("fuzzing",),
     ("conform", "race"),
     ("report",),
+    ("survey",),
     ("export",),
     ("matrix",),
     ("advice",),
@@ -70,9 +72,14 @@ ORDERS = {
     "kernel.maps": ("keys", "elements", "walks"),
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
+    "prove": (
+        *("logic", "relation", "environment", "index", "relations"),
+        *("words", "result", "tie", "solver", "proof"),
+    ),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),
+    "survey": ("survey", "table", "page"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

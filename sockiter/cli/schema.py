@@ -9,6 +9,7 @@ NAMES = (
         "fuzz",
         "check",
         "check-verify",
+        "prove",
         "explore",
         "matrix",
         "replay",
@@ -18,6 +19,7 @@ NAMES = (
         "race",
         "targets",
         "vm",
+        "kernels",
     ),
     *("advise", "error"),
 )

@@ -17,7 +17,9 @@ _FAILURES = {
     "advise": "a measurement shows more than the model admits",
     "check": "a claim was broken, or a search was cut short and proves nothing; with --verify, searches disagree",
     "matrix": "a claim was broken, or a search was cut short",
+    "prove": "the relation of a scheme and its code differ, or a claim is not proved",
     "replay": "a result is not as expected, or breaks a claim",
+    "kernels": "a result that is not known to happen on a kernel",
     "conform": "a difference, of which a least case is kept",
     "race": "a violation that the iterator's scheme does not admit, of which a record is kept",
 }
@@ -28,6 +30,7 @@ _OTHERWISE = {
     "check": "a scheme of another package has an error",
     "matrix": "a scheme of another package has an error",
     "replay": "no case could be run",
+    "kernels": "a kernel could not be booted, or its survey was cut short",
 }
 _ALL = "a claim was broken or a result is not as expected"
 _WRONG = "2 wrong usage or input, 3 a missing prerequisite"

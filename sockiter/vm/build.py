@@ -70,7 +70,7 @@ def _build(version: str, to: Path) -> None:
         need = f"a build requires {_SPACE >> 20}; free some space or set XDG_CACHE_HOME"
         raise Unavailable(f"{to.parent}: {free >> 20} MiB are free, and {need}")
     source = f"linux-source-{version}"
-    unpacked = packages.get(source, to)
+    unpacked = packages.get([source], to)
     with cache.step(f"unpacking the source in {source}", "vm: unpacking of a kernel's source"):
         programs.run(["tar", "-xf", str(unpacked / "usr" / "src" / f"{source}.tar.xz"), "-C", str(to)])
     tree = to / source

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import IO, Any
 
 from sockiter.errors import SockiterError, Unavailable
-from sockiter.vm import build, cache, packages
+from sockiter.vm import build, cache, packages, trees
 from sockiter.vm import guest as guests
 
 _INTERRUPTED = 130
@@ -137,9 +137,10 @@ def _run(
     command: list[str],
     cases: list[str],
     reads: list[str],
+    suite: str = "",
     **how: Any,
 ) -> int:
-    image = image_of(kernel)
+    image = image_of(kernel, suite)
     guest = guests.Guest(image=image, cases=list(map(Path, cases)), reads=list(map(Path, reads)), **how)
     return guests.run(guest, command, folder, report)
 
@@ -156,19 +157,30 @@ ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
 alone knows."""
 
 
-def image_of(kernel: str) -> Path:
-    """The kernel image of a name: a path, a kernel in the cache, or a package of Debian, which is then downloaded."""
+def image_of(kernel: str, suite: str = "") -> Path:
+    """The kernel image of a name, with its modules ready to boot.
+
+    A name is a path of an image, a tree or packages, a kernel in the cache, or a package, which is then downloaded: of the
+    machine's own sources, or of a `suite` of Debian.
+    """
     if "/" in kernel or os.path.exists(kernel):
         path = Path(kernel)
-        return (cache.image_in(path) or path) if path.is_dir() else path
+        if path.is_dir():
+            has_packages = cache.image_in(path) is None and any(path.glob("*.deb"))
+        else:
+            has_packages = path.suffix == ".deb" and path.exists()
+        return packages.from_files(path) if has_packages else trees.image_of(path)
     if (image := cache.find(kernel)) is not None:
         return image
     if kernel.startswith(build.PREFIX):
         raise Unavailable(f"{kernel} is not built yet: sockiter vm --build {kernel.removeprefix(build.PREFIX)}")
     if kernel.startswith("linux-image-"):
-        return packages.image(kernel)
+        return packages.image(kernel, suite)
     there = f"; built or downloaded already: {', '.join(names)}" if (names := cache.kept()) else ""
-    raise Unavailable(f"{kernel}: no such kernel: expected an image's path, or a package such as linux-image-6.12{there}")
+    raise Unavailable(
+        f"{kernel}: no such kernel: expected the path of an image, a tree or a package, or a package such as "
+        f"linux-image-6.12{there}"
+    )
 
 
 def _watch() -> None:
