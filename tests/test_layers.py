@@ -35,6 +35,7 @@ LAYERS = (
     ("advice",),
     ("cluster",),
     ("api",),
+    ("promise",),
     ("explore",),
     ("watch", "cli", "testing", "__main__"),
 )
@@ -44,6 +45,7 @@ ORDERS = {
     "advice": ("risks", "measure", "advice", "compute", "page"),
     "check": (
         "result",
+        "keys",
         "transitions",
         "monitor",
         "counterexample",
@@ -72,6 +74,7 @@ ORDERS = {
     "kernel.maps": ("keys", "elements", "walks"),
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
+    "promise": ("promised", "observe", "verdict", "trial"),
     "prove": (
         *("logic", "relation", "environment", "index", "relations"),
         *("words", "result", "tie", "solver", "proof"),
