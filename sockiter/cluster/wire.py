@@ -70,8 +70,8 @@ def job_of(data: Plain) -> FuzzJob:
 def message_data(message: Message) -> Plain:
     """A message of a job."""
     match message:
-        case Began():
-            return {"is": "began"}
+        case Began(setup_s):
+            return {"is": "began", "setup_s": setup_s}
         case Tick(sequences, operations, seconds):
             return {"is": "tick", "sequences": sequences, "operations": operations, "seconds": seconds}
         case Drawn(found, seconds):
@@ -87,7 +87,7 @@ def message_of(data: Any) -> Message:
     fields = _Fields(data)
     match fields.text("is"):
         case "began":
-            return Began()
+            return Began(fields.seconds("setup_s"))
         case "tick":
             return Tick(fields.count("sequences"), fields.count("operations"), fields.seconds("seconds"))
         case "drawn":

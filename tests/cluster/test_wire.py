@@ -35,7 +35,7 @@ JOB = FuzzJob(
     done=30,
 )
 MESSAGES: list[Message] = [
-    Began(),
+    Began(0.5),
     Tick(10, 80, 0.25),
     Drawn(FOUND, 1.0),
     SavedFinding(FOUND, "swarm", 1.5, None, sequences=7),
