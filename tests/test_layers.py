@@ -33,6 +33,7 @@ LAYERS = (
     ("export",),
     ("matrix",),
     ("advice",),
+    ("cluster",),
     ("api",),
     ("promise",),
     ("explore",),
@@ -44,6 +45,7 @@ ORDERS = {
     "advice": ("risks", "measure", "advice", "compute", "page"),
     "check": (
         "result",
+        "keys",
         "transitions",
         "monitor",
         "counterexample",
@@ -55,6 +57,7 @@ ORDERS = {
         "verify",
         "trials",
     ),
+    "cluster": ("wire", "member", "belief", "host", "task", "pool"),
     "explore": ("outlook", "graph", "page"),
     "export": ("forms", "instructions", "steps", "source", "selftest", "mail"),
     "frames": ("frame", "bpf_seq", "seq_file", "netlink", "loop"),
