@@ -1,7 +1,8 @@
 """A table that counts the elements that a walk looks at, and a walk over it.
 
-A bucket is a list: to come to an element, a walk passes those before it. One call of a scheme passes each element of a bucket
-at most once, however often its text does. From one call to the next, in the same read, a walk goes on from where it is.
+A bucket is a list: to come to an element, a walk passes those before it. One call of a scheme passes each element of a
+bucket at most once, however often its text does. From one call to the next, in the same read, a walk goes on from where it
+is.
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ class CountedTable(Table):
     looks: Looks
 
     @property
-    def ver(self) -> int:  # type: ignore[override]
+    def ver(self) -> int:
         self.looks.uses_counts = True
         return super().ver
 
     @property
-    def removals(self) -> tuple[int, ...]:  # type: ignore[override]
+    def removals(self) -> tuple[int, ...]:
         self.looks.uses_counts = True
         return super().removals
 
