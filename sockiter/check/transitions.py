@@ -211,6 +211,20 @@ class SystemState:
         return self.at is not None
 
 
+class _PossibleChange:
+    # A change of all tables whose buckets have some lengths: its type, the position of its socket (-1: a new one), and its
+    # arguments behind the name. `effect`: None until it was computed.
+
+    __slots__ = ("arguments", "effect", "kind", "label", "position")
+
+    def __init__(self, kind: Any, position: int, arguments: tuple[Any, ...] = ()) -> None:
+        self.kind = kind
+        self.position = position
+        self.arguments = arguments
+        self.label: Change = kind("" if position < 0 else str(position), *arguments)
+        self.effect: Shift | None = None
+
+
 class TransitionSystem:
     """All states of a scheme under some hazards, with limits on the sockets at once and on the buckets of each table.
 
@@ -232,7 +246,7 @@ class TransitionSystem:
         self._sockets = sockets
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
-        self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
+        self._known_changes: dict[Hashable, list[_PossibleChange]] = {}
         hazards = without_implied(hazards)
         self._is_dump = is_dump(scheme)
         self._is_loop = frame_name(scheme) == "loop"
@@ -307,7 +321,7 @@ class TransitionSystem:
             return [self._destroyed_next(state)]
         if state.current == "due":
             assert isinstance(state.request, Show)
-            return [self._changed(state, Destroy(state.request.socket.name), None, current="gone")]
+            return [self._changed(state, Destroy(state.request.socket.name), current="gone")]
         if state.inside is not None:
             return list(self._resumed(state, True, None))
         return list(self._begun(state, state.destroying))
@@ -340,56 +354,70 @@ class TransitionSystem:
             or (isinstance(state.request, Grow) and state.request.locked)
         ):
             return
-        table = state.table
-        # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
-        on = self._hazards if state.is_open else _BEFORE_OPEN | (self._hazards & {"accept"})
-        may_insert = self._insertions is None or table.ver < self._insertions
-        ends: tuple[End, End] = ("tail", "head")
-        if may_insert and len(state.where) < self._sockets:
-            new = f"s{table.ver}"
-            for number, bucket in enumerate(self._buckets):
-                for end in ends if self._has_tail[number] else ends[1:]:
-                    if f"add-{end}" in on:
-                        yield self._changed(state, Add(new, end, bucket), Add("", end, bucket))
-                        if "accept" in on and self._connects[number]:
-                            yield self._changed(
-                                state, Add(new, end, bucket, ("request",)), Add("", end, bucket, ("request",))
-                            )
-        of = [number for number, bucket in enumerate(table.buckets) for _ in bucket]
-        for name, position in state.where.items():
-            own = of[position]
-            written = str(position)
-            for kind, arguments in self._changes_to(own, on, may_insert):
-                change = kind(name, *arguments)
-                if (kind is Accept or state.lives) and prevents(state.lives.get(name), change):
-                    continue
-                yield self._changed(state, change, kind(written, *arguments))
+        new = f"s{state.table.ver}"
+        names = list(state.where)
+        for possible in self._possible(state):
+            name = names[possible.position] if possible.position >= 0 else new
+            yield self._changed(state, possible.kind(name, *possible.arguments), possible)
 
-    def _changes_to(self, own: int, on: frozenset[Hazard], may_insert: bool) -> list[tuple[Any, tuple[Any, ...]]]:
-        # The changes to a socket in this bucket: their types, and their arguments behind the name.
-        key = own, on, may_insert
-        if (known := self._known_changes.get(key)) is not None:
-            return known
-        made: list[tuple[Any, tuple[Any, ...]]] = []
+    def _possible(self, state: SystemState) -> list[_PossibleChange]:
+        # The possible changes depend on the lengths of the buckets and on the lives of the sockets.
+        table, where = state.table, state.where
+        may_insert = self._insertions is None or table.ver < self._insertions
+        lengths = tuple([len(bucket) for bucket in table.buckets])
+        lives = {where[name]: life for name, life in state.lives.items()} if state.lives else {}
+        key = lengths, state.is_open, may_insert, frozenset(lives.items())
+        known = self._known_changes.get(key)
+        if known is None:
+            # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
+            on = self._hazards if state.is_open else _BEFORE_OPEN | (self._hazards & {"accept"})
+            known = self._additions(on) if may_insert and len(where) < self._sockets else []
+            of = [number for number, length in enumerate(lengths) for _ in range(length)]
+            for position, own in enumerate(of):
+                for possible in self._changes_to(position, own, on, may_insert):
+                    if not ((possible.kind is Accept or lives) and prevents(lives.get(position), possible.label)):
+                        known.append(possible)
+            self._known_changes[key] = known
+        return known
+
+    def _additions(self, on: frozenset[Hazard]) -> list[_PossibleChange]:
+        additions: list[_PossibleChange] = []
+        ends: tuple[End, End] = ("tail", "head")
+        for number, bucket in enumerate(self._buckets):
+            for end in ends if self._has_tail[number] else ends[1:]:
+                if f"add-{end}" in on:
+                    additions.append(_PossibleChange(Add, -1, (end, bucket)))
+                    if "accept" in on and self._connects[number]:
+                        additions.append(_PossibleChange(Add, -1, (end, bucket, ("request",))))
+        return additions
+
+    def _changes_to(self, position: int, own: int, on: frozenset[Hazard], may_insert: bool) -> Iterator[_PossibleChange]:
+        # The changes to the socket at a position, in this bucket.
         if "remove" in on:
-            made.append((Remove, ()))
+            yield _PossibleChange(Remove, position)
         elif "destroy" in on:
-            made.append((Destroy, ()))
+            yield _PossibleChange(Destroy, position)
         if may_insert:
             if "reinsert" in on:
-                made += [(Reinsert, (end,)) for end in (("tail", "head") if self._has_tail[own] else ("head",))]
+                for end in ("tail", "head") if self._has_tail[own] else ("head",):
+                    yield _PossibleChange(Reinsert, position, (end,))
             if "rehash" in on:
-                made += [(Rehash, (bucket,)) for number, bucket in enumerate(self._buckets) if number != own]
+                for number, bucket in enumerate(self._buckets):
+                    if number != own:
+                        yield _PossibleChange(Rehash, position, (bucket,))
             if self._connects[own]:
                 if "close" in on:
-                    made.append((Close, ()))
+                    yield _PossibleChange(Close, position)
                 elif "accept" in on:
-                    made.append((Accept, ()))
-        self._known_changes[key] = made
-        return made
+                    yield _PossibleChange(Accept, position)
 
     def _changed(
-        self, state: SystemState, change: Change, label: Change | None, *, current: Literal["", "due", "gone"] = ""
+        self,
+        state: SystemState,
+        change: Change,
+        possible: _PossibleChange | None = None,
+        *,
+        current: Literal["", "due", "gone"] = "",
     ) -> Transition:
         table = state.table.after(change)
         where = Where(table, self._sockets)
@@ -407,17 +435,12 @@ class TransitionSystem:
             lives=_lives_after(state.lives, change),
             messages=state.messages,
         )
-        touched = {table.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
-        if type(change) is not Add:
-            touched.add(state.table.where(change.name)[0])
-        effect = Shift(
-            tuple([where[name] for name in state.where]),
-            where[change.name] if type(change) is Add else -1,
-            state.where[change.name] if isinstance(change, MOVES) else -1,
-            not state.is_open,
-            tuple([number in touched for number, bucket in enumerate(state.table.buckets) for _ in bucket]),
-        )
-        return Transition(self._number(after), effect, label)
+        number = self._number(after)
+        if possible is None:
+            return Transition(number, _shift(state, change, after), None)
+        if possible.effect is None:
+            possible.effect = _shift(state, change, after)
+        return Transition(number, possible.effect, possible.label)
 
     def _opened(self, state: SystemState, scheme_state: Any) -> tuple[SystemState, tuple[int, ...]]:
         # The state behind the opening of an iterator, and the sockets that were shown by then.
@@ -498,7 +521,7 @@ class TransitionSystem:
                 before = state.after(
                     state.at, left=state.left, inside="show", destroying=True, current="due", messages=messages
                 )
-                return self._changed(before, Destroy(name), None, current="due")
+                return self._changed(before, Destroy(name), current="due")
         over = state.after(state.at, left=state.left, destroying=True, messages=messages)
         return Transition(self._number(over), Turns(over=True, handed=True), None)
 
@@ -587,6 +610,20 @@ def _placed(records: tuple[Record, ...], state: SystemState) -> Hashable:
     # A socket that has left cannot be destroyed, wherever it was.
     where = state.where
     return tuple([(where[name], bucket) if name in where else GONE for name, bucket in records])
+
+
+def _shift(state: SystemState, change: Change, after: SystemState) -> Shift:
+    before, table = state.table, after.table
+    touched = {table.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
+    if type(change) is not Add:
+        touched.add(before.where(change.name)[0])
+    return Shift(
+        tuple([after.where[name] for name in state.where]),
+        after.where[change.name] if type(change) is Add else -1,
+        state.where[change.name] if isinstance(change, MOVES) else -1,
+        not state.is_open,
+        tuple([number in touched for number, bucket in enumerate(before.buckets) for _ in bucket]),
+    )
 
 
 def _lives_after(lives: Lives, change: Change) -> Lives:

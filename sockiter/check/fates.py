@@ -1,0 +1,277 @@
+"""Sets of fates: all sockets that are followed from one system state on take a transition at once.
+
+A fate is a state of the monitor: the status of one followed socket, or of the iteration if none is followed. A set of fates
+is an integer: bit n stands for the monitor state with the number n. The fates of a socket are next to each other, so a
+change of all positions behind a place is a shift by `FATES_OF_A_SOCKET`.
+
+Why a set may be moved as a whole:
+
+- The monitor moves each fate by itself. The result depends on this fate and on the transition, and never on other fates.
+  So the result for a set is the union of the results for its fates, and two transitions between the same system states
+  are one for a set: the union of both (`Ways`).
+- The monitor sees a transition only from its own socket: the new position of this socket, the changes in its bucket, and
+  whether it is shown. This view, and not the position, decides how the status changes. So all sockets with the same
+  view and the same change of position move by equal distances, and a set moves by a few shifts, each of a part.
+
+The monitor has its rules in one place: the distances come from `MonitorStep`, the definition for a single fate. Tests
+compare the two for drawn transitions and fates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from sockiter.check.monitor import (
+    FATES_OF_A_SOCKET,
+    UNTRACKED,
+    Judged,
+    Mode,
+    MonitorStep,
+    can_violate,
+    monitor_states,
+)
+from sockiter.check.transitions import Effect, Reopening, Shift, Turns
+from sockiter.verdict import Signature
+
+Fates: TypeAlias = int
+"""A set of fates."""
+
+NOT_FOLLOWED: Fates = (1 << UNTRACKED) - 1
+"""All fates that follow no socket."""
+# The first fate of a socket at position 0.
+_FIRST: Fates = 1 << UNTRACKED
+# In place of a change of position: the socket leaves the table.
+LEFT = 1 << 30
+
+
+class Violating(NamedTuple):
+    """Some fates, and the violations that happen if one of them takes a transition.
+
+    `late`: the case has one more line, for its last read.
+    """
+
+    fates: Fates
+    signatures: tuple[Signature, ...]
+    late: bool = False
+
+
+Move: TypeAlias = tuple[Fates, int]
+"""A part of a set, and the distance by which the numbers of its fates grow or shrink."""
+
+
+class FateStep(NamedTuple):
+    """A transition of a set of fates.
+
+    `rises` and `falls`: the parts whose numbers grow or shrink. `starts`: fates without a socket, each with the fates that
+    start to follow a socket there. `counts`: the fates to which the transition applies, and how often each of them counts.
+    """
+
+    rises: tuple[Move, ...]
+    falls: tuple[Move, ...]
+    starts: tuple[tuple[Fates, Fates], ...]
+    violations: tuple[Violating, ...]
+    counts: tuple[tuple[Fates, int], ...]
+
+
+class Way(NamedTuple):
+    """All transitions to the system state with the number `to`, for a set of fates; the fields are those of `FateStep`."""
+
+    to: int
+    rises: tuple[Move, ...]
+    falls: tuple[Move, ...]
+    starts: tuple[tuple[Fates, Fates], ...]
+
+    def image(self, fates: Fates) -> Fates:
+        """The fates to which these lead. The search has the same lines in its innermost loop."""
+        image = 0
+        for part, distance in self.rises:
+            image |= (fates & part) << distance
+        for part, distance in self.falls:
+            image |= (fates & part) >> distance
+        for fate, started in self.starts:
+            if fates & fate:
+                image |= started
+        return image
+
+    def origin(self, fates: Fates) -> Fates:
+        """All fates that lead to one of these."""
+        origin = 0
+        for part, distance in self.rises:
+            origin |= (fates >> distance) & part
+        for part, distance in self.falls:
+            origin |= (fates << distance) & part
+        for fate, started in self.starts:
+            if fates & started:
+                origin |= fate
+        return origin
+
+
+class Ways(NamedTuple):
+    """Some transitions from one system state, by target, for sets of fates; `counts` as in `FateStep`."""
+
+    ways: tuple[Way, ...]
+    counts: tuple[tuple[Fates, int], ...]
+    violations: tuple[Violating, ...]
+
+
+def ways_of(steps: Iterable[tuple[int, FateStep, bool]]) -> Ways:
+    """The `Ways` of transitions: the target, the step, and whether its violations are late, of each."""
+    steps_to: dict[int, list[FateStep]] = {}
+    counts: list[tuple[Fates, int]] = []
+    violations: list[Violating] = []
+    for to, step, late in steps:
+        if not step.counts:
+            continue
+        counts += step.counts
+        if to in steps_to:
+            steps_to[to].append(step)
+        else:
+            steps_to[to] = [step]
+        for violating in step.violations:
+            violations.append(violating._replace(late=late))
+    return Ways(tuple([_way(to, alike) for to, alike in steps_to.items()]), tuple(counts), tuple(violations))
+
+
+def _way(to: int, steps: Sequence[FateStep]) -> Way:
+    # The union of some steps.
+    if len(steps) == 1:
+        rises, falls, starts, _, _ = steps[0]
+        return Way(to, rises, falls, starts)
+    rising: dict[int, Fates] = {}
+    falling: dict[int, Fates] = {}
+    starting: dict[Fates, Fates] = {}
+    for rises, falls, starts, _, _ in steps:
+        for part, distance in rises:
+            rising[distance] = rising.get(distance, 0) | part
+        for part, distance in falls:
+            falling[distance] = falling.get(distance, 0) | part
+        for fate, started in starts:
+            starting[fate] = starting.get(fate, 0) | started
+    return Way(to, _moves(rising), _moves(falling), tuple(starting.items()))
+
+
+def _moves(parts: Mapping[int, Fates]) -> tuple[Move, ...]:
+    return tuple([(part, distance) for distance, part in parts.items()])
+
+
+# Shrinking runs many small searches with the same transitions.
+@lru_cache(maxsize=32_768)
+def fate_step(
+    effect: Effect, sockets_max: int, sockets: int, mode: Mode, judged: Judged = "alone", *, paused: bool
+) -> FateStep:
+    """The `FateStep` of a transition, with the parameters of a `monitor_step`."""
+    moves: dict[int, Fates] = {}
+    violations: dict[tuple[Signature, ...], Fates] = {}
+    starts: list[tuple[Fates, Fates]] = []
+    alone = MonitorStep(effect, monitor_states(sockets_max), sockets, mode, judged, paused=paused)
+    for number in range(UNTRACKED):
+        to, started, violated = alone[number]
+        if to >= 0:
+            moves[to - number] = moves.get(to - number, 0) | 1 << number
+            if started:
+                starts.append((1 << number, sum([1 << other for other in started])))
+            if violated:
+                violations[violated] = violations.get(violated, 0) | 1 << number
+    for (view, shift), firsts in _views(effect, sockets_max).items():
+        alike = _alike(view, mode, judged, paused=paused)
+        for part, distance in alike.moves:
+            distance += shift * FATES_OF_A_SOCKET
+            moves[distance] = moves.get(distance, 0) | part * firsts
+        for part, violated, _ in alike.violations:
+            violations[violated] = violations.get(violated, 0) | part * firsts
+    applies = sum(moves.values())
+    return FateStep(
+        _moves({distance: part for distance, part in moves.items() if distance >= 0}),
+        _moves({-distance: part for distance, part in moves.items() if distance < 0}),
+        tuple(starts),
+        tuple(Violating(part, violated) for violated, part in violations.items()),
+        ((applies, 1),) * bool(applies) + tuple((fate, started.bit_count()) for fate, started in starts),
+    )
+
+
+View: TypeAlias = tuple[Effect, int]
+"""A transition as one socket sees it, in a table in which it is at position 0, and the change of its position."""
+
+
+def _views(effect: Effect, sockets_max: int) -> dict[View, Fates]:
+    # The views of all sockets, each with the first fates of the sockets that have it.
+    if isinstance(effect, Shift):
+        return _views_of_a_change(effect)
+    every = _firsts(range(sockets_max))
+    if isinstance(effect, Reopening):
+        shown = _firsts(effect.shown)
+        return {(Reopening(shown=(0,)), 0): shown, (Reopening(), 0): every & ~shown}
+    if isinstance(effect, Turns):
+        of_all = effect._replace(turns=0, looks=0, allocations=0, fresh=False, taken=0)
+        times = Counter(effect.shown)
+        views: dict[View, Fates] = {(of_all._replace(shown=(1,) * bool(times)), 0): every & ~_firsts(times)}
+        for most in set(times.values()):
+            view = of_all._replace(shown=(0,) * most)
+            views[view, 0] = _firsts(position for position, number in times.items() if number == most)
+        return views
+    return {}
+
+
+def _views_of_a_change(effect: Shift) -> dict[View, Fates]:
+    alike: dict[tuple[int, bool, tuple[bool, ...]], Fates] = {}
+    for position, to in enumerate(effect.to):
+        shift = to - position if to >= 0 else LEFT
+        key = shift, position == effect.moved, effect.near[position : position + 1]
+        alike[key] = alike.get(key, 0) | _FIRST << position * FATES_OF_A_SOCKET
+    return {
+        (
+            Shift((-1 if shift == LEFT else 0,), -1, 0 if is_moved else -1, effect.before_open, near),
+            0 if shift == LEFT else shift,
+        ): firsts
+        for (shift, is_moved, near), firsts in alike.items()
+    }
+
+
+def _firsts(positions: Iterable[int]) -> Fates:
+    return sum([_FIRST << position * FATES_OF_A_SOCKET for position in set(positions)])
+
+
+class _Alike(NamedTuple):
+    # A transition of the fates of one socket: those whose numbers change by a distance, and those that have violations. The
+    # first fate of the socket is bit 0.
+    moves: tuple[Move, ...]
+    violations: tuple[Violating, ...]
+
+
+@lru_cache(maxsize=4_096)
+def _alike(view: Effect, mode: Mode, judged: Judged, *, paused: bool) -> _Alike:
+    moves: dict[int, Fates] = {}
+    violations: dict[tuple[Signature, ...], Fates] = {}
+    one = MonitorStep(view, monitor_states(1), 1, mode, judged, paused=paused)
+    for nth in range(FATES_OF_A_SOCKET):
+        to, _, violated = one[UNTRACKED + nth]
+        if to >= 0:
+            distance = to - UNTRACKED - nth
+            moves[distance] = moves.get(distance, 0) | 1 << nth
+            if violated:
+                violations[violated] = violations.get(violated, 0) | 1 << nth
+    return _Alike(_moves(moves), tuple(Violating(part, violated) for violated, part in violations.items()))
+
+
+@lru_cache(maxsize=256)
+def relevant_fates(sockets_max: int, signatures: frozenset[Signature], *, moves: bool, twice: bool = False) -> Fates:
+    """The fates that can still lead to one of the signatures, of at most so many sockets."""
+    states = monitor_states(1)[UNTRACKED:]
+    of_one = sum([1 << nth for nth, state in enumerate(states) if can_violate(state, signatures, moves=moves, twice=twice)])
+    return of_one * _firsts(range(sockets_max)) | NOT_FOLLOWED
+
+
+def fates_of(sockets_max: int) -> Fates:
+    """All fates, of at most so many sockets."""
+    return (1 << UNTRACKED + sockets_max * FATES_OF_A_SOCKET) - 1
+
+
+def numbers_of(fates: Fates) -> Iterator[int]:
+    """The numbers of the fates of a set, in order."""
+    while fates:
+        least = fates & -fates
+        yield least.bit_length() - 1
+        fates ^= least
