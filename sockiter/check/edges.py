@@ -8,53 +8,74 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sockiter.check.fates import FateStep, fate_step
+from sockiter.check.fates import Fates, FateStep, fate_step
 from sockiter.check.monitor import Judged, Mode, MonitorState, MonitorStep, monitor_states, monitor_step
-from sockiter.check.transitions import Shift, SystemState, Transition, TransitionSystem, Turns
+from sockiter.check.transitions import Effect, Shift, SystemState, Transition, TransitionSystem, Turns
 from sockiter.errors import Unsearchable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import READS_MAX
 
 
+def _stops(transition: Transition) -> bool:
+    return isinstance(transition.effect, Turns) and transition.effect.stops
+
+
+class Steps:
+    """What transitions mean for fates, in reads of one mode and pass, from system states with some sockets."""
+
+    def __init__(
+        self, sockets_max: int, sockets: int, mode: Mode, judged: Judged, *, paused: bool, relevant: Fates | None
+    ) -> None:
+        self.sockets_max, self.sockets, self.mode, self.judged, self.paused = sockets_max, sockets, mode, judged, paused
+        self._relevant = relevant
+        self._known: dict[Effect, FateStep] = {}
+
+    def of_one(self, effect: Effect) -> MonitorStep:
+        """The step of one fate."""
+        return monitor_step(effect, self.sockets_max, self.sockets, self.mode, self.judged, paused=self.paused)
+
+    def of_a_set(self, effect: Effect) -> FateStep:
+        """The step of a set of fates."""
+        step = self._known.get(effect)
+        if step is None:
+            of = effect, self.sockets_max, self.sockets, self.mode, self.judged
+            step = self._known[effect] = fate_step(*of, paused=self.paused, relevant=self._relevant)
+        return step
+
+
 class Edge(NamedTuple):
-    """A transition and the mode of its read; the other fields are parameters of a `monitor_step`."""
+    """A transition, and what it means for fates."""
 
     transition: Transition
-    mode: Mode
-    sockets_max: int
-    sockets: int
-    judged: Judged
-    paused: bool
+    steps: Steps
+
+    @property
+    def mode(self) -> Mode:
+        return self.steps.mode
 
     @property
     def monitor_step(self) -> MonitorStep:
         """What the transition means for one fate."""
-        return monitor_step(
-            self.transition.effect, self.sockets_max, self.sockets, self.mode, self.judged, paused=self.paused
-        )
-
-    @property
-    def fate_step(self) -> FateStep:
-        """What the transition means for a set of fates."""
-        return fate_step(self.transition.effect, self.sockets_max, self.sockets, self.mode, self.judged, paused=self.paused)
+        return self.steps.of_one(self.transition.effect)
 
     @property
     def is_late(self) -> bool:
         """Whether a violation here takes one more line: a last read. That is a `read all`, and so always has room."""
         effect = self.transition.effect
         if isinstance(effect, Shift):
-            return not self.paused
+            return not self.steps.paused
         return isinstance(effect, Turns) and effect.stops and effect.refused
 
 
 class Edges:
     """The edges of all states of a system with at most `sockets_max` sockets.
 
-    `joins`: the reader makes two passes, and joins their records.
+    `joins`: the reader makes two passes, and joins their records. `relevant`: no other fates are wanted; None: all.
     """
 
-    def __init__(self, system: TransitionSystem, sockets_max: int, *, joins: bool) -> None:
-        self._system, self._sockets_max, self._joins = system, sockets_max, joins
+    def __init__(self, system: TransitionSystem, sockets_max: int, *, joins: bool, relevant: Fates | None = None) -> None:
+        self._system, self._sockets_max, self._joins, self._relevant = system, sockets_max, joins, relevant
+        self._steps: dict[tuple[int, Mode, Judged, bool], Steps] = {}
         self._labelled: dict[int, list[Edge]] = {}
         self._internal: dict[int, list[Edge]] = {}
         self._terminates: dict[int, bool] = {}
@@ -67,7 +88,9 @@ class Edges:
             edges = self._of(state, "on", self._system.labelled(number))
             if state.is_open and not state.inside:
                 begun = self._system.begun(number)
-                edges += [*self._of(state, "one", begun), *self._of(state, "all", begun)]
+                edges += self._of(state, "one", begun)
+                # A `read all` never stops for the number of its records.
+                edges += self._of(state, "all", [one for one in begun if not _stops(one)])
             self._labelled[number] = edges
         return edges
 
@@ -80,9 +103,14 @@ class Edges:
         return edges
 
     def _of(self, state: SystemState, mode: Mode, transitions: Iterable[Transition]) -> list[Edge]:
-        sockets, paused = len(state.where), bool(state.inside)
         judged: Judged = "alone" if not self._joins else "last" if state.second else "first"
-        return [Edge(transition, mode, self._sockets_max, sockets, judged, paused) for transition in transitions]
+        key = len(state.where), mode, judged, bool(state.inside)
+        steps = self._steps.get(key)
+        if steps is None:
+            sockets, _, _, paused = key
+            of = self._sockets_max, sockets, mode, judged
+            steps = self._steps[key] = Steps(*of, paused=paused, relevant=self._relevant)
+        return [Edge(transition, steps) for transition in transitions]
 
     def terminates(self, number: int) -> bool:
         """Whether reads without changes and refusals reach the end."""

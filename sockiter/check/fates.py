@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import count
 from typing import NamedTuple, TypeAlias
 
 from sockiter.check.monitor import (
@@ -29,6 +30,7 @@ from sockiter.check.monitor import (
     UNTRACKED,
     Judged,
     Mode,
+    MonitorResult,
     MonitorStep,
     can_violate,
     monitor_states,
@@ -130,8 +132,8 @@ def ways_of(steps: Iterable[tuple[int, FateStep, bool]]) -> Ways:
             steps_to[to].append(step)
         else:
             steps_to[to] = [step]
-        for violating in step.violations:
-            violations.append(violating._replace(late=late))
+        if step.violations:
+            violations += [one._replace(late=True) for one in step.violations] if late else step.violations
     return Ways(tuple([_way(to, alike) for to, alike in steps_to.items()]), tuple(counts), tuple(violations))
 
 
@@ -160,21 +162,23 @@ def _moves(parts: Mapping[int, Fates]) -> tuple[Move, ...]:
 # Shrinking runs many small searches with the same transitions.
 @lru_cache(maxsize=32_768)
 def fate_step(
-    effect: Effect, sockets_max: int, sockets: int, mode: Mode, judged: Judged = "alone", *, paused: bool
+    effect: Effect,
+    sockets_max: int,
+    sockets: int,
+    mode: Mode,
+    judged: Judged = "alone",
+    *,
+    paused: bool,
+    relevant: Fates | None = None,
 ) -> FateStep:
-    """The `FateStep` of a transition, with the parameters of a `monitor_step`."""
-    moves: dict[int, Fates] = {}
-    violations: dict[tuple[Signature, ...], Fates] = {}
-    starts: list[tuple[Fates, Fates]] = []
-    alone = MonitorStep(effect, monitor_states(sockets_max), sockets, mode, judged, paused=paused)
-    for number in range(UNTRACKED):
-        to, started, violated = alone[number]
-        if to >= 0:
-            moves[to - number] = moves.get(to - number, 0) | 1 << number
-            if started:
-                starts.append((1 << number, sum([1 << other for other in started])))
-            if violated:
-                violations[violated] = violations.get(violated, 0) | 1 << number
+    """The `FateStep` of a transition, with the parameters of a `monitor_step`.
+
+    `relevant`: the set does not move to other fates; None: to all. Between two reads, where the monitor is not `paused`, no
+    read(2) has a record: there the set does not move from fates with one.
+    """
+    unfollowed = _unfollowed(effect, sockets_max, sockets, mode, judged, paused=paused)
+    moves = {distance: part for part, distance in unfollowed.moves}
+    violations = {violated: part for part, violated, _ in unfollowed.violations}
     for (view, shift), firsts in _views(effect, sockets_max).items():
         alike = _alike(view, mode, judged, paused=paused)
         for part, distance in alike.moves:
@@ -183,13 +187,29 @@ def fate_step(
         for part, violated, _ in alike.violations:
             violations[violated] = violations.get(violated, 0) | part * firsts
     applies = sum(moves.values())
+    starts = unfollowed.starts
+    if not paused:
+        from_here = _without_record(sockets_max)
+        moves = {distance: part & from_here for distance, part in moves.items()}
+        starts = tuple([(fate, started) for fate, started in starts if fate & from_here])
+    if relevant is not None:
+        moves = {distance: part & _moved(relevant, -distance) for distance, part in moves.items()}
     return FateStep(
-        _moves({distance: part for distance, part in moves.items() if distance >= 0}),
-        _moves({-distance: part for distance, part in moves.items() if distance < 0}),
-        tuple(starts),
-        tuple(Violating(part, violated) for violated, part in violations.items()),
-        ((applies, 1),) * bool(applies) + tuple((fate, started.bit_count()) for fate, started in starts),
+        tuple([(part, distance) for distance, part in moves.items() if part and distance >= 0]),
+        tuple([(part, -distance) for distance, part in moves.items() if part and distance < 0]),
+        starts,
+        tuple([Violating(part, violated) for violated, part in violations.items()]),
+        ((applies, 1),) * bool(applies) + tuple([(fate, started.bit_count()) for fate, started in unfollowed.starts]),
     )
+
+
+def _moved(fates: Fates, distance: int) -> Fates:
+    return fates << distance if distance >= 0 else fates >> -distance
+
+
+@cache
+def _without_record(sockets_max: int) -> Fates:
+    return sum([1 << number for number, state in enumerate(monitor_states(sockets_max)) if not state.some])
 
 
 View: TypeAlias = tuple[Effect, int]
@@ -205,14 +225,19 @@ def _views(effect: Effect, sockets_max: int) -> dict[View, Fates]:
         shown = _firsts(effect.shown)
         return {(Reopening(shown=(0,)), 0): shown, (Reopening(), 0): every & ~shown}
     if isinstance(effect, Turns):
-        of_all = effect._replace(turns=0, looks=0, allocations=0, fresh=False, taken=0)
         times = Counter(effect.shown)
-        views: dict[View, Fates] = {(of_all._replace(shown=(1,) * bool(times)), 0): every & ~_firsts(times)}
+        views: dict[View, Fates] = {(_seen_by_others(effect), 0): every & ~_firsts(times)}
         for most in set(times.values()):
-            view = of_all._replace(shown=(0,) * most)
+            view = _seen_by_others(effect)._replace(shown=(0,) * most)
             views[view, 0] = _firsts(position for position, number in times.items() if number == most)
         return views
     return {}
+
+
+def _seen_by_others(effect: Turns) -> Turns:
+    # A read as a socket sees it that is not shown.
+    shown = (1,) * bool(effect.shown)
+    return effect._replace(shown=shown, turns=0, looks=0, allocations=0, fresh=False, taken=0)
 
 
 def _views_of_a_change(effect: Shift) -> dict[View, Fates]:
@@ -235,25 +260,56 @@ def _firsts(positions: Iterable[int]) -> Fates:
 
 
 class _Alike(NamedTuple):
-    # A transition of the fates of one socket: those whose numbers change by a distance, and those that have violations. The
-    # first fate of the socket is bit 0.
+    # A transition of some fates: those whose numbers change by a distance, those that start to follow a socket, and those
+    # that have violations.
     moves: tuple[Move, ...]
+    starts: tuple[tuple[Fates, Fates], ...]
     violations: tuple[Violating, ...]
+
+
+def _collected(results: Iterable[tuple[int, MonitorResult]]) -> _Alike:
+    # The transition of some fates, from the result of each. The first of them is bit 0.
+    moves: dict[int, Fates] = {}
+    starts: list[tuple[Fates, Fates]] = []
+    violations: dict[tuple[Signature, ...], Fates] = {}
+    for (number, (to, started, violated)), fate in zip(results, count(), strict=False):
+        if to >= 0:
+            moves[to - number] = moves.get(to - number, 0) | 1 << fate
+            if started:
+                starts.append((1 << fate, sum([1 << other for other in started])))
+            if violated:
+                violations[violated] = violations.get(violated, 0) | 1 << fate
+    return _Alike(
+        tuple([(part, distance) for distance, part in moves.items()]),
+        tuple(starts),
+        tuple([Violating(part, violated) for violated, part in violations.items()]),
+    )
 
 
 @lru_cache(maxsize=4_096)
 def _alike(view: Effect, mode: Mode, judged: Judged, *, paused: bool) -> _Alike:
-    moves: dict[int, Fates] = {}
-    violations: dict[tuple[Signature, ...], Fates] = {}
-    one = MonitorStep(view, monitor_states(1), 1, mode, judged, paused=paused)
-    for nth in range(FATES_OF_A_SOCKET):
-        to, _, violated = one[UNTRACKED + nth]
-        if to >= 0:
-            distance = to - UNTRACKED - nth
-            moves[distance] = moves.get(distance, 0) | 1 << nth
-            if violated:
-                violations[violated] = violations.get(violated, 0) | 1 << nth
-    return _Alike(_moves(moves), tuple(Violating(part, violated) for violated, part in violations.items()))
+    # The fates of a socket at position 0.
+    step = MonitorStep(view, monitor_states(1), 1, mode, judged, paused=paused)
+    return _collected((number, step[number]) for number in range(UNTRACKED, UNTRACKED + FATES_OF_A_SOCKET))
+
+
+def _unfollowed(effect: Effect, sockets_max: int, sockets: int, mode: Mode, judged: Judged, *, paused: bool) -> _Alike:
+    # The fates that follow no socket. Of a change, they see whether a socket enters, and of a read, whether one is shown.
+    if isinstance(effect, Shift) and effect.added > 0:
+        at_first = _unfollowed(effect._replace(added=0), sockets_max, sockets, mode, judged, paused=paused)
+        up = effect.added * FATES_OF_A_SOCKET
+        return at_first._replace(starts=tuple([(fate, started << up) for fate, started in at_first.starts]))
+    if isinstance(effect, Shift):
+        return _alike_unfollowed(Shift((), effect.added, -1, effect.before_open), 1, 1, mode, judged, paused=paused)
+    if isinstance(effect, Turns):
+        return _alike_unfollowed(_seen_by_others(effect), 1, 1, mode, judged, paused=paused)
+    return _alike_unfollowed(effect, sockets_max, sockets, mode, judged, paused=paused)
+
+
+@lru_cache(maxsize=4_096)
+def _alike_unfollowed(effect: Effect, sockets_max: int, sockets: int, mode: Mode, judged: Judged, *, paused: bool) -> _Alike:
+    step = MonitorStep(effect, monitor_states(sockets_max), sockets, mode, judged, paused=paused)
+    return _collected((number, step[number]) for number in range(UNTRACKED))
 
 
 @lru_cache(maxsize=256)

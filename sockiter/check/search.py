@@ -94,7 +94,8 @@ class _Search:
             signatures = frozenset(signature for signature in signatures if signature.kind != "repeat")
         self.scheme, self.hazards, self.scope, self.signatures = scheme, hazards, scope, signatures
         self.system = TransitionSystem(scheme, hazards, scope.sockets, scope.buckets, scope.batch, reader)
-        self.edges = Edges(self.system, scope.sockets, joins=self.joins)
+        self.relevant = self._relevant(signatures)
+        self.edges = Edges(self.system, scope.sockets, joins=self.joins, relevant=self.relevant)
         # By system state: the fates with which it was not reached.
         self.all_fates = fates_of(scope.sockets)
         self.unreached: list[Fates] = [self.all_fates ^ 1]
@@ -107,7 +108,6 @@ class _Search:
         self.found: dict[Signature, int] = {}
         # By number of lines: the system states, with the fates that were first reached with so many lines.
         self.layers: list[dict[int, Fates]] = []
-        self.relevant: Fates = self.all_fates
 
     def run(self, progress: Callable[[int, int], None]) -> SearchResult:
         started = time.perf_counter()
@@ -140,10 +140,8 @@ class _Search:
         waiting: dict[int, Fates] = {0: 1}
         lines = popped = 0
         while waiting and not self.signatures <= self.found.keys():
-            moves = bool(self.hazards & MOVES)
             # Fates that lead to no new violation are dropped, but only between layers: within one, all lengths are equal.
-            wanted = self.signatures.difference(self.found)
-            self.relevant = relevant_fates(self.scope.sockets, wanted, moves=moves, twice=self.joins)
+            self.relevant = self._relevant(self.signatures.difference(self.found))
             # Internal transitions come first, so that each fate gets its smallest number of lines.
             here: dict[int, Fates] = {}
             self.layers.append(here)
@@ -163,6 +161,9 @@ class _Search:
                 for number, fates in here.items():
                     self._take(fates, self._labelled(number), waiting, lines + 1)
             lines += 1
+
+    def _relevant(self, signatures: frozenset[Signature]) -> Fates:
+        return relevant_fates(self.scope.sockets, signatures, moves=bool(self.hazards & MOVES), twice=self.joins)
 
     def _take(self, fates: Fates, ways: Ways, waiting: dict[int, Fates], lines: int) -> None:
         for part, times in ways.counts:
@@ -212,7 +213,7 @@ class _Search:
 
     def _ways_of(self, edges: Iterable[Edge]) -> Ways:
         self.unreached += [self.all_fates] * (len(self.system.states) - len(self.unreached))
-        return ways_of([(edge.transition.to, edge.fate_step, edge.is_late) for edge in edges])
+        return ways_of([(edge.transition.to, edge.steps.of_a_set(edge.transition.effect), edge.is_late) for edge in edges])
 
     def _confirmed(self, signature: Signature, histories: Histories) -> Case:
         # The simplest of the shortest cases.

@@ -157,6 +157,23 @@ class Messages(NamedTuple):
 NO_MESSAGES = Messages()
 
 
+class Layout(Where):
+    """The positions in a table, and what else of it the search needs in every state with this table.
+
+    `lengths`: of the buckets. `names`: of the sockets, by position. `behind`: changes, with the layouts that they lead to;
+    states with the same table make each change once.
+    """
+
+    __slots__ = ("behind", "lengths", "names", "table")
+
+    def __init__(self, table: Table, sockets: int) -> None:
+        super().__init__(table, sockets)
+        self.table = table
+        self.lengths = tuple([len(bucket) for bucket in table.buckets])
+        self.names = list(self)
+        self.behind: dict[_PossibleChange, tuple[Change, Layout]] = {}
+
+
 class SystemState:
     """A state of the table and the iterator: before open, between two reads, or inside a waiting read.
 
@@ -175,8 +192,7 @@ class SystemState:
 
     def __init__(
         self,
-        table: Table,
-        where: Where,
+        where: Layout,
         at: Any,
         *,
         left: bool = False,
@@ -189,7 +205,7 @@ class SystemState:
         lives: Lives = NO_LIVES,
         messages: Messages = NO_MESSAGES,
     ) -> None:
-        self.table = table
+        self.table = where.table
         self.where = where
         self.at = at
         self.left = left
@@ -204,7 +220,7 @@ class SystemState:
 
     def after(self, at: Any, **others: Any) -> SystemState:
         """A state behind this one, between two reads or inside one, with the same table."""
-        return SystemState(self.table, self.where, at, second=self.second, lives=self.lives, **others)
+        return SystemState(self.where, at, second=self.second, lives=self.lives, **others)
 
     @property
     def is_open(self) -> bool:
@@ -283,7 +299,7 @@ class TransitionSystem:
         self._canonical = getattr(scheme, "canonical", literal)
         if self._insertions is not None:
             self._canonical = getattr(scheme, "canonical_in_order", self._canonical)
-        self._number(SystemState(table, Where(table, sockets), None))
+        self._number(SystemState(Layout(table, sockets), None))
 
     def labelled(self, number: int) -> list[Transition]:
         """The transitions from a state that are lines of a case, except for the beginnings of reads."""
@@ -321,7 +337,7 @@ class TransitionSystem:
             return [self._destroyed_next(state)]
         if state.current == "due":
             assert isinstance(state.request, Show)
-            return [self._changed(state, Destroy(state.request.socket.name), current="gone")]
+            return [self._destroyed(state, state.request.socket.name, "gone")]
         if state.inside is not None:
             return list(self._resumed(state, True, None))
         return list(self._begun(state, state.destroying))
@@ -342,7 +358,7 @@ class TransitionSystem:
             (type(at), state.left, state.fresh, state.destroying, state.current, state.second, lives),
             tuple([_placed(records, state) for records in state.messages]) if self._takes_parts else (),
             state.where.position(request.socket) if type(request) is Show else request is not None,
-            tuple([len(bucket) for bucket in table.buckets]),
+            state.where.lengths,
             self._canonical(at, table, state.where),
             self._insertions and table.ver,
         )
@@ -354,25 +370,32 @@ class TransitionSystem:
             or (isinstance(state.request, Grow) and state.request.locked)
         ):
             return
-        new = f"s{state.table.ver}"
-        names = list(state.where)
+        where = state.where
         for possible in self._possible(state):
-            name = names[possible.position] if possible.position >= 0 else new
-            yield self._changed(state, possible.kind(name, *possible.arguments), possible)
+            change, to = where.behind.get(possible) or self._behind(where, possible)
+            after = self._after(state, change, to)
+            if possible.effect is None:
+                possible.effect = _shift(state, change, after)
+            yield Transition(self._number(after), possible.effect, possible.label)
+
+    def _behind(self, where: Layout, possible: _PossibleChange) -> tuple[Change, Layout]:
+        name = where.names[possible.position] if possible.position >= 0 else f"s{where.table.ver}"
+        change: Change = possible.kind(name, *possible.arguments)
+        behind = where.behind[possible] = change, Layout(where.table.after(change), self._sockets)
+        return behind
 
     def _possible(self, state: SystemState) -> list[_PossibleChange]:
         # The possible changes depend on the lengths of the buckets and on the lives of the sockets.
         table, where = state.table, state.where
         may_insert = self._insertions is None or table.ver < self._insertions
-        lengths = tuple([len(bucket) for bucket in table.buckets])
         lives = {where[name]: life for name, life in state.lives.items()} if state.lives else {}
-        key = lengths, state.is_open, may_insert, frozenset(lives.items())
+        key = where.lengths, state.is_open, may_insert, frozenset(lives.items())
         known = self._known_changes.get(key)
         if known is None:
             # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
             on = self._hazards if state.is_open else _BEFORE_OPEN | (self._hazards & {"accept"})
             known = self._additions(on) if may_insert and len(where) < self._sockets else []
-            of = [number for number, length in enumerate(lengths) for _ in range(length)]
+            of = [number for number, length in enumerate(where.lengths) for _ in range(length)]
             for position, own in enumerate(of):
                 for possible in self._changes_to(position, own, on, may_insert):
                     if not ((possible.kind is Accept or lives) and prevents(lives.get(position), possible.label)):
@@ -411,18 +434,16 @@ class TransitionSystem:
                 elif "accept" in on:
                     yield _PossibleChange(Accept, position)
 
-    def _changed(
-        self,
-        state: SystemState,
-        change: Change,
-        possible: _PossibleChange | None = None,
-        *,
-        current: Literal["", "due", "gone"] = "",
-    ) -> Transition:
-        table = state.table.after(change)
-        where = Where(table, self._sockets)
-        after = SystemState(
-            table,
+    def _destroyed(self, state: SystemState, name: str, current: Literal["due", "gone"]) -> Transition:
+        change = Destroy(name)
+        after = self._after(state, change, Layout(state.table.after(change), self._sockets), current)
+        return Transition(self._number(after), _shift(state, change, after), None)
+
+    def _after(
+        self, state: SystemState, change: Change, where: Layout, current: Literal["", "due", "gone"] = ""
+    ) -> SystemState:
+        # The state after a change, which leads to this layout.
+        return SystemState(
             where,
             state.at,
             left=state.left,
@@ -435,12 +456,6 @@ class TransitionSystem:
             lives=_lives_after(state.lives, change),
             messages=state.messages,
         )
-        number = self._number(after)
-        if possible is None:
-            return Transition(number, _shift(state, change, after), None)
-        if possible.effect is None:
-            possible.effect = _shift(state, change, after)
-        return Transition(number, possible.effect, possible.label)
 
     def _opened(self, state: SystemState, scheme_state: Any) -> tuple[SystemState, tuple[int, ...]]:
         # The state behind the opening of an iterator, and the sockets that were shown by then.
@@ -521,7 +536,7 @@ class TransitionSystem:
                 before = state.after(
                     state.at, left=state.left, inside="show", destroying=True, current="due", messages=messages
                 )
-                return self._changed(before, Destroy(name), current="due")
+                return self._destroyed(before, name, "due")
         over = state.after(state.at, left=state.left, destroying=True, messages=messages)
         return Transition(self._number(over), Turns(over=True, handed=True), None)
 

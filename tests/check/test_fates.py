@@ -101,6 +101,11 @@ def as_a_set(effect: Effect, context: tuple[Mode, Judged, bool]) -> FateStep:
     return fate_step(effect, SOCKETS, SOCKETS, mode, judged, paused=paused)
 
 
+def can_be(number: int, context: tuple[Mode, Judged, bool]) -> bool:
+    """Whether there can be such a fate: between two reads, none has a record."""
+    return context[2] or not monitor_states(SOCKETS)[number].some
+
+
 def ways_to(ways: Ways, to: int) -> Iterable[Way]:
     return [way for way in ways.ways if way.to == to]
 
@@ -117,7 +122,7 @@ def test_a_set_of_fates_leads_where_each_of_them_does(drawn: Drawn, fates: Fates
         for number in numbers_of(fates):
             after, started, violated = step[number]
             if after >= 0:
-                images[to] |= {after, *started}
+                images[to] |= {after, *started} if can_be(number, context) else set()
                 count += 1 + len(started)
                 violations |= {(signature, late) for signature in violated}
     assert {to: sum(way.image(fates) for way in ways_to(ways, to)) for to in images} == {
@@ -134,12 +139,11 @@ def test_a_set_of_fates_leads_where_each_of_them_does(drawn: Drawn, fates: Fates
 def test_the_origin_of_a_set_has_each_fate_that_leads_into_it(drawn: Drawn, fates: Fates) -> None:
     ways = ways_of((to, as_a_set(effect, context), late) for to, effect, context, late in drawn)
     for way in ways.ways:
-        steps = [OneByOne(effect, context) for to, effect, context, _ in drawn if to == way.to]
         origin = {
             number
-            for step in steps
-            for number in range(len(monitor_states(SOCKETS)))
-            if as_set({step[number].to, *step[number].started} - {-1}) & fates
+            for to, effect, context, _ in drawn
+            for number, result in OneByOne(effect, context).items()
+            if to == way.to and can_be(number, context) and as_set({result.to, *result.started} - {-1}) & fates
         }
         assert way.origin(fates) == as_set(origin)
 
@@ -153,6 +157,20 @@ def test_no_fate_violates_anything_by_a_transition_that_is_not_its_own(
     applies = as_set(number for number, result in OneByOne(effect, context).items() if result.to >= 0)
     assert all(one.fates & ~applies == 0 for one in step.violations)
     assert step.counts[:1] == (((applies, 1),) if applies else ())
+
+
+@settings(max_examples=40)
+@given(effects, contexts, sets_of_fates, sets_of_fates)
+def test_a_set_of_fates_leads_to_relevant_ones_and_counts_the_others_too(
+    effect: Effect, context: tuple[Mode, Judged, bool], fates: Fates, relevant: Fates
+) -> None:
+    mode, judged, paused = context
+    step = fate_step(effect, SOCKETS, SOCKETS, mode, judged, paused=paused, relevant=relevant)
+    of_all = as_a_set(effect, context)
+    started = sum(started for fate, started in step.starts if fate & fates)
+    images = [sum(way.image(fates) for way in ways_of([(TO, one, False)]).ways) for one in (of_all, step)]
+    assert images[1] | started == images[0] & relevant | started
+    assert (step.counts, step.violations) == (of_all.counts, of_all.violations)
 
 
 def test_the_removal_of_a_socket_is_two_shifts() -> None:

@@ -408,6 +408,7 @@ def test_a_violation_that_the_oracle_does_not_confirm_is_an_error(monkeypatch: p
     # Without the results for other tests.
     monkeypatch.setattr(fates, "MonitorStep", Lying)
     monkeypatch.setattr(fates, "_alike", fates._alike.__wrapped__)
+    monkeypatch.setattr(fates, "_alike_unfollowed", fates._alike_unfollowed.__wrapped__)
     monkeypatch.setattr(edges, "fate_step", fates.fate_step.__wrapped__)
     with pytest.raises(AssertionError, match=r"index: the search reports .*, but the oracle does not"):
         search(Index(), frozenset(), Scope(2, 1, 2))
