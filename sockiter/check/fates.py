@@ -87,15 +87,17 @@ class Way(NamedTuple):
     starts: tuple[tuple[Fates, Fates], ...]
 
     def image(self, fates: Fates) -> Fates:
-        """The fates to which these lead. The search has the same lines in its innermost loop."""
+        """The fates to which these lead."""
+        _, rises, falls, starts = self
         image = 0
-        for part, distance in self.rises:
+        for part, distance in rises:
             image |= (fates & part) << distance
-        for part, distance in self.falls:
+        for part, distance in falls:
             image |= (fates & part) >> distance
-        for fate, started in self.starts:
-            if fates & fate:
-                image |= started
+        if starts and fates & NOT_FOLLOWED:
+            for fate, started in starts:
+                if fates & fate:
+                    image |= started
         return image
 
     def origin(self, fates: Fates) -> Fates:

@@ -172,16 +172,8 @@ class _Search:
             if fates & part:
                 self._record(signatures, lines + late)
         unreached, relevant = self.unreached, self.relevant
-        for to, rises, falls, starts in ways.ways:
-            image = 0
-            for part, distance in rises:
-                image |= (fates & part) << distance
-            for part, distance in falls:
-                image |= (fates & part) >> distance
-            if starts and fates & NOT_FOLLOWED:
-                for fate, started in starts:
-                    if fates & fate:
-                        image |= started
+        for way in ways.ways:
+            to, image = way.to, way.image(fates)
             image &= unreached[to] & relevant
             if image:
                 unreached[to] ^= image

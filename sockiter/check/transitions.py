@@ -263,6 +263,7 @@ class TransitionSystem:
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
         self._known_changes: dict[Hashable, list[_PossibleChange]] = {}
+        self._known_reads: dict[tuple[int, bool], list[Transition]] = {}
         hazards = without_implied(hazards)
         self._is_dump = is_dump(scheme)
         self._is_loop = frame_name(scheme) == "loop"
@@ -321,8 +322,7 @@ class TransitionSystem:
 
     def begun(self, number: int) -> list[Transition]:
         """The transitions from a state between two reads with which an operation begins that reads."""
-        state = self.states[number]
-        return [transition for destroying in self._destroying for transition in self._begun(state, destroying)]
+        return [transition for destroying in self._destroying for transition in self._begun_once(number, destroying)]
 
     def internal(self, number: int) -> list[Transition]:
         """The transitions from a state that are no lines of a case. Before open there are none.
@@ -340,7 +340,14 @@ class TransitionSystem:
             return [self._destroyed(state, state.request.socket.name, "gone")]
         if state.inside is not None:
             return list(self._resumed(state, True, None))
-        return list(self._begun(state, state.destroying))
+        return self._begun_once(number, state.destroying)
+
+    def _begun_once(self, number: int, destroying: bool) -> list[Transition]:
+        # The same reads begin and go on with the next read of a `read all`.
+        known = self._known_reads.get((number, destroying))
+        if known is None:
+            known = self._known_reads[number, destroying] = list(self._begun(self.states[number], destroying))
+        return known
 
     def _number(self, state: SystemState) -> int:
         key = self._key(state)
@@ -564,7 +571,7 @@ class TransitionSystem:
                 stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
                     raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
-                yield from self._over(state, stopped, turns._replace(stops=True), label, destroying)
+                yield from self._over(state, stopped, turns, label, destroying, stops=True)
             if (point := self._pause(request)) is not None:
                 paused = state.after(
                     waiting,
@@ -596,18 +603,29 @@ class TransitionSystem:
         return Transition(self._number(due), turns, label)
 
     def _over(
-        self, state: SystemState, done: Done[Any], turns: Turns, label: ReadLabel, destroying: bool
+        self,
+        state: SystemState,
+        done: Done[Any],
+        turns: Turns,
+        label: ReadLabel,
+        destroying: bool,
+        *,
+        stops: bool = False,
     ) -> Iterator[Transition]:
         scheme_state, error = done
-        turns = turns._replace(refused=error is not None, over=True, silent=self._is_silent)
-        if self._is_loop and not turns.stops:
-            turns = turns._replace(fresh=False)  # it takes room for one more to come to the end
-        if turns.refused and not self._is_silent:
+        shown, number, looks, allocations, _, _, fresh, *_ = turns
+        refused = error is not None
+        if self._is_loop and not stops:
+            fresh = False  # it takes room for one more to come to the end
+        silent = self._is_silent
+        if refused and not silent:
             after = state.after(scheme_state, left=True, destroying=destroying)
-            yield Transition(self._number(after), turns._replace(left=True), label)
-            if turns.shown:
+            left = Turns(shown, number, looks, allocations, True, stops, fresh, refused, True)
+            yield Transition(self._number(after), left, label)
+            if shown:
                 return
-        yield Transition(self._number(state.after(scheme_state, destroying=destroying)), turns, label)
+        over = Turns(shown, number, looks, allocations, True, stops, fresh, refused, False, False, silent)
+        yield Transition(self._number(state.after(scheme_state, destroying=destroying)), over, label)
 
     def _pause(self, request: object) -> Point | None:
         # The point at which a read waits, if something can happen there.
@@ -680,14 +698,14 @@ def placed(value: Any, where: Where) -> Any:
 
 
 def _answered(turns: Turns, request: object, where: Where) -> Turns:
-    # A socket that has left the table has a turn, but makes no record.
+    shown, number, looks, allocations, _, _, fresh, *_ = turns
     if isinstance(request, Show):
+        # A socket that has left the table has a turn, but makes no record.
         position = where.position(request.socket)
-        if position < 0:
-            return turns._replace(turns=turns.turns + 1, fresh=False)
-        return turns._replace(turns=turns.turns + 1, fresh=True, shown=(*turns.shown, position))
+        fresh = position >= 0
+        return Turns((*shown, position) if fresh else shown, number + 1, looks, allocations, fresh=fresh)
     if isinstance(request, Grow):
-        return turns._replace(allocations=turns.allocations + 1)
+        return Turns(shown, number, looks, allocations + 1, fresh=fresh)
     if isinstance(request, Room):
         return turns
-    return turns._replace(looks=turns.looks + 1)
+    return Turns(shown, number, looks + 1, allocations, fresh=fresh)
