@@ -202,6 +202,7 @@ class Guarded:
         self.buckets_max = buckets_max_of(scheme)
         self.has_generation = getattr(scheme, "has_generation", False)
         self.shares_addresses = getattr(scheme, "shares_addresses", False)
+        self.relation = getattr(scheme, "relation", None)
         self._scheme = scheme
         self._class = type(scheme).__name__
         # The number of waits of the current read since its last shown socket, and its last step. A search resumes other

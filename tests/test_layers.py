@@ -25,13 +25,16 @@ LAYERS = (
     ("guard", "plugins", "targets"),
     ("replay", "workers", "shrink"),
     ("check",),
+    ("prove",),
     ("fuzzing",),
     ("conform", "race"),
     ("report",),
+    ("survey",),
     ("export",),
     ("matrix",),
     ("advice",),
     ("api",),
+    ("promise",),
     ("explore",),
     ("watch", "cli", "testing", "__main__"),
 )
@@ -71,9 +74,15 @@ ORDERS = {
     "kernel.maps": ("keys", "elements", "walks"),
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
+    "promise": ("promised", "observe", "verdict", "trial"),
+    "prove": (
+        *("logic", "relation", "environment", "index", "relations"),
+        *("words", "result", "tie", "solver", "proof"),
+    ),
     "race": ("judge", "sides", "race"),
     "report": ("trace", "explain", "table", "snapshots", "render", "picture", "page"),
     "testing": ("machines", "checks", "plugin"),
+    "survey": ("survey", "table", "page"),
     "shrink": ("edits", "passes", "order", "minimize"),
 }
 

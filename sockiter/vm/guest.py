@@ -102,12 +102,14 @@ def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, An
     }
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
     (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
-    modules = guest.image.absolute().parent.parent / "lib" / "modules"
-    paths = view.shown([*view.needed(), *python_path(os.environ).split(os.pathsep), *guest.reads, modules], command)
+    needed: list[str | Path] = [*view.needed(), *python_path(os.environ).split(os.pathsep), *guest.reads]
+    if (modules := cache.modules_of(guest.image)) is not None:
+        needed.append(modules)
+    paths = view.shown(needed, command)
     program = view.wrapper(qemu, folder, paths, [path for path, _ in shares], [*guest.cases, folder])
     (folder / "qemu").write_text(program, encoding="utf-8", errors="surrogateescape")
     (folder / "qemu").chmod(0o700)
-    kernel = guest.image.name.removeprefix("vmlinuz-")
+    kernel = cache.version_of(guest.image)
     boot = ExitStack()
     boot.enter_context(cache.step(f"booting {kernel} by {how}", f"vm: boot of {kernel} by {how.split()[0]}"))
     try:
@@ -197,8 +199,7 @@ def _check(image: Path) -> None:
     # The magic number of the boot protocol for x86.
     if head[0x202:0x206] != b"HdrS":
         raise Unavailable(f"{image}: no kernel image for x86: expected a bzImage, as in boot/vmlinuz-*")
-    modules = image.absolute().parent.parent / "lib" / "modules"
-    programs.require({**_NEEDED, **(_NEEDED_FOR_MODULES if modules.is_dir() else {})}, "booting a kernel")
+    programs.require({**_NEEDED, **(_NEEDED_FOR_MODULES if cache.modules_of(image) else {})}, "booting a kernel")
 
 
 def _hidden_here() -> list[Path]:

@@ -220,6 +220,7 @@ def test_memory_processors_and_the_image_are_the_requested_ones(vm: Run, machine
 
 def test_a_folder_with_a_kernel_in_it_is_as_good_as_its_image(vm: Run, machine: Path) -> None:
     Path("kernel/boot").mkdir(parents=True)
+    Path("kernel/lib/modules").mkdir(parents=True)
     Path("kernel/boot/vmlinuz-1").write_bytes(stand_ins.IMAGE)
     assert vm("true", kernel="kernel")[0] == 0
     assert f"--kimg {os.getcwd()}/kernel/boot/vmlinuz-1 " in (machine / "virtme-run.told").read_text()
@@ -234,12 +235,12 @@ def test_a_folder_with_a_kernel_in_it_is_as_good_as_its_image(vm: Run, machine: 
         (("--timeout", "0", "a", "--", "true"), 2, "--timeout"),
         (("--build", "6.12", "a", "--", "true"), 2, "--build VERSION goes without KERNEL and COMMAND"),
         (("--no-kvm", "./none", "--", "true"), 3, "none: no kernel image: No such file or directory"),
-        (("--no-kvm", ".", "--", "true"), 3, ".: no kernel image: Is a directory"),
+        (("--no-kvm", ".", "--", "true"), 3, ".: no kernel image in it: expected boot/vmlinuz-* or lib/modules/*/vmlinuz"),
         (("--no-kvm", "text", "--", "true"), 3, "text: no kernel image for x86: expected a bzImage, as in boot/vmlinuz-*"),
         (
             ("--no-kvm", "6.12", "--", "true"),
             3,
-            "6.12: no such kernel: expected an image's path, or a package such as linux-im",
+            "6.12: no such kernel: expected the path of an image, a tree or a package, or a package such as linux-im",
         ),
         (("--no-kvm", "fault-injection-6.1", "--", "true"), 3, "is not built yet: sockiter vm --build 6.1"),
     ],
