@@ -104,7 +104,8 @@ class Edges:
 
     def _of(self, state: SystemState, mode: Mode, transitions: Iterable[Transition]) -> list[Edge]:
         judged: Judged = "alone" if not self._joins else "last" if state.second else "first"
-        key = len(state.where), mode, judged, bool(state.inside)
+        # At open, all present sockets are owed. From then on, it does not matter how many there are.
+        key = self._sockets_max if state.is_open else len(state.where), mode, judged, bool(state.inside)
         steps = self._steps.get(key)
         if steps is None:
             sockets, _, _, paused = key

@@ -100,10 +100,12 @@ class _Search:
         self.all_fates = fates_of(scope.sockets)
         self.unreached: list[Fates] = [self.all_fates ^ 1]
         self.states = 1
-        self.transitions = 0
         # By system state: its internal edges, and its edges that are lines of a case.
         self.internal: dict[int, Ways] = {}
         self.labelled: dict[int, Ways] = {}
+        # By system state: the fates that took its internal edges, and those that took the others.
+        self.continued: dict[int, Fates] = {}
+        self.changed: dict[int, Fates] = {}
         # By signature: the lines of its shortest cases.
         self.found: dict[Signature, int] = {}
         # By number of lines: the system states, with the fates that were first reached with so many lines.
@@ -129,7 +131,7 @@ class _Search:
             self.hazards,
             self.scope,
             self.states,
-            self.transitions,
+            self._transitions(),
             time.perf_counter() - started,
             violations,
             incomplete,
@@ -146,28 +148,39 @@ class _Search:
             here: dict[int, Fates] = {}
             self.layers.append(here)
             while waiting:
-                number = next(iter(waiting))
-                fates = waiting.pop(number)
-                before, popped = popped, popped + fates.bit_count()
-                if popped // REPORT > before // REPORT:
-                    progress(self.states, sum([others.bit_count() for others in waiting.values()]))
-                fates &= self.relevant
-                if fates:
-                    here[number] = here.get(number, 0) | fates
-                    if fates & NOT_FOLLOWED and not self.edges.terminates(number):
-                        self._record_stuck(fates, lines)
-                    self._take(fates, self._internal(number), waiting, lines)
+                batch, waiting = waiting, {}
+                for number, fates in batch.items():
+                    before, popped = popped, popped + fates.bit_count()
+                    if popped // REPORT > before // REPORT:
+                        progress(self.states, self.states - popped)
+                    if fates := fates & self.relevant:
+                        # First: an interrupt may come anywhere, and the layers lead to all that was found.
+                        ways = self._internal(number)
+                        here[number] = here.get(number, 0) | fates
+                        if fates & NOT_FOLLOWED and not self.edges.terminates(number):
+                            self._record_stuck(fates, lines)
+                        self._take(fates, ways, waiting, lines)
+                        self.continued[number] = self.continued.get(number, 0) | fates
             if self.scope.ops is None or lines < self.scope.ops:
                 for number, fates in here.items():
                     self._take(fates, self._labelled(number), waiting, lines + 1)
+                    self.changed[number] = self.changed.get(number, 0) | fates
             lines += 1
+
+    def _transitions(self) -> int:
+        # Each fate takes the edges of its system state once.
+        taken = ((self.continued, self.internal), (self.changed, self.labelled))
+        return sum(
+            (fates & part).bit_count() * times
+            for fates_of, ways_of_all in taken
+            for number, fates in fates_of.items()
+            for part, times in ways_of_all[number].counts
+        )
 
     def _relevant(self, signatures: frozenset[Signature]) -> Fates:
         return relevant_fates(self.scope.sockets, signatures, moves=bool(self.hazards & MOVES), twice=self.joins)
 
     def _take(self, fates: Fates, ways: Ways, waiting: dict[int, Fates], lines: int) -> None:
-        for part, times in ways.counts:
-            self.transitions += (fates & part).bit_count() * times
         for part, signatures, late in ways.violations:
             if fates & part:
                 self._record(signatures, lines + late)
