@@ -44,6 +44,7 @@ ORDERS = {
     "advice": ("risks", "measure", "advice", "compute", "page"),
     "check": (
         "result",
+        "keys",
         "transitions",
         "monitor",
         "fates",

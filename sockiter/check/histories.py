@@ -8,10 +8,10 @@ changes neither the order of the others nor their first histories, and leaving i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from sockiter.check.counterexample import PathStep, to_operations
+from sockiter.check.counterexample import PathStep, Unmerged, named_by_key, to_operations
 from sockiter.check.edges import Edge, Edges
 from sockiter.check.fates import NOT_FOLLOWED, Fates, Ways
 from sockiter.check.monitor import monitor_states
@@ -34,7 +34,7 @@ class Histories:
     """The shortest histories of violations, from the layers of a search.
 
     `internal` and `labelled`: the internal edges of each system state, and its edges that are lines of a case. `found`: the
-    number of lines of each violation.
+    number of lines of each violation. `unmerged`: makes the same system without merged states; for a scheme with keys.
     """
 
     def __init__(
@@ -46,9 +46,10 @@ class Histories:
         labelled: Mapping[int, Ways],
         found: Mapping[Signature, int],
         reader: Reader | None = None,
+        unmerged: Callable[[], Unmerged] | None = None,
     ) -> None:
         self._system, self._edges, self._found, self._reader = system, edges, found, reader
-        self._internal, self._labelled = internal, labelled
+        self._internal, self._labelled, self._unmerged = internal, labelled, unmerged
         # By node: the node from which it was first reached, and the edge.
         self._reached: dict[Node, tuple[Node, Edge] | None] = {}
         self._ends: dict[Signature, list[tuple[Node, Edge | None]]] = {signature: [] for signature in found}
@@ -150,7 +151,12 @@ class Histories:
             node, edge = here
             path.append(PathStep(states[node[0]], edge.transition, edge.mode))
             here = self._reached[node]
-        return to_operations(reversed(path), self._reader)
+        path.reverse()
+        if self._unmerged is None:
+            return to_operations(path, self._reader)
+        unmerged = self._unmerged()
+        followed = list(unmerged.followed(path, states))
+        return named_by_key(to_operations(followed, self._reader), unmerged.names(followed))
 
 
 def _origin(ways: Ways, fates_of: Mapping[int, Fates]) -> Fates:

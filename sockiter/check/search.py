@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
+from sockiter.check.counterexample import Unmerged
 from sockiter.check.edges import Edge, Edges
 from sockiter.check.fates import NOT_FOLLOWED, Fates, Ways, fates_of, numbers_of, relevant_fates, ways_of
 from sockiter.check.histories import STUCK, Histories
@@ -26,7 +27,7 @@ from sockiter.claims import MOVES, Hazard
 from sockiter.errors import Unsound
 from sockiter.oracle import judge
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme
+from sockiter.schemes.scheme import AnyScheme, has_keys
 from sockiter.shrink.order import sort_key
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
@@ -121,7 +122,16 @@ class _Search:
         except KeyboardInterrupt:
             incomplete = INTERRUPTED
         found = sorted(self.found.items(), key=lambda item: (item[1], MONITORED.index(item[0])))
-        histories = Histories(self.system, self.edges, self.layers, self.internal, self.labelled, self.found, self.reader)
+        histories = Histories(
+            self.system,
+            self.edges,
+            self.layers,
+            self.internal,
+            self.labelled,
+            self.found,
+            self.reader,
+            self._unmerged if has_keys(self.scheme) else None,
+        )
         violations = tuple(
             Counterexample(signature.kind, signature.moved, self._confirmed(signature, histories), signature.elsewhere)
             for signature, _ in found
@@ -219,6 +229,10 @@ class _Search:
     def _ways_of(self, edges: Iterable[Edge]) -> Ways:
         self.unreached += [self.all_fates] * (len(self.system.states) - len(self.unreached))
         return ways_of([(edge.transition.to, edge.steps.of_a_set(edge.transition.effect), edge.is_late) for edge in edges])
+
+    def _unmerged(self) -> Unmerged:
+        scope = self.scope
+        return Unmerged(self.scheme, self.hazards, scope.sockets, scope.buckets, scope.batch, self.reader)
 
     def _confirmed(self, signature: Signature, histories: Histories) -> Case:
         # The simplest of the shortest cases.

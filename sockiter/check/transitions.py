@@ -15,10 +15,11 @@ Not known here: earlier deliveries, and the sockets that must still be delivered
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from sockiter.check.keys import in_key_order, new_names, with_names
 from sockiter.claims import CHANGES, HAZARD_OF, INSERTIONS_MAX, Hazard, in_order, without_implied
 from sockiter.errors import Unsearchable
 from sockiter.frames import reads
@@ -54,6 +55,8 @@ from sockiter.schemes.scheme import (
     Where,
     buckets_max_of,
     frame_name,
+    has_fixed_hash,
+    has_keys,
     is_dump,
     is_met,
 )
@@ -124,7 +127,8 @@ Effect: TypeAlias = Shift | Turns | Opening | Reopening
 class Transition(NamedTuple):
     """A transition to the state with the number `to`. `label`: its line in a case, by position; None: it has no line.
 
-    A `Change` in a label refers to a socket by its position, written as a number; an added socket has no name.
+    A `Change` in a label refers to a socket by its position, written as a number; an added socket has no name, or the
+    number of the gap between keys (`keys.new_names`).
     """
 
     to: int
@@ -160,8 +164,8 @@ NO_MESSAGES = Messages()
 class Layout(Where):
     """The positions in a table, and what else of it the search needs in every state with this table.
 
-    `lengths`: of the buckets. `names`: of the sockets, by position. `behind`: changes, with the layouts that they lead to;
-    states with the same table make each change once.
+    `lengths`: of the buckets. `names`: of the sockets, by position. `behind`: changes, with the layouts that they lead to
+    and their effects; states with the same table make each change once.
     """
 
     __slots__ = ("behind", "lengths", "names", "table")
@@ -171,7 +175,7 @@ class Layout(Where):
         self.table = table
         self.lengths = tuple([len(bucket) for bucket in table.buckets])
         self.names = list(self)
-        self.behind: dict[_PossibleChange, tuple[Change, Layout]] = {}
+        self.behind: dict[tuple[_PossibleChange, str], tuple[Change, Layout, Shift]] = {}
 
 
 class SystemState:
@@ -229,15 +233,16 @@ class SystemState:
 
 class _PossibleChange:
     # A change of all tables whose buckets have some lengths: its type, the position of its socket (-1: a new one), and its
-    # arguments behind the name. `effect`: None until it was computed.
+    # arguments behind the name. `gap`: of a new socket's key. `effect`: None until it was computed.
 
-    __slots__ = ("arguments", "effect", "kind", "label", "position")
+    __slots__ = ("arguments", "effect", "gap", "kind", "label", "position")
 
-    def __init__(self, kind: Any, position: int, arguments: tuple[Any, ...] = ()) -> None:
+    def __init__(self, kind: Any, position: int, arguments: tuple[Any, ...] = (), gap: str = "") -> None:
+        self.gap = gap
         self.kind = kind
         self.position = position
         self.arguments = arguments
-        self.label: Change = kind("" if position < 0 else str(position), *arguments)
+        self.label: Change = kind(gap if position < 0 else str(position), *arguments)
         self.effect: Shift | None = None
 
 
@@ -255,8 +260,13 @@ class TransitionSystem:
         buckets: int,
         batch: int,
         reader: Reader | None = None,
+        *,
+        any_key: bool = True,
     ) -> None:
-        """`reader`: how all reads are made; None for reads of any size, and also destroying ones if that is a hazard."""
+        """`reader`: how all reads are made; None for reads of any size, and also destroying ones if that is a hazard.
+
+        `any_key`: the key of a new socket may lie anywhere; otherwise it is above all others.
+        """
         self.scheme = scheme
         self.states: list[SystemState] = []
         self._sockets = sockets
@@ -297,7 +307,11 @@ class TransitionSystem:
         ]
         self._connects = [name != LISTENING for name, first, end in table.phases for _ in range(first, end)]
         self._has_tail = [has_tail(name) for name, first, end in table.phases for _ in range(first, end)]
-        self._canonical = getattr(scheme, "canonical", literal)
+        self._has_keys, self._any_key = has_keys(scheme), any_key
+        self._has_fixed_hash = has_fixed_hash(scheme)
+        # Without a canonical form, nothing is merged.
+        self._sorts = self._has_keys and hasattr(scheme, "canonical")
+        self._canonical = getattr(scheme, "canonical", with_names if self._has_keys else literal)
         if self._insertions is not None:
             self._canonical = getattr(scheme, "canonical_in_order", self._canonical)
         self._number(SystemState(Layout(table, sockets), None))
@@ -377,31 +391,46 @@ class TransitionSystem:
             or (isinstance(state.request, Grow) and state.request.locked)
         ):
             return
-        where = state.where
-        for possible in self._possible(state):
-            change, to = where.behind.get(possible) or self._behind(where, possible)
-            after = self._after(state, change, to)
-            if possible.effect is None:
-                possible.effect = _shift(state, change, after)
-            yield Transition(self._number(after), possible.effect, possible.label)
+        where, new = state.where, self._new_names(state)
+        for possible in self._possible(state, new):
+            name = where.names[possible.position] if possible.position >= 0 else new[possible.gap]
+            change, to, effect = where.behind.get((possible, name)) or self._behind(state, possible, name)
+            yield Transition(self._number(self._after(state, change, to)), effect, possible.label)
 
-    def _behind(self, where: Layout, possible: _PossibleChange) -> tuple[Change, Layout]:
-        name = where.names[possible.position] if possible.position >= 0 else f"s{where.table.ver}"
+    def _new_names(self, state: SystemState) -> dict[str, str]:
+        # The names that a new socket may get, by the number of the gap between keys ("" without keys).
+        table = state.table
+        if len(state.where) == self._sockets or (self._insertions is not None and table.ver >= self._insertions):
+            return {}
+        if not self._has_keys:
+            return {"": f"s{table.ver}"}
+        return dict(new_names(table, state.at)[: None if self._any_key else 1])
+
+    def _behind(self, state: SystemState, possible: _PossibleChange, name: str) -> tuple[Change, Layout, Shift]:
         change: Change = possible.kind(name, *possible.arguments)
-        behind = where.behind[possible] = change, Layout(where.table.after(change), self._sockets)
+        to = self._layout_after(state.where, change)
+        # The order of keys is no part of a table's shape.
+        effect = possible.effect
+        if effect is None or self._has_keys:
+            effect = possible.effect = _shift(state, change, to)
+        behind = state.where.behind[possible, name] = change, to, effect
         return behind
 
-    def _possible(self, state: SystemState) -> list[_PossibleChange]:
+    def _layout_after(self, where: Layout, change: Change) -> Layout:
+        table = where.table if self._has_fixed_hash and type(change) is Rehash else where.table.after(change)
+        return Layout(in_key_order(table) if self._sorts else table, self._sockets)
+
+    def _possible(self, state: SystemState, new: Mapping[str, str]) -> list[_PossibleChange]:
         # The possible changes depend on the lengths of the buckets and on the lives of the sockets.
         table, where = state.table, state.where
         may_insert = self._insertions is None or table.ver < self._insertions
         lives = {where[name]: life for name, life in state.lives.items()} if state.lives else {}
-        key = where.lengths, state.is_open, may_insert, frozenset(lives.items())
+        key = where.lengths, state.is_open, may_insert, frozenset(lives.items()), len(new)
         known = self._known_changes.get(key)
         if known is None:
             # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
             on = self._hazards if state.is_open else _BEFORE_OPEN | (self._hazards & {"accept"})
-            known = self._additions(on) if may_insert and len(where) < self._sockets else []
+            known = self._additions(on, new)
             of = [number for number, length in enumerate(where.lengths) for _ in range(length)]
             for position, own in enumerate(of):
                 for possible in self._changes_to(position, own, on, may_insert):
@@ -410,15 +439,16 @@ class TransitionSystem:
             self._known_changes[key] = known
         return known
 
-    def _additions(self, on: frozenset[Hazard]) -> list[_PossibleChange]:
+    def _additions(self, on: frozenset[Hazard], gaps: Iterable[str]) -> list[_PossibleChange]:
         additions: list[_PossibleChange] = []
         ends: tuple[End, End] = ("tail", "head")
         for number, bucket in enumerate(self._buckets):
             for end in ends if self._has_tail[number] else ends[1:]:
                 if f"add-{end}" in on:
-                    additions.append(_PossibleChange(Add, -1, (end, bucket)))
-                    if "accept" in on and self._connects[number]:
-                        additions.append(_PossibleChange(Add, -1, (end, bucket, ("request",))))
+                    for gap in gaps:
+                        additions.append(_PossibleChange(Add, -1, (end, bucket), gap))
+                        if "accept" in on and self._connects[number]:
+                            additions.append(_PossibleChange(Add, -1, (end, bucket, ("request",)), gap))
         return additions
 
     def _changes_to(self, position: int, own: int, on: frozenset[Hazard], may_insert: bool) -> Iterator[_PossibleChange]:
@@ -443,8 +473,8 @@ class TransitionSystem:
 
     def _destroyed(self, state: SystemState, name: str, current: Literal["due", "gone"]) -> Transition:
         change = Destroy(name)
-        after = self._after(state, change, Layout(state.table.after(change), self._sockets), current)
-        return Transition(self._number(after), _shift(state, change, after), None)
+        to = self._layout_after(state.where, change)
+        return Transition(self._number(self._after(state, change, to, current)), _shift(state, change, to), None)
 
     def _after(
         self, state: SystemState, change: Change, where: Layout, current: Literal["", "due", "gone"] = ""
@@ -645,14 +675,14 @@ def _placed(records: tuple[Record, ...], state: SystemState) -> Hashable:
     return tuple([(where[name], bucket) if name in where else GONE for name, bucket in records])
 
 
-def _shift(state: SystemState, change: Change, after: SystemState) -> Shift:
-    before, table = state.table, after.table
-    touched = {table.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
+def _shift(state: SystemState, change: Change, to: Layout) -> Shift:
+    before = state.table
+    touched = {before.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
     if type(change) is not Add:
         touched.add(before.where(change.name)[0])
     return Shift(
-        tuple([after.where[name] for name in state.where]),
-        after.where[change.name] if type(change) is Add else -1,
+        tuple([to[name] for name in state.where]),
+        to[change.name] if type(change) is Add else -1,
         state.where[change.name] if isinstance(change, MOVES) else -1,
         not state.is_open,
         tuple([number in touched for number, bucket in enumerate(before.buckets) for _ in bucket]),

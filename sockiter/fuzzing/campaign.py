@@ -25,6 +25,7 @@ from sockiter.errors import SockiterError
 from sockiter.fuzzing import machine  # noqa: F401  # `drivers` uses it: loaded before the server forks the workers
 from sockiter.fuzzing.drivers import DRIVERS, FASTEST
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
+from sockiter.kernel.probe import Capabilities, known, take_over
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
@@ -43,6 +44,8 @@ LEAST_SLICE_S = 0.02
 # interrupted. Both are less than the workers' patience.
 SHRINKING_S = 2.0
 INTERRUPTED_S = 3.0
+# Setting up a session takes less on any machine that is not emulated.
+SETUP_S = 1.0
 # A slice that has completed no sequence in this time has a target on which sequences do not end.
 ENDLESS_S = 10.0
 # The interval at which a shrinking worker checks for a stop request.
@@ -55,7 +58,8 @@ class FuzzJob:
 
     `left_s`: the seconds that the campaign has left at the beginning of the slice. `until`: its end, on the monotonic
     clock of this machine; None if the campaign has not begun yet. `sequences`: the sequences of the slice; None: as many as
-    there is time for. `done`: the sequences of the slices before it.
+    there is time for. `done`: the sequences of the slices before it. `capabilities`: what the main process has found out
+    about this machine, so that the slice does not probe it again.
     """
 
     target: str
@@ -71,11 +75,14 @@ class FuzzJob:
     until: float | None = None
     sequences: int | None = None
     done: int = 0
+    capabilities: Capabilities | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A slice has opened its session, and is about to run its first sequence."""
+    """A slice has opened its session after so many seconds, and is about to run its first sequence."""
+
+    setup_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +221,7 @@ class Campaign(Workers[Track, FuzzJob]):
             track.investigated,
             self._seconds if self._until == math.inf else self._until - time.monotonic(),
             None if self._until == math.inf else self._until,
+            capabilities=known(track.target.name),
         )
         track.allotted += seconds
         track.slices += 1
@@ -231,10 +239,14 @@ class Campaign(Workers[Track, FuzzJob]):
         return min(left / waiting, 1.0)
 
     def _on_message(self, track: Track, message: Message) -> None:
-        if self._until == math.inf:
+        is_first = self._until == math.inf
+        if is_first:
             self._until = time.monotonic() + self._seconds
         match message:
-            case Began() | Drawn():
+            case Began(setup_s):
+                # In emulation, the time would be over before each target has had its own.
+                self._until += 0.0 if is_first else max(setup_s - SETUP_S, 0.0) / self._workers
+            case Drawn():
                 pass
             case Tick(sequences, operations, seconds):
                 track.sequences += sequences
@@ -283,8 +295,11 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
 
     `line`: the connection on which a finding is reported before it is shrunk, and on which stop requests arrive.
     """
+    called = time.monotonic()
     try:
         target = target_named(job.target)
+        if job.capabilities is not None:
+            take_over(job.target, job.capabilities)
         if not target.is_real:
             rights.give_up()
         with target.session() as session:
@@ -295,7 +310,7 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
             triage = Triage(target, session, set(job.pending), set(job.investigated), patience)
             if line is not None:
                 triage.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
-                line.send(Began())
+                line.send(Began(started - called))
             is_first = True
             is_cut = False
             done = job.done

@@ -35,6 +35,7 @@ from sockiter.fuzzing.campaign import (
     work,
 )
 from sockiter.fuzzing.triage import FindingKey
+from sockiter.kernel.probe import known
 from sockiter.workers import Workers
 
 # About a second each, so that starting a process for one does not matter, and one that is cut loses little.
@@ -148,6 +149,7 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
             None if self._until == math.inf else self._until,
             part.sequences,
             part.number * order.size,
+            known(track.target.name),
         )
 
     def _on_message(self, part: _Slice, message: Message) -> None:
