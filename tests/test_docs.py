@@ -204,6 +204,7 @@ COUNTS: dict[str, tuple[int, int]] = {
     "docs/how-to/ci.md": (1, 1),
     "docs/how-to/export-a-case.md": (4, 1),
     "docs/how-to/explore.md": (1, 0),
+    "docs/how-to/fleets.md": (0, 8),
     "docs/how-to/judge-a-tree.md": (0, 7),
     "docs/how-to/list-or-destroy.md": (1, 1),
     "docs/how-to/other-kernels.md": (0, 13),

@@ -30,7 +30,7 @@ from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.version import __version__, commit
-from sockiter.workers import Workers, interrupted_at, serving, starved_s
+from sockiter.workers import Pool, Workers, interrupted_at, serving, starved_s
 
 # Long enough that the start of a process does not matter, short enough that the process stays small.
 SLICE_S = 5.0
@@ -58,15 +58,16 @@ class FuzzJob:
 
     `left_s`: the seconds that the campaign has left at the beginning of the slice. `until`: its end, on the monotonic
     clock of this machine; None if the campaign has not begun yet. `sequences`: the sequences of the slice; None: as many as
-    there is time for. `done`: the sequences of the slices before it. `capabilities`: what the main process has found out
-    about this machine, so that the slice does not probe it again.
+    there is time for. `done`: the sequences of the slices before it. `cases`: None where the findings are saved by the
+    process that gets them. `capabilities`: what the main process has found out about this machine, so that the slice does
+    not probe it again.
     """
 
     target: str
     driver: str
     hazards: frozenset[Hazard]
     seed: str
-    cases: Path
+    cases: Path | None
     seconds: float
     since: float
     pending: frozenset[KnownFailure]
@@ -183,6 +184,7 @@ class Campaign(Workers[Track, FuzzJob]):
         workers: int,
         cases: Path,
         slice_s: float = SLICE_S,
+        pool: Pool | None = None,
     ) -> None:
         self.seed = seed
         # As a `CountedCampaign` has them.
@@ -191,7 +193,7 @@ class Campaign(Workers[Track, FuzzJob]):
         self.tracks = tracks_of(targets, drivers)
         # The fast driver first, and kernels first: so a short campaign on a busy machine still reaches every target.
         order = sorted(self.tracks, key=lambda track: (track.driver != FASTEST, not track.target.is_real))
-        super().__init__(order, workers=workers, work=work)
+        super().__init__(order, workers=workers, work=work, pool=pool)
         self._seconds = seconds
         self._share = seconds * workers / len(self.tracks)
         self._cases = cases
@@ -203,6 +205,9 @@ class Campaign(Workers[Track, FuzzJob]):
         if not self._waiting and not self.running:
             return 0.0
         return self._seconds if self._until == math.inf else max(0.0, self._until - time.monotonic())
+
+    def _place(self, track: Track) -> str:
+        return track.target.name
 
     def _job(self, track: Track) -> FuzzJob:
         longest = self._slice_s
@@ -275,9 +280,14 @@ class Campaign(Workers[Track, FuzzJob]):
 
 def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
     """Save a finding whose worker ended before it was shrunk."""
+    found = drawn.found if drawn.found.case.comment else as_drawn(drawn.found, driver, str(seed))
+    return saved(found, driver, cases, drawn.seconds)
+
+
+def as_drawn(found: TriagedFinding, driver: str, seed: str) -> TriagedFinding:
+    """A finding with a comment on its origin, before it is shrunk."""
     # Nothing is run for it here: whatever ended the worker would end this process.
-    case = _commented(drawn.found, driver=driver, seed=str(seed))
-    return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
+    return replace(found, case=_commented(found, driver=driver, seed=seed))
 
 
 def work(job: FuzzJob, connection: Connection) -> None:
@@ -323,8 +333,8 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                         now = time.monotonic()
                         done += bite.sequences
                         if bite.found is not None:
-                            saved = _kept(bite.found, session, job, job.since + now - started)
-                            yield saved if job.sequences is None else replace(saved, sequences=done)
+                            kept = _kept(bite.found, session, job, job.since + now - started)
+                            yield kept if job.sequences is None else replace(kept, sequences=done)
                         yield Tick(bite.sequences, bite.operations, now - last)
                         last = now
                         is_first = False
@@ -373,10 +383,13 @@ def _kept(found: TriagedFinding, session: Session, job: FuzzJob, seconds: float)
         case = annotated(found, session, driver=job.driver, seed=job.seed)
     except KeyboardInterrupt:
         case = _commented(found, driver=job.driver, seed=job.seed)
-    return _saved(replace(found, case=case), job.driver, job.cases, seconds)
+    return saved(replace(found, case=case), job.driver, job.cases, seconds)
 
 
-def _saved(found: TriagedFinding, driver: str, cases: Path, seconds: float) -> SavedFinding:
+def saved(found: TriagedFinding, driver: str, cases: Path | None, seconds: float) -> SavedFinding:
+    """Save the case of a finding; without a directory, nothing is saved."""
+    if cases is None:
+        return SavedFinding(found, driver, seconds, None)
     try:
         return SavedFinding(found, driver, seconds, save(found.case, cases, found.stem))
     except OSError as error:

@@ -36,7 +36,7 @@ from sockiter.fuzzing.campaign import (
 )
 from sockiter.fuzzing.triage import FindingKey
 from sockiter.kernel.probe import known
-from sockiter.workers import Workers
+from sockiter.workers import Pool, Workers
 
 # About a second each, so that starting a process for one does not matter, and one that is cut loses little.
 SLICE: Mapping[str, int] = {"hypothesis": 500, "swarm": 20_000}
@@ -97,11 +97,12 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
         cases: Path,
         seconds: float = math.inf,
         slice_sequences: int | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.seed = seed
         self.sequences = sequences
         self.tracks = tracks_of(targets, drivers)
-        super().__init__((), workers=workers, work=work)
+        super().__init__((), workers=workers, work=work, pool=pool)
         self._seconds = seconds
         self._cases = cases
         self._orders = [
@@ -129,6 +130,9 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
             self._waiting.append(_Slice(order, order.queued, sequences, track.pending, track.investigated))
             order.left -= sequences
             order.queued += 1
+
+    def _place(self, part: _Slice) -> str:
+        return part.order.track.target.name
 
     def _job(self, part: _Slice) -> FuzzJob:
         order = part.order
