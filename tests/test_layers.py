@@ -71,7 +71,7 @@ ORDERS = {
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
     "prove": (
-        *("logic", "relation", "environment", "index", "relations"),
+        *("logic", "relation", "environment", "cookie_udp", "full_batch_held", "index", "relations"),
         *("words", "result", "tie", "solver", "proof"),
     ),
     "race": ("judge", "sides", "race"),
