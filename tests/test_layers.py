@@ -33,7 +33,9 @@ LAYERS = (
     ("export",),
     ("matrix",),
     ("advice",),
+    ("cluster",),
     ("api",),
+    ("promise",),
     ("explore",),
     ("watch", "cli", "testing", "__main__"),
 )
@@ -43,6 +45,7 @@ ORDERS = {
     "advice": ("risks", "measure", "advice", "compute", "page"),
     "check": (
         "result",
+        "keys",
         "transitions",
         "monitor",
         "counterexample",
@@ -54,6 +57,7 @@ ORDERS = {
         "verify",
         "trials",
     ),
+    "cluster": ("wire", "member", "belief", "host", "task", "pool"),
     "explore": ("outlook", "graph", "page"),
     "export": ("forms", "instructions", "steps", "source", "selftest", "mail"),
     "frames": ("frame", "bpf_seq", "seq_file", "netlink", "loop"),
@@ -70,6 +74,7 @@ ORDERS = {
     "kernel.maps": ("keys", "elements", "walks"),
     "kernel.sockets": ("base", "peer", "udp", "tcp", "unix", "packet", "netlink"),
     "matrix": ("matrix", "compute", "page"),
+    "promise": ("promised", "observe", "verdict", "trial"),
     "prove": (
         *("logic", "relation", "environment", "cookie_udp", "full_batch_held", "index", "relations"),
         *("words", "result", "tie", "solver", "proof"),

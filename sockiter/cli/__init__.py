@@ -29,7 +29,7 @@ from sockiter.version import __version__
 # Each is an attribute of the module with its name.
 COMMANDS = (
     *("advise", "check", "conform", "explore", "export", "fuzz", "kernels", "matrix", "minimize", "new-scheme"),
-    *("prove", "race", "replay", "schema", "show", "targets", "vm"),
+    *("promise", "prove", "race", "replay", "schema", "show", "targets", "vm"),
 )
 
 

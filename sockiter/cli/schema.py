@@ -21,7 +21,7 @@ NAMES = (
         "vm",
         "kernels",
     ),
-    *("advise", "error"),
+    *("advise", "promise", "error"),
 )
 """The files in `schemas/`."""
 

@@ -10,14 +10,18 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sockiter import durations
 from sockiter.errors import InputError, Unavailable
 from sockiter.files import cache_folder
+
+NOW_AND_THEN_S = 60.0
+"""A step that takes longer is reported so often, and a guest that is silent for so long."""
 
 # Names of packages, without a way out of the folder.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
@@ -120,8 +124,26 @@ def step(progress: str, what: str) -> Iterator[None]:
     before = durations.last(what)
     show_progress(progress if before is None else f"{progress}; the last time that took {durations.in_words(before)}")
     started = time.monotonic()
-    yield
+    is_over = threading.Event()
+
+    def now_and_then() -> None:
+        while not is_over.wait(NOW_AND_THEN_S):
+            tell(f"{progress}: {durations.in_words(time.monotonic() - started)} so far")
+
+    watcher = threading.Thread(target=now_and_then, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
     durations.keep(what, time.monotonic() - started)
+
+
+def tell(progress: str) -> None:
+    """Print a line about something that takes long on standard error, also if that is no terminal."""
+    with suppress(OSError):
+        print(f"sockiter vm: {progress}", file=sys.stderr, flush=True)
 
 
 def show_progress(progress: str) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sockiter import durations
 from sockiter.errors import InputError, Unavailable
 from sockiter.vm import acceleration, cache, programs, view
 
@@ -175,6 +176,8 @@ def environment(caller: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in caller.items() if name in _VARIABLES or _WITH_PREFIX.match(name)}
     kept["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), programs.search_path()])
     kept["PYTHONPATH"] = python_path(caller)
+    # Commands are slow there, and show their progress although standard error is no terminal.
+    kept.setdefault("SOCKITER_PROGRESS", "lines")
     return kept
 
 
@@ -261,12 +264,17 @@ def _attend(
 ) -> tuple[bytes, bytes]:
     # Passes on the output of the guest until it reports a status or ends; returns the report, and the end of the log.
     reported = log_tail = b""
+    started = time.monotonic()
     with selectors.DefaultSelector() as selector:
         for descriptor in (*ours, status, log):
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
             ended = reported.count(b"\n") == 2
-            ready = selector.select(0 if ended else None)
+            ready = selector.select(0 if ended else cache.NOW_AND_THEN_S)
+            if not ready and not ended and reported:
+                cache.tell(
+                    f"the command runs, {durations.in_words(time.monotonic() - started)} after the start of the guest"
+                )
             if ended and not any(key.fd in ours for key, _ in ready):
                 break
             for key, _ in ready:

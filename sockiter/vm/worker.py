@@ -23,7 +23,7 @@ from types import FrameType
 from typing import IO, Any
 
 from sockiter.errors import SockiterError, Unavailable
-from sockiter.vm import build, cache, packages, trees
+from sockiter.vm import build, cache, packages, sources, trees
 from sockiter.vm import guest as guests
 
 _INTERRUPTED = 130
@@ -42,7 +42,8 @@ class Account:
 def hand_over(order: Mapping[str, Any], account: Account | None = None) -> int:
     """Let a worker carry out an order, and return its exit status; an exception here ends the worker and its processes.
 
-    The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With an `account`, standard output goes
+    The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With `is_silent`, the worker prints no
+    error: the caller has it in the report. With an `account`, standard output goes
     there, and not to that of this process.
     """
     if account is None:
@@ -102,17 +103,18 @@ def main() -> int:
     order = json.loads(line)
     folder = Path(order.pop("folder"))
     descriptor: int | None = order.pop("report", None)
+    prints = not order.pop("is_silent", False)
     report: dict[str, Any] = {}
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch, daemon=True).start()
     try:
         return ORDERS[order.pop("do")](folder, report, **order)
     except SockiterError as error:
-        return _failed(report, error, error.status)
+        return _failed(report, error, error.status, prints=prints)
     except BrokenPipeError:
         return _OUTPUT_CLOSED  # the reader of the guest's output has ended
     except OSError as error:
-        return _failed(report, error, Unavailable.status)
+        return _failed(report, error, Unavailable.status, prints=prints)
     except KeyboardInterrupt:
         report["trouble"] = "interrupted"
         return _INTERRUPTED
@@ -123,9 +125,10 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _failed(report: dict[str, Any], error: Exception, status: int) -> int:
+def _failed(report: dict[str, Any], error: Exception, status: int, *, prints: bool) -> int:
     report["trouble"] = str(error)
-    print(f"sockiter: {error}", file=sys.stderr)
+    if prints:
+        print(f"sockiter: {error}", file=sys.stderr)
     return status
 
 
@@ -152,7 +155,13 @@ def _build(folder: Path, report: dict[str, Any], *, version: str) -> int:
     return 0
 
 
-ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
+def _build_tree(folder: Path, report: dict[str, Any], *, tree: str, patch: str | None, to: str) -> int:
+    image = sources.build(Path(tree), Path(to), None if patch is None else Path(patch))
+    report |= {"outcome": "built", "image": str(image)}
+    return 0
+
+
+ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build, "build-tree": _build_tree}
 """What a worker can do. Each returns an exit status and adds to a report: the fields of the document of `vm --json` that it
 alone knows."""
 

@@ -92,12 +92,28 @@ TAR = r"""
 mkdir -p "$4/$(basename "$2" .tar.xz)/arch/x86/boot"
 """
 
+# Compiles the sources that are newer than their objects, and lists them; a source with #error does not compile.
 MAKE = r"""
+out=.
 for target; do case $target in
-    KCONFIG_ALLCONFIG=*) grep -v "${WITHOUT-^#}" "${target#*=}" >.config;;
+    O=*) out=${target#O=};;
+    KCONFIG_ALLCONFIG=*) grep -v "${WITHOUT-^#}" "${target#*=}" >"$out/.config";;
     kernelrelease) echo 6.12.1-fault-injection;;
     bzImage) if [ "${MAKE_FAILS-}" != "" ]; then echo "cc1: no memory" >&2; exit 2; fi
-        cp "$STAND_INS/image" arch/x86/boot/bzImage;;
+        mkdir -p "$out/arch/x86/boot" "$out/include/config"
+        find . -name '*.c' | sort | while read -r source; do
+            object=$out/$(basename "$source" .c).o
+            if [ ! -e "$object" ] || [ "$source" -nt "$object" ]; then
+                echo "${source#./}" >>"$STAND_INS/compiled"
+                if grep -n '^#error' "$source" >/dev/null; then
+                    echo "  the caller"; echo "${source#./}:1:2: error: wrong"; echo "make[1]: *** Error 1"; exit 2
+                fi >&2
+                touch "$object"
+            fi
+        done || exit 2
+        echo 6.12.1-fault-injection >"$out/include/config/kernel.release"
+        touch "$out/vmlinux"
+        cp "$STAND_INS/image" "$out/arch/x86/boot/bzImage";;
 esac; done
 """
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from sockiter.cli import main
 from sockiter.errors import InputError, Unavailable
-from sockiter.vm import build, cache, packages, programs, worker
+from sockiter.vm import build, cache, packages, programs, toolchain, worker
 from tests.support import stand_ins
 from tests.support.command import DEADLINE_S, started, wait_until
 from tests.support.stand_ins import alive
@@ -375,9 +375,9 @@ def test_the_newest_of_several_kernels_in_a_tree_is_booted(machine: Path, kept: 
 @pytest.fixture
 def builds(machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine that can build; the folder where kernels are kept."""
-    for header in build._HEADERS:
+    for header in toolchain._HEADERS:
         (tmp_path / header).touch()
-    monkeypatch.setattr(build, "_INCLUDE", (str(tmp_path),))
+    monkeypatch.setattr(toolchain, "_INCLUDE", (str(tmp_path),))
     return kept
 
 
@@ -402,7 +402,7 @@ def test_the_command_builds_and_prints_the_path(machine: Path, kept: Path, capfd
 def test_all_that_a_build_lacks_is_named_at_once(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = programs.program
     monkeypatch.setattr(programs, "program", lambda name: None if name in ("pahole", "flex") else found(name))
-    monkeypatch.setattr(build, "_INCLUDE", ())
+    monkeypatch.setattr(toolchain, "_INCLUDE", ())
     lacks = r"^building a kernel requires more packages: apt-get install flex dwarves libelf-dev zlib1g-dev$"
     with pytest.raises(Unavailable, match=lacks):
         build.build()
@@ -435,7 +435,7 @@ def test_a_version_that_is_none_is_refused(version: str) -> None:
 
 
 def test_the_configuration_has_the_options_for_the_targets_and_the_faults() -> None:
-    lines = build.configuration().splitlines()
+    lines = toolchain.configuration().splitlines()
     for name in (
         "BPF_SYSCALL",
         "DEBUG_INFO_BTF",
