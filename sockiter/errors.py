@@ -29,6 +29,12 @@ class Unavailable(SockiterError):
     status = 3
 
 
+class CannotJudge(SockiterError):
+    """A kernel cannot be built, booted or tried: there is no verdict. `git bisect run` skips its commit."""
+
+    status = 125
+
+
 class Inconclusive(Unavailable):
     """This target or machine cannot carry out or cannot judge this sequence; other sequences may work."""
 

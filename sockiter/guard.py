@@ -29,6 +29,8 @@ from sockiter.schemes.scheme import (
     Where,
     buckets_max_of,
     frame_name,
+    has_fixed_hash,
+    has_keys,
     known_failures_of,
     line_bytes_of,
 )
@@ -200,8 +202,11 @@ class Guarded:
         self.frame = frame_name(scheme)
         self.line_bytes = line_bytes_of(scheme)
         self.buckets_max = buckets_max_of(scheme)
+        self.has_keys = has_keys(scheme)
+        self.has_fixed_hash = has_fixed_hash(scheme)
         self.has_generation = getattr(scheme, "has_generation", False)
         self.shares_addresses = getattr(scheme, "shares_addresses", False)
+        self.relation = getattr(scheme, "relation", None)
         self._scheme = scheme
         self._class = type(scheme).__name__
         # The number of waits of the current read since its last shown socket, and its last step. A search resumes other

@@ -50,6 +50,7 @@ from sockiter.schemes.scheme import (
     Show,
     buckets_max_of,
     generation_of,
+    has_fixed_hash,
     is_dump,
     is_met,
     known_failures_of,
@@ -114,6 +115,7 @@ class Simulation:
         # A dump has no program: its reader destroys the sockets of the records that it received. The buckets in which the
         # sockets of all further records were shown.
         self._is_dump = is_dump(scheme)
+        self._has_fixed_hash = has_fixed_hash(scheme)
         self._shown_in: deque[int] = deque()
         # The changes inside the current read that are still due, and the progress of that read.
         self._script: dict[tuple[Point, int], list[tuple[int, At]]] = {}
@@ -164,7 +166,8 @@ class Simulation:
             change = Rehash(change.name, self._homes[change.name])
         table = self._succeeded(change) if isinstance(change, (Close, Accept)) else self.table.after(change)
         if table is not self.table:
-            self.table = table
+            if not (self._has_fixed_hash and type(change) is Rehash):
+                self.table = table
             if type(change) is Remove or type(change) is Destroy:
                 self._gone.add(change.name)
             if self._between is not None:

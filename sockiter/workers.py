@@ -2,7 +2,7 @@
 
 No message is lost, however a worker ends and whoever interrupts. No worker stays behind, works on after its time, or
 outlives its main process. Ctrl-C, the signals of `timeout`, and the hang-up of a terminal reach the whole process group.
-Only the main process reacts to them; workers ignore them.
+Only the main process reacts to them; workers ignore them. A pool has workers on other machines in place of processes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sockiter import rights
 from sockiter.files import abandoned
@@ -50,22 +49,67 @@ Lot = TypeVar("Lot")
 Job = TypeVar("Job")
 
 
+class Worker(Protocol):
+    """What the main process knows of a worker: its exit code, None while it runs, and two ways to end it."""
+
+    @property
+    def exitcode(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+    def join(self) -> None: ...
+
+
+class Channel(Protocol):
+    """The main process's end of a connection to a worker."""
+
+    def send(self, message: Any, /) -> None: ...
+
+    def recv(self) -> Any:
+        """The next message; raises EOFError if the worker is gone and has left none."""
+
+    def close(self) -> None: ...
+
+
+class Pool(Protocol):
+    """Workers that are no processes of this machine."""
+
+    patience_s: float
+    """The seconds that workers have to report after a stop."""
+
+    def has_room(self, place: str, /) -> bool:
+        """Whether a worker that can do jobs at this place is free."""
+
+    def start(self, place: str, job: Any, /) -> tuple[Worker, Channel]:
+        """Give a job to a worker that can do jobs at this place."""
+
+    def wait(self, channels: Sequence[Channel], timeout_s: float, /) -> list[Channel]:
+        """Those that have a message, or whose worker is gone; waits for one, at most so long."""
+
+    def why(self, worker: Worker, /) -> str:
+        """Why this worker ended early, as the end of a sentence about it."""
+
+
 class Workers(ABC, Generic[Lot, Job]):
     """A number of workers, and the lots that wait for one. A worker's job is a lot or a part of it.
 
     A worker calls `work` with its job and its connection. A KeyboardInterrupt may interrupt `run` once: it then waits for
-    the current work of the workers, and returns.
+    the current work of the workers, and returns. With a `pool`, its workers do the jobs, in its own way, and no process is
+    started here.
     """
 
-    def __init__(self, lots: Iterable[Lot], *, workers: int, work: Callable[[Job, Connection], None]) -> None:
+    def __init__(
+        self, lots: Iterable[Lot], *, workers: int, work: Callable[[Job, Connection], None], pool: Pool | None = None
+    ) -> None:
         self.interrupted = False
-        self.running: dict[Connection, tuple[BaseProcess, Lot]] = {}
+        self.running: dict[Channel, tuple[Worker, Lot]] = {}
         self._waiting = deque(lots)
         self._until = math.inf
-        self._last: dict[Connection, Any] = {}
-        self._late: set[Connection] = set()
+        self._last: dict[Channel, Any] = {}
+        self._late: set[Channel] = set()
         self._workers = workers
         self._work = work
+        self._pool = pool
 
     @abstractmethod
     def _job(self, lot: Lot, /) -> Job:
@@ -86,6 +130,10 @@ class Workers(ABC, Generic[Lot, Job]):
     def _on_unfinished(self, lot: Lot, last: Any, /) -> None:
         """Save the work of a worker that ended early or did not stop, from its last message, if any."""
 
+    def _place(self, lot: Lot, /) -> str:
+        """Where a lot must be worked on, in the words of a pool."""
+        return ""
+
     def _on_over(self) -> None:
         """Take over whatever is left when no worker runs any more."""
 
@@ -93,14 +141,26 @@ class Workers(ABC, Generic[Lot, Job]):
         # The next of the waiting lots; there is at least one.
         return self._waiting.popleft()
 
+    def _ready(self) -> bool:
+        # Whether a lot waits for which a worker is free. With a pool, that lot becomes the next one.
+        if self._pool is None:
+            return bool(self._waiting) and len(self.running) < self._workers
+        for nth, lot in enumerate(self._waiting):
+            if self._pool.has_room(self._place(lot)):
+                del self._waiting[nth]
+                self._waiting.appendleft(lot)
+                return True
+        return False
+
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Work until no lot waits any more; `progress` is called about ten times a second, from this thread."""
-        _CONTEXT.set_forkserver_preload([self._work.__module__])
-        start_server()
+        if self._pool is None:
+            _CONTEXT.set_forkserver_preload([self._work.__module__])
+            start_server()
         try:
             while self._waiting or self.running:
                 self._look_at_the_clock()
-                while self._waiting and len(self.running) < self._workers:
+                while self._ready():
                     with undisturbed():
                         self._start(self._next())
                 self._receive()
@@ -133,13 +193,17 @@ class Workers(ABC, Generic[Lot, Job]):
                 connection.send("stop")
             except OSError:
                 continue  # it has ended by itself
-        patience = time.monotonic() + patience_s()
+        patience = time.monotonic() + (patience_s() if self._pool is None else self._pool.patience_s)
         while self.running and time.monotonic() < patience:
             self._receive()
             progress()
 
     def _start(self, lot: Lot) -> None:
         job = self._job(lot)
+        if self._pool is not None:
+            worker, channel = self._pool.start(self._place(lot), job)
+            self.running[channel] = (worker, lot)
+            return
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=self._work, args=(job, theirs), daemon=True)
         process.start()
@@ -147,8 +211,7 @@ class Workers(ABC, Generic[Lot, Job]):
         self.running[ours] = (process, lot)
 
     def _receive(self) -> None:
-        for connection in wait(list(self.running), timeout=0.1) if self.running else ():
-            assert isinstance(connection, Connection)
+        for connection in self._with_messages():
             process, lot = self.running[connection]
             with undisturbed():
                 is_over = not self._receive_message(connection, lot)
@@ -163,12 +226,22 @@ class Workers(ABC, Generic[Lot, Job]):
                     elif process.exitcode or not (self.interrupted or self._is_end(last)):
                         # The exit code does not matter: the last message of a worker that is done says so, unless it was
                         # stopped.
-                        self._on_death(lot, f"ended with exit code {process.exitcode}: the scheme or the system ended it")
+                        self._on_death(lot, self._why_ended(process))
                         self._on_unfinished(lot, last)
                     connection.close()
                     del self.running[connection]
 
-    def _receive_message(self, connection: Connection, lot: Lot) -> bool:
+    def _with_messages(self) -> Sequence[Channel]:
+        if self._pool is not None:
+            return self._pool.wait(list(self.running), 0.1)
+        return wait(list(self.running), timeout=0.1) if self.running else ()  # type: ignore[arg-type, return-value]
+
+    def _why_ended(self, worker: Worker) -> str:
+        if self._pool is not None:
+            return self._pool.why(worker)
+        return f"ended with exit code {worker.exitcode}: the scheme or the system ended it"
+
+    def _receive_message(self, connection: Channel, lot: Lot) -> bool:
         # One message. False: the worker is gone, and all of its messages were received.
         try:
             message = connection.recv()

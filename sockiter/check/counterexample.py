@@ -5,12 +5,13 @@ The module chooses the names of the sockets, the number of records of each read,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sockiter.check.monitor import Mode
-from sockiter.check.transitions import Opening, Shift, SystemState, Transition, Turns
+from sockiter.check.transitions import Opening, Shift, SystemState, Transition, TransitionSystem, Turns
+from sockiter.errors import Unsound
 from sockiter.operations import (
     Add,
     Again,
@@ -25,7 +26,7 @@ from sockiter.operations import (
     Remove,
 )
 from sockiter.readers import Reader
-from sockiter.shrink.edits import name_of
+from sockiter.shrink.edits import name_of, renamed
 
 
 class PathStep(NamedTuple):
@@ -46,6 +47,50 @@ def to_operations(path: Iterable[PathStep], reader: Reader | None = None) -> tup
         builder.add(*step)
     builder.finish()
     return tuple(builder.operations)
+
+
+class Unmerged(TransitionSystem):
+    """A transition system that merges no states, to follow a path with the names that the sockets have on it."""
+
+    def _number(self, state: SystemState) -> int:
+        self.states.append(state)
+        return len(self.states) - 1
+
+    def followed(self, path: Iterable[PathStep], states: Sequence[SystemState]) -> Iterator[PathStep]:
+        """The same steps without merged states; `states`: those of the system that the path is from."""
+        number = 0
+        for step in path:
+            key = self._key(states[step.transition.to])
+            of_step = step.transition[1:]
+            step = step._replace(state=self.states[number])
+            for transition in self._transitions(number):
+                if transition[1:] == of_step and self._key(self.states[transition.to]) == key:
+                    break
+            else:
+                raise Unsound(
+                    f"{self.scheme.name}: the search merges different states; run `sockiter check --verify "
+                    f"{self.scheme.name}` for details"
+                )
+            yield step._replace(transition=transition)
+            number = transition.to
+
+    def names(self, path: Iterable[PathStep]) -> list[str]:
+        """The names of the added sockets, in the order of their additions."""
+        added = [(step.transition.to, step.transition.effect) for step in path]
+        return [
+            [*self.states[to].where][effect.added] for to, effect in added if isinstance(effect, Shift) and effect.added >= 0
+        ]
+
+    def _transitions(self, number: int) -> list[Transition]:
+        state = self.states[number]
+        begun = self.begun(number) if state.is_open and not state.inside else []
+        return [*self.labelled(number), *begun, *self.internal(number)]
+
+
+def named_by_key(operations: Iterable[Operation], keys: Sequence[str]) -> tuple[Operation, ...]:
+    """Operations whose sockets are named in the order of their adds, with names in the order of their keys instead."""
+    names = {name_of(keys.index(key)): name_of(rank) for rank, key in enumerate(sorted(keys))}
+    return tuple([renamed(operation, names) for operation in operations])
 
 
 @dataclass(slots=True)

@@ -115,7 +115,8 @@ def _size(names: Differing) -> tuple[int, int]:
 
 
 def _named(names: Differing) -> tuple[str, ...]:
-    return names.at or tuple([name for name in names.table if name != "table.ver"]) or names.table
+    # States of a scheme with keys may differ in nothing else.
+    return names.at or tuple([name for name in names.table if name != "table.ver"]) or names.table or ("the order of keys",)
 
 
 def _parting(literal: Merging, first: SystemState, second: SystemState) -> tuple[tuple[str, ...], tuple[str, str]] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import permutations
 
 from sockiter.backend import run
 from sockiter.check.result import Scope
@@ -38,8 +39,8 @@ from sockiter.operations import (
 )
 from sockiter.oracle import judge
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme, buckets_max_of
-from sockiter.shrink.edits import name_of
+from sockiter.schemes.scheme import AnyScheme, buckets_max_of, has_keys
+from sockiter.shrink.edits import name_of, names_in, renamed
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
 
@@ -197,7 +198,17 @@ def sequences(
             check(operations)
         except Impossible:
             continue  # an insertion at the tail of a table without tails, or a change against a socket's life
-        yield operations
+        if has_keys(scheme):
+            yield from _with_keys(operations)
+        else:
+            yield operations
+
+
+def _with_keys(operations: tuple[Operation, ...]) -> Iterator[tuple[Operation, ...]]:
+    # The names in every order.
+    names = names_in(operations)
+    for keys in permutations(names):
+        yield tuple([renamed(operation, dict(zip(names, keys, strict=True))) for operation in operations])
 
 
 def _ways(hazards: frozenset[Hazard], scope: Scope, reader: Reader | None) -> Iterator[Read]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
-from sockiter.check.counterexample import PathStep, to_operations
+from sockiter.check.counterexample import PathStep, Unmerged, named_by_key, to_operations
 from sockiter.check.monitor import MONITORED, Judged, Mode, MonitorState, MonitorStep, monitor_states, monitor_step, relevant
 from sockiter.check.result import Counterexample, Scope, SearchResult
 from sockiter.check.transitions import Shift, SystemState, Transition, TransitionSystem, Turns
@@ -27,7 +27,7 @@ from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import READS_MAX, Operation
 from sockiter.oracle import judge
 from sockiter.readers import Reader
-from sockiter.schemes.scheme import AnyScheme
+from sockiter.schemes.scheme import AnyScheme, has_keys
 from sockiter.shrink.order import sort_key
 from sockiter.simulation import SchemeTarget
 from sockiter.verdict import Signature
@@ -291,4 +291,10 @@ class _Search:
             state, edge = here
             path.append(PathStep(self._system_state(state), edge.transition, edge.mode))
             here = self.reached[state]
-        return to_operations(reversed(path), self.reader)
+        path.reverse()
+        if not has_keys(self.scheme):
+            return to_operations(path, self.reader)
+        scope = self.scope
+        unmerged = Unmerged(self.scheme, self.hazards, scope.sockets, scope.buckets, scope.batch, self.reader)
+        followed = list(unmerged.followed(path, self.system.states))
+        return named_by_key(to_operations(followed, self.reader), unmerged.names(followed))

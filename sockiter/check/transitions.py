@@ -19,6 +19,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from sockiter.check.keys import in_key_order, new_names, with_names
 from sockiter.claims import CHANGES, HAZARD_OF, INSERTIONS_MAX, Hazard, in_order, without_implied
 from sockiter.errors import Unsearchable
 from sockiter.frames import reads
@@ -54,6 +55,8 @@ from sockiter.schemes.scheme import (
     Where,
     buckets_max_of,
     frame_name,
+    has_fixed_hash,
+    has_keys,
     is_dump,
     is_met,
 )
@@ -124,7 +127,8 @@ Effect: TypeAlias = Shift | Turns | Opening | Reopening
 class Transition(NamedTuple):
     """A transition to the state with the number `to`. `label`: its line in a case, by position; None: it has no line.
 
-    A `Change` in a label refers to a socket by its position, written as a number; an added socket has no name.
+    A `Change` in a label refers to a socket by its position, written as a number; an added socket has no name, or the
+    number of the gap between keys (`keys.new_names`).
     """
 
     to: int
@@ -225,8 +229,13 @@ class TransitionSystem:
         buckets: int,
         batch: int,
         reader: Reader | None = None,
+        *,
+        any_key: bool = True,
     ) -> None:
-        """`reader`: how all reads are made; None for reads of any size, and also destroying ones if that is a hazard."""
+        """`reader`: how all reads are made; None for reads of any size, and also destroying ones if that is a hazard.
+
+        `any_key`: the key of a new socket may lie anywhere; otherwise it is above all others.
+        """
         self.scheme = scheme
         self.states: list[SystemState] = []
         self._sockets = sockets
@@ -266,7 +275,11 @@ class TransitionSystem:
         ]
         self._connects = [name != LISTENING for name, first, end in table.phases for _ in range(first, end)]
         self._has_tail = [has_tail(name) for name, first, end in table.phases for _ in range(first, end)]
-        self._canonical = getattr(scheme, "canonical", literal)
+        self._has_keys, self._any_key = has_keys(scheme), any_key
+        self._has_fixed_hash = has_fixed_hash(scheme)
+        # Without a canonical form, nothing is merged.
+        self._sorts = self._has_keys and hasattr(scheme, "canonical")
+        self._canonical = getattr(scheme, "canonical", with_names if self._has_keys else literal)
         if self._insertions is not None:
             self._canonical = getattr(scheme, "canonical_in_order", self._canonical)
         self._number(SystemState(table, Where(table, sockets), None))
@@ -346,15 +359,18 @@ class TransitionSystem:
         may_insert = self._insertions is None or table.ver < self._insertions
         ends: tuple[End, End] = ("tail", "head")
         if may_insert and len(state.where) < self._sockets:
-            new = f"s{table.ver}"
+            adding = [("", f"s{table.ver}")]
+            if self._has_keys:
+                adding = new_names(table, state.at)[: None if self._any_key else 1]
             for number, bucket in enumerate(self._buckets):
                 for end in ends if self._has_tail[number] else ends[1:]:
                     if f"add-{end}" in on:
-                        yield self._changed(state, Add(new, end, bucket), Add("", end, bucket))
-                        if "accept" in on and self._connects[number]:
-                            yield self._changed(
-                                state, Add(new, end, bucket, ("request",)), Add("", end, bucket, ("request",))
-                            )
+                        for gap, new in adding:
+                            yield self._changed(state, Add(new, end, bucket), Add(gap, end, bucket))
+                            if "accept" in on and self._connects[number]:
+                                yield self._changed(
+                                    state, Add(new, end, bucket, ("request",)), Add(gap, end, bucket, ("request",))
+                                )
         of = [number for number, bucket in enumerate(table.buckets) for _ in bucket]
         for name, position in state.where.items():
             own = of[position]
@@ -391,7 +407,9 @@ class TransitionSystem:
     def _changed(
         self, state: SystemState, change: Change, label: Change | None, *, current: Literal["", "due", "gone"] = ""
     ) -> Transition:
-        table = state.table.after(change)
+        table = state.table if self._has_fixed_hash and type(change) is Rehash else state.table.after(change)
+        if self._sorts:
+            table = in_key_order(table)
         where = Where(table, self._sockets)
         after = SystemState(
             table,

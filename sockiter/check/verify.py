@@ -19,7 +19,7 @@ from sockiter.check.result import Scope
 from sockiter.check.search import search
 from sockiter.claims import CHANGES, Hazard, in_order
 from sockiter.errors import Unsound
-from sockiter.schemes.scheme import AnyScheme, buckets_max_of, frame_name, known_failures_of
+from sockiter.schemes.scheme import AnyScheme, buckets_max_of, frame_name, has_fixed_hash, has_keys, known_failures_of
 from sockiter.verdict import Signature
 
 SEARCHES: tuple[tuple[tuple[Hazard, ...], Scope], ...] = (
@@ -130,6 +130,8 @@ class Formless:
         self.tables = scheme.tables
         self.frame = frame_name(scheme)
         self.buckets_max = buckets_max_of(scheme)
+        self.has_keys = has_keys(scheme)
+        self.has_fixed_hash = has_fixed_hash(scheme)
         self.open = scheme.open
         self.begin = scheme.begin
         self.resume = scheme.resume

@@ -28,8 +28,8 @@ from sockiter.version import __version__
 
 # Each is an attribute of the module with its name.
 COMMANDS = (
-    *("advise", "check", "conform", "explore", "export", "fuzz", "matrix", "minimize", "new-scheme", "race", "replay"),
-    *("schema", "show", "targets", "vm"),
+    *("advise", "check", "conform", "explore", "export", "fuzz", "kernels", "matrix", "minimize", "new-scheme"),
+    *("promise", "prove", "race", "replay", "schema", "show", "targets", "vm"),
 )
 
 

@@ -7,12 +7,16 @@ import os
 import random
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
+from sockiter.backend import Target
 from sockiter.cases import dumps
 from sockiter.claims import HAZARDS, Hazard
 from sockiter.cli import options
@@ -21,7 +25,7 @@ from sockiter.cli.ktap import ktap_option, print_ktap
 from sockiter.cli.names import TARGET, hazard_option, literal
 from sockiter.cli.output import console, print_json
 from sockiter.cli.progress import watch
-from sockiter.cli.subject import choose_targets, drop_unneeded_rights, split_by_hazards
+from sockiter.cli.subject import choose_targets, drop_unneeded_rights, matching, split_by_hazards
 from sockiter.cli.suggestions import print_suggestions, suggestions_json
 from sockiter.errors import Unavailable
 from sockiter.files import sweep
@@ -29,6 +33,9 @@ from sockiter.fuzzing.campaign import Campaign, SavedFinding
 from sockiter.fuzzing.counted import AnyCampaign, CountedCampaign
 from sockiter.fuzzing.drivers import DRIVERS
 from sockiter.operations import length
+
+if TYPE_CHECKING:
+    from sockiter.cluster.pool import ClusterPool
 
 SECONDS = 60.0
 
@@ -47,6 +54,7 @@ SECONDS = 60.0
     help="Number of sequences for each target and driver. With --seed, the same run with any number of workers.",
 )
 @options.workers("processes")
+@options.cluster()
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all sequences; printed; default: random.")
 @click.option("--driver", type=click.Choice(sorted(DRIVERS)), help="Only this driver; default: both.")
 @hazard_option(HAZARDS, "Only this hazard; default: all supported.")
@@ -67,6 +75,7 @@ def fuzz(
     seconds: float | None,
     sequences: int | None,
     workers: int,
+    cluster: str | None,
     seed: int | None,
     driver: str | None,
     hazards: tuple[Hazard, ...],
@@ -85,54 +94,91 @@ def fuzz(
     and Hypothesis. Of a kernel's iterator that is so as far as the kernel is deterministic. With --seconds as well, the run
     may be cut, and the report then says so.
     """
-    chosen, absent = choose_targets(names)
-    if hazards:
-        chosen, unable = split_by_hazards(chosen, hazards, named=literal(names))
-        absent += unable
-    drop_unneeded_rights(chosen)
-    cases = _writable(cases)
-    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    with_hazards = [(target, target.hazards & frozenset(hazards or HAZARDS)) for target in chosen]
-    drivers = [driver] if driver else sorted(DRIVERS)
-    campaign: AnyCampaign
-    if sequences is None:
-        seconds = SECONDS if seconds is None else seconds
-        campaign = Campaign(with_hazards, drivers=drivers, seed=seed, seconds=seconds, workers=workers, cases=cases)
-    else:
-        seconds = math.inf if seconds is None else seconds
-        campaign = CountedCampaign(
-            with_hazards,
-            drivers=drivers,
-            seed=seed,
-            sequences=sequences,
-            seconds=seconds,
-            workers=workers,
-            cases=cases,
-        )
-    started = time.monotonic()
-    _run(campaign)
+    with _pool(cluster, names) as pool:
+        chosen, absent = choose_targets(names) if pool is None else _choose_members_targets(pool, names)
+        if hazards:
+            chosen, unable = split_by_hazards(chosen, hazards, named=literal(names))
+            absent += unable
+        drop_unneeded_rights(chosen)
+        cases = _writable(cases)
+        seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+        with_hazards = [(target, target.hazards & frozenset(hazards or HAZARDS)) for target in chosen]
+        drivers = [driver] if driver else sorted(DRIVERS)
+        workers = workers if pool is None else pool.threads
+        campaign: AnyCampaign
+        if sequences is None:
+            seconds = SECONDS if seconds is None else seconds
+            campaign = Campaign(
+                with_hazards, drivers=drivers, seed=seed, seconds=seconds, workers=workers, cases=cases, pool=pool
+            )
+        else:
+            seconds = math.inf if seconds is None else seconds
+            campaign = CountedCampaign(
+                with_hazards,
+                drivers=drivers,
+                seed=seed,
+                sequences=sequences,
+                seconds=seconds,
+                workers=workers,
+                cases=cases,
+                pool=pool,
+            )
+        started = time.monotonic()
+        _run(campaign, pool)
     took = time.monotonic() - started
     # Before the summary, which may fail on a full disk.
     unsaved = [kept for track in campaign.tracks for kept in track.kept if kept.path is None]
     for kept in unsaved:
         click.echo(f"sockiter: {kept.trouble}: this case could not be saved there:\n{dumps(kept.found.case)}", err=True)
     if as_json:
-        document = summary_json(campaign, took, absent)
+        document = summary_json(campaign, took, absent, pool)
         print_json(document | {"suggested": suggestions_json(campaign) if suggests else None})
     elif as_ktap:
         print_ktap(summary_ktap(campaign, absent))
     else:
-        print_summary(console(), campaign, took, workers, absent, detailed=bool(names), verbose=verbose)
+        print_summary(console(), campaign, took, workers, absent, pool, detailed=bool(names), verbose=verbose)
         if suggests:
             print_suggestions(campaign)
     if campaign.interrupted:
         raise KeyboardInterrupt
-    if any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
+    restarted = pool is not None and pool.restarts
+    if restarted or any(kept.found.known_failure is None for track in campaign.tracks for kept in track.kept):
         sys.exit(1)
     if not any(track.sequences or track.kept or track.troubles for track in campaign.tracks):
         raise Unavailable(f"no sequence was finished in {took:.0f} s: nothing was fuzzed; use a larger --seconds")
-    if unsaved or any(track.troubles for track in campaign.tracks):
+    doubtful = pool is not None and (pool.unconfirmed or pool.disbelieved)
+    if unsaved or doubtful or any(track.troubles for track in campaign.tracks):
         sys.exit(3)
+
+
+@contextmanager
+def _pool(cluster: str | None, names: tuple[str, ...]) -> Iterator[ClusterPool | None]:
+    # The workers of a cluster, asked for these targets; None: the workers are processes of this machine.
+    if cluster is None:
+        yield None
+        return
+    try:
+        from sockiter.cluster.pool import ClusterPool
+    except ImportError as error:
+        raise Unavailable(f"--cluster: {error}; install sockiter with the extra `cluster`") from None
+    with ClusterPool(cluster, [target.name for target in matching(names)]) as pool:
+        yield pool
+
+
+def _choose_members_targets(pool: ClusterPool, names: tuple[str, ...]) -> tuple[list[Target], list[tuple[Target, str]]]:
+    # As `choose_targets`, of the targets of the members: a kernel target once for each kernel.
+    chosen: list[Target] = []
+    absent: list[tuple[Target, str]] = []
+    for target in matching(names):
+        if there := pool.targets(target):
+            chosen += there
+        elif target.name in literal(names):
+            raise Unavailable(f"{target.name} does not run there: {pool.missing(target)}")
+        else:
+            absent.append((target, pool.missing(target)))
+    if not chosen:
+        raise Unavailable(f"{absent[0][0].name} does not run there: {absent[0][1]}")
+    return chosen, absent
 
 
 def _writable(cases: Path) -> Path:
@@ -147,7 +193,7 @@ def _writable(cases: Path) -> Path:
     return cases
 
 
-def _run(campaign: AnyCampaign) -> None:
+def _run(campaign: AnyCampaign, pool: ClusterPool | None) -> None:
     started = time.monotonic()
     if isinstance(campaign, CountedCampaign):
         total, left = float(campaign.sequences * len(campaign.tracks)), "{task.remaining:,.0f} sequences left"
@@ -173,7 +219,7 @@ def _run(campaign: AnyCampaign) -> None:
         bar.update(
             task,
             completed=completed,
-            description=f"{rate:,.0f} operations/s, {len(kept)} found, {saved} saved",
+            description=f"{rate:,.0f} operations/s, {len(kept)} found, {saved} saved{'' if pool is None else pool.status}",
         )
 
     watch(campaign.run, update, total=total, left=left)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -24,6 +25,9 @@ from sockiter.fuzzing.counted import AnyCampaign
 from sockiter.operations import length
 from sockiter.schemes import GROUPS
 from sockiter.verdict import Kind
+
+if TYPE_CHECKING:
+    from sockiter.cluster.pool import ClusterPool
 
 # The columns of the overview: each kind, for moved sockets and for others.
 _COLUMNS: tuple[tuple[Kind, bool], ...] = (
@@ -51,6 +55,7 @@ def print_summary(
     took: float,
     workers: int,
     absent: list[tuple[Target, str]],
+    pool: ClusterPool | None = None,
     *,
     detailed: bool,
     verbose: bool = False,
@@ -62,6 +67,8 @@ def print_summary(
     interrupted = ", interrupted" if campaign.interrupted else ""
     each = f", {campaign.sequences:,} sequences for each target and driver" if campaign.sequences is not None else ""
     out.print(f"\n[bold]sockiter fuzz[/bold]: seed {campaign.seed}{each}, {took:.0f} s, {workers} workers{interrupted}")
+    if pool is not None:
+        _print_members(out, pool)
     if campaign.is_whole is False:
         out.print("[bold]Not the whole run[/bold]: it was cut. The whole run with this seed may find more or other cases.")
     out.print(_work(campaign))
@@ -93,6 +100,8 @@ def print_summary(
             f"All cases are in {escape(str(example.parent))}. Look at one: sockiter show {_quoted(example)}",
             soft_wrap=True,
         )
+    for text in (*pool.restarts, *pool.unconfirmed, *pool.disbelieved) if pool is not None else ():
+        out.print(f"[bold red]CLUSTER[/bold red] {escape(str(text))}", soft_wrap=True)
     sequences = sum(track.sequences for track in campaign.tracks)
     if broken:
         claims = "A claim was" if len(broken) == 1 else f"{len(broken)} claims were"
@@ -101,6 +110,15 @@ def print_summary(
     elif reached:
         sure = f"in {sequences:,} sequences on {_listed(reached)}. That is no proof."
         out.print(f"\n[bold green]No claim was broken[/bold green] {sure}", soft_wrap=True)
+
+
+def _print_members(out: Console, pool: ClusterPool) -> None:
+    kernels = [member.identity.kernel for member in pool.joined if member.identity is not None]
+    counts = ", ".join(f"{kernels.count(kernel)} on {kernel}" for kernel in dict.fromkeys(kernels))
+    lost = f"; {pool.lost} jobs were lost with their workers, and done again" if pool.lost else ""
+    out.print(f"Workers of {escape(pool.address)}: {escape(counts) or 'none is left'}{lost}", soft_wrap=True)
+    for note in pool.notes:
+        out.print(f"  {escape(note)}", soft_wrap=True)
 
 
 def _listed(names: Collection[str]) -> str:
@@ -123,7 +141,9 @@ def _print_not_seen(out: Console, campaign: AnyCampaign, *, verbose: bool) -> No
                 out.print(f"  {escape(name)}: {failure}", soft_wrap=True)
 
 
-def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, str]]) -> dict[str, object]:
+def summary_json(
+    campaign: AnyCampaign, took: float, absent: list[tuple[Target, str]], pool: ClusterPool | None = None
+) -> dict[str, object]:
     """The summary as a JSON document."""
     return {
         "seed": campaign.seed,
@@ -134,6 +154,32 @@ def summary_json(campaign: AnyCampaign, took: float, absent: list[tuple[Target, 
         "targets": [_target_json(campaign, target) for target in targets_of(campaign)],
         "not_here": [{"target": target.name, "missing": missing} for target, missing in absent],
         "troubles": [trouble for track in campaign.tracks for trouble in track.troubles],
+        "cluster": None if pool is None else _cluster_json(pool),
+    }
+
+
+def _cluster_json(pool: ClusterPool) -> dict[str, object]:
+    return {
+        "address": pool.address,
+        "workers": [
+            {
+                "address": member.address,
+                "threads": member.threads,
+                "host": member.identity.host,
+                "kernel": member.identity.kernel,
+                "boot_id": member.identity.boot_id,
+                "python": member.identity.python,
+            }
+            for member in pool.joined
+            if member.identity is not None
+        ],
+        "notes": pool.notes,
+        "lost": pool.lost,
+        "restarts": [
+            {"host": restart.host, "kernel": restart.kernel, "seeds": list(restart.seeds)} for restart in pool.restarts
+        ],
+        "unconfirmed": pool.unconfirmed,
+        "disbelieved": pool.disbelieved,
     }
 
 
@@ -257,7 +303,8 @@ def _target_json(campaign: AnyCampaign, target: Target) -> dict[str, object]:
     tracks = tracks_on(campaign, target)
     found = _first(campaign, target)
     return {
-        "target": target.name,
+        "target": getattr(target, "target", target.name),
+        "kernel": getattr(target, "kernel", None),
         "hazards": in_order(tracks[0].hazards),
         "sequences": sum(track.sequences for track in tracks),
         "operations": sum(track.operations for track in tracks),

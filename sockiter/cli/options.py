@@ -59,6 +59,15 @@ def workers(noun: str) -> Callable[[Command], Command]:
     )
 
 
+def cluster() -> Callable[[Command], Command]:
+    """--cluster, the address of a Dask scheduler, or a number of workers."""
+    return click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Work on the workers of a Dask scheduler, as tls://HOST:8786, or of `local:N`; --workers then has no meaning.",
+    )
+
+
 def memory() -> Callable[[Command], Command]:
     """--memory in MiB, as bytes in `memory_max`; by default, half of the machine's memory."""
     return click.option(

@@ -34,7 +34,7 @@ def watch(run: Callable[[Callable[[], None]], None], update: Update, *, total: f
     `run` receives a function that it must call regularly. `left`: the text behind the bar, a format of `task`.
     """
     progress_console = console(stderr=True)
-    is_plain = bool(os.environ.get("NO_COLOR")) and sys.stderr.isatty()
+    is_plain = is_in_lines() or (bool(os.environ.get("NO_COLOR")) and sys.stderr.isatty())
     if not progress_console.is_terminal and not is_plain:
         run(lambda: None)
         return
@@ -64,6 +64,11 @@ def watch(run: Callable[[Callable[[], None]], None], update: Update, *, total: f
                 click.echo(f"sockiter: {', '.join(column.render(bar.tasks[0]).plain for column in columns)}", err=True)
 
         run(show)
+
+
+def is_in_lines() -> bool:
+    """Whether progress is requested as lines, also without a terminal: in a guest it is."""
+    return os.environ.get("SOCKITER_PROGRESS") == "lines"
 
 
 def run(cells: CellWorkers) -> None:

@@ -9,6 +9,7 @@ NAMES = (
         "fuzz",
         "check",
         "check-verify",
+        "prove",
         "explore",
         "matrix",
         "replay",
@@ -18,8 +19,9 @@ NAMES = (
         "race",
         "targets",
         "vm",
+        "kernels",
     ),
-    *("advise", "error"),
+    *("advise", "promise", "error"),
 )
 """The files in `schemas/`."""
 

@@ -40,6 +40,7 @@ TIMEOUT_S = 600.0
     multiple=True,
     help="Another directory or file that the command may read.",
 )
+@click.option("--suite", metavar="SUITE", help="Take the package from this suite of Debian: sid, trixie, bookworm.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1),
@@ -67,6 +68,7 @@ def vm(
     *,
     cases: tuple[Path, ...],
     reads: tuple[Path, ...],
+    suite: str | None,
     timeout: float,
     memory: str,
     cpus: int | None,
@@ -77,7 +79,8 @@ def vm(
 ) -> None:
     """Run a command on another kernel: sockiter vm linux-image-6.12 -- sockiter fuzz kernel:udp
 
-    KERNEL is a kernel image, a Debian package, or fault-injection-VERSION after --build. The guest sees the files of this
+    KERNEL is a kernel image, the tree or the packages of one, a package that apt knows, or fault-injection-VERSION after
+    --build. The guest sees the files of this
     machine that the command needs: the system's, Python's, the working directory, and paths in the command. It may write
     only to the directories of --cases.
     """
@@ -99,6 +102,7 @@ def vm(
         "command": list(command),
         "cases": [str(folder) for folder in writable_folders(folders)],
         "reads": [str(path.absolute()) for path in reads],
+        "suite": suite or "",
         "timeout_s": timeout,
         "memory": memory,
         "cpus": cpus or min(len(os.sched_getaffinity(0)), 2),

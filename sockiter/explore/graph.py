@@ -247,7 +247,8 @@ def explore(
     if frame_name(scheme) == "netlink":
         raise Unsearchable("it is dumped in messages, which the page cannot show")
     within = (frozenset(hazards) & scheme.hazards) - LEFT_OUT
-    system = TransitionSystem(scheme, within, scope.sockets, scope.buckets, scope.batch)
+    # A page names sockets in the order of their additions, so that is also the order of their keys.
+    system = TransitionSystem(scheme, within, scope.sockets, scope.buckets, scope.batch, any_key=False)
     graph = StateGraph(scheme, within, scope, system)
     _Exploration(graph, states_max, progress).run()
     return graph

@@ -25,11 +25,12 @@ from sockiter.errors import SockiterError
 from sockiter.fuzzing import machine  # noqa: F401  # `drivers` uses it: loaded before the server forks the workers
 from sockiter.fuzzing.drivers import DRIVERS, FASTEST
 from sockiter.fuzzing.triage import FindingKey, Triage, TriagedFinding
+from sockiter.kernel.probe import Capabilities, known, take_over
 from sockiter.replay import expecting, with_expects
 from sockiter.shrink.minimize import Patience
 from sockiter.targets import SCHEME_TARGETS, target_named
 from sockiter.version import __version__, commit
-from sockiter.workers import Workers, interrupted_at, serving, starved_s
+from sockiter.workers import Pool, Workers, interrupted_at, serving, starved_s
 
 # Long enough that the start of a process does not matter, short enough that the process stays small.
 SLICE_S = 5.0
@@ -43,6 +44,8 @@ LEAST_SLICE_S = 0.02
 # interrupted. Both are less than the workers' patience.
 SHRINKING_S = 2.0
 INTERRUPTED_S = 3.0
+# Setting up a session takes less on any machine that is not emulated.
+SETUP_S = 1.0
 # A slice that has completed no sequence in this time has a target on which sequences do not end.
 ENDLESS_S = 10.0
 # The interval at which a shrinking worker checks for a stop request.
@@ -55,14 +58,16 @@ class FuzzJob:
 
     `left_s`: the seconds that the campaign has left at the beginning of the slice. `until`: its end, on the monotonic
     clock of this machine; None if the campaign has not begun yet. `sequences`: the sequences of the slice; None: as many as
-    there is time for. `done`: the sequences of the slices before it.
+    there is time for. `done`: the sequences of the slices before it. `cases`: None where the findings are saved by the
+    process that gets them. `capabilities`: what the main process has found out about this machine, so that the slice does
+    not probe it again.
     """
 
     target: str
     driver: str
     hazards: frozenset[Hazard]
     seed: str
-    cases: Path
+    cases: Path | None
     seconds: float
     since: float
     pending: frozenset[KnownFailure]
@@ -71,11 +76,14 @@ class FuzzJob:
     until: float | None = None
     sequences: int | None = None
     done: int = 0
+    capabilities: Capabilities | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A slice has opened its session, and is about to run its first sequence."""
+    """A slice has opened its session after so many seconds, and is about to run its first sequence."""
+
+    setup_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,7 @@ class Campaign(Workers[Track, FuzzJob]):
         workers: int,
         cases: Path,
         slice_s: float = SLICE_S,
+        pool: Pool | None = None,
     ) -> None:
         self.seed = seed
         # As a `CountedCampaign` has them.
@@ -184,7 +193,7 @@ class Campaign(Workers[Track, FuzzJob]):
         self.tracks = tracks_of(targets, drivers)
         # The fast driver first, and kernels first: so a short campaign on a busy machine still reaches every target.
         order = sorted(self.tracks, key=lambda track: (track.driver != FASTEST, not track.target.is_real))
-        super().__init__(order, workers=workers, work=work)
+        super().__init__(order, workers=workers, work=work, pool=pool)
         self._seconds = seconds
         self._share = seconds * workers / len(self.tracks)
         self._cases = cases
@@ -196,6 +205,9 @@ class Campaign(Workers[Track, FuzzJob]):
         if not self._waiting and not self.running:
             return 0.0
         return self._seconds if self._until == math.inf else max(0.0, self._until - time.monotonic())
+
+    def _place(self, track: Track) -> str:
+        return track.target.name
 
     def _job(self, track: Track) -> FuzzJob:
         longest = self._slice_s
@@ -214,6 +226,7 @@ class Campaign(Workers[Track, FuzzJob]):
             track.investigated,
             self._seconds if self._until == math.inf else self._until - time.monotonic(),
             None if self._until == math.inf else self._until,
+            capabilities=known(track.target.name),
         )
         track.allotted += seconds
         track.slices += 1
@@ -231,10 +244,14 @@ class Campaign(Workers[Track, FuzzJob]):
         return min(left / waiting, 1.0)
 
     def _on_message(self, track: Track, message: Message) -> None:
-        if self._until == math.inf:
+        is_first = self._until == math.inf
+        if is_first:
             self._until = time.monotonic() + self._seconds
         match message:
-            case Began() | Drawn():
+            case Began(setup_s):
+                # In emulation, the time would be over before each target has had its own.
+                self._until += 0.0 if is_first else max(setup_s - SETUP_S, 0.0) / self._workers
+            case Drawn():
                 pass
             case Tick(sequences, operations, seconds):
                 track.sequences += sequences
@@ -263,9 +280,14 @@ class Campaign(Workers[Track, FuzzJob]):
 
 def saved_as_drawn(drawn: Drawn, driver: str, seed: int, cases: Path) -> SavedFinding:
     """Save a finding whose worker ended before it was shrunk."""
+    found = drawn.found if drawn.found.case.comment else as_drawn(drawn.found, driver, str(seed))
+    return saved(found, driver, cases, drawn.seconds)
+
+
+def as_drawn(found: TriagedFinding, driver: str, seed: str) -> TriagedFinding:
+    """A finding with a comment on its origin, before it is shrunk."""
     # Nothing is run for it here: whatever ended the worker would end this process.
-    case = _commented(drawn.found, driver=driver, seed=str(seed))
-    return _saved(replace(drawn.found, case=case), driver, cases, drawn.seconds)
+    return replace(found, case=_commented(found, driver=driver, seed=seed))
 
 
 def work(job: FuzzJob, connection: Connection) -> None:
@@ -283,8 +305,11 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
 
     `line`: the connection on which a finding is reported before it is shrunk, and on which stop requests arrive.
     """
+    called = time.monotonic()
     try:
         target = target_named(job.target)
+        if job.capabilities is not None:
+            take_over(job.target, job.capabilities)
         if not target.is_real:
             rights.give_up()
         with target.session() as session:
@@ -295,7 +320,7 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
             triage = Triage(target, session, set(job.pending), set(job.investigated), patience)
             if line is not None:
                 triage.drawn = lambda found: line.send(Drawn(found, job.since + time.monotonic() - started))
-                line.send(Began())
+                line.send(Began(started - called))
             is_first = True
             is_cut = False
             done = job.done
@@ -308,8 +333,8 @@ def search(job: FuzzJob, line: Line | None = None) -> Iterator[Message]:
                         now = time.monotonic()
                         done += bite.sequences
                         if bite.found is not None:
-                            saved = _kept(bite.found, session, job, job.since + now - started)
-                            yield saved if job.sequences is None else replace(saved, sequences=done)
+                            kept = _kept(bite.found, session, job, job.since + now - started)
+                            yield kept if job.sequences is None else replace(kept, sequences=done)
                         yield Tick(bite.sequences, bite.operations, now - last)
                         last = now
                         is_first = False
@@ -358,10 +383,13 @@ def _kept(found: TriagedFinding, session: Session, job: FuzzJob, seconds: float)
         case = annotated(found, session, driver=job.driver, seed=job.seed)
     except KeyboardInterrupt:
         case = _commented(found, driver=job.driver, seed=job.seed)
-    return _saved(replace(found, case=case), job.driver, job.cases, seconds)
+    return saved(replace(found, case=case), job.driver, job.cases, seconds)
 
 
-def _saved(found: TriagedFinding, driver: str, cases: Path, seconds: float) -> SavedFinding:
+def saved(found: TriagedFinding, driver: str, cases: Path | None, seconds: float) -> SavedFinding:
+    """Save the case of a finding; without a directory, nothing is saved."""
+    if cases is None:
+        return SavedFinding(found, driver, seconds, None)
     try:
         return SavedFinding(found, driver, seconds, save(found.case, cases, found.stem))
     except OSError as error:

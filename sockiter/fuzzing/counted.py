@@ -35,7 +35,8 @@ from sockiter.fuzzing.campaign import (
     work,
 )
 from sockiter.fuzzing.triage import FindingKey
-from sockiter.workers import Workers
+from sockiter.kernel.probe import known
+from sockiter.workers import Pool, Workers
 
 # About a second each, so that starting a process for one does not matter, and one that is cut loses little.
 SLICE: Mapping[str, int] = {"hypothesis": 500, "swarm": 20_000}
@@ -96,11 +97,12 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
         cases: Path,
         seconds: float = math.inf,
         slice_sequences: int | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.seed = seed
         self.sequences = sequences
         self.tracks = tracks_of(targets, drivers)
-        super().__init__((), workers=workers, work=work)
+        super().__init__((), workers=workers, work=work, pool=pool)
         self._seconds = seconds
         self._cases = cases
         self._orders = [
@@ -129,6 +131,9 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
             order.left -= sequences
             order.queued += 1
 
+    def _place(self, part: _Slice) -> str:
+        return part.order.track.target.name
+
     def _job(self, part: _Slice) -> FuzzJob:
         order = part.order
         track = order.track
@@ -148,6 +153,7 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
             None if self._until == math.inf else self._until,
             part.sequences,
             part.number * order.size,
+            known(track.target.name),
         )
 
     def _on_message(self, part: _Slice, message: Message) -> None:

@@ -11,6 +11,8 @@ from sockiter.claims import INSERTIONS_MAX, Hazard
 from sockiter.kernel.target import KernelTarget
 from sockiter.operations import LISTENING, Bucket, has_tail
 from sockiter.readers import Feature
+from sockiter.schemes.scheme import has_keys
+from sockiter.simulation import SchemeTarget
 
 # Small batches make growth and partial batches likely; the kernels' 16 slots keep the draw realistic.
 SLOTS_DRAWN = (1, 2, 3, 4, SLOTS)
@@ -28,7 +30,7 @@ class Room:
     `has_tail`: whether sockets can be reinserted at the tail. `features`: those of sequences that the target supports.
     `buckets_drawn`: the buckets of each table that sequences use. `message`: of a kernel's dump, the records of the smallest
     message, else 0; `largest`: of the largest one, 0 if the size of a message is not chosen. `holds`: the most sockets in a
-    bucket, None for any number.
+    bucket, None for any number. `has_keys`: the names of sockets are keys, so that their order counts.
     """
 
     tables: tuple[str, ...] = ("",)
@@ -40,6 +42,7 @@ class Room:
     message: int = 0
     largest: int = 0
     holds: int | None = None
+    has_keys: bool = False
 
     @classmethod
     def of(cls, target: Target) -> Room:
@@ -52,8 +55,11 @@ class Room:
             if holds is not None and target.buckets_max is not None:
                 buckets = target.buckets_max
                 largest = min(largest, buckets * holds // 2)
+        keys = isinstance(target, SchemeTarget) and has_keys(target.scheme)
         features = target.features
-        return cls(target.tables, target.slots, insertions, target.has_tail, features, buckets, message, largest, holds)
+        return cls(
+            target.tables, target.slots, insertions, target.has_tail, features, buckets, message, largest, holds, keys
+        )
 
     @property
     def slots_drawn(self) -> tuple[int, ...]:

@@ -88,7 +88,14 @@ def live(draw: DrawFn, options: Callable[[SocketMachine], Sequence[T]]) -> T:
     return _pick(draw, options(draw(MACHINE)))
 
 
-NEW = MACHINE.map(lambda machine: machine.sockets.new_name)
+@st.composite
+def new_name(draw: DrawFn) -> str:
+    """A name for a new socket; a choice only where the order of names counts."""
+    names = draw(MACHINE).sockets.new_names
+    return _pick(draw, names) if len(names) > 1 else names[0]
+
+
+NEW = new_name()
 SOCKET = live(lambda machine: tuple(machine.sockets.tables))
 MOVABLE = live(lambda machine: machine.sockets.able("rehash"))
 CONNECTION = live(lambda machine: machine.sockets.able("close"))
@@ -202,7 +209,7 @@ class SocketMachine(RuleBasedStateMachine):
         # As many sockets as a message of a dump has records, or some more; in all buckets where one has little room.
         buckets = tuple(self.buckets) if self.room.holds is not None else (0,)
         while (number := len(self.sockets.tables)) < self.slots + more:
-            self.add(self.sockets.new_name, "tail", buckets[number % len(buckets)])
+            self.add(self.sockets.new_names[0], "tail", buckets[number % len(buckets)])
 
     @precondition(lambda self: not self.is_open)
     @rule()

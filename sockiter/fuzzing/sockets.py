@@ -23,6 +23,9 @@ from sockiter.operations import (
 )
 from sockiter.shrink.edits import name_of
 
+NAMES_DRAWN = 3
+"""The number of names that a new socket may have, where the order of names counts."""
+
 # A change of each kind to a socket; whether it is possible depends only on the socket's life and table.
 _CHANGES: dict[Hazard, Change] = {
     "reinsert": Reinsert("", "head"),
@@ -45,17 +48,22 @@ class Sockets:
         self.tables: dict[str, str] = {}
         self.lives: dict[str, Life] = {}
         self.added = self.inserted = 0
+        # If the order of names counts: all names so far.
+        self.used: frozenset[str] = frozenset()
 
     def __copy__(self) -> Sockets:
         clone = Sockets(self.room, rolls_over=self.rolls_over)
         clone.tables, clone.lives = self.tables.copy(), self.lives.copy()
-        clone.added, clone.inserted = self.added, self.inserted
+        clone.added, clone.inserted, clone.used = self.added, self.inserted, self.used
         return clone
 
     @property
-    def new_name(self) -> str:
-        """The name of the next added socket."""
-        return name_of(self.added)
+    def new_names(self) -> tuple[str, ...]:
+        """The possible names of the next added socket, the usual one first; some, if the order of names counts."""
+        if not self.room.has_keys:
+            return (name_of(self.added),)
+        names = (name_of(number) for number in range(self.added + NAMES_DRAWN))
+        return tuple(name for name in names if name not in self.used)
 
     @property
     def with_tail(self) -> tuple[str, ...]:
@@ -108,9 +116,9 @@ class Sockets:
         """
         match kind:
             case "add-head":
-                return Add(self.new_name, "head", pick(self.room.buckets))
+                return Add(self._name(pick), "head", pick(self.room.buckets))
             case "add-tail":
-                return Add(self.new_name, "tail", pick(self.room.buckets_with_tail))
+                return Add(self._name(pick), "tail", pick(self.room.buckets_with_tail))
             case "remove":
                 return Remove(pick(tuple(self.tables)))
             case "destroy":
@@ -125,6 +133,11 @@ class Sockets:
                 return Reinsert(pick(self.able(kind)), "head")
         return Rehash(pick(self.able(kind)), pick(self.room.buckets))
 
+    def _name(self, pick: Callable[[Sequence[Any]], Any]) -> str:
+        names = self.new_names
+        name: str = pick(names) if len(names) > 1 else names[0]
+        return name
+
     def carry_over(self, change: Change) -> None:
         """Apply a change."""
         name = change.name
@@ -133,6 +146,8 @@ class Sockets:
             case Add(name, _, bucket):
                 self.tables[name] = bucket.table
                 self.added += 1
+                if self.room.has_keys:
+                    self.used |= {name}
             case Rehash(name, bucket):
                 self.tables[name] = bucket.table
                 self.inserted += life == "bound"

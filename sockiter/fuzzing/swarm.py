@@ -37,7 +37,7 @@ from sockiter.operations import (
     prevents,
 )
 from sockiter.readers import Feature, Reader
-from sockiter.shrink.edits import name_of
+from sockiter.shrink.edits import name_of, names_in, renamed
 
 NAMES = tuple(name_of(number) for number in range(2 * MESSAGE_MAX + 128))
 UNLIMITED = 1_000_000
@@ -99,10 +99,21 @@ class Swarm:
         self._more = 0.73 * len(room.buckets)
         self._message = room.message
         self._holds = room.holds
+        self._has_keys = room.has_keys
         self._crowding = 3 if len(room.tables) == 1 else 1.5
 
     def sequence(self) -> tuple[tuple[Operation, ...], int]:
         """The next sequence, and its slots at open."""
+        operations, slots = self._sequence()
+        return (self._in_any_order(operations), slots) if self._has_keys else (operations, slots)
+
+    def _in_any_order(self, operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+        # The same sequence, with its names in another order.
+        names = names_in(operations)
+        keys = self._random.sample(names, len(names))
+        return tuple([renamed(operation, dict(zip(names, keys, strict=True))) for operation in operations])
+
+    def _sequence(self) -> tuple[tuple[Operation, ...], int]:
         chance = self._random.random
         features: Sequence[Feature] = ()
         if self.aims and chance() < 0.5:

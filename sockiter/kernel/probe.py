@@ -44,6 +44,16 @@ def probe(target: str, attempt: Callable[[], Capabilities]) -> Capabilities:
     return _capabilities[target]
 
 
+def known(target: str) -> Capabilities | None:
+    """The result of an earlier `probe`, for another process of this machine; None if there was none."""
+    return _capabilities.get(target)
+
+
+def take_over(target: str, capabilities: Capabilities) -> None:
+    """Take over the result of another process of this machine, in place of a probe."""
+    _capabilities.setdefault(target, capabilities)
+
+
 def forget() -> None:
     """Clear the cache."""
     _capabilities.clear()

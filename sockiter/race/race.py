@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -44,6 +45,9 @@ RERUNS = 10
 RECORDS_KEPT = 3
 # The time that the walking process may take for its last walk and its end.
 PATIENCE_S = 30.0
+# The time of the walking process to start, and the interval at which it is looked at meanwhile.
+START_S = 600.0
+_LOOK_S = 1.0
 # The walking process ends by itself this long after a round, in case that the main process has died.
 _ORPHANED_S = 5.0
 # The number of reads in a record: the first and the last ones.
@@ -259,6 +263,7 @@ def race_session(target: KernelTarget) -> Iterator[Arena]:
             with undisturbed(), theirs:
                 walker.start()
         try:
+            _await(walker, ours)
             os.sched_setaffinity(0, {here})
             yield _TwoProcesses(setup, ours, quiet)
         finally:
@@ -269,6 +274,20 @@ def race_session(target: KernelTarget) -> Iterator[Arena]:
                 walker.join(PATIENCE_S)
                 walker.kill()  # no effect if it has ended
                 walker.join()
+
+
+def _await(walker: BaseProcess, ours: Connection) -> None:
+    # Until the walking process is ready: in emulation, its imports alone take longer than any answer may.
+    until = time.monotonic() + START_S
+    while not ours.poll(_LOOK_S):
+        if not walker.is_alive():
+            break
+        if time.monotonic() >= until:
+            raise Unavailable(f"the walking process was not ready after {START_S:.0f} s")
+    try:
+        ours.recv()
+    except (EOFError, OSError) as error:
+        raise Unavailable("the walking process has ended") from error
 
 
 class _TwoProcesses:
@@ -333,6 +352,7 @@ def run_walker(namespace: Namespace, walk: Walk, processor: int, connection: Con
     """
     with serving(connection), suppress(EOFError), rights.raised():
         os.sched_setaffinity(0, {processor})
+        connection.send(None)  # ready
         while True:
             plan, own = connection.recv()
             until = time.monotonic_ns() + int((plan.seconds + _ORPHANED_S) * 1e9)

@@ -10,6 +10,7 @@ from sockiter.schemes.index import Index
 from sockiter.schemes.index_detect import IndexDetect
 from sockiter.schemes.index_narrow import IndexNarrow
 from sockiter.schemes.index_snapshot import IndexSnapshot
+from sockiter.schemes.key_order import KeyHome, KeyOrder
 from sockiter.schemes.listns import Listns
 from sockiter.schemes.map_batch import MapBatch
 from sockiter.schemes.map_iter import MapIter
@@ -42,6 +43,7 @@ GROUPS: tuple[tuple[str, tuple[AnyScheme, ...]], ...] = (
         (Index(), IndexSnapshot(), IndexNarrow(), IndexDetect(), RemovalCount(), FullBatch(), FullBatchHeld(), Restart()),
     ),
     ("Sockets by cookie", (CookieUdp(), CookieTcp())),
+    ("Sockets by key", (KeyOrder(), KeyHome())),
     ("Files and dumps", (ProcUdp(), ProcTcp(), UdpDiag(), TcpDiag(), UnixDiag(), ProcUnix())),
     ("BPF maps", (MapNextKey(), MapBatch(), MapIter())),
     ("Netlink and packets", (NetlinkDiag(), Netlink(), ProcNetlink(), PacketDiag())),

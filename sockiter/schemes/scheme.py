@@ -210,6 +210,22 @@ def buckets_max_of(scheme: AnyScheme) -> int | None:
     return most
 
 
+def has_keys(scheme: AnyScheme) -> bool:
+    """Whether a scheme compares the names of sockets, as keys: its attribute `has_keys`.
+
+    Then a search gives a new socket a name anywhere in the order of the other names, and a fuzzer draws names in any order.
+    """
+    return bool(getattr(scheme, "has_keys", False))
+
+
+def has_fixed_hash(scheme: AnyScheme) -> bool:
+    """Whether no element of a scheme's table ever changes its bucket: its attribute `has_fixed_hash`.
+
+    Then a move to another bucket is a change of the element, in another table, and leaves the walked table as it is.
+    """
+    return bool(getattr(scheme, "has_fixed_hash", False))
+
+
 def line_bytes_of(scheme: AnyScheme) -> int:
     """The width of a line in the frame `seq_file`: the scheme's attribute `line_bytes`, if it has one."""
     width: int = getattr(scheme, "line_bytes", LINE_BYTES)

@@ -10,17 +10,24 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sockiter import durations
 from sockiter.errors import InputError, Unavailable
 from sockiter.files import cache_folder
 
+NOW_AND_THEN_S = 60.0
+"""A step that takes longer is reported so often, and a guest that is silent for so long."""
+
 # Names of packages, without a way out of the folder.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
+# If /lib is a link to /usr/lib, newer packages use the latter name.
+_LIBS = ("lib", "usr/lib")
+_IMAGES = ("boot/vmlinuz-*", *(f"{lib}/modules/*/vmlinuz" for lib in _LIBS))
 
 
 def folder() -> Path:
@@ -42,9 +49,25 @@ def find(name: str) -> Path | None:
 
 
 def image_in(kernel: Path) -> Path | None:
-    """The only kernel image under boot/ of a folder laid out like a package, or None."""
-    images = sorted((kernel / "boot").glob("vmlinuz-*"))
-    return images[0] if images else None
+    """The newest kernel image of a folder laid out like a package or a root file system, or None.
+
+    The image is boot/vmlinuz-VERSION, as in most packages of Debian and Ubuntu, or usr/lib/modules/VERSION/vmlinuz, as in
+    Fedora, Arch, openSUSE, and Debian since forky.
+    """
+    found = [path for pattern in _IMAGES for path in kernel.glob(pattern)]
+    return max(found, key=lambda image: [int(number) for number in re.findall(r"\d+", version_of(image))], default=None)
+
+
+def version_of(image: Path) -> str:
+    """The version that the path of an image names: that of boot/vmlinuz-VERSION, or that of its folder of modules."""
+    return image.absolute().parent.name if image.name == "vmlinuz" else image.name.removeprefix("vmlinuz-")
+
+
+def modules_of(image: Path) -> Path | None:
+    """The folder of all modules beside an image, as lib/modules; None where there is none."""
+    home = image.absolute().parent
+    places = [home.parent] if home.parent.name == "modules" else [home.parent / lib / "modules" for lib in _LIBS]
+    return next((place for place in places if place.is_dir()), None)
 
 
 def fill(name: str, make: Callable[[Path], None]) -> Path:
@@ -61,7 +84,7 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"{home}: cannot be made: {error.strerror}; set XDG_CACHE_HOME to another folder") from None
-    with _alone(home / f".{name}.lock"):
+    with alone(home / f".{name}.lock"):
         for stale in home.glob(f".{name}.*.part"):
             shutil.rmtree(stale, ignore_errors=True)
         if (image := find(name)) is not None:
@@ -70,7 +93,7 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
         try:
             make(part)
             if image_in(part) is None:
-                raise Unavailable(f"{name} has no kernel image: there is no boot/vmlinuz-* in it")
+                raise Unavailable(f"{name} has no kernel image: there is no {' and no '.join(_IMAGES[::2])} in it")
             part.chmod(0o755)
             part.rename(home / name)
         finally:
@@ -81,12 +104,13 @@ def fill(name: str, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the lock of a file; waits for another process that holds it, and reports that."""
     with open(lock, "w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            show_progress(f"waiting for another process that makes {lock.name.strip('.').removesuffix('.lock')}")
+            show_progress(f"waiting for another process that works on {lock.name.strip('.').removesuffix('.lock')}")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -100,8 +124,26 @@ def step(progress: str, what: str) -> Iterator[None]:
     before = durations.last(what)
     show_progress(progress if before is None else f"{progress}; the last time that took {durations.in_words(before)}")
     started = time.monotonic()
-    yield
+    is_over = threading.Event()
+
+    def now_and_then() -> None:
+        while not is_over.wait(NOW_AND_THEN_S):
+            tell(f"{progress}: {durations.in_words(time.monotonic() - started)} so far")
+
+    watcher = threading.Thread(target=now_and_then, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
     durations.keep(what, time.monotonic() - started)
+
+
+def tell(progress: str) -> None:
+    """Print a line about something that takes long on standard error, also if that is no terminal."""
+    with suppress(OSError):
+        print(f"sockiter vm: {progress}", file=sys.stderr, flush=True)
 
 
 def show_progress(progress: str) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sockiter import durations
 from sockiter.errors import InputError, Unavailable
 from sockiter.vm import acceleration, cache, programs, view
 
@@ -102,12 +103,14 @@ def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, An
     }
     shares = [*((path, True) for path in guest.cases), *((path, False) for path in _hidden_here())]
     (folder / "run").write_text(script(command, [path for path, _ in shares]), encoding="utf-8")
-    modules = guest.image.absolute().parent.parent / "lib" / "modules"
-    paths = view.shown([*view.needed(), *python_path(os.environ).split(os.pathsep), *guest.reads, modules], command)
+    needed: list[str | Path] = [*view.needed(), *python_path(os.environ).split(os.pathsep), *guest.reads]
+    if (modules := cache.modules_of(guest.image)) is not None:
+        needed.append(modules)
+    paths = view.shown(needed, command)
     program = view.wrapper(qemu, folder, paths, [path for path, _ in shares], [*guest.cases, folder])
     (folder / "qemu").write_text(program, encoding="utf-8", errors="surrogateescape")
     (folder / "qemu").chmod(0o700)
-    kernel = guest.image.name.removeprefix("vmlinuz-")
+    kernel = cache.version_of(guest.image)
     boot = ExitStack()
     boot.enter_context(cache.step(f"booting {kernel} by {how}", f"vm: boot of {kernel} by {how.split()[0]}"))
     try:
@@ -173,6 +176,8 @@ def environment(caller: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in caller.items() if name in _VARIABLES or _WITH_PREFIX.match(name)}
     kept["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), programs.search_path()])
     kept["PYTHONPATH"] = python_path(caller)
+    # Commands are slow there, and show their progress although standard error is no terminal.
+    kept.setdefault("SOCKITER_PROGRESS", "lines")
     return kept
 
 
@@ -197,8 +202,7 @@ def _check(image: Path) -> None:
     # The magic number of the boot protocol for x86.
     if head[0x202:0x206] != b"HdrS":
         raise Unavailable(f"{image}: no kernel image for x86: expected a bzImage, as in boot/vmlinuz-*")
-    modules = image.absolute().parent.parent / "lib" / "modules"
-    programs.require({**_NEEDED, **(_NEEDED_FOR_MODULES if modules.is_dir() else {})}, "booting a kernel")
+    programs.require({**_NEEDED, **(_NEEDED_FOR_MODULES if cache.modules_of(image) else {})}, "booting a kernel")
 
 
 def _hidden_here() -> list[Path]:
@@ -260,12 +264,17 @@ def _attend(
 ) -> tuple[bytes, bytes]:
     # Passes on the output of the guest until it reports a status or ends; returns the report, and the end of the log.
     reported = log_tail = b""
+    started = time.monotonic()
     with selectors.DefaultSelector() as selector:
         for descriptor in (*ours, status, log):
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
             ended = reported.count(b"\n") == 2
-            ready = selector.select(0 if ended else None)
+            ready = selector.select(0 if ended else cache.NOW_AND_THEN_S)
+            if not ready and not ended and reported:
+                cache.tell(
+                    f"the command runs, {durations.in_words(time.monotonic() - started)} after the start of the guest"
+                )
             if ended and not any(key.fd in ours for key, _ in ready):
                 break
             for key, _ in ready:

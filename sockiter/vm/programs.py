@@ -38,15 +38,18 @@ def require(needed: Mapping[str, str], purpose: str) -> None:
         raise Unavailable(f"{purpose} requires programs that are not installed: {', '.join(missing)}")
 
 
-def run(arguments: Sequence[str], *, cwd: Path | None = None) -> str:
-    """Run a program to its end and return its standard output; raise `Unavailable` with its last lines if it fails."""
+def run(arguments: Sequence[str], *, cwd: Path | None = None, errors: str = "replace") -> str:
+    """Run a program to its end and return its standard output; raise `Unavailable` with its last lines if it fails.
+
+    `errors`: as for `bytes.decode`.
+    """
     with running(arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        output, errors = process.communicate()
+        output, complaints = process.communicate()
     if process.returncode != 0:
         raise Unavailable(
-            f"{Path(arguments[0]).name} failed: {last_lines(errors or output) or f'status {process.returncode}'}"
+            f"{Path(arguments[0]).name} failed: {last_lines(complaints or output) or f'status {process.returncode}'}"
         )
-    return output.decode(errors="replace")
+    return output.decode(errors=errors)
 
 
 def last_lines(output: bytes) -> str:

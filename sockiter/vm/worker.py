@@ -23,7 +23,7 @@ from types import FrameType
 from typing import IO, Any
 
 from sockiter.errors import SockiterError, Unavailable
-from sockiter.vm import build, cache, packages
+from sockiter.vm import build, cache, packages, sources, trees
 from sockiter.vm import guest as guests
 
 _INTERRUPTED = 130
@@ -42,7 +42,8 @@ class Account:
 def hand_over(order: Mapping[str, Any], account: Account | None = None) -> int:
     """Let a worker carry out an order, and return its exit status; an exception here ends the worker and its processes.
 
-    The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With an `account`, standard output goes
+    The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With `is_silent`, the worker prints no
+    error: the caller has it in the report. With an `account`, standard output goes
     there, and not to that of this process.
     """
     if account is None:
@@ -102,17 +103,18 @@ def main() -> int:
     order = json.loads(line)
     folder = Path(order.pop("folder"))
     descriptor: int | None = order.pop("report", None)
+    prints = not order.pop("is_silent", False)
     report: dict[str, Any] = {}
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch, daemon=True).start()
     try:
         return ORDERS[order.pop("do")](folder, report, **order)
     except SockiterError as error:
-        return _failed(report, error, error.status)
+        return _failed(report, error, error.status, prints=prints)
     except BrokenPipeError:
         return _OUTPUT_CLOSED  # the reader of the guest's output has ended
     except OSError as error:
-        return _failed(report, error, Unavailable.status)
+        return _failed(report, error, Unavailable.status, prints=prints)
     except KeyboardInterrupt:
         report["trouble"] = "interrupted"
         return _INTERRUPTED
@@ -123,9 +125,10 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _failed(report: dict[str, Any], error: Exception, status: int) -> int:
+def _failed(report: dict[str, Any], error: Exception, status: int, *, prints: bool) -> int:
     report["trouble"] = str(error)
-    print(f"sockiter: {error}", file=sys.stderr)
+    if prints:
+        print(f"sockiter: {error}", file=sys.stderr)
     return status
 
 
@@ -137,9 +140,10 @@ def _run(
     command: list[str],
     cases: list[str],
     reads: list[str],
+    suite: str = "",
     **how: Any,
 ) -> int:
-    image = image_of(kernel)
+    image = image_of(kernel, suite)
     guest = guests.Guest(image=image, cases=list(map(Path, cases)), reads=list(map(Path, reads)), **how)
     return guests.run(guest, command, folder, report)
 
@@ -151,24 +155,41 @@ def _build(folder: Path, report: dict[str, Any], *, version: str) -> int:
     return 0
 
 
-ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build}
+def _build_tree(folder: Path, report: dict[str, Any], *, tree: str, patch: str | None, to: str) -> int:
+    image = sources.build(Path(tree), Path(to), None if patch is None else Path(patch))
+    report |= {"outcome": "built", "image": str(image)}
+    return 0
+
+
+ORDERS: dict[str, Callable[..., int]] = {"run": _run, "build": _build, "build-tree": _build_tree}
 """What a worker can do. Each returns an exit status and adds to a report: the fields of the document of `vm --json` that it
 alone knows."""
 
 
-def image_of(kernel: str) -> Path:
-    """The kernel image of a name: a path, a kernel in the cache, or a package of Debian, which is then downloaded."""
+def image_of(kernel: str, suite: str = "") -> Path:
+    """The kernel image of a name, with its modules ready to boot.
+
+    A name is a path of an image, a tree or packages, a kernel in the cache, or a package, which is then downloaded: of the
+    machine's own sources, or of a `suite` of Debian.
+    """
     if "/" in kernel or os.path.exists(kernel):
         path = Path(kernel)
-        return (cache.image_in(path) or path) if path.is_dir() else path
+        if path.is_dir():
+            has_packages = cache.image_in(path) is None and any(path.glob("*.deb"))
+        else:
+            has_packages = path.suffix == ".deb" and path.exists()
+        return packages.from_files(path) if has_packages else trees.image_of(path)
     if (image := cache.find(kernel)) is not None:
         return image
     if kernel.startswith(build.PREFIX):
         raise Unavailable(f"{kernel} is not built yet: sockiter vm --build {kernel.removeprefix(build.PREFIX)}")
     if kernel.startswith("linux-image-"):
-        return packages.image(kernel)
+        return packages.image(kernel, suite)
     there = f"; built or downloaded already: {', '.join(names)}" if (names := cache.kept()) else ""
-    raise Unavailable(f"{kernel}: no such kernel: expected an image's path, or a package such as linux-image-6.12{there}")
+    raise Unavailable(
+        f"{kernel}: no such kernel: expected the path of an image, a tree or a package, or a package such as "
+        f"linux-image-6.12{there}"
+    )
 
 
 def _watch() -> None:

@@ -1195,6 +1195,7 @@ def kept(
     case = load(RFC_SKIP) if text is None else loads(text)
     kind: Kind = "skip"
     found = TriagedFinding(job.target, kind, False, case, hazards_of(case.operations), of, drawn, 1, 1)
+    assert job.cases is not None
     return SavedFinding(found, job.driver, seconds, job.cases / f"{job.driver}-{drawn}.case")
 
 

@@ -340,6 +340,15 @@ def test_with_no_color_there_is_a_line_of_progress_now_and_then(
     assert capsys.readouterr().err == "sockiter: working, 2 of 4\nsockiter: working, 4 of 4\n"
 
 
+def test_progress_is_lines_without_a_terminal_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOCKITER_PROGRESS", "lines")
+    monkeypatch.setattr(progress, "PLAIN_S", 0.0)
+    progress.watch(lambda show: show(), lambda bar, task: bar.update(task, description="working"), total=4, left="of 4")
+    assert capsys.readouterr().err == "sockiter: working, of 4\n"
+
+
 # Interrupts.
 
 

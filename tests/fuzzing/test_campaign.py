@@ -8,6 +8,7 @@ import io
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import time
@@ -17,7 +18,7 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -42,6 +43,9 @@ from sockiter.fuzzing.campaign import (
 )
 from sockiter.fuzzing.drivers import DRIVERS, Bite
 from sockiter.fuzzing.triage import Triage, TriagedFinding
+from sockiter.kernel import probe
+from sockiter.kernel.probe import Capabilities
+from sockiter.kernel.target import KernelTarget
 from sockiter.replay import replay
 from sockiter.simulation import SchemeTarget
 from sockiter.targets import target_named
@@ -690,6 +694,31 @@ def test_a_worker_that_goes_on_when_the_time_is_up_is_killed(tmp_path: Path, mon
     run.run(stop)
     assert run.tracks[0].troubles == ["a worker on offset-udp was killed: it went on for 0 s after the time was up"]
     assert not run.interrupted
+
+
+def test_a_slow_set_up_is_no_part_of_the_time(tmp_path: Path) -> None:
+    run = one(tmp_path, seconds=10)
+    (track,) = run.tracks
+    run._on_message(track, Began(9.0))
+    until = run._until
+    run._on_message(track, Began(0.5))
+    assert run._until == until
+    run._on_message(track, Began(5.0))
+    assert run._until == until + 4.0
+
+
+def test_a_slice_takes_over_what_was_found_out_about_the_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(target: KernelTarget) -> None:
+        raise Unavailable("no session today")
+
+    monkeypatch.setattr(probe, "_capabilities", {})
+    monkeypatch.setattr(KernelTarget, "session", fail)
+    capabilities = Capabilities(scheme="rank", unable={"show": "why not"})
+    assert pickle.loads(pickle.dumps(capabilities)) == capabilities
+    nothing: frozenset[Any] = frozenset()
+    job = FuzzJob("kernel:udp", "swarm", nothing, "1", tmp_path, 1.0, 0.0, nothing, nothing, capabilities=capabilities)
+    assert list(search(job)) == [Ended(nothing, "no session today")]
+    assert probe.known("kernel:udp") == capabilities
 
 
 def test_a_campaign_without_interrupts_sets_no_alarm() -> None:

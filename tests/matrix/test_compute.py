@@ -407,6 +407,7 @@ def none_and_all(*, sockets: int, workers: int = 1) -> CellWorkers:
 
 def worker(run: CellWorkers) -> BaseProcess:
     ((process, _),) = run.running.values()
+    assert isinstance(process, BaseProcess)
     return process
 
 
@@ -458,6 +459,7 @@ def test_a_worker_that_is_killed_leaves_its_cell_unknown_and_the_others_go_on() 
     def kill() -> None:
         for process, task in run.running.values():
             if task.column == ALL:
+                assert isinstance(process, BaseProcess)
                 os.kill(process.pid or 0, signal.SIGKILL)
 
     run.run(once(kill, run))

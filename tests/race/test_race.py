@@ -436,6 +436,39 @@ def test_a_process_that_ends_while_it_walks_is_reported() -> None:
             arena.run(plan("remove"))
 
 
+class Late:
+    """A connection of a process that is not ready for a while, or ends."""
+
+    def __init__(self, looks: int, *, ends: bool = False) -> None:
+        self.looks = looks
+        self._ends = ends
+
+    def poll(self, timeout: float) -> bool:
+        self.looks -= 1
+        return self.looks <= 0
+
+    def recv(self) -> None:
+        if self._ends:
+            raise EOFError
+
+    def is_alive(self) -> bool:
+        return not self._ends
+
+
+def test_a_process_that_starts_slowly_is_no_process_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(100)
+    race._await(cast(Any, late), cast(Any, late))
+    assert late.looks == 0
+    ended = Late(100, ends=True)
+    with pytest.raises(Unavailable, match=r"^the walking process has ended$"):
+        race._await(cast(Any, ended), cast(Any, ended))
+    assert ended.looks == 99
+    monkeypatch.setattr(race, "START_S", 0.0)
+    late = Late(100)
+    with pytest.raises(Unavailable, match=r"^the walking process was not ready after 0 s$"):
+        race._await(cast(Any, late), cast(Any, late))
+
+
 @pytest.mark.usefixtures("two_processors", "nothing_left")
 def test_a_process_that_is_silent_is_waited_for_so_long_and_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "PATIENCE_S", 0.1)

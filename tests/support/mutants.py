@@ -8,8 +8,9 @@ of the table.
 from __future__ import annotations
 
 import builtins
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -25,6 +26,8 @@ from sockiter.simulation import SchemeTarget
 
 # The modules that are loaded anew for a mutant; it shares all others, such as operations and histories.
 ANEW = ("sockiter.table", "sockiter.schemes", "sockiter.simulation")
+# The same, where the relation of a mutant is compared with its code.
+ANEW_FOR_PROOFS = (*ANEW, "sockiter.frames", "sockiter.check", "sockiter.prove")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,28 @@ def caught(
     return None
 
 
+def tie_of(mutant: Mutant, scope: tuple[int, int, int]) -> Any:
+    """The comparison of a scheme with the bug and the relation of the scheme without it, in this scope."""
+    load = _world(mutant, ANEW_FOR_PROOFS)
+    (scheme,) = (scheme for scheme in load("sockiter.schemes").SCHEMES if scheme.name == mutant.scheme)
+    relation = load("sockiter.prove.relations").RELATIONS[mutant.scheme]
+    return load("sockiter.prove.tie").tied(scheme, relation, scope=scope)
+
+
 def _loaded(name: str, mutant: Mutant | None) -> SchemeTarget:
+    load = _world(mutant, ANEW)
+    (scheme,) = (scheme for scheme in load("sockiter.schemes").SCHEMES if scheme.name == name)
+    target: SchemeTarget = load("sockiter.simulation").SchemeTarget(scheme)
+    return target
+
+
+def _world(mutant: Mutant | None, anew: tuple[str, ...]) -> Callable[..., ModuleType]:
     # The modules of a world of their own import each other by an `__import__` of their own: neither the disk nor sys.modules
     # is touched, and whatever builds on a module that was changed gets the changed one.
     world: dict[str, ModuleType] = {}
 
     def load(module: str, *how: Any) -> ModuleType:
-        if not module.startswith(ANEW):
+        if not module.startswith(anew):
             return __import__(module, *how)
         if module not in world:
             spec = find_spec(module)
@@ -114,12 +132,15 @@ def _loaded(name: str, mutant: Mutant | None) -> SchemeTarget:
                 text = text.replace(mutant.old, mutant.new)
             world[module] = ModuleType(f"mutants.{module}")
             vars(world[module])["__builtins__"] = {**vars(builtins), "__import__": load}
-            exec(compile(text, f"<{module} of {mutant}>", "exec"), vars(world[module]))
+            # A dataclass looks for its module there.
+            sys.modules[f"mutants.{module}"] = world[module]
+            try:
+                exec(compile(text, f"<{module} of {mutant}>", "exec"), vars(world[module]))
+            finally:
+                del sys.modules[f"mutants.{module}"]
         return world[module]
 
-    (scheme,) = (scheme for scheme in load("sockiter.schemes").SCHEMES if scheme.name == name)
-    target: SchemeTarget = load("sockiter.simulation").SchemeTarget(scheme)
-    return target
+    return load
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -536,6 +557,64 @@ MUTANTS: tuple[Mutant, ...] = (
         "filled = table.first_filled(bucket)",
         "filled = table.first_filled(bucket) if table.buckets[bucket:bucket + 1] != ((),) else len(table.buckets)",
         "offset-tcp-skip",
+    ),
+    # Keys.
+    Mutant(
+        "key-order",
+        "an element is unseen from the remembered key on, not above it",
+        "schemes.key_order",
+        "element.name > key",
+        "element.name >= key",
+        "add_some",
+    ),
+    Mutant(
+        "key-order",
+        "a batch takes the first elements of the list, not the least keys",
+        "schemes.key_order",
+        "tuple(sorted(above)[:slots])",
+        "tuple(above[:slots])",
+        "keys_against_the_list",
+    ),
+    Mutant(
+        "key-order",
+        "a batch that lacks one element is taken for the whole bucket",
+        "schemes.key_order",
+        "len(above) <= slots",
+        "len(above) <= slots + 1",
+        "keys_against_the_list",
+    ),
+    Mutant(
+        "key-order",
+        "the key of a bucket is used in a later one",
+        "schemes.key_order",
+        "key if filled == bucket else None",
+        "key",
+        "emptied_bucket_with_higher_keys",
+        together=("remove", "rehash"),
+    ),
+    Mutant(
+        "key-order",
+        "the element that a read stops before is remembered as the last shown",
+        "schemes.key_order",
+        "return Done(State(bucket, key, slots))",
+        "return Done(State(bucket, batch[0].name, slots))",
+        "add_some",
+    ),
+    Mutant(
+        "key-home",
+        "the walk is over a table in which elements do move",
+        "schemes.key_order",
+        "    has_fixed_hash = True",
+        "    has_fixed_hash = False",
+        "full-batch-held-skip-moved-rehash",
+    ),
+    Mutant(
+        "key-home",
+        "behind the end the walk begins again",
+        "schemes.key_order",
+        "return Done(State(filled, None, slots))",
+        "return Done(State(0, None, slots))",
+        "add_some",
     ),
     # Files and dumps.
     Mutant(

@@ -29,14 +29,20 @@ if [ "${NO_BOOT-}" != "" ]; then echo "qemu: no machine" >&2; exit 1; fi
 . "$folder/run" 2>/dev/null
 """
 
+# The archives of suites have packages of a kernel in parts.
 APT_CACHE = r"""
+if [ "$1" = -c ]; then config=$2; shift 2; fi
 case $1 in
     pkgnames) printf '%s\n' linux-image-6.1.0-9-amd64 linux-image-6.1.0-10-amd64 linux-image-6.1.0-10-cloud-amd64 \
         linux-image-6.12-amd64 linux-image-6.12.5+deb12-amd64 linux-image-6.12.11+deb12-amd64 \
-        linux-image-6.12.11+deb12-amd64-dbg linux-image-amd64 | grep "^$2" || :;;
+        linux-image-6.12.11+deb12-amd64-dbg linux-image-amd64 linux-image-6.8.0-31-generic \
+        ${config:+linux-image-7.2.13+deb14-amd64} | grep "^$2" || :;;
     show) echo "Package: $3"
         case $3 in
             linux-image-amd64) echo "Depends: linux-base, linux-image-6.1.0-10-amd64 (= 6.1)";;
+            *7.2*|*generic) of=${3#linux-image-}
+                echo "Depends: dracut | initramfs, linux-binary-$of (= 7.2), linux-modules-$of, linux-base-$of";;
+            linux-image-alone) ;;
             *) echo "Depends: kmod";;
         esac
         echo "Size: 1";;
@@ -46,39 +52,68 @@ esac
 # Waits on request, so that another process can come in between.
 APT_GET = r"""
 for package; do :; done
-echo "$package" >>"$STAND_INS/downloads"
 echo "$@" >"$STAND_INS/apt-get.told"
+case " $* " in
+    *" indextargets "*)
+        printf "${APT_SOURCES-Debian http://mirror/debian/\nDebian-Security http://mirror/security/\n}"; exit;;
+    *" update "*) echo update >>"$STAND_INS/downloads"; exit ${APT_UPDATE-0};;
+esac
+while [ "$1" != download ]; do shift; done; shift
 if [ "${APT_FAILS-}" != "" ]; then echo "W: a warning" >&2; echo "E: no signature" >&2; exit 100; fi
+for package; do echo "$package" >>"$STAND_INS/downloads"; done
 if [ "${APT_SLOW-}" != "" ]; then touch "$STAND_INS/slow"; while [ -e "$STAND_INS/slow" ]; do sleep 0.01; done; fi
-if [ "${APT_EMPTY-}" = "" ]; then touch "./$package.deb"; fi
+if [ "${APT_EMPTY-}" = "" ]; then for package; do touch "./$package.deb"; done; fi
 """
 
 DPKG = r"""
-package=$(basename "$2" .deb); to=$3
+package=$(basename "$2" .deb); to=$3; package=${package%%_*}
 case $package in
     linux-source-*) mkdir -p "$to/usr/src"; touch "$to/usr/src/$package.tar.xz";;
     *empty*) mkdir -p "$to/usr/share/doc";;
+    linux-image-*7.2*|linux-image-*generic) mkdir -p "$to/usr/share/doc";;
+    linux-binary-*) mkdir -p "$to/usr/lib/modules/${package#linux-binary-}"
+        cp "$STAND_INS/image" "$to/usr/lib/modules/${package#linux-binary-}/vmlinuz";;
+    linux-modules-*) of=$to/usr/lib/modules/${package#linux-modules-}
+        mkdir -p "$of/kernel/net" "$of/kernel/sound"
+        printf module | xz >"$of/kernel/net/9p.ko.xz"
+        printf module | gzip >"$of/kernel/sound/snd.ko.gz";;
     *) release=${package#linux-image-}
         mkdir -p "$to/boot" "$to/usr/share/doc"
-        mkdir -p "$to/lib/modules/$release"
-        cp "$STAND_INS/image" "$to/boot/vmlinuz-$release";;
+        cp "$STAND_INS/image" "$to/boot/vmlinuz-$release"
+        if [ "${NO_MODULES-}" = "" ]; then mkdir -p "$to/lib/modules/$release"; fi;;
 esac
 """
 
 DEPMOD = r"""
-touch "$2/lib/modules/$3/modules.dep"
+cd "$2/lib/modules/$3" && find . -name '*.ko' -printf '%P:\n' >modules.dep
 """
 
 TAR = r"""
 mkdir -p "$4/$(basename "$2" .tar.xz)/arch/x86/boot"
 """
 
+# Compiles the sources that are newer than their objects, and lists them; a source with #error does not compile.
 MAKE = r"""
+out=.
 for target; do case $target in
-    KCONFIG_ALLCONFIG=*) grep -v "${WITHOUT-^#}" "${target#*=}" >.config;;
+    O=*) out=${target#O=};;
+    KCONFIG_ALLCONFIG=*) grep -v "${WITHOUT-^#}" "${target#*=}" >"$out/.config";;
     kernelrelease) echo 6.12.1-fault-injection;;
     bzImage) if [ "${MAKE_FAILS-}" != "" ]; then echo "cc1: no memory" >&2; exit 2; fi
-        cp "$STAND_INS/image" arch/x86/boot/bzImage;;
+        mkdir -p "$out/arch/x86/boot" "$out/include/config"
+        find . -name '*.c' | sort | while read -r source; do
+            object=$out/$(basename "$source" .c).o
+            if [ ! -e "$object" ] || [ "$source" -nt "$object" ]; then
+                echo "${source#./}" >>"$STAND_INS/compiled"
+                if grep -n '^#error' "$source" >/dev/null; then
+                    echo "  the caller"; echo "${source#./}:1:2: error: wrong"; echo "make[1]: *** Error 1"; exit 2
+                fi >&2
+                touch "$object"
+            fi
+        done || exit 2
+        echo 6.12.1-fault-injection >"$out/include/config/kernel.release"
+        touch "$out/vmlinux"
+        cp "$STAND_INS/image" "$out/arch/x86/boot/bzImage";;
 esac; done
 """
 
@@ -97,9 +132,7 @@ def install(folder: Path) -> None:
         "depmod": DEPMOD,
         "tar": TAR,
         "make": MAKE,
-        **dict.fromkeys(
-            ("busybox", "modprobe", "file", "gcc", "ld", "flex", "bison", "bc", "perl", "pahole", "xz"), NOTHING
-        ),
+        **dict.fromkeys(("busybox", "modprobe", "file", "gcc", "ld", "flex", "bison", "bc", "perl", "pahole"), NOTHING),
     }
     for name, text in programs.items():
         path = folder / name

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,7 @@ def test_memory_processors_and_the_image_are_the_requested_ones(vm: Run, machine
 
 def test_a_folder_with_a_kernel_in_it_is_as_good_as_its_image(vm: Run, machine: Path) -> None:
     Path("kernel/boot").mkdir(parents=True)
+    Path("kernel/lib/modules").mkdir(parents=True)
     Path("kernel/boot/vmlinuz-1").write_bytes(stand_ins.IMAGE)
     assert vm("true", kernel="kernel")[0] == 0
     assert f"--kimg {os.getcwd()}/kernel/boot/vmlinuz-1 " in (machine / "virtme-run.told").read_text()
@@ -234,12 +236,12 @@ def test_a_folder_with_a_kernel_in_it_is_as_good_as_its_image(vm: Run, machine: 
         (("--timeout", "0", "a", "--", "true"), 2, "--timeout"),
         (("--build", "6.12", "a", "--", "true"), 2, "--build VERSION goes without KERNEL and COMMAND"),
         (("--no-kvm", "./none", "--", "true"), 3, "none: no kernel image: No such file or directory"),
-        (("--no-kvm", ".", "--", "true"), 3, ".: no kernel image: Is a directory"),
+        (("--no-kvm", ".", "--", "true"), 3, ".: no kernel image in it: expected boot/vmlinuz-* or lib/modules/*/vmlinuz"),
         (("--no-kvm", "text", "--", "true"), 3, "text: no kernel image for x86: expected a bzImage, as in boot/vmlinuz-*"),
         (
             ("--no-kvm", "6.12", "--", "true"),
             3,
-            "6.12: no such kernel: expected an image's path, or a package such as linux-im",
+            "6.12: no such kernel: expected the path of an image, a tree or a package, or a package such as linux-im",
         ),
         (("--no-kvm", "fault-injection-6.1", "--", "true"), 3, "is not built yet: sockiter vm --build 6.1"),
     ],
@@ -426,6 +428,48 @@ def test_the_boot_is_reported_only_on_a_terminal(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     cache.show_progress("booting")
     assert capsys.readouterr().err == "sockiter: booting\n"
+
+
+def test_a_step_that_takes_long_is_reported_now_and_then_also_without_a_terminal(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "NOW_AND_THEN_S", 0.001)
+    lines: list[str] = []
+    reported = threading.Event()
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        reported.set()
+
+    monkeypatch.setattr(cache, "tell", tell)
+    with cache.step("booting 6.1", "boot"):
+        assert reported.wait(DEADLINE_S)
+    assert lines[0] == "booting 6.1: 0 s so far"
+
+
+def test_a_line_about_a_long_step_begins_otherwise_than_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    cache.tell("at work")
+    assert capsys.readouterr().err == "sockiter vm: at work\n"
+
+
+def test_a_silent_command_is_reported_now_and_then(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def tell(line: str) -> None:
+        if line.startswith("the command runs, "):
+            (tmp_path / "reported").touch()
+
+    monkeypatch.setattr(cache, "tell", tell)
+    monkeypatch.setattr(cache, "NOW_AND_THEN_S", 0.01)
+    asked = guest.Guest(image=machine / "image", cases=[], timeout_s=60, memory="1G", cpus=1, kvm=False, verbose=False)
+    wait = ["sh", "-c", f"while [ ! -e {tmp_path}/reported ]; do sleep 0.01; done"]
+    assert guest.run(asked, wait, folder, {}) == 0
+
+
+def test_commands_show_their_progress_in_a_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert guest.environment({})["SOCKITER_PROGRESS"] == "lines"
+    assert guest.environment({"SOCKITER_PROGRESS": "none"})["SOCKITER_PROGRESS"] == "none"
 
 
 def test_a_missing_kvm_is_reported_with_its_reason(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

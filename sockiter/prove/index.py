@@ -1,0 +1,327 @@
+"""The relation of `index`: the place in a bucket is the index of the last socket shown in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from sockiter.claims import MOVES, Hazard
+from sockiter.prove.logic import After, Answer, Moment, Symbol, Term, both, choose, either, implies, negated, nobody
+from sockiter.prove.relation import (
+    BETWEEN,
+    END,
+    GROWING,
+    LOOKING,
+    NOTHING,
+    SHOWING,
+    STOPPED,
+    Candidate,
+    Rank,
+    Step,
+    Updates,
+    Way,
+    first_held,
+    held_values,
+    only_held,
+    walk,
+)
+from sockiter.schemes.partial_batch import Growing, Looking, Showing, State
+from sockiter.table import Table
+
+
+class IndexRelation:
+    """`here`: the bucket. `fresh`: no socket of it was shown; or else `place` is the index of the last one.
+
+    `grown`: the batch has grown for this bucket. `whole`: the batch has all unseen sockets of the bucket.
+    """
+
+    excluded: frozenset[Hazard] = frozenset({"close", "accept"})
+    symbols = (Symbol("here", 0), Symbol("fresh", False), Symbol("place", 0), Symbol("grown", False), Symbol("whole", False))
+
+    @property
+    def start(self) -> Updates:
+        return {"fresh": True}
+
+    def observe(self, at: Any, table: Table) -> Mapping[str, Any]:
+        values = {"here": at.bucket, "fresh": at.place is None, "place": 0 if at.place is None else at.place}
+        match at:
+            case Looking(grown=grown):
+                return {**values, "point": LOOKING, "grown": grown}
+            case Growing(batch=batch):
+                return {**values, "point": GROWING, **held_values(name for name, _ in batch)}
+            case Showing(batch=batch, is_whole=is_whole):
+                return {**values, "point": SHOWING, "whole": is_whole, **held_values(name for name, _ in batch)}
+        assert isinstance(at, State)
+        return values
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (
+            *_walk("begin", "begin", BETWEEN, lambda m: Way(True, m.here, {})),
+            *_walk("find none", "granted", LOOKING, lambda m: Way(_none_unseen(m), m.here + 1, {})),
+            *_looks(LOOKING),
+            *_walk("find none with the larger batch", "granted", GROWING, _find_none_grown),
+            *_looks(GROWING),
+            Step(
+                "keep the small batch",
+                "refused",
+                GROWING,
+                0,
+                lambda m: True,
+                lambda m: {"point": SHOWING, "outcome": NOTHING, "whole": False},
+            ),
+            Step(
+                "step to the next socket",
+                "granted",
+                SHOWING,
+                1,
+                lambda m, c: both(first_held(m, c), m.some(lambda s: both(m.held(s), s != c))),
+                lambda m, c: {
+                    "outcome": NOTHING,
+                    "fresh": False,
+                    "place": m.idx(c),
+                    "held": lambda s: both(m.held(s), s != c),
+                },
+            ),
+            *_walk("step behind the bucket", "granted", SHOWING, _behind_whole, sockets=1),
+            *_walk("step behind the small batch", "granted", SHOWING, _behind_part, sockets=1),
+            Step(
+                "stop before a socket",
+                "refused",
+                SHOWING,
+                0,
+                lambda m: True,
+                lambda m: {"point": BETWEEN, "outcome": STOPPED, "held": nobody, "whole": False},
+            ),
+        )
+
+    def candidates(self, hazards: frozenset[Hazard]) -> Iterator[Candidate]:
+        yield Candidate(
+            "an index that was remembered is within the version", 0, lambda m: both(m.place <= m.ver, m.place >= -m.ver)
+        )
+        yield Candidate("a batch is whole only while it is shown", 0, lambda m: implies(m.whole, m.point == SHOWING))
+        yield Candidate("the bucket is one of the table, or the end", 0, lambda m: both(m.here >= 0, m.here <= m.buckets))
+        yield Candidate("a read is in a bucket", 0, lambda m: implies(m.point != BETWEEN, m.here < m.buckets))
+        yield Candidate("behind the end there is no bucket", 0, lambda m: implies(m.ended, m.here == m.buckets))
+        yield Candidate(
+            "no socket is held between two looks",
+            1,
+            lambda m, s: implies(either(m.point == BETWEEN, m.point == LOOKING), negated(m.held(s))),
+        )
+        moves = hazards & MOVES
+        moves = hazards & MOVES
+        for points, is_held in HELD if moves else HELD[:1]:
+            yield from _candidates_in_order(points, is_held)
+            for who, concerns in WHO[1:] if moves else WHO[:1]:
+                yield from _candidates_of_held(points, is_held, who, concerns)
+        for who, concerns in WHO[1:] if moves else WHO[:1]:
+            yield from _candidates_of(who, concerns)
+        if moves:
+            who, concerns = WHO[2]
+            yield from _candidates_in_order(f"in a batch, and{who},", lambda m, s: both(m.held(s), concerns(m, s)))
+            yield Candidate(
+                "a held socket near which nothing changed is in the table",
+                1,
+                lambda m, s: implies(both(m.held(s), concerns(m, s)), m.live(s)),
+            )
+            yield Candidate(
+                "where nothing changed near a socket, nothing changed near the held ones of its bucket",
+                2,
+                lambda m, s, t: implies(
+                    both(m.opened, concerns(m, s), m.live(s), m.bucket(s) == m.here, m.held(t)),
+                    both(concerns(m, t), m.bucket(t) == m.here),
+                ),
+            )
+
+    def rank(self, moment: Moment) -> Sequence[Rank]:
+        # Stale sockets of a batch may set the place back, until the batch is shown.
+        calm = either(moment.point != SHOWING, _in_order(moment))
+        return (
+            moment.here,
+            choose(calm, 1, 0),
+            choose(both(calm, negated(moment.fresh)), 1, 0),
+            choose(both(calm, negated(moment.fresh)), moment.place, 0),
+            lambda socket: both(negated(calm), moment.held(socket)),
+        )
+
+
+def _in_order(m: Moment) -> Term:
+    return m.every(
+        lambda s: both(
+            implies(m.held(s), either(m.fresh, m.idx(s) > m.place)),
+            m.every(lambda t: implies(both(m.held(s), m.held(t)), (m.turn(s) < m.turn(t)) == (m.idx(s) < m.idx(t)))),
+        )
+    )
+
+
+def ahead(m: Moment, s: Term) -> Term:
+    """Whether the walk will look at a socket again."""
+    return either(m.bucket(s) > m.here, both(m.bucket(s) == m.here, either(m.fresh, m.idx(s) > m.place)))
+
+
+def unseen(m: Moment, s: Term) -> Term:
+    """Whether a socket is an unseen one of the bucket."""
+    return both(m.live(s), m.bucket(s) == m.here, either(m.fresh, m.idx(s) > m.place))
+
+
+def _none_unseen(m: Moment) -> Term:
+    return m.every(lambda s: negated(unseen(m, s)))
+
+
+def _find_none_grown(m: Moment) -> Way:
+    return Way(_none_unseen(m), m.here + 1, {"grown": True, "held": nobody})
+
+
+def _behind_whole(m: Moment, c: Term) -> Way:
+    return Way(both(m.whole, only_held(m, c)), m.here + 1, _behind(m, c))
+
+
+def _behind_part(m: Moment, c: Term) -> Way:
+    return Way(both(negated(m.whole), only_held(m, c)), m.here, _behind(m, c))
+
+
+def _behind(m: Moment, c: Term) -> Updates:
+    return {"fresh": False, "place": m.idx(c), "held": nobody, "whole": False}
+
+
+def _walk(name: str, answer: Answer, point: int, way: Callable[..., Way], *, sockets: int = 0) -> Iterator[Step]:
+    for step in walk(
+        name, answer, point, way, at_next=lambda m, filled: {}, at_end=lambda m: {"grown": False}, sockets=sockets
+    ):
+        yield replace(step, updates=partial(_fresh_in_the_next, step))
+
+
+def _fresh_in_the_next(step: Step, m: Moment, *given: Term) -> Updates:
+    # No socket of another bucket was shown.
+    updates = step.updates(m, *given)
+    now = After(m, updates)
+    if updates["outcome"] == END:
+        return updates
+    enters = now.here != m.here
+    return {**updates, "fresh": either(enters, now.fresh), "place": choose(enters, 0, now.place)}
+
+
+def _looks(point: int) -> Iterator[Step]:
+    # The steps that take a batch: all unseen sockets of the bucket, or a first part of them.
+    with_larger = " with the larger batch" if point == GROWING else ""
+
+    def has_grown(m: Moment) -> Term:
+        return True if point == GROWING else m.grown
+
+    def is_part(m: Moment, last: Term) -> Term:
+        return both(unseen(m, last), m.some(lambda s: both(unseen(m, s), m.idx(s) > m.idx(last))))
+
+    def taken(m: Moment, last: Term) -> Updates:
+        is_taken = {"held": lambda s: both(unseen(m, s), m.idx(s) <= m.idx(last)), "turn": m.idx}
+        return {**is_taken, "outcome": NOTHING, "grown": False}
+
+    def is_whole(m: Moment) -> Term:
+        return m.some(lambda s: unseen(m, s))
+
+    def whole(m: Moment) -> Updates:
+        is_taken = {"held": lambda s: unseen(m, s), "turn": m.idx}
+        return {**is_taken, "point": SHOWING, "outcome": NOTHING, "grown": False, "whole": True}
+
+    yield Step(f"take all{with_larger}", "granted", point, 0, is_whole, whole)
+    yield Step(
+        f"take a part{with_larger}",
+        "granted",
+        point,
+        1,
+        lambda m, last: both(has_grown(m), is_part(m, last)),
+        lambda m, last: {**taken(m, last), "point": SHOWING},
+    )
+    if point == LOOKING:
+        yield Step(
+            "grow",
+            "granted",
+            point,
+            1,
+            lambda m, last: both(negated(m.grown), is_part(m, last)),
+            lambda m, last: {**taken(m, last), "point": GROWING},
+        )
+
+
+WHO: tuple[tuple[str, Callable[[Moment, Term], Term]], ...] = (
+    ("", lambda m, s: True),
+    (" that did not move", lambda m, s: negated(m.moved(s))),
+    (" near which nothing changed", lambda m, s: negated(either(m.moved(s), m.near(s)))),
+)
+"""The sockets of a candidate: all, those that did not move, and those near which nothing changed."""
+
+
+HELD: tuple[tuple[str, Callable[[Moment, Term], Term]], ...] = (
+    ("in a batch", lambda m, s: m.held(s)),
+    ("in a batch that is shown", lambda m, s: both(m.point == SHOWING, m.held(s))),
+)
+"""The held sockets of a candidate: all, or only while they are shown."""
+
+
+def _waits(m: Moment, s: Term, concerns: Callable[[Moment, Term], Term]) -> Term:
+    return both(m.opened, m.owed(s), negated(m.delivered(s)), concerns(m, s))
+
+
+def _done(m: Moment, s: Term, concerns: Callable[[Moment, Term], Term]) -> Term:
+    return both(m.delivered(s), m.live(s), concerns(m, s))
+
+
+def _candidates_of(who: str, concerns: Callable[[Moment, Term], Term]) -> Iterator[Candidate]:
+    yield Candidate(
+        f"an owed socket{who} is delivered, or ahead",
+        1,
+        lambda m, s: implies(_waits(m, s, concerns), ahead(m, s)),
+    )
+    yield Candidate(
+        f"a batch with all unseen sockets has every owed socket{who} of its bucket",
+        1,
+        lambda m, s: implies(both(_waits(m, s, concerns), m.whole, m.bucket(s) == m.here), m.held(s)),
+    )
+    yield Candidate(
+        f"a delivered socket{who} is behind, or has its turn",
+        1,
+        lambda m, s: implies(_done(m, s, concerns), either(negated(ahead(m, s)), both(m.turned, first_held(m, s)))),
+    )
+
+
+def _candidates_in_order(points: str, is_held: Callable[[Moment, Term], Term]) -> Iterator[Candidate]:
+    yield Candidate(
+        f"a socket held {points} stands behind the place",
+        1,
+        lambda m, s: implies(is_held(m, s), either(m.fresh, m.idx(s) > m.place)),
+    )
+    yield Candidate(
+        f"sockets held {points} stand in the order of their turns",
+        2,
+        lambda m, s, t: implies(both(is_held(m, s), is_held(m, t)), (m.turn(s) < m.turn(t)) == (m.idx(s) < m.idx(t))),
+    )
+
+
+def _candidates_of_held(
+    points: str, is_held: Callable[[Moment, Term], Term], who: str, concerns: Callable[[Moment, Term], Term]
+) -> Iterator[Candidate]:
+    yield Candidate(
+        f"a socket held {points} stands before an owed one{who} that has a later turn or none",
+        2,
+        lambda m, s, t: implies(
+            both(
+                _waits(m, s, concerns),
+                m.bucket(s) == m.here,
+                is_held(m, t),
+                s != t,
+                either(negated(m.held(s)), m.turn(t) < m.turn(s)),
+            ),
+            m.idx(t) < m.idx(s),
+        ),
+    )
+    yield Candidate(
+        f"a socket{who} held {points} is in this bucket",
+        1,
+        lambda m, s: implies(both(is_held(m, s), m.live(s), concerns(m, s)), m.bucket(s) == m.here),
+    )
+    yield Candidate(
+        f"a delivered socket{who} is not held {points}, or has its turn",
+        1,
+        lambda m, s: implies(both(_done(m, s, concerns), is_held(m, s)), both(m.turned, first_held(m, s))),
+    )
