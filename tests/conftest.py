@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver, spawn, util
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 _spawnv_passfds = util.spawnv_passfds
 
 
-def _spawned_unmeasured(*args: Any) -> int:
+def _spawned_unmeasured(path: bytes, args: Any, passfds: Sequence[int]) -> int:
     # The server that forks workers, and the tracker of resources. Coverage measures the workers one by one; those of a
     # measured server would inherit its tracer, and unmeasured tests would pay for it.
     config = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     try:
-        return _spawnv_passfds(*args)
+        return _spawnv_passfds(path, args, passfds)
     finally:
         if config is not None:
             os.environ["COVERAGE_PROCESS_CONFIG"] = config
@@ -112,13 +112,13 @@ util.spawnv_passfds = _spawned_unmeasured
 _set_forkserver_preload = forkserver.set_forkserver_preload
 
 
-def _preload_with_coverage(modules: list[str]) -> None:
+def _preload_with_coverage(modules_names: list[str]) -> None:
     # Each measured worker would import coverage otherwise.
     measuring = ["coverage.control", "coverage.multiproc"] if "coverage" in sys.modules else []
-    _set_forkserver_preload([*modules, *measuring])
+    _set_forkserver_preload([*modules_names, *measuring])
 
 
-forkserver.set_forkserver_preload = _preload_with_coverage
+forkserver.__dict__["set_forkserver_preload"] = _preload_with_coverage
 
 
 def _without_coverage(prepare: Any) -> Any:
