@@ -77,7 +77,7 @@ def test_a_summary_names_the_mainline_releases() -> None:
     assert mainline("cookie-tcp") == "TCP, mainline 6.17 and later"
     assert mainline("offset-tcp") == "TCP, mainline 5.15 to 6.16"
     assert mainline("rank") == "UDP, mainline up to 6.4"
-    assert mainline("proc-udp") == "/proc/net/udp, mainline 6.1 to 7.1"
+    assert mainline("proc-udp") == "/proc/net/udp, mainline 6.1 to 7.2"
 
 
 @pytest.mark.skipif(not PAGE.is_file(), reason=f"no {PAGE}: this is not a checkout")

@@ -31,6 +31,12 @@ from sockiter.vm import worker
 from sockiter.vm.guest import TIMED_OUT, writable_folders
 
 _SECONDS = 2.0
+# In a guest: the modules of connection tracking, in a table whose buckets a few connections fill.
+_PREPARED = (
+    "modprobe -qa nf_conntrack nf_conntrack_netlink 2>/dev/null; "
+    "echo 512 2>/dev/null >/proc/sys/net/netfilter/nf_conntrack_buckets; "
+    'exec "$@"'
+)
 _REPLAY_S = 300.0
 _TIMEOUT_S = 3600.0
 # The file of an unfinished survey, in the directory of its new cases.
@@ -174,7 +180,7 @@ def _in_guest(kernel: str, suite: str, options: Sequence[str], found: Path, corp
     folder = writable_folders([found / in_file_name(kernel.strip("./"))])[0]
     part = folder / _PART
     part.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "sockiter", "kernels", RUNNING, *options]
+    command = ["sh", "-c", _PREPARED, "sh", sys.executable, "-m", "sockiter", "kernels", RUNNING, *options]
     command += ["--found", str(folder), "--resume", str(part), "--json"]
     note(f"{kernel}: booting")
     account = worker.Account()

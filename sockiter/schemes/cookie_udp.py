@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where
 from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
@@ -79,6 +80,7 @@ class CookieUdp:
     name = "cookie-udp"
     summary = f"bucket and cookies of the sockets not yet shown ({mainline('cookie-udp')})"
     progress = "Unseen Cookies"
+    costs = Costs(iterator=8, slot=8)
     hazards = ANY_HAZARD
     tables = ONE_TABLE
     known_failures = (

@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.offset_udp import OffsetUdp
 from sockiter.schemes.scheme import (
     ANY_HAZARD,
@@ -146,6 +147,7 @@ class FullBatch(WholeBatch[State]):
     name = "full-batch"
     summary = "bucket and count of sockets seen in it, captured whole (the RFC's alternative 2)"
     progress = "Bucket Offset"
+    costs = Costs(iterator=8, slot=8)
     known_failures = (
         *OffsetUdp.known_failures,
         known_failure("skip", "close", moved=True),
@@ -177,6 +179,7 @@ class FullBatchHeld(WholeBatch[Held]):
     name = "full-batch-held"
     summary = "the sockets of a bucket that are still to be shown, captured whole and held (the RFC's alternative 2)"
     progress = "Held"
+    costs = Costs(iterator=8, slot=8, holds_references=True)
     known_failures = (
         known_failure("skip", "rehash", moved=True),
         known_failure("skip", "close", moved=True),

@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from typing import TypeAlias
 
 from sockiter.claims import KnownFailure, known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS
 from sockiter.table import Socket, Table
@@ -29,6 +30,7 @@ class Index(PartialBatch[PrevIdx]):
     name = "index"
     summary = "bucket and index of the last socket shown in it (the RFC's proposal)"
     progress = "Previous Index"
+    costs = Costs(iterator=16, slot=8, element=8, table=8, insert="a version", move="a version")
     hazards = ANY_HAZARD | SUCCESSIONS
     known_failures: tuple[KnownFailure, ...] = (
         known_failure("skip", "reinsert", "show"),

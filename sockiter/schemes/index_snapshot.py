@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.index import Index, PrevIdx
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS, Where
@@ -30,6 +31,7 @@ class IndexSnapshot(PartialBatch[Place]):
     name = "index-snapshot"
     summary = "as index, without what was inserted after open (the RFC's consistent snapshot)"
     progress = Index.progress
+    costs = Costs(iterator=24, slot=8, element=8, table=8, insert="a version", move="a version")
     hazards = ANY_HAZARD | SUCCESSIONS
     known_failures = (
         known_failure("skip", "reinsert", "show"),

@@ -23,6 +23,7 @@ from collections.abc import Hashable, Iterable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import KnownFailure, known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, SUCCESSIONS, Between, Done, Show, Where
 from sockiter.table import Socket, Table
 
@@ -75,6 +76,7 @@ class KeyOrder:
     name = "key-order"
     summary = "bucket and key of the element shown last in it, with the least keys above that as the next batch"
     progress = "Bucket Key"
+    costs = Costs(iterator=16, slot=8)
     hazards = (ANY_HAZARD | SUCCESSIONS) - {"realloc", "enomem"}
     tables = ONE_TABLE
     has_keys = True

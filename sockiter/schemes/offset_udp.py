@@ -9,6 +9,7 @@ describes this scheme: the count is right only as long as nothing changes in fro
 from __future__ import annotations
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
@@ -21,6 +22,7 @@ class OffsetUdp(PartialBatch[int]):
     name = "offset-udp"
     summary = f"bucket and count of sockets seen in it ({mainline('offset-udp')})"
     progress = "Bucket Offset"
+    costs = Costs(iterator=8, slot=8)
     known_failures = (
         known_failure("skip", "remove"),
         known_failure("skip", "reinsert"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.one_by_one import Found, Further, OneByOne, State
 from sockiter.schemes.scheme import ANY_HAZARD
 from sockiter.schemes.versions import mainline
@@ -33,6 +34,7 @@ class Rank(OneByOne[Place]):
     name = "rank"
     summary = f"count of sockets seen in the whole table ({mainline('rank')})"
     progress = "Rank"
+    costs = Costs(iterator=8)
     hazards = ANY_HAZARD - {"show", "realloc", "enomem"}
     known_failures = (
         known_failure("skip", "remove", elsewhere=True),

@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS
 from sockiter.table import Socket, Table
@@ -29,6 +30,7 @@ class RemovalCount(PartialBatch[Place]):
     name = "removal-count"
     summary = "bucket and count of sockets seen in it, less those removed from it (the RFC's alternative 1)"
     progress = "Bucket Offset"
+    costs = Costs(iterator=12, slot=8, bucket=4, remove="a count", move="a count")
     hazards = ANY_HAZARD | SUCCESSIONS
     known_failures = (
         known_failure("skip", "reinsert", moved=True),

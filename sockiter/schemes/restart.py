@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.partial_batch import PartialBatch, State
 from sockiter.schemes.removal_count import Place
 from sockiter.schemes.scheme import ANY_HAZARD, SUCCESSIONS
@@ -22,6 +23,7 @@ class Restart(PartialBatch[Place]):
     name = "restart"
     summary = "bucket and count of sockets seen in it; an error, and back to the start (the RFC's alternative 3)"
     progress = "Bucket Offset"
+    costs = Costs(iterator=12, slot=8, bucket=4, remove="a count", move="a count")
     hazards = ANY_HAZARD | SUCCESSIONS
     known_failures = (
         known_failure("skip", "rehash", moved=True),

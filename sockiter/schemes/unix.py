@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
 from sockiter.claims import known_failure
+from sockiter.schemes.costs import Costs
 from sockiter.schemes.scheme import ANY_HAZARD, BETWEEN, ONE_TABLE, Between, Done, Grow, Show, Where, by_position
 from sockiter.schemes.versions import mainline
 from sockiter.table import Socket, Table
@@ -80,6 +81,7 @@ class Unix:
     name = "unix"
     summary = f"bucket, offset, and a flag that is never cleared ({mainline('unix')})"
     progress = "Bucket Offset"
+    costs = Costs(iterator=8, slot=8)
     hazards = ANY_HAZARD
     tables = ONE_TABLE
     known_failures = (

@@ -45,7 +45,7 @@ def _cell(rows: Sequence[Survey], nth: int, column: Column) -> PageCell:
         changed.append(f"scheme: was {before.scheme or 'unknown'}")
     if (one.missing is None) != (before.missing is None):
         changed.append("runs only here" if one.missing is None else "ran before")
-    old, new = ({str(failure) for failure in of.failures if failure.case} for of in (before, one))
-    changed += [f"seen: {text}" for text in sorted(new - old)]
-    changed += [f"not seen: {text}" for text in sorted(old - new)]
+    old, new = ({str(failure) for failure in of.failures} for of in (before, one))
+    changed += [f"new: {text}" for text in sorted(new - old)]
+    changed += [f"no longer: {text}" for text in sorted(old - new)]
     return PageCell(one, shown, tuple(changed))

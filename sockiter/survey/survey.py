@@ -69,7 +69,11 @@ class Failure:
     case: str = ""
 
     def __str__(self) -> str:
-        return str(KnownFailure(self.kind, frozenset(self.hazards), self.moved, self.elsewhere))
+        return str(self.known)
+
+    @property
+    def known(self) -> KnownFailure:
+        return KnownFailure(self.kind, frozenset(self.hazards), self.moved, self.elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +311,8 @@ def _fuzz(plan: Plan, target: KernelTarget, known: TargetSurvey, cases: dict[str
         with target.session() as session:
             until = time.monotonic() + plan.seconds
             triage = Triage.of(target, session, target.hazards)
+            # Those that a case has shown are not worth the time of shrinking another one.
+            triage.pending -= {failure.known for failure in known.failures if failure.case}
             # In emulation, shrinking takes as long as finding.
             triage.patience = Patience(lambda: time.monotonic() >= until + plan.seconds)
             triage.drawn = keep_drawn
@@ -359,8 +365,7 @@ def _shown(known: TargetSurvey, failure: KnownFailure, name: str, case: Case, ca
     # With the case for that known failure, unless there is one.
     failures = list(known.failures)
     for nth, one in enumerate(failures):
-        same = (one.kind, one.moved, one.elsewhere, frozenset(one.hazards)) == (*failure.signature, failure.hazards)
-        if same and not one.case:
+        if one.known == failure and not one.case:
             failures[nth] = replace(one, case=name)
             cases[name] = dumps(case)
     return replace(known, failures=tuple(failures))

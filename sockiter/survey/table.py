@@ -32,7 +32,7 @@ class Changes:
 
     `gone`: cases that the second kernel does not show any more. `new`: those that it newly shows. `other`: those that it
     shows with other findings. `schemes`: targets with another scheme, each with both. `appeared` and `vanished`: targets
-    that run on one of the two only.
+    that run on one of the two, and do not on the other.
     """
 
     gone: tuple[CaseChange, ...] = ()
@@ -76,8 +76,8 @@ def changes(before: Survey, after: Survey) -> Changes:
         tuple(change for change in cases if not change.before),
         tuple(change for change in cases if change.before and change.after),
         tuple((name, old[name].scheme, new[name].scheme) for name in both if old[name].scheme != new[name].scheme),
-        tuple(name for name in new if name not in old),
-        tuple(name for name in old if name not in new),
+        tuple(name for name in new if name in _missing(before)),
+        tuple(name for name in old if name in _missing(after)),
     )
 
 
@@ -169,6 +169,10 @@ def _cell_as_text(one: TargetSurvey | None) -> str:
 
 def _running(survey: Survey) -> dict[str, TargetSurvey]:
     return {one.target: one for one in survey.targets if one.missing is None}
+
+
+def _missing(survey: Survey) -> set[str]:
+    return {one.target for one in survey.targets if one.missing is not None}
 
 
 def _case_changes(before: TargetSurvey, after: TargetSurvey) -> Iterator[CaseChange]:

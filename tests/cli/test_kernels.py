@@ -47,7 +47,7 @@ def guests(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> li
             return 124
         if order["kernel"] == "interrupted":
             return 130
-        status = sockiter(*order["command"][3:]).exit_code
+        status = sockiter(*order["command"][7:]).exit_code
         if order["kernel"] == "crashing":
             part = Path(order["command"][order["command"].index("--resume") + 1])
             document = json.loads(part.read_text())
@@ -76,7 +76,8 @@ def test_a_guest_surveys_its_kernel_with_the_same_command(corpus: Path, guests: 
     assert (survey["kernel"], survey["is_complete"], survey["targets"][0]["scheme"]) == ("linux-image-6.1", True, "rank")
     (order,) = guests
     assert (order["do"], order["suite"], order["timeout_s"]) == ("run", "sid", 3600)
-    assert order["command"][1:5] == ["-m", "sockiter", "kernels", "running"]
+    assert order["command"][:2] == ["sh", "-c"]
+    assert order["command"][5:9] == ["-m", "sockiter", "kernels", "running"]
     assert order["reads"] == [str(corpus)]
     assert not Path("sockiter-cases/linux-image-6.1").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sockiter.cases import Case
 from sockiter.conform import ConformanceTrial
 from sockiter.errors import Inconclusive, InputError, Unavailable
 from sockiter.fuzzing.drivers import DRIVERS, FASTEST, Bite
+from sockiter.fuzzing.triage import Triage
 from sockiter.kernel.target import KernelTarget
 from sockiter.kernel.tcp import KERNEL_TCP
 from sockiter.kernel.udp import KERNEL_UDP
@@ -199,6 +201,21 @@ def test_an_interrupt_of_a_comparison_loses_nothing(monkeypatch: pytest.MonkeyPa
     conformed = kept[-1].targets[0].conformed
     assert conformed is not None
     assert conformed.sequences == 7
+
+
+def test_a_known_failure_that_a_case_has_shown_is_not_shrunk_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model_kernel(monkeypatch, "rank")
+    pending: list[set[str]] = []
+
+    def drive(triage: Triage, *rest: object) -> Iterator[Bite]:
+        pending.append(set(map(str, triage.pending)))
+        return iter(())
+
+    monkeypatch.setitem(DRIVERS, FASTEST, drive)
+    monkeypatch.setattr(module, "_conform", skipped)
+    survey(plan(tmp_path, seconds=60))
+    survey(plan(tmp_path, SKIP, seconds=60))
+    assert pending[0] - pending[1] == {"skip (elsewhere) under remove"}
 
 
 def test_the_sequences_of_all_bites_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

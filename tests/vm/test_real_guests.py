@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -88,3 +89,15 @@ def test_the_kernels_targets_keep_their_claims_and_agree_with_their_schemes(kern
     inside = [sys.executable, str(Path(on_kernels.__file__)), kernel, str(tmp_path)]
     status = subprocess.call(vm(kernel, *inside, timeout_s=on_kernels.TIMEOUT_S, cases=tmp_path))
     assert status == 0, f"{status} commands failed, or it did not come to an end; cases, if there are any, are in {tmp_path}"
+
+
+@pytest.mark.parametrize("kernel", on_kernels.KERNELS)
+def test_a_survey_boots_a_kernel_once_and_has_its_scheme(kernel: str, tmp_path: Path) -> None:
+    available(kernel)
+    words = ["--target", "kernel:udp", "--seconds", "1", "--seed", "1", "--found", str(tmp_path / "found"), "--json"]
+    command = [sys.executable, "-m", "sockiter", "kernels", kernel, *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    (survey,) = json.loads(done.stdout)["kernels"]
+    assert (done.returncode, survey["is_complete"], survey["trouble"]) == (0, True, "")
+    (udp,) = survey["targets"]
+    assert ("kernel:udp", udp["scheme"]) in on_kernels.KERNELS[kernel]
