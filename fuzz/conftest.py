@@ -18,7 +18,10 @@ from sockiter.fuzzing.campaign import annotated
 from sockiter.fuzzing.triage import Triage, TriagedFinding
 from sockiter.fuzzing.violations import Violation
 
-register()
+try:
+    register()
+except (ImportError, ValueError) as error:
+    raise pytest.UsageError(str(error)) from None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,6 +6,9 @@ among them: it draws the same sequences every time, which is right for tests and
 
 from __future__ import annotations
 
+import os
+
+from databases import VARIABLE, database_of
 from hypothesis import Phase, settings
 
 from sockiter.fuzzing.drivers import HYPOTHESIS_STEPS
@@ -16,8 +19,14 @@ PROFILES = {DEVELOPER: 10, "ci": 1_500, "deep": 50_000}
 
 
 def register() -> None:
-    """Register the profiles, and use `developer` unless another profile is chosen."""
+    """Register the profiles, and use `developer` unless another profile is chosen.
+
+    The example database is the one that SOCKITER_DATABASE names; by default, Hypothesis's own. Raises ValueError for a bad
+    name.
+    """
+    value = os.environ.get(VARIABLE)
     common = settings(
+        settings() if value is None else settings(database=database_of(value)),
         derandomize=False,
         deadline=None,
         # The explain phase would only report lines of the judge.

@@ -211,6 +211,7 @@ COUNTS: dict[str, tuple[int, int]] = {
     "docs/how-to/other-kernels.md": (0, 13),
     "docs/how-to/read-a-case.md": (4, 3),
     "docs/how-to/reproduce-ci.md": (2, 2),
+    "docs/how-to/share-failures.md": (0, 3),
     "docs/how-to/write-a-scheme.md": (4, 7),
     "docs/measurements/kernels.md": (0, 4),
     "docs/measurements/time-to-refute.md": (0, 1),

@@ -37,6 +37,10 @@ ELSEWHERE, NEAR, MOVED = range(3)
 """The changes since open: none in the bucket of the tracked socket; some, of other sockets; or the socket itself moved."""
 # A status, combined with the changes since open.
 STATUSES = 12
+UNTRACKED = 8
+"""The number of monitor states that track no socket. They come first."""
+FATES_OF_A_SOCKET = STATUSES * UNTRACKED
+"""The number of monitor states that track a socket at one position. They are next to each other."""
 
 
 class MonitorState(NamedTuple):

@@ -1,9 +1,9 @@
 """Exhaustive search in a scope, shortest histories first: a proof or a shortest counterexample.
 
 A violation concerns one socket, and a scheme does not know which sockets were delivered. So the search tracks one socket
-at a time: any socket, from any state of the system on. A search state is a system state with a monitor state. There are a
-few search states for each system state, and not one for each combination of all sockets' statuses. For the other sockets,
-only their positions matter.
+at a time: any socket, from any state of the system on. A search state is a system state with a fate, that is, a state of the
+monitor. There are a few fates for each system state, and not one for each combination of all sockets' statuses. For the
+other sockets, only their positions matter. All fates of a system state take a transition at once, as a set (`fates`).
 
 Every counterexample is run and judged like any other case before it is returned. A case without the violation is an error.
 """
@@ -13,18 +13,18 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
 
 from sockiter.backend import run
 from sockiter.cases import Case, dumps
-from sockiter.check.counterexample import PathStep, Unmerged, named_by_key, to_operations
-from sockiter.check.monitor import MONITORED, Judged, Mode, MonitorState, MonitorStep, monitor_states, monitor_step, relevant
+from sockiter.check.counterexample import Unmerged
+from sockiter.check.edges import Edge, Edges
+from sockiter.check.fates import NOT_FOLLOWED, Fates, Ways, fates_of, numbers_of, relevant_fates, ways_of
+from sockiter.check.histories import STUCK, Histories
+from sockiter.check.monitor import MONITORED, monitor_states
 from sockiter.check.result import Counterexample, Scope, SearchResult
-from sockiter.check.transitions import Shift, SystemState, Transition, TransitionSystem, Turns
+from sockiter.check.transitions import TransitionSystem
 from sockiter.claims import MOVES, Hazard
-from sockiter.errors import Unsearchable, Unsound
-from sockiter.frames.bpf_seq import RECORDS_MAX
-from sockiter.operations import READS_MAX, Operation
+from sockiter.errors import Unsound
 from sockiter.oracle import judge
 from sockiter.readers import Reader
 from sockiter.schemes.scheme import AnyScheme, has_keys
@@ -35,8 +35,6 @@ from sockiter.verdict import Signature
 # The number of states between two progress reports.
 REPORT = 4096
 INTERRUPTED = "interrupted"
-# The most cases of the same length that are compared.
-ENDS_MAX = 256
 
 
 class StopSearch(Exception):
@@ -80,16 +78,9 @@ def search(
             gc.enable()
 
 
-class _Edge(NamedTuple):
-    # A transition in the search: the first search state of its target system state, the step of the monitor, and the mode of
-    # the read.
-    base: int
-    monitor_step: MonitorStep
-    transition: Transition
-    mode: Mode
-
-
 class _Search:
+    # A breadth-first search over system states, each with the set of fates with which it was reached.
+
     def __init__(
         self,
         scheme: AnyScheme,
@@ -104,16 +95,22 @@ class _Search:
             signatures = frozenset(signature for signature in signatures if signature.kind != "repeat")
         self.scheme, self.hazards, self.scope, self.signatures = scheme, hazards, scope, signatures
         self.system = TransitionSystem(scheme, hazards, scope.sockets, scope.buckets, scope.batch, reader)
-        self.monitor_states = monitor_states(scope.sockets)
-        # By system state: the edges that are lines of a case, and the internal edges.
-        self.edges: dict[int, tuple[list[_Edge], list[_Edge]]] = {}
-        # By search state: the state from which it was first reached, and the edge.
-        self.reached: dict[int, tuple[int, _Edge] | None] = {0: None}
-        self.transitions = 0
-        # By signature: its length in lines, and the states and edges that end in a violation of this length.
-        self.found: dict[Signature, tuple[int, list[tuple[int, _Edge | None]]]] = {}
-        self.relevant: tuple[bool, ...] = ()
-        self.terminates: dict[int, bool] = {}
+        self.relevant = self._relevant(signatures)
+        self.edges = Edges(self.system, scope.sockets, joins=self.joins, relevant=self.relevant)
+        # By system state: the fates with which it was not reached.
+        self.all_fates = fates_of(scope.sockets)
+        self.unreached: list[Fates] = [self.all_fates ^ 1]
+        self.states = 1
+        # By system state: its internal edges, and its edges that are lines of a case.
+        self.internal: dict[int, Ways] = {}
+        self.labelled: dict[int, Ways] = {}
+        # By system state: the fates that took its internal edges, and those that took the others.
+        self.continued: dict[int, Fates] = {}
+        self.changed: dict[int, Fates] = {}
+        # By signature: the lines of its shortest cases.
+        self.found: dict[Signature, int] = {}
+        # By number of lines: the system states, with the fates that were first reached with so many lines.
+        self.layers: list[dict[int, Fates]] = []
 
     def run(self, progress: Callable[[int, int], None]) -> SearchResult:
         started = time.perf_counter()
@@ -124,17 +121,27 @@ class _Search:
             incomplete = str(stop)
         except KeyboardInterrupt:
             incomplete = INTERRUPTED
-        found = sorted(self.found.items(), key=lambda item: (item[1][0], MONITORED.index(item[0])))
+        found = sorted(self.found.items(), key=lambda item: (item[1], MONITORED.index(item[0])))
+        histories = Histories(
+            self.system,
+            self.edges,
+            self.layers,
+            self.internal,
+            self.labelled,
+            self.found,
+            self.reader,
+            self._unmerged if has_keys(self.scheme) else None,
+        )
         violations = tuple(
-            Counterexample(signature.kind, signature.moved, self._shortest_case(signature, ends), signature.elsewhere)
-            for signature, (_, ends) in found
+            Counterexample(signature.kind, signature.moved, self._confirmed(signature, histories), signature.elsewhere)
+            for signature, _ in found
         )
         return SearchResult(
             self.scheme.name,
             self.hazards,
             self.scope,
-            len(self.reached),
-            self.transitions,
+            self.states,
+            self._transitions(),
             time.perf_counter() - started,
             violations,
             incomplete,
@@ -142,138 +149,94 @@ class _Search:
 
     def _breadth_first(self, progress: Callable[[int, int], None]) -> None:
         # The states of no line, then those of one line, and so on. An internal transition stays in its layer.
-        layer = [0]
+        waiting: dict[int, Fates] = {0: 1}
         lines = popped = 0
-        while layer and not self.signatures <= self.found.keys():
-            moves = bool(self.hazards & MOVES)
-            # Monitor states that lead to no new violation are dropped, but only between layers: within one, all lengths
-            # are equal.
-            wanted = self.signatures.difference(self.found)
-            self.relevant = relevant(self.scope.sockets, wanted, moves=moves, twice=self.joins)
-            may_go_on = self.scope.ops is None or lines < self.scope.ops
-            # Internal transitions come first, so that each state gets its smallest number of lines.
-            here: list[int] = []
-            while layer:
-                state = layer.pop()
-                popped += 1
-                if popped % REPORT == 0:
-                    progress(len(self.reached), len(layer))
-                number, monitor = divmod(state, len(self.monitor_states))
-                if not self.relevant[monitor]:
-                    continue
-                here.append(state)
-                if self.monitor_states[monitor].position < 0 and not self._terminates(number):
-                    self._record((Signature("stuck"),), lines + (not self.monitor_states[monitor].in_all), state, None)
-                for edge in self._edges(number)[1]:
-                    self._take(state, monitor, edge, layer, lines)
-            following: list[int] = []
-            if may_go_on:
-                for state in here:
-                    number, monitor = divmod(state, len(self.monitor_states))
-                    for edge in self._edges(number)[0]:
-                        self._take(state, monitor, edge, following, lines + 1)
-            following.reverse()
-            layer = following
+        while waiting and not self.signatures <= self.found.keys():
+            # Fates that lead to no new violation are dropped, but only between layers: within one, all lengths are equal.
+            self.relevant = self._relevant(self.signatures.difference(self.found))
+            # Internal transitions come first, so that each fate gets its smallest number of lines.
+            here: dict[int, Fates] = {}
+            self.layers.append(here)
+            while waiting:
+                batch, waiting = waiting, {}
+                for number, fates in batch.items():
+                    before, popped = popped, popped + fates.bit_count()
+                    if popped // REPORT > before // REPORT:
+                        progress(self.states, self.states - popped)
+                    if fates := fates & self.relevant:
+                        # First: an interrupt may come anywhere, and the layers lead to all that was found.
+                        ways = self._internal(number)
+                        here[number] = here.get(number, 0) | fates
+                        if fates & NOT_FOLLOWED and not self.edges.terminates(number):
+                            self._record_stuck(fates, lines)
+                        self._take(fates, ways, waiting, lines)
+                        self.continued[number] = self.continued.get(number, 0) | fates
+            if self.scope.ops is None or lines < self.scope.ops:
+                for number, fates in here.items():
+                    self._take(fates, self._labelled(number), waiting, lines + 1)
+                    self.changed[number] = self.changed.get(number, 0) | fates
             lines += 1
 
-    def _take(self, state: int, monitor: int, edge: _Edge, layer: list[int], lines: int) -> None:
-        base = edge.base
-        next_monitor, started, violations = edge.monitor_step[monitor]
-        if next_monitor < 0:
-            return
-        self.transitions += 1
-        if violations:
-            self._record(violations, lines, state, edge)
-        reached = self.reached
-        if self.relevant[next_monitor] and base + next_monitor not in reached:
-            reached[base + next_monitor] = (state, edge)
-            layer.append(base + next_monitor)
-        for initial in started:
-            self.transitions += 1
-            if self.relevant[initial] and base + initial not in reached:
-                reached[base + initial] = (state, edge)
-                layer.append(base + initial)
-
-    def _record(self, violations: tuple[Signature, ...], lines: int, state: int, edge: _Edge | None) -> None:
-        effect = None if edge is None else edge.transition.effect
-        if (isinstance(effect, Shift) and not self._system_state(state).inside) or (
-            isinstance(effect, Turns) and effect.stops and effect.refused
-        ):
-            lines += 1  # for the last read of the case, which is a `read all`: that always has room
-        if self.scope.ops is None or lines <= self.scope.ops:
-            for signature in violations:
-                if signature in self.signatures:
-                    before, ends = self.found.get(signature, (lines + 1, []))
-                    if lines < before:
-                        self.found[signature] = (lines, [(state, edge)])
-                    elif lines == before and len(ends) < ENDS_MAX:
-                        ends.append((state, edge))
-
-    def _system_state(self, state: int) -> SystemState:
-        return self.system.states[state // len(self.monitor_states)]
-
-    def _terminates(self, number: int) -> bool:
-        # Whether reads without changes and refusals reach the end.
-        system_state = self.system.states[number]
-        if system_state.inside or not system_state.is_open:
-            return True
-        path: list[int] = []
-        monitor = MonitorState(in_all=True).number
-        while number not in self.terminates:
-            if len(path) == READS_MAX:
-                # Here a `read all` gives up. The other states on the path may still terminate.
-                for after in path[1:]:
-                    del self.terminates[after]
-                return False
-            path.append(number)
-            self.terminates[number] = False
-            for _ in range(RECORDS_MAX + 2):
-                edge = [edge for edge in self._edges(number)[1] if edge.monitor_step[monitor].to >= 0][-1]
-                number, monitor = edge.base // len(self.monitor_states), edge.monitor_step[monitor].to
-                if isinstance(edge.transition.effect, Turns) and edge.transition.effect.over:
-                    break
-            else:
-                # No read makes so many requests: this read returned to an earlier state.
-                raise Unsearchable(
-                    f"{self.scheme.name} never ends a read: its canonical form merges different states, "
-                    "or `resume` leads in a circle"
-                )
-            if self.monitor_states[monitor].ended:
-                self.terminates[path[-1]] = True
-                number = path[-1]
-        for before in path:
-            self.terminates[before] = self.terminates[number]
-        return self.terminates[number]
-
-    def _edges(self, number: int) -> tuple[list[_Edge], list[_Edge]]:
-        edges = self.edges.get(number)
-        if edges is None:
-            system_state = self.system.states[number]
-            labelled = self._edges_of(system_state, "on", self.system.labelled(number))
-            if system_state.is_open and not system_state.inside:
-                begun = self.system.begun(number)
-                labelled += self._edges_of(system_state, "one", begun) + self._edges_of(system_state, "all", begun)
-            edges = self.edges[number] = labelled, self._edges_of(system_state, "on", self.system.internal(number))
-        return edges
-
-    def _edges_of(self, system_state: SystemState, mode: Mode, transitions: Iterable[Transition]) -> list[_Edge]:
-        sockets_max, sockets, paused = self.scope.sockets, len(system_state.where), bool(system_state.inside)
-        judged: Judged = "alone" if not self.joins else "last" if system_state.second else "first"
-        return [
-            _Edge(
-                transition.to * len(self.monitor_states),
-                monitor_step(transition.effect, sockets_max, sockets, mode, judged, paused=paused),
-                transition,
-                mode,
-            )
-            for transition in transitions
-        ]
-
-    def _shortest_case(self, signature: Signature, ends: Iterable[tuple[int, _Edge | None]]) -> Case:
-        # The simplest of the shortest cases.
-        operations = min(
-            (self._operations(*end) for end in ends), key=lambda operations: sort_key((operations, self.scope.batch))
+    def _transitions(self) -> int:
+        # Each fate takes the edges of its system state once.
+        taken = ((self.continued, self.internal), (self.changed, self.labelled))
+        return sum(
+            (fates & part).bit_count() * times
+            for fates_of, ways_of_all in taken
+            for number, fates in fates_of.items()
+            for part, times in ways_of_all[number].counts
         )
+
+    def _relevant(self, signatures: frozenset[Signature]) -> Fates:
+        return relevant_fates(self.scope.sockets, signatures, moves=bool(self.hazards & MOVES), twice=self.joins)
+
+    def _take(self, fates: Fates, ways: Ways, waiting: dict[int, Fates], lines: int) -> None:
+        for part, signatures, late in ways.violations:
+            if fates & part:
+                self._record(signatures, lines + late)
+        unreached, relevant = self.unreached, self.relevant
+        for way in ways.ways:
+            to, image = way.to, way.image(fates)
+            image &= unreached[to] & relevant
+            if image:
+                unreached[to] ^= image
+                self.states += image.bit_count()
+                waiting[to] = waiting.get(to, 0) | image
+
+    def _record(self, signatures: Iterable[Signature], lines: int) -> None:
+        if self.scope.ops is None or lines <= self.scope.ops:
+            for signature in signatures:
+                if signature in self.signatures and lines < self.found.get(signature, lines + 1):
+                    self.found[signature] = lines
+
+    def _record_stuck(self, fates: Fates, lines: int) -> None:
+        # A `read all` that runs already takes no line more.
+        for number in numbers_of(fates & NOT_FOLLOWED):
+            self._record(STUCK, lines + (not monitor_states(self.scope.sockets)[number].in_all))
+
+    def _internal(self, number: int) -> Ways:
+        ways = self.internal.get(number)
+        if ways is None:
+            ways = self.internal[number] = self._ways_of(self.edges.internal(number))
+        return ways
+
+    def _labelled(self, number: int) -> Ways:
+        ways = self.labelled.get(number)
+        if ways is None:
+            ways = self.labelled[number] = self._ways_of(self.edges.labelled(number))
+        return ways
+
+    def _ways_of(self, edges: Iterable[Edge]) -> Ways:
+        self.unreached += [self.all_fates] * (len(self.system.states) - len(self.unreached))
+        return ways_of([(edge.transition.to, edge.steps.of_a_set(edge.transition.effect), edge.is_late) for edge in edges])
+
+    def _unmerged(self) -> Unmerged:
+        scope = self.scope
+        return Unmerged(self.scheme, self.hazards, scope.sockets, scope.buckets, scope.batch, self.reader)
+
+    def _confirmed(self, signature: Signature, histories: Histories) -> Case:
+        # The simplest of the shortest cases.
+        operations = min(histories.of(signature), key=lambda operations: sort_key((operations, self.scope.batch)))
         case = Case(operations, self.scope.batch)
         target = SchemeTarget(self.scheme)
         verdict = judge(run(target, target, case.operations, slots=case.slots))
@@ -283,18 +246,3 @@ class _Search:
                 f"{'; '.join(dumps(case).splitlines()[2:])}; run `sockiter check --verify {self.scheme.name}` for details"
             )
         return case
-
-    def _operations(self, state: int, last: _Edge | None) -> tuple[Operation, ...]:
-        path = [] if last is None else [PathStep(self._system_state(state), last.transition, last.mode)]
-        here = self.reached[state]
-        while here is not None:
-            state, edge = here
-            path.append(PathStep(self._system_state(state), edge.transition, edge.mode))
-            here = self.reached[state]
-        path.reverse()
-        if not has_keys(self.scheme):
-            return to_operations(path, self.reader)
-        scope = self.scope
-        unmerged = Unmerged(self.scheme, self.hazards, scope.sockets, scope.buckets, scope.batch, self.reader)
-        followed = list(unmerged.followed(path, self.system.states))
-        return named_by_key(to_operations(followed, self.reader), unmerged.names(followed))

@@ -15,7 +15,7 @@ Not known here: earlier deliveries, and the sockets that must still be delivered
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -161,6 +161,23 @@ class Messages(NamedTuple):
 NO_MESSAGES = Messages()
 
 
+class Layout(Where):
+    """The positions in a table, and what else of it the search needs in every state with this table.
+
+    `lengths`: of the buckets. `names`: of the sockets, by position. `behind`: changes, with the layouts that they lead to
+    and their effects; states with the same table make each change once.
+    """
+
+    __slots__ = ("behind", "lengths", "names", "table")
+
+    def __init__(self, table: Table, sockets: int) -> None:
+        super().__init__(table, sockets)
+        self.table = table
+        self.lengths = tuple([len(bucket) for bucket in table.buckets])
+        self.names = list(self)
+        self.behind: dict[tuple[_PossibleChange, str], tuple[Change, Layout, Shift]] = {}
+
+
 class SystemState:
     """A state of the table and the iterator: before open, between two reads, or inside a waiting read.
 
@@ -179,8 +196,7 @@ class SystemState:
 
     def __init__(
         self,
-        table: Table,
-        where: Where,
+        where: Layout,
         at: Any,
         *,
         left: bool = False,
@@ -193,7 +209,7 @@ class SystemState:
         lives: Lives = NO_LIVES,
         messages: Messages = NO_MESSAGES,
     ) -> None:
-        self.table = table
+        self.table = where.table
         self.where = where
         self.at = at
         self.left = left
@@ -208,11 +224,26 @@ class SystemState:
 
     def after(self, at: Any, **others: Any) -> SystemState:
         """A state behind this one, between two reads or inside one, with the same table."""
-        return SystemState(self.table, self.where, at, second=self.second, lives=self.lives, **others)
+        return SystemState(self.where, at, second=self.second, lives=self.lives, **others)
 
     @property
     def is_open(self) -> bool:
         return self.at is not None
+
+
+class _PossibleChange:
+    # A change of all tables whose buckets have some lengths: its type, the position of its socket (-1: a new one), and its
+    # arguments behind the name. `gap`: of a new socket's key. `effect`: None until it was computed.
+
+    __slots__ = ("arguments", "effect", "gap", "kind", "label", "position")
+
+    def __init__(self, kind: Any, position: int, arguments: tuple[Any, ...] = (), gap: str = "") -> None:
+        self.gap = gap
+        self.kind = kind
+        self.position = position
+        self.arguments = arguments
+        self.label: Change = kind(gap if position < 0 else str(position), *arguments)
+        self.effect: Shift | None = None
 
 
 class TransitionSystem:
@@ -241,7 +272,8 @@ class TransitionSystem:
         self._sockets = sockets
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
-        self._known_changes: dict[tuple[int, frozenset[Hazard], bool], list[tuple[Any, tuple[Any, ...]]]] = {}
+        self._known_changes: dict[Hashable, list[_PossibleChange]] = {}
+        self._known_reads: dict[tuple[int, bool], list[Transition]] = {}
         hazards = without_implied(hazards)
         self._is_dump = is_dump(scheme)
         self._is_loop = frame_name(scheme) == "loop"
@@ -282,7 +314,7 @@ class TransitionSystem:
         self._canonical = getattr(scheme, "canonical", with_names if self._has_keys else literal)
         if self._insertions is not None:
             self._canonical = getattr(scheme, "canonical_in_order", self._canonical)
-        self._number(SystemState(table, Where(table, sockets), None))
+        self._number(SystemState(Layout(table, sockets), None))
 
     def labelled(self, number: int) -> list[Transition]:
         """The transitions from a state that are lines of a case, except for the beginnings of reads."""
@@ -304,8 +336,7 @@ class TransitionSystem:
 
     def begun(self, number: int) -> list[Transition]:
         """The transitions from a state between two reads with which an operation begins that reads."""
-        state = self.states[number]
-        return [transition for destroying in self._destroying for transition in self._begun(state, destroying)]
+        return [transition for destroying in self._destroying for transition in self._begun_once(number, destroying)]
 
     def internal(self, number: int) -> list[Transition]:
         """The transitions from a state that are no lines of a case. Before open there are none.
@@ -320,10 +351,17 @@ class TransitionSystem:
             return [self._destroyed_next(state)]
         if state.current == "due":
             assert isinstance(state.request, Show)
-            return [self._changed(state, Destroy(state.request.socket.name), None, current="gone")]
+            return [self._destroyed(state, state.request.socket.name, "gone")]
         if state.inside is not None:
             return list(self._resumed(state, True, None))
-        return list(self._begun(state, state.destroying))
+        return self._begun_once(number, state.destroying)
+
+    def _begun_once(self, number: int, destroying: bool) -> list[Transition]:
+        # The same reads begin and go on with the next read of a `read all`.
+        known = self._known_reads.get((number, destroying))
+        if known is None:
+            known = self._known_reads[number, destroying] = list(self._begun(self.states[number], destroying))
+        return known
 
     def _number(self, state: SystemState) -> int:
         key = self._key(state)
@@ -341,7 +379,7 @@ class TransitionSystem:
             (type(at), state.left, state.fresh, state.destroying, state.current, state.second, lives),
             tuple([_placed(records, state) for records in state.messages]) if self._takes_parts else (),
             state.where.position(request.socket) if type(request) is Show else request is not None,
-            tuple([len(bucket) for bucket in table.buckets]),
+            state.where.lengths,
             self._canonical(at, table, state.where),
             self._insertions and table.ver,
         )
@@ -353,66 +391,96 @@ class TransitionSystem:
             or (isinstance(state.request, Grow) and state.request.locked)
         ):
             return
-        table = state.table
-        # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
-        on = self._hazards if state.is_open else _BEFORE_OPEN | (self._hazards & {"accept"})
-        may_insert = self._insertions is None or table.ver < self._insertions
-        ends: tuple[End, End] = ("tail", "head")
-        if may_insert and len(state.where) < self._sockets:
-            adding = [("", f"s{table.ver}")]
-            if self._has_keys:
-                adding = new_names(table, state.at)[: None if self._any_key else 1]
-            for number, bucket in enumerate(self._buckets):
-                for end in ends if self._has_tail[number] else ends[1:]:
-                    if f"add-{end}" in on:
-                        for gap, new in adding:
-                            yield self._changed(state, Add(new, end, bucket), Add(gap, end, bucket))
-                            if "accept" in on and self._connects[number]:
-                                yield self._changed(
-                                    state, Add(new, end, bucket, ("request",)), Add(gap, end, bucket, ("request",))
-                                )
-        of = [number for number, bucket in enumerate(table.buckets) for _ in bucket]
-        for name, position in state.where.items():
-            own = of[position]
-            written = str(position)
-            for kind, arguments in self._changes_to(own, on, may_insert):
-                change = kind(name, *arguments)
-                if (kind is Accept or state.lives) and prevents(state.lives.get(name), change):
-                    continue
-                yield self._changed(state, change, kind(written, *arguments))
+        where, new = state.where, self._new_names(state)
+        for possible in self._possible(state, new):
+            name = where.names[possible.position] if possible.position >= 0 else new[possible.gap]
+            change, to, effect = where.behind.get((possible, name)) or self._behind(state, possible, name)
+            yield Transition(self._number(self._after(state, change, to)), effect, possible.label)
 
-    def _changes_to(self, own: int, on: frozenset[Hazard], may_insert: bool) -> list[tuple[Any, tuple[Any, ...]]]:
-        # The changes to a socket in this bucket: their types, and their arguments behind the name.
-        key = own, on, may_insert
-        if (known := self._known_changes.get(key)) is not None:
-            return known
-        made: list[tuple[Any, tuple[Any, ...]]] = []
+    def _new_names(self, state: SystemState) -> dict[str, str]:
+        # The names that a new socket may get, by the number of the gap between keys ("" without keys).
+        table = state.table
+        if len(state.where) == self._sockets or (self._insertions is not None and table.ver >= self._insertions):
+            return {}
+        if not self._has_keys:
+            return {"": f"s{table.ver}"}
+        return dict(new_names(table, state.at)[: None if self._any_key else 1])
+
+    def _behind(self, state: SystemState, possible: _PossibleChange, name: str) -> tuple[Change, Layout, Shift]:
+        change: Change = possible.kind(name, *possible.arguments)
+        to = self._layout_after(state.where, change)
+        # The order of keys is no part of a table's shape.
+        effect = possible.effect
+        if effect is None or self._has_keys:
+            effect = possible.effect = _shift(state, change, to)
+        behind = state.where.behind[possible, name] = change, to, effect
+        return behind
+
+    def _layout_after(self, where: Layout, change: Change) -> Layout:
+        table = where.table if self._has_fixed_hash and type(change) is Rehash else where.table.after(change)
+        return Layout(in_key_order(table) if self._sorts else table, self._sockets)
+
+    def _possible(self, state: SystemState, new: Mapping[str, str]) -> list[_PossibleChange]:
+        # The possible changes depend on the lengths of the buckets and on the lives of the sockets.
+        table, where = state.table, state.where
+        may_insert = self._insertions is None or table.ver < self._insertions
+        lives = {where[name]: life for name, life in state.lives.items()} if state.lives else {}
+        key = where.lengths, state.is_open, may_insert, frozenset(lives.items()), len(new)
+        known = self._known_changes.get(key)
+        if known is None:
+            # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
+            on = self._hazards if state.is_open else _BEFORE_OPEN | (self._hazards & {"accept"})
+            known = self._additions(on, new)
+            of = [number for number, length in enumerate(where.lengths) for _ in range(length)]
+            for position, own in enumerate(of):
+                for possible in self._changes_to(position, own, on, may_insert):
+                    if not ((possible.kind is Accept or lives) and prevents(lives.get(position), possible.label)):
+                        known.append(possible)
+            self._known_changes[key] = known
+        return known
+
+    def _additions(self, on: frozenset[Hazard], gaps: Iterable[str]) -> list[_PossibleChange]:
+        additions: list[_PossibleChange] = []
+        ends: tuple[End, End] = ("tail", "head")
+        for number, bucket in enumerate(self._buckets):
+            for end in ends if self._has_tail[number] else ends[1:]:
+                if f"add-{end}" in on:
+                    for gap in gaps:
+                        additions.append(_PossibleChange(Add, -1, (end, bucket), gap))
+                        if "accept" in on and self._connects[number]:
+                            additions.append(_PossibleChange(Add, -1, (end, bucket, ("request",)), gap))
+        return additions
+
+    def _changes_to(self, position: int, own: int, on: frozenset[Hazard], may_insert: bool) -> Iterator[_PossibleChange]:
+        # The changes to the socket at a position, in this bucket.
         if "remove" in on:
-            made.append((Remove, ()))
+            yield _PossibleChange(Remove, position)
         elif "destroy" in on:
-            made.append((Destroy, ()))
+            yield _PossibleChange(Destroy, position)
         if may_insert:
             if "reinsert" in on:
-                made += [(Reinsert, (end,)) for end in (("tail", "head") if self._has_tail[own] else ("head",))]
+                for end in ("tail", "head") if self._has_tail[own] else ("head",):
+                    yield _PossibleChange(Reinsert, position, (end,))
             if "rehash" in on:
-                made += [(Rehash, (bucket,)) for number, bucket in enumerate(self._buckets) if number != own]
+                for number, bucket in enumerate(self._buckets):
+                    if number != own:
+                        yield _PossibleChange(Rehash, position, (bucket,))
             if self._connects[own]:
                 if "close" in on:
-                    made.append((Close, ()))
+                    yield _PossibleChange(Close, position)
                 elif "accept" in on:
-                    made.append((Accept, ()))
-        self._known_changes[key] = made
-        return made
+                    yield _PossibleChange(Accept, position)
 
-    def _changed(
-        self, state: SystemState, change: Change, label: Change | None, *, current: Literal["", "due", "gone"] = ""
-    ) -> Transition:
-        table = state.table if self._has_fixed_hash and type(change) is Rehash else state.table.after(change)
-        if self._sorts:
-            table = in_key_order(table)
-        where = Where(table, self._sockets)
-        after = SystemState(
-            table,
+    def _destroyed(self, state: SystemState, name: str, current: Literal["due", "gone"]) -> Transition:
+        change = Destroy(name)
+        to = self._layout_after(state.where, change)
+        return Transition(self._number(self._after(state, change, to, current)), _shift(state, change, to), None)
+
+    def _after(
+        self, state: SystemState, change: Change, where: Layout, current: Literal["", "due", "gone"] = ""
+    ) -> SystemState:
+        # The state after a change, which leads to this layout.
+        return SystemState(
             where,
             state.at,
             left=state.left,
@@ -425,17 +493,6 @@ class TransitionSystem:
             lives=_lives_after(state.lives, change),
             messages=state.messages,
         )
-        touched = {table.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
-        if type(change) is not Add:
-            touched.add(state.table.where(change.name)[0])
-        effect = Shift(
-            tuple([where[name] for name in state.where]),
-            where[change.name] if type(change) is Add else -1,
-            state.where[change.name] if isinstance(change, MOVES) else -1,
-            not state.is_open,
-            tuple([number in touched for number, bucket in enumerate(state.table.buckets) for _ in bucket]),
-        )
-        return Transition(self._number(after), effect, label)
 
     def _opened(self, state: SystemState, scheme_state: Any) -> tuple[SystemState, tuple[int, ...]]:
         # The state behind the opening of an iterator, and the sockets that were shown by then.
@@ -516,7 +573,7 @@ class TransitionSystem:
                 before = state.after(
                     state.at, left=state.left, inside="show", destroying=True, current="due", messages=messages
                 )
-                return self._changed(before, Destroy(name), None, current="due")
+                return self._destroyed(before, name, "due")
         over = state.after(state.at, left=state.left, destroying=True, messages=messages)
         return Transition(self._number(over), Turns(over=True, handed=True), None)
 
@@ -544,7 +601,7 @@ class TransitionSystem:
                 stopped = self.scheme.resume(waiting, False, table)
                 if not isinstance(stopped, Done):
                     raise Unsearchable(f"{self.scheme.name} asks for {stopped.waits_for} after it was stopped")
-                yield from self._over(state, stopped, turns._replace(stops=True), label, destroying)
+                yield from self._over(state, stopped, turns, label, destroying, stops=True)
             if (point := self._pause(request)) is not None:
                 paused = state.after(
                     waiting,
@@ -576,18 +633,29 @@ class TransitionSystem:
         return Transition(self._number(due), turns, label)
 
     def _over(
-        self, state: SystemState, done: Done[Any], turns: Turns, label: ReadLabel, destroying: bool
+        self,
+        state: SystemState,
+        done: Done[Any],
+        turns: Turns,
+        label: ReadLabel,
+        destroying: bool,
+        *,
+        stops: bool = False,
     ) -> Iterator[Transition]:
         scheme_state, error = done
-        turns = turns._replace(refused=error is not None, over=True, silent=self._is_silent)
-        if self._is_loop and not turns.stops:
-            turns = turns._replace(fresh=False)  # it takes room for one more to come to the end
-        if turns.refused and not self._is_silent:
+        shown, number, looks, allocations, _, _, fresh, *_ = turns
+        refused = error is not None
+        if self._is_loop and not stops:
+            fresh = False  # it takes room for one more to come to the end
+        silent = self._is_silent
+        if refused and not silent:
             after = state.after(scheme_state, left=True, destroying=destroying)
-            yield Transition(self._number(after), turns._replace(left=True), label)
-            if turns.shown:
+            left = Turns(shown, number, looks, allocations, True, stops, fresh, refused, True)
+            yield Transition(self._number(after), left, label)
+            if shown:
                 return
-        yield Transition(self._number(state.after(scheme_state, destroying=destroying)), turns, label)
+        over = Turns(shown, number, looks, allocations, True, stops, fresh, refused, False, False, silent)
+        yield Transition(self._number(state.after(scheme_state, destroying=destroying)), over, label)
 
     def _pause(self, request: object) -> Point | None:
         # The point at which a read waits, if something can happen there.
@@ -605,6 +673,20 @@ def _placed(records: tuple[Record, ...], state: SystemState) -> Hashable:
     # A socket that has left cannot be destroyed, wherever it was.
     where = state.where
     return tuple([(where[name], bucket) if name in where else GONE for name, bucket in records])
+
+
+def _shift(state: SystemState, change: Change, to: Layout) -> Shift:
+    before = state.table
+    touched = {before.number(change.bucket)} if isinstance(change, (Add, Rehash)) else set()
+    if type(change) is not Add:
+        touched.add(before.where(change.name)[0])
+    return Shift(
+        tuple([to[name] for name in state.where]),
+        to[change.name] if type(change) is Add else -1,
+        state.where[change.name] if isinstance(change, MOVES) else -1,
+        not state.is_open,
+        tuple([number in touched for number, bucket in enumerate(before.buckets) for _ in bucket]),
+    )
 
 
 def _lives_after(lives: Lives, change: Change) -> Lives:
@@ -646,14 +728,14 @@ def placed(value: Any, where: Where) -> Any:
 
 
 def _answered(turns: Turns, request: object, where: Where) -> Turns:
-    # A socket that has left the table has a turn, but makes no record.
+    shown, number, looks, allocations, _, _, fresh, *_ = turns
     if isinstance(request, Show):
+        # A socket that has left the table has a turn, but makes no record.
         position = where.position(request.socket)
-        if position < 0:
-            return turns._replace(turns=turns.turns + 1, fresh=False)
-        return turns._replace(turns=turns.turns + 1, fresh=True, shown=(*turns.shown, position))
+        fresh = position >= 0
+        return Turns((*shown, position) if fresh else shown, number + 1, looks, allocations, fresh=fresh)
     if isinstance(request, Grow):
-        return turns._replace(allocations=turns.allocations + 1)
+        return Turns(shown, number, looks, allocations + 1, fresh=fresh)
     if isinstance(request, Room):
         return turns
-    return turns._replace(looks=turns.looks + 1)
+    return Turns(shown, number, looks + 1, allocations, fresh=fresh)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sockiter import rights
-from sockiter.claims import HAZARDS, Hazard
+from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
 from sockiter.cli.names import SCHEME, TARGET, expanded, hazard_option, literal
 from sockiter.cli.output import console, print_json, write
@@ -23,13 +23,15 @@ from sockiter.files import escaped
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.promise.trial import Trial, tried
-from sockiter.promise.verdict import TargetVerdict, Tried, judged, kinds_of
+from sockiter.promise.verdict import TargetVerdict, Tried, hazards_in, judged, kinds_of
 from sockiter.targets import target_named
 from sockiter.verdict import VIOLATIONS, Kind
 from sockiter.vm.guest import writable_folders
 
 SECONDS = 60.0
 TIMEOUT_S = 3600.0
+# The most results in the table that differ from a scheme and break no claim.
+_SHOWN_MAX = 3
 _UNKNOWN = "no known scheme"
 _CORPUS = Path(__file__).parents[2] / "tests" / "cases"
 
@@ -199,7 +201,7 @@ def _print(run: _Run, verdicts: Sequence[TargetVerdict]) -> None:
         out.print(f"Against {escape(str(run.base))}: Linux {escape(run.before.survey.release)}", soft_wrap=True)
     table = Table("target", "walks as", "promise", "result", "case", box=None, pad_edge=False)
     for verdict in verdicts:
-        for nth, (result, case) in enumerate(_rows(verdict, run.trial.found)):
+        for nth, (result, case) in enumerate(_rows(verdict, run)):
             firsts = (verdict.target, verdict.walks_by or _UNKNOWN, _promise(verdict)) if nth == 0 else ("", "", "")
             table.add_row(*map(escape, firsts), result, escape(case))
     out.print(table)
@@ -215,20 +217,25 @@ def _print(run: _Run, verdicts: Sequence[TargetVerdict]) -> None:
         out.print("[bold green]The promise is kept[/bold green]. That is no proof.")
 
 
-def _rows(verdict: TargetVerdict, folder: Path) -> Iterator[tuple[str, str]]:
+def _rows(verdict: TargetVerdict, run: _Run) -> Iterator[tuple[str, str]]:
     # The results of a target, each with its case.
     if verdict.unlike:
         walk = f"{verdict.target} walks as {verdict.walks_by or _UNKNOWN}, not {verdict.promised}"
         yield f"[bold red]UNLIKE[/bold red] {escape(walk)}", ""
     for news in verdict.broken:
         # The target is in the first column.
-        text = news.text.removeprefix(f"{verdict.target}: ").removesuffix(" breaks a claim")
-        yield f"[bold red]BROKEN[/bold red] {escape(text)}", escaped(folder / news.case)
+        text = news.text.removeprefix(f"{verdict.target}: ")
+        if news.by == "replay":
+            hazards = ", ".join(in_order(hazards_in(news, run.now.survey.cases))) or "no hazard"
+            text = f"{text.removesuffix(' breaks a claim')} under {hazards}"
+        yield f"[bold red]BROKEN[/bold red] {escape(text)}", escaped(run.trial.found / news.case)
     for title, changes in (("not shown any more", verdict.gone), ("newly shown", verdict.new), ("otherwise", verdict.other)):
         for change in changes:
             yield f"{title}: {escape(', '.join(change.after or change.before))}", change.case
-    for news in verdict.differences:
+    for news in verdict.differences[:_SHOWN_MAX]:
         yield f"differs: {escape(news.text)}", news.case
+    if (more := len(verdict.differences) - _SHOWN_MAX) > 0:
+        yield f"{more} more results differ: --json lists them", ""
     found = verdict.found
     amounts = [f"{len(found.replayed):,} cases"]
     amounts += [f"{found.fuzzed.sequences:,} random sequences"] if found.fuzzed else []
@@ -269,7 +276,13 @@ def _verdict_json(verdict: TargetVerdict, run: _Run) -> dict[str, Any]:
         "base_walks_by": run.before and run.before.schemes.get(verdict.target),
         "unlike": verdict.unlike,
         "broken": [
-            {"by": news.by, "text": news.text, "kinds": sorted(kinds_of(news)), "case": escaped(run.trial.found / news.case)}
+            {
+                "by": news.by,
+                "text": news.text,
+                "kinds": sorted(kinds_of(news)),
+                "hazards": in_order(hazards_in(news, run.now.survey.cases)),
+                "case": escaped(run.trial.found / news.case),
+            }
             for news in verdict.broken
         ],
         "differences": [{"by": news.by, "text": news.text, "case": news.case} for news in verdict.differences],

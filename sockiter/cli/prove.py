@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -26,7 +26,7 @@ from sockiter.cli.subject import drop_unneeded_rights
 from sockiter.errors import InputError, Unavailable
 from sockiter.prove.relation import Relation
 from sockiter.prove.relations import relation_of
-from sockiter.prove.result import Claim, Proof, Tie
+from sockiter.prove.result import Claim, Difference, Proof, Tie
 from sockiter.schemes.scheme import AnyScheme
 from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, require_running, scheme_of, target_named
 from sockiter.verdict import Signature
@@ -43,12 +43,16 @@ class Task:
     target: Target
     scheme: AnyScheme
     relation: Relation
-    tie: Tie | None = None
+    ties: list[Tie] = field(default_factory=list)
     proof: Proof | None = None
 
     @property
     def hazards(self) -> frozenset[Hazard]:
         return self.scheme.hazards - self.relation.excluded
+
+    @property
+    def difference(self) -> Difference | None:
+        return next((tie.difference for tie in self.ties if tie.difference), None)
 
     @property
     def is_proved(self) -> bool:
@@ -80,7 +84,7 @@ def prove(names: tuple[str, ...], *, timeout_s: int, as_json: bool) -> None:
     try:
         _run(tasks, timeout_s)
     finally:
-        done = [task for task in tasks if task.proof or (task.tie and task.tie.difference)]
+        done = [task for task in tasks if task.proof or task.difference]
         if as_json:
             print_json([_json(task) for task in done])
         else:
@@ -118,7 +122,7 @@ def _tasks(names: tuple[str, ...]) -> list[Task]:
 def _run(tasks: list[Task], timeout_s: int) -> None:
     # Not before it is needed: the solver takes half a second to load.
     from sockiter.prove.proof import prove as proved
-    from sockiter.prove.tie import tied
+    from sockiter.prove.tie import SCOPES, tied
 
     doing = ""
 
@@ -130,8 +134,10 @@ def _run(tasks: list[Task], timeout_s: int) -> None:
 
         for task in tasks:
             report = partial(progress, task)
-            task.tie = tied(task.scheme, task.relation, progress=report)
-            if task.tie.difference is None:
+            for scope in SCOPES:
+                if task.difference is None:
+                    task.ties.append(tied(task.scheme, task.relation, scope=scope, progress=report))
+            if task.difference is None:
                 task.proof = proved(task.scheme, task.relation, timeout_ms=timeout_s * 1000, progress=report)
 
     def update(bar: Progress, task: TaskID) -> None:
@@ -142,20 +148,16 @@ def _run(tasks: list[Task], timeout_s: int) -> None:
 
 
 def _lines(task: Task) -> Iterator[str]:
-    tie, name = task.tie, task.target.name
-    assert tie is not None
-    sockets, buckets, slots = tie.scope
-    if (difference := tie.difference) is not None:
+    name = task.target.name
+    if (difference := task.difference) is not None:
         yield f"{name}: THE RELATION AND THE CODE DIFFER: {difference.why}"
         yield f"  table:  {difference.table}"
         yield f"  before: {difference.before}" if difference.before else "  before: not open"
         yield f"  call:   {difference.call}"
         yield f"  after:  {difference.after}"
         return
-    yield (
-        f"{name}: the relation allows all {tie.calls:,} calls of the code in {tie.states:,} states "
-        f"({sockets} sockets, {buckets} buckets, a batch of {slots})"
-    )
+    calls, states = sum(tie.calls for tie in task.ties), sum(tie.states for tie in task.ties)
+    yield f"{name}: the relation allows all {calls:,} calls of the code in {states:,} states"
     if excluded := task.relation.excluded & task.scheme.hazards:
         yield f"  not in the relation: {', '.join(in_order(excluded))}"
     assert task.proof is not None
@@ -181,33 +183,36 @@ def _under(task: Task, claim: Claim) -> str:
 
 
 def _json(task: Task) -> dict[str, Any]:
-    tie, proof = task.tie, task.proof
-    assert tie is not None
-    sockets, buckets, slots = tie.scope
-    difference = tie.difference
+    proof = task.proof
     return {
         "scheme": task.target.name,
         "excluded": in_order(task.relation.excluded & task.scheme.hazards),
-        "tie": {
-            "sockets": sockets,
-            "buckets": buckets,
-            "batch": slots,
-            "states": tie.states,
-            "calls": tie.calls,
-            "difference": difference
-            and {
-                "call": difference.call,
-                "table": difference.table,
-                "before": difference.before,
-                "after": difference.after,
-                "why": difference.why,
-            },
-        },
+        "ties": [_tie_json(tie) for tie in task.ties],
         "claims": [_claim_json(claim, proof) for claim in proof.claims] if proof else [],
         "solver": proof.solver if proof else None,
         "checks": proof.checks if proof else 0,
         "solver_seconds": round(proof.solver_seconds, 3) if proof else 0.0,
         "seconds": round(proof.seconds, 3) if proof else 0.0,
+    }
+
+
+def _tie_json(tie: Tie) -> dict[str, Any]:
+    sockets, buckets, slots = tie.scope
+    difference = tie.difference
+    return {
+        "sockets": sockets,
+        "buckets": buckets,
+        "batch": slots,
+        "states": tie.states,
+        "calls": tie.calls,
+        "difference": difference
+        and {
+            "call": difference.call,
+            "table": difference.table,
+            "before": difference.before,
+            "after": difference.after,
+            "why": difference.why,
+        },
     }
 
 

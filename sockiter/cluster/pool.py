@@ -377,7 +377,9 @@ class ClusterPool:
             member.identity = identity
             self._notice_boot(identity)
             if identity.user == 0 and address.startswith("tcp://") and not address.startswith("tcp://127."):
-                self.notes.append(f"{address} is a root worker without TLS: whoever reaches that port is root there")
+                note = f"{address} is a root worker without TLS: whoever reaches that port is root there"
+                if note not in self.notes:  # it may have been met before
+                    self.notes.append(note)
         identity = member.identity
         if identity in self._abilities:
             member.abilities = self._abilities[identity]

@@ -225,7 +225,8 @@ class _Fields:
 
     def items(self, name: str) -> list[Any]:
         value = self.get(name)
-        return value if isinstance(value, list) else self._wrong(name)
+        # Dask's events have tuples in place of lists.
+        return [*value] if isinstance(value, (list, tuple)) else self._wrong(name)
 
     def one_of(self, name: str, known: tuple[str, ...]) -> str:
         value = self.get(name)

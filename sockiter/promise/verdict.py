@@ -92,11 +92,16 @@ def least(broken: Iterable[News], cases: Mapping[str, str]) -> tuple[News, ...]:
     by_size = []
     for news in broken:
         operations = loads(cases[news.case], file=news.case).operations
-        by_size.append((hazards_of(operations), length(operations), news))
+        by_size.append((hazards_in(news, cases), length(operations), news))
     for hazards, _, news in sorted(by_size, key=lambda one: (len(one[0]), one[1], one[2].case)):
         if not any(kinds_of(news) <= kinds_of(other) and there <= hazards for other, there in kept.items()):
             kept[news] = hazards
     return tuple(kept)
+
+
+def hazards_in(news: News, cases: Mapping[str, str]) -> frozenset[Hazard]:
+    """The hazards of the case of a result: the claim that it breaks is one under these."""
+    return hazards_of(loads(cases[news.case], file=news.case).operations)
 
 
 def kinds_of(news: News) -> frozenset[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from sockiter.claims import Hazard
+from sockiter.claims import MOVES, Hazard
 from sockiter.prove.logic import Moment, Symbol, Term, both, changed, choose, either, implies, negated
 from sockiter.prove.relation import BETWEEN, GROWING, LOOKING, SHOWING, Candidate, first_held
 
@@ -191,7 +191,7 @@ CANDIDATES = (
         1,
         lambda m, s: implies(
             negated(m.opened),
-            negated(either(m.owed(s), m.delivered(s), m.twice(s), m.moved(s), m.near(s), m.turned, m.ended)),
+            negated(either(m.held(s), m.owed(s), m.delivered(s), m.twice(s), m.moved(s), m.near(s), m.turned, m.ended)),
         ),
     ),
     Candidate("before open, no read waits", 0, lambda m: implies(negated(m.opened), m.point == BETWEEN)),
@@ -217,3 +217,27 @@ CANDIDATES = (
     Candidate("no socket is delivered twice", 1, lambda m, s: negated(m.twice(s))),
 )
 """Formulas about the table and the monitor, for the invariant of any scheme."""
+
+Concerns: TypeAlias = Callable[[Moment, Term], Term]
+"""Which sockets a candidate concerns."""
+ALL: tuple[str, Concerns] = ("", lambda m, s: True)
+UNMOVED: tuple[str, Concerns] = (" that did not move", lambda m, s: negated(m.moved(s)))
+NEAR_NOTHING: tuple[str, Concerns] = (
+    " near which nothing changed",
+    lambda m, s: negated(either(m.moved(s), m.near(s))),
+)
+
+
+def concerned(hazards: frozenset[Hazard], moves: frozenset[Hazard] = MOVES) -> tuple[tuple[str, Concerns], ...]:
+    """The sockets that candidates concern under these hazards: all, unless some of the `moves` are among the hazards."""
+    return (UNMOVED, NEAR_NOTHING) if moves & hazards else (ALL,)
+
+
+def waits(m: Moment, s: Term, concerns: Concerns) -> Term:
+    """Whether a socket is owed, and not delivered yet."""
+    return both(m.opened, m.owed(s), negated(m.delivered(s)), concerns(m, s))
+
+
+def is_done(m: Moment, s: Term, concerns: Concerns) -> Term:
+    """Whether a socket is delivered, and still in the table."""
+    return both(m.delivered(s), m.live(s), concerns(m, s))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sockiter.claims import MOVES, Hazard
+from sockiter.prove.environment import NEAR_NOTHING, Concerns, concerned, is_done, waits
 from sockiter.prove.logic import After, Answer, Moment, Symbol, Term, both, choose, either, implies, negated, nobody
 from sockiter.prove.relation import (
     BETWEEN,
@@ -114,12 +115,12 @@ class IndexRelation:
         moves = hazards & MOVES
         for points, is_held in HELD if moves else HELD[:1]:
             yield from _candidates_in_order(points, is_held)
-            for who, concerns in WHO[1:] if moves else WHO[:1]:
+            for who, concerns in concerned(hazards):
                 yield from _candidates_of_held(points, is_held, who, concerns)
-        for who, concerns in WHO[1:] if moves else WHO[:1]:
+        for who, concerns in concerned(hazards):
             yield from _candidates_of(who, concerns)
         if moves:
-            who, concerns = WHO[2]
+            who, concerns = NEAR_NOTHING
             yield from _candidates_in_order(f"in a batch, and{who},", lambda m, s: both(m.held(s), concerns(m, s)))
             yield Candidate(
                 "a held socket near which nothing changed is in the table",
@@ -244,14 +245,6 @@ def _looks(point: int) -> Iterator[Step]:
         )
 
 
-WHO: tuple[tuple[str, Callable[[Moment, Term], Term]], ...] = (
-    ("", lambda m, s: True),
-    (" that did not move", lambda m, s: negated(m.moved(s))),
-    (" near which nothing changed", lambda m, s: negated(either(m.moved(s), m.near(s)))),
-)
-"""The sockets of a candidate: all, those that did not move, and those near which nothing changed."""
-
-
 HELD: tuple[tuple[str, Callable[[Moment, Term], Term]], ...] = (
     ("in a batch", lambda m, s: m.held(s)),
     ("in a batch that is shown", lambda m, s: both(m.point == SHOWING, m.held(s))),
@@ -259,29 +252,21 @@ HELD: tuple[tuple[str, Callable[[Moment, Term], Term]], ...] = (
 """The held sockets of a candidate: all, or only while they are shown."""
 
 
-def _waits(m: Moment, s: Term, concerns: Callable[[Moment, Term], Term]) -> Term:
-    return both(m.opened, m.owed(s), negated(m.delivered(s)), concerns(m, s))
-
-
-def _done(m: Moment, s: Term, concerns: Callable[[Moment, Term], Term]) -> Term:
-    return both(m.delivered(s), m.live(s), concerns(m, s))
-
-
-def _candidates_of(who: str, concerns: Callable[[Moment, Term], Term]) -> Iterator[Candidate]:
+def _candidates_of(who: str, concerns: Concerns) -> Iterator[Candidate]:
     yield Candidate(
         f"an owed socket{who} is delivered, or ahead",
         1,
-        lambda m, s: implies(_waits(m, s, concerns), ahead(m, s)),
+        lambda m, s: implies(waits(m, s, concerns), ahead(m, s)),
     )
     yield Candidate(
         f"a batch with all unseen sockets has every owed socket{who} of its bucket",
         1,
-        lambda m, s: implies(both(_waits(m, s, concerns), m.whole, m.bucket(s) == m.here), m.held(s)),
+        lambda m, s: implies(both(waits(m, s, concerns), m.whole, m.bucket(s) == m.here), m.held(s)),
     )
     yield Candidate(
         f"a delivered socket{who} is behind, or has its turn",
         1,
-        lambda m, s: implies(_done(m, s, concerns), either(negated(ahead(m, s)), both(m.turned, first_held(m, s)))),
+        lambda m, s: implies(is_done(m, s, concerns), either(negated(ahead(m, s)), both(m.turned, first_held(m, s)))),
     )
 
 
@@ -299,14 +284,14 @@ def _candidates_in_order(points: str, is_held: Callable[[Moment, Term], Term]) -
 
 
 def _candidates_of_held(
-    points: str, is_held: Callable[[Moment, Term], Term], who: str, concerns: Callable[[Moment, Term], Term]
+    points: str, is_held: Callable[[Moment, Term], Term], who: str, concerns: Concerns
 ) -> Iterator[Candidate]:
     yield Candidate(
         f"a socket held {points} stands before an owed one{who} that has a later turn or none",
         2,
         lambda m, s, t: implies(
             both(
-                _waits(m, s, concerns),
+                waits(m, s, concerns),
                 m.bucket(s) == m.here,
                 is_held(m, t),
                 s != t,
@@ -323,5 +308,5 @@ def _candidates_of_held(
     yield Candidate(
         f"a delivered socket{who} is not held {points}, or has its turn",
         1,
-        lambda m, s: implies(both(_done(m, s, concerns), is_held(m, s)), both(m.turned, first_held(m, s))),
+        lambda m, s: implies(both(is_done(m, s, concerns), is_held(m, s)), both(m.turned, first_held(m, s))),
     )

@@ -139,20 +139,10 @@ class _Attempt:
 
     def _begin(self) -> None:
         # The empty table, before open.
-        functions = [symbol.name for symbol in self.symbols if symbol.of_sockets and symbol.name != "idx"]
-        start = {
-            symbol.name: symbol.default for symbol in self.symbols if not symbol.of_sockets and symbol.name != "buckets"
-        }
-        first = After(self.now, start | {name: _constant(False) for name in functions} | dict(self.relation.start))
+        first = After(self.now, _defaults(self.symbols) | {"buckets": self.now.buckets} | self.relation.start)
         kept = []
         for candidate in self.invariant:
-            query = Query(
-                [
-                    first.buckets >= 0,
-                ],
-                self.timeout_ms,
-                self.counted,
-            )
+            query = Query([first.buckets >= 0], self.timeout_ms, self.counted)
             if query.follows([quantified(first, candidate.sockets, candidate.holds)])[0] == "holds":
                 kept.append(candidate)
         self.invariant = tuple(kept)
@@ -166,20 +156,18 @@ class _Attempt:
             after = After(self.now, transition.updates(self.now, *given))
             query = Query([*self._assumed(), guard], self.timeout_ms, self.counted)
             left = list(self.invariant)
-            while left:
+            while True:
                 goals = [self._formula(transition.name, after, candidate) for candidate in left]
                 answer, model = query.follows(goals)
                 if answer == "holds":
                     break
                 dropped = self._dropped(left, transition, model) if model is not None else []
-                # No model, or none that can be read: one candidate after the other.
-                left = (
-                    [candidate for candidate in left if candidate not in dropped]
-                    if dropped
-                    else [
-                        candidate for candidate, goal in zip(left, goals, strict=True) if query.follows([goal])[0] == "holds"
-                    ]
-                )
+                if not dropped:
+                    # No model, or none that can be read: one candidate after the other.
+                    pairs = zip(left, goals, strict=True)
+                    left = [candidate for candidate, goal in pairs if query.follows([goal])[0] == "holds"]
+                    break
+                left = [candidate for candidate in left if candidate not in dropped]
             self.invariant = tuple(left)
         return len(self.invariant) < count
 

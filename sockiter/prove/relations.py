@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sockiter.prove.cookie_udp import CookieUdpRelation
+from sockiter.prove.full_batch_held import FullBatchHeldRelation
 from sockiter.prove.index import IndexRelation
 from sockiter.prove.relation import Relation
 from sockiter.schemes.scheme import AnyScheme
 
-RELATIONS: Mapping[str, Relation] = {"index": IndexRelation()}
+RELATIONS: Mapping[str, Relation] = {
+    "cookie-udp": CookieUdpRelation(),
+    "full-batch-held": FullBatchHeldRelation(),
+    "index": IndexRelation(),
+}
 """By the names of the schemes."""
 
 

@@ -118,7 +118,5 @@ def read(
 
 
 def _value(model: Any, term: Term) -> bool | int:
-    if isinstance(term, bool | int):
-        return term
     value = model.eval(term, model_completion=True)
     return int(value.as_long()) if z3.is_int_value(value) else bool(z3.is_true(value))

@@ -34,15 +34,15 @@ from sockiter.prove.result import Difference, Tie
 from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show
 from sockiter.table import Table
 
-SCOPE = (3, 2, 1)
-"""The sockets, buckets and slots of the search."""
+SCOPES = ((3, 2, 1), (4, 1, 1))
+"""The sockets, buckets and slots of the searches: with two buckets, and with a batch that grows twice."""
 
 
 def tied(
     scheme: AnyScheme,
     relation: Relation,
     *,
-    scope: tuple[int, int, int] = SCOPE,
+    scope: tuple[int, int, int],
     progress: Callable[[str], None] = lambda doing: None,
 ) -> Tie:
     """Compare every transition of the code in a scope with the relation."""
@@ -185,7 +185,8 @@ def observed(symbols: Iterable[Symbol], table: Table, values: Mapping[str, Any],
             live[socket.name], idx[socket.name], bucket[socket.name] = True, socket.idx, number
     for socket in table.gone:
         idx[socket.name] = socket.idx
-    known = [*live, *(name for name in (*values.get("held", ()), *others) if name not in live)]
+    named = [name for value in values.values() if isinstance(value, dict) for name in value]
+    known = [*live, *(name for name in (*named, *others) if name not in live)]
     every = {
         "live": live,
         "used": dict.fromkeys(idx, True),

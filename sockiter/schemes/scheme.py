@@ -10,7 +10,7 @@ Not known here: histories and verdicts.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from itertools import chain
+from itertools import count
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sockiter.claims import HAZARDS, Hazard, KnownFailure
@@ -86,7 +86,7 @@ class Where(dict[str, int]):
     __slots__ = ("_sockets", "_table")
 
     def __init__(self, table: Table, sockets: int) -> None:
-        super().__init__((name, at) for at, (name, _) in enumerate(chain.from_iterable(table.buckets)))
+        super().__init__(zip([name for bucket in table.buckets for name, _ in bucket], count(), strict=False))
         self._sockets = sockets
         self._table = table
 

@@ -9,16 +9,15 @@ import pytest
 from sockiter.check.differences import _does, _label_text, differing, smallest
 from sockiter.check.merges import Compared, Merging
 from sockiter.check.result import Scope
-from sockiter.check.transitions import Shift, SystemState, Turns
+from sockiter.check.transitions import Layout, Shift, SystemState, Turns
 from sockiter.check.verify import Formless
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.cookie_udp import CookieUdp, State
-from sockiter.schemes.scheme import Where
 from sockiter.table import Table, empty
 
 
 def _state(at: object, table: Table) -> SystemState:
-    return SystemState(table, Where(table, 2), at)
+    return SystemState(Layout(table, 2), at)
 
 
 def test_a_pair_of_states_without_a_separating_operation_is_reported_without_one() -> None:

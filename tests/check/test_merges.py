@@ -5,10 +5,9 @@ from __future__ import annotations
 from sockiter.check.differences import smallest
 from sockiter.check.merges import Compared, Merging, compared, divided
 from sockiter.check.result import Scope
-from sockiter.check.transitions import Opening, SystemState
+from sockiter.check.transitions import Layout, Opening, SystemState
 from sockiter.claims import Hazard
 from sockiter.schemes.cookie_udp import CookieUdp, State
-from sockiter.schemes.scheme import Where
 from sockiter.table import empty
 from tests.support.wrong_canonical_forms import with_canonical
 
@@ -31,5 +30,5 @@ def test_where_states_have_no_end_those_that_were_reached_are_compared() -> None
 def replace_differences(result: Compared) -> Compared:
     """The same, with a pair that does lead on alike among its differences."""
     table = empty((("", 1),))
-    state = SystemState(table, Where(table, 2), State(0, (), 2))
+    state = SystemState(Layout(table, 2), State(0, (), 2))
     return result._replace(differences=((state, state),))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sockiter.cases import dumps
-from sockiter.check import search as module
+from sockiter.check import edges, fates
 from sockiter.check.counterexample import to_operations
 from sockiter.check.monitor import (
     MONITORED,
@@ -404,7 +404,12 @@ def test_a_violation_that_the_oracle_does_not_confirm_is_an_error(monkeypatch: p
     def lie(effect: Turns, sockets_max: int, *rest: Any, paused: bool) -> Lying:
         return Lying(effect, monitor_states(sockets_max), *rest, paused=paused)
 
-    monkeypatch.setattr(module, "monitor_step", lie)
+    monkeypatch.setattr(edges, "monitor_step", lie)
+    # Without the results for other tests.
+    monkeypatch.setattr(fates, "MonitorStep", Lying)
+    monkeypatch.setattr(fates, "_alike", fates._alike.__wrapped__)
+    monkeypatch.setattr(fates, "_alike_unfollowed", fates._alike_unfollowed.__wrapped__)
+    monkeypatch.setattr(edges, "fate_step", fates.fate_step.__wrapped__)
     with pytest.raises(AssertionError, match=r"index: the search reports .*, but the oracle does not"):
         search(Index(), frozenset(), Scope(2, 1, 2))
 

@@ -56,6 +56,12 @@ def test_a_job_arrives_as_it_was_sent_without_directory_and_clock(seconds: float
     assert job_of(data) == replace(job, cases=None, until=None, left_s=seconds)
 
 
+def test_a_message_may_have_tuples_in_place_of_lists() -> None:
+    data = message_data(MESSAGES[2])
+    data["found"]["hazards"] = tuple(data["found"]["hazards"])
+    assert message_of(data) == MESSAGES[2]
+
+
 FOUND_DATA = message_data(MESSAGES[3])
 
 

@@ -86,9 +86,14 @@ def test_a_broken_claim_has_status_1_and_a_saved_case(guests: Guests) -> None:
     guests.report(replace(UDP, news=(SKIP,)))
     result = sockiter("promise", "linux", "kernel:udp", "--cases", "broken")
     assert result.exit_code == 1
-    assert "BROKEN skip B" in result.stdout
+    assert "BROKEN skip B under remove" in result.stdout
     assert result.stdout.endswith("The promise is broken, on kernel:udp.\n")
     assert Path("broken/skip.case").read_text() == CASE
+
+
+def test_a_finding_of_random_sequences_names_its_hazards_itself(guests: Guests) -> None:
+    guests.report(replace(UDP, news=(News("fuzz", "kernel:udp: skip under remove", "skip.case"),)))
+    assert "BROKEN skip under remove " in sockiter("promise", "linux", "kernel:udp").stdout
 
 
 def test_a_case_that_was_found_now_stays_as_it_is(guests: Guests) -> None:
@@ -140,7 +145,7 @@ def test_the_document_has_the_verdict(guests: Guests, tmp_path: Path) -> None:
         "not_there": [{"target": "kernel:tcp", "missing": "no BTF"}],
     }
     case = os.path.abspath("sockiter-cases/skip.case")
-    assert udp["broken"] == [{"by": "replay", "text": SKIP.text, "kinds": ["skip"], "case": case}]
+    assert udp["broken"] == [{"by": "replay", "text": SKIP.text, "kinds": ["skip"], "hazards": ["remove"], "case": case}]
     assert udp["differences"] == [{"by": "conform", "text": differs.text, "case": "differs.case"}]
     assert (udp["walks_by"], udp["base_walks_by"], udp["unlike"]) == ("cookie-udp", "offset-udp", False)
     base, build, _ = guests.orders
@@ -165,6 +170,13 @@ def test_differences_are_in_the_table_and_break_nothing(guests: Guests) -> None:
     guests.report(replace(UDP, news=(News("replay", "ok, not skip A", "a.case"),)))
     result = sockiter("promise", "linux", "kernel:udp")
     assert (result.exit_code, "differs: ok, not skip A" in result.stdout) == (0, True)
+
+
+def test_of_many_differences_the_table_has_some_and_the_number_of_the_others(guests: Guests) -> None:
+    guests.report(replace(UDP, news=tuple(News("replay", "ok, not skip A", f"{n}.case") for n in range(5))))
+    result = sockiter("promise", "linux", "kernel:udp")
+    assert result.stdout.count("differs: ") == 3
+    assert "2 more results differ: --json lists them" in result.stdout
 
 
 def test_a_tree_that_does_not_build_has_status_125_and_one_line(guests: Guests) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sockiter.claims import Hazard, known_failure
 from sockiter.prove.environment import CHANGES
 from sockiter.prove.logic import Moment, Symbol, Term, either
-from sockiter.prove.relation import ERROR, Candidate, Rank, Step, Updates
+from sockiter.prove.relation import ERROR, NOTHING, Candidate, Rank, Step, Updates
 from sockiter.prove.relations import RELATIONS
 from sockiter.prove.result import Claim, Proof
 from sockiter.schemes.scheme import AnyScheme
@@ -102,7 +102,8 @@ def test_a_refused_allocation_is_a_step_only_under_its_hazard() -> None:
         def steps(self) -> tuple[Step, ...]:
             refused = Step("refused", "refused", 2, 0, lambda m: m.point == 2, lambda m: {"outcome": ERROR})
             grows = Step("grow", "begin", 0, 0, lambda m: True, lambda m: {"point": 2, "outcome": 0})
-            return (grows, refused)
+            keeps = Step("keep", "refused", 2, 0, lambda m: True, lambda m: {"point": 2, "outcome": NOTHING})
+            return (grows, refused, keeps)
 
     class Enomem(Counting):
         hazards: frozenset[Hazard] = frozenset({"enomem", "destroying"})
@@ -124,6 +125,7 @@ def test_an_answer_in_no_time_proves_nothing() -> None:
             return {"fresh": True, "x": 1}
 
         def candidates(self, hazards: frozenset[Hazard]) -> Iterator[Candidate]:
+            yield Candidate("false at the start", 0, lambda m: m.x == 5)
             yield Candidate("no sum of two cubes", 0, lambda m: m.x * m.x * m.x + m.y * m.y * m.y != 1_000_001)
 
         @property
@@ -169,7 +171,7 @@ def scheme_named(name: str) -> AnyScheme:
 
 @pytest.mark.slow
 @pytest.mark.deep
-@pytest.mark.parametrize("name", ["index"])
+@pytest.mark.parametrize("name", RELATIONS)
 def test_every_claim_of_a_scheme_is_proved_for_any_number_of_sockets(name: str) -> None:
     proof = prove(scheme_named(name), RELATIONS[name])
     assert {claim.signature for claim in proof.claims if claim.answer != "holds"} == set()

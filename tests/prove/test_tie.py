@@ -24,7 +24,7 @@ from tests.support.mutants import MUTANTS, Mutant, tie_of
 
 SMALL = (2, 1, 1)
 # With two buckets, and with a batch that takes more than one socket.
-SCOPES = ((2, 2, 1), (3, 1, 2))
+SCOPES = ((2, 2, 1), (3, 1, 2), (4, 1, 1))
 
 
 def named(name: str) -> AnyScheme:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from sockiter.check.monitor import MONITORED, can_violate
-from sockiter.check.result import Scope
-from sockiter.check.search import _Search
+from sockiter.check.edges import Edges
+from sockiter.check.monitor import MONITORED, can_violate, monitor_states
+from sockiter.check.transitions import TransitionSystem
 from sockiter.claims import Hazard
 from sockiter.operations import Add, End, Remove
 from sockiter.schemes.scheme import AnyScheme, Between, Done, Grow, Show
@@ -205,26 +205,24 @@ def followed(scheme: AnyScheme, sockets: int) -> tuple[tuple[int, int], Followin
 
     A violation leads to a state of its own, whose system state is -1.
     """
-    inner = _Search(scheme, HAZARDS, Scope(sockets, 1, SLOTS), None, frozenset(MONITORED))
-    every = len(inner.monitor_states)
-    can_matter = [can_violate(monitor, frozenset(MONITORED), moves=False) for monitor in inner.monitor_states]
+    edges = Edges(TransitionSystem(scheme, HAZARDS, sockets, 1, SLOTS), sockets, joins=False)
+    can_matter = [can_violate(monitor, frozenset(MONITORED), moves=False) for monitor in monitor_states(sockets)]
 
     def following(here: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
         system_state, monitor = here
         made: list[tuple[str, tuple[int, int]]] = []
         if system_state < 0:
             return made
-        for edges in inner._edges(system_state):
-            for base, monitor_step, _, _ in edges:
-                after, started, violations = monitor_step[monitor]
-                if after < 0:
-                    continue
-                number = base // every
-                if violations:
-                    made.append(("violation", VIOLATED))
-                if can_matter[after]:
-                    made.append(("way", (number, after)))
-                made += [("way", (number, other)) for other in started if can_matter[other]]
+        for edge in (*edges.labelled(system_state), *edges.internal(system_state)):
+            after, started, violations = edge.monitor_step[monitor]
+            if after < 0:
+                continue
+            number = edge.transition.to
+            if violations:
+                made.append(("violation", VIOLATED))
+            if can_matter[after]:
+                made.append(("way", (number, after)))
+            made += [("way", (number, other)) for other in started if can_matter[other]]
         return made
 
     return (0, 0), following
