@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver, spawn, util
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -92,6 +94,43 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"skipped {count}: {reason}")
 
 
+_spawnv_passfds = util.spawnv_passfds
+
+
+def _spawned_unmeasured(path: bytes, args: Any, passfds: Sequence[int]) -> int:
+    # The server that forks workers, and the tracker of resources. Coverage measures the workers one by one; those of a
+    # measured server would inherit its tracer, and unmeasured tests would pay for it.
+    config = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    try:
+        return _spawnv_passfds(path, args, passfds)
+    finally:
+        if config is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = config
+
+
+util.spawnv_passfds = _spawned_unmeasured
+_set_forkserver_preload = forkserver.set_forkserver_preload
+
+
+def _preload_with_coverage(modules_names: list[str]) -> None:
+    # Each measured worker would import coverage otherwise.
+    measuring = ["coverage.control", "coverage.multiproc"] if "coverage" in sys.modules else []
+    _set_forkserver_preload([*modules_names, *measuring])
+
+
+forkserver.__dict__["set_forkserver_preload"] = _preload_with_coverage
+
+
+def _without_coverage(prepare: Any) -> Any:
+    # What a worker gets at its start, without the part by which coverage would begin there.
+    def prepared(name: str) -> dict[str, Any]:
+        data: dict[str, Any] = prepare(name)
+        data.pop("stowaway", None)
+        return data
+
+    return prepared
+
+
 @pytest.fixture(autouse=True)
 def coverage_paused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Does not measure the tests that are marked `unmeasured`, nor the processes that they start."""
@@ -102,6 +141,7 @@ def coverage_paused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         return
     for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setattr(spawn, "get_preparation_data", _without_coverage(spawn.get_preparation_data))
     measured.stop()
     yield
     measured.start()

@@ -95,6 +95,7 @@ def test_a_scheme_without_failures_is_reported_as_such() -> None:
     assert "nothing" in result.stdout
 
 
+@pytest.mark.unmeasured
 def test_all_schemes_are_reported_without_their_cases() -> None:
     result = sockiter("check", "--sockets", 1, "--buckets", 1, *under("remove"))
     assert result.exit_code == 0

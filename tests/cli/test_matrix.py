@@ -238,7 +238,8 @@ def test_a_measurement_is_in_the_document_without_a_proof() -> None:
 
 
 @pytest.mark.usefixtures("from_corpus")
-def test_a_target_that_does_not_run_here_is_left_out_with_a_message() -> None:
+def test_a_target_that_does_not_run_here_is_left_out_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sockiter.cli.subject.TARGETS", (target_named("offset-udp"), *KERNEL_TARGETS))
     document = json.loads(sockiter("matrix", "--json").stdout)
     assert {"target": "kernel:udp", "missing": NO_KERNEL} in document["not_here"]
     assert "kernel:udp" not in [row["target"] for row in document["rows"]]

@@ -17,7 +17,6 @@ from sockiter.errors import Inconclusive
 from sockiter.fuzzing import drivers
 from sockiter.fuzzing.drivers import (
     DRIVERS,
-    HYPOTHESIS_BITE,
     SWARM_BITE,
     SWARM_BITE_REAL,
     Bite,
@@ -121,7 +120,9 @@ def test_swarm_shows_all_known_failures_of_the_schemes(target: SchemeTarget) -> 
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
+def test_the_same_seed_finds_the_same_and_another_not(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 40)
+
     def drawn(seed: str) -> list[tuple[str, int]]:
         triage = triage_of(SchemeTarget(OffsetUdp()), ANY_HAZARD)
         return [(str(found), found.drawn) for found in all_found(driver, triage, ANY_HAZARD, seed, 1)]
@@ -132,9 +133,12 @@ def test_the_same_seed_finds_the_same_and_another_not(driver: str) -> None:
 
 @pytest.mark.parametrize(
     ("driver", "is_real", "bite"),
-    [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, HYPOTHESIS_BITE)],
+    [("swarm", False, SWARM_BITE), ("swarm", True, SWARM_BITE_REAL), ("hypothesis", False, 30)],
 )
-def test_a_bite_has_a_given_number_of_sequences_and_counts_their_operations(driver: str, is_real: bool, bite: int) -> None:
+def test_a_bite_has_a_given_number_of_sequences_and_counts_their_operations(
+    driver: str, is_real: bool, bite: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 30)
     target = Counted(Index(), is_real=is_real)
     # Nothing that the index admits happens when sockets only come and go.
     hazards: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove"})
@@ -215,7 +219,8 @@ class Noting(Counted):
         self.used |= features_of([operation])
 
 
-def test_every_fourth_bite_of_hypothesis_uses_the_features_of_its_target() -> None:
+def test_every_fourth_bite_of_hypothesis_uses_the_features_of_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 40)
     target = Noting(Index(), known_failures=())
     bites = drive_hypothesis(Triage(target, target), frozenset({"add-tail", "destroying"}), "1")
     used: list[set[Feature]] = []
@@ -284,7 +289,8 @@ class Untelling(Counted):
 
 
 @pytest.mark.parametrize("name", DRIVERS)
-def test_an_inconclusive_sequence_is_left_out(name: str) -> None:
+def test_an_inconclusive_sequence_is_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drivers, "HYPOTHESIS_BITE", 30)
     # It would be news: this target claims never to skip, and all that it does is to skip under removals.
     hazards = frozenset[Hazard]({"remove"})
     telling = Counted(OffsetUdp(), known_failures=())
