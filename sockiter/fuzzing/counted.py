@@ -139,11 +139,13 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
         track = order.track
         self._begun[order.place, part.number] = part
         track.slices += 1
+        # The name of a cluster's kernel target ends with its kernel, and its seeds are those without a cluster.
+        name = track.target.name.partition(" (")[0]
         return FuzzJob(
             track.target.name,
             track.driver,
             track.hazards,
-            f"{self.seed}/{track.target.name}/{track.driver}/{part.number}",
+            f"{self.seed}/{name}/{track.driver}/{part.number}",
             self._cases,
             math.inf,
             track.seconds,

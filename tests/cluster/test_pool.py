@@ -114,6 +114,14 @@ def test_a_campaign_is_the_same_with_any_number_of_workers_and_without_a_cluster
     assert len(alone[0]) == 1
 
 
+def test_a_kernel_target_of_a_cluster_has_the_seeds_that_it_has_without_one(tmp_path: Path) -> None:
+    seeds = []
+    for target in (target_named("kernel:udp"), kernel("Linux 6.1"), kernel("Linux 6.12")):
+        run = CountedCampaign([(target, UDP.hazards)], drivers=["swarm"], seed=77, sequences=9, workers=1, cases=tmp_path)
+        seeds.append(run._job(run._waiting[0]).seed)
+    assert seeds == ["77/kernel:udp/swarm/0"] * 3
+
+
 def test_a_timed_campaign_ends_in_time(tmp_path: Path) -> None:
     answers = [message_data(message) for message in (Began(), Tick(1, 2, 0.1), Ended(frozenset()))]
     with answering(lambda request: answers), still() as pool:
