@@ -80,7 +80,13 @@ KNOWN: tuple[Known, ...] = (
     Known("bpf_iter_netlink", "netlink", "6.1", "7.2", "measured on 6.18.44; detected on Debian's 6.1.170 and 7.2.13"),
     Known("/proc/net/netlink", "proc-netlink", "6.1", "7.2", "measured on 6.18.44; detected on Debian's 6.1.170 and 7.2.13"),
     Known("RTM_GETNSID", "nsid-count", "", "6.9", "commit 1514b06aff16 (6.10) ended it; detected on Debian's 6.1.170"),
-    Known("RTM_GETNSID", "nsid", "6.10", NEWEST, "commit 1514b06aff16; measured on 6.18.44; detected on Debian's 7.2.13"),
+    Known(
+        "RTM_GETNSID",
+        "nsid",
+        "6.10",
+        NEWEST,
+        "commit 1514b06aff16; measured on 6.18.44; detected on Debian's 6.12.117 and 7.2.13",
+    ),
     Known("/proc/net/unix", "proc-unix", "6.1", "7.2", "measured on 6.18.44; detected on Debian's 6.1.170 and 7.2.13"),
     Known(
         "BPF_MAP_GET_NEXT_KEY", "map-next-key", "6.1", "7.2", "measured on 6.18.44; detected on Debian's 6.1.170 and 7.2.13"
