@@ -2,8 +2,8 @@
 
 Each target has one state machine with all its hazards, and one for each hazard alone. It also has one for each of its
 claims, under a largest set of hazards for which the target makes the claim. A sequence with all hazards rarely tests a
-claim that holds only under some of them. The state machines are `TestCase` classes, collected like those of any state
-machine.
+claim that holds only under some of them. A hazard alone gets half of the examples, since the sets of the claims include
+it. The state machines are `TestCase` classes, collected like those of any state machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def case_of(target: Target, run: str, hazards: frozenset[Hazard]) -> type[TestCa
     # No known failure is pending: only a broken claim is a new finding.
     machine = machine_for(Triage(target, LateSession(target)), hazards, f"{target_name}_{run.replace('-', '_')}")
     machine.measures_coverage = True  # --hypothesis-show-statistics then reports how often each coverage goal was reached
-    machine.TestCase.settings = settings()
+    machine.TestCase.settings = settings(max_examples=settings().max_examples // (2 if len(hazards) == 1 else 1))
     return machine.TestCase
 
 

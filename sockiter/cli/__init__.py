@@ -79,11 +79,21 @@ class _Sockiter(click.Group):
             if error.errno == errno.EPIPE:
                 discard(sys.stdout)
                 sys.exit(statuses.OUTPUT_CLOSED)
-            status = _reported(str(error), Unavailable.status)
+            message = f"standard output: {error.strerror}" if _is_of_output(error) else str(error)
+            status = _reported(message, Unavailable.status)
             discard(sys.stdout)
             sys.exit(status)
         except KeyboardInterrupt:
             sys.exit(_reported("interrupted", statuses.INTERRUPTED))
+
+
+def _is_of_output(error: OSError) -> bool:
+    # Whether writing to standard output failed. A buffer still has what could not be written, which then fails again.
+    try:
+        sys.stdout.flush()
+    except OSError as again:
+        return again.errno == error.errno
+    return False
 
 
 def _reported(message: str, status: int, details: Mapping[str, object] | None = None) -> int:
@@ -99,7 +109,13 @@ def _usage_errors_as_documents() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        known = _option_of_others(error) if isinstance(error, click.NoSuchOption) else error
+        match error:
+            case click.NoSuchOption():
+                known: click.ClickException = _option_of_others(error)
+            case click.BadParameter():
+                known = _with_range(error)
+            case _:
+                known = error
         documents.print_error(known.format_message(), known.exit_code)
         raise known from None
 
@@ -112,6 +128,18 @@ def _option_of_others(error: click.NoSuchOption) -> click.UsageError:
     if not names:
         return error
     return click.UsageError(f"No such option {error.option_name!r}: it is an option of {', '.join(names)}.", error.ctx)
+
+
+def _with_range(error: click.BadParameter) -> click.BadParameter:
+    # Click names the range for a number that is outside, but not for a word that is no number.
+    kind = error.param.type if error.param is not None else None
+    if not isinstance(kind, (click.IntRange, click.FloatRange)):
+        return error
+    number = "an integer" if isinstance(kind, click.IntRange) else "a number"
+    ends = [f"above {kind.min}" if kind.min_open else f"at least {kind.min}"] if kind.min is not None else []
+    ends += [f"at most {kind.max}"] if kind.max is not None else []
+    message = error.message.replace(f"a valid {kind.name}.", f"{number}: expected {number}, {' and '.join(ends)}.")
+    return click.BadParameter(message, error.ctx, error.param, error.param_hint)
 
 
 def _escape_what_cannot_be_printed() -> None:

@@ -7,13 +7,24 @@ the scheme.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from sockiter.claims import MOVES, Hazard
 from sockiter.prove.logic import Moment, Symbol, Term, both, changed, choose, either, implies, negated
-from sockiter.prove.relation import BETWEEN, GROWING, LOOKING, SHOWING, Candidate, first_held
+from sockiter.prove.relation import (
+    BETWEEN,
+    GROWING,
+    LOOKING,
+    SHOWING,
+    Candidate,
+    Relation,
+    first_held,
+    has_fixed_hash,
+    has_keys,
+)
 
 TABLE = (
     Symbol("live", False, of_sockets=True),
@@ -23,6 +34,8 @@ TABLE = (
     Symbol("ver", 0),
     Symbol("buckets", 0),
 )
+KEY = Symbol("key", 0, of_sockets=True)
+"""The key of a socket, which never changes. Only moments of a relation with keys have it."""
 MONITOR = (
     Symbol("opened", False),
     Symbol("ended", False),
@@ -85,6 +98,29 @@ CHANGES = (
     Change("rehash", frozenset({"rehash"}), _goes, lambda m, s, b: _enters(m, s, b, at_head=True), is_move=True),
 )
 """The changes, each with any of its hazards."""
+
+
+def table_of(relation: Relation) -> tuple[Symbol, ...]:
+    """The symbols of the table, with the keys of sockets if the relation has keys."""
+    return (*TABLE, KEY) if has_keys(relation) else TABLE
+
+
+def adapted(changes: Iterable[Change], relation: Relation) -> Iterator[Change]:
+    """The changes of the table that a relation describes."""
+    for change in changes:
+        if has_keys(relation) and change.name.startswith("add"):
+            yield replace(change, guard=partial(_is_new_with_key, change))
+        elif has_fixed_hash(relation) and change.name == "rehash":
+            # The socket moves in another table.
+            yield replace(change, changed=lambda m, s, b: {})
+        else:
+            yield change
+
+
+def _is_new_with_key(change: Change, moment: Moment, socket: Term, bucket: Term) -> Term:
+    # A new socket may have the key of a removed one, as it may have its address.
+    is_unique = moment.every(lambda other: implies(moment.live(other), moment.key(other) != moment.key(socket)))
+    return both(change.guard(moment, socket, bucket), is_unique)
 
 
 def may_change(moment: Moment, change: Change, hazards: frozenset[Hazard]) -> Term:

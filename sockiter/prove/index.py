@@ -191,11 +191,11 @@ def _walk(name: str, answer: Answer, point: int, way: Callable[..., Way], *, soc
     for step in walk(
         name, answer, point, way, at_next=lambda m, filled: {}, at_end=lambda m: {"grown": False}, sockets=sockets
     ):
-        yield replace(step, updates=partial(_fresh_in_the_next, step))
+        yield replace(step, updates=partial(fresh_in_the_next, step))
 
 
-def _fresh_in_the_next(step: Step, m: Moment, *given: Term) -> Updates:
-    # No socket of another bucket was shown.
+def fresh_in_the_next(step: Step, m: Moment, *given: Term) -> Updates:
+    """The updates of a step that may enter another bucket: no socket of that was shown."""
     updates = step.updates(m, *given)
     now = After(m, updates)
     if updates["outcome"] == END:

@@ -17,12 +17,14 @@ from sockiter.claims import Hazard, in_order, largest_claims
 from sockiter.prove.environment import (
     CANDIDATES,
     CHANGES,
+    KEY,
     MONITOR,
-    TABLE,
+    adapted,
     is_turn,
     may_change,
     monitored,
     opening,
+    table_of,
     turns,
 )
 from sockiter.prove.logic import After, Moment, Symbol, Term, both, either, implies, negated
@@ -98,7 +100,7 @@ class _Attempt:
         self.hazards = hazards
         self.timeout_ms = timeout_ms
         self.counted = counted
-        self.symbols = (*TABLE, *MONITOR, *CONTROL, *relation.symbols)
+        self.symbols = (*table_of(relation), *MONITOR, *CONTROL, *relation.symbols)
         self.now = Symbolic(self.symbols)
         self.transitions = tuple(self._transitions())
         self.parameters = {transition.name: _Parameters(transition.sockets) for transition in self.transitions}
@@ -139,7 +141,8 @@ class _Attempt:
 
     def _begin(self) -> None:
         # The empty table, before open.
-        first = After(self.now, _defaults(self.symbols) | {"buckets": self.now.buckets} | self.relation.start)
+        any_value = {"buckets": self.now.buckets} | ({"key": self.now.key} if KEY in self.symbols else {})
+        first = After(self.now, _defaults(self.symbols) | any_value | self.relation.start)
         kept = []
         for candidate in self.invariant:
             query = Query([first.buckets >= 0], self.timeout_ms, self.counted)
@@ -187,7 +190,7 @@ class _Attempt:
         hazards, relation = self.hazards, self.relation
         start = _defaults((*CONTROL, *relation.symbols)) | relation.start
         yield Transition("open", 0, lambda m, b, f: negated(m.opened), lambda m, b, f: {**opening(m), **start})
-        for change in CHANGES:
+        for change in adapted(CHANGES, relation):
             yield Transition(
                 change.name,
                 1,

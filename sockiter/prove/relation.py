@@ -63,7 +63,10 @@ class Candidate:
 
 
 class Relation(Protocol):
-    """What a proof needs of a scheme. A scheme of another package has it as its attribute `relation`."""
+    """What a proof needs of a scheme. A scheme of another package has it as its attribute `relation`.
+
+    Optional attributes are `has_keys` and `has_fixed_hash`, as of a scheme.
+    """
 
     @property
     def excluded(self) -> frozenset[Hazard]:
@@ -95,6 +98,24 @@ class Relation(Protocol):
 
         A function of sockets rises if it holds for fewer sockets. The point of the read is one more part, the last.
         """
+
+
+def has_keys(relation: Relation) -> bool:
+    """Whether a relation compares the keys of sockets: its attribute `has_keys`. Then moments have the symbol `key`."""
+    return bool(getattr(relation, "has_keys", False))
+
+
+def has_fixed_hash(relation: Relation) -> bool:
+    """Whether a `rehash` leaves the table as it is: the relation's attribute `has_fixed_hash`."""
+    return bool(getattr(relation, "has_fixed_hash", False))
+
+
+def key_of(name: str) -> int:
+    """The key of a socket as a number. Numbers are in the order of the names."""
+    return int.from_bytes(name.encode().ljust(_KEY_BYTES, b"\0"), "big")
+
+
+_KEY_BYTES = 64  # more than the names of any search have
 
 
 def held_values(sockets: Iterable[str]) -> Updates:

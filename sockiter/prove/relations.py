@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sockiter.prove.cookie_udp import CookieUdpRelation
 from sockiter.prove.full_batch_held import FullBatchHeldRelation
 from sockiter.prove.index import IndexRelation
+from sockiter.prove.key_order import KeyHomeRelation, KeyOrderRelation
 from sockiter.prove.relation import Relation
 from sockiter.schemes.scheme import AnyScheme
 
@@ -14,6 +15,8 @@ RELATIONS: Mapping[str, Relation] = {
     "cookie-udp": CookieUdpRelation(),
     "full-batch-held": FullBatchHeldRelation(),
     "index": IndexRelation(),
+    "key-home": KeyHomeRelation(),
+    "key-order": KeyOrderRelation(),
 }
 """By the names of the schemes."""
 

@@ -7,14 +7,14 @@ with the relation. A call with another result is a difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 from sockiter.check.transitions import SystemState, TransitionSystem
 from sockiter.claims import Hazard
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.operations import Change as TableChange
-from sockiter.prove.environment import CHANGES, TABLE
+from sockiter.prove.environment import CHANGES, adapted, table_of
 from sockiter.prove.logic import After, Answer, Moment, Observed, Symbol
 from sockiter.prove.relation import (
     CONTROL,
@@ -29,10 +29,11 @@ from sockiter.prove.relation import (
     STOPPED,
     Relation,
     Step,
+    key_of,
 )
 from sockiter.prove.result import Difference, Tie
-from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show
-from sockiter.table import Table
+from sockiter.schemes.scheme import AnyScheme, Done, Grow, Show, has_fixed_hash, has_keys
+from sockiter.table import Socket, Table
 
 SCOPES = ((3, 2, 1), (4, 1, 1))
 """The sockets, buckets and slots of the searches: with two buckets, and with a batch that grows twice."""
@@ -56,7 +57,8 @@ class _Comparison:
         self.hazards: frozenset[Hazard] = scheme.hazards - relation.excluded - {"destroy", "destroying"}
         self.system = TransitionSystem(scheme, self.hazards, *scope)
         self.scope = scope
-        self.symbols = (*TABLE, *CONTROL, *relation.symbols)
+        self.symbols = (*table_of(relation), *CONTROL, *relation.symbols)
+        self.changes = {change.name: change for change in adapted(CHANGES, relation)}
         self.calls = 0
         self.steps: dict[tuple[Answer, int], list[Step]] = {}
         for step in relation.steps:
@@ -79,10 +81,12 @@ class _Comparison:
         return Tie(self.scope, number, self.calls)
 
     def _differences(self, state: SystemState) -> Iterator[Difference]:
-        return (difference for difference in self._checks(state) if difference is not None)
+        # The search keeps the lists of a scheme with keys in the order of keys.
+        tables = orders(state.table) if has_keys(self.scheme) else (state.table,)
+        return (difference for table in tables for difference in self._checks(state, table) if difference is not None)
 
-    def _checks(self, state: SystemState) -> Iterator[Difference | None]:
-        table, at, scheme = state.table, state.at, self.scheme
+    def _checks(self, state: SystemState, table: Table) -> Iterator[Difference | None]:
+        at, scheme = state.at, self.scheme
         if not state.is_open:
             yield from self._changes(table)
             yield self._opened(table, scheme.open(self.scope[2], table))
@@ -167,9 +171,9 @@ class _Comparison:
     def _changes(self, table: Table) -> Iterator[Difference | None]:
         for change, name, bucket in table_changes(table):
             self.calls += 1
-            after = table.after(change)
+            after = changed_table(self.scheme, table, change)
             found = self._observed(after, None)
-            (kind,) = (kind for kind in CHANGES if kind.name == name)
+            kind = self.changes[name]
             before = observed(self.symbols, table, {}, (change.name,))
             if kind.guard(before, change.name, bucket) is not True:
                 yield Difference(str(change), written(table), "", written(after), "the relation does not allow this change")
@@ -194,6 +198,7 @@ def observed(symbols: Iterable[Symbol], table: Table, values: Mapping[str, Any],
         "idx": idx,
         "ver": table.ver,
         "buckets": len(table.buckets),
+        "key": {name: key_of(name) for name in known},
     }
     return Observed(symbols, dict.fromkeys(known), {**every, **values})
 
@@ -211,6 +216,21 @@ def table_changes(table: Table) -> Iterator[tuple[TableChange, str, int]]:
             for to in range(len(table.buckets)):
                 if to != number:
                     yield Rehash(name, Bucket(to)), "rehash", to
+
+
+def changed_table(scheme: AnyScheme, table: Table, change: TableChange) -> Table:
+    """The walked table after a change: a `rehash` is a move in another table if the hash is fixed."""
+    return table if has_fixed_hash(scheme) and isinstance(change, Rehash) else table.after(change)
+
+
+def orders(table: Table) -> Iterator[Table]:
+    """The table with its lists in every order."""
+    for buckets in product(*map(permutations, table.buckets)):
+        lists = [
+            tuple([Socket(name, idx) for (name, _), (_, idx) in zip(names, places, strict=True)])
+            for names, places in zip(buckets, table.buckets, strict=True)
+        ]
+        yield table._replace(buckets=tuple(lists))
 
 
 def written(table: Table) -> str:

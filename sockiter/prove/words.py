@@ -32,7 +32,8 @@ def lines(moment: Moment, sockets: Sequence[str], symbols: Sequence[Symbol]) -> 
 
 def _socket(moment: Moment, socket: str) -> str:
     past = [name for name in _PAST if getattr(moment, name)(socket)]
-    return f"{socket} ({', '.join([str(moment.idx(socket)), *past])})"
+    key = [f"key {moment.key(socket)}"] if hasattr(moment, "key") else []
+    return f"{socket} ({', '.join([str(moment.idx(socket)), *key, *past])})"
 
 
 def _value(value: Any) -> str:

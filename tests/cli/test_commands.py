@@ -203,10 +203,26 @@ ON_ONE = ["--target", "offset-udp"]
     ],
 )
 def test_unwritable_output_is_status_3_and_one_line(args: list[str]) -> None:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "sockiter", *args], stdout=full, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "sockiter", *args]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
     assert done.returncode == 3
-    assert done.stderr == "sockiter: [Errno 28] No space left on device\n"
+    assert done.stderr == "sockiter: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["fuzz", "--seconds", "abc"], "'abc' is not a number: expected a number, at least 0.1."),
+        (["conform", "kernel:udp", "--seconds", "-"], "'-' is not a number: expected a number, above 0."),
+        (["check", "rank", "--sockets", "x"], "'x' is not an integer: expected an integer, at least 1 and at most 64."),
+        (["check", "rank", "--sockets", "0"], "0 is not in the range 1<=x<=64."),
+    ],
+)
+def test_a_wrong_number_is_named_with_its_range(args: list[str], message: str) -> None:
+    result = sockiter(*args)
+    assert (result.exit_code, result.stderr.splitlines()[-1].partition(": ")[2].partition(": ")[2]) == (2, message)
 
 
 @pytest.mark.parametrize("args", [["targets", "offset-udp"], ["replay", str(RFC_SKIP), *ON_ONE]])
@@ -968,6 +984,7 @@ def test_the_json_of_a_run_has_the_work_the_findings_and_the_missing_ones(tmp_pa
         "not_here": [],
         "troubles": [],
         "suggested": None,
+        "cluster": None,
     }
     found = {(one["kind"], *one["hazards"]): one for one in target.pop("refuted")}
     assert found.keys() & {("skip", "remove"), ("repeat", "add-head"), ("skip", "rehash"), ("repeat", "rehash")}
@@ -991,6 +1008,7 @@ def test_the_json_of_a_run_has_the_work_the_findings_and_the_missing_ones(tmp_pa
     assert work["sequences"] > 0
     assert target == {
         "target": "offset-udp",
+        "kernel": None,
         "hazards": ["add-head", "remove", "rehash"],
         "drivers": {"swarm": work},
         "claims_broken": [],
@@ -1399,7 +1417,7 @@ def test_a_run_in_which_no_sequence_comes_to_its_end_is_status_3(tmp_path: Path,
 
 
 def test_an_interrupted_run_is_reported_as_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(campaign: SimpleNamespace) -> None:
+    def run(campaign: SimpleNamespace, pool: None) -> None:
         campaign.interrupted = True
 
     monkeypatch.setattr(FUZZ, "_run", run)

@@ -136,6 +136,18 @@ def test_a_closing_socket_is_awaited_until_it_has_left_the_list(namespace: Names
     sockets.close()
 
 
+def test_a_packet_socket_that_does_not_leave_the_list_is_not_awaited_for_ever(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packet, "_PATIENCE_S", -1.0)
+    with closing_threads() as closers:
+        sockets = PacketSockets(namespace, closers, lambda: [number])
+        number = sockets.add("A", "tail", Bucket())
+        with pytest.raises(TooBusy, match="a closing packet socket takes too long to leave its list"):
+            sockets.remove("A")
+        sockets.close()
+
+
 def test_a_packet_socket_is_not_put_in_again(namespace: Namespace) -> None:
     with closing_threads() as closers:
         sockets = PacketSockets(namespace, closers, list)

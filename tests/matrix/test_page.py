@@ -330,7 +330,7 @@ def test_the_known_ranges_of_releases_stand_on_the_page_with_their_sources(whole
 
 def test_releases_are_suggested_in_their_order() -> None:
     assert releases()[:3] == ("5.15", "6.1", "6.1.183")
-    assert releases()[-1] == "7.1"
+    assert releases()[-1] == "7.2"
 
 
 def test_a_case_names_the_command_that_replays_it(whole: Page) -> None:

@@ -12,12 +12,23 @@ from sockiter.claims import MOVES, Hazard
 from sockiter.history import History, Returned, Shown
 from sockiter.operations import Add
 from sockiter.oracle import judge
-from sockiter.prove.environment import CANDIDATES, CHANGES, MONITOR, TABLE, is_turn, may_change, monitored, opening, turns
+from sockiter.prove.environment import (
+    CANDIDATES,
+    CHANGES,
+    MONITOR,
+    adapted,
+    is_turn,
+    may_change,
+    monitored,
+    opening,
+    table_of,
+    turns,
+)
 from sockiter.prove.logic import After, Observed
 from sockiter.prove.relation import CONTROL, SHOWING, Candidate, Relation
 from sockiter.prove.relations import RELATIONS
-from sockiter.prove.tie import observed, table_changes
-from sockiter.schemes.scheme import AnyScheme, Done
+from sockiter.prove.tie import changed_table, observed, table_changes
+from sockiter.schemes.scheme import AnyScheme, Done, known_failures_of
 from sockiter.table import empty
 from sockiter.targets import scheme_of, target_named
 from sockiter.verdict import Finding
@@ -42,7 +53,7 @@ class Walk:
 
     def moment(self) -> Observed:
         values = {} if self.at is None else dict(self.relation.observe(getattr(self.at, "state", self.at), self.table))
-        symbols = (*TABLE, *MONITOR, *CONTROL, *self.relation.symbols)
+        symbols = (*table_of(self.relation), *MONITOR, *CONTROL, *self.relation.symbols)
         return observed(symbols, self.table, {**values, **self.monitor}, [f"n{nth}" for nth in range(self.names + 1)])
 
     def update(self, moment: Observed, updates: dict[str, Any]) -> None:
@@ -69,14 +80,14 @@ class Walk:
         change, name, bucket = self.random.choice(list(table_changes(self.table)))
         if isinstance(change, Add):
             change = Add(f"n{self.names}", change.end, change.bucket)
-        (kind,) = (kind for kind in CHANGES if kind.name == name)
+        (kind,) = (kind for kind in adapted(CHANGES, self.relation) if kind.name == name)
         if may_change(moment, kind, self.hazards):
             assert kind.guard(moment, change.name, bucket) is True
             self.names += isinstance(change, Add)
             if kind.is_move and moment.twice(change.name) and not moment.moved(change.name):
                 self.findings.add(Finding("repeat", change.name, True))
             self.update(moment, monitored(moment, kind, change.name, bucket))
-            self.table = self.table.after(change)
+            self.table = changed_table(self.scheme, self.table, change)
             if moment.opened:
                 self.history.events.append(change)
 
@@ -144,6 +155,27 @@ def holds(moment: Observed, candidate: Candidate) -> bool:
     return all(candidate.holds(moment, s, t, u) for s in sockets for t in sockets for u in sockets)
 
 
+def test_a_new_socket_has_the_key_of_a_removed_one_or_a_new_one() -> None:
+    relation = RELATIONS["key-order"]
+    values = {"live": {"A": True}, "used": {"A": True, "B": True}, "buckets": 1}
+    keys = {"A": 1, "B": 2, "like A": 1, "like B": 2, "C": 3}
+    moment = Observed(table_of(relation), keys, {**values, "key": keys})
+    guards = [change.guard for change in adapted(CHANGES, relation) if change.name.startswith("add")]
+    assert [[s for s in keys if guard(moment, s, 0)] for guard in guards] == [["like B", "C"]] * 2
+
+
+def test_only_a_fixed_hash_keeps_a_rehashed_socket_in_its_bucket() -> None:
+    moment = Observed(table_of(RELATIONS["key-home"]), ("A",), {"live": {"A": True}, "buckets": 2})
+    changed = {
+        name: change.changed(moment, "A", 1)
+        for name in ("key-home", "key-order")
+        for change in adapted(CHANGES, RELATIONS[name])
+        if change.name == "rehash"
+    }
+    assert changed["key-home"] == {}
+    assert changed["key-order"]["bucket"]("A") == 1
+
+
 @pytest.mark.parametrize("name", RELATIONS)
 def test_every_formula_holds_where_nothing_moves(name: str) -> None:
     without = {*MOVES, "enomem", "remove", "destroy", "destroying"}
@@ -177,4 +209,5 @@ def test_the_monitor_agrees_with_the_oracle(name: str) -> None:
             walk.step()
         assert walk.verdict() == walk.findings
         kinds.update(finding.kind for finding in walk.findings)
-    assert kinds == {"skip", "repeat"}
+    known = {failure.kind for failure in known_failures_of(scheme_named(name))}
+    assert kinds == known & {"skip", "repeat"}

@@ -9,7 +9,7 @@ import pytest
 
 from sockiter.claims import Hazard, known_failure
 from sockiter.prove.environment import CHANGES
-from sockiter.prove.logic import Moment, Symbol, Term, either
+from sockiter.prove.logic import Moment, Symbol, Term, both, either, implies
 from sockiter.prove.relation import ERROR, NOTHING, Candidate, Rank, Step, Updates
 from sockiter.prove.relations import RELATIONS
 from sockiter.prove.result import Claim, Proof
@@ -62,6 +62,24 @@ def test_the_claims_of_a_simple_scheme_are_proved_for_any_number_of_sockets() ->
     assert proof.checks > 20
     (invariant,) = proof.invariants.values()
     assert "an owed socket is delivered, or left" in {candidate.name for candidate in invariant}
+
+
+def test_the_keys_of_sockets_are_any_that_differ_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proofs, "CHANGES", tuple(change for change in CHANGES if change.name == "add tail"))
+
+    class WithKeys(CountingRelation):
+        has_keys = True
+        steps = ()
+
+        def candidates(self, hazards: frozenset[Hazard]) -> Iterator[Candidate]:
+            yield Candidate("every key is 0", 1, lambda m, s: m.key(s) == 0)
+            yield Candidate(
+                "keys differ", 2, lambda m, s, t: implies(both(s != t, m.live(s), m.live(t)), m.key(s) != m.key(t))
+            )
+
+    proof = prove(Quiet(), WithKeys())
+    (invariant,) = proof.invariants.values()
+    assert {"keys differ", "every key is 0"} & {candidate.name for candidate in invariant} == {"keys differ"}
 
 
 @few_changes

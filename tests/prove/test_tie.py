@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from sockiter.operations import Add, Bucket
 from sockiter.prove import environment, tie
 from sockiter.prove.environment import CHANGES
 from sockiter.prove.logic import Moment, Term
-from sockiter.prove.relation import LOCKED, LOOKING, Relation, Step, Updates
+from sockiter.prove.relation import LOCKED, LOOKING, Relation, Step, Updates, key_of
 from sockiter.prove.relations import RELATIONS, relation_of
 from sockiter.prove.result import Difference
-from sockiter.prove.tie import tied
+from sockiter.prove.tie import orders, tied, written
 from sockiter.schemes.full_batch import Growing, Looking
 from sockiter.schemes.scheme import AnyScheme, Done
-from sockiter.table import Table
+from sockiter.table import Table, empty
 from sockiter.targets import scheme_of, target_named
 from tests.support.counting import Counting, CountingRelation, Last, Showing
 from tests.support.mutants import MUTANTS, Mutant, tie_of
@@ -77,6 +79,27 @@ def test_a_scheme_of_another_package_has_its_relation_as_an_attribute() -> None:
     assert relation_of(Own()) is relation
     assert relation_of(Counting()) is None
     assert relation_of(named("index")) is RELATIONS["index"]
+
+
+def test_the_lists_of_a_table_are_compared_in_every_order() -> None:
+    table = empty((("", 2),))
+    for name, bucket in (("1", 0), ("2", 0), ("3", 1)):
+        table = table.after(Add(name, "tail", Bucket(bucket)))
+    assert [written(other) for other in orders(table)] == [
+        "bucket 0: 1 (1) 2 (2), bucket 1: 3 (3)",
+        "bucket 0: 2 (1) 1 (2), bucket 1: 3 (3)",
+    ]
+
+
+def test_keys_as_numbers_are_in_the_order_of_names() -> None:
+    names = ["", "0", "05", "1", "15", "5", "A", "B", "new"]
+    assert all(key_of(low) < key_of(high) for low, high in pairwise(names))
+
+
+def test_a_relation_without_the_fixed_hash_of_its_scheme_is_a_difference() -> None:
+    found = tied(named("key-home"), RELATIONS["key-order"], scope=(1, 2, 1)).difference
+    assert found is not None
+    assert (found.call[:6], found.why) == ("Rehash", "in the relation, bucket is another")
 
 
 def test_another_start_is_a_difference() -> None:

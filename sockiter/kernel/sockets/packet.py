@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
 
+from sockiter.errors import TooBusy
 from sockiter.kernel.namespace import Namespace
 from sockiter.kernel.sockets.base import Socket, Sockets, cookie
 from sockiter.operations import Bucket, End
@@ -31,6 +32,7 @@ _RETURN = struct.pack("=HBBI", 0x06, 0, 0, 0)
 _PROGRAM = struct.Struct("@HP")
 _THREADS = 32
 _CLOSING_MAX = 200
+_PATIENCE_S = 5.0
 
 
 class Closers:
@@ -77,7 +79,10 @@ class PacketSockets(Sockets):
         number = cookie(gone)
         self.enter()
         self._closers.close(gone)
+        until = time.monotonic() + _PATIENCE_S
         while number in self._listed():
+            if time.monotonic() > until:
+                raise TooBusy("a closing packet socket takes too long to leave its list")
             time.sleep(0)  # otherwise the closing thread would wait for the interpreter
 
     def close(self) -> None:
