@@ -421,11 +421,11 @@ class TransitionSystem:
         return Layout(in_key_order(table) if self._sorts else table, self._sockets)
 
     def _possible(self, state: SystemState, new: Mapping[str, str]) -> list[_PossibleChange]:
-        # The possible changes depend on the lengths of the buckets and on the lives of the sockets.
+        # The possible changes depend on the lengths of the buckets, the lives of the sockets, and the gaps between keys.
         table, where = state.table, state.where
         may_insert = self._insertions is None or table.ver < self._insertions
         lives = {where[name]: life for name, life in state.lives.items()} if state.lives else {}
-        key = where.lengths, state.is_open, may_insert, frozenset(lives.items()), len(new)
+        key = where.lengths, state.is_open, may_insert, frozenset(lives.items()), tuple(new)
         known = self._known_changes.get(key)
         if known is None:
             # Before open, no operation counts as a hazard. There, sockets live as most do, except for new request sockets.
