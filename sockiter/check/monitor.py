@@ -136,12 +136,6 @@ def monitor_step(
     return MonitorStep(effect, monitor_states(sockets_max), sockets, mode, judged, paused=paused)
 
 
-@cache
-def relevant(sockets_max: int, signatures: frozenset[Signature], *, moves: bool, twice: bool = False) -> tuple[bool, ...]:
-    """By number of a monitor state, whether it can still lead to one of the signatures."""
-    return tuple(can_violate(state, signatures, moves=moves, twice=twice) for state in monitor_states(sockets_max))
-
-
 def can_violate(state: MonitorState, signatures: frozenset[Signature], *, moves: bool, twice: bool = False) -> bool:
     """Whether a monitor state can still lead to one of the signatures. `moves`: sockets may move; `twice`: in two passes."""
     if state.position < 0:

@@ -80,9 +80,8 @@ def vm(
     """Run a command on another kernel: sockiter vm linux-image-6.12 -- sockiter fuzz kernel:udp
 
     KERNEL is a kernel image, the tree or the packages of one, a package that apt knows, or fault-injection-VERSION after
-    --build. The guest sees the files of this
-    machine that the command needs: the system's, Python's, the working directory, and paths in the command. It may write
-    only to the directories of --cases.
+    --build. The guest sees the files of this machine that the command needs: the system's, Python's, the working directory,
+    and paths in the command. It may write only to the directories of --cases.
     """
     rights.give_up()
     if version is not None:

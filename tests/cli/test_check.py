@@ -214,6 +214,17 @@ def test_a_scheme_without_a_canonical_form_is_searched_to_a_bound() -> None:
     assert within_reach(SchemeTarget(Rank()), frozenset(), scope) == scope
 
 
+def test_a_scheme_of_one_list_is_searched_with_one_bucket() -> None:
+    assert within_reach(target_named("packet-diag"), frozenset(), Scope(3, 2, 2)) == Scope(3, 1, 2)
+
+
+def test_without_a_name_all_schemes_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sockiter.cli.check.SCHEME_TARGETS", (target_named("rank"), target_named("index")))
+    monkeypatch.setattr("sockiter.cli.check.PLUGIN_TARGETS", ())
+    searched = document("--sockets", 1, "--buckets", 1, *under("remove"))
+    assert [one["scheme"] for one in searched] == ["rank", "index"]
+
+
 class FormlessOffset(OffsetUdp):
     name = "formless"
     canonical = property()

@@ -622,3 +622,11 @@ def test_a_worker_that_reports_nothing_was_interrupted(vm_document: VmDocument, 
     monkeypatch.setattr(worker, "_hand_over", lambda order, output, descriptors: 130)
     status, document, _ = vm_document("nonsense", "--", "true")
     assert (status, document["error"]) == (130, "interrupted")
+
+
+def test_a_silent_worker_reports_an_error_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    account = worker.Account()
+    order = {"do": "run", "kernel": "no-kernel", "command": [], "cases": [], "reads": [], "is_silent": True}
+    assert worker.hand_over(order, account) == 3
+    assert account.report["trouble"].startswith("no-kernel: no such kernel")
+    assert capfd.readouterr() == ("", "")
