@@ -954,18 +954,18 @@ def test_in_a_long_summary_models_share_rows_by_group_unless_it_is_verbose(
         "--driver",
         "swarm",
         "--sequences",
-        "20",
+        "5",
         "--seed",
         "7",
         "--cases",
         tmp_path,
     )
     text = sockiter(*run).stdout
-    assert re.search(r"^ Sockets by count \(2\) +40 ", text, re.MULTILINE)
-    assert re.search(r"^ index +20 ", text, re.MULTILINE)
+    assert re.search(r"^ Sockets by count \(2\) +10 ", text, re.MULTILINE)
+    assert re.search(r"^ index +5 ", text, re.MULTILINE)
     assert "A name with a number stands for so many models; --verbose gives each a line." in text
     verbose = sockiter(*run, "--verbose").stdout
-    assert re.findall(r"^ (\S+) +20 ", verbose, re.MULTILINE) == ["offset-udp", "rank", "index"]
+    assert re.findall(r"^ (\S+) +5 ", verbose, re.MULTILINE) == ["offset-udp", "rank", "index"]
     assert "A name with a number" not in verbose
 
 

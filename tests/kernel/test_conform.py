@@ -14,8 +14,8 @@ from sockiter.kernel.target import KernelTarget
 from sockiter.schemes import SCHEMES
 
 SCHEME = {scheme.name: scheme for scheme in SCHEMES}
-# For these, so many times fewer: a removal waits for the kernel to end a namespace.
-SLOW = {"kernel:nsid": 10}
+# For these, so many times fewer: a removal waits for the kernel to end a namespace, or a thread.
+SLOW = {"kernel:nsid": 10, "kernel:threads": 3}
 EVERY_TARGET = pytest.mark.parametrize("kernel_target", KERNEL_TARGETS, ids=lambda target: target.name, indirect=True)
 
 
