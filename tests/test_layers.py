@@ -79,7 +79,7 @@ ORDERS = {
     "matrix": ("matrix", "compute", "page"),
     "promise": ("promised", "observe", "verdict", "trial"),
     "prove": (
-        *("logic", "relation", "environment", "cookie_udp", "full_batch_held", "index", "key_order", "relations"),
+        *("logic", "relation", "environment", "ordered", "cookie_udp", "full_batch_held", "index", "key_order", "relations"),
         *("words", "result", "tie", "solver", "proof"),
     ),
     "race": ("judge", "sides", "race"),

@@ -25,6 +25,7 @@ from sockiter.prove.relation import (
     first_held,
     held_values,
     only_held,
+    step_to_next,
     walk,
 )
 from sockiter.schemes.cookie_udp import Growing, Looking, Showing, State
@@ -71,14 +72,7 @@ class CookieUdpRelation:
             *_looks(" with the batch of the exact size", LOCKED, None),
             Step("fail", "refused", GROWING, 0, _always, _remember_for(ERROR)),
             Step("fail under the lock", "refused", LOCKED, 0, _always, _remember_for(ERROR)),
-            Step(
-                "step to the next socket",
-                "granted",
-                SHOWING,
-                1,
-                lambda m, c: both(first_held(m, c), m.some(lambda s: both(m.held(s), s != c))),
-                lambda m, c: {"outcome": NOTHING, "held": lambda s: both(m.held(s), s != c)},
-            ),
+            step_to_next(),
             *_walk("step behind the bucket", "granted", SHOWING, _behind, sockets=1),
             Step("stop before a socket", "refused", SHOWING, 0, _always, _remember_for(STOPPED)),
         )

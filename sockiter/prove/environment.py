@@ -22,9 +22,8 @@ from sockiter.prove.relation import (
     Candidate,
     Relation,
     first_held,
-    has_fixed_hash,
-    has_keys,
 )
+from sockiter.schemes.scheme import has_fixed_hash, has_keys
 
 TABLE = (
     Symbol("live", False, of_sockets=True),
@@ -137,17 +136,12 @@ def may_change(moment: Moment, change: Change, hazards: frozenset[Hazard]) -> Te
 
 def monitored(moment: Moment, change: Change, socket: Term, bucket: Term) -> dict[str, Any]:
     """The updates of the monitor at a change."""
-    touched = moment.bucket(socket)
+    # A new socket was in no bucket.
+    touched = bucket if change.name.startswith("add") else moment.bucket(socket)
 
     def near(other: Term) -> Term:
-        is_near = either(moment.bucket(other) == bucket, moment.bucket(other) == touched)
-        return either(moment.near(other), both(moment.opened, either(is_near, other == socket)))
-
-    if change.name.startswith("add"):
-        # A new socket was in no bucket.
-        def near(other: Term) -> Term:
-            is_near = either(moment.bucket(other) == bucket, other == socket)
-            return either(moment.near(other), both(moment.opened, is_near))
+        is_near = either(moment.bucket(other) == bucket, moment.bucket(other) == touched, other == socket)
+        return either(moment.near(other), both(moment.opened, is_near))
 
     updates: dict[str, Any] = {"near": near}
     if change.name == "remove":

@@ -25,6 +25,7 @@ from sockiter.prove.relation import (
     first_held,
     held_values,
     only_held,
+    step_to_next,
     walk,
 )
 from sockiter.schemes.full_batch import Growing, Held, Looking, Showing
@@ -62,14 +63,7 @@ class FullBatchHeldRelation:
             *_looks(" with the batch of the exact size", LOCKED, None),
             _fails("fail", GROWING),
             _fails("fail under the lock", LOCKED),
-            Step(
-                "step to the next socket",
-                "granted",
-                SHOWING,
-                1,
-                lambda m, c: both(first_held(m, c), m.some(lambda s: both(m.held(s), s != c))),
-                lambda m, c: {"outcome": NOTHING, "held": lambda s: both(m.held(s), s != c)},
-            ),
+            step_to_next(),
             *_walk("step behind the bucket", "granted", SHOWING, _behind, sockets=1),
             Step("stop before a socket", "refused", SHOWING, 0, _always, lambda m: {"point": BETWEEN, "outcome": STOPPED}),
         )

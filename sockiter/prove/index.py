@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from sockiter.claims import MOVES, Hazard
 from sockiter.prove.environment import NEAR_NOTHING, Concerns, concerned, is_done, waits
-from sockiter.prove.logic import After, Answer, Moment, Symbol, Term, both, choose, either, implies, negated, nobody
+from sockiter.prove.logic import Moment, Symbol, Term, both, choose, either, implies, negated, nobody
+from sockiter.prove.ordered import BOUNDS, Order
 from sockiter.prove.relation import (
     BETWEEN,
-    END,
     GROWING,
     LOOKING,
     NOTHING,
     SHOWING,
-    STOPPED,
     Candidate,
     Rank,
     Step,
@@ -25,11 +22,11 @@ from sockiter.prove.relation import (
     Way,
     first_held,
     held_values,
-    only_held,
-    walk,
 )
 from sockiter.schemes.partial_batch import Growing, Looking, Showing, State
 from sockiter.table import Table
+
+ORDER = Order(lambda m, s: m.idx(s), lambda m: {"grown": False})
 
 
 class IndexRelation:
@@ -60,10 +57,10 @@ class IndexRelation:
     @property
     def steps(self) -> tuple[Step, ...]:
         return (
-            *_walk("begin", "begin", BETWEEN, lambda m: Way(True, m.here, {})),
-            *_walk("find none", "granted", LOOKING, lambda m: Way(_none_unseen(m), m.here + 1, {})),
+            *ORDER.walk("begin", "begin", BETWEEN, lambda m: Way(True, m.here, {})),
+            *ORDER.walk("find none", "granted", LOOKING, lambda m: Way(ORDER.none_unseen(m), m.here + 1, {})),
             *_looks(LOOKING),
-            *_walk("find none with the larger batch", "granted", GROWING, _find_none_grown),
+            *ORDER.walk("find none with the larger batch", "granted", GROWING, _find_none_grown),
             *_looks(GROWING),
             Step(
                 "keep the small batch",
@@ -73,52 +70,27 @@ class IndexRelation:
                 lambda m: True,
                 lambda m: {"point": SHOWING, "outcome": NOTHING, "whole": False},
             ),
-            Step(
-                "step to the next socket",
-                "granted",
-                SHOWING,
-                1,
-                lambda m, c: both(first_held(m, c), m.some(lambda s: both(m.held(s), s != c))),
-                lambda m, c: {
-                    "outcome": NOTHING,
-                    "fresh": False,
-                    "place": m.idx(c),
-                    "held": lambda s: both(m.held(s), s != c),
-                },
-            ),
-            *_walk("step behind the bucket", "granted", SHOWING, _behind_whole, sockets=1),
-            *_walk("step behind the small batch", "granted", SHOWING, _behind_part, sockets=1),
-            Step(
-                "stop before a socket",
-                "refused",
-                SHOWING,
-                0,
-                lambda m: True,
-                lambda m: {"point": BETWEEN, "outcome": STOPPED, "held": nobody, "whole": False},
-            ),
+            *ORDER.steps_of_a_batch("small batch"),
         )
 
     def candidates(self, hazards: frozenset[Hazard]) -> Iterator[Candidate]:
         yield Candidate(
             "an index that was remembered is within the version", 0, lambda m: both(m.place <= m.ver, m.place >= -m.ver)
         )
-        yield Candidate("a batch is whole only while it is shown", 0, lambda m: implies(m.whole, m.point == SHOWING))
-        yield Candidate("the bucket is one of the table, or the end", 0, lambda m: both(m.here >= 0, m.here <= m.buckets))
-        yield Candidate("a read is in a bucket", 0, lambda m: implies(m.point != BETWEEN, m.here < m.buckets))
-        yield Candidate("behind the end there is no bucket", 0, lambda m: implies(m.ended, m.here == m.buckets))
+        yield from BOUNDS
         yield Candidate(
             "no socket is held between two looks",
             1,
             lambda m, s: implies(either(m.point == BETWEEN, m.point == LOOKING), negated(m.held(s))),
         )
         moves = hazards & MOVES
-        moves = hazards & MOVES
         for points, is_held in HELD if moves else HELD[:1]:
             yield from _candidates_in_order(points, is_held)
             for who, concerns in concerned(hazards):
                 yield from _candidates_of_held(points, is_held, who, concerns)
         for who, concerns in concerned(hazards):
-            yield from _candidates_of(who, concerns)
+            yield from ORDER.owed(who, concerns)
+            yield ORDER.delivered(who, concerns)
         if moves:
             who, concerns = NEAR_NOTHING
             yield from _candidates_in_order(f"in a batch, and{who},", lambda m, s: both(m.held(s), concerns(m, s)))
@@ -151,57 +123,14 @@ class IndexRelation:
 def _in_order(m: Moment) -> Term:
     return m.every(
         lambda s: both(
-            implies(m.held(s), either(m.fresh, m.idx(s) > m.place)),
+            implies(m.held(s), ORDER.is_beyond(m, s)),
             m.every(lambda t: implies(both(m.held(s), m.held(t)), (m.turn(s) < m.turn(t)) == (m.idx(s) < m.idx(t)))),
         )
     )
 
 
-def ahead(m: Moment, s: Term) -> Term:
-    """Whether the walk will look at a socket again."""
-    return either(m.bucket(s) > m.here, both(m.bucket(s) == m.here, either(m.fresh, m.idx(s) > m.place)))
-
-
-def unseen(m: Moment, s: Term) -> Term:
-    """Whether a socket is an unseen one of the bucket."""
-    return both(m.live(s), m.bucket(s) == m.here, either(m.fresh, m.idx(s) > m.place))
-
-
-def _none_unseen(m: Moment) -> Term:
-    return m.every(lambda s: negated(unseen(m, s)))
-
-
 def _find_none_grown(m: Moment) -> Way:
-    return Way(_none_unseen(m), m.here + 1, {"grown": True, "held": nobody})
-
-
-def _behind_whole(m: Moment, c: Term) -> Way:
-    return Way(both(m.whole, only_held(m, c)), m.here + 1, _behind(m, c))
-
-
-def _behind_part(m: Moment, c: Term) -> Way:
-    return Way(both(negated(m.whole), only_held(m, c)), m.here, _behind(m, c))
-
-
-def _behind(m: Moment, c: Term) -> Updates:
-    return {"fresh": False, "place": m.idx(c), "held": nobody, "whole": False}
-
-
-def _walk(name: str, answer: Answer, point: int, way: Callable[..., Way], *, sockets: int = 0) -> Iterator[Step]:
-    for step in walk(
-        name, answer, point, way, at_next=lambda m, filled: {}, at_end=lambda m: {"grown": False}, sockets=sockets
-    ):
-        yield replace(step, updates=partial(fresh_in_the_next, step))
-
-
-def fresh_in_the_next(step: Step, m: Moment, *given: Term) -> Updates:
-    """The updates of a step that may enter another bucket: no socket of that was shown."""
-    updates = step.updates(m, *given)
-    now = After(m, updates)
-    if updates["outcome"] == END:
-        return updates
-    enters = now.here != m.here
-    return {**updates, "fresh": either(enters, now.fresh), "place": choose(enters, 0, now.place)}
+    return Way(ORDER.none_unseen(m), m.here + 1, {"grown": True, "held": nobody})
 
 
 def _looks(point: int) -> Iterator[Step]:
@@ -212,17 +141,17 @@ def _looks(point: int) -> Iterator[Step]:
         return True if point == GROWING else m.grown
 
     def is_part(m: Moment, last: Term) -> Term:
-        return both(unseen(m, last), m.some(lambda s: both(unseen(m, s), m.idx(s) > m.idx(last))))
+        return both(ORDER.unseen(m, last), m.some(lambda s: both(ORDER.unseen(m, s), m.idx(s) > m.idx(last))))
 
     def taken(m: Moment, last: Term) -> Updates:
-        is_taken = {"held": lambda s: both(unseen(m, s), m.idx(s) <= m.idx(last)), "turn": m.idx}
+        is_taken = {"held": lambda s: both(ORDER.unseen(m, s), m.idx(s) <= m.idx(last)), "turn": m.idx}
         return {**is_taken, "outcome": NOTHING, "grown": False}
 
     def is_whole(m: Moment) -> Term:
-        return m.some(lambda s: unseen(m, s))
+        return m.some(lambda s: ORDER.unseen(m, s))
 
     def whole(m: Moment) -> Updates:
-        is_taken = {"held": lambda s: unseen(m, s), "turn": m.idx}
+        is_taken = {"held": lambda s: ORDER.unseen(m, s), "turn": m.idx}
         return {**is_taken, "point": SHOWING, "outcome": NOTHING, "grown": False, "whole": True}
 
     yield Step(f"take all{with_larger}", "granted", point, 0, is_whole, whole)
@@ -252,29 +181,11 @@ HELD: tuple[tuple[str, Callable[[Moment, Term], Term]], ...] = (
 """The held sockets of a candidate: all, or only while they are shown."""
 
 
-def _candidates_of(who: str, concerns: Concerns) -> Iterator[Candidate]:
-    yield Candidate(
-        f"an owed socket{who} is delivered, or ahead",
-        1,
-        lambda m, s: implies(waits(m, s, concerns), ahead(m, s)),
-    )
-    yield Candidate(
-        f"a batch with all unseen sockets has every owed socket{who} of its bucket",
-        1,
-        lambda m, s: implies(both(waits(m, s, concerns), m.whole, m.bucket(s) == m.here), m.held(s)),
-    )
-    yield Candidate(
-        f"a delivered socket{who} is behind, or has its turn",
-        1,
-        lambda m, s: implies(is_done(m, s, concerns), either(negated(ahead(m, s)), both(m.turned, first_held(m, s)))),
-    )
-
-
 def _candidates_in_order(points: str, is_held: Callable[[Moment, Term], Term]) -> Iterator[Candidate]:
     yield Candidate(
         f"a socket held {points} stands behind the place",
         1,
-        lambda m, s: implies(is_held(m, s), either(m.fresh, m.idx(s) > m.place)),
+        lambda m, s: implies(is_held(m, s), ORDER.is_beyond(m, s)),
     )
     yield Candidate(
         f"sockets held {points} stand in the order of their turns",

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from sockiter.claims import Hazard
 from sockiter.prove.environment import ALL, UNMOVED, Concerns, is_done, waits
-from sockiter.prove.index import fresh_in_the_next
-from sockiter.prove.logic import Answer, Moment, Symbol, Term, both, choose, either, implies, negated, nobody
+from sockiter.prove.logic import Moment, Symbol, Term, both, choose, implies, negated
+from sockiter.prove.ordered import BOUNDS, Order
 from sockiter.prove.relation import (
     BETWEEN,
     LOOKING,
     NOTHING,
     SHOWING,
-    STOPPED,
     Candidate,
     Rank,
     Step,
@@ -25,11 +22,11 @@ from sockiter.prove.relation import (
     first_held,
     held_values,
     key_of,
-    only_held,
-    walk,
 )
 from sockiter.schemes.key_order import Looking, Showing
 from sockiter.table import Table
+
+ORDER = Order(lambda m, s: m.key(s), lambda m: {"fresh": True, "place": 0})
 
 
 class KeyOrderRelation:
@@ -64,16 +61,14 @@ class KeyOrderRelation:
     @property
     def steps(self) -> tuple[Step, ...]:
         return (
-            *_walk("begin", "begin", BETWEEN, lambda m: Way(True, m.here, {})),
-            *_walk(
-                "find none", "granted", LOOKING, lambda m: Way(m.every(lambda s: negated(_unseen(m, s))), m.here + 1, {})
-            ),
+            *ORDER.walk("begin", "begin", BETWEEN, lambda m: Way(True, m.here, {})),
+            *ORDER.walk("find none", "granted", LOOKING, lambda m: Way(ORDER.none_unseen(m), m.here + 1, {})),
             Step(
                 "take all",
                 "granted",
                 LOOKING,
                 0,
-                lambda m: m.some(lambda s: _unseen(m, s)),
+                lambda m: m.some(lambda s: ORDER.unseen(m, s)),
                 lambda m: {**_taken(m, lambda s: True), "whole": True},
             ),
             Step(
@@ -81,32 +76,12 @@ class KeyOrderRelation:
                 "granted",
                 LOOKING,
                 1,
-                lambda m, last: both(_unseen(m, last), m.some(lambda s: both(_unseen(m, s), m.key(s) > m.key(last)))),
+                lambda m, last: both(
+                    ORDER.unseen(m, last), m.some(lambda s: both(ORDER.unseen(m, s), m.key(s) > m.key(last)))
+                ),
                 lambda m, last: _taken(m, lambda s: m.key(s) <= m.key(last)),
             ),
-            Step(
-                "step to the next socket",
-                "granted",
-                SHOWING,
-                1,
-                lambda m, c: both(first_held(m, c), m.some(lambda s: both(m.held(s), s != c))),
-                lambda m, c: {
-                    "outcome": NOTHING,
-                    "fresh": False,
-                    "place": m.key(c),
-                    "held": lambda s: both(m.held(s), s != c),
-                },
-            ),
-            *_walk("step behind the bucket", "granted", SHOWING, _behind_whole, sockets=1),
-            *_walk("step behind the least keys", "granted", SHOWING, _behind_part, sockets=1),
-            Step(
-                "stop before a socket",
-                "refused",
-                SHOWING,
-                0,
-                lambda m: True,
-                lambda m: {"point": BETWEEN, "outcome": STOPPED, "held": nobody, "whole": False},
-            ),
+            *ORDER.steps_of_a_batch("least keys"),
         )
 
     def candidates(self, hazards: frozenset[Hazard]) -> Iterator[Candidate]:
@@ -115,15 +90,12 @@ class KeyOrderRelation:
             2,
             lambda m, s, t: implies(both(s != t, m.live(s), m.live(t)), m.key(s) != m.key(t)),
         )
-        yield Candidate("a batch is whole only while it is shown", 0, lambda m: implies(m.whole, m.point == SHOWING))
-        yield Candidate("the bucket is one of the table, or the end", 0, lambda m: both(m.here >= 0, m.here <= m.buckets))
-        yield Candidate("a read is in a bucket", 0, lambda m: implies(m.point != BETWEEN, m.here < m.buckets))
-        yield Candidate("behind the end there is no bucket", 0, lambda m: implies(m.ended, m.here == m.buckets))
+        yield from BOUNDS
         yield Candidate("sockets are held only while they are shown", 1, lambda m, s: implies(m.held(s), m.point == SHOWING))
         yield Candidate(
             "the key of a held socket is above the place",
             1,
-            lambda m, s: implies(m.held(s), either(m.fresh, m.key(s) > m.place)),
+            lambda m, s: implies(m.held(s), ORDER.is_beyond(m, s)),
         )
         yield Candidate(
             "held sockets have their turns in the order of their keys",
@@ -144,51 +116,13 @@ class KeyHomeRelation(KeyOrderRelation):
     moving: frozenset[Hazard] = frozenset()
 
 
-def _ahead(m: Moment, s: Term) -> Term:
-    # Whether the walk will look at a socket again.
-    return either(m.bucket(s) > m.here, both(m.bucket(s) == m.here, either(m.fresh, m.key(s) > m.place)))
-
-
-def _unseen(m: Moment, s: Term) -> Term:
-    return both(m.live(s), m.bucket(s) == m.here, either(m.fresh, m.key(s) > m.place))
-
-
 def _taken(m: Moment, is_taken: Callable[[Term], Term]) -> Updates:
-    held = {"held": lambda s: both(_unseen(m, s), is_taken(s)), "turn": m.key}
+    held = {"held": lambda s: both(ORDER.unseen(m, s), is_taken(s)), "turn": m.key}
     return {**held, "point": SHOWING, "outcome": NOTHING}
 
 
-def _behind_whole(m: Moment, c: Term) -> Way:
-    return Way(both(m.whole, only_held(m, c)), m.here + 1, _behind(m, c))
-
-
-def _behind_part(m: Moment, c: Term) -> Way:
-    return Way(both(negated(m.whole), only_held(m, c)), m.here, _behind(m, c))
-
-
-def _behind(m: Moment, c: Term) -> Updates:
-    return {"fresh": False, "place": m.key(c), "held": nobody, "whole": False}
-
-
-def _walk(name: str, answer: Answer, point: int, way: Callable[..., Way], *, sockets: int = 0) -> Iterator[Step]:
-    def at_end(m: Moment) -> Updates:
-        return {"fresh": True, "place": 0}
-
-    for step in walk(name, answer, point, way, at_next=lambda m, filled: {}, at_end=at_end, sockets=sockets):
-        yield replace(step, updates=partial(fresh_in_the_next, step))
-
-
 def _candidates_of(who: str, concerns: Concerns) -> Iterator[Candidate]:
-    yield Candidate(
-        f"an owed socket{who} is delivered, or ahead",
-        1,
-        lambda m, s: implies(waits(m, s, concerns), _ahead(m, s)),
-    )
-    yield Candidate(
-        f"a batch with all unseen sockets has every owed socket{who} of its bucket",
-        1,
-        lambda m, s: implies(both(waits(m, s, concerns), m.whole, m.bucket(s) == m.here), m.held(s)),
-    )
+    yield from ORDER.owed(who, concerns)
     yield Candidate(
         f"the keys of the batch are below that of an owed socket{who} outside of it",
         2,
@@ -196,11 +130,7 @@ def _candidates_of(who: str, concerns: Concerns) -> Iterator[Candidate]:
             both(waits(m, s, concerns), m.bucket(s) == m.here, m.held(t), negated(m.held(s))), m.key(t) < m.key(s)
         ),
     )
-    yield Candidate(
-        f"a delivered socket{who} is behind, or has its turn",
-        1,
-        lambda m, s: implies(is_done(m, s, concerns), either(negated(_ahead(m, s)), both(m.turned, first_held(m, s)))),
-    )
+    yield ORDER.delivered(who, concerns)
     yield Candidate(
         f"a delivered socket{who} is not held, or has its turn",
         1,

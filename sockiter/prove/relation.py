@@ -100,16 +100,6 @@ class Relation(Protocol):
         """
 
 
-def has_keys(relation: Relation) -> bool:
-    """Whether a relation compares the keys of sockets: its attribute `has_keys`. Then moments have the symbol `key`."""
-    return bool(getattr(relation, "has_keys", False))
-
-
-def has_fixed_hash(relation: Relation) -> bool:
-    """Whether a `rehash` leaves the table as it is: the relation's attribute `has_fixed_hash`."""
-    return bool(getattr(relation, "has_fixed_hash", False))
-
-
 def key_of(name: str) -> int:
     """The key of a socket as a number. Numbers are in the order of the names."""
     return int.from_bytes(name.encode().ljust(_KEY_BYTES, b"\0"), "big")
@@ -132,6 +122,18 @@ def first_held(m: Moment, s: Term) -> Term:
 def only_held(m: Moment, s: Term) -> Term:
     """Whether no other socket is held."""
     return both(m.held(s), m.every(lambda t: implies(m.held(t), t == s)))
+
+
+def step_to_next(also: Callable[[Moment, Term], Updates] = lambda m, c: {}) -> Step:
+    """The step from a shown socket to the next one of the batch; `also`: its updates besides those of the batch."""
+    return Step(
+        "step to the next socket",
+        "granted",
+        SHOWING,
+        1,
+        lambda m, c: both(first_held(m, c), m.some(lambda s: both(m.held(s), s != c))),
+        lambda m, c: {"outcome": NOTHING, "held": lambda s: both(m.held(s), s != c), **also(m, c)},
+    )
 
 
 class Way(NamedTuple):

@@ -210,16 +210,16 @@ def buckets_max_of(scheme: AnyScheme) -> int | None:
     return most
 
 
-def has_keys(scheme: AnyScheme) -> bool:
-    """Whether a scheme compares the names of sockets, as keys: its attribute `has_keys`.
+def has_keys(scheme: object) -> bool:
+    """Whether a scheme, or its relation in a proof, compares the names of sockets, as keys: its attribute `has_keys`.
 
     Then a search gives a new socket a name anywhere in the order of the other names, and a fuzzer draws names in any order.
     """
     return bool(getattr(scheme, "has_keys", False))
 
 
-def has_fixed_hash(scheme: AnyScheme) -> bool:
-    """Whether no element of a scheme's table ever changes its bucket: its attribute `has_fixed_hash`.
+def has_fixed_hash(scheme: object) -> bool:
+    """Whether no element of the table of a scheme, or of its relation, changes its bucket: its attribute `has_fixed_hash`.
 
     Then a move to another bucket is a change of the element, in another table, and leaves the walked table as it is.
     """
