@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import sys
 import time
@@ -19,7 +18,7 @@ from sockiter.cli.output import print_json
 from sockiter.errors import InputError
 from sockiter.vm import worker
 from sockiter.vm.build import VERSION
-from sockiter.vm.guest import writable_folders
+from sockiter.vm.guest import MEMORY, processors, writable_folders
 
 TIMEOUT_S = 600.0
 
@@ -49,7 +48,7 @@ TIMEOUT_S = 600.0
     metavar="SECONDS",
     help="Time limit of boot and command.",
 )
-@click.option("--memory", default="1G", show_default=True, metavar="SIZE", help="The guest's memory: 512M, 2G.")
+@click.option("--memory", default=MEMORY, show_default=True, metavar="SIZE", help="The guest's memory: 512M, 2G.")
 @click.option("--cpus", type=click.IntRange(min=1), help="The guest's processors; default: this machine's, at most 2.")
 @click.option("--no-kvm", is_flag=True, help="Emulate, even if /dev/kvm works.")
 @click.option("--verbose", is_flag=True, help="Show the guest's console, on standard error.")
@@ -104,7 +103,7 @@ def vm(
         "suite": suite or "",
         "timeout_s": timeout,
         "memory": memory,
-        "cpus": cpus or min(len(os.sched_getaffinity(0)), 2),
+        "cpus": cpus or processors(),
         "kvm": not no_kvm,
         "verbose": verbose,
     }

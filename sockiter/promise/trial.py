@@ -18,8 +18,6 @@ from sockiter.promise.verdict import Tried
 from sockiter.survey.survey import survey_of
 from sockiter.vm import cache, worker
 
-_INTERRUPTED = 130
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -72,8 +70,6 @@ def tried(
             "cases": [str(trial.found)],
             "reads": paths,
             "timeout_s": trial.timeout_s,
-            "memory": "1G",
-            "cpus": min(len(os.sched_getaffinity(0)), 2),
             "kvm": trial.kvm,
             "verbose": trial.verbose,
         }
@@ -97,7 +93,7 @@ def _handed_over(order: Mapping[str, Any]) -> tuple[int, worker.Account]:
     # The status and the account of a worker that has carried out an order; raises an interrupt and an error in the input.
     account = worker.Account()
     status = worker.hand_over({**order, "is_silent": True}, account)
-    if status == _INTERRUPTED:
+    if status == worker.INTERRUPTED:
         raise KeyboardInterrupt
     if status == InputError.status and "trouble" in account.report:
         raise InputError(account.report["trouble"])

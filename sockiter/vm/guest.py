@@ -20,7 +20,7 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -62,9 +62,17 @@ _SPARED = "/sys/kernel/debug/failslab/ignore-gfp-wait"
 # If every process that watches over a guest is killed, the guest ends itself this long after its time limit.
 _GRACE_S = 60
 
+MEMORY = "1G"
+"""The memory of a guest by default."""
+
 
 class _TimeUp(Exception):
     """The time limit is over."""
+
+
+def processors() -> int:
+    """The processors of a guest by default: this machine's, at most 2."""
+    return min(len(os.sched_getaffinity(0)), 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +85,10 @@ class Guest:
     cases: Sequence[Path]
     reads: Sequence[Path] = ()
     timeout_s: float
-    memory: str
-    cpus: int
-    kvm: bool
-    verbose: bool
+    memory: str = MEMORY
+    cpus: int = field(default_factory=processors)
+    kvm: bool = True
+    verbose: bool = False
 
 
 def run(guest: Guest, command: Sequence[str], folder: Path, report: dict[str, Any]) -> int:

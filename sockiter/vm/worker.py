@@ -26,7 +26,8 @@ from sockiter.errors import SockiterError, Unavailable
 from sockiter.vm import build, cache, packages, sources, trees
 from sockiter.vm import guest as guests
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""The exit status of an order that was interrupted."""
 # As of a program that SIGPIPE has ended.
 _OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
@@ -43,8 +44,7 @@ def hand_over(order: Mapping[str, Any], account: Account | None = None) -> int:
     """Let a worker carry out an order, and return its exit status; an exception here ends the worker and its processes.
 
     The key `do` of an order names one of `ORDERS`; the other keys are its arguments. With `is_silent`, the worker prints no
-    error: the caller has it in the report. With an `account`, standard output goes
-    there, and not to that of this process.
+    error: the caller has it in the report. With an `account`, standard output goes there, and not to that of this process.
     """
     if account is None:
         return _hand_over(order, None, ())
@@ -99,7 +99,7 @@ def main() -> int:
     """Read one order from standard input, carry it out, and return its exit status; stop when the input ends."""
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
-        return _INTERRUPTED  # the caller ended before it sent an order
+        return INTERRUPTED  # the caller ended before it sent an order
     order = json.loads(line)
     folder = Path(order.pop("folder"))
     descriptor: int | None = order.pop("report", None)
@@ -117,7 +117,7 @@ def main() -> int:
         return _failed(report, error, Unavailable.status, prints=prints)
     except KeyboardInterrupt:
         report["trouble"] = "interrupted"
-        return _INTERRUPTED
+        return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if descriptor is not None:
