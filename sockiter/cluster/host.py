@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from sockiter import rights
 from sockiter.backend import run
@@ -30,15 +30,25 @@ from sockiter.workers import Workers, serving
 Answer = Callable[[Plain], None]
 
 
-class _Block(Workers[FuzzJob, FuzzJob]):
-    # One job in a process of its own, as in a campaign on this machine.
+Job = TypeVar("Job")
 
-    def __init__(self, job: FuzzJob, answer: Answer) -> None:
+
+class _One(Workers[Job, Job]):
+    # One job in a process of its own.
+
+    def __init__(self, job: Job, work: Callable[[Job, Connection], None], answer: Answer) -> None:
         super().__init__([job], workers=1, work=work)
         self._answer = answer
 
-    def _job(self, job: FuzzJob) -> FuzzJob:
+    def _job(self, job: Job) -> Job:
         return job
+
+    def _on_death(self, job: Job, why: str) -> None:
+        self._answer({"is": "died", "why": why})
+
+
+class _Block(_One[FuzzJob]):
+    # As in a campaign on this machine.
 
     def _on_message(self, job: FuzzJob, message: Any) -> None:
         if isinstance(message, Began):
@@ -49,28 +59,15 @@ class _Block(Workers[FuzzJob, FuzzJob]):
             message = replace(message, found=as_drawn(message.found, job.driver, job.seed))
         self._answer(message_data(message))
 
-    def _on_death(self, job: FuzzJob, why: str) -> None:
-        self._answer({"is": "died", "why": why})
-
     def _is_end(self, message: Any) -> bool:
         return isinstance(message, Ended)
 
 
-class _Replay(Workers[Plain, Plain]):
+class _Replay(_One[Plain]):
     # A case on one target, until it shows this signature again.
-
-    def __init__(self, request: Plain, answer: Answer) -> None:
-        super().__init__([request], workers=1, work=work_replay)
-        self._answer = answer
-
-    def _job(self, request: Plain) -> Plain:
-        return request
 
     def _on_message(self, request: Plain, message: Any) -> None:
         self._answer(message)
-
-    def _on_death(self, request: Plain, why: str) -> None:
-        self._answer({"is": "died", "why": why})
 
     def _is_end(self, message: Any) -> bool:
         return message is not None
@@ -119,9 +116,9 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             case "abilities":
                 answer({"is": "abilities", "abilities": abilities(request["targets"])})
             case "replay":
-                _Replay(request, answer).run(listen)
+                _Replay(request, work_replay, answer).run(listen)
             case _:
-                _Block(job_of(request["job"]), answer).run(listen)
+                _Block(job_of(request["job"]), work, answer).run(listen)
         answer({"is": "end", "boot_id": boot_id()})
 
 

@@ -28,10 +28,10 @@ from sockiter.backend import Target
 from sockiter.cases import dumps
 from sockiter.cluster import task
 from sockiter.cluster.belief import happens_here
-from sockiter.cluster.member import Abilities, Identity, RemoteTarget, release
+from sockiter.cluster.member import Abilities, Identity, release
 from sockiter.cluster.wire import Disbelieved, Plain, job_data, message_of, text_of
 from sockiter.errors import InputError, Unavailable
-from sockiter.fuzzing.campaign import Began, Drawn, Ended, FuzzJob, Message, SavedFinding, Tick, saved
+from sockiter.fuzzing.campaign import Began, Drawn, Ended, FuzzJob, Message, SavedFinding, Tick, saved, without_kernel
 from sockiter.targets import target_named
 from sockiter.workers import Channel, Worker
 
@@ -474,7 +474,7 @@ class ClusterPool:
             self.give_up(remote, why)
             return
         left_s = remote.job.left_s if remote.job.until is None else remote.job.until - time.monotonic()
-        request = {"do": "fuzz", "job": job_data(remote.job, _plain(remote.place), left_s)}
+        request = {"do": "fuzz", "job": job_data(remote.job, without_kernel(remote.place), left_s)}
         remote.attempt = self._submit(self._do, (request,), able)
 
     def _submit(self, function: Callable[..., Plain], arguments: tuple[Any, ...], able: frozenset[str]) -> _Attempt:
@@ -594,7 +594,7 @@ class ClusterPool:
     # Findings.
 
     def _judge(self, remote: Remote, worker: str, message: SavedFinding | Drawn) -> None:
-        target = next((target for target in self._all_targets(remote.place)), None) or target_named(_plain(remote.place))
+        target = self._target_at(remote.place)
         if happens_here(message.found, target):
             remote.inbox.append(_stored(message, remote.job))
             return
@@ -612,9 +612,10 @@ class ClusterPool:
         else:
             remote.checks.append(_Check(message, worker, attempt))
 
-    def _all_targets(self, place: str) -> list[RemoteTarget]:
-        abilities = [*self._abilities.values()]
-        return [target for ability in abilities for target in ability.targets if target.name == place]
+    def _target_at(self, place: str) -> Target:
+        # A kernel's target of members, or a model.
+        targets = (target for ability in self._abilities.values() for target in ability.targets)
+        return next((target for target in targets if target.name == place), None) or target_named(without_kernel(place))
 
     def _check(self, remote: Remote) -> None:
         for check in [check for check in remote.checks if check.attempt.outcome.done()]:
@@ -643,11 +644,6 @@ class ClusterPool:
 
     def _disbelieve(self, worker: str, error: Disbelieved) -> None:
         self.disbelieved.append(f"{worker} is not believed: {error}")
-
-
-def _plain(place: str) -> str:
-    # The name of a target on its worker, without its kernel.
-    return place.partition(" (")[0]
 
 
 def _stored(message: SavedFinding | Drawn, job: FuzzJob) -> SavedFinding | Drawn:

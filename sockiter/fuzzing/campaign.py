@@ -171,6 +171,11 @@ def tracks_of(targets: Iterable[tuple[Target, frozenset[Hazard]]], drivers: Iter
     ]
 
 
+def without_kernel(name: str) -> str:
+    """The name of a target without the kernel behind it, as in `kernel:udp (Linux 6.18)` of a cluster."""
+    return name.partition(" (")[0]
+
+
 class Campaign(Workers[Track, FuzzJob]):
     """All pairs of a target, with its hazards, and a driver, on some workers, for a time from the first sequence on."""
 

@@ -32,6 +32,7 @@ from sockiter.fuzzing.campaign import (
     Track,
     saved_as_drawn,
     tracks_of,
+    without_kernel,
     work,
 )
 from sockiter.fuzzing.triage import FindingKey
@@ -139,8 +140,8 @@ class CountedCampaign(Workers[_Slice, FuzzJob]):
         track = order.track
         self._begun[order.place, part.number] = part
         track.slices += 1
-        # The name of a cluster's kernel target ends with its kernel, and its seeds are those without a cluster.
-        name = track.target.name.partition(" (")[0]
+        # A cluster's kernel target has the seeds that it has without a cluster.
+        name = without_kernel(track.target.name)
         return FuzzJob(
             track.target.name,
             track.driver,
