@@ -19,12 +19,13 @@ from sockiter.cli.ktap import KtapTest, ktap_option, print_ktap
 from sockiter.cli.names import KERNEL_TARGET, SCHEME, hazard_option
 from sockiter.cli.output import print_json
 from sockiter.cli.progress import watch
+from sockiter.cli.subject import kernel_target
 from sockiter.conform import ConformanceTrial
 from sockiter.errors import InputError, Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.sockets.base import SOCKETS_MAX
 from sockiter.schemes.scheme import AnyScheme
-from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, require_running, scheme_of, target_named
+from sockiter.targets import PLUGIN_TARGETS, SCHEME_TARGETS, close_to, expected, require_running, scheme_of
 
 _SEQUENCES = 10_000
 
@@ -70,14 +71,8 @@ def conform(
 
     SCHEME: default: the scheme that the running kernel was detected to use. A sequence that the kernel cannot run is left
     out, and counted.
-
     """
-    target = next((iterator for iterator in KERNEL_TARGETS if iterator.name == name), None)
-    if target is None:
-        target_named(name)
-        raise InputError(
-            f"{name} is no kernel's iterator: expected one of {', '.join(iterator.name for iterator in KERNEL_TARGETS)}"
-        )
+    target = kernel_target(name, KERNEL_TARGETS)
     require_running(target)
     scheme_name = scheme_name or target.detected_scheme
     if scheme_name is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import random
 import shlex
 import sys
@@ -20,13 +19,13 @@ from sockiter import documents, rights
 from sockiter.cli.names import KERNEL_TARGET, expanded
 from sockiter.cli.options import CASES
 from sockiter.cli.output import note, note_written, print_json, write
+from sockiter.cli.subject import kernel_target
 from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped, in_file_name
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.survey.survey import RUNNING, Plan, Survey, corpus_in, document, merged, survey, survey_of
 from sockiter.survey.table import CaseChange, in_order, lines, progression
-from sockiter.targets import target_named
 from sockiter.vm import worker
 from sockiter.vm.guest import TIMED_OUT, writable_folders
 
@@ -107,7 +106,6 @@ def kernels(
 
     A KERNEL is as for `sockiter vm`, or `running` for the running kernel. Each is booted once. There, the schemes of all
     iterators are detected, the cases are replayed, and each iterator is fuzzed and compared with its scheme.
-
     """
     chosen = _chosen(names)
     corpus = corpus or _own_corpus()
@@ -166,13 +164,9 @@ def kernels(
 
 
 def _chosen(names: Sequence[str]) -> list[KernelTarget]:
-    known = [target.name for target in KERNEL_TARGETS]
-    words = expanded(names, known) or known
-    for name in words:
-        if name not in known:
-            target_named(name)
-            raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(known)}")
-    return [target for target in KERNEL_TARGETS if target.name in words]
+    words = expanded(names, [target.name for target in KERNEL_TARGETS])
+    chosen = {kernel_target(name, KERNEL_TARGETS).name for name in words}
+    return [target for target in KERNEL_TARGETS if target.name in chosen or not words]
 
 
 def _in_guest(kernel: str, suite: str, options: Sequence[str], found: Path, corpus: Path, timeout: float) -> Survey:
@@ -192,10 +186,6 @@ def _in_guest(kernel: str, suite: str, options: Sequence[str], found: Path, corp
         "cases": [str(folder)],
         "reads": [str(corpus.absolute())],
         "timeout_s": timeout,
-        "memory": "1G",
-        "cpus": min(len(os.sched_getaffinity(0)), 2),
-        "kvm": True,
-        "verbose": False,
     }
     status = worker.hand_over(order, account)
     surveyed = _read(part).get(RUNNING, Survey(RUNNING))
@@ -203,7 +193,7 @@ def _in_guest(kernel: str, suite: str, options: Sequence[str], found: Path, corp
     _remove_empty(folder)
     trouble = ""
     if not surveyed.is_complete:
-        if status == 130:
+        if status == worker.INTERRUPTED:
             raise KeyboardInterrupt
         trouble = account.report.get("trouble") or (
             f"the time limit of {timeout:g} s came first (--timeout)" if status == TIMED_OUT else f"status {status}"

@@ -18,13 +18,12 @@ from sockiter.claims import HAZARDS, Hazard, in_order
 from sockiter.cli import options
 from sockiter.cli.names import SCHEME, TARGET, expanded, hazard_option, literal
 from sockiter.cli.output import console, print_json, write
+from sockiter.cli.subject import kernel_target
 from sockiter.errors import CannotJudge, InputError, Unavailable
 from sockiter.files import escaped
 from sockiter.kernel import KERNEL_TARGETS
-from sockiter.kernel.target import KernelTarget
 from sockiter.promise.trial import Trial, tried
 from sockiter.promise.verdict import TargetVerdict, Tried, hazards_in, judged, kinds_of
-from sockiter.targets import target_named
 from sockiter.verdict import VIOLATIONS, Kind
 from sockiter.vm.guest import writable_folders
 
@@ -148,13 +147,8 @@ class _Run:
 
 def _meant(names: tuple[str, ...], schemes: tuple[str, ...]) -> dict[str, str | None]:
     # The targets, each with the scheme that it is meant to have.
-    known = {target.name: target for target in KERNEL_TARGETS}
-    chosen: list[KernelTarget] = []
-    for name in expanded(names, list(known)):
-        if name not in known:
-            target_named(name)
-            raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(known)}")
-        chosen.append(known[name])
+    words = expanded(names, [target.name for target in KERNEL_TARGETS])
+    chosen = [kernel_target(name, KERNEL_TARGETS) for name in words]
     takes = (
         [target for target in KERNEL_TARGETS if not set(schemes).isdisjoint(target.schemes)] if schemes else KERNEL_TARGETS
     )

@@ -22,12 +22,13 @@ from sockiter.cli.names import KERNEL_TARGET, expanded, hazard_option, literal
 from sockiter.cli.options import CASES
 from sockiter.cli.output import by_reason, console, known_failure_json, print_json
 from sockiter.cli.progress import watch
-from sockiter.errors import InputError, Unavailable
+from sockiter.cli.subject import kernel_target
+from sockiter.errors import Unavailable
 from sockiter.kernel import KERNEL_TARGETS
 from sockiter.kernel.target import KernelTarget
 from sockiter.race.race import Race, RaceViolation
 from sockiter.race.sides import RACED
-from sockiter.targets import require_running, target_named
+from sockiter.targets import require_running
 from sockiter.verdict import KINDS, VIOLATIONS, Kind
 
 SECONDS = 60.0
@@ -97,9 +98,7 @@ def _choose(
     iterators = {target.name: target for target in KERNEL_TARGETS}
     by_name = literal(names)
     for name in by_name:
-        if name not in iterators:
-            target_named(name)
-            raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(iterators)}")
+        kernel_target(name, KERNEL_TARGETS)
     chosen: list[KernelTarget] = []
     absent: list[tuple[str, str]] = []
     for name in expanded(names, list(iterators)) or iterators:

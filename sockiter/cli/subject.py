@@ -14,8 +14,9 @@ from sockiter.cases import Case
 from sockiter.claims import Hazard
 from sockiter.cli.names import expanded, literal
 from sockiter.cli.output import note
-from sockiter.errors import Unavailable
+from sockiter.errors import InputError, Unavailable
 from sockiter.files import escaped
+from sockiter.kernel.target import KernelTarget
 from sockiter.replay import refused
 from sockiter.targets import SCHEME_TARGETS, TARGETS, about, model_of, require_running, target_named
 
@@ -44,6 +45,15 @@ def _first_failing(case: Case) -> Target:
         if target.name in failing and target.missing() is None:
             return target
     return SCHEME_TARGETS[0]
+
+
+def kernel_target(name: str, iterators: Iterable[KernelTarget]) -> KernelTarget:
+    """The iterator of the kernel with this name; raises `InputError` for another target, and for an unknown name."""
+    by_name = {target.name: target for target in iterators}
+    if name not in by_name:
+        target_named(name)
+        raise InputError(f"{name} is no kernel's iterator: expected one of {', '.join(by_name)}")
+    return by_name[name]
 
 
 def others_named(case: Case, target: Target) -> tuple[list[Target], list[tuple[str, str]]]:
