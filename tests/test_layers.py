@@ -46,6 +46,8 @@ ORDERS = {
     "check": (
         "result",
         "keys",
+        "effects",
+        "states",
         "transitions",
         "monitor",
         "fates",

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from sockiter.check.effects import Opening, Shift, Transition, Turns
 from sockiter.check.monitor import Mode
-from sockiter.check.transitions import Opening, Shift, SystemState, Transition, TransitionSystem, Turns
+from sockiter.check.states import SystemState
+from sockiter.check.transitions import TransitionSystem
 from sockiter.errors import Unsound
 from sockiter.operations import (
     Add,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from itertools import groupby, islice, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
+from sockiter.check.effects import Turns
 from sockiter.check.merges import TEXT_MAX, Compared, Merging, gone, position
-from sockiter.check.transitions import SystemState, Turns
+from sockiter.check.states import SystemState
 from sockiter.guard import text
 from sockiter.operations import Add, Rehash, Reinsert, Remove
 from sockiter.schemes.scheme import Where

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from sockiter.check.effects import Effect, Shift, Transition, Turns
 from sockiter.check.fates import Fates, FateStep, fate_step
 from sockiter.check.monitor import Judged, Mode, MonitorState, MonitorStep, monitor_states, monitor_step
-from sockiter.check.transitions import Effect, Shift, SystemState, Transition, TransitionSystem, Turns
+from sockiter.check.states import SystemState
+from sockiter.check.transitions import TransitionSystem
 from sockiter.errors import Unsearchable
 from sockiter.frames.bpf_seq import RECORDS_MAX
 from sockiter.operations import READS_MAX

@@ -25,6 +25,7 @@ from functools import cache, lru_cache
 from itertools import count
 from typing import NamedTuple, TypeAlias
 
+from sockiter.check.effects import Effect, Reopening, Shift, Turns
 from sockiter.check.monitor import (
     FATES_OF_A_SOCKET,
     UNTRACKED,
@@ -35,7 +36,6 @@ from sockiter.check.monitor import (
     can_violate,
     monitor_states,
 )
-from sockiter.check.transitions import Effect, Reopening, Shift, Turns
 from sockiter.verdict import Signature
 
 Fates: TypeAlias = int

@@ -10,8 +10,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple, TypeAlias
 
+from sockiter.check.effects import Transition
 from sockiter.check.result import Scope
-from sockiter.check.transitions import SystemState, Transition, TransitionSystem
+from sockiter.check.states import SystemState
+from sockiter.check.transitions import TransitionSystem
 from sockiter.claims import Hazard
 from sockiter.guard import text
 from sockiter.schemes.scheme import AnyScheme, Where

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
-from sockiter.check.transitions import Effect, Reopening, Shift, Turns
+from sockiter.check.effects import Effect, Reopening, Shift, Turns
 from sockiter.verdict import Kind, Signature, signatures_of
 
 MONITORED: tuple[Signature, ...] = signatures_of(("skip", "repeat", "stuck", "refused"))

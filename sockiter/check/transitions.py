@@ -16,10 +16,11 @@ Not known here: earlier deliveries, and the sockets that must still be delivered
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+from sockiter.check.effects import Opening, Reopening, Shift, Transition, Turns
 from sockiter.check.keys import in_key_order, new_names, with_names
+from sockiter.check.states import NO_MESSAGES, Layout, Lives, Messages, PossibleChange, Record, SystemState
 from sockiter.claims import CHANGES, HAZARD_OF, INSERTIONS_MAX, Hazard, in_order, without_implied
 from sockiter.errors import Unsearchable
 from sockiter.frames import reads
@@ -33,7 +34,6 @@ from sockiter.operations import (
     Close,
     Destroy,
     End,
-    Life,
     Point,
     Rehash,
     Reinsert,
@@ -69,183 +69,6 @@ _BEFORE_OPEN: frozenset[Hazard] = frozenset({"add-head", "add-tail", "remove", "
 ReadLabel: TypeAlias = Literal["read", "read destroying", "fail"] | None
 
 
-class Shift(NamedTuple):
-    """A change, in terms of positions in the table, from 0, over all buckets.
-
-    `to`: the new position of each present socket (-1: it is removed). `added`: the position of a new socket. `moved`: the
-    former position of a moved socket. -1 stands for none in both. `near`: for each present socket, whether the change
-    touched its bucket.
-    """
-
-    to: tuple[int, ...]
-    added: int = -1
-    moved: int = -1
-    before_open: bool = False
-    near: tuple[bool, ...] = ()
-
-
-class Turns(NamedTuple):
-    """A read, or a part of one: the shown sockets by position, and the numbers of turns, looks and allocations.
-
-    `turns` includes the turns of removed sockets, and `looks` counts visited buckets. `over`: the read returns; without a
-    record and without an error, it returned the end. `stops`: it returns because it has all its records. `fresh`: its
-    last turn made a record. `refused`: it returns an error, and `left` its records, if it has any. `handed`: it
-    returned the records of a failed read, or a message of a dump. The shown sockets of a dump are those of the next message.
-    `silent`: it returns no records, and without an error the end. `taken`: the records of a part of a message.
-    """
-
-    shown: tuple[int, ...] = ()
-    turns: int = 0
-    looks: int = 0
-    allocations: int = 0
-    over: bool = False
-    stops: bool = False
-    fresh: bool = False
-    refused: bool = False
-    left: bool = False
-    handed: bool = False
-    silent: bool = False
-    taken: int = 0
-
-
-class Opening(NamedTuple):
-    """The iterator is opened. `shown`: the sockets of the first message of a dump."""
-
-    shown: tuple[int, ...] = ()
-
-
-class Reopening(NamedTuple):
-    """A new iterator is opened, for the reader's pass of this number; `shown` as for `Opening`."""
-
-    number: int = 2
-    shown: tuple[int, ...] = ()
-
-
-Effect: TypeAlias = Shift | Turns | Opening | Reopening
-
-
-class Transition(NamedTuple):
-    """A transition to the state with the number `to`. `label`: its line in a case, by position; None: it has no line.
-
-    A `Change` in a label refers to a socket by its position, written as a number; an added socket has no name, or the
-    number of the gap between keys (`keys.new_names`).
-    """
-
-    to: int
-    effect: Effect
-    label: Change | Literal["open", "again", "read", "read destroying", "fail"] | None
-
-
-Lives: TypeAlias = Mapping[str, Life]
-NO_LIVES: Lives = MappingProxyType({})
-
-
-class Record(NamedTuple):
-    """A record of a dump: the name of its socket, and the position of the bucket in which that was shown."""
-
-    name: str
-    bucket: int
-
-
-class Messages(NamedTuple):
-    """The records of a dump: the rest of the message that is read, and the next message.
-
-    `due`: records that were returned, and whose sockets are to be destroyed.
-    """
-
-    rest: tuple[Record, ...] = ()
-    filled: tuple[Record, ...] = ()
-    due: tuple[Record, ...] = ()
-
-
-NO_MESSAGES = Messages()
-
-
-class Layout(Where):
-    """The positions in a table, and what else of it the search needs in every state with this table.
-
-    `lengths`: of the buckets. `names`: of the sockets, by position. `behind`: changes, with the layouts that they lead to
-    and their effects; states with the same table make each change once.
-    """
-
-    __slots__ = ("behind", "lengths", "names", "table")
-
-    def __init__(self, table: Table, sockets: int) -> None:
-        super().__init__(table, sockets)
-        self.table = table
-        self.lengths = tuple([len(bucket) for bucket in table.buckets])
-        self.names = list(self)
-        self.behind: dict[tuple[_PossibleChange, str], tuple[Change, Layout, Shift]] = {}
-
-
-class SystemState:
-    """A state of the table and the iterator: before open, between two reads, or inside a waiting read.
-
-    `at`: the scheme's state or waiting value, None before open. `inside`: the point of a waiting read; `request`: its
-    request. `left`: records of a failed read, or the next message of a dump, are still to be returned. `fresh`: the last
-    turn of this read made a record. `where`: the positions of the sockets. `destroying`: the current operation destroys each
-    socket that it shows. `current`: the socket that was just shown, to be destroyed next ("due") or destroyed ("gone").
-    `second`: in the second pass. `lives`: of the sockets that cannot change as others do. `messages`: of a dump whose reader
-    can destroy sockets.
-    """
-
-    __slots__ = (
-        *("at", "current", "destroying", "fresh", "inside", "left", "lives", "messages", "request", "second", "table"),
-        "where",
-    )
-
-    def __init__(
-        self,
-        where: Layout,
-        at: Any,
-        *,
-        left: bool = False,
-        inside: Point | None = None,
-        request: Show | Grow | None = None,
-        fresh: bool = False,
-        destroying: bool = False,
-        current: Literal["", "due", "gone"] = "",
-        second: bool = False,
-        lives: Lives = NO_LIVES,
-        messages: Messages = NO_MESSAGES,
-    ) -> None:
-        self.table = where.table
-        self.where = where
-        self.at = at
-        self.left = left
-        self.inside = inside
-        self.request = request
-        self.fresh = fresh
-        self.destroying = destroying
-        self.current = current
-        self.second = second
-        self.lives = lives
-        self.messages = messages
-
-    def after(self, at: Any, **others: Any) -> SystemState:
-        """A state behind this one, between two reads or inside one, with the same table."""
-        return SystemState(self.where, at, second=self.second, lives=self.lives, **others)
-
-    @property
-    def is_open(self) -> bool:
-        return self.at is not None
-
-
-class _PossibleChange:
-    # A change of all tables whose buckets have some lengths: its type, the position of its socket (-1: a new one), and its
-    # arguments behind the name. `gap`: of a new socket's key. `effect`: None until it was computed.
-
-    __slots__ = ("arguments", "effect", "gap", "kind", "label", "position")
-
-    def __init__(self, kind: Any, position: int, arguments: tuple[Any, ...] = (), gap: str = "") -> None:
-        self.gap = gap
-        self.kind = kind
-        self.position = position
-        self.arguments = arguments
-        self.label: Change = kind(gap if position < 0 else str(position), *arguments)
-        self.effect: Shift | None = None
-
-
 class TransitionSystem:
     """All states of a scheme under some hazards, with limits on the sockets at once and on the buckets of each table.
 
@@ -272,7 +95,7 @@ class TransitionSystem:
         self._sockets = sockets
         self._batch = batch
         self._numbers: dict[Hashable, int] = {}
-        self._known_changes: dict[Hashable, list[_PossibleChange]] = {}
+        self._known_changes: dict[Hashable, list[PossibleChange]] = {}
         self._known_reads: dict[tuple[int, bool], list[Transition]] = {}
         hazards = without_implied(hazards)
         self._is_dump = is_dump(scheme)
@@ -406,7 +229,7 @@ class TransitionSystem:
             return {"": f"s{table.ver}"}
         return dict(new_names(table, state.at)[: None if self._any_key else 1])
 
-    def _behind(self, state: SystemState, possible: _PossibleChange, name: str) -> tuple[Change, Layout, Shift]:
+    def _behind(self, state: SystemState, possible: PossibleChange, name: str) -> tuple[Change, Layout, Shift]:
         change: Change = possible.kind(name, *possible.arguments)
         to = self._layout_after(state.where, change)
         # The order of keys is no part of a table's shape.
@@ -420,7 +243,7 @@ class TransitionSystem:
         table = where.table if self._has_fixed_hash and type(change) is Rehash else where.table.after(change)
         return Layout(in_key_order(table) if self._sorts else table, self._sockets)
 
-    def _possible(self, state: SystemState, new: Mapping[str, str]) -> list[_PossibleChange]:
+    def _possible(self, state: SystemState, new: Mapping[str, str]) -> list[PossibleChange]:
         # The possible changes depend on the lengths of the buckets, the lives of the sockets, and the gaps between keys.
         table, where = state.table, state.where
         may_insert = self._insertions is None or table.ver < self._insertions
@@ -439,37 +262,37 @@ class TransitionSystem:
             self._known_changes[key] = known
         return known
 
-    def _additions(self, on: frozenset[Hazard], gaps: Iterable[str]) -> list[_PossibleChange]:
-        additions: list[_PossibleChange] = []
+    def _additions(self, on: frozenset[Hazard], gaps: Iterable[str]) -> list[PossibleChange]:
+        additions: list[PossibleChange] = []
         ends: tuple[End, End] = ("tail", "head")
         for number, bucket in enumerate(self._buckets):
             for end in ends if self._has_tail[number] else ends[1:]:
                 if f"add-{end}" in on:
                     for gap in gaps:
-                        additions.append(_PossibleChange(Add, -1, (end, bucket), gap))
+                        additions.append(PossibleChange(Add, -1, (end, bucket), gap))
                         if "accept" in on and self._connects[number]:
-                            additions.append(_PossibleChange(Add, -1, (end, bucket, ("request",)), gap))
+                            additions.append(PossibleChange(Add, -1, (end, bucket, ("request",)), gap))
         return additions
 
-    def _changes_to(self, position: int, own: int, on: frozenset[Hazard], may_insert: bool) -> Iterator[_PossibleChange]:
+    def _changes_to(self, position: int, own: int, on: frozenset[Hazard], may_insert: bool) -> Iterator[PossibleChange]:
         # The changes to the socket at a position, in this bucket.
         if "remove" in on:
-            yield _PossibleChange(Remove, position)
+            yield PossibleChange(Remove, position)
         elif "destroy" in on:
-            yield _PossibleChange(Destroy, position)
+            yield PossibleChange(Destroy, position)
         if may_insert:
             if "reinsert" in on:
                 for end in ("tail", "head") if self._has_tail[own] else ("head",):
-                    yield _PossibleChange(Reinsert, position, (end,))
+                    yield PossibleChange(Reinsert, position, (end,))
             if "rehash" in on:
                 for number, bucket in enumerate(self._buckets):
                     if number != own:
-                        yield _PossibleChange(Rehash, position, (bucket,))
+                        yield PossibleChange(Rehash, position, (bucket,))
             if self._connects[own]:
                 if "close" in on:
-                    yield _PossibleChange(Close, position)
+                    yield PossibleChange(Close, position)
                 elif "accept" in on:
-                    yield _PossibleChange(Accept, position)
+                    yield PossibleChange(Accept, position)
 
     def _destroyed(self, state: SystemState, name: str, current: Literal["due", "gone"]) -> Transition:
         change = Destroy(name)

@@ -16,9 +16,11 @@ from typing import NamedTuple, TypeAlias
 from sockiter.backend import Shape
 from sockiter.cases import spell
 from sockiter.check.counterexample import OperationsBuilder, PathStep
+from sockiter.check.effects import Opening, Turns
 from sockiter.check.monitor import NEAR, OWED, Mode, MonitorState, monitor_states
 from sockiter.check.result import Scope
-from sockiter.check.transitions import Opening, SystemState, TransitionSystem, Turns
+from sockiter.check.states import SystemState
+from sockiter.check.transitions import TransitionSystem
 from sockiter.claims import Hazard
 from sockiter.errors import Unsearchable, Unsound
 from sockiter.explore.outlook import Edge, Edges, outlook, reduced

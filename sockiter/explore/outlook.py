@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
+from sockiter.check.effects import Transition
 from sockiter.check.monitor import NEAR, ONCE, OWED, Mode, MonitorState, MonitorStep, monitor_states, monitor_step
-from sockiter.check.transitions import Transition, TransitionSystem
+from sockiter.check.transitions import TransitionSystem
 
 DELIVERED, SKIPPED, REPEATED, REFUSED = 1, 2, 4, 8
 """Of a node, what can still become of its socket, or of the iteration where it tracks none; these are added up."""

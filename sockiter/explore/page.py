@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from sockiter.backend import SLOTS
 from sockiter.cases import spell
+from sockiter.check.effects import Shift, Turns
 from sockiter.check.monitor import OWED, monitor_states
-from sockiter.check.transitions import Shift, Turns
 from sockiter.claims import in_order
 from sockiter.explore.graph import GraphState, StateGraph, Taken
 from sockiter.explore.outlook import DELIVERED, REFUSED, REPEATED, SKIPPED

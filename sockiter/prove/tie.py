@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import permutations, product
 from typing import Any
 
-from sockiter.check.transitions import SystemState, TransitionSystem
+from sockiter.check.states import SystemState
+from sockiter.check.transitions import TransitionSystem
 from sockiter.claims import Hazard
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.operations import Change as TableChange

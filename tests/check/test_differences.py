@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from sockiter.check.differences import _does, _label_text, differing, smallest
+from sockiter.check.effects import Shift, Turns
 from sockiter.check.merges import Compared, Merging
 from sockiter.check.result import Scope
-from sockiter.check.transitions import Layout, Shift, SystemState, Turns
+from sockiter.check.states import Layout, SystemState
 from sockiter.check.verify import Formless
 from sockiter.operations import Add, Bucket, Rehash, Reinsert, Remove
 from sockiter.schemes.cookie_udp import CookieUdp, State

@@ -8,9 +8,10 @@ import pytest
 
 from sockiter.cases import dumps
 from sockiter.check import everything
+from sockiter.check.effects import Opening, Reopening, Turns
 from sockiter.check.result import Scope
 from sockiter.check.search import search
-from sockiter.check.transitions import Opening, Reopening, TransitionSystem, Turns
+from sockiter.check.transitions import TransitionSystem
 from sockiter.claims import Hazard
 from sockiter.errors import Unsearchable
 from sockiter.readers import SILENT, reader_named

@@ -8,6 +8,7 @@ from typing import TypeAlias, get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sockiter.check.effects import Effect, Opening, Reopening, Shift, Turns
 from sockiter.check.fates import (
     NOT_FOLLOWED,
     Fates,
@@ -32,7 +33,6 @@ from sockiter.check.monitor import (
     can_violate,
     monitor_states,
 )
-from sockiter.check.transitions import Effect, Opening, Reopening, Shift, Turns
 from sockiter.verdict import Signature
 
 SOCKETS = 3

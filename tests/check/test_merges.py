@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sockiter.check.differences import smallest
+from sockiter.check.effects import Opening
 from sockiter.check.merges import Compared, Merging, compared, divided
 from sockiter.check.result import Scope
-from sockiter.check.transitions import Layout, Opening, SystemState
+from sockiter.check.states import Layout, SystemState
 from sockiter.claims import Hazard
 from sockiter.schemes.cookie_udp import CookieUdp, State
 from sockiter.table import empty

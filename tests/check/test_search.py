@@ -10,6 +10,7 @@ import pytest
 from sockiter.cases import dumps
 from sockiter.check import edges, fates
 from sockiter.check.counterexample import to_operations
+from sockiter.check.effects import Opening, Shift, Turns
 from sockiter.check.monitor import (
     MONITORED,
     MOVED,
@@ -24,7 +25,7 @@ from sockiter.check.monitor import (
 )
 from sockiter.check.result import Scope, SearchResult
 from sockiter.check.search import StopSearch, search
-from sockiter.check.transitions import Opening, Shift, TransitionSystem, Turns, placed
+from sockiter.check.transitions import TransitionSystem, placed
 from sockiter.claims import HAZARDS, Hazard, explaining
 from sockiter.operations import Add, At, Bucket, Fail, Operation, Read, Rehash, Reinsert, Remove, length
 from sockiter.schemes import SCHEMES

@@ -24,7 +24,8 @@ from sockiter.check import everything
 from sockiter.check.merges import compared
 from sockiter.check.result import Scope
 from sockiter.check.search import search
-from sockiter.check.transitions import SystemState, TransitionSystem
+from sockiter.check.states import SystemState
+from sockiter.check.transitions import TransitionSystem
 from sockiter.check.verify import Formless
 from sockiter.claims import Hazard
 from sockiter.errors import Unsound
