@@ -1,4 +1,4 @@
-"""Whether a finding that a worker sent is so: it is replayed here, on a model, before it is called a finding."""
+"""The replay of a worker's finding, here and on a model, before it counts."""
 
 from __future__ import annotations
 

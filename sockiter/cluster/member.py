@@ -117,7 +117,7 @@ class RemoteTarget:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a member says of its process. Members that differ in nothing here can do the same."""
+    """The process of a member, as the member reports it. Members with equal identities can do the same jobs."""
 
     release: str
     python: str

@@ -1,7 +1,8 @@
-"""The workers of a Dask cluster as a pool of a campaign: who they are, what they are given, and what they send.
+"""The workers of a Dask cluster as a pool of a campaign: their identities, their jobs, and their answers.
 
 Dask decides which of the workers that can do a job does it, and does it again elsewhere if that one is gone. Decided here:
-which workers can do it, when a silent worker or a lost scheduler makes another attempt necessary, and what is believed.
+which workers can do a job, when a silent worker or a lost scheduler makes another attempt necessary, and which answers
+count.
 """
 
 from __future__ import annotations
